@@ -1,0 +1,151 @@
+"""Every error and warning of xr_sr, on one page.
+
+    XrSrError
+    ├── CubeError (ValueError)               what was handed in is not a cube that can be read
+    │   ├── MissingBandError                 the model reads bands that the cube lacks
+    │   ├── AmbiguousBandError               two things of the cube answer to one band
+    │   ├── GridError                        no y/x, no size, or grids that do not belong together
+    │   └── ResolutionError                  the ground pixel is not of the size that the model knows
+    ├── RadiometryError (ValueError)         numbers whose meaning is unknown or impossible
+    ├── ModelError (ValueError)
+    │   ├── UnknownModelError                no such name in the catalogue
+    │   └── OptionError (TypeError)          an option that the model does not have, or of the wrong kind
+    ├── WeightsError (OSError)
+    │   ├── WeightsNotFoundError (FileNotFoundError)
+    │   ├── WeightsHashError                 the file is not the one that the catalogue names
+    │   └── WeightsFormatError               the file is damaged, or made for another network
+    ├── StoreError (OSError)                 the target cannot be written or read
+    │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
+    │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
+    └── MissingLibraryError (ImportError)    an optional library is not installed
+
+    XrSrWarning (UserWarning)
+    ├── BandWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
+
+A message says what was wanted, what was found, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousBandError",
+    "BandWarning",
+    "ClippingWarning",
+    "CubeError",
+    "DuplicateTimeError",
+    "GeoreferenceWarning",
+    "GridError",
+    "MissingBandError",
+    "MissingLibraryError",
+    "ModelError",
+    "OptionError",
+    "RadiometryError",
+    "RadiometryWarning",
+    "ResolutionError",
+    "ResolutionWarning",
+    "StoreError",
+    "StoreMismatchError",
+    "UnknownModelError",
+    "WeightsError",
+    "WeightsFormatError",
+    "WeightsHashError",
+    "WeightsNotFoundError",
+    "XrSrError",
+    "XrSrWarning",
+]
+
+
+class XrSrError(Exception):
+    """The root: `except xr_sr.errors.XrSrError` catches all that this package raises on purpose."""
+
+
+class CubeError(XrSrError, ValueError):
+    """What was handed in is not a cube that can be read."""
+
+
+class MissingBandError(CubeError):
+    """The cube lacks bands that the model reads."""
+
+
+class AmbiguousBandError(CubeError):
+    """Two things of the cube answer to one band, or bands cannot be told apart."""
+
+
+class GridError(CubeError):
+    """There are no spatial dimensions, no pixels, or two grids do not belong together."""
+
+
+class ResolutionError(CubeError):
+    """The ground size of a pixel is not the one that the model was made for."""
+
+
+class RadiometryError(XrSrError, ValueError):
+    """The meaning of the numbers is unknown, or the numbers contradict it."""
+
+
+class ModelError(XrSrError, ValueError):
+    """A model cannot be had, or not with these options."""
+
+
+class UnknownModelError(ModelError):
+    """The catalogue has no model of this name."""
+
+
+class OptionError(ModelError, TypeError):
+    """The model has no such option, or not of this kind."""
+
+
+class WeightsError(XrSrError, OSError):
+    """Weights cannot be found, verified or read."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """The weights are neither here nor in reach."""
+
+
+class WeightsHashError(WeightsError):
+    """The file is not the one that the catalogue names."""
+
+
+class WeightsFormatError(WeightsError, ValueError):
+    """The file is damaged, or holds another network."""
+
+
+class StoreError(XrSrError, OSError):
+    """A store cannot be written or read."""
+
+
+class StoreMismatchError(StoreError, ValueError):
+    """The store holds something else: another grid, other bands, another model or option."""
+
+
+class DuplicateTimeError(StoreError, ValueError):
+    """One time stamp stands twice in the input."""
+
+
+class MissingLibraryError(XrSrError, ImportError):
+    """An optional library is not installed."""
+
+
+class XrSrWarning(UserWarning):
+    """The root of all warnings of this package."""
+
+
+class BandWarning(XrSrWarning):
+    """Bands or variables are left out."""
+
+
+class GeoreferenceWarning(XrSrWarning):
+    """The cube has no CRS, so places are pixel coordinates."""
+
+
+class ResolutionWarning(XrSrWarning):
+    """The ground size of a pixel is a little off from what the model was made for."""
+
+
+class RadiometryWarning(XrSrWarning):
+    """Metadata and pixels tell different stories about the numbers."""
+
+
+class ClippingWarning(XrSrWarning):
+    """Values did not fit the packed range of a store and were clipped."""
