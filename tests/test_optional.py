@@ -1,0 +1,38 @@
+"""A missing library is one sentence that says what to install."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from xr_sr.errors import MissingLibraryError
+from xr_sr.optional import require
+
+
+def test_a_library_that_is_there_is_given():
+    assert require("json", "viz") is json
+    assert require("json.decoder", "viz") is json.decoder
+
+
+@pytest.mark.parametrize("module", ["nolib_of_this_name", "nolib_of_this_name.inner"])
+def test_a_missing_library_is_one_sentence_with_the_command(module):
+    with pytest.raises(MissingLibraryError) as caught:
+        require(module, "align")
+
+    assert str(caught.value) == "nolib_of_this_name is not installed; run: pip install 'xr-sr[align]'"
+    assert caught.value.name == "nolib_of_this_name"
+    assert isinstance(caught.value, ImportError)
+
+
+def test_a_library_that_lacks_one_of_its_own_keeps_its_own_error(tmp_path, monkeypatch):
+    (tmp_path / "halfway.py").write_text("import nolib_of_this_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModuleNotFoundError, match="nolib_of_this_name"):
+        require("halfway", "viz")
+
+
+def test_a_part_that_a_library_lacks_keeps_its_own_error():
+    with pytest.raises(ModuleNotFoundError, match="json.nothing"):
+        require("json.nothing", "viz")

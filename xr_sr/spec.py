@@ -1,0 +1,135 @@
+"""Frozen records that travel between the rooms: what a model is, where a tile lies, what made a result.
+
+Data only: nothing here reads a file or an array, and every record can be pickled, hashed and tokenised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Option: TypeAlias = bool | int | float | str
+"""A value that an option of a model may have."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a network wants to see: `(reflectance - shift) / scale`; its output is turned back the same way."""
+
+    shift: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of weights, known by its hash.
+
+    path: below the folder of weights and below the hub's base URL, with "/" between the parts.
+    """
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """A Gaussian low-pass in output pixels: what the constraint keeps of the input.
+
+    sigma: standard deviation in output pixels. radius: half the support, in output pixels; beyond it weights are zero.
+    The vendor's mask exp(-d^2 / (2 s^2)) on N frequency bins is sigma = N / (2 pi s) pixels in space.
+    """
+
+    sigma: float
+    radius: int
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is known of a model before its weights are read.
+
+    name: full name, "family" or "family.variant". architecture: "module:attribute" of a torch module; "" for
+    interpolation.
+    bands: canonical names the model reads, in its own order; () reads any bands, each by itself.
+    bands_out: what it gives, in its own order; () means the bands it was given.
+    scale: output pixels per input pixel along an axis. halo: input pixels of context that an output pixel depends on.
+    config: arguments of the architecture. options: what a user may set, with defaults.
+    gsd_m: ground size in metres of the input pixels it was trained on; None where any size is right.
+    level: product level of the training data, such as "L2A".
+    non_negative: the network's output is clamped at zero before the constraint. low_pass: the constraint that belongs
+    to it.
+    """
+
+    name: str
+    summary: str
+    architecture: str = ""
+    bands: tuple[str, ...] = ()
+    bands_out: tuple[str, ...] = ()
+    scale: int = 4
+    halo: int = 0
+    gsd_m: float | None = 10.0
+    level: str = ""
+    stochastic: bool = False
+    config: tuple[tuple[str, Option], ...] = ()
+    options: tuple[tuple[str, Option], ...] = ()
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    non_negative: bool = False
+    low_pass: LowPass | None = None
+    weights: WeightsFile | None = None
+    licence: str = ""
+    citation: str = ""
+    url: str = ""
+
+    @property
+    def family(self) -> str:
+        """The part of the name before the first dot."""
+        return self.name.split(".", 1)[0]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where a block lies in the whole array, in input pixels.
+
+    y, x: (start, stop) of the block itself, without context. lead: (start, stop) along each leading dimension (time,
+    ...).
+    halo: pixels of context that the tile carries on each of the four sides.
+    """
+
+    y: tuple[int, int]
+    x: tuple[int, int]
+    lead: tuple[tuple[int, int], ...] = ()
+    halo: int = 0
+
+    @property
+    def height(self) -> int:
+        """Rows of the block, in input pixels."""
+        return self.y[1] - self.y[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of the block, in input pixels."""
+        return self.x[1] - self.x[0]
+
+    def __str__(self) -> str:
+        lead = "".join(f"{start}:{stop}, " for start, stop in self.lead)
+        return f"[{lead}{self.y[0]}:{self.y[1]}, {self.x[0]}:{self.x[1]}]"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result; written into its attrs as `xr_sr:<field>`."""
+
+    model: str
+    version: str
+    weights_sha256: str
+    radiometry: str
+    constraint: str
+    precision: str
+    scale: int
+    options: str
+    source_gsd_m: float | None
+
+    def attrs(self) -> dict[str, str | int | float]:
+        """Give the attributes that a result carries; absent facts are left out."""
+        facts = {f"xr_sr:{key}": value for key, value in vars(self).items() if value not in (None, "")}
+        return {**facts, "xr_sr:note": "super-resolved, not observed"}
