@@ -1,0 +1,83 @@
+"""Banded operators equal the convolutions and interpolations that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from xr_sr.kernels import separable
+
+
+def both_axes(operator: separable.Operator, image: torch.Tensor) -> torch.Tensor:
+    k, s = operator.margin, operator.scale
+    rows, columns = image.shape[0] - 2 * k, image.shape[1] - 2 * k
+    tall = operator.along_y(image, k, rows, torch.empty(rows * s, image.shape[1]))
+    return operator.along_x(tall, k, columns, torch.empty(rows * s, columns * s))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 5])
+@pytest.mark.parametrize(("name", "mode"), [("bilinear", "bilinear"), ("bicubic", "bicubic")])
+def test_upsampling_is_torchs_with_antialias(name, mode, scale):
+    image = torch.rand(40, 57)
+    operator = getattr(separable, name)(scale)
+
+    out = both_axes(operator, image)
+
+    edge = operator.margin * scale
+    reference = functional.interpolate(
+        image[None, None], scale_factor=scale, mode=mode, antialias=True, align_corners=False
+    )[0, 0]
+    # torch rounds the positions to float32 where the scale is no power of two
+    torch.testing.assert_close(out, reference[edge:-edge, edge:-edge], rtol=0, atol=1e-6 if scale in (2, 4) else 1e-5)
+
+
+def test_nearest_repeats():
+    image = torch.rand(20, 33)
+
+    assert torch.equal(both_axes(separable.nearest(3), image), image.repeat_interleave(3, 0).repeat_interleave(3, 1))
+
+
+def test_bicubic_reproduces_a_parabola():
+    x = np.arange(40.0)
+    operator = separable.bicubic(4)
+    fine = operator.along_x(torch.tensor(x**2, dtype=torch.float32)[None], 2, 36, torch.empty(1, 144))[0].numpy()
+
+    centres = 2 + (np.arange(144) + 0.5) / 4 - 0.5
+    np.testing.assert_allclose(fine, centres**2, rtol=1e-6)
+
+
+def test_gaussian_is_a_convolution():
+    image = torch.rand(64, 70)
+    blur = separable.gaussian(2.3, 10)
+    taps = torch.tensor(blur.taps, dtype=torch.float32)
+    kernel = (taps.T @ taps)[None, None]
+
+    torch.testing.assert_close(
+        both_axes(blur, image), functional.conv2d(image[None, None], kernel)[0, 0], rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_composition_is_one_after_the_other(scale):
+    image = torch.rand(40, 46)
+    up, blur = separable.bicubic(scale), separable.gaussian(1.7, 7)
+
+    at_once = both_axes(up.then(blur), image)
+    in_turn = both_axes(blur, both_axes(up, image))
+
+    def middle(plane: torch.Tensor) -> torch.Tensor:
+        cut = [(length - 40) // 2 for length in plane.shape]
+        return plane[cut[0] : cut[0] + 40, cut[1] : cut[1] + 40]
+
+    torch.testing.assert_close(middle(at_once), middle(in_turn), rtol=0, atol=1e-6)
+
+
+def test_adding_and_subtracting_write_in_place():
+    image, start = torch.rand(30, 30), torch.rand(10, 30)
+    blur = separable.gaussian(2.0, 10)
+    plain = blur.along_y(image, 10, 10, torch.empty(10, 30))
+
+    torch.testing.assert_close(blur.along_y(image, 10, 10, start.clone(), add=1), start + plain)
+    torch.testing.assert_close(blur.along_y(image, 10, 10, start.clone(), add=-1), start - plain)

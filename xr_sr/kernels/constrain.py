@@ -1,0 +1,52 @@
+"""The low-frequency constraint: what the sensor saw is kept, only finer detail comes from the model.
+
+    low-pass(sr) := low-pass(bicubic(lr)),  that is  y = sr - G sr + G bicubic(lr)
+
+G is a Gaussian in space with finite support. The published SEN2SR constraint is the same Gaussian written as a mask
+on the FFT of one 512-pixel window; in space there is no window and no wrap-around at its edge, and the values inside
+a window are the same to 2e-6. G bicubic is one operator from the coarse grid, so the bicubic image itself is never
+made.
+Source: facts of SEN2SR (Aybar et al. 2026), `HardConstraint`: mask exp(-d^2 / (2 s^2)), s = 35 bins of 512.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..spec import LowPass
+from . import separable
+
+
+class LowPassConstraint:
+    """Replaces the low frequencies of an upscaled window by those of its input."""
+
+    def __init__(self, low_pass: LowPass, scale: int) -> None:
+        self.blur = separable.gaussian(low_pass.sigma, low_pass.radius)
+        self.smooth = separable.bicubic(scale).then(self.blur)
+        self.margin = low_pass.radius
+        """Output pixels of context that the upscaled window must have on each side."""
+        self.reach = self.smooth.margin
+        """Input pixels of context that the input window must have on each side."""
+        self.scale = scale
+
+    def apply(self, fine: Tensor, coarse: Tensor, out: Tensor) -> None:
+        """Write the constrained window to `out`, using up `fine`.
+
+        fine: (n, band, h * scale + 2 margin, w * scale + 2 margin), the model's output. coarse: (n, band, h + 2 k, w
+        + 2 k), its input, k at least `reach`. out: (n, band, h * scale, w * scale), may be a view into a larger array.
+        """
+        n, bands, height, width = out.shape
+        low_height, low_width = height // self.scale, width // self.scale
+        k = (coarse.shape[-2] - low_height) // 2
+        m = self.margin
+        blurred = fine.new_empty(height + 2 * m, width)
+        tall = fine.new_empty(height, coarse.shape[-1])
+        for date in range(n):
+            for band in range(bands):
+                plane = fine[date, band]
+                centre = plane[m : m + height, m : m + width]
+                self.blur.along_x(plane, m, width, blurred)
+                self.blur.along_y(blurred, m, height, centre, add=-1)
+                self.smooth.along_y(coarse[date, band], k, low_height, tall)
+                self.smooth.along_x(tall, k, low_width, centre, add=1)
+                out[date, band].copy_(centre)

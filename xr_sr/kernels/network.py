@@ -1,0 +1,115 @@
+"""Regression networks as predictors: read the weights, fold, run.
+
+A network is any torch module (n, band, y, x) to (n, band_out, y * scale, x * scale). One that has `folded()` is
+folded; one that says how many input pixels it has `consumed` is taken to give only what it could compute without
+padding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError, WeightsFormatError, WeightsHashError
+from ..spec import ModelSpec
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class NetworkPredictor:
+    """A network that sees normalised reflectance in channels-last layout, at the precision asked for."""
+
+    def __init__(self, spec: ModelSpec, network: nn.Module, *, device: str, precision: str) -> None:
+        self.spec = spec
+        self.dtype = DTYPES[precision]
+        self.network = network.eval().to(device=device, dtype=self.dtype)
+        for value in (*self.network.parameters(), *self.network.buffers()):
+            if value.ndim == 4:
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        self.consumed = int(getattr(network, "consumed", 0))
+        self.reach = int(getattr(network, "consumed", getattr(network, "receptive_radius", spec.halo)))
+
+    def predict(self, window: Tensor, margin: int) -> Tensor:
+        """See `protocol.Predictor`."""
+        norm = self.spec.normalisation
+        if norm.shift != 0.0 or norm.scale != 1.0:
+            window = (window - norm.shift) / norm.scale
+        fine: Tensor = self.network(window.to(self.dtype).contiguous(memory_format=torch.channels_last)).float()
+        extra = -(-margin // self.spec.scale)
+        cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
+        fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
+        if norm.shift != 0.0 or norm.scale != 1.0:
+            fine = fine * norm.scale + norm.shift
+        # Folded networks clamp inside their last convolution; what is left is a cheap pass for all others.
+        return fine.clamp_(min=0) if self.spec.non_negative and not self.consumed else fine
+
+
+def load_network(spec: ModelSpec, path: Path, sha256: str) -> nn.Module:
+    """Build the architecture and load its weights, with no key missing or left over; folded where it can be.
+
+    Raises WeightsHashError if the file is no longer the one that was found, WeightsFormatError if it holds something
+    else.
+    """
+    module, _, attribute = spec.architecture.partition(":")
+    try:
+        architecture = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"{spec.name!r} names the architecture {spec.architecture!r}, which cannot be imported: {error}"
+        ) from error
+    network: nn.Module = architecture(**dict(spec.config))
+    state = read_state(path, sha256)
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        wanted = network.state_dict()
+        missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+        odd = [key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape]
+        raise WeightsFormatError(
+            f"{path} does not hold {spec.name!r}: {len(missing)} keys missing {missing[:3]}, "
+            f"{len(extra)} unknown {extra[:3]}, {len(odd)} of another shape {sorted(odd)[:3]}. "
+            "Give the weights of this model, or register a model for them."
+        ) from error
+    network.eval()
+    fold: Callable[..., nn.Module] | None = getattr(network, "folded", None)
+    if fold is None:
+        return network
+    with torch.no_grad():
+        return fold(non_negative=spec.non_negative)
+
+
+def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read a state dict without running anything that is in the file: safetensors, or torch's weights-only unpickler.
+
+    The hash is taken of the very bytes that are read. Wrappers `state_dict`, `params_ema` and `params` are opened.
+    """
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 and found != sha256:
+        raise WeightsHashError(
+            f"{path} should have sha256 {sha256}, and has {found}. It changed or is damaged: fetch it again."
+        )
+    try:
+        if path.suffix in {".pt", ".pth", ".ckpt"}:
+            state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        else:
+            from safetensors.torch import load
+
+            state = load(data)
+    except Exception as error:  # the readers raise a dozen unrelated classes for a damaged file
+        raise WeightsFormatError(
+            f"{path} cannot be read as weights ({type(error).__name__}: {error}). Fetch it again."
+        ) from error
+    for wrapper in ("state_dict", "params_ema", "params"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsFormatError(f"{path} holds no state dict: wanted names with tensors.")
+    return state

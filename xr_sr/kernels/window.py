@@ -1,0 +1,137 @@
+"""One block through a predictor and the constraint, window by window, on whatever device it is meant for.
+
+Windows are cut so that what a network keeps between its layers stays in the processor's cache (or fills a GPU); each
+brings its own context from the block's halo, so the cuts leave no trace. Dates and windows are batched on a GPU, and
+a batch is halved on out-of-memory.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine import in_batches, settle_threads
+from ..spec import Tile
+from .constrain import LowPassConstraint
+from .protocol import FloatArray, Predictor
+
+WINDOW_CPU, WINDOW_GPU = 176, 512
+"""Side of a window in input pixels. Up to 176 the largest tensor of a window stays so small that the C library serves
+it from memory it
+keeps; at 256 each window costs new pages and a fifth of the time (benchmarks/kernel.py)."""
+
+BATCH_GPU = 16
+"""Windows per batch on a GPU, to begin with; halved as often as its memory asks for."""
+
+
+class WindowKernel:
+    """A predictor with an optional constraint, as a `Kernel`."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        constraint: LowPassConstraint | None,
+        *,
+        scale: int,
+        halo: int,
+        bands_out: int | None,
+        device: str,
+    ) -> None:
+        self.predictor = predictor
+        self.constraint = constraint
+        self.scale = scale
+        self.halo = halo
+        self.bands_out = bands_out
+        self.device = torch.device(device)
+        self.margin = constraint.margin if constraint else 0
+        self.reach = predictor.reach + math.ceil(self.margin / scale)
+        """Input pixels that the predictor is given on each side of a window."""
+        needed = max(self.reach, constraint.reach if constraint else 0)
+        assert needed <= halo, f"a halo of {needed} is needed, the spec says {halo}"
+
+    def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
+        """See `protocol.Kernel`."""
+        settle_threads()
+        with torch.inference_mode():
+            source = to_tensor(block)
+            n, bands = source.shape[:2]
+            shape = (n, self.bands_out or bands, tile.height * self.scale, tile.width * self.scale)
+            # The result stays where the block came from: NumPy on the host, CuPy on the GPU.
+            target = torch.empty(shape, dtype=torch.float32, device=source.device)
+            windows = self._windows(tile)
+            if self.device.type == "cpu":
+                for window in windows:
+                    self._run(source, target, tile.halo, [window])
+            else:
+                for same in _by_size(windows):
+                    in_batches(lambda some: self._run(source, target, tile.halo, some), same, size=BATCH_GPU)
+            return from_tensor(target, block)
+
+    def _windows(self, tile: Tile) -> list[tuple[int, int, int, int]]:
+        side = WINDOW_CPU if self.device.type == "cpu" else WINDOW_GPU
+        rows, columns = _split(tile.height, side), _split(tile.width, side)
+        return [(top, height, left, width) for top, height in rows for left, width in columns]
+
+    def _run(self, source: Tensor, target: Tensor, halo: int, windows: list[tuple[int, int, int, int]]) -> None:
+        """Compute windows of one size for all dates of the block."""
+        n, s = source.shape[0], self.scale
+        context = max(self.reach, self.constraint.reach if self.constraint else 0)
+        skip = halo - context
+        pieces = [
+            source[
+                :, :, top + skip : top + skip + height + 2 * context, left + skip : left + skip + width + 2 * context
+            ]
+            for top, height, left, width in windows
+        ]
+        batch = (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).to(self.device, torch.float32)
+        inner = context - self.reach
+        seen = batch[..., inner : batch.shape[-2] - inner, inner : batch.shape[-1] - inner]
+        fine = self.predictor.predict(seen, self.margin)
+        for index, (top, height, left, width) in enumerate(windows):
+            part = slice(index * n, (index + 1) * n)
+            out = target[:, :, top * s : (top + height) * s, left * s : (left + width) * s]
+            if self.constraint is None:
+                out.copy_(fine[part])
+            elif target.device == fine.device:
+                self.constraint.apply(fine[part], batch[part], out)
+            else:
+                local = fine.new_empty(out.shape)
+                self.constraint.apply(fine[part], batch[part], local)
+                out.copy_(local)
+
+
+def _split(length: int, side: int) -> list[tuple[int, int]]:
+    """Cut a length into the fewest parts not above `side`, as equal as can be: (start, length) each."""
+    parts = max(1, -(-length // side))
+    edges = [length * part // parts for part in range(parts + 1)]
+    return [(start, stop - start) for start, stop in pairwise(edges)]
+
+
+def _by_size(windows: list[tuple[int, int, int, int]]) -> list[list[tuple[int, int, int, int]]]:
+    groups: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+    for window in windows:
+        groups.setdefault((window[1], window[3]), []).append(window)
+    return list(groups.values())
+
+
+def to_tensor(block: FloatArray) -> Tensor:
+    """Give a tensor over the block's own memory, on the host or the GPU where it lies."""
+    if _is_numpy(block):
+        return torch.from_numpy(np.ascontiguousarray(block))
+    return torch.utils.dlpack.from_dlpack(block)
+
+
+def from_tensor(tensor: Tensor, like: FloatArray) -> FloatArray:
+    """Give the tensor as an array of the kind of `like`, over the same memory."""
+    if _is_numpy(like):
+        array: FloatArray = tensor.numpy()
+        return array
+    return like.__array_namespace__().from_dlpack(tensor)  # type: ignore[no-any-return]  # CuPy's `cupy.from_dlpack`
+
+
+def _is_numpy(array: object) -> bool:
+    return isinstance(array, np.ndarray)
