@@ -1,0 +1,136 @@
+"""Sentinel-2 bands as data, and the names under which catalogues hand them out.
+
+Knows strings only. Where a cube keeps its names (variables, coordinates, attributes) is `cube`'s matter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = ["BANDS", "Band", "find_band", "is_flag_name", "is_scl", "match_bands", "stated_gsd_m"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of the MultiSpectral Instrument.
+
+    name: canonical, "B02" or "B8A". wavelength_nm: centre, Sentinel-2A. gsd_m: native ground sampling distance.
+    aliases: what catalogues call it beside its code, lower case, without separators.
+    """
+
+    name: str
+    wavelength_nm: float
+    gsd_m: float
+    aliases: tuple[str, ...] = ()
+
+
+# Wavelengths: ESA, Sentinel-2 spectral response functions (COPE-GSEG-EOPG-TN-15-0007), Sentinel-2A.
+# Aliases: Earth Search, the STAC `eo` extension, xarray-eopf, Digital Earth Africa and Australia. Left out, since they
+# name several bands, or another one in the next catalogue: "rededge" alone, "swir1", "swir2", "swir3".
+BANDS: tuple[Band, ...] = (
+    Band("B01", 442.7, 60.0, ("coastal", "coastalaerosol")),
+    Band("B02", 492.4, 10.0, ("blue",)),
+    Band("B03", 559.8, 10.0, ("green",)),
+    Band("B04", 664.6, 10.0, ("red",)),
+    Band("B05", 704.1, 20.0, ("rededge1", "rededge071")),
+    Band("B06", 740.5, 20.0, ("rededge2", "rededge075")),
+    Band("B07", 782.8, 20.0, ("rededge3", "rededge078")),
+    Band("B08", 832.8, 10.0, ("nir", "nir1")),
+    Band("B8A", 864.7, 20.0, ("nir08", "nir2", "nirnarrow", "narrownir")),  # nir08 is 865 nm: B8A, not B08
+    Band("B09", 945.1, 60.0, ("nir09",)),
+    Band("B10", 1373.5, 60.0, ("cirrus",)),  # top-of-atmosphere products only
+    Band("B11", 1613.7, 20.0, ("swir16",)),
+    Band("B12", 2202.4, 20.0, ("swir22",)),
+)
+
+_Frame: TypeAlias = tuple[str, str]
+"""What stands before and after a band's name."""
+
+_BY_NAME = {band.name: band for band in BANDS}
+_BY_ALIAS = {alias: band for band in BANDS for alias in band.aliases}
+
+_CODE = re.compile(r"b0*(1[0-2]|[1-9]|8a)")
+_GDAL_REST = re.compile(r", central wavelength .*$", re.IGNORECASE)
+_GSD_SUFFIX = re.compile(r"[\s_.-](10|20|60)m$", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s_.-]+")
+_TOKEN = re.compile(r"[^\W_]+")
+_FLAG = re.compile(
+    r"mask|cloud|flag|quality|class|label|valid|shadow|"
+    r"(?<![a-z])(scl|qa\d*|cld|clm|clp|msk|snw|lulc)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def find_band(name: object) -> Band | None:
+    """Look up one name, as any of the catalogues writes it.
+
+    Upper or lower case, with or without leading zero, with or without "_10m": "B2", "b02", "B02_10m", "blue"; also
+    "B4, central wavelength 665 nm", as GDAL describes the bands of SAFE products.
+    Returns None for what is not a name of one band, numbers included: a 4 may be the fourth of anything.
+    """
+    if not isinstance(name, str):
+        return None
+    text = _GSD_SUFFIX.sub("", _GDAL_REST.sub("", name.strip())).lower()
+    if code := _CODE.fullmatch(text):
+        return _BY_NAME[f"B{code[1].upper():0>2}"]
+    return _BY_ALIAS.get(_SEPARATORS.sub("", text))
+
+
+def match_bands(names: Sequence[object]) -> tuple[Band | None, ...]:
+    """Look up names that belong together; each band, or None, in the order given.
+
+    Where no name stands for a band as it is, a prefix and a suffix that the names share is taken off first:
+    "S2-L2A-B02", "T33UUU_20170216T102101_B02". Only the frame with the most bands counts, and a plain name beats any
+    frame, so "B04_std" beside "B04" stays what it is. A frame around a colour needs a second band as witness, since
+    "red_tide" is no band.
+    """
+    texts = [name.strip() if isinstance(name, str) else "" for name in names]
+    plain = tuple(find_band(text) for text in texts)
+    if any(plain):
+        return plain
+
+    framed = {place: hit for place, text in enumerate(texts) if (hit := _take_frame(text))}
+    members: dict[_Frame, set[str]] = defaultdict(set)
+    for frame, _, band in framed.values():
+        members[frame].add(band.name)
+    coded = {frame for frame, core, _ in framed.values() if _CODE.fullmatch(core.lower())}
+    trusted = {frame: len(bands) for frame, bands in members.items() if len(bands) > 1 or frame in coded}
+    most = max(trusted.values(), default=0)
+    found = {place: band for place, (frame, _, band) in framed.items() if trusted.get(frame) == most}
+    return tuple(found.get(place) for place in range(len(texts)))
+
+
+def is_scl(name: object) -> bool:
+    """Tell whether a name is that of the scene classification: "SCL", "scl", "SCL_20m"."""
+    return isinstance(name, str) and _GSD_SUFFIX.sub("", name.strip()).lower() == "scl"
+
+
+def is_flag_name(name: object) -> bool:
+    """Tell whether a name speaks of flags or classes rather than of light: "SCL", "cloud_mask", "QA60", "dataMask"."""
+    return isinstance(name, str) and _FLAG.search(name) is not None
+
+
+def stated_gsd_m(name: object) -> float | None:
+    """Give the metres that a name states, as "B02_20m" does; None where it states none."""
+    found = _GSD_SUFFIX.search(name.strip()) if isinstance(name, str) else None
+    return float(found[1]) if found else None
+
+
+def _take_frame(text: str) -> tuple[_Frame, str, Band] | None:
+    """Split a text into ((prefix, suffix), core, band); the longest core wins, then the last one; None without any."""
+    text = _GSD_SUFFIX.sub("", text)
+    tokens = [(token.start(), token.end()) for token in _TOKEN.finditer(text)]
+    cores = [
+        (end - start, start, end, band)
+        for first, (start, _) in enumerate(tokens)
+        for _, end in tokens[first : first + 3]  # no alias has more than three words
+        if (band := find_band(text[start:end])) is not None
+    ]
+    if not cores:
+        return None
+    _, start, end, band = max(cores, key=lambda core: core[:2])
+    return (text[:start], text[end:]), text[start:end], band
