@@ -1,0 +1,434 @@
+"""What is taken for a cube, and how its parts are told apart; nothing here may compute a pixel."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import odc.geo.xr  # noqa: F401  registers .odc
+import pytest
+import rioxarray
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+from xr_sr.errors import (
+    AmbiguousBandError,
+    BandWarning,
+    CubeError,
+    GeoreferenceWarning,
+    GridError,
+    MissingBandError,
+)
+from xr_sr.recognition import recognise, warn_caller
+
+GB10 = GeoBox((8, 6), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
+RGBN = ["B04", "B03", "B02", "B08"]
+
+
+def _raise(block: np.ndarray) -> np.ndarray:
+    raise AssertionError("a pixel was computed")
+
+
+def untouchable(shape: tuple[int, ...], dtype: str = "uint16") -> da.Array:
+    """A lazy array that fails when anybody computes it."""
+    zeros = da.zeros(shape, dtype=dtype, chunks=tuple(min(side, 3) for side in shape))
+    return zeros.map_blocks(_raise, dtype=dtype, meta=np.empty((0,) * len(shape), dtype))
+
+
+def layer(
+    geobox: GeoBox = GB10, dtype: str = "uint16", lead: dict[str, int] | None = None, **attrs: object
+) -> xr.DataArray:
+    """One untouchable variable on a geobox, with leading dimensions of the given sizes."""
+    lead = lead or {}
+    dims = (*lead, *geobox.dimensions)
+    return xr.DataArray(
+        untouchable((*lead.values(), *geobox.shape), dtype), dims=dims, coords=xr_coords(geobox), attrs=attrs
+    )
+
+
+def dataset(names: list[str], **kwargs: object) -> xr.Dataset:
+    return xr.Dataset({name: layer(**kwargs) for name in names})
+
+
+def stack(
+    labels: list[object] | None, geobox: GeoBox = GB10, dim: str = "band", size: int = 4, **attrs: object
+) -> xr.DataArray:
+    array = layer(geobox, lead={dim: size if labels is None else len(labels)}, **attrs)
+    return array if labels is None else array.assign_coords({dim: labels})
+
+
+def bands_of(obj: object) -> list[str]:
+    return [plane.band for plane in recognise(obj).planes]
+
+
+@pytest.mark.parametrize("dims", itertools.permutations(("time", "band", "y", "x")))
+def test_any_order_of_dims_is_read(dims):
+    array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).transpose(*dims)
+
+    cube = recognise(array)
+
+    assert [(plane.band, plane.name, plane.index) for plane in cube.planes] == [(n, n, i) for i, n in enumerate(RGBN)]
+    assert cube.planes[0].array.dims == ("time", "band", "y", "x")
+    assert (cube.lead, cube.band_dim, cube.y, cube.x) == (("time",), "band", "y", "x")
+    assert cube.geobox == GB10
+    assert cube.source is array
+
+
+@pytest.mark.parametrize("dim", ["band", "bands", "wavelength", "Channel", "variable", "spectral_index"])
+def test_the_band_dimension_may_have_many_names(dim):
+    assert recognise(stack(RGBN, dim=dim)).band_dim == dim
+
+
+def test_labels_decide_between_two_band_dimensions():
+    array = layer(lead={"band": 1, "name_of_it": 2}).assign_coords(band=[1], name_of_it=["red", "nir"])
+
+    cube = recognise(array)
+
+    assert (cube.band_dim, cube.lead) == ("name_of_it", ("band",))
+
+
+@pytest.mark.parametrize(
+    "names", [("blue", "nir08"), ("B02", "B8A"), ("B02_10m", "B8A_20m"), ("B2", "B8A"), ("b02", "b8a")]
+)
+def test_names_of_all_catalogues_in_variables_and_labels(names):
+    assert bands_of(dataset(list(names))) == bands_of(stack(list(names))) == ["B02", "B8A"]
+    assert [plane.name for plane in recognise(dataset(list(names))).planes] == list(names)
+
+
+@pytest.mark.parametrize("attribute", ["long_name", "description", "common_name"])
+@pytest.mark.parametrize("kind", [tuple, list, np.array])
+def test_numbered_bands_are_named_by_attributes(attribute, kind):
+    array = stack([1, 2, 3], **{attribute: kind(["B4", "B8", "B8A"])})
+
+    cube = recognise(array)
+
+    assert [(plane.band, plane.name) for plane in cube.planes] == [("B04", 1), ("B08", 2), ("B8A", 3)]
+
+
+def test_numbered_bands_are_named_by_coordinates_along_them():
+    array = stack([0, 1]).assign_coords(common_name=("band", ["red", "nir08"]), gsd=("band", [10, 20]))
+
+    assert bands_of(array) == ["B04", "B8A"]
+
+
+def test_bands_without_coordinate_are_named_by_attributes():
+    cube = recognise(stack(None, size=2, long_name=("B04", "B08")))
+
+    assert [plane.name for plane in cube.planes] == ["B04", "B08"]
+
+
+def test_variables_are_named_by_attributes():
+    cube = recognise(
+        xr.Dataset({"band_1": layer(long_name="B8"), "band_2": layer(description="B8A, central wavelength 865 nm")})
+    )
+
+    assert {plane.name: plane.band for plane in cube.planes} == {"band_1": "B08", "band_2": "B8A"}
+
+
+def test_a_name_counts_more_than_an_attribute():
+    ds = xr.Dataset(
+        {"red": layer(long_name="B08"), "red_sd": layer(dtype="float32", long_name="B04 standard deviation")}
+    )
+
+    cube = recognise(ds)
+
+    assert [(plane.name, plane.band) for plane in cube.planes] == [("red", "B04")]
+    assert cube.dropped == ("red_sd",)
+
+
+@pytest.mark.parametrize("dims", [("y", "x"), ("time", "y", "x"), ("y", "x", "time")])
+@pytest.mark.parametrize("how", ["name", "long_name", "coordinate", "length one"])
+def test_an_array_of_one_band_needs_no_band_dimension(dims, how):
+    array = layer(lead={"time": 2} if "time" in dims else {}).transpose(*dims)
+    if how == "name":
+        array = array.rename("red")
+    elif how == "long_name":
+        array = array.rename("reflectance").assign_attrs(long_name="B04")
+    elif how == "coordinate":
+        array = array.assign_coords(band="B4")
+    else:
+        array = array.expand_dims(band=[1]).rename("B04")
+
+    cube = recognise(array)
+
+    assert [plane.band for plane in cube.planes] == ["B04"]
+    assert cube.band_dim == ("band" if how == "length one" else None)
+    assert cube.lead == tuple(dim for dim in dims if dim == "time")
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3, 4], None])
+def test_numbers_alone_are_an_error_that_shows_the_way_out(labels):
+    with pytest.raises(AmbiguousBandError, match=r"assign_coords\(band=\['B02', 'B03', 'B04', 'B08'\]\)"):
+        recognise(stack(labels))
+
+
+def test_variables_that_are_numbered_show_the_way_out():
+    with pytest.raises(MissingBandError, match=r"rename\(\{'band_1': 'B02'"):
+        recognise(dataset(["band_1", "band_2"]))
+
+
+def test_a_dataset_around_one_array_says_so():
+    with pytest.raises(MissingBandError, match=r"cube\['band_data'\]"):
+        recognise(stack(RGBN).to_dataset(name="band_data"))
+
+
+def test_strange_names_are_an_error_that_lists_them():
+    with pytest.raises(MissingBandError, match="'VV', 'VH'"):
+        recognise(stack(["VV", "VH"]))
+    with pytest.raises(MissingBandError, match="'elevation'"):
+        recognise(layer(dtype="float32").rename("elevation"))
+    with pytest.raises(MissingBandError, match="y and x"):
+        recognise(xr.Dataset(coords=xr_coords(GB10)))
+
+
+def test_other_types_are_an_error_that_shows_how_to_wrap():
+    with pytest.raises(CubeError, match=r"xr.DataArray\(array, dims="):
+        recognise(np.zeros((4, 8, 6)))
+
+
+def test_no_space_is_an_error_that_shows_rename():
+    with pytest.raises(GridError, match="rename"):
+        recognise(xr.DataArray(np.zeros((2, 3)), dims=("time", "band")))
+
+
+@pytest.mark.parametrize("empty", [{"y": slice(0)}, {"x": slice(0)}, {"time": slice(0)}])
+def test_nothing_is_an_error(empty):
+    array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).isel(empty)
+
+    with pytest.raises(GridError):
+        recognise(array)
+
+
+def test_flags_extras_and_strangers_are_told_apart():
+    """As odc-stac loads with_properties, with masks, classes and products beside the bands."""
+    time = {"time": 2}
+    cube = recognise(
+        dataset(["red", "nir"], lead=time).assign(
+            SCL=layer(dtype="uint8", lead=time),
+            clear=layer(dtype="bool"),
+            QA60=layer(dtype="uint16"),
+            landcover=layer(dtype="int32", flag_values=[1, 2]),
+            s2_processing_baseline=("time", [5.09, 5.09]),
+            mean_sun=45.0,
+            AOT=layer(dtype="float32", lead=time),
+            elevation=layer(dtype="int16"),
+            row_noise=("y", np.zeros(8)),
+        )
+    )
+
+    assert [plane.band for plane in cube.planes] == ["B04", "B08"]
+    assert [flags.name for flags in cube.flags] == ["SCL", "clear", "QA60", "landcover"]
+    assert cube.extras == ("s2_processing_baseline", "mean_sun")
+    assert cube.dropped == ("AOT", "elevation", "row_noise")
+
+
+@pytest.mark.parametrize(
+    "mask", [layer(dtype="bool"), layer(flag_meanings="cloud shadow")], ids=["bool", "flag_meanings"]
+)
+def test_flags_are_never_bands_even_by_name(mask):
+    cube = recognise(xr.Dataset({"B04": layer(), "B03": mask, "mask_B02": layer(), "B08_cloud": layer()}))
+
+    assert [plane.band for plane in cube.planes] == ["B04"]
+    assert {flags.name for flags in cube.flags} == {"B03", "mask_B02", "B08_cloud"}
+
+
+def test_flags_among_labels_are_left_out_by_name():
+    cube = recognise(stack(["B04", "SCL", "nir"]))
+
+    assert [(plane.band, plane.index) for plane in cube.planes] == [("B04", 0), ("B08", 2)]
+    assert cube.dropped == ("SCL",)
+
+
+def test_eight_bit_bands_stay_bands():
+    """So that `radiometry` can say what is wrong with them."""
+    assert bands_of(dataset(["B04", "B03"], dtype="uint8")) == ["B04", "B03"]
+
+
+def test_coordinates_on_the_grid_are_sorted_too():
+    array = stack(RGBN).assign_coords(clear=(("y", "x"), np.ones((8, 6), bool)), height=(("y", "x"), np.ones((8, 6))))
+
+    cube = recognise(array)
+
+    assert [flags.name for flags in cube.flags] == ["clear"]
+    assert cube.dropped == ("height",)
+
+
+def test_two_dims_orders_in_one_dataset_share_their_lead():
+    ds = xr.Dataset(
+        {
+            "red": layer(lead={"time": 2, "member": 3}),
+            "nir": layer(lead={"member": 3, "time": 2}).transpose("y", "member", "x", "time"),
+        }
+    )
+
+    cube = recognise(ds)
+
+    assert cube.lead == ("time", "member")
+    assert {plane.array.dims for plane in cube.planes} == {("time", "member", "y", "x")}
+
+
+def test_degrees_have_latitude_and_longitude():
+    geobox = GeoBox((4, 5), Affine(1e-4, 0, 13, 0, -1e-4, 52), "EPSG:4326")
+
+    cube = recognise(dataset(["red"], geobox=geobox))
+
+    assert (cube.y, cube.x) == ("latitude", "longitude")
+    assert cube.geobox == geobox
+
+
+def test_no_crs_warns_at_the_callers_line_and_goes_on():
+    array = xr.DataArray(untouchable((4, 5, 6)), dims=("band", "y", "x"), coords={"band": RGBN})
+
+    with pytest.warns(GeoreferenceWarning, match="assign_crs") as caught:
+        cube = recognise(array)
+
+    assert not cube.has_crs
+    assert cube.geobox.shape == (5, 6)
+    assert {entry.filename for entry in caught if entry.category is GeoreferenceWarning} == {__file__}
+
+
+def test_crs_is_found_where_it_is_a_variable():
+    """As after open_zarr or open_dataset without decode_coords="all"."""
+    ds = dataset(["red", "nir"]).reset_coords("spatial_ref").rename(spatial_ref="crs")
+
+    cube = recognise(ds)
+
+    assert cube.geobox == GB10
+    assert (cube.crs_name, cube.extras) == ("crs", ())
+
+
+def test_files_are_not_read(shared: Path):
+    data = shared / "data"
+    chip = rioxarray.open_rasterio(data / "flood_spain" / "Spain_7370579_S2Hand.tif")
+    series = xr.open_dataset(data / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc")
+
+    chip_cube, series_cube = recognise(chip), recognise(series)
+
+    names = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+    assert [plane.band for plane in chip_cube.planes] == names
+    assert [plane.band for plane in series_cube.planes] == [
+        name for name in names if name not in ("B01", "B8A", "B09", "B10")
+    ]
+    assert series_cube.planes[0].name == "S2-L2A-B02"
+    assert series_cube.dropped == (
+        "S1-SIGMA0-VH",
+        "S1-SIGMA0-VV",
+        "slope",
+        "elevation",
+        "AGERA5-PRECIP",
+        "AGERA5-TMEAN",
+    )
+    assert chip_cube.has_crs and series_cube.has_crs
+    assert not any(obj.variable._in_memory for obj in (chip, *series.data_vars.values()) if obj.ndim > 1)
+
+
+def test_files_in_an_unusual_order_are_wrapped_not_read(shared: Path):
+    chip = rioxarray.open_rasterio(shared / "data" / "flood_spain" / "Spain_7370579_S2Hand.tif").transpose(
+        "y", "x", "band"
+    )
+
+    plane = recognise(chip).planes[3]
+
+    assert not chip.variable._in_memory
+    assert plane.array.chunks is not None
+    np.testing.assert_array_equal(plane.array[plane.index, :9, :9], chip.sel(band=4)[:9, :9])
+
+
+def nodes(prefix: str = "") -> dict[str, xr.Dataset]:
+    """Native grids of one tile, as EOPF and our sample have them."""
+    gb20, gb60 = GB10.zoom_out(2), GeoBox((2, 1), Affine(60, 0, 600_000, 0, -60, 5_700_000), "EPSG:32633")
+    return {
+        f"{prefix}r10m": dataset(["b02", "b03", "b04", "b08"], geobox=GB10),
+        f"{prefix}r20m": dataset(["b02", "b05", "b8a", "b11"], geobox=gb20),
+        f"{prefix}r60m": dataset(["b01", "b09"], geobox=gb60),
+    }
+
+
+def test_the_node_of_the_models_pixel_size_is_read():
+    tree = xr.DataTree.from_dict(nodes())
+
+    found = {gsd: [plane.band for plane in recognise(tree, model_gsd_m=gsd).planes] for gsd in (None, 10.0, 20.0, 60.0)}
+
+    assert found[None] == found[10.0] == ["B02", "B03", "B04", "B08"]
+    assert found[20.0] == ["B02", "B05", "B8A", "B11"]
+    assert found[60.0] == ["B01", "B09"]
+    assert recognise(tree).kind == "DataTree"
+    assert recognise(tree).node == "/r10m"
+
+
+def test_nodes_of_any_name_are_told_by_pixel_size():
+    tree = xr.DataTree.from_dict(
+        {f"a/{size}": node for size, node in zip(("fine", "middle", "coarse"), nodes().values(), strict=True)}
+    )
+
+    assert recognise(tree, model_gsd_m=20.0).node == "/a/middle"
+
+
+def test_eopf_products_are_read():
+    """CRS in attributes of the root, masks named as bands, SCL as float beside them: as the EOPF samples are."""
+
+    def bare(ds: xr.Dataset) -> xr.Dataset:
+        return (
+            ds.drop_vars("spatial_ref")
+            .assign_coords({dim: ds[dim].drop_attrs(deep=False) for dim in ("y", "x")})
+            .drop_vars("spatial_ref")
+        )
+
+    gb20 = GB10.zoom_out(2)
+    tree = xr.DataTree.from_dict(
+        {
+            **{path: bare(ds) for path, ds in nodes("measurements/reflectance/").items()},
+            "quality/mask/r10m": bare(dataset(["b02", "b03", "b04", "b08"], dtype="uint8")),
+            "conditions/mask/detector_footprint/r10m": bare(dataset(["b02"], dtype="uint8")),
+            "conditions/mask/l2a_classification/r20m": bare(dataset(["scl"], geobox=gb20, dtype="float64")),
+            "conditions/mask/l2a_classification/r60m": bare(dataset(["scl"], geobox=GB10.zoom_out(4), dtype="float64")),
+        }
+    )
+    tree.attrs["other_metadata"] = {"horizontal_CRS_code": "EPSG:32633"}
+
+    cube = recognise(tree, model_gsd_m=10.0)
+
+    assert cube.node == "/measurements/reflectance/r10m"
+    assert cube.geobox == GB10
+    assert [(flags.name, flags.factor) for flags in cube.flags] == [("scl", 2)]
+
+
+def test_scl_of_another_place_is_not_taken():
+    tree = xr.DataTree.from_dict(
+        {**nodes(), "r20m": dataset(["b05", "scl"], geobox=GB10.zoom_out(2).translate_pix(1, 0), dtype="uint8")}
+    )
+
+    assert recognise(tree).flags == ()
+
+
+def test_two_nodes_of_one_size_are_an_error_that_names_them():
+    tree = xr.DataTree.from_dict({"first/r10m": dataset(["B02"]), "second/r10m": dataset(["B02"])})
+
+    with pytest.raises(AmbiguousBandError, match=r"'/first/r10m', '/second/r10m'.*cube\['/first/r10m'\]"):
+        recognise(tree)
+
+
+def test_a_tree_without_bands_says_what_it_has():
+    with pytest.raises(MissingBandError, match="'/a', '/b'"):
+        recognise(xr.DataTree.from_dict({"a": dataset(["VV"]), "b": dataset(["VH"])}))
+    with pytest.raises(MissingBandError):
+        recognise(xr.DataTree())
+
+
+def test_a_tree_of_one_dataset_is_that_dataset():
+    cube = recognise(xr.DataTree(dataset(["red", "nir"])))
+
+    assert (cube.kind, cube.node, cube.available) == ("DataTree", "/", ("B04", "B08"))
+
+
+def test_warnings_point_out_of_the_package():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_caller("so it is", BandWarning)
+
+    assert caught[0].filename == __file__

@@ -1,0 +1,159 @@
+"""Reads band names off xarray objects: variables, labels along a dimension, and the attributes that stand in for them.
+
+Also tells flags from bands, since flags must never be upscaled as if they were light. Looks at names, types and
+attributes, never at pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
+from .errors import AmbiguousBandError, CubeError, MissingBandError
+
+__all__ = [
+    "PER_BAND_ATTRS",
+    "find_band_dim",
+    "is_flags",
+    "listed",
+    "name_labels",
+    "name_single",
+    "name_variables",
+    "no_bands",
+]
+
+PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "band_name", "band_names", "DESCRIPTION")
+"""Attributes that may name a band; of an array of n bands, as a sequence of n names."""
+
+_BAND_DIMS = ("band", "bands", "wavelength", "wavelengths", "channel", "channels", "spectral", "variable")
+_NAME_COORDS = ("common_name", "name", "band_name", "long_name", "description", "title")
+
+
+def listed(names: Iterable[object]) -> str:
+    """Write names for a message: 'B02', 'B03'; "nothing" where there are none."""
+    return ", ".join(repr(name.item() if isinstance(name, np.generic) else name) for name in names) or "nothing"
+
+
+def is_flags(name: Hashable, array: xr.DataArray) -> bool:
+    """Tell whether an array on the grid holds flags or classes, to be carried along by nearest neighbour.
+
+    Yes for bool, for CF flag attributes, for 8-bit integers without a band's name, for other integers whose name says
+    so (QA60, cloud_mask), and for SCL as float, as EOPF has it. Other 16-bit integers may well be misspelt bands: no.
+    """
+    if array.dtype.kind == "b" or array.attrs.keys() & {"flag_values", "flag_masks", "flag_meanings"}:
+        return True
+    if array.dtype.kind in "iu":
+        return is_flag_name(name) or (array.dtype.itemsize == 1 and find_band(name) is None)
+    return array.dtype.kind == "f" and is_scl(name)
+
+
+def find_band_dim(array: xr.DataArray, dims: Sequence[str]) -> str | None:
+    """Find the dimension along which bands lie, among those that are not y and x: by its labels, else by its name."""
+    for dim in dims:
+        if any(match_bands(_strings(array.coords.get(dim)))):
+            return dim
+    return next((dim for name in _BAND_DIMS for dim in dims if dim.lower() == name), None)
+
+
+def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
+    """Give the labels along the band dimension, and the band that each stands for.
+
+    Names are looked for in the coordinate, then in others along the dimension (stackstac: common_name), then in
+    attributes (rioxarray: long_name, a tuple of names); the first that names any band is believed.
+    Raises AmbiguousBandError if bands are only numbered, MissingBandError if no label names a band.
+    """
+    size = array.sizes[dim]
+    own = array.coords[dim] if dim in array.coords else None  # noqa: SIM401  .get makes up numbers
+    others = (array.coords.get(name) for name in _NAME_COORDS)
+    along = [coord for coord in (own, *others) if coord is not None and coord.dims == (dim,)]
+    sources = [_strings(coord) for coord in along]
+    for attribute in PER_BAND_ATTRS:
+        value = array.attrs.get(attribute)
+        sources.append([value] if isinstance(value, str) else _items(value))
+    sources.append([array.name])
+    labels = tuple(own.values.tolist()) if own is not None else None
+    for source in (source for source in sources if len(source) == size):
+        bands = match_bands(["" if is_flag_name(name) else name for name in source])
+        if any(bands):
+            return labels or tuple(source), bands
+
+    if own is not None and _strings(own):
+        raise MissingBandError(
+            f"no label along {dim!r} is a name of a Sentinel-2 band: {listed(own.values)}. Rename them: "
+            f"cube.assign_coords({dim}=[{_example(size)}])."
+        )
+    raise AmbiguousBandError(
+        f"the {size} bands along {dim!r} are numbered, not named, and a number may be the place of any band. Say which "
+        f"they are, in their order, for instance cube.assign_coords({dim}=[{_example(size)}])."
+    )
+
+
+def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
+    """Name an array without band dimension: by a scalar `band` coordinate, its name, or an attribute.
+
+    Raises MissingBandError if none of them is a name of a band.
+    """
+    coords = [coord for name in _BAND_DIMS if (coord := array.coords.get(name)) is not None]
+    scalars = [coord.item() for coord in coords if coord.ndim == 0 and coord.chunks is None]
+    for text in (*scalars, array.name, *(array.attrs.get(attribute) for attribute in PER_BAND_ATTRS)):
+        band = match_bands([text])[0]
+        if band and not is_flag_name(text):
+            return text, band
+    raise MissingBandError(
+        f"the DataArray {array.name!r} has the dimensions {listed(array.dims)}, none of them of bands, and no name of "
+        "a Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
+    )
+
+
+def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable, Band]:
+    """Find which variables are bands, in their order: by name, then by attributes; flags are left out."""
+    light = {name: array for name, array in variables.items() if not is_flags(name, array)}
+    found = {name: band for name, band in zip(light, match_bands(list(light)), strict=True) if band}
+    for attribute in PER_BAND_ATTRS:
+        rest = {name: array.attrs.get(attribute) for name, array in light.items() if name not in found}
+        # Where names speak, attributes only add what they say outright: "B04 standard deviation" is no B04 then.
+        hits = [find_band(text) for text in rest.values()] if found else match_bands(list(rest.values()))
+        found |= {name: band for name, band in zip(rest, hits, strict=True) if band}
+    return {name: found[name] for name in light if name in found}
+
+
+def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
+    """Make the error for a Dataset whose variables on the grid name no band; it shows the way out of each case."""
+    for name, array in variables.items():
+        for dim in array.dims:
+            if str(dim).lower() in _BAND_DIMS:
+                return MissingBandError(
+                    f"no variable of the Dataset is a band; {name!r} has its bands along {dim!r}. "
+                    f"Hand in that one: cube[{name!r}]."
+                )
+    if not variables:
+        return MissingBandError("no variable of the Dataset lies on y and x, so there is no band to read.")
+    return MissingBandError(
+        f"no variable of the Dataset has the name of a Sentinel-2 band; on the grid there are {listed(variables)}. "
+        f"Rename them: cube.rename({{{next(iter(variables))!r}: 'B02', ...}})."
+    )
+
+
+def _strings(coord: xr.DataArray | None) -> list[Any]:
+    """Give a coordinate's values if they are strings and in memory; else nothing."""
+    if coord is None or coord.chunks is not None or coord.dtype.kind not in "OUT" or coord.ndim != 1:
+        return []
+    values = coord.values.tolist()
+    return values if any(isinstance(value, str) for value in values) else []
+
+
+def _items(value: object) -> list[Any]:
+    """Give the items of a sequence; nothing for anything else."""
+    return list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1) else []
+
+
+def _example(size: int) -> str:
+    """Write band names for a message: as many as there are bands, in the order in which they usually come."""
+    names = [band.name for band in BANDS if size >= 13 or (band.name != "B10" and (size >= 12 or band.gsd_m < 60))]
+    if size <= 4:
+        names = ["B02", "B03", "B04", "B08"]
+    return ", ".join(map(repr, names[:size])) + (", ..." if size > len(names) else "")

@@ -1,0 +1,306 @@
+"""What counts as a cube: finds the bands, the grid and the rest of what a user hands in.
+
+Reads names, coordinates and attributes only: no pixel is computed here, and their meaning is `radiometry`'s matter.
+What is done with a cube (picking bands, putting results together) is in `cube`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal, TypeAlias
+
+import xarray as xr
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from .bands import Band, is_scl
+from .errors import (
+    AmbiguousBandError,
+    CubeError,
+    GeoreferenceWarning,
+    GridError,
+    MissingBandError,
+)
+from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, named_crs, pixel_size_m, spatial_dims, zoomed
+from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
+
+__all__ = ["AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
+
+AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
+Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
+
+_NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
+_NODE_GSD = re.compile(r"r?(10|20|60)m", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One band of a cube.
+
+    band: canonical name, "B04". name: the user's own, such as "red", or the label along the band dimension.
+    array: (*lead, y, x), or where `index` is set (*lead, band, y, x) with this band at `index`; values as handed in.
+    """
+
+    band: str
+    name: Hashable
+    array: xr.DataArray
+    index: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Flags:
+    """A mask or class map to carry along.
+
+    array: y and x among its dimensions, in any order. factor: width of its pixels, in pixels of the planes.
+    """
+
+    name: Hashable
+    array: xr.DataArray
+    factor: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """What was recognised in a DataArray, Dataset or DataTree.
+
+    kind: type of what was handed in. planes: the bands in the cube's order. y, x, band_dim: names of dimensions.
+    lead: the other dimensions of the planes, in order. source: the object that the planes come from (a tree's node).
+    crs_name: the coordinate that holds the CRS. flags: what goes to the finer grid by nearest neighbour.
+    extras: variables off the grid, which pass unchanged. dropped: what lies on the grid and is neither band nor flag.
+    node: of a tree, the path of the node that is read.
+    """
+
+    kind: Kind
+    planes: tuple[Plane, ...]
+    y: str
+    x: str
+    band_dim: str | None
+    lead: tuple[str, ...]
+    grid: Grid
+    source: xr.DataArray | xr.Dataset
+    crs_name: str
+    flags: tuple[Flags, ...] = ()
+    extras: tuple[Hashable, ...] = ()
+    dropped: tuple[Hashable, ...] = ()
+    node: str = ""
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the planes; in pixels or in unknown units where `has_crs` is false."""
+        return self.grid.geobox
+
+    @property
+    def has_crs(self) -> bool:
+        """Whether the cube says where on Earth it lies."""
+        return self.grid.geobox.crs is not None
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Canonical names of the bands that are there, each once, in the cube's order."""
+        return tuple(dict.fromkeys(plane.band for plane in self.planes))
+
+
+def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
+    """Find bands, grid, flags and the rest in what a user hands in; computes nothing.
+
+    obj: a DataArray with a band dimension (or that is one band), a Dataset of bands, or a DataTree with such Datasets
+    at one or several pixel sizes, of which the one of `model_gsd_m` metres is read, or the finest.
+    Raises CubeError if it is none of these, GridError without y and x or without pixels, AmbiguousBandError if bands
+    are only numbered, MissingBandError if there is no Sentinel-2 band. Warns GeoreferenceWarning without CRS.
+    """
+    if isinstance(obj, xr.DataTree):
+        cube = _from_tree(obj, model_gsd_m)
+    elif isinstance(obj, xr.Dataset):
+        cube = _from_dataset(obj)
+    elif isinstance(obj, xr.DataArray):
+        cube = _from_array(obj)
+    else:
+        raise CubeError(
+            f"a cube is an xarray DataArray, Dataset or DataTree; this is a {type(obj).__name__}. Wrap it: "
+            "xr.DataArray(array, dims=('band', 'y', 'x'), coords={'band': ['B04', 'B03', 'B02', 'B08']})."
+        )
+    if not cube.has_crs:
+        warn_caller(
+            f"the cube has no CRS, so nobody knows where it lies; {cube.y!r} and {cube.x!r} are refined in the unit "
+            "they have. Say it with cube.odc.assign_crs('EPSG:...') or cube.rio.write_crs(...).",
+            GeoreferenceWarning,
+        )
+    if cube.grid.assumed:
+        warn_caller(f"{cube.grid.assumed}. Write the transform to be sure: rio.write_transform.", GeoreferenceWarning)
+    return cube
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn with the line of the first caller outside of this package, however deep the warning arises."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _from_array(obj: xr.DataArray) -> Cube:
+    grid, y, x = _require_grid(obj, named_crs(obj.attrs))
+    others = [str(dim) for dim in obj.dims if dim not in (y, x)]
+    band_dim = find_band_dim(obj, others)
+    lead = tuple(dim for dim in others if dim != band_dim)
+    array = _transposed(obj, (*lead, *([band_dim] if band_dim else []), y, x))
+    labels: tuple[Hashable, ...]
+    bands: tuple[Band | None, ...]
+    if band_dim is None:
+        label, found = name_single(obj)
+        labels, bands = (label,), (found,)
+    else:
+        labels, bands = name_labels(obj, band_dim)
+    planes = tuple(
+        Plane(band.name, label, array, index if band_dim else None)
+        for index, (label, band) in enumerate(zip(labels, bands, strict=True))
+        if band
+    )
+    flags, _, dropped = _sort_others(obj.coords, y, x)
+    left = tuple(label for label, band in zip(labels, bands, strict=True) if not band)
+    return Cube("DataArray", planes, y, x, band_dim, lead, grid, obj, crs_coord_name(obj), flags, (), (*left, *dropped))
+
+
+def _from_dataset(obj: xr.Dataset, *parents: Mapping[Any, Any]) -> Cube:
+    obj = _with_crs_coord(obj)
+    hints = (variable.attrs for variable in obj.data_vars.values())
+    grid, y, x = _require_grid(obj, named_crs(*hints, obj.attrs, *parents))
+    on_grid = {name: array for name, array in obj.data_vars.items() if {y, x} <= set(array.dims)}
+    bands = name_variables(on_grid)
+    if not bands:
+        raise no_bands(on_grid)
+
+    others = {name: tuple(str(dim) for dim in on_grid[name].dims if dim not in (y, x)) for name in bands}
+    common = Counter(frozenset(dims) for dims in others.values()).most_common(1)[0][0]
+    lead = next(dims for dims in others.values() if frozenset(dims) == common)
+    planes = []
+    for name, band in bands.items():
+        dims = lead if set(others[name]) == set(lead) else others[name]
+        planes.append(Plane(band.name, name, _transposed(on_grid[name], (*dims, y, x))))
+    rest = {name: obj[name] for name in obj.variables if name not in bands}
+    flags, extras, dropped = _sort_others(rest, y, x)
+    extras = tuple(name for name in extras if name in obj.data_vars)  # coordinates pass anyway
+    return Cube("Dataset", tuple(planes), y, x, None, lead, grid, obj, crs_coord_name(obj), flags, extras, dropped)
+
+
+def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
+    """Read the node whose pixels are nearest to the size asked for; the finest where none is asked for."""
+    nodes = [node for node in tree.subtree if node.data_vars]
+    reflectance = [node for node in nodes if not _NO_REFLECTANCE.search(node.relative_to(tree))]
+    found: list[tuple[float, str, Cube]] = []
+    refused: list[tuple[str, CubeError]] = []
+    for node in reflectance or nodes:
+        try:
+            cube = _from_dataset(node.to_dataset(), *(parent.attrs for parent in node.parents))
+        except CubeError as error:
+            refused.append((node.path, error))
+        else:
+            found.append((_node_gsd_m(node, cube), node.path, cube))
+    if not found:
+        if len(refused) == 1:
+            raise refused[0][1]
+        raise MissingBandError(
+            f"no node of the tree holds Sentinel-2 bands on a grid; its nodes with data are "
+            f"{listed(path for path, _ in refused)}. Expected are Datasets of bands, such as 'r10m' and 'r20m'."
+        )
+
+    target = model_gsd_m or min(gsd for gsd, _, _ in found)
+    least = min(abs(math.log(gsd / target)) for gsd, _, _ in found)
+    nearest = [entry for entry in found if abs(math.log(entry[0] / target)) < least + 0.01]
+    measured = [entry for entry in nearest if re.search("measurement|reflectance", entry[1])]
+    if len(measured or nearest) > 1:
+        paths = [path for _, path, _ in measured or nearest]
+        raise AmbiguousBandError(
+            f"{listed(paths)} all hold bands of about {nearest[0][0]:.3g} m. Hand in one of them: cube[{paths[0]!r}]."
+        )
+    _, path, cube = (measured or nearest)[0]
+    flags = cube.flags
+    if not any(is_scl(flag.name) for flag in flags):
+        flags += tuple(islice(_scl_elsewhere(nodes, path, cube), 1))
+    return replace(cube, kind="DataTree", flags=flags, node=path)
+
+
+def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Iterator[Flags]:
+    """Find the scene classification on coarser grids of the same ground, finest first; its home is the 20 m node."""
+    found: list[Flags] = []
+    for node in nodes:
+        for name, array in node.data_vars.items():
+            dims = spatial_dims(array)
+            if node.path == path or not is_scl(name) or dims is None or not array.size:
+                continue
+            grid = grid_of(_with_crs_coord(node.to_dataset())[[name]])
+            factor = cube.geobox.shape.y // array.sizes[dims[0]]
+            if grid is None or zoomed(grid.geobox, factor).shape != cube.geobox.shape:
+                continue
+            strays = ~zoomed(grid.geobox, factor).affine * cube.geobox.affine
+            leads = {dim: size for dim, size in array.sizes.items() if dim not in dims}
+            known = {dim: size for dim, size in cube.source.sizes.items() if dim in cube.lead}
+            if strays.almost_equals(Affine.identity(), 1e-3) and leads.items() <= known.items():
+                found.append(Flags(name, array.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), factor))
+    return iter(sorted(found, key=lambda flags: flags.factor))
+
+
+def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
+    """Tell the pixel size of a node: by its name, such as "r20m", else on the ground, else in the unit that it has."""
+    if stated := _NODE_GSD.fullmatch(node.name or ""):
+        return float(stated[1])
+    sides = pixel_size_m(cube.geobox) or cube.geobox.resolution.map(abs).yx
+    return math.sqrt(sides[0] * sides[1])
+
+
+def _require_grid(obj: xr.DataArray | xr.Dataset, crs: CRS | None) -> tuple[Grid, str, str]:
+    """Give the grid and the names of y and x; raises GridError where there is nothing to work on."""
+    dims = spatial_dims(obj)
+    grid = grid_of(obj, crs=crs)
+    if dims is None or grid is None:
+        raise GridError(
+            f"no dimensions of space among {listed(obj.dims)}: wanted are y and x, or latitude and longitude. "
+            "Rename yours: cube.rename({'...': 'y', '...': 'x'})."
+        )
+    if empty := [dim for dim, size in obj.sizes.items() if size == 0]:
+        raise GridError(f"the cube is empty along {listed(empty)}. Look at the selection that made it.")
+    return grid, *dims
+
+
+def _with_crs_coord(obj: xr.Dataset) -> xr.Dataset:
+    """Make the CRS a coordinate where it is still a variable, as after open_zarr without decode_coords="all"."""
+    if any(is_crs_coord(coord) for coord in obj.coords.values()):
+        return obj
+    return obj.set_coords([name for name, variable in obj.data_vars.items() if is_crs_coord(variable)])
+
+
+def _transposed(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
+    """Put dimensions in order, lazily; arrays in files are wrapped first, since many cannot be read transposed."""
+    if array.dims == dims:
+        return array
+    if array.chunks is None and not getattr(array.variable, "_in_memory", True):
+        array = array.chunk(array.encoding.get("preferred_chunks", {}))
+    return array.transpose(*dims)
+
+
+def _sort_others(
+    variables: Mapping[Hashable, xr.DataArray], y: str, x: str
+) -> tuple[tuple[Flags, ...], tuple[Hashable, ...], tuple[Hashable, ...]]:
+    """Sort what is not a band into flags, what does not lie on the grid, and what must be left out."""
+    flags: list[Flags] = []
+    extras: list[Hashable] = []
+    dropped: list[Hashable] = []
+    for name, array in variables.items():
+        if name in (y, x) or (name in ("xc", "yc") and array.ndim == 2):
+            continue  # places: `georeference` makes the new ones
+        if not {y, x} & set(array.dims):
+            extras.append(name)
+        elif {y, x} <= set(array.dims) and is_flags(name, array):
+            flags.append(Flags(name, array))
+        else:
+            dropped.append(name)
+    return tuple(flags), tuple(extras), tuple(dropped)
