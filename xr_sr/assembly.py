@@ -1,0 +1,168 @@
+"""Puts results back into the form that the cube came in, on the finer grid.
+
+The form is the user's: type, names, order of dimensions, coordinates and companions come out as they went in. What
+was done to the pixels is not known here, and nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import DTypeLike, NDArray
+
+from .bands import is_scl
+from .cube import Cube, Flags, Plane, warn_caller
+from .errors import BandWarning
+from .georeference import fine_coords, is_crs_coord
+from .naming import PER_BAND_ATTRS, listed
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["assemble"]
+
+_STALE_ON_NEW_GRID = {
+    *("transform", "res", "resolution", "gsd", "bounds", "spec", "grid_mapping", "OVR_RESAMPLING_ALG"),
+    *("proj:transform", "proj:shape", "proj:bbox", "spatial:transform", "spatial:shape", "spatial:bbox"),
+}
+_STALE_WITH_NEW_VALUES = {
+    *("scale_factor", "add_offset", "nodata", "_FillValue", "missing_value", "fill_value", "dtype", "_Unsigned"),
+    *("nodatavals", "scales", "offsets", "valid_min", "valid_max", "valid_range", "actual_range"),
+    *("raster:bands", "raster:scale", "raster:offset", "_eopf_attrs"),
+}
+
+
+def assemble(
+    cube: Cube,
+    planes_out: Sequence[Plane],
+    data: da.Array | list[da.Array] | tuple[da.Array, ...],
+    *,
+    scale: int,
+    attrs: Mapping[str, Any] | None = None,
+    dtype: DTypeLike = "float32",
+) -> xr.DataArray | xr.Dataset:
+    """Put results into the form that the cube came in, on a grid `scale` times finer.
+
+    planes_out: the bands of `data`, in the order wanted. data: lazy (*lead, band, y * scale, x * scale), or one
+    (*lead, y * scale, x * scale) per band, which spares a Dataset the slicing. attrs: what made it, for each variable.
+    Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
+    grid are the cube's; the georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes
+    that no longer hold are dropped. No task is added to the data, but for a transpose where its order was unusual.
+    Warns BandWarning with the names of variables that are neither bands nor flags, and stay behind.
+    """
+    if cube.dropped:
+        warn_caller(
+            f"{listed(cube.dropped)}: neither a band of Sentinel-2 nor flags, so the result leaves this out. "
+            "To have it on the finer grid, resample it yourself: cube[name].interp_like(result).",
+            BandWarning,
+        )
+    parts, dtype = list(data) if isinstance(data, list | tuple) else [data], np.dtype(dtype)
+    parts = [part if part.dtype == dtype else part.astype(dtype) for part in parts]
+    stacked = len(parts) == 1 and parts[0].ndim == len(cube.lead) + 3
+    fine_shape = tuple(side * scale for side in cube.geobox.shape)
+    assert all(part.shape[-2:] == fine_shape for part in parts), "results are not on the finer grid"
+    assert len(planes_out) == (parts[0].shape[-3] if stacked else len(parts)), "there is not one result per band"
+
+    coords = _new_coords(cube, planes_out, scale)
+    sizes = (*parts[0].chunks[: len(cube.lead)], *parts[0].chunks[-2:])
+    chunks = dict(zip((*cube.lead, cube.y, cube.x), sizes, strict=True))
+    flags = {flag.name: _to_fine(flag, cube, scale, chunks) for flag in cube.flags}
+    coords = coords.assign_coords({name: flag for name, flag in flags.items() if name in cube.source.coords})
+    made_by, encoding = dict(attrs or {}), {"grid_mapping": cube.crs_name} if cube.crs_name in coords.coords else {}
+
+    if isinstance(cube.source, xr.DataArray):
+        band = () if cube.band_dim is None else (cube.band_dim,)
+        size = cube.source.sizes[cube.band_dim] if cube.band_dim else 0
+        array = _with_band_axis(parts, stacked) if band else parts[0][..., 0, :, :] if stacked else parts[0]
+        kept = _still_true(cube.source.attrs, planes_out, size=size)
+        variable = xr.Variable((*cube.lead, *band, cube.y, cube.x), array, kept | made_by)
+        result = xr.DataArray(variable.transpose(*cube.source.dims), coords=coords.coords, name=cube.source.name)
+        result.encoding = encoding
+        return result
+
+    variables: dict[Hashable, xr.Variable] = {}
+    for index, plane in enumerate(planes_out):
+        source, array = cube.source[plane.name], parts[0][..., index, :, :] if stacked else parts[index]
+        variable = xr.Variable((*cube.lead, cube.y, cube.x), array, _still_true(source.attrs) | made_by)
+        variables[plane.name] = variable.transpose(*source.dims)
+    variables |= {name: flag for name, flag in flags.items() if name not in cube.source.coords}
+    for variable in variables.values():
+        variable.encoding = encoding.copy()
+    variables |= {name: cube.source[name].variable for name in cube.extras}
+    whole = coords.assign(variables)
+    whole.attrs = _still_true(cube.source.attrs) | made_by
+    return whole
+
+
+def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
+    """Give a Dataset of the result's coordinates: new ones on the grid, the cube's own off it."""
+    old = cube.source.coords.to_dataset()
+    if cube.band_dim:
+        old = old.isel({cube.band_dim: [plane.index for plane in planes]}, missing_dims="ignore")
+    gone = [name for name, coord in old.coords.items() if {cube.y, cube.x} & set(coord.dims) or is_crs_coord(coord)]
+    new = fine_coords(cube.grid, scale, cube.crs_name, dims=(cube.y, cube.x))
+    for dim in (cube.y, cube.x):
+        if dim in cube.source.coords:
+            new[dim].attrs |= _still_true(cube.source.coords[dim].attrs)
+    return old.drop_vars(gone).assign_coords(new)
+
+
+def _with_band_axis(parts: Sequence[da.Array], stacked: bool) -> da.Array:
+    """Give the bands as one array (*lead, band, y, x)."""
+    if stacked:
+        return parts[0]
+    import dask.array as da
+
+    stack: da.Array = da.stack(parts, axis=-3)
+    return stack
+
+
+def _to_fine(flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[int, ...]]) -> xr.Variable:
+    """Repeat the pixels of flags on the finer grid, lazily, in the chunks of the data; SCL in floats becomes uint8."""
+    import dask.array as da
+
+    variable, factor = flags.array.variable, flags.factor * scale
+    cut: dict[Hashable, int | tuple[int, ...]] = {dim: sizes for dim, sizes in chunks.items() if dim in variable.dims}
+    for dim in (cube.y, cube.x):
+        aligned = not any(size % factor for size in chunks[dim])
+        cut[dim] = tuple(size // factor for size in chunks[dim]) if aligned else max(1, max(chunks[dim]) // factor)
+    old = variable.chunk(cut).data
+    classes = is_scl(flags.name) and old.dtype.kind == "f"
+    dtype = np.dtype("uint8") if classes else old.dtype
+    axes = variable.dims.index(cube.y), variable.dims.index(cube.x)
+    fine = da.map_blocks(
+        _repeat_block,
+        old,
+        factor=factor,
+        axes=axes,
+        classes=classes,
+        dtype=dtype,
+        meta=np.empty((0,) * old.ndim, dtype),
+        chunks=tuple(
+            tuple(size * factor for size in sizes) if axis in axes else sizes for axis, sizes in enumerate(old.chunks)
+        ),
+    ).rechunk({axis: chunks[str(dim)] for axis, dim in enumerate(variable.dims) if dim in chunks})
+    kept = {key: value for key, value in variable.attrs.items() if key not in _STALE_ON_NEW_GRID}
+    return xr.Variable(variable.dims, fine, kept)
+
+
+def _repeat_block(block: NDArray[Any], *, factor: int, axes: tuple[int, int], classes: bool) -> NDArray[Any]:
+    """Repeat each pixel `factor` times along both axes; with `classes`, NaN becomes 0 (no data) and the rest uint8."""
+    if classes:
+        block = np.nan_to_num(block, nan=0).astype("uint8")
+    return block.repeat(factor, axis=axes[0]).repeat(factor, axis=axes[1])
+
+
+def _still_true(attrs: Mapping[Any, Any], planes: Sequence[Plane] = (), *, size: int = 0) -> dict[Any, Any]:
+    """Keep the attributes that hold for the result; of a list with a name for each of `size` bands, those that stay."""
+    kept = {}
+    for key, value in attrs.items():
+        if key in _STALE_ON_NEW_GRID | _STALE_WITH_NEW_VALUES or str(key).startswith(("STATISTICS_", "xr_sr:")):
+            continue
+        if key in PER_BAND_ATTRS and not isinstance(value, str) and np.size(value) == size > 0:
+            value = tuple(value[plane.index] for plane in planes if plane.index is not None)
+        kept[key] = value
+    return kept
