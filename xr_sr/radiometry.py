@@ -1,0 +1,295 @@
+"""What the numbers of a cube mean: DN or reflectance, and which offset at which date.
+
+Decides by dtypes and metadata while the graph is built, and never looks at pixels: these are converted and judged
+inside the tasks, by `digital_numbers`. Where metadata stands is known to `metadata`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from .cube import Cube, Plane
+from .digital_numbers import Radiometry
+from .errors import RadiometryError
+from .metadata import (
+    Fact,
+    declared_nodata,
+    declared_scaling,
+    find_fact,
+    packed_scaling,
+    product_baseline,
+    read_baseline,
+    read_flag,
+    step_names,
+    stored_dtype,
+    time_axis,
+)
+
+__all__ = ["OWN_ATTR", "Nodata", "Offset", "Radiometry", "resolve"]
+
+Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
+"""In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
+
+Nodata: TypeAlias = "float | Literal['auto'] | Sequence[float] | None"
+"""Values that mean "not measured", in the units of the array; None for NaN alone."""
+
+OWN_ATTR = "xr_sr:radiometry"
+"""The attribute in which results say how their reflectance came about."""
+
+_BOA_ADD_OFFSET = -1000.0
+_FIRST_BASELINE_WITH_OFFSET = 4.0  # of 2022-01-25; ESA has since reprocessed older dates with it
+_FLAG_NAMES = ("earthsearch_boa_offset_applied", "boa_offset_applied")
+_BASELINE_NAMES = ("s2_processing_baseline", "processing_baseline", "s2_product_baseline", "processing_version")
+_DARK_BANDS = frozenset({"B02", "B03", "B04", "B11", "B12"})
+_WAYS_OUT = (
+    "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
+    "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
+    "(Earth Engine's HARMONIZED, openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have "
+    "it read: odc.stac.load(..., with_properties=['s2:processing_baseline', 'earthsearch:boa_offset_applied'])"
+)
+
+
+def resolve(
+    cube: Cube,
+    planes: Sequence[Plane],
+    *,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> Radiometry:
+    """Find out what the numbers of some bands mean; computes nothing but metadata along dates.
+
+    An `offset` that is given counts most, then what our own results say about themselves, then the dtype.
+    Integers are DN. Their offset is told by `earthsearch_boa_offset_applied` (true: 0), the processing baseline (04.00
+    and later: -1000, else 0), or a scale and offset that is declared and not applied; dates may differ.
+    Floats are reflectance if they were unpacked with a scale when read, or if nothing speaks of DN. With a flag or
+    baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
+    have NaN for nodata, and need an offset as integers do.
+
+    quantification: DN per unit of reflectance; offset=0, quantification=1 declares floats to be reflectance.
+    nodata: 'auto' is 0 for DN, and what is declared; other values replace that. NaN and infinity are nodata always.
+    Raises RadiometryError for types that hold no reflectance (uint8), where the offset cannot be known (naming the
+    dates if it is some of them), or where metadata contradicts itself.
+    """
+    floats = _check_dtypes(planes)
+    quantification = float(quantification)
+    if not (math.isfinite(quantification) and quantification > 0):
+        raise RadiometryError(
+            f"quantification={quantification!r} is not a number of DN per unit of reflectance, such as 10_000."
+        )
+    kind: Literal["reflectance", "dn"] = "dn"
+    offsets: tuple[float, ...] = (0.0,)
+    axis, declared = None, False
+    if not isinstance(offset, str):
+        offsets, axis = _given(offset, cube, planes, quantification)
+        how = "offset as passed"
+        if floats and quantification == 1 and offsets == (0.0,):
+            kind, how = "reflectance", "reflectance, as passed: offset=0, quantification=1"
+    elif offset != "auto":
+        raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
+    elif floats and (own := _own_words(cube, planes)):
+        kind, how = "reflectance", own
+    elif floats and not (sign := _sign_of_dn(cube, planes)):
+        kind, how = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})"
+    else:
+        offsets, axis, how = _told(cube, planes, quantification, sign if floats else "")
+        declared = True
+
+    values = _nodata_values(cube, planes, kind, nodata)
+    if len(set(offsets)) == 1:
+        offsets, axis = offsets[:1], None
+    if kind == "dn":
+        how = (
+            f"{_formula(offsets, quantification)}; {how}; nodata {', '.join(f'{value:g}' for value in values) or 'NaN'}"
+        )
+    dark = tuple(place for place, plane in enumerate(planes) if plane.band in _DARK_BANDS)
+    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark)
+
+
+def _check_dtypes(planes: Sequence[Plane]) -> bool:
+    """Tell whether the bands are floats; raises RadiometryError for what cannot be reflectance or DN."""
+    kinds = set()
+    for plane in planes:
+        dtype, stored = plane.array.dtype, stored_dtype(plane.array)
+        if stored is None or dtype.kind != "f" or packed_scaling(plane.array):
+            stored = dtype
+        if stored.kind == "b" or (stored.kind in "iu" and stored.itemsize == 1):
+            raise RadiometryError(
+                f"{plane.name!r} is {stored}: that is a picture or a mask, and the reflectance is lost. Load the bands "
+                "themselves (B02, B03, ...; uint16 in all catalogues), not the true colour or preview asset."
+            )
+        if dtype.kind not in "iuf":
+            raise RadiometryError(f"{plane.name!r} holds {dtype}; wanted are integers (DN) or floats (reflectance).")
+        kinds.add("float" if dtype.kind == "f" else "integer")
+    if len(kinds) > 1:
+        types = ", ".join(f"{plane.name} {plane.array.dtype}" for plane in planes)
+        raise RadiometryError(
+            f"some bands are integers and some floats ({types}), so they mean different things. Convert each "
+            "kind with xr_sr.reflectance(...) first, and merge then."
+        )
+    return kinds == {"float"}
+
+
+def _given(
+    offset: float | Sequence[float] | xr.DataArray | None, cube: Cube, planes: Sequence[Plane], quantification: float
+) -> tuple[tuple[float, ...], int | None]:
+    """Read an offset that was passed: one number, or one for each place along time. Gives offsets and their axis."""
+    axis = None
+    if isinstance(offset, xr.DataArray) and offset.dims:
+        if len(offset.dims) > 1 or offset.dims[0] not in cube.lead:
+            raise RadiometryError(f"offset= lies along {list(offset.dims)}; it can lie along one of {list(cube.lead)}.")
+        axis = cube.lead.index(str(offset.dims[0]))
+        dates = planes[0].array.indexes.get(offset.dims[0])
+        given = offset.indexes.get(offset.dims[0])
+        if dates is not None and given is not None:
+            if not given.is_unique or len(lacking := dates.difference(given)):
+                raise RadiometryError(
+                    f"offset= must have each {offset.dims[0]} once; of the cube's it lacks {list(map(str, lacking))}."
+                )
+            offset = offset.isel({offset.dims[0]: given.get_indexer(dates)})
+    try:
+        values = np.asarray(offset, dtype="float64")
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
+        raise RadiometryError(f"offset={offset!r} is not one number of DN, such as 0 or -1000, nor one for each date.")
+    if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
+        raise RadiometryError(f"offset={offset!r} looks like reflectance; it is wanted in DN: -0.1 is offset=-1000.")
+    if values.ndim and axis is None:
+        axis = time_axis(cube, planes)
+    if axis is None and values.size > 1:
+        raise RadiometryError(
+            f"offset= has {values.size} values, but no dimension of the cube ({list(cube.lead)}) is time."
+        )
+    if axis is not None and values.size not in (1, planes[0].array.sizes[cube.lead[axis]]):
+        length = planes[0].array.sizes[cube.lead[axis]]
+        raise RadiometryError(
+            f"offset= has {values.size} values, and {cube.lead[axis]!r} of the cube is {length} long."
+        )
+    return tuple(values.reshape(-1).tolist()), axis
+
+
+def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
+    """Give what an earlier result of this package says of all its bands; None where it is none."""
+    words = [plane.array.attrs.get(OWN_ATTR) or cube.source.attrs.get(OWN_ATTR) for plane in planes]
+    return str(words[0]) if all(words) else None
+
+
+def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
+    """Say what speaks for it that floats are DN; "" where nothing does, or where they were unpacked when read."""
+    unpacked = [packed_scaling(plane.array) for plane in planes]
+    if all(unpacked):
+        return ""
+    if any(unpacked):
+        names = [str(plane.name) for plane, said in zip(planes, unpacked, strict=True) if said]
+        raise RadiometryError(
+            f"{names} were unpacked with a scale when read, the other bands not. Read all with mask_and_scale=True."
+        )
+    flag, baseline = find_fact(cube, planes, _FLAG_NAMES), find_fact(cube, planes, _BASELINE_NAMES)
+    if flag is not None and any(read_flag(value) is not None for value in flag.values):
+        return f"a {flag.name}"
+    if baseline is not None and any(read_baseline(value) is not None for value in baseline.values):
+        return f"a {baseline.name}"
+    scaling = declared_scaling(planes)
+    if scaling is not None:
+        return f"a {scaling.name} that nobody applied"
+    # -9999 and the like are in use for reflectance too; these are in use for uint16.
+    if whole := [value for value in declared_nodata(cube, planes) if 0 <= value <= 65_535 and value == int(value)]:
+        return f"a nodata value of {whole[0]:g}"
+    stored = stored_dtype(planes[0].array)
+    return f"pixels stored as {stored}" if stored is not None and stored.kind in "iu" else ""
+
+
+def _told(
+    cube: Cube, planes: Sequence[Plane], quantification: float, sign: str
+) -> tuple[tuple[float, ...], int | None, str]:
+    """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what."""
+    flag = find_fact(cube, planes, _FLAG_NAMES)
+    baseline = find_fact(cube, planes, _BASELINE_NAMES) or product_baseline(cube, planes)
+    facts = [fact for fact in (flag, baseline) if fact is not None]
+    axes = {fact.axis for fact in facts} - {None}
+    if len(axes) > 1:
+        raise RadiometryError(
+            f"{' and '.join(fact.name for fact in facts)} lie along different dimensions. Pass offset=."
+        )
+    axis = axes.pop() if axes else None
+    steps = 1 if axis is None else planes[0].array.sizes[cube.lead[axis]]
+    offsets = [_offset_at(step, flag, baseline) for step in range(steps)]
+    known = [offset for offset in offsets if offset is not None]
+    if len(known) == steps:
+        return tuple(known), axis, f"offset by {' and '.join(fact.name for fact in facts)}"
+    names = [fact.name for fact in facts]
+    if known and axis is not None:
+        unknown = [name for name, offset in zip(step_names(cube, planes, axis), offsets, strict=True) if offset is None]
+        raise RadiometryError(
+            f"{' and '.join(names)} are unknown at "
+            f"{', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}, so there the offset is too. Drop "
+            f"these dates, or pass offset= with one number for each of the {steps} dates."
+        )
+    scaling = declared_scaling(planes)
+    if scaling is not None:
+        return (_in_dn(scaling.scale, scaling.offset, scaling.name, quantification),), None, f"offset by {scaling.name}"
+    bands = ", ".join(str(plane.name) for plane in planes)
+    what = f"has {sign}, so it holds DN with NaN for nodata" if sign else "holds integers, so digital numbers (DN)"
+    empty = "nothing tells (no boa_offset_applied, processing baseline, or scale)"
+    if names:
+        empty = f"{' and '.join(names)} {'tells' if len(names) == 1 else 'tell'} not"
+    floats = " If it is reflectance already, pass offset=0, quantification=1." if sign else ""
+    raise RadiometryError(
+        f"the cube ({bands}: {planes[0].array.dtype}) {what}, but {empty} whether 1000 must still be "
+        f"subtracted.{floats} {_WAYS_OUT}."
+    )
+
+
+def _offset_at(step: int, flag: Fact | None, baseline: Fact | None) -> float | None:
+    """Decide the offset of one date; None where it is not known."""
+    if flag is not None and read_flag(flag.at(step)):
+        return 0.0
+    number = read_baseline(baseline.at(step)) if baseline is not None else None
+    if number is None:
+        return None
+    return _BOA_ADD_OFFSET if number >= _FIRST_BASELINE_WITH_OFFSET else 0.0
+
+
+def _in_dn(scale: float | None, offset: float, name: str, quantification: float) -> float:
+    """Turn a declared scale and offset into an offset in DN."""
+    if scale is None or scale == 1:
+        if scale is None and 0 < abs(offset) < 1:
+            return round(offset * quantification, 3)
+        if offset == int(offset):
+            return offset
+        raise RadiometryError(f"{name} say {scale} and {offset}, which is no offset in DN. Pass offset=.")
+    if not math.isclose(1 / scale, quantification, rel_tol=1e-3):
+        raise RadiometryError(
+            f"{name} say {scale:g} per DN, so {1 / scale:.6g} DN are reflectance 1, and not "
+            f"quantification={quantification:g}. Pass quantification={1 / scale:.6g}, and offset= if you know better."
+        )
+    return round(offset / scale, 3)
+
+
+def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata) -> tuple[float, ...]:
+    """Give the finite values that mean "not measured"."""
+    if isinstance(nodata, str):
+        if nodata != "auto":
+            raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
+        return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if kind == "dn" else [])}))
+    try:
+        values = np.asarray([] if nodata is None else nodata, dtype="float64").reshape(-1).tolist()
+    except (TypeError, ValueError):
+        raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.") from None
+    return tuple(sorted({value for value in values if math.isfinite(value)}))
+
+
+def _formula(offsets: Sequence[float], quantification: float) -> str:
+    """Write down the conversion for people."""
+    if len(offsets) == 1:
+        dn = "DN" if offsets[0] == 0 else f"(DN {'-' if offsets[0] < 0 else '+'} {abs(offsets[0]):g})"
+        return f"reflectance = {dn} / {quantification:g}"
+    counts = " and ".join(f"{offset:g} at {count}" for offset, count in sorted(Counter(offsets).items()))
+    return f"reflectance = (DN + offset) / {quantification:g}, offset {counts} of {len(offsets)} dates"
