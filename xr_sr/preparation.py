@@ -1,0 +1,308 @@
+"""What may be done to a cube before anything else: DN to reflectance, clouds out.
+
+Both give back the type they got, lazily. What the numbers mean is decided in `radiometry`; `digital_numbers` converts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from affine import Affine
+
+from .bands import is_scl
+from .cube import Cube, Plane, recognise
+from .digital_numbers import Radiometry, judge_block, to_reflectance_block
+from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .georeference import grid_of, spatial_dims
+from .metadata import declared_nodata
+from .radiometry import OWN_ATTR, Nodata, Offset, resolve
+from .spec import Tile
+
+__all__ = ["CLOUDY_CLASSES", "mask", "reflectance"]
+
+Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
+Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
+Change: TypeAlias = Callable[[xr.DataArray, Sequence[Plane]], xr.DataArray]
+
+CLOUDY_CLASSES = (0, 1, 3, 8, 9, 10)
+"""Classes of SCL without ground: no data, defective, cloud shadow, cloud of medium and high probability, cirrus."""
+
+_STALE = re.compile(
+    r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
+    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range"
+)
+_NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
+_SIDE = 2048
+
+
+def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Obj:
+    """Convert the bands of a cube to reflectance.
+
+    obj: DataArray, Dataset or DataTree of bands; arguments as in `radiometry.resolve`.
+    Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
+    done; what is not a band stays as it is. Lazy: pixels that contradict what they were taken for raise when computed.
+    Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands.
+    """
+
+    def of_cube(cube: Cube, obj: Flat) -> Flat:
+        radiometry = resolve(cube, cube.planes, offset=offset, quantification=quantification, nodata=nodata)
+        return _replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
+
+    return _each_cube(obj, of_cube)
+
+
+def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Obj:
+    """Set the bands of a cube to NaN where the scene classification (SCL) says that the ground is hidden.
+
+    obj: DataArray, Dataset or DataTree of bands.
+    scl: the classification, or its name; by default what the cube, or any node of the tree, has as "SCL". Its pixels
+    may be a whole number of times larger or smaller than those of the bands (20 m against 10 m); each pixel of a band
+    takes the class at its centre. NaN in it is masked.
+    classes: those to mask; by default no data, defective, cloud shadow, cloud of medium and high probability, cirrus.
+    Returns the same type, lazily; integers become floats, which remember their type and nodata as CF has it.
+    Raises CubeError where there is no SCL, GridError where it does not fit, does not cover the cube, or lacks a date.
+    """
+    masked = tuple(sorted({int(number) for number in classes})) if classes is not None else CLOUDY_CLASSES
+    found = scl if isinstance(scl, xr.DataArray) else _find_scl(obj, scl)
+
+    def of_cube(cube: Cube, obj: Flat) -> Flat:
+        keep = _kept(_to_grid(found, cube), masked)
+        return _replace_bands(cube, obj, lambda array, planes: _masked(array, planes, cube, keep))
+
+    return _each_cube(obj, of_cube)
+
+
+def _each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
+    """Apply a change to the cube, or to each cube of a tree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # nothing here depends on where on Earth the pixels lie
+        if isinstance(obj, xr.DataTree):
+            nodes = {_path(obj, node): node.to_dataset(inherit=node is obj) for node in obj.subtree}
+            cubes = _cubes_of(obj)
+            if not cubes:
+                recognise(obj)  # says in its error what is there instead
+            for path, cube in cubes.items():
+                whole = (obj if path == "/" else obj[path]).to_dataset()
+                nodes[path] = change(cube, whole).drop_vars(set(whole.coords) - set(nodes[path].coords))
+            return xr.DataTree.from_dict(nodes, name=obj.name)
+        changed: Obj = change(recognise(obj), obj)
+        return changed
+
+
+def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
+    """Recognise the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
+    cubes = {}
+    for node in tree.subtree:
+        path, dataset = _path(tree, node), node.to_dataset()
+        if node.data_vars and not _NO_REFLECTANCE.search(path) and spatial_dims(dataset) is not None:
+            with contextlib.suppress(MissingBandError):
+                cubes[path] = recognise(dataset)
+    return cubes
+
+
+def _path(tree: xr.DataTree, node: xr.DataTree) -> str:
+    return "/" if node is tree else node.relative_to(tree)
+
+
+def _replace_bands(cube: Cube, obj: Flat, change: Change) -> Flat:
+    """Apply a change to the bands of a DataArray or Dataset, and to nothing else in it.
+
+    change: (*lead, band, y, x), or (*lead, y, x) for one band, and its planes, to the same shape.
+    """
+    if isinstance(obj, xr.Dataset):
+        return obj.assign(
+            {
+                plane.name: change(plane.array, (plane,)).transpose(*obj[plane.name].dims).variable
+                for plane in cube.planes
+            }
+        )
+    return _replace_layers(cube, obj, change)
+
+
+def _replace_layers(cube: Cube, obj: xr.DataArray, change: Change) -> xr.DataArray:
+    """Apply a change to the layers of a DataArray that are bands; others, such as SCL, keep their values."""
+    array, band_dim = cube.planes[0].array, cube.band_dim
+    if band_dim is None or len(cube.planes) == array.sizes[band_dim]:
+        return change(array, cube.planes).transpose(*obj.dims)
+    places = [plane.index for plane in cube.planes if plane.index is not None]
+    others = [place for place in range(array.sizes[band_dim]) if place not in places]
+    bands = change(array.isel({band_dim: places}), cube.planes)
+    layers = _lazy(array.isel({band_dim: others}), cube).astype(bands.dtype)
+    order = np.argsort([*places, *others])
+    whole = xr.concat([bands, layers], band_dim, combine_attrs="override").isel({band_dim: order})
+    whole.encoding = bands.encoding
+    return whole.assign_coords(obj.coords).transpose(*obj.dims)
+
+
+def _lazy(array: xr.DataArray, cube: Cube) -> xr.DataArray:
+    """Wrap an array that is not lazy yet."""
+    if array.chunks is not None:
+        return array
+    sides = dict.fromkeys(array.dims, _SIDE) | dict.fromkeys(cube.lead, 1) | {cube.band_dim: -1}
+    return array.chunk({dim: side for dim, side in sides.items() if dim in array.dims})
+
+
+def _converted(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, radiometry: Radiometry) -> xr.DataArray:
+    """Convert (*lead, [band,] y, x) lazily."""
+    import dask.array as da
+
+    data = _lazy(array, cube).data
+    banded = cube.band_dim in array.dims
+    if not banded or len(data.chunks[-3]) > 1:
+        # A band that is judged alone: in the shortwave infrared even the darkest place of dry land has 1000 DN.
+        visible = tuple(place for place, plane in enumerate(planes) if plane.band in ("B02", "B03", "B04"))
+        radiometry = replace(radiometry, dark=visible)
+    converted = da.map_blocks(
+        _convert_block, data, radiometry=radiometry, banded=banded, dtype=np.float32, meta=data._meta.astype(np.float32)
+    )
+    result = array.copy(data=converted)
+    kept = {key: value for key, value in array.attrs.items() if not _STALE.fullmatch(str(key))}
+    result.attrs = {**kept, "units": "1", OWN_ATTR: radiometry.how}
+    result.encoding = _grid_mapping(array)
+    return result
+
+
+def _convert_block(
+    block: npt.NDArray[Any], *, radiometry: Radiometry, banded: bool, block_info: Any = None
+) -> npt.NDArray[np.float32]:
+    """Convert and judge one chunk, inside a task."""
+    *lead, y, x = block_info[0]["array-location"]
+    if banded:
+        first, _ = lead.pop()
+        radiometry = replace(radiometry, dark=tuple(place - first for place in radiometry.dark if place >= first))
+    else:
+        block = block[..., np.newaxis, :, :]
+    tile = Tile(y=y, x=x, lead=tuple(lead))
+    result = to_reflectance_block(block, radiometry, tile)
+    judge_block(result, radiometry, tile)
+    return result if banded else result[..., 0, :, :]
+
+
+def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> xr.DataArray:
+    """Find the scene classification in a cube; the first of a tree."""
+
+    def wanted(label: Hashable) -> bool:
+        return label == name if name is not None else is_scl(label)
+
+    if isinstance(obj, xr.DataArray):
+        for dim in obj.dims:
+            labels = (
+                obj.coords[dim].values.tolist() if dim in obj.coords and obj.coords[dim].dtype.kind in "OUT" else []
+            )
+            if places := [place for place, label in enumerate(labels) if wanted(label)]:
+                return obj.isel({dim: places[0]}, drop=True)
+    datasets = [node.to_dataset() for node in obj.subtree] if isinstance(obj, xr.DataTree) else [obj]
+    for holder in datasets:
+        variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords
+        for label in variables:
+            if wanted(label) and holder[label].ndim >= 2:
+                return holder[label]
+    raise CubeError(
+        f"no {'SCL' if name is None else repr(name)} in the cube, so it is not known where clouds are. Load the scene "
+        "classification too (asset 'SCL' or 'scl'), or pass it: scl=<DataArray>."
+    )
+
+
+def _to_grid(scl: xr.DataArray, cube: Cube) -> xr.DataArray:
+    """Bring classes to the grid of a cube: each pixel takes the class at its centre.
+
+    Gives (*lead, y, x) without coordinates of space; lazy if `scl` is.
+    """
+    dims, grid = spatial_dims(scl), grid_of(scl)
+    if dims is None or grid is None:
+        raise GridError(f"scl= has the dimensions {list(scl.dims)}; wanted are y and x, as the cube has them.")
+    one = {dim: 0 for dim in scl.dims if dim not in (*dims, *cube.lead) and scl.sizes[dim] == 1}
+    scl = _lazy(scl.isel(one, drop=True), cube)
+    if extra := [dim for dim in scl.dims if dim not in (*dims, *cube.lead)]:
+        raise GridError(
+            f"scl= lies along {extra} too, which the bands do not: their dimensions are {[*cube.lead, cube.y, cube.x]}."
+        )
+    if grid.geobox.crs is not None and cube.has_crs and grid.geobox.crs != cube.geobox.crs:
+        raise GridError(
+            f"scl= is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. Reproject one of them, by nearest neighbour."
+        )
+    size, wanted = grid.geobox.shape, cube.geobox.shape
+    if all(dim in scl.coords for dim in dims) and all(dim in cube.source.coords for dim in (cube.y, cube.x)):
+        place = ~grid.geobox.affine * cube.geobox.affine
+    else:
+        place = Affine.scale(size.x / wanted.x, size.y / wanted.y)  # nothing but the shapes tells
+    rows = _nearest(place.e, place.f, wanted.y, size.y) if abs(place.b) + abs(place.d) < 1e-9 else None
+    columns = _nearest(place.a, place.c, wanted.x, size.x)
+    if rows is None or columns is None:
+        raise GridError(
+            f"the pixels of scl= ({size.y} x {size.x}) do not cover those of the cube ({wanted.y} x {wanted.x}), or "
+            "are not a whole number of times larger or smaller at the same edges. Load both with one geobox, or "
+            "reproject scl= by nearest neighbour."
+        )
+    for dim, places in zip(dims, (rows, columns), strict=True):
+        if not np.array_equal(places, np.arange(scl.sizes[dim])):
+            scl = scl.isel({dim: places})
+    scl = scl.drop_vars([name for name in scl.coords if name not in scl.dims or name in dims])
+    return _same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube)
+
+
+def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np.intp] | None:
+    """Find in which of `size` pixels the centres of `count` others lie; None unless they nest and are covered.
+
+    step, start: width and first edge of the others, in pixels of the first.
+    """
+    factor = max(abs(step), 1 / abs(step))
+    unit = min(abs(step), 1.0)  # the finer of both pixels, on whose edges both start
+    if abs(factor - round(factor)) * count > 0.05 or abs(start / unit - round(start / unit)) > 0.05:
+        return None
+    factor, fine_start = round(factor), round(start / unit)
+    places = np.arange(count) if step > 0 else -1 - np.arange(count)
+    # Whole numbers of the finer pixel: a centre on an edge, as with a factor of 2, then always goes the same way.
+    centres = fine_start + (places * factor + factor // 2 if abs(step) > 1 else places)
+    found = centres if abs(step) > 1 else centres // factor
+    return found if found.min() >= 0 and found.max() < size else None
+
+
+def _same_dates(scl: xr.DataArray, cube: Cube) -> xr.DataArray:
+    """Choose the dates of a cube; xarray would drop those that one side lacks, in silence."""
+    for dim in (dim for dim in scl.dims if dim in cube.lead):
+        array = cube.planes[0].array
+        dates, given = array.indexes.get(dim), scl.indexes.get(dim)
+        if dates is None or given is None:
+            if array.sizes[dim] != scl.sizes[dim]:
+                raise GridError(f"scl= is {scl.sizes[dim]} long along {dim!r}, the cube {array.sizes[dim]}.")
+            scl = scl.drop_vars(dim, errors="ignore")
+        elif not given.equals(dates):
+            if not given.is_unique or len(lacking := dates.difference(given)):
+                raise GridError(
+                    f"scl= must have each {dim} once; of the cube's it lacks {[str(date) for date in lacking]}."
+                )
+            scl = scl.isel({dim: given.get_indexer(dates)})
+    return scl
+
+
+def _kept(scl: xr.DataArray, classes: Sequence[int]) -> xr.DataArray:
+    """Give True where a class is not among those to mask."""
+    keep = ~scl.isin(classes)
+    return keep & scl.notnull() if scl.dtype.kind == "f" else keep
+
+
+def _masked(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, keep: xr.DataArray) -> xr.DataArray:
+    """Set (*lead, [band,] y, x) to NaN where `keep` is false; masked integers say so in the way of CF."""
+    result = _lazy(array, cube).where(keep)
+    if array.dtype.kind not in "iu":
+        result.encoding = dict(array.encoding)
+        return result
+    largest = np.iinfo(array.dtype).max
+    fill = next((value for value in declared_nodata(cube, planes) if 0 <= value <= largest), 0)
+    result.attrs = {key: value for key, value in array.attrs.items() if key not in ("_FillValue", "missing_value")}
+    result.encoding = {**_grid_mapping(array), "dtype": array.dtype, "_FillValue": array.dtype.type(fill)}
+    return result
+
+
+def _grid_mapping(array: xr.DataArray) -> dict[str, Any]:
+    """Keep of an encoding what still holds for other numbers: the link to the CRS."""
+    return {key: array.encoding[key] for key in ("grid_mapping",) if key in array.encoding}
