@@ -1,0 +1,222 @@
+"""The catalogue: names, the rule that picks a variant, and the table."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xr_sr.bands import BANDS
+from xr_sr.errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError
+from xr_sr.weights import catalog
+
+RGBN = ("B04", "B03", "B02", "B08")
+TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+
+
+@pytest.fixture
+def own_model(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A second network in the catalogue, for this test alone: it gives two more bands than it is asked to read."""
+    spec = replace(
+        catalog.get("sen2sr-lite"), name="own.rednir-x2", bands=("B04", "B08"), bands_out=("B04", "B08"), scale=2
+    )
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    catalog.register(spec)
+    return spec.name
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_name_gives_its_own_model(name):
+    assert catalog.get(name).name == name
+
+
+@pytest.mark.parametrize("family", catalog.FAMILIES)
+def test_every_family_has_variants_that_bear_its_name(family):
+    for name in catalog.FAMILIES[family]:
+        assert catalog.get(name).family == family
+    assert catalog.get(family).name == catalog.FAMILIES[family][0]
+
+
+def test_every_network_says_all_that_a_user_must_know():
+    for spec in map(catalog.get, catalog.names()):
+        if spec.architecture:
+            assert spec.bands
+            assert spec.halo > 0
+            assert spec.gsd_m
+            assert spec.level
+            assert spec.licence
+            assert spec.citation
+            assert spec.url
+            assert spec.weights is not None
+            assert len(bytes.fromhex(spec.weights.sha256)) == 32
+
+
+def test_low_pass_of_sen2sr_lite_has_the_frequency_response_of_the_official_mask():
+    """Officially exp(-d^2 / (2 * 35^2)) at d bins of 512; of a Gaussian in space it is exp(-(2 pi f sigma)^2 / 2)."""
+    low_pass = catalog.get("sen2sr-lite").low_pass
+
+    for bins in (1, 10, 35, 70):
+        response = math.exp(-((2 * math.pi * bins / 512 * low_pass.sigma) ** 2) / 2)
+        assert response == pytest.approx(math.exp(-(bins**2) / (2 * 35**2)), rel=1e-12)
+
+
+def test_size_and_hash_are_those_of_the_official_file(shared):
+    import hashlib
+
+    for spec in map(catalog.get, catalog.names()):
+        if spec.weights:
+            data = (shared / "weights" / spec.weights.path).read_bytes()
+            assert len(data) == spec.weights.size
+            assert hashlib.sha256(data).hexdigest() == spec.weights.sha256
+
+
+def test_the_same_name_twice_is_an_error(own_model):
+    for name in (own_model, "sen2sr-lite", "sen2sr"):
+        with pytest.raises(ModelError, match="already"):
+            catalog.register(replace(catalog.get(own_model), name=name))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("bicubik", "'bicubic'"),
+        ("SEN2SR-Lite", "'sen2sr-lite'"),
+        ("sen2sr_lite", "'sen2sr-lite'"),
+        ("gan", "There are"),
+    ],
+)
+def test_a_miss_names_its_neighbours(wrong, near):
+    with pytest.raises(UnknownModelError, match="no model") as caught:
+        catalog.get(wrong)
+
+    assert near in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [catalog.get, lambda name: catalog.choose(name, RGBN)])
+def test_sen2sr_says_that_it_comes_later_and_what_to_use_until_then(ask):
+    with pytest.raises(WeightsNotFoundError, match="later") as caught:
+        ask("sen2sr")
+
+    assert "sen2sr-lite" in str(caught.value)
+    assert "bicubic" in str(caught.value)
+
+
+@given(st.permutations(RGBN))
+def test_without_bands_all_come_out_in_the_order_of_the_cube(available):
+    spec, wanted = catalog.choose("sen2sr-lite", available)
+
+    assert spec.name == "sen2sr-lite.rgbn-x4"
+    assert wanted == tuple(available)
+
+
+def test_bands_that_nobody_asked_for_are_left_out_with_a_warning_that_names_them():
+    with pytest.warns(BandWarning, match="'B11', 'B12'"):
+        _, wanted = catalog.choose("sen2sr-lite", TEN)
+
+    assert wanted == ("B02", "B03", "B04", "B08")
+
+
+@given(st.lists(st.sampled_from(RGBN), min_size=1, unique=True))
+def test_wanted_bands_come_out_in_the_order_asked_for(bands):
+    assert catalog.choose("sen2sr-lite", TEN, bands)[1] == tuple(bands)
+
+
+def test_wanted_bands_may_be_called_by_any_alias():
+    assert catalog.choose("sen2sr-lite", TEN, ["red", "b8", "B02_10m"])[1] == ("B04", "B08", "B02")
+
+
+def test_a_band_that_the_family_cannot_give_is_an_error_that_says_what_it_gives():
+    with pytest.raises(ModelError, match="B02', 'B03', 'B04', 'B08'") as caught:
+        catalog.choose("sen2sr-lite", TEN, ["B04", "B11"])
+
+    assert "['B11']" in str(caught.value)
+    assert "bicubic" in str(caught.value)
+
+
+@pytest.mark.parametrize("bands", [None, ["B04"]])
+def test_a_missing_input_is_an_error_that_lists_needed_found_and_missing(bands):
+    with pytest.raises(MissingBandError, match="reads") as caught:
+        catalog.choose("sen2sr-lite", ["B02", "B03", "B04"], bands)
+
+    for part in (list(RGBN), ["B02", "B03", "B04"], ["B08"]):
+        assert str(part) in str(caught.value)
+
+
+@pytest.mark.parametrize("available", [(), ("B05", "B11")])
+def test_a_cube_without_any_band_of_the_model_is_an_error(available):
+    with pytest.raises(MissingBandError, match="reads"):
+        catalog.choose("sen2sr-lite", available)
+
+
+@pytest.mark.parametrize("bands", [[], ["B04", "red"]])
+def test_no_band_or_one_band_twice_is_an_error(bands):
+    with pytest.raises(ModelError, match="each once"):
+        catalog.choose("sen2sr-lite", RGBN, bands)
+
+
+@pytest.mark.parametrize("model", INTERPOLATIONS)
+@given(available=st.lists(st.sampled_from([band.name for band in BANDS]), min_size=1, unique=True))
+def test_interpolation_takes_any_band(model, available):
+    assert catalog.choose(model, available) == (catalog.get(model), tuple(available))
+
+
+def test_interpolation_of_a_band_that_is_not_there_is_an_error():
+    with pytest.raises(MissingBandError, match="B08"):
+        catalog.choose("bicubic", ["B02", "B03"], ["B08"])
+
+
+def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monkeypatch):
+    """The rule is data: a family of a small and a large variant picks by what is wanted."""
+    monkeypatch.setitem(catalog.FAMILIES, "both", (own_model, "sen2sr-lite.rgbn-x4"))
+
+    assert catalog.choose("both", TEN, ["B08"])[0].name == own_model
+    assert catalog.choose("both", TEN, ["B08", "B02"])[0].name == "sen2sr-lite.rgbn-x4"
+    assert catalog.choose("both", RGBN)[0].name == "sen2sr-lite.rgbn-x4"
+
+
+def test_the_table_has_a_row_for_every_model_in_reading_order():
+    assert tuple(catalog.list_models()["name"]) == catalog.names()
+
+
+def test_the_table_narrows_by_band_and_scale(own_model):
+    by_band = set(catalog.list_models(bands=["red", "B02"])["name"])
+    by_scale = set(catalog.list_models(scale=2)["name"])
+
+    assert by_band == {*INTERPOLATIONS, "sen2sr-lite.rgbn-x4"}
+    assert by_scale == {*INTERPOLATIONS, own_model}
+    assert len(catalog.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
+
+
+def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
+    weights = catalog.get("sen2sr-lite").weights
+    wheres = []
+
+    def where() -> str:
+        table = catalog.list_models().set_index("name")
+        return str(table.loc["sen2sr-lite.rgbn-x4", "where"])
+
+    monkeypatch.setenv("XR_SR_CACHE", str(tmp_path / "cache"))
+    for folder in (None, "cache", "mine"):
+        if folder:
+            path = tmp_path / folder / weights.path
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"\0" * weights.size)
+        if folder == "mine":
+            monkeypatch.setenv("XR_SR_WEIGHTS", str(tmp_path / folder))
+        wheres.append(where())
+
+    assert wheres == ["hub", "cache", "XR_SR_WEIGHTS"]
+
+
+def test_listing_models_loads_no_torch():
+    code = "import sys; from xr_sr.weights import catalog; catalog.list_models(); sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

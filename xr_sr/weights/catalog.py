@@ -1,0 +1,226 @@
+"""All models by name, as data, and the rule that picks one. Knows no file's content and no network: see `fetch`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..bands import find_band
+from ..errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError
+from ..spec import LowPass, ModelSpec, WeightsFile
+from .folders import find_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["choose", "get", "list_models", "names", "register"]
+
+_models: dict[str, ModelSpec] = {}
+
+
+def register(spec: ModelSpec) -> None:
+    """Add a model under its full name. Raises ModelError if the name is taken, be it by a model or by a family."""
+    if spec.name in _models or spec.name in FAMILIES or spec.name in ANNOUNCED:
+        raise ModelError(f"A model named {spec.name!r} is in the catalogue already; give yours another name.")
+    _models[spec.name] = spec
+
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "sen2sr-lite": ("sen2sr-lite.rgbn-x4",),
+}
+"""Families with their variants, the one that reads least first: the first that gives all wanted bands is taken."""
+
+ANNOUNCED: dict[str, str] = {
+    "sen2sr": "its weights are not in this version of the package; they come with a later one",
+}
+"""Names that are known and cannot be had yet, with the reason."""
+
+register(
+    ModelSpec(
+        name="nearest",
+        summary="Each input pixel repeated: what the sensor saw, on a finer grid",
+        options=(("scale", 4),),
+        halo=0,
+        gsd_m=None,
+    )
+)
+register(
+    ModelSpec(
+        name="bilinear",
+        summary="Linear interpolation between the four nearest pixels",
+        options=(("scale", 4),),
+        halo=1,
+        gsd_m=None,
+    )
+)
+register(
+    ModelSpec(
+        name="bicubic",
+        summary="Cubic convolution over the sixteen nearest pixels: the baseline of every comparison",
+        options=(("scale", 4),),
+        halo=2,
+        gsd_m=None,
+    )
+)
+register(
+    ModelSpec(
+        name="sen2sr-lite.rgbn-x4",
+        summary="SEN2SRLite of ESA OpenSR, the four 10 m bands to 2.5 m: a small convolutional network",
+        architecture="xr_sr.models.span:SPAN",
+        bands=("B04", "B03", "B02", "B08"),
+        bands_out=("B04", "B03", "B02", "B08"),
+        scale=4,
+        halo=10,  # receptive field 6 + constraint 3 + bicubic 1, tested
+        gsd_m=10.0,
+        level="L2A",
+        config=(("in_channels", 4), ("out_channels", 4), ("feature_channels", 24), ("upscale", 4), ("num_blocks", 6)),
+        non_negative=True,
+        # The official mask is a Gaussian of 35 bins on 512; beyond 4.3 sigma nothing is left in float32 that shows.
+        low_pass=LowPass(sigma=512 / (2 * math.pi * 35), radius=10),
+        weights=WeightsFile(
+            path="SEN2SRLite/NonReference_RGBN_x4/model.safetensor",
+            sha256="479aa796d5068d0b1206118ccbca27bd3223df0214db1a9b31a1e18349ed1c7e",
+            size=2_308_216,
+        ),
+        licence="CC0-1.0",
+        citation="Remote Sensing of Environment (2026), doi:10.1016/j.rse.2025.115222",
+        url="https://huggingface.co/tacofoundation/SEN2SR",
+    )
+)
+
+
+def names() -> tuple[str, ...]:
+    """Give the full names of all models, in reading order."""
+    return tuple(_models)
+
+
+def get(name: str) -> ModelSpec:
+    """Give the model of a full name; a family's name stands for its first variant.
+
+    Raises UnknownModelError, which names the nearest ones, and WeightsNotFoundError for a model that is only announced.
+    """
+    return _variants(name)[0]
+
+
+def choose(
+    model: str, available: Sequence[str], bands: Sequence[str] | None = None
+) -> tuple[ModelSpec, tuple[str, ...]]:
+    """Pick the variant of a model for a cube, and the bands that come out.
+
+    model: full name or family. available: canonical names of the cube's bands, in its order.
+    bands: what is wanted out, by any alias, in that order; None means every band of the cube that the model can give,
+    in the cube's order, with a BandWarning that names those that are left out.
+    Raises UnknownModelError; WeightsNotFoundError for a model that is only announced; ModelError if the model cannot
+    give a wanted band; MissingBandError if the cube lacks one that the model reads.
+    """
+    variants = _variants(model)
+    if bands is None:
+        givable = {band for spec in variants for band in _gives(spec, available)}
+        wanted = tuple(band for band in available if band in givable)
+        if not wanted:
+            raise MissingBandError(_lacking(variants[0], available, variants[0].bands))
+        if dropped := [band for band in available if band not in givable]:
+            warnings.warn(
+                f"{model!r} gives {_in_order(givable)}; {dropped} of the cube are left out. "
+                f"To silence this, name the bands that you want: bands={list(wanted)}.",
+                BandWarning,
+                stacklevel=3,
+            )
+    else:
+        wanted = tuple(_canonical(band) for band in bands)
+        if not wanted or len(set(wanted)) < len(wanted):
+            raise ModelError(f"bands={list(bands)}: wanted one band or more, each once.")
+
+    spec = next((spec for spec in variants if set(wanted) <= set(_gives(spec, wanted))), None)
+    if spec is None:
+        most = _gives(variants[-1], wanted)
+        excess = [band for band in wanted if band not in most]
+        others = [name for name in _models if set(excess) <= set(_gives(_models[name], excess))]
+        raise ModelError(
+            f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. "
+            f"Leave them out, or use another model: {others}."
+        )
+    if missing := set(spec.bands or wanted) - set(available):
+        raise MissingBandError(_lacking(spec, available, missing))
+    return spec, wanted
+
+
+def list_models(bands: Iterable[str] | None = None, scale: int | None = None) -> pd.DataFrame:
+    """Tabulate the models that can be had; one row each, in reading order, without torch.
+
+    bands: only models that give all of these, by any alias. scale: only models that can give this scale.
+    Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels), gsd_m (metres; NaN where
+    any is right), level, licence, size_mb (of the weights, 10^6 bytes), where (their place: "XR_SR_WEIGHTS", "cache",
+    "hub", or "" where none are needed; by name and size, as hashes are taken before use), summary.
+    """
+    import pandas as pd
+
+    wanted = [_canonical(band) for band in bands or ()]
+    rows = [
+        {
+            "name": spec.name,
+            "bands": " ".join(_gives(spec, ())) or "any",
+            "scale": spec.scale,
+            "halo": spec.halo,
+            "gsd_m": math.nan if spec.gsd_m is None else spec.gsd_m,
+            "level": spec.level,
+            "licence": spec.licence,
+            "size_mb": round(spec.weights.size / 1e6, 1) if spec.weights else 0.0,
+            "where": _where(spec.weights),
+            "summary": spec.summary,
+        }
+        for spec in _models.values()
+        if set(wanted) <= set(_gives(spec, wanted)) and (scale in (None, spec.scale) or "scale" in dict(spec.options))
+    ]
+    columns = ["name", "bands", "scale", "halo", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _variants(name: str) -> tuple[ModelSpec, ...]:
+    if name in ANNOUNCED:
+        raise WeightsNotFoundError(
+            f"{name!r} is known, but {ANNOUNCED[name]}. Until then use model='sen2sr-lite', or model='bicubic'."
+        )
+    if name in FAMILIES:
+        return tuple(_models[full] for full in FAMILIES[name])
+    if name not in _models:
+        known = [*FAMILIES, *_models]
+        near = difflib.get_close_matches(str(name).lower(), known, n=3)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are {known}."
+        raise UnknownModelError(f"There is no model {name!r}. {hint} See xr_sr.list_models().")
+    return (_models[name],)
+
+
+def _gives(spec: ModelSpec, asked: Iterable[str]) -> tuple[str, ...]:
+    """Give the bands that a model gives; one that does each band by itself gives what it is asked for."""
+    return spec.bands_out or spec.bands or tuple(asked)
+
+
+def _canonical(name: str) -> str:
+    band = find_band(name)
+    return band.name if band else str(name)
+
+
+def _in_order(bands: Iterable[str]) -> list[str]:
+    """Order bands as the sensor does: B8A after B08."""
+    return sorted(bands, key=lambda band: band.replace("B8A", "B08A"))
+
+
+def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str]) -> str:
+    have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
+    if not spec.bands:
+        return f"bands= asks for {_in_order(missing)}; {have}. Load what is missing, or leave it out of bands=."
+    return (
+        f"{spec.name!r} reads {list(spec.bands)}; {have}, so {_in_order(missing)} are missing. "
+        "Load them, or use a model that takes each band by itself, such as model='bicubic'."
+    )
+
+
+def _where(weights: WeightsFile | None) -> str:
+    if weights is None:
+        return ""
+    found = find_file(weights)
+    return found[1] if found and found[0].stat().st_size == weights.size else "hub"

@@ -1,0 +1,45 @@
+"""Where weights may lie on this machine, and where they come from. Looks for files, reads none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..spec import WeightsFile
+
+__all__ = ["cache_folder", "find_file", "hub_url", "user_folders"]
+
+HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
+"""The authors' own place; `XR_SR_HUB` names another one with the same layout, such as a mirror inside a cluster."""
+
+
+def user_folders() -> tuple[Path, ...]:
+    """Give the folders of `XR_SR_WEIGHTS`, in order; several are separated as in PATH."""
+    named = os.environ.get("XR_SR_WEIGHTS", "").split(os.pathsep)
+    return tuple(Path(folder).expanduser() for folder in named if folder)
+
+
+def cache_folder() -> Path:
+    """Give the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
+    if named := os.environ.get("XR_SR_CACHE"):
+        return Path(named).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("xr_sr"))
+
+
+def hub_url() -> str:
+    """Give the base URL of downloads: `XR_SR_HUB`, else the authors' hub."""
+    return (os.environ.get("XR_SR_HUB") or HUB).rstrip("/")
+
+
+def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
+    """Give the first file of this path, and what led to it: "XR_SR_WEIGHTS" or "cache"; None where there is none.
+
+    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash.
+    """
+    for folder in user_folders():
+        if (path := folder / weights.path).is_file():
+            return path, "XR_SR_WEIGHTS"
+    path = cache_folder() / weights.path
+    return (path, "cache") if path.is_file() else None
