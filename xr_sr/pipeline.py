@@ -1,0 +1,221 @@
+"""The conductor: from a cube of any kind to a finer one of the same kind, as a lazy graph.
+
+Knows the order of things; each thing is done in a room of its own. What happens inside one task is `block`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import xarray as xr
+
+from . import kernels
+from ._version import __version__
+from .assembly import assemble
+from .block import Recipe, upscale_block
+from .cube import Cube, Plane, check_gsd, pick, recognise
+from .errors import GridError, OptionError
+from .halo import SIDE, map_tiles
+from .radiometry import Nodata, Offset, resolve
+from .spec import ModelSpec, Option, Provenance
+from .weights import catalog, fetch
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
+"""Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
+
+CubeT = TypeVar("CubeT", xr.DataArray, xr.Dataset)
+
+
+def upscale(
+    obj: xr.DataArray | xr.Dataset | xr.DataTree,
+    model: str = "sen2sr",
+    *,
+    bands: Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    constraint: Literal["auto", "lowpass", "none"] = "auto",
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    chunks: Chunks = None,
+    allow_gsd: bool = False,
+    **options: Option,
+) -> Any:
+    """Upscale a Sentinel-2 cube, lazily, keeping its georeference exact.
+
+    obj: a DataArray with a dimension of bands, a Dataset of bands, or a DataTree with a node of 10 m bands; any order
+    of
+        dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
+        read here.
+    model: a name of `xr_sr.list_models()`, such as "sen2sr-lite", "bicubic", "bilinear" or "nearest".
+    bands: wanted out, in that order, by any catalogue's name; None gives every band of the cube that the model can
+    give.
+    weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
+    cache, the hub.
+    device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
+    constraint: "auto" is the model's own; "lowpass" makes the low frequencies those of the input, for any model;
+    "none".
+    offset: in DN, to be added; "auto" reads it from metadata and raises where there is none. quantification: DN per
+    reflectance.
+    nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
+    mask: True where values are kept, on the grid of the input; the output is NaN elsewhere (nearest). May have a time
+    dimension.
+    precision: "float32"; "bfloat16" and "float16" run the network at half precision: on the CPU bfloat16 differs by
+    up to 8e-3
+        reflectance (rms 6e-4), see docs/performance.
+    chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512.
+    allow_gsd: go on where the ground size of a pixel is more than 1.5 times off what the model was made for.
+    options: the model's own; interpolation has `scale`.
+
+    Returns the same kind of object (a DataTree gives a Dataset): float32 reflectance, unitless, mostly 0 to 1,
+    slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its
+    own footprint in its band. Names of bands and other coordinates are as they came in. Attributes `xr_sr:*` say what
+    made it. Lazy: `.compute()` is yours.
+    Raises CubeError, RadiometryError, ModelError or WeightsError before anything runs; RadiometryError inside a task
+    where the pixels cannot be what the metadata says.
+    """
+    cube = recognise(obj, model_gsd_m=10.0)
+    spec, wanted = catalog.choose(model, cube.available, bands)
+    spec = _with_options(spec, options)
+    planes_in = pick(cube, spec.bands or wanted, reader=spec.name)
+    planes_out = pick(cube, wanted, reader=spec.name)
+    if spec.gsd_m is not None:
+        check_gsd(cube, spec.gsd_m, allow=allow_gsd, model=spec.name)
+    radiometry = resolve(cube, planes_in, offset=offset, quantification=quantification, nodata=nodata)
+    kernel = _kernel_ref(spec, weights, device, constraint, precision)
+    halo = kernels.halo_for(spec, kernel.low_pass)
+
+    names_in = [plane.band for plane in planes_in]
+    gives = list(spec.bands_out or names_in)
+    recipe = Recipe(
+        kernel,
+        radiometry,
+        halo,
+        out_of=tuple(names_in.index(plane.band) if plane.band in names_in else 0 for plane in planes_out),
+        give=tuple(gives.index(plane.band) for plane in planes_out),
+    )
+    split = cube.band_dim is None and cube.kind != "DataArray"
+    data = map_tiles(
+        upscale_block,
+        _stacks(cube, planes_in, mask),
+        scale=spec.scale,
+        halo=halo,
+        reach=recipe.reach,
+        bands_out=len(planes_out),
+        args=(recipe,),
+        chunks=_sides(chunks, cube),
+        split=split,
+        name=f"sr-{spec.family}",
+    )
+    provenance = Provenance(
+        model=spec.name,
+        version=__version__,
+        weights_sha256=kernel.sha256,
+        radiometry=radiometry.how,
+        constraint="none" if kernel.low_pass is None else f"low-pass, sigma {kernel.low_pass.sigma:.4f} px",
+        precision=precision,
+        scale=spec.scale,
+        options=json.dumps(options, sort_keys=True) if options else "",
+        source_gsd_m=_gsd_m(cube),
+    )
+    return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs())
+
+
+def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
+    """Check a model's own options against its list; `scale` is the one that interpolation has."""
+    known = dict(spec.options)
+    for name, value in options.items():
+        if name not in known:
+            raise OptionError(f"{spec.name!r} has no option {name!r}; it has {sorted(known) or 'none of its own'}.")
+        if type(value) is not type(known[name]):
+            wanted = type(known[name]).__name__
+            raise OptionError(
+                f"{name}={value!r}: wanted {wanted}, such as {known[name]!r}; this is {type(value).__name__}."
+            )
+    scale = options.get("scale", spec.scale)
+    if not isinstance(scale, int) or not 1 <= scale <= 16:
+        raise OptionError(f"scale={scale!r}: wanted a whole number from 1 to 16.")
+    return replace(spec, scale=scale)
+
+
+def _kernel_ref(
+    spec: ModelSpec, weights: str | Path | None, device: str, constraint: str, precision: str
+) -> kernels.KernelRef:
+    if precision not in kernels.PRECISIONS:
+        raise OptionError(f"precision={precision!r}: wanted one of {list(kernels.PRECISIONS)}.")
+    low_pass = kernels.constraint_for(spec, constraint)
+    if not spec.architecture:
+        if weights is not None:
+            raise OptionError(
+                f"{spec.name!r} has no weights, so weights={str(weights)!r} has no meaning: leave it out."
+            )
+        return kernels.KernelRef(spec, device=device, low_pass=low_pass)
+    located = fetch.locate(spec, weights)
+    return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
+
+
+def _stacks(cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None) -> list[list[tuple[da.Array, int | None]]]:
+    """Give the lazy arrays that a task reads: the planes, and the mask if there is one."""
+    arrays: dict[int, da.Array] = {}
+    stack = []
+    for plane in planes:
+        key = id(plane.array)
+        if key not in arrays:
+            arrays[key] = _lazy(plane.array, cube)
+        stack.append((arrays[key], plane.index))
+    if mask is None:
+        return [stack]
+    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    strange = [dim for dim, size in mask.sizes.items() if sizes.get(str(dim)) != size]
+    if strange or not {cube.y, cube.x} <= set(mask.dims):
+        raise GridError(
+            f"mask= must lie on the grid of the cube, {sizes}; it has {dict(mask.sizes)}. "
+            "Bring it there first, for instance with .interp_like(cube, method='nearest')."
+        )
+    full = mask.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in mask.dims})
+    return [stack, [(_lazy(full.transpose(*sizes), cube), None)]]
+
+
+def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
+    """Give dask's view of an array, wrapping what is in memory or in a file in blocks of the default size."""
+    if array.chunks is None:
+        sides = {
+            dim: SIDE if dim in (cube.y, cube.x) else 1 if dim in cube.lead else -1 for dim in map(str, array.dims)
+        }
+        array = array.chunk(sides)
+    lazy: da.Array = array.variable.data
+    return lazy
+
+
+def _sides(chunks: Chunks, cube: Cube) -> list[int | None] | None:
+    """Translate `chunks` to sides along (*lead, y, x)."""
+    if chunks is None:
+        return None
+    dims = (*cube.lead, cube.y, cube.x)
+    if isinstance(chunks, Mapping):
+        sides = {str(dim): side for dim, side in chunks.items()}
+    else:
+        pair = (chunks, chunks) if isinstance(chunks, int) else tuple(chunks)
+        sides = dict(zip((cube.y, cube.x), pair, strict=True)) if len(pair) == 2 else {"?": 0}
+    if not set(sides) <= set(dims) or not all(isinstance(side, int) and side >= 1 for side in sides.values()):
+        raise OptionError(
+            f"chunks={chunks!r}: wanted a number of input pixels, a pair (y, x), or whole numbers from 1 "
+            f"by names of dimensions, {list(dims)}."
+        )
+    return [sides.get(dim) for dim in dims]
+
+
+def _gsd_m(cube: Cube) -> float | None:
+    from .georeference import pixel_size_m
+
+    size = pixel_size_m(cube.geobox)
+    return None if size is None else round((size[0] * size[1]) ** 0.5, 3)
