@@ -1,0 +1,68 @@
+"""Super-resolution of Sentinel-2 cubes in xarray: lazy, seamless, and with the georeference kept exact.
+
+Importing this adds `.sr` to every DataArray, Dataset and DataTree. Each public name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import accessor as _accessor
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import errors
+    from .cluster import configure
+    from .pipeline import upscale
+    from .plot import compare
+    from .preparation import mask, reflectance
+    from .samples import sample, simulate_scene
+    from .store import open_zarr, to_cog, to_zarr
+    from .weights.catalog import list_models
+
+__all__ = [
+    "__version__",
+    "compare",
+    "configure",
+    "errors",
+    "list_models",
+    "mask",
+    "open_zarr",
+    "reflectance",
+    "sample",
+    "simulate_scene",
+    "to_cog",
+    "to_zarr",
+    "upscale",
+]
+
+_ROOMS = {
+    "compare": "plot",
+    "configure": "cluster",
+    "list_models": "weights.catalog",
+    "mask": "preparation",
+    "open_zarr": "store",
+    "reflectance": "preparation",
+    "sample": "samples",
+    "simulate_scene": "samples",
+    "to_cog": "store",
+    "to_zarr": "store",
+    "upscale": "pipeline",
+}
+
+del _accessor
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".errors", __name__)
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,162 @@
+"""`.sr` on DataArray, Dataset and DataTree: each method is one call into a room below, and nothing is kept.
+
+Every derived object gets a new accessor, so state here would be lost. The functions have the same names and
+arguments, and editors complete those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .pipeline import Chunks
+    from .plot import AnyCube, Date
+    from .radiometry import Nodata, Offset
+    from .spec import Option
+
+
+@xr.register_datatree_accessor("sr")
+@xr.register_dataset_accessor("sr")
+@xr.register_dataarray_accessor("sr")
+class SuperResolution:
+    """Super-resolution of a Sentinel-2 cube; `repr` says what was recognised and computes nothing."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    def __repr__(self) -> str:
+        from .cube import summary
+
+        return summary(self._obj)
+
+    def upscale(
+        self,
+        model: str = "sen2sr",
+        *,
+        bands: Sequence[str] | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        constraint: Literal["auto", "lowpass", "none"] = "auto",
+        offset: Offset = "auto",
+        quantification: float = 10_000,
+        nodata: Nodata = "auto",
+        mask: xr.DataArray | None = None,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        chunks: Chunks = None,
+        allow_gsd: bool = False,
+        **options: Option,
+    ) -> Any:
+        """See `xr_sr.upscale`."""
+        from .pipeline import upscale
+
+        return upscale(
+            self._obj,
+            model,
+            bands=bands,
+            weights=weights,
+            device=device,
+            constraint=constraint,
+            offset=offset,
+            quantification=quantification,
+            nodata=nodata,
+            mask=mask,
+            precision=precision,
+            chunks=chunks,
+            allow_gsd=allow_gsd,
+            **options,
+        )
+
+    def reflectance(self, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Any:
+        """See `xr_sr.reflectance`."""
+        from .preparation import reflectance
+
+        return reflectance(self._obj, offset=offset, quantification=quantification, nodata=nodata)
+
+    def mask(self, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Any:
+        """See `xr_sr.mask`."""
+        from .preparation import mask
+
+        return mask(self._obj, scl=scl, classes=classes)
+
+    def compare(
+        self,
+        lr: AnyCube | None = None,
+        hr: AnyCube | None = None,
+        *,
+        bands: Sequence[str] | None = None,
+        date: Date = None,
+        window: tuple[float, float, float, float] | None = None,
+        max_pixels: int = 512,
+        difference: Literal["consistency", "error"] | None = None,
+        percentiles: tuple[float, float] = (2.0, 98.0),
+        limits: tuple[float, float] | None = None,
+        offset: Offset = "auto",
+    ) -> Figure:
+        """See `xr_sr.compare`."""
+        from .plot import compare
+
+        return compare(
+            self._obj,
+            lr,
+            hr,
+            bands=bands,
+            date=date,
+            window=window,
+            max_pixels=max_pixels,
+            difference=difference,
+            percentiles=percentiles,
+            limits=limits,
+            offset=offset,
+        )
+
+    def to_zarr(
+        self,
+        store: Any,
+        *,
+        zarr_format: Literal[2, 3] = 3,
+        packing: str | Mapping[Hashable, str] = "int16",
+        chunks: int | tuple[int, int] | None = None,
+        shards: Literal["block"] | None = None,
+        pyramid: int | bool = 0,
+        region: int | None = None,
+        overwrite: bool = False,
+        progress: bool | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """See `xr_sr.to_zarr`."""
+        from .store import to_zarr
+
+        to_zarr(
+            self._obj,
+            store,
+            zarr_format=zarr_format,
+            packing=packing,
+            chunks=chunks,
+            shards=shards,
+            pyramid=pyramid,
+            region=region,
+            overwrite=overwrite,
+            progress=progress,
+            storage_options=storage_options,
+        )
+
+    def to_cog(
+        self,
+        path: str | PathLike[str],
+        *,
+        packing: str = "int16",
+        blocksize: int = 512,
+        overwrite: bool = False,
+        progress: bool | None = None,
+    ) -> Path:
+        """See `xr_sr.to_cog`."""
+        from .store import to_cog
+
+        return to_cog(self._obj, path, packing=packing, blocksize=blocksize, overwrite=overwrite, progress=progress)
