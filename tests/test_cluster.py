@@ -1,0 +1,68 @@
+"""A cluster without a shared disk: `configure` brings the weights to the workers and loads them once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+
+import xr_sr
+from tests.cubes import array, reflectance
+from xr_sr import cluster
+from xr_sr.errors import WeightsNotFoundError
+
+
+def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, monkeypatch):
+    cube = array(reflectance(4, 60, 50)).chunk(y=30)
+    expected = cube.sr.upscale("sen2sr-lite", device="cpu")
+    folder = tmp_path / "worker"
+    environment = {"XR_SR_WEIGHTS": "", "XR_SR_CACHE": str(folder)}
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0", env=environment
+        ) as local,
+        Client(local) as client,
+    ):
+        (said,) = xr_sr.configure(client, models=["sen2sr-lite"], device="cpu").values()
+        spread = cube.sr.upscale("sen2sr-lite", device="cpu").compute()
+
+    assert said["models"] == ["sen2sr-lite.rgbn-x4"]
+    assert said["threads"] == 2
+    assert list(folder.rglob("model.safetensor"))
+    np.testing.assert_allclose(spread.values, expected.values, rtol=0, atol=1e-6)
+
+
+def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
+    from xr_sr.weights import catalog, fetch
+
+    spec = catalog.get("sen2sr-lite")
+    located = fetch.locate(spec)
+    monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
+    files = [(spec.name, located.sha256, located.path.read_bytes())]
+
+    cluster.prepare(2, files, "cpu")
+    (path,) = tmp_path.rglob("model.safetensor")
+    stamp = path.stat().st_mtime_ns
+    said = cluster.prepare(2, files, "cpu")
+
+    assert path.stat().st_mtime_ns == stamp
+    assert said["device"] == "cpu"
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_client_without_weights_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
+    monkeypatch.setenv("XR_SR_HUB", "http://127.0.0.1:9")
+    with pytest.raises(WeightsNotFoundError, match="XR_SR_WEIGHTS"):
+        xr_sr.configure(object(), models=["sen2sr-lite"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="no CUDA device")
+def test_a_gpu_gives_the_values_of_the_cpu(official):
+    cube = array(reflectance(2, 4, 90, 70))
+    on_cpu = cube.sr.upscale("sen2sr-lite", device="cpu").compute()
+
+    on_gpu = cube.sr.upscale("sen2sr-lite", device="cuda").compute()
+
+    np.testing.assert_allclose(on_gpu.values, on_cpu.values, rtol=0, atol=1e-4)

@@ -1,0 +1,98 @@
+"""Setting up a dask cluster: threads of torch, weights on the workers, and models loaded before the first task.
+
+Nothing here is needed for a right result; it saves the first minutes. Workers without a shared disk get the weights
+through it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import kernels
+from .weights import catalog, fetch, folders
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def configure(
+    client: Client, models: Sequence[str] = (), *, device: str = "auto", keep_memory: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Prepare every worker of a cluster, those that join later included.
+
+    models: names, such as "sen2sr-lite", whose weights are sent to the workers' caches and loaded there, once per
+    process.
+    device: as in `upscale`. keep_memory: ask the C library to keep freed buffers (Linux with glibc), which saves a
+    tenth of the
+        time on the CPU and costs up to a working set per process.
+
+    Returns for each worker its threads, torch threads per task, device and loaded models.
+    Raises WeightsError if this client cannot find the weights, or a worker cannot keep them.
+    """
+    from distributed import WorkerPlugin
+
+    class Prepared(WorkerPlugin):
+        """Runs `prepare` on each worker as it starts."""
+
+        name = "xr_sr"
+
+        def __init__(self, *args: Any) -> None:
+            self.args = args
+
+        def setup(self, worker: Any) -> None:
+            worker.xr_sr = prepare(worker.state.nthreads, *self.args)
+
+    files = []
+    for model in models:
+        spec = catalog.get(model)
+        if spec.weights is not None:
+            located = fetch.locate(spec)
+            files.append((spec.name, located.sha256, located.path.read_bytes()))
+    client.register_plugin(Prepared(files, device, keep_memory))
+    return dict(client.run(_report))
+
+
+def prepare(
+    nthreads: int, files: Sequence[tuple[str, str, bytes]], device: str = "auto", keep_memory: bool = False
+) -> dict[str, Any]:
+    """Do on one worker what `configure` promises, and say what was done."""
+    import torch
+
+    from .engine import keep_freed_memory, resolve_device
+
+    loaded = []
+    for name, sha256, data in files:
+        spec = catalog.get(name)
+        assert spec.weights is not None
+        path = folders.cache_folder() / spec.weights.path
+        if not path.is_file() or fetch.sha256_of(path) != sha256:
+            _write_whole(path, data)
+        ref = kernels.KernelRef(spec, str(path), sha256, device, "float32", spec.low_pass)
+        kernels.build(ref)
+        loaded.append(name)
+    from dask.system import CPU_COUNT
+
+    return {
+        "threads": nthreads,
+        "torch_threads": max(1, CPU_COUNT // nthreads),
+        "device": resolve_device(device),
+        "gpus": torch.cuda.device_count(),
+        "models": loaded,
+        "keeps_memory": keep_memory and keep_freed_memory(),
+        "pid": os.getpid(),
+    }
+
+
+def _report(dask_worker: Any) -> dict[str, Any]:
+    return dict(dask_worker.xr_sr)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, however many processes write it at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
