@@ -8,6 +8,7 @@ a batch is halved on out-of-memory.
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -130,7 +131,9 @@ def from_tensor(tensor: Tensor, like: FloatArray) -> FloatArray:
     if _is_numpy(like):
         array: FloatArray = tensor.numpy()
         return array
-    return like.__array_namespace__().from_dlpack(tensor)  # type: ignore[no-any-return]  # CuPy's `cupy.from_dlpack`
+    # The module of the array's own type, such as `cupy`: not all versions of it answer `__array_namespace__`.
+    moved: FloatArray = import_module(type(like).__module__.partition(".")[0]).from_dlpack(tensor)
+    return moved
 
 
 def _is_numpy(array: object) -> bool:
