@@ -1,0 +1,254 @@
+"""The made land: blocks in a bent grid, roads between them, parcels and buildings inside. Rivers and woods come later.
+
+Blocks are cells of a grid whose lines are jittered, so each place finds its block by one comparison per axis, with no
+search. What is the same for a whole block or parcel is drawn once in a small table; what is rare, on its pixels alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .chance import Chance, DoubleArray, FloatArray, IntArray
+from .surfaces import INDEX, VARIANTS
+
+Entry = TypeVar("Entry", bound=np.generic)
+LabelArray = npt.NDArray[np.uint16]
+BoolArray = npt.NDArray[np.bool_]
+
+ACROSS_M, ALONG_M = 460.0, 380.0
+"""Mean sides of a block along the bent grid's two directions."""
+
+BEND_M = 180.0
+TURN = (0.9397, 0.3420)
+"""Cosine and sine of the angle by which the grid is turned: 20 degrees."""
+
+STRIPS = 16
+"""More parcels than any block is cut into."""
+
+FIELDS, WOOD, VILLAGE, YARDS = range(4)
+"""What a block is used for."""
+
+CROPS = ("winter cereal", "winter cereal", "winter rape", "maize", "sugar beet", "summer cereal", "fallow", "meadow")
+WOODS = ("conifer", "conifer", "broadleaf forest")
+
+TRAMLINE_M, TRAMLINE_SHARE = 24.0, 0.1
+"""Wheel tracks in crops: their distance, and the share of the distance that is track."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a built-up block looks: plots of a size, one building each, and what lies around it."""
+
+    plot_m: tuple[float, float]
+    half_m: tuple[float, float]
+    shadow_m: float
+    roofs: tuple[str, str, str, str]
+    grounds: tuple[str, str, str, str]
+
+
+SETTLEMENTS = {
+    VILLAGE: Settlement((26.0, 34.0), (4.0, 7.5), 4.0, ("tile roof", "tile roof", "tile roof", "dark roof"),
+                        ("meadow", "meadow", "fallow", "broadleaf forest")),
+    YARDS: Settlement((74.0, 95.0), (14.0, 28.0), 8.0, ("bright roof", "dark roof", "concrete", "bright roof"),
+                      ("concrete", "gravel", "asphalt", "meadow")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class MadeLand:
+    """A window of made land, each (y, x).
+
+    label: surface * VARIANTS + variant. tone: relative brightness around 0. settled: in a village or yard.
+    fixed: paved roads and buildings.
+    """
+
+    label: LabelArray
+    tone: FloatArray
+    settled: BoolArray
+    fixed: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """Where pixels lie along one direction of a jittered grid.
+
+    numbers: absolute numbers of the cells that may occur. cell: (y, x) position in a flat table (lane, number).
+    offset_m, size_m: (y, x) distance from the cell's first edge, and the cell's extent.
+    """
+
+    numbers: IntArray
+    cell: npt.NDArray[np.intp]
+    offset_m: FloatArray
+    size_m: FloatArray
+
+
+def label_of(surface: str, variant: int = 6) -> int:
+    """Give the label of a surface; variant 6 is of middling season and brightness."""
+    return INDEX[surface] * VARIANTS + variant
+
+
+def make_land(seed: int, south_m: DoubleArray, east_m: DoubleArray) -> MadeLand:
+    """Draw blocks, parcels, roads and buildings at the places (y,) x (x,), in metres from the CRS origin."""
+    across_m, along_m = _bent_grid(seed, south_m, east_m)
+    lane = _jittered(Chance(seed, 22), across_m, ACROSS_M)
+    row = _jittered(Chance(seed, 23), along_m, ALONG_M, lane)
+    lanes, rows = np.divmod(np.arange(lane.numbers.size * row.numbers.size), row.numbers.size)
+    names = (lane.numbers[lanes], row.numbers[rows])
+    use = _use(seed, *names)
+
+    label, tone = _parcels(seed, names, use, lane, row)
+    use_here = _look_up(use, row.cell)
+    settled, fixed = use_here >= VILLAGE, np.zeros(label.shape, dtype=bool)
+    for kind, style in SETTLEMENTS.items():
+        where = np.nonzero(use_here == kind)
+        if where[0].size:
+            block = row.cell[where]
+            places = (lane.offset_m[where], row.offset_m[where])
+            label[where], tone[where], fixed[where] = _plots(seed, (names[0][block], names[1][block]), places, style)
+    land = MadeLand(label, tone, settled, fixed)
+    _roads(seed, names, lane, row, land)
+    return land
+
+
+def _bent_grid(seed: int, south_m: DoubleArray, east_m: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """Give (y, x) coordinates of a grid that is turned as a whole and bent slowly."""
+    cosine, sine = TURN
+    bends = (Chance(seed, key).smooth_plane(south_m, east_m, 1_500.0) for key in (20, 21))
+    across = (-sine * south_m)[:, None] + (cosine * east_m)[None, :] + BEND_M * next(bends)
+    along = (cosine * south_m)[:, None] + (sine * east_m)[None, :] + BEND_M * next(bends)
+    return across, along
+
+
+def _jittered(chance: Chance, place_m: DoubleArray, mean_m: float, lane: _Axis | None = None) -> _Axis:
+    """Find the cell of each place in a line of cells whose edges are jittered; each lane has a line of its own."""
+    cell = np.floor(place_m * (1 / mean_m)).astype("intp")
+    numbers = np.arange(int(cell.min()) - 1, int(cell.max()) + 2)
+    lanes = np.zeros(1, dtype="int64") if lane is None else lane.numbers
+    edges = (numbers + 0.5 * chance.uniform(lanes[:, None], numbers[None, :])) * mean_m
+    sizes = np.diff(edges, append=edges[:, -1:]).astype("float32").ravel()
+    edges = edges.ravel()
+    cell -= numbers[0]
+    if lane is not None:
+        cell += lane.cell * numbers.size
+    cell -= place_m < _look_up(edges, cell)
+    return _Axis(numbers, cell, (place_m - _look_up(edges, cell)).astype("float32"), _look_up(sizes, cell))
+
+
+def _look_up(table: npt.NDArray[Entry], index: npt.NDArray[np.intp]) -> npt.NDArray[Entry]:
+    """Take entries of a flat table; "clip" never clips here, it only spares NumPy's checked and slower way."""
+    return table.take(index, mode="clip")
+
+
+def _use(seed: int, lane: IntArray, row: IntArray) -> npt.NDArray[np.uint8]:
+    """Give the use of blocks: some quarters of 4 x 4 blocks are settled."""
+    quarter = Chance(seed, 24).uniform(lane // 4, row // 4) < 0.3
+    draw = Chance(seed, 25).uniform(lane, row)
+    village = draw < np.where(quarter, 0.34, 0.01)
+    yards = ~village & (draw < np.where(quarter, 0.42, 0.015))
+    wood = draw > 0.92
+    use: npt.NDArray[np.uint8] = np.select([village, yards, wood], [VILLAGE, YARDS, WOOD], FIELDS).astype("uint8")
+    return use
+
+
+def _parcels(
+    seed: int, names: tuple[IntArray, IntArray], use: npt.NDArray[np.uint8], lane: _Axis, row: _Axis
+) -> tuple[LabelArray, FloatArray]:
+    """Cut blocks into strips, each of one crop, with a margin of grass or hedge and wheel tracks inside."""
+    draws = [Chance(seed, key).uniform(*names) for key in (26, 27, 28)]
+    crosswise = (draws[0] < 0.5).astype("float32")
+    strips = np.floor(2 + draws[1] ** 2 * 10).astype("float32")
+    skew = draws[2] - np.float32(0.5)
+
+    strip_names = (names[0][:, None], names[1][:, None], np.arange(STRIPS)[None, :])
+    bits = Chance(seed, 29).bits(*strip_names)
+    variant = (bits & np.uint64(15)).astype("int64")
+    crops = np.array([label_of(crop, 0) for crop in CROPS])[(bits >> np.uint64(8) & np.uint64(7)).astype("int64")]
+    woods = np.array([label_of(wood, 0) for wood in WOODS])[(bits[:, :1] >> np.uint64(16)).astype("int64") % len(WOODS)]
+    is_field = (use == FIELDS)[:, None]
+    surfaces = np.where(is_field, crops, woods)
+    labels = (surfaces + variant).astype("uint16").ravel()
+    edge = (bits >> np.uint64(24) & np.uint64(7)).astype("int64")
+    margin_m = np.where(is_field, np.array([0, 0, 1.3, 1.3, 2.6, 2.6, 2.6, 5.0])[edge], 0).astype("float32").ravel()
+    margins = np.where(edge == 7, label_of("broadleaf forest"), label_of("meadow")).astype("uint16").ravel()
+    track = (-0.14 * (is_field & (surfaces != label_of("meadow", 0)))).astype("float32").ravel()
+
+    block = row.cell
+    turn = _look_up(crosswise, block)
+    share = turn * (lane.offset_m / lane.size_m) + (1 - turn) * (row.offset_m / row.size_m)
+    side_m = turn * lane.size_m + (1 - turn) * row.size_m
+    share += _look_up(skew, block) * share * (1 - share)
+    count = _look_up(strips, block)
+    place = share * count
+    number = place.astype("intp")
+    strip = block * STRIPS + number
+    place -= number
+    wheel = share * side_m * np.float32(1 / TRAMLINE_M)
+    wheel -= np.floor(wheel)
+    tone = _look_up(track, strip) * (wheel < TRAMLINE_SHARE)
+    at_margin = place * side_m < _look_up(margin_m, strip) * count
+    return np.where(at_margin, _look_up(margins, strip), _look_up(labels, strip)), tone
+
+
+def _plots(
+    seed: int, block: tuple[IntArray, IntArray], offset_m: tuple[FloatArray, FloatArray], style: Settlement
+) -> tuple[LabelArray, FloatArray, BoolArray]:
+    """Build on the pixels of settled blocks, all (pixel,): one building a plot, a street every second row of plots."""
+    plot = [np.floor(offset / side).astype("int64") for offset, side in zip(offset_m, style.plot_m, strict=True)]
+    bits = Chance(seed, 30).bits(*block, *plot)
+
+    def part(position: int) -> FloatArray:
+        """Take eight of the bits as a number in [0, 1)."""
+        return (bits >> np.uint64(8 * position) & np.uint64(255)).astype("float32") * np.float32(1 / 256)
+
+    smallest, largest = style.half_m
+    away, half = [], []
+    for axis in (0, 1):
+        half.append(smallest + (largest - smallest) * part(axis))
+        centre = style.plot_m[axis] * (np.float32(0.5) + np.float32(0.24) * (part(2 + axis) - np.float32(0.5)))
+        away.append(offset_m[axis] - plot[axis] * np.float32(style.plot_m[axis]) - centre)
+    stands = part(4) < 0.85
+    roof = stands & (np.abs(away[0]) < half[0]) & (np.abs(away[1]) < half[1])
+    shift = np.float32(style.shadow_m)
+    shadow = (np.abs(away[0] + shift * np.float32(0.6)) < half[0]) & (np.abs(away[1] + shift) < half[1])
+    shadow &= stands & ~roof
+    street = (offset_m[1] % np.float32(2 * style.plot_m[1])) < 5.0
+
+    roofs = np.array([label_of(name, 0) for name in style.roofs])
+    grounds = np.array([label_of(name, 0) for name in style.grounds])
+    variant = (bits >> np.uint64(48) & np.uint64(15)).astype("int64")
+    label = grounds[(bits >> np.uint64(44) & np.uint64(3)).astype("int64")] + variant
+    label[street] = label_of("asphalt")
+    label[shadow] = label_of("shadow")
+    label[roof] = (roofs[(bits >> np.uint64(40) & np.uint64(3)).astype("int64")] + variant)[roof]
+    # The side of the roof that looks away from the sun is darker.
+    tone = np.where(roof, np.where(away[1] > 0, 0.10, -0.14), 0.0)
+    return label.astype("uint16"), tone.astype("float32"), roof | street
+
+
+def _roads(seed: int, names: tuple[IntArray, IntArray], lane: _Axis, row: _Axis, land: MadeLand) -> None:
+    """Draw, in place, the roads along the edges of blocks: paved, of gravel, or none."""
+    label, tone, fixed = land.label, land.tone, land.fixed
+    widest_m = np.float32(4.0)
+    to_side = np.minimum(lane.offset_m, lane.size_m - lane.offset_m)
+    to_end = np.minimum(row.offset_m, row.size_m - row.offset_m)
+    where = np.nonzero((to_side < widest_m) | (to_end < widest_m))
+    if not where[0].size:
+        return
+    block = row.cell[where]
+    lane_name, row_name = names[0][block], names[1][block]
+    beside = lane.offset_m[where] > np.float32(0.5) * lane.size_m[where]
+    below = row.offset_m[where] > np.float32(0.5) * row.size_m[where]
+    long_road = Chance(seed, 31).uniform(lane_name + beside)
+    cross_road = Chance(seed, 32).uniform(lane_name, row_name + below)
+    paved, gravel = np.zeros(block.shape, dtype=bool), np.zeros(block.shape, dtype=bool)
+    for distance, draw, share in ((to_side[where], long_road, 0.5), (to_end[where], cross_road, 0.3)):
+        paved |= (draw < share) & (distance < 3.6)
+        gravel |= (draw >= share) & (draw < share + 0.35) & (distance < 1.7)
+    gravel &= ~paved & ~fixed[where]
+    label[where] = np.where(paved, label_of("asphalt"), np.where(gravel, label_of("gravel"), label[where]))
+    tone[where] = np.where(paved | gravel, np.float32(0), tone[where])
+    fixed[where] |= paved
