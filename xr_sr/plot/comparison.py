@@ -1,0 +1,168 @@
+"""LR, bicubic, SR and HR of the same ground, with the same colours, and maps of where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import xarray as xr
+
+from ..cube import AnyCube
+from ..errors import CubeError, OptionError
+from ..optional import require
+from .layout import Map, Panel, Stretch, draw
+from .views import Date, Frame, Image, View, choose_frame, see
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..radiometry import Offset
+
+TRUE_COLOUR = ("B04", "B03", "B02")
+FALSE_COLOUR = ("B08", "B04", "B03")
+_CALLED: Mapping[tuple[str, ...], str] = {TRUE_COLOUR: "true colour: ", FALSE_COLOUR: "false colour: "}
+
+_BICUBIC_REACH = 4
+"""Pixels of LR around the frame that its bicubic interpolation depends on, and one to spare."""
+
+
+def compare(
+    sr: AnyCube,
+    lr: AnyCube | None = None,
+    hr: AnyCube | None = None,
+    *,
+    bands: Sequence[str] | None = None,
+    date: Date = None,
+    window: tuple[float, float, float, float] | None = None,
+    max_pixels: int = 512,
+    difference: Literal["consistency", "error"] | None = None,
+    percentiles: tuple[float, float] = (2.0, 98.0),
+    limits: tuple[float, float] | None = None,
+    offset: Offset = "auto",
+) -> Figure:
+    """Draw LR, bicubic, SR and HR side by side: the same ground, one stretch of colours for all.
+
+    sr: what `upscale` gave. lr: the cube it was made from (DN or reflectance); with it come panels LR and bicubic.
+    hr: a truth or reference as fine as sr, or coarser, on a grid aligned with it.
+    bands: three for red, green and blue, or one for grey; by default true colour where the cube has it.
+    date: a time stamp, of which the nearest is taken, or a position; the first by default; lr and hr follow.
+    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of sr; of what is
+        larger, the middle is shown.
+    difference: a second row of maps; "consistency": averaged back to the pixels of lr, minus lr; "error": minus hr.
+    percentiles: of the first panel, band by band, to become black and white; limits: reflectance of black and white
+        instead. offset: of lr, as in `upscale`.
+
+    Returns a matplotlib Figure: `figure.savefig("compare.png", dpi=300)`. Computes the window and no more.
+    Raises CubeError where bands are not shared or nothing is valid, GridError where grids do not lie on each other,
+    MissingLibraryError without matplotlib.
+    """
+    require("matplotlib", extra="viz")
+    if {"consistency": lr, "error": hr, None: sr}.get(difference) is None:
+        raise OptionError(
+            f"difference={difference!r}: 'consistency' needs lr=, 'error' needs hr=, and there is no third."
+        )
+    cube = see(sr)
+    chosen = _choose_bands(cube.available, bands)
+    fine = View.of(cube, "SR", chosen)
+    stamp = fine.stamp(date)
+    fine = fine.at(stamp)
+    coarse = None if lr is None else View.of(see(lr), "LR", chosen, offset).at(stamp)
+    truth = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
+    frame = choose_frame(fine, [view for view in (coarse, truth) if view is not None], window, max_pixels)
+
+    model = _model_of(sr)
+    panels = [Panel(model + fine.gsd_text(), _image(fine.read(frame, fine)))]
+    if coarse is not None:
+        factor = coarse.factor(fine)
+        wide = coarse.read(frame, fine, margin=_BICUBIC_REACH)
+        own = Panel("LR" + coarse.gsd_text(), _image(_inner(wide, frame, coarse, fine, 1)), factor)
+        if factor > 1 and model != "bicubic":
+            panels.insert(0, Panel("bicubic" + fine.gsd_text(), _image(_bicubic(wide, frame, coarse, fine))))
+        panels.insert(0, own)
+    if truth is not None:
+        panels.append(Panel("HR" + truth.gsd_text(), _image(truth.read(frame, fine)), truth.factor(fine)))
+
+    stretch = _stretch(panels[0].image, percentiles, limits)
+    maps = _differences(panels, difference)
+    return draw(panels, maps, stretch, _note(chosen, stamp, stretch), fine)
+
+
+def _choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
+    if bands is not None:
+        if isinstance(bands, str) or len(bands) not in (1, 3):
+            raise OptionError(f"bands={bands!r}: wanted a list of one band for grey, or three for red, green, blue.")
+        return tuple(bands)
+    found = (colours for colours in (TRUE_COLOUR, FALSE_COLOUR) if set(colours) <= set(available))
+    return next(found, tuple(available[:1]))
+
+
+def _model_of(sr: AnyCube) -> str:
+    """Give the name of the model that the attributes of a result tell."""
+    arrays = () if isinstance(sr, xr.DataArray) else sr.data_vars.values()
+    models = (str(holder.attrs["xr_sr:model"]) for holder in (sr, *arrays) if "xr_sr:model" in holder.attrs)
+    return next(models, "SR")
+
+
+def _image(values: xr.DataArray) -> Image:
+    """Turn (band, y, x) into (y, x, band)."""
+    image: Image = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
+    return image
+
+
+def _inner(wide: xr.DataArray, frame: Frame, coarse: View, fine: View, scale: int) -> xr.DataArray:
+    """Cut the frame out of what was read of LR with a margin, or of the same made `scale` times finer."""
+    factor = coarse.factor(fine)
+    top, _, left, _ = coarse.extent(fine)
+    # The margin is smaller where the cube ends.
+    above = min(_BICUBIC_REACH, (frame[0] - top) // factor) * scale
+    beside = min(_BICUBIC_REACH, (frame[2] - left) // factor) * scale
+    height, width = (frame[1] - frame[0]) * scale // factor, (frame[3] - frame[2]) * scale // factor
+    return wide[:, above : above + height, beside : beside + width]
+
+
+def _bicubic(wide: xr.DataArray, frame: Frame, coarse: View, fine: View) -> xr.DataArray:
+    """Interpolate LR to the pixels of SR."""
+    from ..pipeline import upscale
+
+    factor = coarse.factor(fine)
+    finer = upscale(wide, "bicubic", scale=factor, constraint="none", offset=0, quantification=1)
+    return _inner(finer, frame, coarse, fine, factor)
+
+
+def _stretch(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
+    """Give the reflectance of black and of white, band by band."""
+    count = image.shape[-1]
+    if limits is not None:
+        return np.full(count, limits[0], dtype="float64"), np.full(count, limits[1], dtype="float64")
+    valid = image[np.isfinite(image).all(axis=-1)]
+    if not valid.size:
+        raise CubeError("there is no valid pixel in the window; choose another date= or window=.")
+    low, high = np.percentile(valid, percentiles, axis=0)
+    return low, np.maximum(high, low + 1e-4)
+
+
+def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
+    """Make the maps of differences, by the number of the panel that they stand below."""
+    if kind is None:
+        return {}
+    reference = panels[0] if kind == "consistency" else panels[-1]
+    label = "averaged back − LR" if kind == "consistency" else "minus HR"
+    maps = {}
+    for number, panel in enumerate(panels):
+        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.title.startswith("HR")):
+            continue
+        height, width, bands = reference.image.shape
+        blocks = panel.image.reshape(height, reference.factor, width, reference.factor, bands)
+        off = blocks.mean(axis=(1, 3)) - reference.image
+        rms = float(np.sqrt(np.nanmean(off**2)))
+        maps[number] = Map(f"{label}: rms {rms:.4f}", off.mean(axis=-1), reference.factor)
+    return maps
+
+
+def _note(bands: Sequence[str], stamp: np.datetime64 | None, stretch: Stretch) -> str:
+    """Say when it was, and which reflectance is black and white."""
+    date = "" if stamp is None else f"{stamp.astype('datetime64[D]')}   "
+    spans = zip(bands, *stretch, strict=True)
+    ranges = ", ".join(f"{band} {low:.3f} to {high:.3f}" for band, low, high in spans)
+    return f"{date}{_CALLED.get(tuple(bands), '')}reflectance {ranges}"

@@ -1,0 +1,137 @@
+"""Where panels, maps, titles and bars go on a figure. Knows images and inches; of cubes, the size of a pixel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..optional import require
+from .views import Image, View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Stretch: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Reflectance of black and of white, each (band,)."""
+
+DPI = 160
+PANEL_IN = 3.2
+"""Side of a panel in inches: 512 dots, so that the default window is drawn pixel by pixel."""
+
+TITLE_IN, GAP_IN, NOTE_IN = 0.30, 0.06, 0.30
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture. factor: pixels of the finest cube along one of its own."""
+
+    title: str
+    image: Image
+    factor: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One map of differences, (y, x); factor as in `Panel`."""
+
+    title: str
+    values: npt.NDArray[np.float32]
+    factor: int
+
+
+def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, note: str, fine: View) -> Figure:
+    """Lay out panels in a row, each map below the panel of its number, and a note at the bottom."""
+    plt: Any = require("matplotlib.pyplot", extra="viz")
+    first = panels[0]
+    rows, columns = (side * first.factor for side in first.image.shape[:2])
+    pixel_m = fine.pixel_m()
+    aspect = 1.0 if pixel_m is None else pixel_m[0] / pixel_m[1]
+    panel_in = PANEL_IN * float(np.clip(rows * aspect / columns, 0.25, 4.0))
+    row_in = TITLE_IN + panel_in + GAP_IN
+    width_in = len(panels) * (PANEL_IN + GAP_IN) + GAP_IN
+    height_in = row_in * (2 if maps else 1) + NOTE_IN
+    figure: Figure = plt.figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white")
+
+    def place(number: int, row: int) -> Axes:
+        left = GAP_IN + number * (PANEL_IN + GAP_IN)
+        bottom = height_in - row * row_in - TITLE_IN - panel_in
+        return figure.add_axes((left / width_in, bottom / height_in, PANEL_IN / width_in, panel_in / height_in))
+
+    # South-up grids are turned over: north is up in every picture.
+    order = slice(None, None, -1) if fine.cube.has_crs and fine.cube.geobox.affine.e > 0 else slice(None)
+    for number, panel in enumerate(panels):
+        axes = place(number, 0)
+        _show(axes, _enlarged(_coloured(panel.image, stretch), panel.factor)[order], panel.title, aspect)
+        if number == 0 and pixel_m is not None:
+            _scale_bar(axes, pixel_m[1], columns, rows)
+    if maps:
+        drawn_values = np.concatenate([np.abs(part.values).ravel() for part in maps.values()])
+        widest = float(np.nanpercentile(drawn_values, 99)) if np.isfinite(drawn_values).any() else 0.0
+        span = max(widest, 1e-5)
+        for number, part in maps.items():
+            values = _enlarged(part.values, part.factor)[order]
+            style = {"cmap": "RdBu_r", "vmin": -span, "vmax": span}
+            picture = _show(place(number, 1), values, part.title, aspect, **style)
+        free = min(set(range(len(panels))) - set(maps))
+        _colour_bar(figure, picture, place(free, 1), span)
+    figure.text(GAP_IN / width_in, 0.10 / height_in, note, fontsize=7.5, color="0.3")
+    if getattr(figure.canvas, "required_interactive_framework", None) is None:
+        # There is no window to keep it for: pyplot would hold on to it, and Jupyter show it twice.
+        plt.close(figure)
+    return figure
+
+
+def _coloured(image: Image, stretch: Stretch) -> npt.NDArray[np.float32]:
+    """Turn reflectance into (y, x, red green blue alpha) in 0..1, transparent where nothing was measured."""
+    low, high = stretch
+    values = np.clip((image - low) / (high - low), 0, 1)
+    valid = np.isfinite(values).all(axis=-1, keepdims=True)
+    if values.shape[-1] == 1:
+        values = values.repeat(3, axis=-1)
+    return np.concatenate([np.where(valid, values, 0), valid], axis=-1).astype("float32")
+
+
+def _enlarged(image: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """Repeat pixels, so that large ones are drawn as squares at any size of the figure."""
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _show(axes: Axes, image: npt.NDArray[np.float32], title: str, aspect: float, **style: Any) -> Any:
+    """Draw an image with its title, without ticks; grey shines through where it is transparent."""
+    picture = axes.imshow(image, aspect=aspect, interpolation="antialiased", **style)
+    axes.set(xticks=[], yticks=[], facecolor="0.8")
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=10, loc="left", pad=4)
+    return picture
+
+
+def _scale_bar(axes: Axes, pixel_m: float, columns: int, rows: int) -> None:
+    """Draw a bar of a round number of metres, at most 30 % of the width."""
+    from matplotlib import patheffects
+
+    longest_m = columns * pixel_m * 0.3
+    power = 10.0 ** math.floor(math.log10(longest_m))
+    length_m = max(step * power for step in (1, 2, 5) if step * power <= longest_m)
+    left, below = columns * 0.04, rows * 0.955
+    text = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+    border = [patheffects.withStroke(linewidth=3.6, foreground="black")]
+    axes.plot([left, left + length_m / pixel_m], [below, below], color="white", linewidth=2, path_effects=border)
+    border = [patheffects.withStroke(linewidth=1.8, foreground="black")]
+    axes.text(left, below - rows * 0.02, text, color="white", fontsize=8.5, va="bottom", path_effects=border)
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+
+
+def _colour_bar(figure: Figure, picture: Any, free: Axes, span: float) -> None:
+    """Put the scale of the maps where no map is."""
+    free.set_axis_off()
+    bar = figure.colorbar(picture, cax=free.inset_axes((0.1, 0.52, 0.8, 0.045)), orientation="horizontal")
+    bar.set_ticks([-span, 0, span], labels=[f"−{span:.2g}", "0", f"{span:.2g}"])
+    bar.set_label("difference of reflectance, mean of the bands", fontsize=8)
+    bar.ax.tick_params(labelsize=8, length=2)
+    bar.outline.set_visible(False)

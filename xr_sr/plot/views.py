@@ -1,0 +1,185 @@
+"""Cubes as pictures see them: which date, which pixels of a common frame, and the frame itself.
+
+A frame is (top, bottom, left, right) in pixels of the finest cube. All is reckoned in those pixels, so degrees, rotated
+and south-up grids need no case of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..cube import AnyCube, Cube, Plane, pick, recognise
+from ..digital_numbers import Radiometry, judge_block, to_reflectance_block
+from ..errors import GridError, OptionError
+from ..georeference import pixel_size_m
+from ..radiometry import Offset, resolve
+from ..spec import Tile
+
+Frame: TypeAlias = tuple[int, int, int, int]
+Date: TypeAlias = "str | np.datetime64 | int | None"
+
+Image: TypeAlias = npt.NDArray[np.float32]
+"""(y, x, band) reflectance, NaN where nothing was measured."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A cube, the bands to show, and one of its dates. role: LR, SR or HR."""
+
+    role: str
+    cube: Cube
+    planes: tuple[Plane, ...]
+    radiometry: Radiometry
+    time: str | None
+    position: int = 0
+
+    @classmethod
+    def of(cls, cube: Cube, role: str, bands: Sequence[str], offset: Offset = "auto") -> View:
+        """Find bands, radiometry and the dimension of time of a cube."""
+        planes = pick(cube, bands, reader=f"compare ({role})")
+        coords = planes[0].array.coords
+        times = (dim for dim in cube.lead if dim in coords and coords[dim].dtype.kind == "M")
+        return cls(role, cube, planes, resolve(cube, planes, offset=offset), next(times, None))
+
+    def stamp(self, date: Date = None) -> np.datetime64 | None:
+        """Give the time stamp that a date means here, by default the first; None where the cube has no time."""
+        if self.time is None:
+            scalar = self.planes[0].array.coords.get("time")
+            known = scalar is not None and scalar.ndim == 0 and scalar.dtype.kind == "M"
+            return scalar.values.astype("datetime64[ns]")[()] if known and scalar is not None else None
+        times = self.planes[0].array.coords[self.time].values
+        if isinstance(date, int) and not -len(times) <= date < len(times):
+            raise OptionError(f"date={date}: {self.role} has {len(times)} dates, counted from 0.")
+        if date is None or isinstance(date, int):
+            chosen: np.datetime64 = times[date or 0]
+            return chosen
+        nearest: np.datetime64 = times[np.abs(times - _moment(date)).argmin()]
+        return nearest
+
+    def at(self, stamp: np.datetime64 | None) -> View:
+        """Give the view at the date nearest to a stamp."""
+        if self.time is None or stamp is None:
+            return self
+        times = self.planes[0].array.coords[self.time].values
+        return replace(self, position=int(np.abs(times - stamp).argmin()))
+
+    def factor(self, finest: View) -> int:
+        """Give the number of the finest cube's pixels along one pixel of this one.
+
+        Raises GridError where the two grids do not lie on each other.
+        """
+        here, there = self.cube.geobox, finest.cube.geobox
+        place = ~there.affine * here.affine
+        factor: int = round(place.a)
+        off = max(abs(place.a - factor), abs(place.e - factor), abs(place.b), abs(place.d))
+        off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
+        if here.crs != there.crs or factor < 1 or off > 0.05:
+            raise GridError(
+                f"the pixels of {self.role} must be made of whole pixels of {finest.role}: {self.role} has "
+                f"{_grid_text(self.cube)}, {finest.role} has {_grid_text(finest.cube)}. "
+                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
+            )
+        return factor
+
+    def extent(self, finest: View) -> Frame:
+        """Give the frame of the whole cube."""
+        place = ~finest.cube.geobox.affine * self.cube.geobox.affine
+        height, width = self.cube.geobox.shape
+        top, left = round(place.f), round(place.c)
+        return top, top + round(height * place.e), left, left + round(width * place.a)
+
+    def read(self, frame: Frame, finest: View, margin: int = 0) -> xr.DataArray:
+        """Compute (band, y, x) reflectance of a frame and `margin` pixels around it, as far as there are any.
+
+        Raises RadiometryError if the numbers cannot be reflectance.
+        """
+        factor = self.factor(finest)
+        top, _, left, _ = self.extent(finest)
+        rows = slice(max(0, (frame[0] - top) // factor - margin), -((top - frame[1]) // factor) + margin)
+        columns = slice(max(0, (frame[2] - left) // factor - margin), -((left - frame[3]) // factor) + margin)
+        lead = {dim: self.position if dim == self.time else 0 for dim in self.cube.lead}
+        window = {dim: slice(place, place + 1) for dim, place in lead.items()} | {
+            self.cube.y: rows,
+            self.cube.x: columns,
+        }
+        order = (*self.cube.lead, self.cube.y, self.cube.x)
+        cuts = []
+        for plane in self.planes:
+            array = plane.array if plane.index is None else plane.array.isel({self.cube.band_dim: plane.index})
+            cuts.append(array.isel(window).transpose(*order))
+        # Bare variables: as slices of one band dimension, the arrays disagree on its coordinate.
+        together = xr.Dataset({number: cut.variable for number, cut in enumerate(cuts)}).compute()
+        block = np.stack([together[number].values for number in range(len(cuts))], axis=-3)
+        tile = Tile((rows.start, rows.stop), (columns.start, columns.stop), tuple((n, n + 1) for n in lead.values()))
+        values = to_reflectance_block(block, self.radiometry, tile)
+        judge_block(values, self.radiometry, tile)
+        names = (self.cube.y, self.cube.x, self.cube.crs_name)
+        coords = {name: cuts[0].coords[name] for name in names if name in cuts[0].coords}
+        bands = [plane.band for plane in self.planes]
+        shape = (len(bands), *block.shape[-2:])
+        return xr.DataArray(values.reshape(shape), {"band": bands, **coords}, ("band", self.cube.y, self.cube.x))
+
+    def pixel_m(self) -> tuple[float, float] | None:
+        """Give height and width of a pixel on the ground; None where nobody knows."""
+        return pixel_size_m(self.cube.geobox)
+
+    def gsd_text(self) -> str:
+        """Write the size of a pixel for a title."""
+        size = self.pixel_m()
+        return "" if size is None else f", {math.sqrt(size[0] * size[1]):.2g} m"
+
+
+def see(obj: AnyCube) -> Cube:
+    """Recognise a cube; of a tree, the 10 m node."""
+    return recognise(obj, model_gsd_m=10.0)
+
+
+def choose_frame(
+    finest: View, others: Sequence[View], window: tuple[float, float, float, float] | None, max_pixels: int
+) -> Frame:
+    """Choose the ground to show: what all share and what lies in the window; of that the middle, on whole LR pixels."""
+    extents = [view.extent(finest) for view in (finest, *others)]
+    if window is not None:
+        left, bottom, right, top = window
+        corners = [~finest.cube.geobox.affine * (x, y) for x in (left, right) for y in (bottom, top)]
+        columns, rows = zip(*corners, strict=True)
+        extents.append((math.floor(min(rows)), math.ceil(max(rows)), math.floor(min(columns)), math.ceil(max(columns))))
+    coarsest = max((finest, *others), key=lambda view: view.factor(finest))
+    step, anchor = coarsest.factor(finest), coarsest.extent(finest)
+    frame = []
+    for axis in (0, 2):
+        first, last = max(extent[axis] for extent in extents), min(extent[axis + 1] for extent in extents)
+        spare = max(0, last - first - max_pixels)
+        first, last = first + spare // 2, last - (spare - spare // 2)
+        # Whole pixels of LR only, so that all panels show the same ground to the last pixel.
+        first = anchor[axis] - (anchor[axis] - first) // step * step
+        last = anchor[axis] + (last - anchor[axis]) // step * step
+        if last <= first:
+            raise GridError("the cubes and the window share no ground, or less than one pixel of the coarsest cube.")
+        frame += [first, last]
+    return frame[0], frame[1], frame[2], frame[3]
+
+
+def _moment(date: str | np.datetime64) -> np.datetime64:
+    """Read a date as UTC."""
+    import pandas as pd
+
+    try:
+        moment = pd.Timestamp(date)
+    except ValueError as error:
+        raise OptionError(f"date={date!r} is no date; wanted one such as '2023-07-01', or a position.") from error
+    utc: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
+    return utc
+
+
+def _grid_text(cube: Cube) -> str:
+    affine, crs = cube.geobox.affine, cube.geobox.crs
+    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
+    return f"{name}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"
