@@ -1,0 +1,447 @@
+"""The commands do what their names say, on files of every kind, and fail in one sentence with the right exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  registers `.odc`
+import pytest
+import rasterio
+import rioxarray
+import xarray as xr
+from click.testing import CliRunner, Result
+from rasterio.transform import from_origin
+
+import xr_sr
+from xr_sr import errors
+from xr_sr.cli import main
+from xr_sr.cli.rasters import open_raster
+from xr_sr.cli.sources import open_cube, select_date
+from xr_sr.pipeline import upscale
+from xr_sr.samples import sample, simulate_scene
+from xr_sr.store import open_zarr, to_zarr
+
+RGBN = ("B02", "B03", "B04", "B08")
+STEM = "T33UUU_20230701T101031"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """Check that a command failed with a sentence, on stderr, and without a traceback."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.fixture(scope="module")
+def scene() -> xr.Dataset:
+    """DN of four bands on two dates, offset -1000."""
+    return simulate_scene((24, 32), ["2023-04-20", "2023-07-20"], bands=RGBN)["lr/r10m"].to_dataset().compute()
+
+
+def write_band(path: Path, values: np.ndarray, gsd_m: float = 10, **more) -> None:
+    """Write one band as GeoTIFF, from (600000, 5400000)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = values.shape[-2:]
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": values.dtype,
+        "crs": "EPSG:32633",
+    }
+    with rasterio.open(path, "w", **profile, transform=from_origin(600_000, 5_400_000, gsd_m, gsd_m), **more) as file:
+        file.write(values.reshape(1, height, width))
+
+
+def write_raster(path: Path, dataset: xr.Dataset, *, named: bool = True) -> Path:
+    """Write the bands of one date as a GeoTIFF, with or without band descriptions."""
+    height, width = dataset.odc.geobox.shape
+    profile = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": len(dataset),
+        "dtype": "uint16",
+        "crs": "EPSG:32633",
+    }
+    with rasterio.open(path, "w", **profile, transform=dataset.odc.geobox.affine) as file:
+        for number, (band, plane) in enumerate(dataset.data_vars.items(), start=1):
+            file.write(plane.values, number)
+            if named:
+                file.set_band_description(number, str(band))
+    return path
+
+
+def safe(folder: Path, scene: xr.Dataset, *, baseline: str = "05.09") -> Path:
+    """Lay out one date as an L2A SAFE product does, with what lies beside the images."""
+    root = folder / "S2A_MSIL2A_20230701T101031_N0301_R022_T33UUU_20230701T161800.SAFE"
+    images = root / "GRANULE" / "L2A_T33UUU_A041901_20230701T101559" / "IMG_DATA"
+    flat = scene.isel(time=0)
+    for band in RGBN:
+        write_band(images / "R10m" / f"{STEM}_{band}_10m.tif", flat[band].values)
+        write_band(images / "R20m" / f"{STEM}_{band}_20m.tif", flat[band].values[::2, ::2], 20)
+    write_band(images / "R20m" / f"{STEM}_B8A_20m.tif", flat["B08"].values[::2, ::2], 20)
+    write_band(images / "R20m" / f"{STEM}_SCL_20m.tif", np.full((12, 16), 6, "uint8"), 20)
+    write_band(images / "R10m" / f"{STEM}_AOT_10m.tif", flat["B02"].values)
+    write_band(images.parent / "QI_DATA" / "MSK_DETFOO_B02.tif", np.ones((24, 32), "uint8"))
+    (root / "MTD_MSIL2A.xml").write_text(
+        f"<a><PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE></a>", encoding="utf-8"
+    )
+    return root
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["upscale", "--help"], ["demo", "-h"], ["--version"]])
+def test_help_is_given_without_loading_anything_heavy(arguments):
+    heavy = {"torch", "zarr", "rasterio", "matplotlib", "dask.array", "pooch", "scipy"}
+    call = f"from xr_sr.cli import main; main({arguments}, standalone_mode=False)"
+    code = f"import sys; {call}; print({heavy} & set(sys.modules))"
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(xr_sr.__file__).parents[1]
+    )
+    assert shown.stdout.rstrip().endswith("set()")
+
+
+def test_models_lists_every_model_of_the_catalogue():
+    result = run("models")
+
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in xr_sr.list_models()["name"])
+    assert "CC0-1.0" in result.stdout
+
+
+def test_fetch_says_where_the_weights_are(official):
+    result = run("fetch", "sen2sr-lite")
+
+    assert result.exit_code == 0
+    path, line = result.stdout.splitlines()
+    assert Path(path).is_file()
+    assert line.startswith("sha256 ")
+
+
+def test_fetch_of_what_has_no_weights_or_no_name_is_refused(monkeypatch):
+    refused(run("fetch", "bicubic"), 1, "bicubic")
+    refused(run("fetch", "sen2sr-light"), 1, "sen2sr-lite")
+
+
+def test_fetch_without_network_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("XR_SR_HUB", "http://127.0.0.1:9")
+
+    refused(run("fetch", "sen2sr-lite"), 1, "XR_SR_WEIGHTS")
+
+
+def test_demo_without_weights_interpolates_and_says_so(tmp_path):
+    result = run("demo", "--out", tmp_path / "new" / "demo")
+
+    assert result.exit_code == 0, result.output
+    assert "Model: bicubic" in result.stdout
+    assert "xr-sr fetch" in result.stdout
+    written = open_zarr(str(tmp_path / "new" / "demo" / "havel.zarr"))
+    np.testing.assert_allclose(written.B04, upscale(sample(), "bicubic").B04, atol=6e-5)
+    assert (tmp_path / "new" / "demo" / "havel.png").stat().st_size > 50_000
+
+
+def test_demo_takes_the_network_where_its_weights_are(tmp_path, official):
+    first, again = run("demo", "--out", tmp_path), run("demo", "--out", tmp_path, "-q")
+
+    for result in (first, again):
+        assert result.exit_code == 0, result.output
+        assert "Model: sen2sr-lite" in result.stdout
+    written = open_zarr(str(tmp_path / "havel.zarr"))
+    assert written.attrs["xr_sr:model"] == "sen2sr-lite.rgbn-x4"
+    assert written.odc.geobox == sample()["r10m"].to_dataset().odc.geobox.zoom_to((1280, 1280))
+
+
+def test_demo_without_matplotlib_still_writes_the_cube(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    result = run("demo", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "xr-sr[viz]" in result.stdout
+    assert (tmp_path / "havel.zarr").is_dir()
+
+
+def test_demo_into_a_file_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("x")
+
+    refused(run("demo", "--out", tmp_path / "taken"), 2, "is a file")
+    refused(run("demo", "--out", tmp_path / "taken" / "below"), 1, "cannot be made")
+
+
+def test_a_geotiff_becomes_a_zarr_as_the_function_makes_it(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    result = run("upscale", source, tmp_path / "out.zarr", "-m", "bicubic", "--offset", -1000)
+
+    assert result.exit_code == 0, result.output
+    expected = upscale(scene.isel(time=0), "bicubic").to_dataarray("band")
+    written = open_zarr(str(tmp_path / "out.zarr"))
+    np.testing.assert_allclose(written, expected, atol=6e-5)
+    assert written.odc.geobox == scene.odc.geobox.zoom_to((96, 128))
+    assert "96 x 128 pixels of 2.5 m" in result.stdout
+
+
+def test_a_cog_can_be_written_and_read(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    result = run(
+        "upscale", source, tmp_path / "out.tif", "-m", "nearest", "--offset", -1000, "-b", "B08, B04", "--scale", 2
+    )
+
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.descriptions == ("B08", "B04")
+        assert file.shape == (48, 64)
+        assert file.transform == scene.odc.geobox.zoom_to((48, 64)).affine
+    again = open_raster(tmp_path / "out.tif")
+    np.testing.assert_allclose(again[0, ::2, ::2], (scene.B08[0].astype(float) - 1000) / 1e4, atol=6e-5)
+
+
+def test_bands_of_a_nameless_raster_are_named_by_hand(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0), named=False)
+
+    refused(run("upscale", source, tmp_path / "out.zarr", "-m", "bicubic", "--offset", -1000), 1, "named")
+    refused(run("upscale", source, tmp_path / "out.zarr", "-m", "bicubic", "--names", "B02,B03"), 1, "4 bands")
+    result = run(
+        "upscale", source, tmp_path / "out.zarr", "-m", "nearest", "--offset", -1000, "--names", "B02, B03, B04, B08"
+    )
+    assert result.exit_code == 0, result.output
+    assert list(open_zarr(str(tmp_path / "out.zarr")).band.values) == list(RGBN)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "tree", "netcdf", "ours"])
+def test_files_of_cubes_are_upscaled_like_the_cubes(tmp_path, scene, kind):
+    path = tmp_path / {"netcdf": "in.nc"}.get(kind, "in.zarr")
+    if kind == "zarr":
+        scene.to_zarr(path)
+    elif kind == "tree":
+        xr.DataTree.from_dict({"/measurements/r10m": scene}).to_zarr(path)
+    elif kind == "netcdf":
+        scene.to_netcdf(path)
+    else:
+        to_zarr(scene, str(path))
+
+    result = run("upscale", path, tmp_path / "out.zarr", "-m", "nearest", "-q")
+    assert result.exit_code == 0, result.output
+    assert result.output == ""
+    written = open_zarr(str(tmp_path / "out.zarr"))
+    np.testing.assert_allclose(written.B03[:, ::4, ::4], (scene.B03.astype(float) - 1000) / 1e4, atol=6e-5)
+    assert list(written.time.values) == list(scene.time.values)
+
+
+def test_one_of_several_dates_can_be_taken(tmp_path, scene):
+    scene.to_zarr(tmp_path / "in.zarr")
+    both = run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "-m", "nearest")
+    one = run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "-m", "nearest", "--date", "2023-07-01")
+
+    refused(both, 1, "date")
+    assert one.exit_code == 0, one.output
+    red = open_raster(tmp_path / "out.tif").sel(band="B04")
+    np.testing.assert_allclose(red[::4, ::4], (scene.B04[1].astype(float) - 1000) / 1e4, atol=6e-5)
+    refused(run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "--date", "someday"), 1, "someday")
+
+
+def test_dates_are_taken_in_every_node_of_a_tree(scene):
+    tree = xr.DataTree.from_dict({"/r10m": scene, "/r20m": scene.isel(y=slice(None, None, 2), x=slice(None, None, 2))})
+
+    chosen = select_date(tree, "2023-04-01T00:00Z")
+    assert all(node.time.values == scene.time.values[0] for node in chosen.leaves)
+
+
+def test_a_safe_product_gives_bands_on_native_grids(tmp_path, scene):
+    tree = open_cube(str(safe(tmp_path, scene)))
+
+    assert set(tree.children) == {"r10m", "r20m"}
+    assert list(tree["r10m"].data_vars) == list(RGBN)
+    assert list(tree["r20m"].data_vars) == ["B8A", "SCL"]
+    for node in tree.leaves:
+        assert node.attrs["s2:processing_baseline"] == "05.09"
+        assert node.attrs["product_level"] == "L2A"
+        assert node.time.values == np.datetime64("2023-07-01T10:10:31")
+    np.testing.assert_array_equal(tree["r10m/B04"], scene.B04[0])
+
+
+def test_a_safe_product_is_upscaled_with_the_offset_of_its_baseline(tmp_path, scene):
+    result = run("upscale", safe(tmp_path, scene), tmp_path / "out.zarr", "-m", "nearest")
+
+    assert result.exit_code == 0, result.output
+    written = open_zarr(str(tmp_path / "out.zarr"))
+    np.testing.assert_allclose(written.B02[::4, ::4], (scene.B02[0].astype(float) - 1000) / 1e4, atol=6e-5)
+
+
+def test_the_baseline_is_read_from_the_name_where_metadata_lack(tmp_path, scene):
+    root = safe(tmp_path, scene)
+    (root / "MTD_MSIL2A.xml").unlink()
+
+    assert open_cube(str(root)).attrs["s2:processing_baseline"] == "03.01"
+
+
+def test_a_folder_on_one_grid_is_a_dataset(tmp_path, scene):
+    for band in RGBN:
+        write_band(tmp_path / f"2023-07-01_Sentinel-2_L2A_{band}_(Raw).tiff", scene[band].values[0])
+
+    dataset = open_cube(str(tmp_path))
+    assert isinstance(dataset, xr.Dataset)
+    assert list(dataset.data_vars) == list(RGBN)
+    assert "s2:processing_baseline" not in dataset.attrs
+    refused(run("upscale", tmp_path, tmp_path / "out.zarr", "-m", "nearest"), 1, "offset")
+
+
+def test_the_folder_of_brandenburg_opens_with_its_three_grids(shared):
+    tree = open_cube(str(shared / "data" / "s2_l1c_brandenburg"))
+
+    assert {name: len(node.data_vars) for name, node in tree.children.items()} == {"r10m": 4, "r20m": 6, "r60m": 3}
+    window = tree["r10m/B04"].isel(y=slice(96, 99), x=slice(1212, 1215))
+    np.testing.assert_array_equal(window, sample()["r10m/B04"][:3, :3])
+
+
+def test_several_dates_in_a_folder_are_refused(tmp_path, scene):
+    for date in ("20230701T101031", "20230711T101031"):
+        write_band(tmp_path / f"T33UUU_{date}_B04.tif", scene.B04.values[0])
+
+    refused(run("info", tmp_path), 1, "B04", "one date")
+
+
+def test_bands_that_do_not_lie_on_each_other_are_refused(tmp_path, scene):
+    write_band(tmp_path / "B04.tif", scene.B04.values[0])
+    write_band(tmp_path / "B03.tif", scene.B03.values[0][2:])
+
+    refused(run("info", tmp_path), 1, "grid")
+
+
+def test_info_tells_what_is_recognised(tmp_path, scene):
+    result = run("info", safe(tmp_path, scene))
+
+    assert result.exit_code == 0
+    for word in ("B02, B03, B04, B08", "EPSG:32633", "uint16"):
+        assert word in result.stdout
+
+
+def test_opening_reads_no_pixel_of_files_larger_than_memory(tmp_path):
+    import netCDF4
+    import zarr
+
+    side = 150_000
+    profile = {"driver": "GTiff", "height": side, "width": side, "count": 1, "dtype": "uint16", "tiled": True}
+    with rasterio.open(tmp_path / "big.tif", "w", **profile, SPARSE_OK=True, BIGTIFF=True, compress="deflate"):
+        pass
+    group = zarr.open_group(tmp_path / "big.zarr", mode="w", zarr_format=3)
+    group.create_array("B04", shape=(side, side), chunks=(512, 512), dtype="uint16", dimension_names=("y", "x"))
+    with netCDF4.Dataset(tmp_path / "big.nc", "w") as file:
+        for dim in ("y", "x"):
+            file.createDimension(dim, side)
+        file.createVariable("B04", "u2", ("y", "x"), zlib=True, chunksizes=(512, 512))
+
+    for name in ("big.tif", "big.zarr", "big.nc"):
+        cube = open_cube(str(tmp_path / name))
+        assert cube.nbytes > 40e9
+        part = cube.isel(y=slice(70_000, 70_004), x=slice(9, 12))
+        assert (part if isinstance(part, xr.DataArray) else part.B04).values.size == 12
+
+
+@pytest.mark.parametrize(("tiled", "chunk"), [(True, (512, 512)), (False, (74, 3500))])
+def test_rasters_are_read_in_whole_blocks(tmp_path, tiled, chunk):
+    path = tmp_path / "in.tif"
+    blocks = {"tiled": True, "blockxsize": 128, "blockysize": 128} if tiled else {"blockysize": 2}
+    write_band(path, np.zeros((600, 3500), "uint16"), **blocks)
+
+    assert open_raster(path).data.chunksize == (1, *chunk)
+
+
+def test_a_declared_scale_is_applied_and_counts_as_reflectance(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    with rasterio.open(source, "r+") as file:
+        file.scales, file.offsets = (1e-4,) * 4, (-0.1,) * 4
+    result = run("upscale", source, tmp_path / "out.zarr", "-m", "nearest")
+
+    assert result.exit_code == 0, result.output
+    np.testing.assert_allclose(
+        open_zarr(str(tmp_path / "out.zarr"))[0, ::4, ::4], (scene.B02[0].astype(float) - 1000) / 1e4, atol=6e-5
+    )
+
+
+def test_an_output_that_is_there_is_replaced_only_when_told(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    for target, second in ((tmp_path / "out.tif", "nearest"), (tmp_path / "out.zarr", "bilinear")):
+        assert run("upscale", source, target, "-m", "nearest", "--offset", -1000).exit_code == 0
+        refused(run("upscale", source, target, "-m", second, "--offset", -1000), 1, "out")
+        assert run("upscale", source, target, "-m", second, "--offset", -1000, "--overwrite").exit_code == 0
+
+
+def test_the_input_is_never_the_output(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+
+    refused(run("upscale", source, tmp_path / "." / "in.tif", "-m", "nearest", "--overwrite"), 2, "is the input")
+    assert rioxarray.open_rasterio(source).sizes["band"] == 4
+
+
+def test_warnings_are_one_line_without_a_place_in_the_code(tmp_path, scene):
+    no_crs = scene.drop_vars("spatial_ref").drop_encoding()
+    no_crs = no_crs.assign_coords({dim: no_crs[dim].drop_attrs() for dim in ("y", "x")})
+    no_crs.to_zarr(tmp_path / "in.zarr")
+
+    result = run("upscale", tmp_path / "in.zarr", tmp_path / "out.zarr", "-m", "nearest")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Warning:")]
+    assert len(lines) == len(set(lines)) == 1, lines
+    assert "CRS" in lines[0]
+    assert ".py" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["upscale", "{tif}"], 2, ["OUTPUT"]),
+        (["upscale", "{tif}", "out.png"], 2, [".zarr or .tif"]),
+        (["upscale", "{tif}", "{out}", "--offset", "much"], 2, ["--offset"]),
+        (["upscale", "{tif}", "{out}", "--precision", "int4"], 2, ["--precision"]),
+        (["upscale", "{tif}", "{out}", "--scale", "0"], 2, ["--scale"]),
+        (["upscale", "{tif}", "{out}", "--moddel", "x"], 2, ["--moddel"]),
+        (["upscale", "{tif}", "{out}", "-m", "sen3sr"], 1, ["sen3sr"]),
+        (["upscale", "{tif}", "{out}", "-m", "bicubic", "-b", "B12"], 1, ["B12"]),
+        (["upscale", "{tif}", "{out}", "-m", "bicubic"], 1, ["offset"]),
+        (["upscale", "{text}", "{out}", "-m", "bicubic"], 1, ["cannot be opened"]),
+        (["upscale", "nowhere.tif", "{out}", "-m", "bicubic"], 1, ["there is no nowhere.tif"]),
+        (["upscale", "{empty}", "{out}", "-m", "bicubic"], 1, ["no file with the name of a Sentinel-2 band"]),
+        (["upscale", "{tif}", "{out}", "-m", "sen2sr-lite", "--offset", "-1000", "--weights", "{text}"], 1, []),
+        (["info", "nowhere.zarr"], 1, ["there is no"]),
+        (["improve"], 2, ["improve"]),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, scene, arguments, code, words):
+    places = {
+        "tif": write_raster(tmp_path / "in.tif", scene.isel(time=0)),
+        "out": tmp_path / "out.zarr",
+        "text": tmp_path / "a.txt",
+    }
+    places["text"].write_text("no raster")
+    (tmp_path / "empty").mkdir()
+
+    refused(run(*(argument.format(**places, empty=tmp_path / "empty") for argument in arguments)), code, *words)
+
+
+def test_numbers_that_cannot_be_reflectance_end_in_a_sentence(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0) * np.uint16(7))
+
+    refused(
+        run("upscale", source, tmp_path / "out.zarr", "-m", "nearest", "--offset", 0, "--quantification", 1000),
+        1,
+        "reflectance",
+    )
+
+
+def test_a_broken_zarr_is_a_cube_error(tmp_path):
+    (tmp_path / "in.zarr").mkdir()
+    (tmp_path / "in.zarr" / "zarr.json").write_text("{")
+
+    with pytest.raises(errors.CubeError, match="cannot be opened"):
+        open_cube(str(tmp_path / "in.zarr"))

@@ -1,0 +1,229 @@
+"""The commands of `xr-sr`. Each opens its input, calls one function of the package, and says what came out.
+
+Exit codes: 0 done; 1 an error of ours, told in one sentence on stderr; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from .._version import __version__
+from ..errors import XrSrError, XrSrWarning
+
+_TEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Group(click.Group):
+    """Commands whose errors are sentences."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours becomes one line on stderr and exit code 1, with no traceback."""
+        with _plain_warnings():
+            try:
+                return super().invoke(ctx)
+            except XrSrError as error:
+                raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings of ours as a line each, without the place in the code, and each once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", XrSrWarning)
+        usual, said = warnings.showwarning, set[str]()
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, XrSrWarning):
+                usual(message, category, *place, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                click.echo(f"Warning: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Split "B04,B03" into its names."""
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> float | Literal["auto"]:
+    """Read a number, or the word "auto"."""
+    try:
+        return "auto" if value == "auto" else float(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor 'auto'.") from None
+
+
+@click.group(cls=_Group, context_settings=_TEXT)
+@click.version_option(__version__, prog_name="xr-sr")
+def main() -> None:
+    """Super-resolve Sentinel-2 scenes: 10 m bands become 2.5 m, with the georeference kept exact.
+
+    Try it offline with `xr-sr demo`. Detail beyond the sensor is an estimate, and every output says what made it.
+    """
+
+
+@main.command(context_settings=_TEXT)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("xr-sr-demo"),
+    show_default=True,
+    help="Folder for the results; made if absent.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def demo(out: Path, quiet: bool) -> None:
+    """Upscale the sample scene and draw it beside its input.
+
+    Uses sen2sr-lite where its weights are on this machine (see `xr-sr fetch`), else bicubic interpolation. Writes
+    havel.zarr and havel.png. Needs no network.
+    """
+    from .demonstration import run_demo
+
+    run_demo(out, progress=False if quiet else None, say=click.echo)
+
+
+@main.command(context_settings=_TEXT)
+@click.argument("source", metavar="INPUT")
+@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.option("--model", "-m", default="sen2sr", show_default=True, help="One of `xr-sr models`.")
+@click.option(
+    "--bands",
+    "-b",
+    callback=_names,
+    metavar="NAMES",
+    help="Bands wanted, in that order, such as B04,B03,B02. Default: all that the model gives.",
+)
+@click.option(
+    "--scale", type=click.IntRange(1, 16), help="For interpolation: output pixels per input pixel. Default: 4."
+)
+@click.option(
+    "--offset",
+    callback=_number,
+    metavar="NUMBER",
+    default="auto",
+    show_default=True,
+    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones; auto reads it.",
+)
+@click.option(
+    "--quantification",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10_000.0,
+    show_default=True,
+    help="DN per unit of reflectance.",
+)
+@click.option(
+    "--nodata",
+    type=float,
+    multiple=True,
+    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the file declares.",
+)
+@click.option(
+    "--names",
+    callback=_names,
+    metavar="NAMES",
+    help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
+)
+@click.option("--date", help="Of several dates, only the one nearest to this. A GeoTIFF holds one date.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the network's arithmetic.",
+)
+@click.option(
+    "--constraint",
+    type=click.Choice(["auto", "lowpass", "none"]),
+    default="auto",
+    show_default=True,
+    help="Whether low frequencies are made those of the input; auto is the model's own way.",
+)
+@click.option(
+    "--chunks",
+    type=click.IntRange(min=1),
+    help="Side of a block in input pixels. Default: chosen by the input, at most 512.",
+)
+@click.option("--weights", help="A file or folder of weights, or the name of a model whose weights are meant.")
+@click.option("--allow-gsd", is_flag=True, help="Go on where pixels are not of the size that the model was made for.")
+@click.option(
+    "--zarr-format",
+    type=click.Choice(["3", "2"]),
+    default="3",
+    show_default=True,
+    help="Of the Zarr; 2 is read by GDAL before 3.12.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished Zarr is gone on with."
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
+def upscale(source: str, target: Path, **options: Any) -> None:
+    """Upscale INPUT and write OUTPUT.
+
+    INPUT is a GeoTIFF or other raster, a Zarr, a netCDF file, or a folder of band files such as a SAFE product (or its
+    IMG_DATA). OUTPUT ends in .zarr, which can be stopped and gone on with, or in .tif for a Cloud-Optimised GeoTIFF.
+    Both hold reflectance in steps of 0.0001.
+
+    \b
+    xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr --model sen2sr-lite
+    xr-sr upscale scene.tif out.tif --model bicubic --names B02,B03,B04,B08 --offset 0
+    """
+    if target.suffix.lower() not in (".zarr", ".tif", ".tiff"):
+        raise click.BadParameter(f"{target} must end in .zarr or .tif.", param_hint="OUTPUT")
+    if Path(source).exists() and target.exists() and target.samefile(source):
+        raise click.BadParameter(f"{target} is the input; write to another place.", param_hint="OUTPUT")
+    from .run import Order, run_upscale
+
+    run_upscale(source, target, Order(**options), say=click.echo)
+
+
+@main.command(context_settings=_TEXT)
+def models() -> None:
+    """List the models, what they read, and where their weights are."""
+    from ..weights.catalog import list_models
+
+    table = list_models()
+    width = max(map(len, table["name"]))
+    for model in table.itertuples():
+        reads = f"{model.bands} to {'any scale' if model.bands == 'any' else f'x{model.scale}'}"
+        click.echo(f"{model.name:<{width}}  {reads:<24} {model.summary}")
+        facts = [
+            f"weights {model.size_mb:g} MB, {model.where}" if model.size_mb else "",
+            model.licence and f"licence {model.licence}",
+        ]
+        if any(facts):
+            click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")
+
+
+@main.command(context_settings=_TEXT)
+@click.argument("name")
+def fetch(name: str) -> None:
+    """Bring the weights of the model NAME to this machine, verify them, and say where they are."""
+    from ..weights.fetch import fetch as bring
+
+    begin = time.perf_counter()
+    located = bring(name)
+    click.echo(f"{located.path}\nsha256 {located.sha256}, verified in {time.perf_counter() - begin:.1f} s")
+
+
+@main.command(context_settings=_TEXT)
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "--names", callback=_names, metavar="NAMES", help="Names of the input's bands, where a raster does not hold them."
+)
+def info(source: str, names: tuple[str, ...]) -> None:
+    """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
+    from ..cube import summary
+    from .sources import open_cube
+
+    click.echo(summary(open_cube(source, names or ())))

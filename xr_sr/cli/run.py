@@ -1,0 +1,84 @@
+"""`xr-sr upscale`: from a path to a path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import xarray as xr
+
+from ..cube import recognise
+from ..georeference import pixel_size_m
+from ..pipeline import upscale
+from ..store import to_cog, to_zarr
+from .sources import open_cube, select_date
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user wants done; names and meanings are those of the command's options."""
+
+    model: str
+    bands: tuple[str, ...] | None
+    scale: int | None
+    offset: float | Literal["auto"]
+    quantification: float
+    nodata: tuple[float, ...]
+    names: tuple[str, ...] | None
+    date: str | None
+    device: str
+    precision: Literal["float32", "bfloat16", "float16"]
+    constraint: Literal["auto", "lowpass", "none"]
+    chunks: int | None
+    weights: str | None
+    allow_gsd: bool
+    zarr_format: str
+    overwrite: bool
+    quiet: bool
+
+
+def run_upscale(source: str, target: Path, order: Order, say: Callable[[str], object]) -> None:
+    """Open, upscale, write, and say what came out."""
+    begin = time.perf_counter()
+    cube = open_cube(source, order.names or ())
+    if order.date is not None:
+        cube = select_date(cube, order.date)
+    options: Mapping[str, Any] = {} if order.scale is None else {"scale": order.scale}
+    result = upscale(
+        cube,
+        order.model,
+        bands=order.bands,
+        weights=order.weights,
+        device=order.device,
+        constraint=order.constraint,
+        offset=order.offset,
+        quantification=order.quantification,
+        nodata=order.nodata or "auto",
+        precision=order.precision,
+        chunks=order.chunks,
+        allow_gsd=order.allow_gsd,
+        **options,
+    )
+    progress = False if order.quiet else None
+    if target.suffix.lower() == ".zarr":
+        zarr_format: Literal[2, 3] = 2 if order.zarr_format == "2" else 3
+        to_zarr(result, str(target), zarr_format=zarr_format, overwrite=order.overwrite, progress=progress)
+    else:
+        to_cog(result, target, overwrite=order.overwrite, progress=progress)
+    if not order.quiet:
+        say(f"{target}: {describe(result)}; {time.perf_counter() - begin:.1f} s")
+
+
+def describe(result: xr.DataArray | xr.Dataset) -> str:
+    """Say in a line what a result is: bands, pixels, model, and how its numbers were read."""
+    cube = recognise(result)
+    first = cube.planes[0].array
+    attrs = {**first.attrs, **result.attrs}
+    size_m = pixel_size_m(cube.geobox)
+    pixels = f"{cube.geobox.shape.y} x {cube.geobox.shape.x} pixels" + (f" of {size_m[1]:.3g} m" if size_m else "")
+    dates = [f"{first.sizes[dim]} {dim}" for dim in cube.lead]
+    names = " ".join(plane.band for plane in cube.planes)
+    return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], attrs["xr_sr:radiometry"]])

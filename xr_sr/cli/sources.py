@@ -1,0 +1,118 @@
+"""From a path to a lazy cube: GeoTIFF, Zarr, netCDF, and folders of band files such as SAFE products.
+
+Reads metadata only; pixels stay in their files. What the bands mean is found out later, by `cube` and `radiometry`.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import xarray as xr
+
+from ..errors import CubeError, MissingLibraryError, OptionError
+from .folders import open_folder
+from .rasters import open_raster
+
+AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
+
+NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
+_ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+
+
+def open_cube(path: str, names: Sequence[str] = ()) -> AnyCube:
+    """Open a cube, lazily.
+
+    path: a file, a folder or a URL. names: of the bands, where the file does not name them.
+    Raises CubeError if it is of no kind that is known, or cannot be read.
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    remote = "://" in path or path.startswith("/vsi")
+    if not remote and not place.exists():
+        raise CubeError(f"there is no {path}.")
+    try:
+        if suffix == ".zarr" or (place.is_dir() and any((place / root).exists() for root in _ZARR_ROOTS)):
+            cube = _open_zarr(path)
+        elif place.is_dir():
+            cube = open_folder(place)
+        elif suffix in NETCDFS:
+            cube = _open_netcdf(path)
+        else:
+            cube = open_raster(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, CubeError):
+            raise
+        raise CubeError(f"{path} cannot be opened as a cube: {_first_line(error)}") from error
+    return _named(cube, names) if names else cube
+
+
+def _open_zarr(path: str) -> AnyCube:
+    import zarr
+
+    from ..store import open_zarr
+    from ..store.record import KEY
+
+    if KEY in zarr.open_group(path, mode="r").attrs:
+        return open_zarr(path)
+    with warnings.catch_warnings():
+        # Many stores have no consolidated metadata, and reading them without is all that one could do about it.
+        warnings.filterwarnings("ignore", ".*consolidated metadata.*", RuntimeWarning)
+        dataset: xr.Dataset = xr.open_zarr(path, chunks={}, decode_coords="all")
+        if dataset.data_vars:
+            return dataset
+        tree: xr.DataTree = xr.open_datatree(path, engine="zarr", chunks={}, decode_coords="all")
+        return tree
+
+
+def _open_netcdf(path: str) -> AnyCube:
+    # Without chunks: arrays that read themselves by parts, in blocks that fit the work to be done.
+    try:
+        dataset = xr.open_dataset(path, decode_coords="all")
+    except ValueError as error:
+        if "engine" not in str(error):
+            raise
+        raise MissingLibraryError(f"no library that reads {path} is installed; run: pip install netCDF4") from error
+    return dataset if dataset.data_vars else xr.open_datatree(path, decode_coords="all")
+
+
+def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
+    """Give the bands of an array names that its file does not hold."""
+    if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
+        raise CubeError("--names is for rasters whose bands have no names; this input names its variables.")
+    if len(names) != cube.sizes["band"]:
+        raise CubeError(f"--names gives {len(names)} names; the input has {cube.sizes['band']} bands.")
+    named = cube.assign_coords(band=list(names))
+    named.attrs.pop("long_name", None)
+    return named
+
+
+def _first_line(error: Exception) -> str:
+    text = re.split(r"\n", str(error).strip(), maxsplit=1)[0]
+    return text or type(error).__name__
+
+
+def select_date(cube: AnyCube, date: str) -> AnyCube:
+    """Keep the date nearest to a given one, in every part of a cube that has several."""
+    import pandas as pd
+
+    try:
+        moment = pd.Timestamp(date)
+    except ValueError as error:
+        raise OptionError(f"--date {date} is no date; wanted one such as 2023-07-01.") from error
+    utc = moment.tz_convert(None) if moment.tzinfo else moment
+    if isinstance(cube, xr.DataTree):
+        tree: xr.DataTree = cube.map_over_datasets(_nearest, utc)
+        return tree
+    part: xr.DataArray | xr.Dataset = _nearest(cube, utc)
+    return part
+
+
+def _nearest(part: Any, moment: Any) -> Any:
+    times = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
+    if not times:
+        return part
+    return part.sel({times[0]: moment}, method="nearest")
