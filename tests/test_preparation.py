@@ -207,7 +207,8 @@ def test_numbers_that_cannot_be_true_raise_when_computed_and_name_their_block():
 
 
 def test_flag_and_pixels_that_disagree_are_warned_of():
-    cube = array().assign_coords(earthsearch_boa_offset_applied=("time", [1, 1, 1]))
+    wide = GeoBox((80, 80), GEOBOX.affine, GEOBOX.crs)
+    cube = array(geobox=wide).assign_coords(earthsearch_boa_offset_applied=("time", [1, 1, 1]))
 
     with pytest.warns(RadiometryWarning, match=r"earthsearch_boa_offset_applied.*pass offset=-1000"):
         reflectance(cube).compute()

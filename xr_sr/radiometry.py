@@ -46,7 +46,8 @@ _BOA_ADD_OFFSET = -1000.0
 _FIRST_BASELINE_WITH_OFFSET = 4.0  # of 2022-01-25; ESA has since reprocessed older dates with it
 _FLAG_NAMES = ("earthsearch_boa_offset_applied", "boa_offset_applied")
 _BASELINE_NAMES = ("s2_processing_baseline", "processing_baseline", "s2_product_baseline", "processing_version")
-_DARK_BANDS = frozenset({"B02", "B03", "B04", "B11", "B12"})
+# Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN.
+_DARK_BANDS = frozenset({"B04", "B11", "B12"})
 _WAYS_OUT = (
     "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
     "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
