@@ -110,11 +110,10 @@ class FoldedSPAN(nn.Module):
 
     (n, in, y, x) to (n, out, (y - 12) * upscale, (x - 12) * upscale).
 
-    Equal to `SPAN` up to float32 rounding wherever zero padding does not reach, with less than half its work:
-    every Conv3XC is one 3x3 convolution; dead blocks are gone; the two live blocks share their first convolution's
-    input, so that is one of twice the width; conv_2 and its part of conv_cat are one convolution, being linear; the
-    gate sigmoid(c) - 1/2 = tanh(c / 2) / 2 takes c3 halved. Convolutions are valid ones: context is consumed, not
-    padded.
+    Equal to `SPAN` up to float32 rounding wherever zero padding does not reach, with less than half its work: every
+    Conv3XC is one 3x3 convolution; dead blocks are gone; conv_2 and its part of conv_cat are one convolution, being
+    linear, and the other parts of conv_cat are added to it, which spares the concatenation; the gate
+    sigmoid(c) - 1/2 = tanh(c / 2) / 2 takes c3 halved. Convolutions are valid ones: context is consumed, not padded.
     non_negative: clamp the output at zero, as the published pipeline does.
     """
 
@@ -127,8 +126,8 @@ class FoldedSPAN(nn.Module):
         assert isinstance(first, SPAB) and isinstance(last, SPAB)
         head, tail = network.conv_cat, network.upsampler[0]
         assert isinstance(tail, nn.Conv2d) and head.bias is not None and tail.bias is not None
-        width = head.out_channels
-        from_features, from_conv_2, from_first, from_activated = head.weight.double().split(width, dim=1)
+        parts = head.weight.double().split(head.out_channels, dim=1)
+        from_features, from_conv_2, from_first, from_activated = parts
         conv_2_weight, conv_2_bias = (part.double() for part in network.conv_2.folded())
 
         def keep(name: str, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -137,42 +136,37 @@ class FoldedSPAN(nn.Module):
             )
             self.register_buffer(f"{name}_bias", None if bias is None else bias.detach().float())
 
-        def both(weights: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            return torch.cat([weights[0], others[0]]), torch.cat([weights[1], others[1]])
-
         keep("features", *network.conv_1.folded())
-        keep("c1", *both(first.c1_r.folded(), last.c1_r.folded()))
         for name, block in (("first", first), ("last", last)):
+            keep(f"{name}_c1", *block.c1_r.folded())
             keep(f"{name}_c2", *block.c2_r.folded())
             weight, bias = block.c3_r.folded()
             keep(f"{name}_c3", weight / 2, bias / 2)
         mixed = torch.einsum("om,miyx->oiyx", from_conv_2[..., 0, 0], conv_2_weight)
         keep("mixed", mixed, from_conv_2[..., 0, 0] @ conv_2_bias + head.bias.double())
-        keep("rest", torch.cat([from_features, from_first, from_activated], dim=1))
+        keep("from_features", from_features)
+        keep("from_first", from_first)
+        keep("from_activated", from_activated)
         keep("tail", tail.weight, tail.bias)
-        self.width = width
         self.upscale = network.upscale
         self.non_negative = non_negative
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        width = self.width
         features = self._convolve("features", x)
-        activated = self._convolve("c1", features, "swish")
-        inner = features[..., 3:-3, 3:-3]
-        first = self._gate("first", activated[:, :width], inner)
-        last = self._gate("last", activated[:, width:], inner)
-        rest = torch.cat(
-            [features[..., 4:-4, 4:-4], first[..., 1:-1, 1:-1], activated[:, width:, 3:-3, 3:-3]], dim=1
-        ).contiguous(memory_format=torch.channels_last)
-        mixed = self._convolve("mixed", last).add_(self._convolve("rest", rest))
-        out = self._convolve("tail", mixed, "relu" if self.non_negative else "none")
-        return shuffle(out, self.upscale)
+        first, _ = self._block("first", features)
+        last, activated = self._block("last", features)
+        mixed = self._convolve("mixed", last)
+        mixed += self._convolve("from_features", features)[..., 4:-4, 4:-4]
+        mixed += self._convolve("from_first", first)[..., 1:-1, 1:-1]
+        mixed += self._convolve("from_activated", activated)[..., 3:-3, 3:-3]
+        return shuffle(self._convolve("tail", mixed, "relu" if self.non_negative else "none"), self.upscale)
 
-    def _gate(self, name: str, activated: Tensor, features: Tensor) -> Tensor:
+    def _block(self, name: str, features: Tensor) -> tuple[Tensor, Tensor]:
+        activated = self._convolve(f"{name}_c1", features, "swish")
         c3 = self._convolve(f"{name}_c3", self._convolve(f"{name}_c2", activated, "swish"))
         gate = torch.tanh(c3)
-        return c3.add_(features, alpha=0.5).mul_(gate)
+        return c3.add_(features[..., 3:-3, 3:-3], alpha=0.5).mul_(gate), activated
 
     def _convolve(self, name: str, x: Tensor, activation: str = "none") -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
