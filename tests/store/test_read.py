@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import numpy as np
+import odc.geo.xr  # noqa: F401
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+
+from tests.store.scenes import BANDS, DATES, cube, reflectance
+from xr_sr.errors import StoreError
+from xr_sr.georeference import geobox_of
+from xr_sr.store import open_zarr, to_zarr
+
+SHAPE = (40, 56)
+GRIDS = {
+    "north-up": GeoBox(SHAPE, Affine(2.5, 0, 499_977.5, 0, -2.5, 4_600_012.5), "EPSG:32633"),
+    "south-up": GeoBox(SHAPE, Affine(2.5, 0, 5e5, 0, 2.5, 4.5e6), "EPSG:32733"),
+    "degrees": GeoBox(SHAPE, Affine(1 / 44_444, 0, 8.1234567, 0, -1 / 44_444, 51.7654321), "EPSG:4326"),
+    "thirds": GeoBox(SHAPE, Affine(10 / 3, 0, 500_003.3, 0, -10 / 3, 4.6e6), "EPSG:32633"),
+    "rotated": GeoBox(
+        SHAPE, Affine.translation(5e5, 4.6e6) @ Affine.rotation(20) @ Affine.scale(2.5, -2.5), "EPSG:32633"
+    ),
+    "no code": GeoBox(SHAPE, Affine(2.5, 0, 5e5, 0, -2.5, 4.6e6), "+proj=laea +lat_0=46.5 +lon_0=9.1 +ellps=GRS80"),
+}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_geobox_crs_and_transform_are_equal_after_the_round_trip(grid, zarr_format, tmp_path):
+    geobox = GRIDS[grid]
+    written = cube(geobox, dates=None)
+
+    to_zarr(written, tmp_path / "out.zarr", zarr_format=zarr_format)
+    read = open_zarr(tmp_path / "out.zarr")
+
+    assert read.odc.geobox == geobox
+    assert read.odc.geobox.crs == geobox.crs
+    assert read.rio.transform() == geobox.affine
+    assert read.rio.crs.to_wkt() == written.rio.crs.to_wkt()
+    for dim in geobox.dimensions:
+        np.testing.assert_array_equal(read[dim].values, written[dim].values)
+
+
+@pytest.mark.parametrize("grid", ["north-up", "degrees", "rotated"])
+def test_a_slice_keeps_its_place_and_gets_a_transform_of_its_own(grid, tmp_path):
+    y, x = GRIDS[grid].dimensions
+    part = cube(GRIDS[grid], dates=None).isel({y: slice(7, 30), x: slice(11, 50)})
+
+    to_zarr(part, tmp_path / "out.zarr")
+    read = open_zarr(tmp_path / "out.zarr")
+
+    assert read.odc.geobox == geobox_of(read) == geobox_of(part)
+    assert Affine.from_gdal(*map(float, read.spatial_ref.attrs["GeoTransform"].split())) == geobox_of(part).affine
+    if grid == "north-up":
+        assert read.rio.transform() == part.odc.geobox.affine
+    np.testing.assert_array_equal(read.values, part.values)
+
+
+def test_without_crs_places_are_kept(tmp_path):
+    plain = cube(GeoBox(SHAPE, Affine(2.5, 0, 5e5, 0, -2.5, 4.6e6), None), dates=None)
+
+    to_zarr(plain, tmp_path / "out.zarr")
+    read = open_zarr(tmp_path / "out.zarr")
+
+    assert read.odc.geobox == plain.odc.geobox and read.odc.geobox.crs is None
+    xr.testing.assert_identical(read.compute(), plain.compute())
+
+
+def test_without_any_coordinates_pixels_are_kept(tmp_path):
+    plain = xr.DataArray(reflectance(40, 56), dims=("y", "x"))
+
+    to_zarr(plain, tmp_path / "out.zarr")
+
+    xr.testing.assert_identical(open_zarr(tmp_path / "out.zarr").compute(), plain)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dims", [("time", "band", "y", "x"), ("y", "x", "band", "time"), ("band", "y", "time", "x")])
+def test_a_data_array_comes_back_identical(dims, zarr_format, tmp_path):
+    written = (
+        cube()
+        .transpose(*dims)
+        .assign_coords(
+            cloud=("time", [0.1, 0.5, 0.9]),
+            tile=("time", ["33UUU", "33UUV", "32"]),
+            sensor="S2A",
+            doy=("time", [1, 6, 11]),
+        )
+    )
+
+    to_zarr(written, tmp_path / "out.zarr", zarr_format=zarr_format)
+    read = open_zarr(tmp_path / "out.zarr")
+
+    assert read.dtype == np.float32 and read.chunks is not None
+    xr.testing.assert_identical(read.compute(), written.compute())
+    assert read.band.dtype == written.band.dtype
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_dataset_comes_back_identical_with_masks_classes_counts_and_the_rest(zarr_format, tmp_path):
+    bands = cube().to_dataset("band")
+    written = bands.assign(
+        cloud=bands.B04 > 0.5,
+        scl=(("y", "x"), (np.arange(40 * 56) % 12).astype("uint8").reshape(40, 56)),
+        count=(("time", "y", "x"), np.full((3, 40, 56), 3, "int32")),
+        baseline=("time", [5.09, 5.09, 4.0]),
+        level="L2A",
+    )
+    written.attrs = {"title": "a test", "xr_sr:model": "test.x4", "nodata": np.nan}
+
+    to_zarr(written, tmp_path / "out.zarr", zarr_format=zarr_format)
+    read = open_zarr(tmp_path / "out.zarr")
+
+    xr.testing.assert_identical(read.compute(), written.compute())
+    assert list(read.data_vars) == list(written.data_vars)
+    assert {name: read[name].dtype for name in read.data_vars} == {
+        name: written[name].dtype for name in written.data_vars
+    }
+
+
+def test_values_are_float32_at_every_step_of_the_graph(tmp_path):
+    to_zarr(cube(), tmp_path / "out.zarr")
+    read = open_zarr(tmp_path / "out.zarr")
+
+    assert read.dtype == read.data._meta.dtype == read[0, 0, :2, :2].compute().dtype == np.float32
+
+
+def test_dates_that_came_late_are_sorted_in(tmp_path):
+    to_zarr(cube(dates=DATES[1:]), tmp_path / "out.zarr")
+    to_zarr(cube(dates=DATES[:1], values=reflectance(1, 2, 40, 56, seed=9)), tmp_path / "out.zarr")
+    read = open_zarr(tmp_path / "out.zarr")
+
+    np.testing.assert_array_equal(read.time.values, DATES)
+    np.testing.assert_array_equal(read[0].values, reflectance(1, 2, 40, 56, seed=9)[0])
+
+
+def test_dask_chunks_are_the_blocks_that_were_written_or_what_is_asked_for(tmp_path):
+    to_zarr(cube(side=20), tmp_path / "out.zarr", chunks=4)
+
+    assert open_zarr(tmp_path / "out.zarr").chunks == ((1, 1, 1), (2,), (20, 20), (20, 20, 16))
+    assert open_zarr(tmp_path / "out.zarr", chunks={"x": -1, "time": 3}).chunks[-1] == (56,)
+
+
+def test_levels_of_a_pyramid_are_opened_by_number_or_all_together(tmp_path):
+    to_zarr(cube(), tmp_path / "out.zarr", pyramid=2)
+    tree = open_zarr(tmp_path / "out.zarr", level="all")
+
+    assert open_zarr(tmp_path / "out.zarr", level=2).shape == (3, 2, 10, 14)
+    assert list(tree.children) == ["0", "1", "2"]
+    assert tree["1"].dataset.odc.geobox.affine == Affine(5, 0, 5e5, 0, -5, 4.6e6)
+    with pytest.raises(StoreError, match="0 to 2; level 3"):
+        open_zarr(tmp_path / "out.zarr", level=3)
+
+
+def test_plain_xarray_reads_the_same(tmp_path):
+    written = cube()
+    to_zarr(written, tmp_path / "out.zarr")
+
+    with xr.open_zarr(tmp_path / "out.zarr", decode_coords="all") as plain:
+        assert plain.odc.geobox == written.odc.geobox
+        np.testing.assert_allclose(plain.reflectance.values, written.values, rtol=1e-6)
+        assert plain.sr_status.values.all()
+
+
+def test_what_others_wrote_is_not_opened(tmp_path):
+    xr.Dataset({"a": ("x", [1])}).to_zarr(tmp_path / "other.zarr")
+
+    with pytest.raises(StoreError, match=r"xarray\.open_zarr"):
+        open_zarr(tmp_path / "other.zarr")
+    with pytest.raises(StoreError, match="nothing"):
+        open_zarr(tmp_path / "missing.zarr")
+    assert not (tmp_path / "missing.zarr").exists()
+
+
+def test_a_view_can_be_written_to_another_store(tmp_path):
+    to_zarr(cube(), tmp_path / "out.zarr")
+    read = open_zarr(tmp_path / "out.zarr")
+
+    to_zarr(read, tmp_path / "again.zarr")
+
+    xr.testing.assert_identical(open_zarr(tmp_path / "again.zarr").compute(), read.compute())
+
+
+def test_names_that_clash_with_coordinates_or_are_missing_survive(tmp_path):
+    for number, name in enumerate((None, "band", "x")):
+        written = cube(dates=None, name=name)
+        to_zarr(written, tmp_path / f"{number}.zarr")
+
+        xr.testing.assert_identical(open_zarr(tmp_path / f"{number}.zarr").compute(), written.compute())
+
+
+def test_the_spatial_axes_may_have_any_name(tmp_path):
+    coords = xr_coords(GRIDS["degrees"])
+    written = xr.DataArray(
+        reflectance(2, *SHAPE), dims=("band", "latitude", "longitude"), coords={**coords, "band": list(BANDS)}, name="r"
+    )
+    to_zarr(written.rename(latitude="lat", longitude="lon"), tmp_path / "out.zarr")
+
+    xr.testing.assert_identical(
+        open_zarr(tmp_path / "out.zarr").compute(), written.rename(latitude="lat", longitude="lon")
+    )

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import fsspec
+import pytest
+import zarr
+from zarr.storage import LocalStore, LoggingStore, MemoryStore, StorePath
+
+from xr_sr.errors import StoreError
+from xr_sr.store.inspection import Found, find
+from xr_sr.store.target import Target, cannot_write
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda folder: folder / "a.zarr",
+        lambda folder: str(folder / "a.zarr"),
+        lambda folder: f"file://{folder}/a.zarr",
+        lambda folder: LocalStore(folder / "a.zarr"),
+        lambda folder: StorePath(LocalStore(folder), "a.zarr"),
+        lambda folder: fsspec.get_mapper(str(folder / "a.zarr")),
+    ],
+)
+def test_every_way_to_name_a_folder_leads_to_the_same_keys(tmp_path, place):
+    target = Target.of(place(tmp_path))
+
+    target.write({"a": 1}, "group", "zarr.json")
+
+    assert target.read("group", "zarr.json") == {"a": 1}
+    assert target.read("group", "missing.json") is None
+    assert target.names() == ["group"]
+    assert (tmp_path / "a.zarr/group/zarr.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "reach"),
+    [
+        (MemoryStore(), "object"),
+        (LoggingStore(MemoryStore()), "object"),
+        ({}, "object"),
+        ("memory://xr-sr-target", "process"),
+        ("out.zarr", ""),
+    ],
+)
+def test_memory_is_told_from_places_that_others_reach(place, reach):
+    assert Target.of(place).in_memory == reach
+
+
+def test_what_is_no_store_is_refused():
+    with pytest.raises(StoreError, match="a int is no Zarr store"):
+        Target.of(3)
+
+
+@pytest.mark.parametrize("place", ["memory://xr-sr-clear", "folder"])
+@pytest.mark.parametrize("keep", [2, 3])
+def test_clearing_keeps_the_root_group_of_one_format_only(tmp_path, place, keep):
+    target = Target.of(tmp_path / place if place == "folder" else place)
+    for key in ("zarr.json", ".zgroup", ".zattrs", ".zmetadata", "a/zarr.json", "a/c/0/0", "b/.zarray"):
+        target.write({}, *key.split("/"))
+
+    target.clear(keep=keep)
+
+    assert target.names() == (["zarr.json"] if keep == 3 else [".zattrs", ".zgroup"])
+
+
+def test_half_written_files_do_not_count_and_are_swept(tmp_path):
+    for name in ("zarr.0a.partial", "a/zarr.0b.partial"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    target = Target.of(tmp_path)
+
+    assert find(Target.of(tmp_path / "a")) is Found.NOTHING
+    target.sweep()
+
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_what_lies_there_is_recognised(tmp_path):
+    zarr.create_array(tmp_path / "array.zarr", shape=(2,), dtype="i2")
+    zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})
+    zarr.create_group(tmp_path / "empty2.zarr", zarr_format=2)
+    zarr.create_group(tmp_path / "empty3.zarr", zarr_format=3)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("notes")
+
+    def found(name: str) -> object:
+        return find(Target.of(tmp_path / name))
+
+    assert found("array.zarr") is found("group.zarr") is Found.ZARR
+    assert found("empty2.zarr") is found("empty3.zarr") is found("missing.zarr") is Found.NOTHING
+    assert found("other") is Found.OTHER
+
+
+def test_an_error_of_many_lines_becomes_one_sentence():
+    error = cannot_write("'red'", RuntimeError("the bucket is gone\n | context:\n |  0: much more"))
+
+    assert str(error).startswith("cannot write 'red': the bucket is gone. What is done is kept")
+    assert "\n" not in str(error)

@@ -1,0 +1,274 @@
+"""Write one raster as a Cloud-Optimised GeoTIFF: block by block into a tiled file, then once through GDAL's COG driver.
+
+Memory stays at a few blocks. The finished file takes its name in one step, so nobody sees half of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .. import georeference
+from ..errors import ClippingWarning, StoreError
+from ..progress import Graph, progress_bar, run_graphs
+from ..recognition import warn_caller
+from .content import Content, Field, XarrayObject, describe
+from .encoding import Packing, pack_block
+from .layout import edges_of
+from .target import cannot_write
+
+_BYTES = 256 * 2**20
+"""Packed pixels that wait to be written, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A field and the bands that it gives: (y, x) is one band, (band, y, x) several. first: counted from 1."""
+
+    field: Field
+    first: int
+    names: tuple[str, ...]
+
+
+def to_cog(
+    obj: XarrayObject,
+    path: str | os.PathLike[str],
+    *,
+    packing: str = "int16",
+    blocksize: int = 512,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Write a raster as a Cloud-Optimised GeoTIFF with overviews; returns its path.
+
+    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element
+    (write one
+        file per date: `obj.isel(time=0)`). path: of a local file. blocksize: side of a tile in the file.
+    packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
+        `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
+        counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. All bands
+        of a file have one dtype.
+    overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
+
+    Band names become band descriptions, attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tag of TIFF. CRS
+    and transform are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a
+    time; the file appears under its name when it is whole.
+    Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
+    content = describe(_flattened(obj), packing)
+    layers = _layers(content)
+    with _writing(target), TemporaryDirectory(prefix=f".{target.name}-", dir=_made(target.parent)) as folder:
+        plain, finished = Path(folder) / "plain.tif", Path(folder) / target.name
+        clipped = _write_plain(content, layers, plain, progress)
+        _copy_to_cog(plain, finished, layers[0].field.packing, blocksize)
+        finished.replace(target)
+    if clipped:
+        warn_caller(
+            f"{clipped} values did not fit int16 and were clipped; packing='float32' keeps them.", ClippingWarning
+        )
+    return target
+
+
+def _flattened(obj: XarrayObject) -> XarrayObject:
+    """Drop dimensions of one element, and put what is left in the order (band, y, x)."""
+    dims = georeference.spatial_dims(obj)
+    if dims is None:
+        raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
+    flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)
+    others = [dim for dim in flat.dims if dim not in dims]
+    if isinstance(flat, xr.Dataset):
+        flat = flat.drop_vars([name for name, var in flat.data_vars.items() if not set(dims) <= set(var.dims)])
+        others = [dim for dim in flat.dims if dim not in dims]
+    if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
+        raise StoreError(
+            f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
+            "for each date: obj.isel(time=0); a Dataset's variables are its bands already."
+        )
+    return flat.transpose(*others, *dims)
+
+
+def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
+    return dim == "time" or (dim in obj.coords and obj.coords[dim].dtype.kind == "M")
+
+
+def _layers(content: Content) -> list[Layer]:
+    fields = [field for field in content.fields if not field.coordinate]
+    if len({field.packing for field in fields}) > 1:
+        kinds = {field.name: field.packing.dtype for field in fields}
+        raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. Write them apart, or cast them.")
+    layers: list[Layer] = []
+    for field in fields:
+        first = 1 + sum(len(layer.names) for layer in layers)
+        layers.append(Layer(field, first, _band_names(field, content)))
+    return layers
+
+
+def _band_names(field: Field, content: Content) -> tuple[str, ...]:
+    if len(field.dims) == 2:
+        label = content.small.coords.get("band")
+        alone = label is not None and label.ndim == 0 and content.kind == "DataArray"
+        return (str(label.values) if alone and label is not None else field.name,)
+    dim, size = field.dims[0], field.array.shape[0]
+    labels = content.small.coords[dim].values if dim in content.small.coords else range(1, size + 1)
+    return tuple(map(str, labels))
+
+
+def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bool | None) -> int:
+    """Write a tiled GeoTIFF, window by window, as blocks are computed; returns the number of clipped values."""
+    import rasterio
+
+    field, count = layers[0].field, sum(len(layer.names) for layer in layers)
+    clipped = 0
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_BYTES),
+        rasterio.open(path, "w", **_profile(content, field.packing, count)) as file,
+        progress_bar(
+            sum(layer.field.array.npartitions for layer in layers), progress=progress, label=path.parent.name
+        ) as advance,
+    ):
+        for layer in layers:
+            for number, name in enumerate(layer.names):
+                file.set_band_description(layer.first + number, name)
+        if field.packing.scale is not None:
+            file.scales, file.offsets = (field.packing.scale,) * count, (0.0,) * count
+        file.update_tags(**_tags(content, field))
+
+        def ended(key: Hashable, result: tuple[NDArray[Any], int]) -> None:
+            nonlocal clipped
+            assert isinstance(key, tuple)
+            layer = layers[key[2]]
+            indexes, window = _window(layer, key[3:])
+            block, beyond = result
+            file.write(block.reshape(len(indexes), *block.shape[-2:]), indexes=indexes, window=window)
+            clipped += beyond
+            advance(1)
+
+        run_graphs(_graphs(layers), ended)
+    return clipped
+
+
+def _tags(content: Content, field: Field) -> dict[str, str]:
+    """Give provenance as tags, `xr_sr_model` for `xr_sr:model` (a colon is GDAL's own), and the date in UTC."""
+    provenance = {**field.attrs, **content.attrs}
+    tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
+    date = content.small.coords.get("time")
+    if date is not None and date.ndim == 0 and date.dtype.kind == "M":
+        tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())
+    return tags
+
+
+def _profile(content: Content, packing: Packing, count: int) -> dict[str, Any]:
+    dtype = {"bool": "uint8", "float16": "float32"}.get(packing.dtype, packing.dtype)
+    height, width = content.geobox.shape
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": dtype,
+        "count": count,
+        "height": int(height),
+        "width": int(width),
+    }
+    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
+    profile |= {"compress": "deflate", "zlevel": 1, "transform": content.geobox.affine}
+    if content.geobox.crs is not None:
+        profile["crs"] = content.geobox.crs.to_wkt()
+    if packing.fill is not None:
+        profile["nodata"] = packing.fill
+    return profile
+
+
+def _graphs(layers: list[Layer]) -> Iterator[Graph]:
+    """Make graphs of as many places as fit the memory; all bands of a place in one, as they may share their kernel."""
+    from dask.array.optimization import optimize
+    from dask.highlevelgraph import HighLevelGraph
+
+    for together in _places(layers):
+        token = uuid4().hex
+        tasks: dict[Any, Any] = {}
+        for number, layer in enumerate(layers):
+            array = layer.field.array
+            leading = [range(len(sizes)) for sizes in array.chunks[:-2]]
+            for place in together:
+                for index in product(*leading, *([block] for block in place)):
+                    tasks[("cog-" + token, token, number, *index)] = (
+                        _packed,
+                        (array.name, *index),
+                        layer.field.packing,
+                    )
+        arrays: list[Any] = [layer.field.array for layer in layers]
+        graph = HighLevelGraph.from_collections("cog-" + token, tasks, dependencies=arrays)
+        yield Graph(dict(optimize(graph, list(tasks))), tuple(tasks))
+
+
+def _places(layers: list[Layer]) -> Iterator[list[tuple[int, int]]]:
+    rows, cols = layers[0].field.array.numblocks[-2:]
+    largest = sum(
+        int(np.prod([max(sizes) for sizes in layer.field.array.chunks])) * np.dtype(layer.field.packing.dtype).itemsize
+        for layer in layers
+    )
+    size = max(1, _BYTES // max(largest, 1))
+    places = list(product(range(rows), range(cols)))
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
+
+
+def _packed(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int]:
+    packed, clipped = pack_block(block, packing)
+    return (packed.astype(np.uint8) if packing.dtype == "bool" else packed), clipped
+
+
+def _window(layer: Layer, index: tuple[int, ...]) -> tuple[list[int], Any]:
+    from rasterio.windows import Window
+
+    spans = [(edges_of(sizes)[at], sizes[at]) for sizes, at in zip(layer.field.array.chunks, index, strict=True)]
+    start, size = spans[0] if len(spans) == 3 else (0, 1)
+    (top, height), (left, width) = spans[-2:]
+    return list(range(layer.first + start, layer.first + start + size)), Window(left, top, width, height)
+
+
+def _copy_to_cog(source: Path, destination: Path, packing: Packing, blocksize: int) -> None:
+    import rasterio.shutil
+
+    resampling = "nearest" if packing.fill is None else "average"
+    with rasterio.Env(GDAL_CACHEMAX=_BYTES):
+        rasterio.shutil.copy(
+            source,
+            destination,
+            driver="COG",
+            blocksize=blocksize,
+            compress="deflate",
+            predictor="yes",
+            bigtiff="if_safer",
+            overview_resampling=resampling,
+            num_threads="all_cpus",
+        )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    import rasterio.errors
+
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, rasterio.errors.RasterioError) as error:
+        raise cannot_write(str(target), error) from error

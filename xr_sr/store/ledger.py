@@ -1,0 +1,96 @@
+"""The ledger: which regions of which dates are done. Only the client writes it, one key at a time, after the pixels.
+
+It may be longer than what is published: dates that are being added have their places in it, and their names in one of
+its attributes, so that a rerun finds them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from .record import LEDGER, PENDING, Record
+from .target import Document, Target, join_path, read_array, write_array
+from .template import stretched
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """The ledger of one level. regions: their number along y and x. Without time there is one slot, number 0."""
+
+    array: zarr.Array[Any]
+    regions: tuple[int, int]
+    timed: bool
+
+    def done(self, slots: Sequence[int]) -> NDArray[np.bool_]:
+        """Say what is done: (slot, region_y, region_x) booleans, in the order of `slots`."""
+        if not self.timed:
+            everything: NDArray[np.bool_] = np.not_equal(self.array[...], 0)
+            return everything[None]
+        if not len(slots):
+            return np.zeros((0, *self.regions), dtype=bool)
+        first = min(slots)
+        some: NDArray[np.bool_] = np.not_equal(self.array[first : max(slots) + 1], 0)
+        chosen: NDArray[np.bool_] = some[np.asarray(slots) - first]
+        return chosen
+
+    def mark(self, slot: int, row: int, col: int) -> None:
+        """Note that a region of a date is done: one write of one key."""
+        self.array[(slot, row, col) if self.timed else (row, col)] = 1
+
+    def forget(self, slots: Sequence[int]) -> None:
+        """Note that nothing of these dates is done."""
+        for slot in slots:
+            self.array[slot] = 0
+
+
+def open_ledger(target: Target, record: Record, level: int, length: int) -> Ledger:
+    """Open the ledger of a level, with room for `length` dates, published or not."""
+    path, document = _document(target, record, level)
+    stretched(document, record.time, length)
+    y, x = record.cuts[level]
+    return Ledger(target.array(path, document), (len(y.regions) - 1, len(x.regions) - 1), record.time is not None)
+
+
+def pending(target: Target, record: Record, length: int) -> list[int]:
+    """Give the stamps of dates that are being added, in the order of their slots, which begin at `length`."""
+    _, document = _document(target, record, 0)
+    noted = document["attributes"].get(PENDING)
+    if noted is None:
+        return []
+    return [int(stamp) for stamp in noted["stamps"][length - noted["first"] :]]
+
+
+def reserve(target: Target, record: Record, length: int, stamps: Sequence[int]) -> None:
+    """Give these dates the slots from `length` on, before any of their pixels is written.
+
+    What an earlier run began for other dates is forgotten first, so that no slot counts as done for the wrong date.
+    """
+    before = pending(target, record, length)
+    same = next(
+        (number for number, (old, new) in enumerate(zip(before, stamps, strict=False)) if old != new), len(before)
+    )
+    same = min(same, len(stamps))
+    if before == list(stamps):
+        return
+    for level in range(len(record.groups)):
+        ledger = open_ledger(target, record, level, length + len(before))
+        ledger.forget(range(length + same, length + len(before)))
+    path, document = _document(target, record, 0)
+    document["attributes"] = {
+        **document["attributes"],
+        PENDING: {"first": length, "stamps": [int(stamp) for stamp in stamps]},
+    }
+    write_array(target, path, document)
+
+
+def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:
+    path = join_path(record.groups[level], LEDGER)
+    document = read_array(target, path, record.zarr_format)
+    assert document is not None, "the template has a ledger"
+    return path, document

@@ -1,0 +1,162 @@
+"""Open what `to_zarr` wrote: the type, names, dates, grid and attributes that it had, lazily, in float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, overload
+
+import numpy as np
+import xarray as xr
+
+from ..errors import StoreError
+from .conventions import without_conventions
+from .encoding import unpack_block
+from .inspection import Found, find
+from .record import KEY, LEDGER, Record
+from .target import StoreLike, Target, read_group
+
+_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@overload
+def open_zarr(
+    store: StoreLike,
+    *,
+    level: int = 0,
+    chunks: int | Mapping[Any, Any] | Literal["auto"] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataArray | xr.Dataset: ...
+
+
+@overload
+def open_zarr(
+    store: StoreLike,
+    *,
+    level: Literal["all"],
+    chunks: int | Mapping[Any, Any] | Literal["auto"] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataTree: ...
+
+
+def open_zarr(
+    store: StoreLike,
+    *,
+    level: int | Literal["all"] = 0,
+    chunks: int | Mapping[Any, Any] | Literal["auto"] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.DataArray | xr.Dataset | xr.DataTree:
+    """Open what `to_zarr` wrote: a DataArray if one was written, else a Dataset; nothing is read but metadata.
+
+    Packed variables come as float32, never as float64; NaN where the input was NaN and where nothing is written yet.
+    Geobox, CRS and `rio.transform()` equal those of what was written, attributes are kept. Dates are sorted, in
+    whatever order they came.
+
+    store: as in `to_zarr`. level: of the pyramid, 0 is the finest; "all" gives a DataTree of Datasets "0", "1", ...
+    chunks: of dask, as in xarray; by default the blocks that were written. storage_options: for fsspec, where `store`
+    is a URL.
+    Raises StoreError for what is no store of ours, for one whose template is not whole, and for a level that does not
+    exist.
+    """
+    target = Target.of(store, read_only=True, storage_options=storage_options)
+    record = _record(target)
+    levels = len(record.cuts)
+    if level == "all":
+        return xr.DataTree.from_dict({str(number): _level(target, record, number, chunks) for number in range(levels)})
+    if not 0 <= level < levels:
+        raise StoreError(f"{target.label} has {levels} level(s), 0 to {levels - 1}; level {level} is not among them.")
+    dataset = _level(target, record, level, chunks)
+    if record.kind == "Dataset":
+        return dataset
+    return dataset[record.variable].rename(record.name)
+
+
+def _record(target: Target) -> Record:
+    try:
+        found = find(target)
+    except FileNotFoundError:
+        found = Found.NOTHING
+    if isinstance(found, Found):
+        raise StoreError(
+            f"{target.label} holds {found.value}. Open what others wrote with xarray.open_zarr or rioxarray."
+        )
+    if found.state == "building":
+        raise StoreError(f"{target.label} was left before its template was whole. Run the same to_zarr call again.")
+    return found
+
+
+def _level(
+    target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
+) -> xr.Dataset:
+    packed = dict.fromkeys(record.fields, False)
+    dataset = xr.open_zarr(
+        target.store,
+        group=target.path(record.groups[level]) or None,
+        chunks=None,
+        mask_and_scale=packed,
+        decode_coords="all",
+        zarr_format=record.zarr_format,
+    )
+    dataset = dataset.drop_vars(LEDGER)
+    for name in record.fields:
+        # Only what lies on the grid becomes dask: dates share a chunk on disk, which chunks of one date would read
+        # again and again.
+        array = dataset[name]
+        known = {dim: side for dim, side in _blocks(record, level).items() if dim in array.dims}
+        dataset[name] = _decoded(array.chunk(known if chunks is None else chunks))
+    for name in record.text:
+        if name in dataset.variables:
+            plain = xr.Variable(
+                dataset[name].dims, np.asarray(dataset[name].values.tolist(), dtype=str), dataset[name].attrs
+            )
+            dataset = dataset.assign_coords({name: plain}) if name in dataset.coords else dataset.assign({name: plain})
+    for name in dataset.variables:
+        dataset[name].encoding = _kept_encoding(dataset[name].encoding)
+    dataset.attrs = {} if record.kind == "DataArray" else _plain(read_group(target, "", record.zarr_format))
+    dataset = xr.Dataset({name: dataset[name] for name in record.variables}, dataset.coords, dataset.attrs)
+    return _sorted(dataset, record.time)
+
+
+def _decoded(array: xr.DataArray) -> xr.DataArray:
+    """Unpack a variable on the grid lazily, and take off the attributes that told how."""
+    attrs = dict(array.attrs)
+    scale, fill = attrs.pop("scale_factor", None), attrs.pop("_FillValue", None)
+    if scale is not None:
+        data = array.data.map_blocks(
+            unpack_block,
+            scale=float(scale),
+            fill=float(fill),
+            dtype=np.float32,
+            meta=np.empty((0,) * array.ndim, np.float32),
+        )
+        encoding = {key: value for key, value in array.encoding.items() if key == "grid_mapping"}
+        array = array.copy(data=data)
+        array.encoding = encoding
+    array.attrs = _plain(attrs)
+    return array
+
+
+def _blocks(record: Record, level: int) -> dict[str, int]:
+    """Give dask chunks as large as the blocks that were written, in whole Zarr chunks, one date at a time."""
+    sides = {
+        dim: max(axis.unit, axis.block - axis.block % axis.unit)
+        for dim, axis in zip(record.dims, record.cuts[level], strict=True)
+    }
+    return {**sides, **({} if record.time is None else {record.time: 1})}
+
+
+def _plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Leave out what the store added, and turn the words for numbers that JSON lacks into numbers again."""
+    kept = {key: value for key, value in without_conventions(attrs).items() if key != KEY}
+    return {key: _NUMBERS.get(value, value) if isinstance(value, str) else value for key, value in kept.items()}
+
+
+def _kept_encoding(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Keep the link to the CRS; chunks and codecs of this store would stand in the way of writing another."""
+    return {key: value for key, value in encoding.items() if key == "grid_mapping"}
+
+
+def _sorted(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
+    if time is None or time not in dataset.indexes or dataset.indexes[time].is_monotonic_increasing:
+        return dataset
+    return dataset.sortby(time)

@@ -1,0 +1,141 @@
+"""What a store of ours says of itself: how it is cut, and the fingerprint of what it holds.
+
+It is one attribute of the root group. A store is "building" until its template is whole, then "ready" for good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from ..errors import StoreMismatchError
+from .encoding import ZarrFormat
+from .layout import Cut, stored_cut
+
+KEY = "xr_sr:store"
+"""The attribute of the root group that holds the record."""
+
+LEDGER = "sr_status"
+"""The array that says which regions are done."""
+
+PENDING = "xr_sr:pending"
+"""The attribute of the ledger that names dates which are being written and are not published yet."""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CutRecord:
+    """How one spatial axis of one level is cut; see `layout.Cut`. block: what readers take at a time."""
+
+    chunk: int
+    shard: int | None
+    block: int
+    regions: tuple[int, ...]
+
+    @property
+    def unit(self) -> int:
+        """What one task must write whole: a shard, or a chunk."""
+        return self.shard or self.chunk
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is needed to go on with a store, and to read it as it was written.
+
+    kind: type of the object. name: of a DataArray, None if it has none. variable: what a DataArray is called on disk.
+    dims: names of y and x. time: name of the time dimension, or None. fields: variables on the grid. text: coordinates
+    that were fixed-length text. variables: data variables in their order. arrays: all arrays of a level. cuts: (y, x)
+    for each level, finest first.
+    fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal.
+    """
+
+    state: Literal["building", "ready"]
+    zarr_format: ZarrFormat
+    kind: Literal["DataArray", "Dataset"]
+    name: str | None
+    variable: str
+    dims: tuple[str, str]
+    time: str | None
+    fields: tuple[str, ...]
+    text: tuple[str, ...]
+    variables: tuple[str, ...]
+    arrays: tuple[str, ...]
+    cuts: tuple[tuple[CutRecord, CutRecord], ...]
+    fingerprint: Mapping[str, Any]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Name the groups that hold the levels, finest first; "" is the root."""
+        return ("",) if len(self.cuts) == 1 else tuple(str(level) for level in range(len(self.cuts)))
+
+    def cut(self, level: int) -> tuple[Cut, Cut]:
+        """Give the blocks, chunks and regions of a level along y and x."""
+        y, x = (
+            stored_cut(chunk=axis.chunk, unit=axis.unit, block=axis.block, regions=axis.regions)
+            for axis in self.cuts[level]
+        )
+        return y, x
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Turn the record into what JSON gives back (lists, no tuples), to be compared with what was read."""
+        attribute: dict[str, Any] = json.loads(json.dumps({"version": _VERSION, **asdict(self)}))
+        return attribute
+
+    def ready(self) -> Record:
+        """Give the record of the finished template."""
+        return replace(self, state="ready")
+
+    @classmethod
+    def from_attribute(cls, attribute: Any) -> Record | None:
+        """Read a record; None for what no version of ours that this one knows has written."""
+        if not isinstance(attribute, Mapping) or attribute.get("version") != _VERSION:
+            return None
+        stored = {key: value for key, value in attribute.items() if key != "version"}
+        try:
+            for key in ("dims", "fields", "text", "variables", "arrays"):
+                stored[key] = tuple(stored[key])
+            stored["cuts"] = tuple(tuple(_cut_record(axis) for axis in level) for level in stored["cuts"])
+            return cls(**stored)
+        except (KeyError, TypeError):
+            return None
+
+
+def _cut_record(stored: Mapping[str, Any]) -> CutRecord:
+    return CutRecord(stored["chunk"], stored["shard"], stored["block"], tuple(stored["regions"]))
+
+
+def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], label: str) -> None:
+    """Raise StoreMismatchError that names every field in which a store differs from what should go into it."""
+    old, new = dict(_flat(stored)), dict(_flat(wanted))
+    differing = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
+    if differing:
+        lines = "".join(
+            f"\n  {name}: the store has {_show(old, name)}, this is {_show(new, name)}" for name in differing
+        )
+        raise StoreMismatchError(
+            f"{label} holds something else:{lines}\nWrite to another path, or pass overwrite=True to replace the store."
+        )
+
+
+_ABSENT = object()
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Flatten nested mappings: {"grid": {"crs": 1}} into [("grid.crs", 1)]; attributes keep their plain names."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, "" if key == "attrs" else f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", value))
+    return flat
+
+
+def _show(fields: Mapping[str, Any], name: str) -> str:
+    if name not in fields:
+        return "nothing"
+    text = repr(fields[name])
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -1,0 +1,238 @@
+"""One run over a store: what is left to do, in which order it is done, and when a date is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..progress import Graph, run_graphs
+from . import layout
+from .blocks import (
+    CoarserWork,
+    Region,
+    Sink,
+    Step,
+    Work,
+    batches,
+    coarser_graphs,
+    count_blocks,
+    count_coarser,
+    graphs,
+    region_of,
+)
+from .content import Content, Field
+from .layout import Cut
+from .ledger import Ledger, open_ledger, pending, reserve
+from .record import Record
+from .target import Target, join_path, read_array
+from .template import publish, stored_length, stretched, write_small
+
+_Done: TypeAlias = tuple[NDArray[np.bool_], ...]
+
+
+@dataclass(eq=False)
+class Run:
+    """One run.
+
+    content: with the blocks of the first of `cuts`. slots: where each of its dates goes; (0,) without time. length:
+    dates that are published. done: per level, (date of the content, region_y, region_x). clipped: values, so far.
+    """
+
+    target: Target
+    record: Record
+    content: Content
+    cuts: tuple[tuple[Cut, Cut], ...]
+    slots: tuple[int, ...]
+    length: int
+    ledgers: tuple[Ledger, ...]
+    done: _Done
+    clipped: int = 0
+    sinks: dict[tuple[int, str], Sink] = field(default_factory=dict)
+    dates: dict[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Turn the slots round: which date of the content goes to a slot."""
+        self.dates = {slot: date for date, slot in enumerate(self.slots)}
+
+    @classmethod
+    def begin(cls, target: Target, record: Record, content: Content, cut: tuple[Cut, Cut]) -> Run:
+        """Mend what a kill has torn, give each date a slot, and read the ledgers.
+
+        Where the store commits, new dates are there at once: nobody sees them before the commit.
+        """
+        length = stored_length(target, record)
+        publish(target, record, length)
+        slots = _slots(target, record, content, length)
+        if target.commits and length is not None and max(slots, default=0) >= length:
+            new = [date for date, slot in enumerate(slots) if slot >= length]
+            length = max(slots) + 1
+            publish(target, record, length)
+            write_small(target, record, content.small, new, [slots[date] for date in new])
+        room = max(length or 0, *slots, 0) + 1
+        ledgers = tuple(open_ledger(target, record, level, room) for level in range(len(record.cuts)))
+        cuts = (cut, *(record.cut(level) for level in range(1, len(record.cuts))))
+        return cls(
+            target, record, content, cuts, slots, length or 0, ledgers, tuple(ledger.done(slots) for ledger in ledgers)
+        )
+
+    @property
+    def total_blocks(self) -> int:
+        """Count the blocks of the whole call, those of the pyramid too."""
+        return self._count(tuple(np.zeros_like(level) for level in self.done))
+
+    @property
+    def done_blocks(self) -> int:
+        """Count the blocks that earlier runs have done."""
+        return self.total_blocks - self._count(self.done)
+
+    def finish(self, advance: Callable[[int], None]) -> None:
+        """Write what is not done, and publish each date when it is whole. advance: told of each block."""
+        self._publish_whole()
+        steps = self._steps()
+        # Without a pyramid the graphs of all dates form one queue, so that a cluster need not wait for the end of a
+        # date.
+        for together in [[step] for step in steps] if len(self.cuts) > 1 else [steps]:
+            works = [work for step in together for work in self._works(step, self.done[0])]
+            self._run(graphs(works, *self.cuts[0], self._dims), 0, [work.step.moves for work in works], advance)
+            for level in range(1, len(self.cuts)):
+                coarser = [work for step in together for work in self._coarser(level, step, self.done[level])]
+                finer = self.cuts[level - 1][0].size, self.cuts[level - 1][1].size
+                moves = [((self.dates[work.slot], work.slot),) for work in coarser]
+                self._run(coarser_graphs(coarser, self.cuts[level], finer, self._dims), level, moves, advance)
+            self._publish_whole()
+
+    @property
+    def _dims(self) -> tuple[str, str, str | None]:
+        return self.content.y, self.content.x, self.content.time
+
+    def _run(
+        self,
+        graphs: Iterable[Graph],
+        level: int,
+        moves: Sequence[tuple[tuple[int, int], ...]],
+        advance: Callable[[int], None],
+    ) -> None:
+        def ended(key: Hashable, clipped: int) -> None:
+            found = region_of(key)
+            if found is None:
+                advance(1)
+                return
+            work, (row, col) = found
+            self.clipped += clipped
+            with self.target.writing("the ledger"):
+                for position, slot in moves[work]:
+                    self.ledgers[level].mark(slot, row, col)
+                    self.done[level][position, row, col] = True
+            if len(self.cuts) == 1:
+                self._publish_whole()
+
+        run_graphs(graphs, ended)
+
+    def _publish_whole(self) -> None:
+        """Publish the dates that follow on what is published and are done at all levels."""
+        if self.content.stamps is None:
+            return
+        slots: list[int] = []
+        dates: list[int] = []
+        while (slot := self.length + len(slots)) in self.dates and self._is_whole(self.dates[slot]):
+            slots.append(slot)
+            dates.append(self.dates[slot])
+        if slots:
+            with self.target.writing("the time axis"):
+                write_small(self.target, self.record, self.content.small, dates, slots)
+                publish(self.target, self.record, self.length + len(slots))
+            self.length += len(slots)
+
+    def _is_whole(self, date: int) -> bool:
+        return all(bool(level[date].all()) for level in self.done)
+
+    def _steps(self) -> list[Step]:
+        """Give the blocks along time, with the dates in each."""
+        if self.content.stamps is None:
+            return [Step(0, 0, ((0, 0),))]
+        leading = self.content.leading
+        sizes = leading.array.chunks[leading.dims.index(self.content.stamps.dim)]
+        edges = layout.edges_of(sizes)
+        return [
+            Step(number, edges[number], tuple((at, self.slots[at]) for at in range(edges[number], edges[number + 1])))
+            for number in range(len(sizes))
+        ]
+
+    def _works(self, step: Step, done: NDArray[np.bool_]) -> Iterator[Work]:
+        """Give what a step still lacks, as much at a time as fits a graph.
+
+        A field without time is written with the first date of the store.
+        """
+        regions = layout.region_numbers(*self.cuts[0])
+        lacking = {region: tuple(move for move in step.moves if not done[(move[0], *region)]) for region in regions}
+        for moves, alike in groupby(
+            sorted((r for r in regions if lacking[r]), key=lambda r: (lacking[r], r)), lacking.__getitem__
+        ):
+            first = any(slot == 0 for _, slot in moves)
+            due = tuple(
+                (each, self._sink(0, each)) for each in self.content.fields if first or self.content.time in each.dims
+            )
+            these = list(alike)
+            blocks = sum(self._blocks_of(each, 0, these[0]) for each, _ in due)
+            for part in batches(these, blocks):
+                yield Work(Step(step.number, step.start, moves), part, due)
+
+    def _coarser(self, level: int, step: Step, done: NDArray[np.bool_]) -> Iterator[CoarserWork]:
+        for at, slot in step.moves:
+            regions = [region for region in layout.region_numbers(*self.cuts[level]) if not done[(at, *region)]]
+            due = tuple(
+                (each, self._sink(level - 1, each), self._sink(level, each))
+                for each in self.content.fields
+                if slot == 0 or self.content.time in each.dims
+            )
+            if regions:
+                yield from (CoarserWork(slot, part, due) for part in batches(regions, len(due)))
+
+    def _count(self, done: _Done) -> int:
+        count = 0
+        for step in self._steps():
+            for work in self._works(step, done[0]):
+                count += sum(self._blocks_of(each, 0, region) for each, _ in work.fields for region in work.regions)
+            for level in range(1, len(self.cuts)):
+                for coarser in self._coarser(level, step, done[level]):
+                    count += sum(count_coarser(self.cuts[level], region) for region in coarser.regions) * len(
+                        coarser.fields
+                    )
+        return count
+
+    def _blocks_of(self, each: Field, level: int, region: Region) -> int:
+        return count_blocks(each, self.cuts[level], self._dims, region)
+
+    def _sink(self, level: int, each: Field) -> Sink:
+        """Open the array of a field at a level, long enough for every date of this run."""
+        if (level, each.name) not in self.sinks:
+            path = join_path(self.record.groups[level], each.name)
+            document: Any = read_array(self.target, path, self.record.zarr_format)
+            stretched(document, self.record.time, max(self.length, *self.slots, 0) + 1)
+            self.sinks[level, each.name] = Sink(self.target.array(path, document), each.packing, self.target.label)
+        return self.sinks[level, each.name]
+
+
+def _slots(target: Target, record: Record, content: Content, length: int | None) -> tuple[int, ...]:
+    """Give each date its slot: where it is, where an earlier run began it, or the next free one, which is noted."""
+    stamps = content.stamps
+    if stamps is None or length is None:
+        return (0,)
+    if stamps.kind == "position":
+        return tuple(map(int, stamps.values))
+    path = join_path(record.groups[0], stamps.dim)
+    document: Any = read_array(target, path, record.zarr_format)
+    published = np.asarray(target.array(path, document)[:length]).astype(np.int64)
+    slots = {int(stamp): slot for slot, stamp in enumerate(published)}
+    new = [int(stamp) for stamp in stamps.values if int(stamp) not in slots]
+    if new:
+        begun = [stamp for stamp in pending(target, record, length) if stamp in new]
+        new = begun + [stamp for stamp in new if stamp not in begun]
+        reserve(target, record, length, new)
+        slots.update((stamp, length + number) for number, stamp in enumerate(new))
+    return tuple(slots[int(stamp)] for stamp in stamps.values)

@@ -1,0 +1,271 @@
+"""A place that Zarr can write to: documents of metadata, names and arrays in it, whatever kind of store it is.
+
+Knows Zarr's keys and its two formats, and nothing of rasters. Every function here is one or a few operations on keys,
+in a stated order; a write of one key is atomic in all stores that matter (local files are renamed into place).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import zarr
+from zarr.abc.store import Store
+from zarr.buffer.cpu import buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+
+from ..errors import StoreError
+from .encoding import ZarrFormat
+
+StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str, Any]"
+"""A path, a URL that fsspec knows, a store of zarr-python (Icechunk's and obstore's too), an fsspec mapper, a dict."""
+
+Document: TypeAlias = dict[str, Any]
+
+_Result = TypeVar("_Result")
+_ROOT_KEYS = {3: ("zarr.json",), 2: (".zgroup", ".zattrs")}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A store and a path in it.
+
+    label: how messages call it.
+    """
+
+    store: Store
+    prefix: str
+    label: str
+
+    @classmethod
+    def of(
+        cls, place: StoreLike, *, read_only: bool = False, storage_options: Mapping[str, Any] | None = None
+    ) -> Target:
+        """Make a target from what a user hands in. Nothing is written. Raises StoreError for what is no store."""
+        if isinstance(place, StorePath):
+            return cls(place.store, place.path, str(place))
+        if isinstance(place, Store):
+            return cls(place, "", str(place))
+        if isinstance(place, str | os.PathLike):
+            text = os.fspath(place)
+            if "://" in text or "::" in text:
+                if text.startswith(("file://", "local://")):
+                    return cls.of(text.split("://", 1)[1], read_only=read_only)
+                options = dict(storage_options) if storage_options else None
+                return cls(FsspecStore.from_url(text, storage_options=options, read_only=read_only), "", text)
+            path = Path(text).expanduser()
+            if path.exists() and not path.is_dir():
+                raise StoreError(f"{text} is a file; a Zarr store is a folder. Name another path.")
+            return cls(LocalStore(path, read_only=read_only), "", text)
+        if isinstance(place, dict):
+            return cls(MemoryStore(place, read_only=read_only), "", "a dict")
+        if hasattr(place, "fs") and hasattr(place, "root"):
+            if "file" in place.fs.protocol:  # LocalStore makes folders, and renames what is whole into place
+                return cls.of(place.root, read_only=read_only)
+            return cls(FsspecStore.from_mapper(place, read_only=read_only), "", str(place.root))
+        raise StoreError(f"a {type(place).__name__} is no Zarr store: pass a path, a URL or a store of zarr-python.")
+
+    @property
+    def in_memory(self) -> str:
+        """Say how far the store's memory reaches: "" (no memory), "process", or "object" (lost when it is pickled)."""
+        store = getattr(self.store, "_store", self.store)
+        if isinstance(store, MemoryStore):
+            return "object"
+        filesystem = getattr(store, "fs", None)
+        protocol = getattr(getattr(filesystem, "sync_fs", filesystem), "protocol", "")
+        return "process" if "memory" in protocol else ""
+
+    @property
+    def commits(self) -> bool:
+        """Say whether the store shows changes only when its user commits them, as Icechunk does.
+
+        Such a store takes no consolidated metadata, as it has no use for them, and no chunk beyond the shape of its
+        array.
+        """
+        return not self.store.supports_consolidated_metadata
+
+    def path(self, *parts: str) -> str:
+        """Join a path inside the store."""
+        return "/".join(part for part in (self.prefix, *parts) if part)
+
+    def read(self, *parts: str) -> Document | None:
+        """Read a JSON document; None where there is none."""
+        found = _wait(self.store.get(self.path(*parts), buffer_prototype))
+        if found is None:
+            return None
+        document = json.loads(found.to_bytes())
+        return document if isinstance(document, dict) else None
+
+    def write(self, document: Document, *parts: str) -> None:
+        """Write a JSON document."""
+        value = buffer_prototype.buffer.from_bytes(json.dumps(document, indent=2).encode())
+        _wait(self.store.set(self.path(*parts), value))
+
+    def delete(self, *parts: str) -> None:
+        """Delete one key; nothing happens where it is missing."""
+        _wait(self.store.delete(self.path(*parts)))
+
+    def names(self) -> list[str]:
+        """List what lies directly below, without the half-written files that a killed process leaves behind."""
+
+        async def collect() -> list[str]:
+            return [name async for name in self.store.list_dir(self.prefix)]
+
+        found = (name.rstrip("/").rsplit("/", 1)[-1] for name in _wait(collect()))
+        return sorted({name for name in found if name and not name.endswith(".partial")})
+
+    def clear(self, *, keep: ZarrFormat) -> None:
+        """Delete everything below except for the documents of the root group in one format."""
+
+        async def remove(path: str) -> None:
+            await self.store.delete_dir(path)
+
+        for name in self.names():
+            if name in _ROOT_KEYS[keep]:
+                continue
+            if name.startswith(".z") or name == "zarr.json":
+                self.delete(name)
+            else:
+                try:
+                    _wait(remove(self.path(name)))
+                except ValueError:  # LocalStore says so of a plain file
+                    self.delete(name)
+
+    def sweep(self) -> None:
+        """Delete half-written documents that a killed process left in a local folder."""
+        if isinstance(self.store, LocalStore):
+            root = self.store.root / self.prefix
+            for depth in ("*.partial", "*/*.partial", "*/*/*.partial"):
+                for leftover in root.glob(depth):
+                    leftover.unlink(missing_ok=True)
+
+    def array(self, path: str, document: Document) -> zarr.Array[Any]:
+        """Open the array that a document describes. The document may be ahead of the one in the store: longer."""
+        return zarr.Array.from_dict(StorePath(self.store, self.path(path)), document)
+
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Turn what goes wrong while the body writes into a StoreError of one sentence."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:
+            raise cannot_write(f"{what} of {self.label}", error) from error
+
+
+def cannot_write(what: str, error: Exception) -> StoreError:
+    """Make the error for a write that failed: what, why, and that running the same call again goes on from there."""
+    told = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
+    reason = told[0].strip()[:200] if told else type(error).__name__
+    return StoreError(
+        f"cannot write {what}: {reason}. What is done is kept: remove the cause and run the same call again."
+    )
+
+
+def _wait(awaitable: Awaitable[_Result]) -> _Result:
+    async def run() -> _Result:
+        return await awaitable
+
+    return sync(run())
+
+
+def read_group(target: Target, group: str, zarr_format: ZarrFormat) -> Document:
+    """Read the attributes of a group; {} where it has none."""
+    if zarr_format == 3:
+        return dict((target.read(group, "zarr.json") or {}).get("attributes", {}))
+    return target.read(group, ".zattrs") or {}
+
+
+def write_group(target: Target, group: str, zarr_format: ZarrFormat, attrs: Document) -> None:
+    """Make a group with these attributes, or replace what it has; consolidated metadata is dropped (Zarr 3).
+
+    Zarr 2: the attributes come first, so that a group that exists has them.
+    """
+    if zarr_format == 3:
+        target.write({"attributes": attrs, "zarr_format": 3, "node_type": "group"}, group, "zarr.json")
+        return
+    target.write(attrs, group, ".zattrs")
+    target.write({"zarr_format": 2}, group, ".zgroup")
+
+
+def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document | None:
+    """Read the document of an array in the form that `Target.array` takes; None where there is no array."""
+    if zarr_format == 3:
+        return target.read(path, "zarr.json")
+    document = target.read(path, ".zarray")
+    return None if document is None else {**document, "attributes": target.read(path, ".zattrs") or {}}
+
+
+def write_array(target: Target, path: str, document: Document) -> None:
+    """Write the document of an array. Zarr 2: the attributes first."""
+    if document["zarr_format"] == 3:
+        target.write(document, path, "zarr.json")
+        return
+    plain = {key: value for key, value in document.items() if key != "attributes"}
+    target.write(document["attributes"], path, ".zattrs")
+    target.write(plain, path, ".zarray")
+
+
+def dimensions(document: Document) -> tuple[str, ...]:
+    """Name the dimensions of an array."""
+    if document["zarr_format"] == 3:
+        return tuple(document.get("dimension_names") or ())
+    return tuple(document["attributes"].get("_ARRAY_DIMENSIONS", ()))
+
+
+def consolidate(
+    target: Target, group: str, zarr_format: ZarrFormat, nodes: Mapping[str, Document | None], attrs: Document
+) -> bool:
+    """Publish what lies in a group by one write: the documents of all arrays and subgroups below it, in its own.
+
+    nodes: path below the group to the document of an array, or None for a subgroup (with attributes read from the
+    store).
+    attrs: of the group itself. A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees
+    the old state or the new one, never a mixture. Returns False, having written nothing, where all this is published
+    already. Stores that do without (Icechunk commits instead) get the attributes only.
+    """
+    able = not target.commits
+    if zarr_format == 3:
+        document: Document = {"attributes": attrs, "zarr_format": 3, "node_type": "group"}
+        if able:
+            inner = {path: node or _inner_group(target, group, path) for path, node in sorted(nodes.items())}
+            document["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": inner}
+        return _write_changed(target, document, group, "zarr.json")
+    changed = _write_changed(target, attrs, group, ".zattrs")
+    changed |= _write_changed(target, {"zarr_format": 2}, group, ".zgroup")
+    if able:
+        flat: Document = {".zattrs": attrs, ".zgroup": {"zarr_format": 2}}
+        for path, node in sorted(nodes.items()):
+            if node is None:
+                flat[f"{path}/.zattrs"] = read_group(target, join_path(group, path), 2)
+                flat[f"{path}/.zgroup"] = {"zarr_format": 2}
+            else:
+                flat[f"{path}/.zattrs"] = node["attributes"]
+                flat[f"{path}/.zarray"] = {key: value for key, value in node.items() if key != "attributes"}
+        changed |= _write_changed(target, {"metadata": flat, "zarr_consolidated_format": 1}, group, ".zmetadata")
+    return changed
+
+
+def join_path(*parts: str) -> str:
+    """Join parts of a path, leaving out empty ones."""
+    return "/".join(part for part in parts if part)
+
+
+def _inner_group(target: Target, group: str, path: str) -> Document:
+    empty = {"kind": "inline", "must_understand": False, "metadata": {}}
+    attrs = read_group(target, join_path(group, path), 3)
+    return {"attributes": attrs, "zarr_format": 3, "consolidated_metadata": empty, "node_type": "group"}
+
+
+def _write_changed(target: Target, document: Document, *parts: str) -> bool:
+    if target.read(*parts) == document:
+        return False
+    target.write(document, *parts)
+    return True

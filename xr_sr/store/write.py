@@ -1,0 +1,222 @@
+"""The door for writing: check what is asked against what is there, make the template if there is none, and run.
+
+How blocks are packed, cut and written is in the modules beside this one; `run` has the order of things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+from ..errors import BandWarning, ClippingWarning, StoreError
+from ..progress import active_client, progress_bar, shares_memory
+from ..recognition import warn_caller
+from . import layout
+from .content import Content, XarrayObject, describe, fingerprint
+from .encoding import INT16, ZarrFormat
+from .inspection import find, refuse_others
+from .layout import Cut
+from .record import LEDGER, CutRecord, Record, check_fingerprint
+from .run import Run
+from .target import StoreLike, Target
+from .template import build
+
+
+def to_zarr(
+    obj: XarrayObject,
+    store: StoreLike,
+    *,
+    zarr_format: ZarrFormat = 3,
+    packing: str | Mapping[Hashable, str] = "int16",
+    chunks: int | tuple[int, int] | None = None,
+    shards: Literal["block"] | None = None,
+    pyramid: int | bool = 0,
+    region: int | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a lazy, georeferenced cube to Zarr, block by block; it may be killed at any moment, and gone on with.
+
+    First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
+    block goes straight from its task to its Zarr chunks, and a ledger (`sr_status(time, region_y, region_x)`) notes
+    each region when all of its chunks are there. The same call, run again after a kill, skips what is done, and leaves
+    the same bytes as a run that was never disturbed. `xr_sr.open_zarr` gives back what was written; xarray, rioxarray
+    and GDAL read it too.
+
+    obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
+        and a CRS. Variables that do not lie on the grid are small, and are loaded and written with the template.
+    store: a path, a URL that fsspec knows, or any store of zarr-python: memory, obstore, an Icechunk session's
+        (`session.store`; commit after this call).
+    zarr_format: 3, or 2 for GDAL before 3.12.
+    packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
+        as -32768; what lies beyond is clipped, counted, and warned of once (ClippingWarning). Meant for reflectance and
+        indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
+        "native": as it is. Integers and booleans always keep their dtype; pixels that are not written yet are 0 there,
+        and NaN everywhere else.
+    chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube; by default the largest
+        that does, up to 1024.
+    shards: "block" puts the chunks of a block into one file. GDAL reads shards from 3.13 on.
+    pyramid: number of coarser levels, each half of the one before; True for as many as make the last one fit a chunk.
+        The levels are the groups "0", "1", ...; NaN is left out of the averages, classes and masks keep one pixel of
+        four.
+    region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
+        are small.
+    overwrite: replace the Zarr that lies there, whoever wrote it. What is no Zarr is never deleted.
+    progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
+    storage_options: for fsspec, where `store` is a URL.
+
+    Later dates: call it with the same store and a cube that holds new dates. Only those are computed. They are appended
+    in the order they come, and each is published when it is whole: pixels first, the time axis last, by one write of
+    the consolidated metadata. `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there
+    is never written twice.
+
+    Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
+    of another model, options or radiometry (every attribute `xr_sr:*`; input pixels are not compared).
+    DuplicateTimeError for equal dates. StoreError for a place that is not ours, is read-only or full: what is done is
+    kept, and the same call goes on.
+
+    Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
+    to the store themselves. Two runs on one store at the same time are not supported.
+    """
+    if zarr_format not in (2, 3) or shards not in (None, "block"):
+        raise StoreError(
+            f"zarr_format={zarr_format!r}, shards={shards!r}: known are the formats 2 and 3, and shards='block'."
+        )
+    if shards and zarr_format == 2:
+        raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
+    target = Target.of(store, storage_options=storage_options)
+    content = describe(obj, packing)
+    wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
+    _refuse_unreachable(target)
+
+    with target.writing("the root group"):
+        found = find(target)
+        refuse_others(found, target, overwrite=overwrite)
+    if isinstance(found, Record) and found.state == "ready" and not overwrite:
+        record = found
+        _check(record, content, target, {**wanted, **_wanted_chunks(chunks, content)})
+        cuts = _adopted_cuts(record, content)
+        if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
+            warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
+    else:
+        cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
+        record = _record(content.cut_like(*cuts), cuts, wanted)
+        with target.writing("the template"):
+            build(target, content, record)
+    with target.writing("the metadata"):
+        target.sweep()
+        run = Run.begin(target, record, content.cut_like(*cuts), cuts)
+    with progress_bar(run.total_blocks, done=run.done_blocks, progress=progress, label=target.label[-30:]) as advance:
+        run.finish(advance)
+    if run.clipped:
+        warn_caller(
+            f"{run.clipped} values lay beyond {INT16.limit:.4f} and were clipped to it. If they should be reflectance, "
+            "check or mask them; if not, keep them with packing='float32'.",
+            ClippingWarning,
+        )
+
+
+def _refuse_unreachable(target: Target) -> None:
+    """Refuse memory that tasks in other processes would write to in vain."""
+    reach = target.in_memory
+    lost = (reach == "process" and not shares_memory()) or (
+        # A cluster pickles its graphs even when its workers are threads of this process, and a dict is then copied.
+        reach == "object" and (active_client() is not None or not shares_memory())
+    )
+    if lost:
+        raise StoreError(
+            f"{target.label} is memory of this process, which the active scheduler's workers cannot write to. "
+            "Write to a path or URL that they reach, or run on threads: dask.config.set(scheduler='threads')."
+        )
+
+
+def _levels(pyramid: int | bool, content: Content) -> int:
+    side = max(map(int, content.geobox.shape))
+    most = max(0, (side - 1).bit_length() - (layout.CHUNK - 1).bit_length()) if pyramid is True else int(pyramid)
+    if most < 0 or (most and side >> most == 0):
+        raise StoreError(
+            f"pyramid={pyramid}: the grid is {side} pixels long; it has {side.bit_length() - 1} coarser levels at most."
+        )
+    return most
+
+
+def _wanted_chunks(chunks: int | tuple[int, int] | None, content: Content) -> dict[str, Any]:
+    if chunks is None:
+        return {}
+    sides = (chunks, chunks) if isinstance(chunks, int) else chunks
+    return {"chunks": [min(int(side), int(size)) for side, size in zip(sides, content.geobox.shape, strict=True)]}
+
+
+def _check(record: Record, content: Content, target: Target, wanted: Mapping[str, Any]) -> None:
+    y, x = record.cuts[0]
+    stored = {
+        "zarr_format": record.zarr_format,
+        "shards": None if y.shard is None else "block",
+        "pyramid": len(record.cuts) - 1,
+        "chunks": [y.chunk, x.chunk],
+    }
+    layout_of = {key: stored[key] for key in wanted}
+    check_fingerprint(
+        {**record.fingerprint, "layout": layout_of}, {**fingerprint(content), "layout": wanted}, target.label
+    )
+
+
+def _edges(content: Content) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    leading = content.leading
+    y, x = (leading.array.chunks[leading.dims.index(dim)] for dim in (content.y, content.x))
+    return layout.edges_of(y), layout.edges_of(x)
+
+
+def _chosen_cuts(
+    content: Content, chunks: int | tuple[int, int] | None, region: int | None, *, even: bool
+) -> tuple[Cut, Cut]:
+    sides = chunks if isinstance(chunks, tuple) else (chunks, chunks)
+    y, x = (
+        layout.choose_cut(edges, chunk=side, region_blocks=region, even=even, axis=axis)
+        for edges, side, axis in zip(_edges(content), sides, (content.y, content.x), strict=True)
+    )
+    return y, x
+
+
+def _adopted_cuts(record: Record, content: Content) -> tuple[Cut, Cut]:
+    y, x = (
+        layout.adopt_cut(edges, stored, unit=axis.unit)
+        for edges, stored, axis in zip(_edges(content), record.cut(0), record.cuts[0], strict=True)
+    )
+    return y, x
+
+
+def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) -> Record:
+    levels = [cuts]
+    for _ in range(wanted["pyramid"]):
+        y, x = (
+            layout.even_cut(-(-cut.size // 2), chunk=first.chunk) for cut, first in zip(levels[-1], cuts, strict=True)
+        )
+        levels.append((y, x))
+    texts = [
+        str(name) for name, var in content.small.variables.items() if var.dtype.kind in "UT" or _is_text(var.values)
+    ]
+    return Record(
+        state="building",
+        zarr_format=wanted["zarr_format"],
+        kind=content.kind,
+        name=content.name,
+        variable=content.variable,
+        dims=(content.y, content.x),
+        time=content.time,
+        fields=tuple(field.name for field in content.fields),
+        text=tuple(texts),
+        variables=content.order,
+        arrays=(*map(str, content.small.variables), *(field.name for field in content.fields), LEDGER),
+        cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
+        fingerprint=fingerprint(content),
+    )
+
+
+def _cut_record(cut: Cut, shards: str | None) -> CutRecord:
+    return CutRecord(cut.chunk, layout.shard_side(cut) if shards else None, cut.block, cut.regions)
+
+
+def _is_text(values: Any) -> bool:
+    return values.dtype.kind == "O" and values.size > 0 and all(isinstance(value, str) for value in values.flat)
