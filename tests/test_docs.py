@@ -1,0 +1,125 @@
+"""What is written can be done: code of README and quickstart runs, and what pages name is there."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import re
+from pathlib import Path
+
+import pytest
+import rioxarray  # noqa: F401
+
+import xr_sr
+from xr_sr import errors
+from xr_sr.accessor import SuperResolution
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "api.rst"])
+
+CODE = re.compile(r"^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+FIGURE = re.compile(r"^:*`*\{figure\} (?P<target>\S+)$", re.MULTILINE)
+TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)::(?P<test>\w+)`")
+
+
+def text_of(page: Path) -> str:
+    """Read a page."""
+    return page.read_text(encoding="utf-8")
+
+
+def prose_of(page: Path) -> str:
+    """Read a page without its code blocks."""
+    return re.sub(r"^```(?!\{figure).*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as GitHub and MyST make them."""
+    headings = re.findall(r"^#+ (.*)$", prose_of(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
+def test_code_runs_offline(name, tmp_path, monkeypatch):
+    """All blocks of a page, one after the other, in one namespace and an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XR_SR_HUB", "http://127.0.0.1:9")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    scene = xr_sr.sample("havel")["r10m"].to_dataset().isel(y=slice(64), x=slice(64))
+    scene.to_dataarray("band").rio.to_raster("scene.tif")
+    namespace: dict[str, object] = {}
+
+    blocks = [match["code"] for match in CODE.finditer(text_of(ROOT / name))]
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"{name}, block {number}", "exec"), namespace)
+
+    assert blocks
+    assert (tmp_path / "havel.zarr").is_dir() and (tmp_path / "havel.png").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_link_is_dead(page):
+    targets = [match["target"] for pattern in (LINK, FIGURE) for match in pattern.finditer(prose_of(page))]
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        if ":" in path:
+            continue
+        file = (page.parent / path).resolve() if path else page
+        if file.parent == ROOT / "docs" / "examples":  # the build copies them there
+            file = ROOT / "examples" / file.name
+
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors_of(file), f"{page.name} links to {target}"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = set()
+    for page in (ROOT / "docs").glob("*.md"):
+        for toctree in re.findall(r"^```\{toctree\}(.*?)^```$", text_of(page), flags=re.MULTILINE | re.DOTALL):
+            listed |= {line.strip() for line in toctree.splitlines() if line and not line.startswith(":")}
+    pages = {page.stem for page in (ROOT / "docs").glob("*.[mr][ds]*")} - {"index"}
+
+    assert pages | {f"examples/{path.stem}" for path in (ROOT / "examples").glob("*.ipynb")} == listed
+
+
+def test_every_public_name_has_a_page():
+    listed = set(re.findall(r"^   ([\w.]+)$", text_of(ROOT / "docs" / "api.rst"), flags=re.MULTILINE))
+    methods = {name for name, value in vars(SuperResolution).items() if callable(value) and not name.startswith("_")}
+
+    assert set(xr_sr.__all__) - {"__version__", "errors"} <= listed
+    assert {f"DataArray.sr.{name}" for name in methods} <= listed
+
+
+def test_every_test_that_a_page_names_exists():
+    named = {(match["file"], match["test"]) for page in PAGES for match in TEST.finditer(text_of(page))}
+
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}(" in text_of(ROOT / file), f"{file}::{test}"
+
+
+def test_every_error_has_a_line_and_every_line_an_error():
+    table = text_of(ROOT / "docs" / "inputs.md")
+    roots = {"XrSrError", "XrSrWarning", "CubeError", "ModelError", "WeightsError"}
+
+    named = set(re.findall(r"\b[A-Z]\w+(?:Error|Warning)\b", table))
+
+    assert set(errors.__all__) - roots <= named
+    assert [name for name in named if not hasattr(errors, name) and not hasattr(builtins, name)] == []
+
+
+def test_examples_are_kept_without_outputs():
+    """Outputs would be those of one machine, and make every change a large one."""
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(text_of(path))["cells"]
+
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path.name
+
+
+def test_every_benchmark_that_writes_results_is_shown():
+    written = set()
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        written |= set(re.findall(r"Report\(\"(\w+)\"", text_of(path)))
+    pages = text_of(ROOT / "docs" / "performance.md") + text_of(ROOT / "docs" / "real_data.md")
+
+    assert {name for name in written if f"<!-- measured: {name}.md -->" not in pages} == set()
