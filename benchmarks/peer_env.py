@@ -1,0 +1,53 @@
+"""Make the environment of the peer: sen2sr from the package index, without torchvision.
+
+    python benchmarks/peer_env.py [FOLDER]
+
+FOLDER is `$XR_SR_BENCH_ENV`, else `.bench-env`. Nothing is done where it holds a working peer of the right version
+already. sen2sr is installed without its dependencies: torchvision from the index would replace torch by a CUDA build
+of several gigabytes, and of what it names only einops, safetensors, timm and tqdm are imported. torch is of the
+version that runs this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import venv
+from importlib.metadata import version
+from pathlib import Path
+
+from against_peer import PEER_VERSION, peer_folder, peer_python
+
+CHECK = "import importlib.metadata as m, sen2sr, torch; print(m.version('sen2sr'), torch.__version__)"
+
+
+def main() -> int:
+    """Make it, and say what is in it; exit code 1 if the peer cannot be imported."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=peer_folder(), help="default: %(default)s")
+    folder = parser.parse_args().folder
+    python = peer_python(folder)
+    if not _works(python):
+        venv.create(folder, with_pip=True)
+        pip = [python, "-m", "pip", "install", "--quiet"]
+        torch = version("torch").split("+")[0]
+        subprocess.run([*pip, f"torch=={torch}", "einops", "numpy", "safetensors", "tqdm"], check=True)
+        subprocess.run([*pip, "--no-deps", f"sen2sr=={PEER_VERSION}", "timm"], check=True)
+    done = subprocess.run([python, "-c", CHECK], capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr)
+        return 1
+    print(f"{folder}: sen2sr and torch {done.stdout.strip()}")
+    return 0
+
+
+def _works(python: str) -> bool:
+    if not Path(python).is_file():
+        return False
+    done = subprocess.run([python, "-c", CHECK], capture_output=True, text=True)
+    return done.returncode == 0 and done.stdout.startswith(f"{PEER_VERSION} ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
