@@ -42,6 +42,15 @@ def test_processors_are_shared_between_the_threads_of_the_pool(fresh, monkeypatc
     assert asked == [expected]
 
 
+def test_worker_processes_of_one_cluster_share_the_processors():
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        found = client.run(engine._sibling_workers)
+
+    assert set(found.values()) == {2}
+
+
 def test_the_main_thread_keeps_its_own(fresh, monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", lambda n: pytest.fail("the main thread was changed"))
 

@@ -61,7 +61,7 @@ def prepare(
     """Do on one worker what `configure` promises, and say what was done."""
     import torch
 
-    from .engine import keep_freed_memory, resolve_device
+    from .engine import keep_freed_memory, resolve_device, torch_threads
 
     loaded = []
     for name, sha256, data in files:
@@ -73,11 +73,9 @@ def prepare(
         ref = kernels.KernelRef(spec, str(path), sha256, device, "float32", spec.low_pass)
         kernels.build(ref)
         loaded.append(name)
-    from dask.system import CPU_COUNT
-
     return {
         "threads": nthreads,
-        "torch_threads": max(1, CPU_COUNT // nthreads),
+        "torch_threads": torch_threads(),
         "device": resolve_device(device),
         "gpus": torch.cuda.device_count(),
         "models": loaded,

@@ -46,8 +46,13 @@ def settle_threads() -> None:
         return
     import torch
 
-    torch.set_num_threads(max(1, _processors() // _pool_size()))
+    torch.set_num_threads(torch_threads())
     _settled.done = True
+
+
+def torch_threads() -> int:
+    """Give each task its share of the processors: all of them, divided by the tasks that may run at once."""
+    return max(1, _processors() // _tasks_at_once())
 
 
 def _processors() -> int:
@@ -56,18 +61,33 @@ def _processors() -> int:
     return int(CPU_COUNT)
 
 
-def _pool_size() -> int:
-    """Count the threads that may run tasks beside this one, in a dask worker or in the threaded scheduler."""
+def _tasks_at_once() -> int:
+    """Count the tasks that may run at once on this machine, as far as this process can know."""
     try:
         from distributed import get_worker
 
-        return int(get_worker().state.nthreads)
+        return int(get_worker().state.nthreads) * _sibling_workers()
     except (ImportError, ValueError, AttributeError):
         import dask
 
         pool = dask.config.get("pool", None)
         known = getattr(pool, "_max_workers", None) or dask.config.get("num_workers", None)
         return int(known or _processors())
+
+
+def _sibling_workers() -> int:
+    """Count the worker processes that one LocalCluster or `dask worker --nworkers` has started, this one included.
+
+    They are the spawned children of one parent; without this, n of them would start n times n threads.
+    """
+    import psutil
+
+    try:
+        family = psutil.Process().parent()
+        spawned = ["spawn_main" in " ".join(child.cmdline()) for child in family.children()] if family else []
+    except psutil.Error:
+        return 1
+    return max(1, sum(spawned))
 
 
 def in_batches(run: Callable[[list[Item]], None], items: Sequence[Item], *, size: int) -> None:
