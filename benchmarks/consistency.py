@@ -42,8 +42,8 @@ def main() -> int:
         rows = run(Side("consistency.py", ("--side", "all", *only, *pictures)))["rows"]
         report.text(
             "Output averaged back to the input's pixels, minus the input, in reflectance: rms and largest over all "
-            "bands (B04 B03 B02 B08) and dates. Contrast is the standard deviation of the input within 3 x 3 pixels, rms: "
-            "detail that there is to differ about."
+            "bands (B04 B03 B02 B08) and dates. Contrast is the standard deviation of the input within 3 x 3 pixels, "
+            "rms: detail that there is to differ about."
         )
         head = ["scene", "input pixels", "valid", "contrast", *(f"{way}: rms, max" for way in WAYS), "note"]
         report.table(head, rows)

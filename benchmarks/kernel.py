@@ -23,7 +23,7 @@ from runs import MALLOC_KEPT, Side, Spread, Values, by_turns, column, parser, ru
 def main() -> int:
     """Measure windows and precisions."""
     arguments = parser(__doc__, repeat=3, size=512)
-    windows = [64, 96, 128, 176, 256, 512]
+    windows = [64, 96, 128, 176, 200, 256, 512]
     arguments.add_argument("--windows", type=int, nargs="+", default=windows, help="sides (default: %(default)s)")
     arguments.add_argument("--blocks", type=int, default=3, help="timed blocks per run (default: %(default)s)")
     arguments.add_argument("--window", type=int, default=0, help=argparse.SUPPRESS)

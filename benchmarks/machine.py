@@ -23,10 +23,14 @@ SIDES = (64, 128, 176, 256)
 """Sides in pixels of what they are timed on; the largest leave the cache."""
 
 
+def cores() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe() -> list[str]:
     """Give one line each about processor, memory, system and libraries."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    lines = [f"{_processor()}; {cores} cores; {_total_memory()} of memory"]
+    lines = [f"{_processor()}{_width()}; {cores()} cores; {_total_memory()} of memory"]
     system = f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}"
     lines.append(f"{system}, Python {platform.python_version()}")
     lines.append(", ".join(f"{name} {_version(name)}" for name in LIBRARIES))
@@ -40,6 +44,14 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _width() -> str:
+    """Name the widest instructions that convolutions can use, for half precision too."""
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text(encoding="utf-8").split()) if info.is_file() else set()
+    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _total_memory() -> str:

@@ -11,11 +11,11 @@ target is for "compute" against "bare", the strictest pair.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 
+from machine import cores
 from report import Report
 from runs import Side, Spread, by_turns, column, parser, ratios
 
@@ -37,18 +37,18 @@ def main() -> int:
             "[least largest]."
         )
         rows, claims = [], []
-        for cores in given.cores:
+        for count in given.cores:
             size = ("--size", str(given.size))
-            sides = {name: Side("overhead.py", ("--side", name, *size), cores=cores) for name in SIDES}
+            sides = {name: Side("overhead.py", ("--side", name, *size), cores=count) for name in SIDES}
             seen = by_turns(sides, given.repeat)
             report.saw(seen)
             bare = column(seen["bare"], "seconds")
             for name in SIDES:
                 seconds = column(seen[name], "seconds")
                 ratio, pairs = ratios(seconds, bare)
-                rows.append((cores, name, Spread.of(seconds).text(".3f"), f"{ratio:.3f}; pairs {pairs.text('.3f')}"))
+                rows.append((count, name, Spread.of(seconds).text(".3f"), f"{ratio:.3f}; pairs {pairs.text('.3f')}"))
             ratio, _ = ratios(column(seen["compute"], "seconds"), bare)
-            claims.append((f"{ratio - 1:+.1%}, cores: {cores}; at most {TARGET - 1:.0%}", ratio <= TARGET))
+            claims.append((f"{ratio - 1:+.1%}, cores: {count}; at most {TARGET - 1:.0%}", ratio <= TARGET))
         report.table(["cores", "side", "seconds", "of bare"], rows)
         for claim, met in claims:
             report.target(claim, met)
@@ -62,9 +62,9 @@ def _measure(side: str, size: int) -> float:
     import xr_sr  # noqa: F401  # registers .sr
 
     data = scenes.reflectance(size)
-    cores = len(os.sched_getaffinity(0))
-    work = _bare(data, cores, assemble=side == "assembled") if side in ("bare", "assembled") else _lazy(data, side)
-    with dask.config.set(scheduler="threads", num_workers=cores):
+    count = cores()
+    work = _bare(data, count, assemble=side == "assembled") if side in ("bare", "assembled") else _lazy(data, side)
+    with dask.config.set(scheduler="threads", num_workers=count):
         scenes.cube(data[:, :128, :128]).sr.upscale("sen2sr-lite", chunks=64).compute()
         start = time.perf_counter()
         kept = work()
@@ -80,7 +80,7 @@ def _lazy(data: object, side: str) -> Callable[[], object]:
     return lambda: getattr(cube.sr.upscale("sen2sr-lite"), side)()
 
 
-def _bare(data: object, cores: int, *, assemble: bool) -> Callable[[], object]:
+def _bare(data: object, threads: int, *, assemble: bool) -> Callable[[], object]:
     """Make the tiles of all blocks, and give the function that runs the kernel over them."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -105,9 +105,9 @@ def _bare(data: object, cores: int, *, assemble: bool) -> Callable[[], object]:
         for left, right in zip(edges[1][:-1], edges[1][1:], strict=True):
             block = np.ascontiguousarray(padded[None, :, top : bottom + 2 * halo, left : right + 2 * halo])
             jobs.append((block, Tile((top, bottom), (left, right), halo=halo)))
-    pool = ThreadPoolExecutor(cores)
+    pool = ThreadPoolExecutor(threads)
     small = (np.ascontiguousarray(padded[None, :, : 64 + 2 * halo, : 64 + 2 * halo]), Tile((0, 64), (0, 64), halo=halo))
-    list(pool.map(lambda job: kernel(*job), [small] * 4 * cores))
+    list(pool.map(lambda job: kernel(*job), [small] * 4 * threads))
 
     def work() -> object:
         if not assemble:

@@ -18,8 +18,7 @@ from runs import Side, Spread, by_turns, column, parser
 
 TARGET = 1.25
 """How much more time per pixel, and how much more memory, the largest scene may take than the second smallest. The
-smallest
-is a handful of blocks, so it says little."""
+smallest is a handful of blocks, so it says little."""
 
 
 def main() -> int:

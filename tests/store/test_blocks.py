@@ -3,7 +3,7 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,6 +14,7 @@ from xr_sr.store.content import describe
 from xr_sr.store.encoding import FLOAT32, INT16, Packing, unpack_block
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(
         "int16",
@@ -43,9 +44,10 @@ def test_halving_keeps_classes_and_averages_floats():
     np.testing.assert_array_equal(halve(floats, (0, 1), FLOAT32), np.array([[2, 4], [np.nan, 6]], dtype="float32"))
 
 
+@pytest.mark.parametrize("shards", [None, "block"])
 @pytest.mark.parametrize("dims", [("time", "band", "y", "x"), ("x", "time", "y", "band")])
-def test_a_level_is_the_average_of_the_one_below(dims, tmp_path):
-    to_zarr(cube().transpose(*dims), tmp_path / "out.zarr", pyramid=2)
+def test_a_level_is_the_average_of_the_one_below(dims, shards, tmp_path):
+    to_zarr(cube().transpose(*dims), tmp_path / "out.zarr", pyramid=2, shards=shards)
 
     fine, half = (open_zarr(tmp_path / "out.zarr", level=level).transpose("time", "band", "y", "x") for level in (0, 1))
     expected = fine.coarsen(y=2, x=2).mean()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -18,6 +18,7 @@ def by_the_book(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(steps), -32768, np.clip(steps, -32767, 32767)).astype("int16")
 
 
+@settings(deadline=None)
 @given(hnp.arrays("float32", hnp.array_shapes(max_dims=3, max_side=7), elements=floats))
 def test_packing_rounds_clips_and_fills(values):
     packed, clipped = pack_block(values, INT16)

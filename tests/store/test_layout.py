@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xr_sr.errors import StoreError
@@ -22,6 +22,7 @@ def assert_sound(cut: Cut, size: int) -> None:
     assert blocks == list(range(len(cut.edges) - 1))
 
 
+@settings(deadline=None)
 @given(sizes, st.none() | st.integers(1, 5), st.booleans())
 def test_any_blocks_are_cut_into_chunks_and_regions_that_nest(blocks, region, even):
     cut = choose_cut(edges_of(blocks), region_blocks=region, even=even)
@@ -30,6 +31,7 @@ def test_any_blocks_are_cut_into_chunks_and_regions_that_nest(blocks, region, ev
     assert 1 <= cut.chunk <= 4096
 
 
+@settings(deadline=None)
 @given(sizes)
 def test_chunks_are_not_tiny_where_blocks_are_not(blocks):
     cut = choose_cut(edges_of(blocks))
@@ -37,6 +39,7 @@ def test_chunks_are_not_tiny_where_blocks_are_not(blocks):
     assert cut.chunk >= min(128, max(blocks), sum(blocks))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.sampled_from([256, 1024, 2048, 2044]))
 def test_even_blocks_stay_as_they_are(count, side):
     edges = edges_of([side] * count)
@@ -63,6 +66,7 @@ def test_a_chunk_that_does_not_divide_the_blocks_is_refused_with_those_that_do()
         choose_cut(edges_of([2048] * 3), chunk=600, axis="y")
 
 
+@settings(deadline=None)
 @given(sizes, sizes, st.integers(1, 4))
 def test_a_store_takes_any_later_blocks(first, second, region):
     stored = choose_cut(edges_of(first), region_blocks=region)
@@ -79,6 +83,7 @@ def test_a_store_takes_any_later_blocks(first, second, region):
     assert (adopted.chunk, adopted.regions) == (stored.chunk, stored.regions)
 
 
+@settings(deadline=None)
 @given(sizes)
 def test_a_shard_is_a_whole_block(blocks):
     cut = choose_cut(edges_of(blocks), even=True)
@@ -88,6 +93,7 @@ def test_a_shard_is_a_whole_block(blocks):
     assert all(edge % side == 0 for edge in cut.edges[1:-1])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20_000), st.sampled_from([1, 64, 511, 1024]))
 def test_coarser_levels_are_cut_evenly(size, chunk):
     assert_sound(even_cut(size, chunk=chunk), size)

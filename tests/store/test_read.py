@@ -155,6 +155,19 @@ def test_levels_of_a_pyramid_are_opened_by_number_or_all_together(tmp_path):
         open_zarr(tmp_path / "out.zarr", level=3)
 
 
+def test_what_goes_along_one_spatial_axis_stays_with_the_finest_level(tmp_path):
+    written = cube(dates=DATES[:2]).assign_coords(detector=("x", np.arange(56)), tilt=(("time", "y"), np.ones((2, 40))))
+    to_zarr(written, tmp_path / "out.zarr", pyramid=1)
+    later = cube(dates=DATES[2:]).assign_coords(
+        detector=("x", np.arange(56)), tilt=(("time", "y"), np.full((1, 40), 3.0))
+    )
+    to_zarr(later, tmp_path / "out.zarr", pyramid=1)
+
+    fine, coarse = open_zarr(tmp_path / "out.zarr"), open_zarr(tmp_path / "out.zarr", level=1)
+    assert fine.tilt.values[:, 0].tolist() == [1, 1, 3] and fine.detector.values[-1] == 55
+    assert not {"tilt", "detector"} & set(coarse.coords)
+
+
 def test_plain_xarray_reads_the_same(tmp_path):
     written = cube()
     to_zarr(written, tmp_path / "out.zarr")

@@ -19,6 +19,7 @@ RECORD = Record(
     text=(),
     variables=("data",),
     arrays=("data", "sr_status"),
+    fine_only=(),
     cuts=((CutRecord(16, None, 32, (0, 64)), CutRecord(16, None, 32, (0, 40))),),
     fingerprint={"attrs": {"xr_sr:model": "a"}},
 )

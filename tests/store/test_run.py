@@ -52,12 +52,12 @@ def dated(dates: np.ndarray, **options) -> xr.DataArray:
 @pytest.mark.parametrize(
     ("scenario", "kills"),
     [
-        ("flat-create", 5),
-        ("flat-extend", 6),
-        ("flat-overwrite", 3),
-        ("pyramid-create", 3),
+        ("flat-create", 4),
+        ("flat-extend", 5),
+        ("flat-overwrite", 2),
+        ("pyramid-create", 2),
         ("pyramid-extend", 3),
-        ("v2-extend", 3),
+        ("v2-extend", 2),
         ("shards-extend", 2),
     ],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -21,9 +21,6 @@ from .content import Field
 from .encoding import Packing, pack_block
 from .layout import Cut
 from .target import cannot_write
-
-if TYPE_CHECKING:
-    pass
 
 Region: TypeAlias = tuple[int, int]
 Place: TypeAlias = tuple[tuple[slice | int, ...], tuple[slice | int, ...]]
@@ -132,7 +129,7 @@ def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDAr
 def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | None]) -> Iterator[Graph]:
     """Make the graphs that write regions of lazy fields.
 
-    dims: names of y, x and time. Each block of a region has a task with the key ("write", ..., field, *block), each
+    dims: names of y, x and time. Each block of a region has a task with the key ("write...", ..., *block), each
     region one with the key ("region", number of the work, row, col, ...), whose result is the number of values clipped
     in it; that makes the tasks of a region run next to each other. Both kinds are watched.
     """
@@ -155,8 +152,7 @@ def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | No
         arrays = {field.array.name: field.array for field, _ in work.fields}
         needs: list[Any] = list(arrays.values())
         written = HighLevelGraph.from_collections(f"write-{token}", layer, dependencies=needs)
-        # dask's own optimisation fuses each write with the task whose block it writes, so that the block never waits in
-        # memory.
+        # dask's own optimisation fuses each write with the task that makes its block, so that none waits in memory.
         tasks = dict(optimize(written, list(layer)))
         yield Graph({**tasks, **sums}, (*layer, *sums))
 

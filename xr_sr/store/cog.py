@@ -52,9 +52,9 @@ def to_cog(
 ) -> Path:
     """Write a raster as a Cloud-Optimised GeoTIFF with overviews; returns its path.
 
-    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element
-    (write one
-        file per date: `obj.isel(time=0)`). path: of a local file. blocksize: side of a tile in the file.
+    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element, so
+        write one file per date: `obj.isel(time=0)`.
+    path: of a local file. blocksize: side of a tile in the file.
     packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
         `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
         counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. All bands

@@ -30,8 +30,7 @@ class Cut:
     """How one spatial axis is cut.
 
     edges: of the blocks, from 0 to the size of the axis. chunk: side of a Zarr chunk; each inner edge is a multiple of
-    it.
-    regions: edges of the regions, some of the edges of the blocks.
+    it. regions: edges of the regions, some of the edges of the blocks.
     """
 
     edges: tuple[int, ...]
@@ -81,7 +80,8 @@ def choose_cut(
     region_blocks: blocks along a side of a region; by default 4, or more where blocks are small, to cover 4096 pixels.
     """
     inner = math.gcd(*edges[1:-1])
-    ragged = even and len({stop - start for start, stop in pairwise(edges[:-1])}) > 1
+    sides = [stop - start for start, stop in pairwise(edges)]
+    ragged = even and (len(set(sides[:-1])) > 1 or sides[-1] > sides[0])
     if chunk is not None:
         if chunk < 1 or inner % chunk:
             raise StoreError(
@@ -92,10 +92,9 @@ def choose_cut(
         side = chunk
     else:
         side = CHUNK if inner == 0 else _side(inner)
-    if ragged or (chunk is None and inner and side < min(_LEAST_CHUNK, max(b - a for a, b in pairwise(edges)))):
-        largest = max(stop - start for start, stop in pairwise(edges))
-        side = chunk or min(CHUNK, largest)
-        edges = even_edges(edges[-1], max(side, largest - largest % side))
+    if ragged or (chunk is None and inner and side < min(_LEAST_CHUNK, max(sides))):
+        side = chunk or min(CHUNK, max(sides))
+        edges = even_edges(edges[-1], max(side, max(sides) - max(sides) % side))
     side = min(side, edges[-1])
     return Cut(edges, side, _region_edges(edges, region_blocks))
 

@@ -14,7 +14,7 @@ from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import Found, find
 from .record import KEY, LEDGER, Record
-from .target import StoreLike, Target, read_group
+from .target import StoreLike, Target, is_consolidated, read_group
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -53,10 +53,9 @@ def open_zarr(
     whatever order they came.
 
     store: as in `to_zarr`. level: of the pyramid, 0 is the finest; "all" gives a DataTree of Datasets "0", "1", ...
-    chunks: of dask, as in xarray; by default the blocks that were written. storage_options: for fsspec, where `store`
-    is a URL.
-    Raises StoreError for what is no store of ours, for one whose template is not whole, and for a level that does not
-    exist.
+    chunks: of dask, as in xarray; by default the blocks that were written.
+    storage_options: for fsspec, where `store` is a URL.
+    Raises StoreError for what is no store of ours, for a template that is not whole, and for a level that is not there.
     """
     target = Target.of(store, read_only=True, storage_options=storage_options)
     record = _record(target)
@@ -96,6 +95,7 @@ def _level(
         mask_and_scale=packed,
         decode_coords="all",
         zarr_format=record.zarr_format,
+        consolidated=is_consolidated(target, record.groups[level], record.zarr_format),
     )
     dataset = dataset.drop_vars(LEDGER)
     for name in record.fields:

@@ -47,8 +47,8 @@ class Record:
 
     kind: type of the object. name: of a DataArray, None if it has none. variable: what a DataArray is called on disk.
     dims: names of y and x. time: name of the time dimension, or None. fields: variables on the grid. text: coordinates
-    that were fixed-length text. variables: data variables in their order. arrays: all arrays of a level. cuts: (y, x)
-    for each level, finest first.
+    that were fixed-length text. variables: data variables in their order. arrays: all arrays of the finest level;
+    fine_only: those of them that coarser levels do not have. cuts: (y, x) for each level, finest first.
     fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal.
     """
 
@@ -63,6 +63,7 @@ class Record:
     text: tuple[str, ...]
     variables: tuple[str, ...]
     arrays: tuple[str, ...]
+    fine_only: tuple[str, ...]
     cuts: tuple[tuple[CutRecord, CutRecord], ...]
     fingerprint: Mapping[str, Any]
 
@@ -70,6 +71,10 @@ class Record:
     def groups(self) -> tuple[str, ...]:
         """Name the groups that hold the levels, finest first; "" is the root."""
         return ("",) if len(self.cuts) == 1 else tuple(str(level) for level in range(len(self.cuts)))
+
+    def arrays_of(self, level: int) -> tuple[str, ...]:
+        """Name the arrays of a level."""
+        return tuple(name for name in self.arrays if not level or name not in self.fine_only)
 
     def cut(self, level: int) -> tuple[Cut, Cut]:
         """Give the blocks, chunks and regions of a level along y and x."""
@@ -95,7 +100,7 @@ class Record:
             return None
         stored = {key: value for key, value in attribute.items() if key != "version"}
         try:
-            for key in ("dims", "fields", "text", "variables", "arrays"):
+            for key in ("dims", "fields", "text", "variables", "arrays", "fine_only"):
                 stored[key] = tuple(stored[key])
             stored["cuts"] = tuple(tuple(_cut_record(axis) for axis in level) for level in stored["cuts"])
             return cls(**stored)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -32,6 +34,9 @@ from .record import Record
 from .target import Target, join_path, read_array
 from .template import publish, stored_length, stretched, write_small
 
+_PUBLISH_S = 1.0
+"""Seconds between two publications of whole dates, unless the work ends."""
+
 _Done: TypeAlias = tuple[NDArray[np.bool_], ...]
 
 
@@ -40,7 +45,8 @@ class Run:
     """One run.
 
     content: with the blocks of the first of `cuts`. slots: where each of its dates goes; (0,) without time. length:
-    dates that are published. done: per level, (date of the content, region_y, region_x). clipped: values, so far.
+    dates that are published; room: with those that are being added. done: per level, (date of the content, region_y,
+    region_x). clipped: values, so far. published_at: on the monotonic clock.
     """
 
     target: Target
@@ -49,9 +55,11 @@ class Run:
     cuts: tuple[tuple[Cut, Cut], ...]
     slots: tuple[int, ...]
     length: int
+    room: int
     ledgers: tuple[Ledger, ...]
     done: _Done
     clipped: int = 0
+    published_at: float = -math.inf
     sinks: dict[tuple[int, str], Sink] = field(default_factory=dict)
     dates: dict[int, int] = field(init=False)
 
@@ -73,12 +81,11 @@ class Run:
             length = max(slots) + 1
             publish(target, record, length)
             write_small(target, record, content.small, new, [slots[date] for date in new])
-        room = max(length or 0, *slots, 0) + 1
+        room = max(length or 0, max(slots, default=-1) + 1)
         ledgers = tuple(open_ledger(target, record, level, room) for level in range(len(record.cuts)))
         cuts = (cut, *(record.cut(level) for level in range(1, len(record.cuts))))
-        return cls(
-            target, record, content, cuts, slots, length or 0, ledgers, tuple(ledger.done(slots) for ledger in ledgers)
-        )
+        done = tuple(ledger.done(slots) for ledger in ledgers)
+        return cls(target, record, content, cuts, slots, length or 0, room, ledgers, done)
 
     @property
     def total_blocks(self) -> int:
@@ -94,8 +101,7 @@ class Run:
         """Write what is not done, and publish each date when it is whole. advance: told of each block."""
         self._publish_whole()
         steps = self._steps()
-        # Without a pyramid the graphs of all dates form one queue, so that a cluster need not wait for the end of a
-        # date.
+        # Without a pyramid the graphs of all dates form one queue: a cluster need not wait for the end of a date.
         for together in [[step] for step in steps] if len(self.cuts) > 1 else [steps]:
             works = [work for step in together for work in self._works(step, self.done[0])]
             self._run(graphs(works, *self.cuts[0], self._dims), 0, [work.step.moves for work in works], advance)
@@ -128,7 +134,8 @@ class Run:
                 for position, slot in moves[work]:
                     self.ledgers[level].mark(slot, row, col)
                     self.done[level][position, row, col] = True
-            if len(self.cuts) == 1:
+            # Each costs some ten writes: not after every one of a thousand small dates.
+            if len(self.cuts) == 1 and time.monotonic() - self.published_at > _PUBLISH_S:
                 self._publish_whole()
 
         run_graphs(graphs, ended)
@@ -147,6 +154,7 @@ class Run:
                 write_small(self.target, self.record, self.content.small, dates, slots)
                 publish(self.target, self.record, self.length + len(slots))
             self.length += len(slots)
+            self.published_at = time.monotonic()
 
     def _is_whole(self, date: int) -> bool:
         return all(bool(level[date].all()) for level in self.done)
@@ -191,7 +199,8 @@ class Run:
                 if slot == 0 or self.content.time in each.dims
             )
             if regions:
-                yield from (CoarserWork(slot, part, due) for part in batches(regions, len(due)))
+                blocks = len(due) * count_coarser(self.cuts[level], regions[0])
+                yield from (CoarserWork(slot, part, due) for part in batches(regions, blocks))
 
     def _count(self, done: _Done) -> int:
         count = 0
@@ -213,7 +222,7 @@ class Run:
         if (level, each.name) not in self.sinks:
             path = join_path(self.record.groups[level], each.name)
             document: Any = read_array(self.target, path, self.record.zarr_format)
-            stretched(document, self.record.time, max(self.length, *self.slots, 0) + 1)
+            stretched(document, self.record.time, self.room)
             self.sinks[level, each.name] = Sink(self.target.array(path, document), each.packing, self.target.label)
         return self.sinks[level, each.name]
 

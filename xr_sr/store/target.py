@@ -29,6 +29,7 @@ StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str
 Document: TypeAlias = dict[str, Any]
 
 _Result = TypeVar("_Result")
+_OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 _ROOT_KEYS = {3: ("zarr.json",), 2: (".zgroup", ".zattrs")}
 
 
@@ -154,7 +155,7 @@ class Target:
         """Turn what goes wrong while the body writes into a StoreError of one sentence."""
         try:
             yield
-        except StoreError:
+        except (StoreError, *_OUR_FAULTS):
             raise
         except Exception as error:
             raise cannot_write(f"{what} of {self.label}", error) from error
@@ -225,11 +226,10 @@ def consolidate(
 ) -> bool:
     """Publish what lies in a group by one write: the documents of all arrays and subgroups below it, in its own.
 
-    nodes: path below the group to the document of an array, or None for a subgroup (with attributes read from the
-    store).
-    attrs: of the group itself. A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees
-    the old state or the new one, never a mixture. Returns False, having written nothing, where all this is published
-    already. Stores that do without (Icechunk commits instead) get the attributes only.
+    nodes: path below the group to the document of an array, or None for a subgroup. attrs: of the group itself.
+    A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees the old state or the new
+    one, never a mixture. Returns False, having written nothing, where all this is published already. Stores that do
+    without (Icechunk commits instead) get the attributes only.
     """
     able = not target.commits
     if zarr_format == 3:
@@ -251,6 +251,13 @@ def consolidate(
                 flat[f"{path}/.zarray"] = {key: value for key, value in node.items() if key != "attributes"}
         changed |= _write_changed(target, {"metadata": flat, "zarr_consolidated_format": 1}, group, ".zmetadata")
     return changed
+
+
+def is_consolidated(target: Target, group: str, zarr_format: ZarrFormat) -> bool:
+    """Say whether a group has consolidated metadata."""
+    if zarr_format == 3:
+        return "consolidated_metadata" in (target.read(group, "zarr.json") or {})
+    return target.read(group, ".zmetadata") is not None
 
 
 def join_path(*parts: str) -> str:

@@ -62,18 +62,17 @@ def build(target: Target, content: Content, record: Record) -> None:
 def publish(target: Target, record: Record, length: int | None, *, root: Document | None = None) -> None:
     """Make every array `length` dates long and show it to readers; writes nothing where that is so already.
 
-    root: attributes of the root group, where they change with the same write. length: None leaves the arrays as they
-    are. The documents of the arrays come first, the consolidated ones after them, and those of the root last. Whoever
-    reads without
-    consolidated metadata may meet arrays of two lengths in between: for milliseconds, or until the rerun after a kill.
+    length: None leaves the arrays as they are. root: attributes of the root group, where they change with the same
+    write. The documents of the arrays come first, the consolidated ones after them, those of the root last. Whoever
+    reads without consolidated metadata may meet arrays of two lengths in between: for milliseconds, or until the rerun
+    after a kill.
     """
     everything: dict[str, Document | None] = {}
-    for group in reversed(record.groups):
+    for level, group in reversed(list(enumerate(record.groups))):
         nodes: dict[str, Document | None] = {}
-        for name in record.arrays:
+        for name in record.arrays_of(level):
             path = join_path(group, name)
-            document = read_array(target, path, record.zarr_format)
-            assert document is not None, f"the template has {path}"
+            document = _document(target, record, path)
             if length is not None and stretched(document, record.time, length):
                 write_array(target, path, document)
             nodes[name] = everything[path] = document
@@ -98,13 +97,13 @@ def stored_length(target: Target, record: Record) -> int | None:
     """Give the longest time axis of any array: what is published, or was being published when it was killed."""
     if record.time is None:
         return None
-    lengths = []
-    for group in record.groups:
-        for name in record.arrays:
-            document = read_array(target, join_path(group, name), record.zarr_format)
-            if document is not None and record.time in dimensions(document):
-                lengths.append(int(document["shape"][dimensions(document).index(record.time)]))
-    return max(lengths, default=0)
+    longest = 0
+    for level, group in enumerate(record.groups):
+        for name in record.arrays_of(level):
+            document = _document(target, record, join_path(group, name))
+            if record.time in dimensions(document):
+                longest = max(longest, int(document["shape"][dimensions(document).index(record.time)]))
+    return longest
 
 
 def write_small(target: Target, record: Record, small: xr.Dataset, dates: Sequence[int], slots: Sequence[int]) -> None:
@@ -125,10 +124,11 @@ def write_small(target: Target, record: Record, small: xr.Dataset, dates: Sequen
         fresh = read_array(coded, name, record.zarr_format)
         assert fresh is not None
         values = coded.array(name, fresh)[...]
-        for group in record.groups:
+        for level, group in enumerate(record.groups):
+            if name not in record.arrays_of(level):
+                continue
             path = join_path(group, name)
-            document = read_array(target, path, record.zarr_format)
-            assert document is not None, f"the template has {path}"
+            document = _document(target, record, path)
             axis = dimensions(document).index(record.time)
             stretched(document, record.time, max(document["shape"][axis], max(slots) + 1))
             array = target.array(path, document)
@@ -154,6 +154,12 @@ def write_dataset(
         )
 
 
+def _document(target: Target, record: Record, path: str) -> Document:
+    document = read_array(target, path, record.zarr_format)
+    assert document is not None, f"the template has {path}"
+    return document
+
+
 def _level(content: Content, record: Record, level: int, geobox: GeoBox) -> tuple[xr.Dataset, dict[str, Any]]:
     """Make the dataset of one level of the pyramid, without pixels, and its encoding."""
     small = _with_text(content.small, record)
@@ -161,8 +167,8 @@ def _level(content: Content, record: Record, level: int, geobox: GeoBox) -> tupl
     if level:
         made = georeference.coords(geobox, content.crs_name or "spatial_ref", dims=dims)
         replaced = {name: made[name] for name in made if name in small.variables}
-        along = [name for name, var in small.variables.items() if set(dims) & set(var.dims)]
-        small = small.drop_vars([*along, *(name for name in replaced if name not in along)]).assign_coords(replaced)
+        small = small.drop_vars([*record.fine_only, *(name for name in replaced if name not in record.fine_only)])
+        small = small.assign_coords(replaced)
     encoding = {str(name): _small_encoding(var, record.time) for name, var in small.variables.items()}
     place = grid_attrs(geobox, dims)
     sizes = dict(zip(dims, map(int, geobox.shape), strict=True))

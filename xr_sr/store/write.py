@@ -209,6 +209,9 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
         text=tuple(texts),
         variables=content.order,
         arrays=(*map(str, content.small.variables), *(field.name for field in content.fields), LEDGER),
+        fine_only=tuple(
+            str(name) for name, var in content.small.variables.items() if _follows(var.dims, name, content)
+        ),
         cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
         fingerprint=fingerprint(content),
     )
@@ -216,6 +219,11 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
 
 def _cut_record(cut: Cut, shards: str | None) -> CutRecord:
     return CutRecord(cut.chunk, layout.shard_side(cut) if shards else None, cut.block, cut.regions)
+
+
+def _follows(dims: tuple[Hashable, ...], name: Hashable, content: Content) -> bool:
+    """Say whether a small variable goes along an axis that coarser levels shorten, and is not that axis itself."""
+    return bool({content.y, content.x} & set(dims)) and name not in (content.y, content.x)
 
 
 def _is_text(values: Any) -> bool:
