@@ -32,7 +32,7 @@ from xr_sr.georeference import (
 )
 
 UTM = Affine(10, 0, 499_980, 0, -10, 5_800_020)
-ROTATED = Affine.translation(500_000.5, 5_800_000.25) * Affine.rotation(30) * Affine.scale(10, -10)
+ROTATED = Affine.translation(500_000.5, 5_800_000.25) @ Affine.rotation(30) @ Affine.scale(10, -10)
 GRIDS = {
     "north up": GeoBox((9, 7), UTM, "EPSG:32633"),
     "south up": GeoBox((9, 7), Affine(10, 0, 499_980, 0, 10, 5_800_020), "EPSG:32733"),

@@ -237,8 +237,45 @@ def test_mask_is_applied_to_the_output():
 
     fine = keep.values.repeat(4, 0).repeat(4, 1)
     np.testing.assert_array_equal(out.values, np.where(fine, free.values, np.nan))
-    with pytest.raises(GridError, match="grid of the cube"):
+    with pytest.raises(GridError, match="mask="):
         lite(array(values), mask=keep[:-1])
+    with pytest.raises(GridError, match="True where values are kept"):
+        lite(array(values), mask=keep.values)
+
+
+def test_mask_is_matched_by_its_coordinates():
+    cube = array(reflectance(2, 4, 24, 24))
+    keep = cube.isel(band=0, drop=True) > 0.15
+    expected = np.isnan(lite(cube, mask=keep).values)
+
+    turned = keep.isel(time=[1, 0])
+    np.testing.assert_array_equal(np.isnan(lite(cube, mask=turned).values), expected)
+    with pytest.raises(GridError, match="mask="):
+        lite(cube, mask=keep.assign_coords(x=keep.x + 3000))
+    with pytest.raises(GridError, match="mask="):
+        lite(cube, mask=keep.assign_coords(time=keep.time - np.timedelta64(9000, "D")))
+
+
+def test_what_a_mask_does_not_know_is_not_kept():
+    cube = array(reflectance(4, 24, 24))
+    keep = (cube.isel(band=0, drop=True) > 0).isel(y=slice(0, 10)).reindex_like(cube)
+
+    assert np.isnan(lite(cube, mask=keep).values[:, 40:]).all()
+
+
+def test_results_of_two_masks_say_so():
+    cube = array(reflectance(4, 24, 24))
+    keep = cube.isel(band=0, drop=True) > 0.15
+
+    one, two = (cube.sr.upscale("bicubic", mask=mask).attrs["xr_sr:mask"] for mask in (keep, ~keep))
+
+    assert one != two
+    assert one == cube.sr.upscale("bicubic", mask=keep).attrs["xr_sr:mask"]
+    assert "xr_sr:mask" not in cube.sr.upscale("bicubic").attrs
+
+
+def test_interpolation_has_one_precision():
+    assert array(reflectance(4, 24, 24)).sr.upscale("bicubic").attrs["xr_sr:precision"] == "float32"
 
 
 # -- lazy, and cheap to build
@@ -397,6 +434,8 @@ def test_unknown_names_and_options():
         cube.sr.upscale("sen2sr")
     with pytest.raises(OptionError, match="no option 'steps'"):
         cube.sr.upscale("sen2sr-lite", steps=3)
+    with pytest.raises(OptionError, match="device='gpu'"):
+        cube.sr.upscale("bicubic", device="gpu")
     with pytest.raises(OptionError, match="scale='2'"):
         cube.sr.upscale("bicubic", scale="2")
     with pytest.raises(OptionError, match="from 1 to 16"):

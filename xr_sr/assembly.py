@@ -33,6 +33,7 @@ _STALE_WITH_NEW_VALUES = {
     *("nodatavals", "scales", "offsets", "valid_min", "valid_max", "valid_range", "actual_range"),
     *("raster:bands", "raster:scale", "raster:offset", "_eopf_attrs"),
 }
+_UNITLESS = {"units": "1"}  # as CF writes it; the input may have said "DN"
 
 
 def assemble(
@@ -77,7 +78,7 @@ def assemble(
         band = () if cube.band_dim is None else (cube.band_dim,)
         size = cube.source.sizes[cube.band_dim] if cube.band_dim else 0
         array = _with_band_axis(parts, stacked) if band else parts[0][..., 0, :, :] if stacked else parts[0]
-        kept = _still_true(cube.source.attrs, planes_out, size=size)
+        kept = _still_true(cube.source.attrs, planes_out, size=size) | _UNITLESS
         variable = xr.Variable((*cube.lead, *band, cube.y, cube.x), array, kept | made_by)
         result = xr.DataArray(variable.transpose(*cube.source.dims), coords=coords.coords, name=cube.source.name)
         result.encoding = encoding
@@ -86,7 +87,7 @@ def assemble(
     variables: dict[Hashable, xr.Variable] = {}
     for index, plane in enumerate(planes_out):
         source, array = cube.source[plane.name], parts[0][..., index, :, :] if stacked else parts[index]
-        variable = xr.Variable((*cube.lead, cube.y, cube.x), array, _still_true(source.attrs) | made_by)
+        variable = xr.Variable((*cube.lead, cube.y, cube.x), array, _still_true(source.attrs) | _UNITLESS | made_by)
         variables[plane.name] = variable.transpose(*source.dims)
     variables |= {name: flag for name, flag in flags.items() if name not in cube.source.coords}
     for variable in variables.values():

@@ -50,8 +50,8 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str) -> tuple[Plane, ...]
         where = f"the node {cube.node!r}" if cube.node else "the cube"
         raise MissingBandError(
             f"{reader} reads {listed(wanted)}; {where} has {_found(cube)}, so {listed(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. Load what is missing, or see which models read what is "
-            f"there: xr_sr.list_models(bands={list(cube.available)})."
+            f"{'is' if len(missing) == 1 else 'are'} missing. {_elsewhere(cube, missing)}Load what is missing, or see "
+            f"which models read what is there: xr_sr.list_models(bands={list(cube.available)})."
         )
     if twice := [name for name, count in Counter(plane.band for plane in picked).items() if count > 1]:
         raise AmbiguousBandError(f"{reader}: {listed(twice)} stands twice in {listed(wanted)}; name each band once.")
@@ -110,6 +110,17 @@ def _found(cube: Cube) -> str:
     )
 
 
+def _elsewhere(cube: Cube, missing: Sequence[str]) -> str:
+    """Say which of the missing bands other nodes of the tree have, and how to upscale these; "" where none has any."""
+    wanted = {band.name for band in map(find_band, missing) if band}
+    found = [(path, [band for band in bands if band in wanted]) for path, bands in cube.elsewhere]
+    return "".join(
+        f"{', '.join(bands)} {'is' if len(bands) == 1 else 'are'} in node {path}: cube[{path!r}].sr.upscale(...). "
+        for path, bands in found
+        if bands
+    )
+
+
 def _keep_one(cube: Cube, planes: Sequence[Plane]) -> str:
     """Write the line that leaves the first of several planes of a band in the cube."""
     if isinstance(cube.source, xr.Dataset):
@@ -122,6 +133,7 @@ def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
     array = cube.planes[0].array
     yield "node", cube.node
     yield "bands", _found(cube)
+    yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.elsewhere)
     yield "size", ", ".join(f"{dim} {array.sizes[dim]}" for dim in (*cube.lead, cube.y, cube.x))
     size = pixel_size_m(cube.geobox)
     crs = cube.geobox.crs

@@ -6,6 +6,7 @@ torch is looked at inside functions only, so that a client that merely builds gr
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -15,20 +16,26 @@ from .errors import OptionError
 Item = TypeVar("Item")
 
 
-def resolve_device(device: str) -> str:
-    """Turn "auto" into "cuda" where this process sees a GPU, else "cpu"; check any other name against this process.
+def check_device(device: str) -> None:
+    """Check how a device is spelt; whether it is there is for the process to say that runs the task.
 
-    Raises OptionError for a device that this process does not have.
+    Raises OptionError.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(device)):
+        raise OptionError(f"device={device!r}: wanted 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+
+
+def resolve_device(device: str) -> str:
+    """Turn "auto" into "cuda" where this process sees a GPU, else "cpu".
+
+    Raises OptionError for a device that is none, or that this process does not have.
     """
     import torch
 
+    check_device(device)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise OptionError(f"device={device!r}: wanted 'auto', 'cpu', 'cuda' or 'cuda:N'.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if device.startswith("cuda") and not torch.cuda.is_available():
         raise OptionError(f"device={device!r}: this process sees no GPU. Use device='auto' or 'cpu'.")
     return device
 

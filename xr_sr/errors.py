@@ -1,4 +1,4 @@
-"""Every error and warning of xr_sr, on one page.
+"""Every error and warning of xr_sr, on one page, and the way to warn a caller.
 
     XrSrError
     ├── CubeError (ValueError)               what was handed in is not a cube that can be read
@@ -27,6 +27,9 @@ A message says what was wanted, what was found, and what to do.
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "AmbiguousBandError",
     "BandWarning",
@@ -52,6 +55,7 @@ __all__ = [
     "WeightsNotFoundError",
     "XrSrError",
     "XrSrWarning",
+    "warn_caller",
 ]
 
 
@@ -149,3 +153,12 @@ class RadiometryWarning(XrSrWarning):
 
 class ClippingWarning(XrSrWarning):
     """Values did not fit the packed range of a store and were clipped."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn with the line of the first caller outside of this package, however deep the warning arises."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

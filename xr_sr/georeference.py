@@ -214,7 +214,7 @@ def pixel_size_m(geobox: GeoBox) -> tuple[float, float] | None:
     if geod is None or geographic is None:
         return None
     row, col = geobox.shape.y / 2, geobox.shape.x / 2
-    ends = [geobox.affine * end for end in ((col, row - 0.5), (col, row + 0.5), (col - 0.5, row), (col + 0.5, row))]
+    ends = [geobox.affine @ end for end in ((col, row - 0.5), (col, row + 0.5), (col - 0.5, row), (col + 0.5, row))]
     to_lonlat = Transformer.from_crs(crs, geographic, always_xy=True)
     lon, lat = to_lonlat.transform([end[0] for end in ends], [end[1] for end in ends])
     if not np.isfinite([*lon, *lat]).all():
@@ -269,13 +269,13 @@ def _rotated(obj: XarrayObject, lattice: Affine, axes: tuple[_Axis, _Axis]) -> G
     elif all(name in obj.coords and set(obj.coords[name].dims) == {y_dim, x_dim} for name in ("xc", "yc")):
         ends = obj.coords["xc"][{y_dim: [0, -1], x_dim: [0, -1]}], obj.coords["yc"][{y_dim: [0, -1], x_dim: [0, -1]}]
         first, last = ((float(ends[0][end, end]), float(ends[1][end, end])) for end in (0, 1))
-        first, last = ~lattice * first, ~lattice * last
+        first, last = ~lattice @ first, ~lattice @ last
     else:
         return None
     col, row = round(first[0] - 0.5, 6), round(first[1] - 0.5, 6)
     if max(abs(last[0] - first[0] - shape[1] + 1), abs(last[1] - first[1] - shape[0] + 1)) > _SNAP_PX:
         return None
-    return GeoBox(shape, lattice * Affine.translation(col, row), obj.odc.crs)
+    return GeoBox(shape, lattice @ Affine.translation(col, row), obj.odc.crs)
 
 
 def _from_axes(obj: XarrayObject, y: NDArray[np.floating[Any]], x: NDArray[np.floating[Any]]) -> tuple[GeoBox, str]:

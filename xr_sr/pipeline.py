@@ -6,10 +6,11 @@ Knows the order of things; each thing is done in a room of its own. What happens
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
 
 import xarray as xr
 
@@ -18,8 +19,10 @@ from ._version import __version__
 from .assembly import assemble
 from .block import Recipe, upscale_block
 from .cube import Cube, Plane, check_gsd, pick, recognise
+from .engine import check_device
 from .errors import GridError, OptionError
 from .halo import SIDE, map_tiles
+from .preparation import to_grid
 from .radiometry import Nodata, Offset, resolve
 from .spec import ModelSpec, Option, Provenance
 from .weights import catalog, fetch
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
 
 Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
 """Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
-
-CubeT = TypeVar("CubeT", xr.DataArray, xr.Dataset)
 
 
 def upscale(
@@ -53,25 +54,21 @@ def upscale(
     """Upscale a Sentinel-2 cube, lazily, keeping its georeference exact.
 
     obj: a DataArray with a dimension of bands, a Dataset of bands, or a DataTree with a node of 10 m bands; any order
-    of
-        dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
+        of dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
         read here.
     model: a name of `xr_sr.list_models()`, such as "sen2sr-lite", "bicubic", "bilinear" or "nearest".
-    bands: wanted out, in that order, by any catalogue's name; None gives every band of the cube that the model can
-    give.
+    bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give.
     weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
-    cache, the hub.
+        cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
-    constraint: "auto" is the model's own; "lowpass" makes the low frequencies those of the input, for any model;
-    "none".
-    offset: in DN, to be added; "auto" reads it from metadata and raises where there is none. quantification: DN per
-    reflectance.
+    constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none".
+    offset: in DN, to be added; "auto" reads it from metadata and raises where there is none.
+    quantification: DN per unit of reflectance.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
-    mask: True where values are kept, on the grid of the input; the output is NaN elsewhere (nearest). May have a time
-    dimension.
-    precision: "float32"; "bfloat16" and "float16" run the network at half precision: on the CPU bfloat16 differs by
-    up to 8e-3
-        reflectance (rms 6e-4), see docs/performance.
+    mask: True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number of times
+        larger than the cube's, and it may have time. NaN in it means not kept.
+    precision: "float32"; "bfloat16" and "float16" run the network at half precision, for GPUs: bfloat16 differs by up
+        to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it.
     chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512.
     allow_gsd: go on where the ground size of a pixel is more than 1.5 times off what the model was made for.
     options: the model's own; interpolation has `scale`.
@@ -83,6 +80,9 @@ def upscale(
     Raises CubeError, RadiometryError, ModelError or WeightsError before anything runs; RadiometryError inside a task
     where the pixels cannot be what the metadata says.
     """
+    if isinstance(bands, str):
+        bands = [bands]
+    check_device(device)
     cube = recognise(obj, model_gsd_m=10.0)
     spec, wanted = catalog.choose(model, cube.available, bands)
     spec = _with_options(spec, options)
@@ -122,9 +122,11 @@ def upscale(
         weights_sha256=kernel.sha256,
         radiometry=radiometry.how,
         constraint="none" if kernel.low_pass is None else f"low-pass, sigma {kernel.low_pass.sigma:.4f} px",
-        precision=precision,
+        precision=kernel.precision,
+        nodata=", ".join(f"{value:g}" for value in radiometry.nodata),
+        mask="" if mask is None else _fingerprint(mask),
         scale=spec.scale,
-        options=json.dumps(options, sort_keys=True) if options else "",
+        options=json.dumps(options, sort_keys=True, default=int) if options else "",
         source_gsd_m=_gsd_m(cube),
     )
     return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs())
@@ -136,13 +138,13 @@ def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
     for name, value in options.items():
         if name not in known:
             raise OptionError(f"{spec.name!r} has no option {name!r}; it has {sorted(known) or 'none of its own'}.")
-        if type(value) is not type(known[name]):
+        if type(value) is bool or not isinstance(value, SupportsIndex if name == "scale" else type(known[name])):
             wanted = type(known[name]).__name__
             raise OptionError(
-                f"{name}={value!r}: wanted {wanted}, such as {known[name]!r}; this is {type(value).__name__}."
+                f"{name}={value!r}: wanted {wanted}, such as {known[name]!r}; not {type(value).__name__}."
             )
-    scale = options.get("scale", spec.scale)
-    if not isinstance(scale, int) or not 1 <= scale <= 16:
+    scale = operator.index(options.get("scale", spec.scale))  # type: ignore[arg-type]  # checked above
+    if not 1 <= scale <= 16:
         raise OptionError(f"scale={scale!r}: wanted a whole number from 1 to 16.")
     return replace(spec, scale=scale)
 
@@ -174,15 +176,22 @@ def _stacks(cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None) -> l
         stack.append((arrays[key], plane.index))
     if mask is None:
         return [stack]
-    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
-    strange = [dim for dim, size in mask.sizes.items() if sizes.get(str(dim)) != size]
-    if strange or not {cube.y, cube.x} <= set(mask.dims):
+    if not isinstance(mask, xr.DataArray):
         raise GridError(
-            f"mask= must lie on the grid of the cube, {sizes}; it has {dict(mask.sizes)}. "
-            "Bring it there first, for instance with .interp_like(cube, method='nearest')."
+            f"mask= is a DataArray with {cube.y} and {cube.x}, True where values are kept; not {type(mask)}."
         )
-    full = mask.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in mask.dims})
-    return [stack, [(_lazy(full.transpose(*sizes), cube), None)]]
+    keep = to_grid(mask, cube, "mask=")
+    keep = keep.notnull() & (keep != 0) if keep.dtype.kind == "f" else keep
+    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
+    return [stack, [(_lazy(keep, cube), None)]]
+
+
+def _fingerprint(mask: xr.DataArray) -> str:
+    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy."""
+    from dask.base import tokenize
+
+    return str(tokenize(mask.variable, *mask.dims))
 
 
 def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
@@ -201,12 +210,15 @@ def _sides(chunks: Chunks, cube: Cube) -> list[int | None] | None:
     if chunks is None:
         return None
     dims = (*cube.lead, cube.y, cube.x)
-    if isinstance(chunks, Mapping):
-        sides = {str(dim): side for dim, side in chunks.items()}
-    else:
-        pair = (chunks, chunks) if isinstance(chunks, int) else tuple(chunks)
-        sides = dict(zip((cube.y, cube.x), pair, strict=True)) if len(pair) == 2 else {"?": 0}
-    if not set(sides) <= set(dims) or not all(isinstance(side, int) and side >= 1 for side in sides.values()):
+    try:
+        if isinstance(chunks, Mapping):
+            sides = {str(dim): operator.index(side) for dim, side in chunks.items()}
+        else:
+            pair = (chunks, chunks) if isinstance(chunks, SupportsIndex) else tuple(chunks)
+            sides = dict(zip((cube.y, cube.x), map(operator.index, pair), strict=True))
+    except (TypeError, ValueError):
+        sides = {"": 0}
+    if not set(sides) <= set(dims) or min(sides.values(), default=1) < 1:
         raise OptionError(
             f"chunks={chunks!r}: wanted a number of input pixels, a pair (y, x), or whole numbers from 1 "
             f"by names of dimensions, {list(dims)}."

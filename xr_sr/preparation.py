@@ -24,6 +24,7 @@ from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
 from .georeference import grid_of, spatial_dims
 from .metadata import declared_nodata
 from .radiometry import OWN_ATTR, Nodata, Offset, resolve
+from .recognition import NO_REFLECTANCE
 from .spec import Tile
 
 __all__ = ["CLOUDY_CLASSES", "mask", "reflectance"]
@@ -39,7 +40,6 @@ _STALE = re.compile(
     r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
     r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range"
 )
-_NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
 _SIDE = 2048
 
 
@@ -74,7 +74,7 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
     found = scl if isinstance(scl, xr.DataArray) else _find_scl(obj, scl)
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
-        keep = _kept(_to_grid(found, cube), masked)
+        keep = _kept(to_grid(found, cube), masked)
         return _replace_bands(cube, obj, lambda array, planes: _masked(array, planes, cube, keep))
 
     return _each_cube(obj, of_cube)
@@ -102,7 +102,7 @@ def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
     cubes = {}
     for node in tree.subtree:
         path, dataset = _path(tree, node), node.to_dataset()
-        if node.data_vars and not _NO_REFLECTANCE.search(path) and spatial_dims(dataset) is not None:
+        if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(dataset) is not None:
             with contextlib.suppress(MissingBandError):
                 cubes[path] = recognise(dataset)
     return cubes
@@ -211,42 +211,42 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
     )
 
 
-def _to_grid(scl: xr.DataArray, cube: Cube) -> xr.DataArray:
-    """Bring classes to the grid of a cube: each pixel takes the class at its centre.
+def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
+    """Bring classes or a mask to the grid of a cube: each pixel takes what lies at its centre.
 
-    Gives (*lead, y, x) without coordinates of space; lazy if `scl` is.
+    what: the argument, for messages. Gives (*lead, y, x) without coordinates of space; lazy if `scl` is.
     """
     dims, grid = spatial_dims(scl), grid_of(scl)
     if dims is None or grid is None:
-        raise GridError(f"scl= has the dimensions {list(scl.dims)}; wanted are y and x, as the cube has them.")
+        raise GridError(f"{what} has the dimensions {list(scl.dims)}; wanted are y and x, as the cube has them.")
     one = {dim: 0 for dim in scl.dims if dim not in (*dims, *cube.lead) and scl.sizes[dim] == 1}
     scl = _lazy(scl.isel(one, drop=True), cube)
     if extra := [dim for dim in scl.dims if dim not in (*dims, *cube.lead)]:
         raise GridError(
-            f"scl= lies along {extra} too, which the bands do not: their dimensions are {[*cube.lead, cube.y, cube.x]}."
+            f"{what} lies along {extra} too, which the bands do not: their dimensions are {[*cube.lead, cube.y, cube.x]}."
         )
     if grid.geobox.crs is not None and cube.has_crs and grid.geobox.crs != cube.geobox.crs:
         raise GridError(
-            f"scl= is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. Reproject one of them, by nearest neighbour."
+            f"{what} is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. Reproject one of them, by nearest neighbour."
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
     if all(dim in scl.coords for dim in dims) and all(dim in cube.source.coords for dim in (cube.y, cube.x)):
-        place = ~grid.geobox.affine * cube.geobox.affine
+        place = ~grid.geobox.affine @ cube.geobox.affine
     else:
         place = Affine.scale(size.x / wanted.x, size.y / wanted.y)  # nothing but the shapes tells
     rows = _nearest(place.e, place.f, wanted.y, size.y) if abs(place.b) + abs(place.d) < 1e-9 else None
     columns = _nearest(place.a, place.c, wanted.x, size.x)
     if rows is None or columns is None:
         raise GridError(
-            f"the pixels of scl= ({size.y} x {size.x}) do not cover those of the cube ({wanted.y} x {wanted.x}), or "
+            f"the pixels of {what} ({size.y} x {size.x}) do not cover those of the cube ({wanted.y} x {wanted.x}), or "
             "are not a whole number of times larger or smaller at the same edges. Load both with one geobox, or "
-            "reproject scl= by nearest neighbour."
+            f"reproject {what} by nearest neighbour."
         )
     for dim, places in zip(dims, (rows, columns), strict=True):
         if not np.array_equal(places, np.arange(scl.sizes[dim])):
             scl = scl.isel({dim: places})
     scl = scl.drop_vars([name for name in scl.coords if name not in scl.dims or name in dims])
-    return _same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube)
+    return _same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube, what)
 
 
 def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np.intp] | None:
@@ -266,19 +266,19 @@ def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np
     return found if found.min() >= 0 and found.max() < size else None
 
 
-def _same_dates(scl: xr.DataArray, cube: Cube) -> xr.DataArray:
+def _same_dates(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
     """Choose the dates of a cube; xarray would drop those that one side lacks, in silence."""
     for dim in (dim for dim in scl.dims if dim in cube.lead):
         array = cube.planes[0].array
         dates, given = array.indexes.get(dim), scl.indexes.get(dim)
         if dates is None or given is None:
             if array.sizes[dim] != scl.sizes[dim]:
-                raise GridError(f"scl= is {scl.sizes[dim]} long along {dim!r}, the cube {array.sizes[dim]}.")
+                raise GridError(f"{what} is {scl.sizes[dim]} long along {dim!r}, the cube {array.sizes[dim]}.")
             scl = scl.drop_vars(dim, errors="ignore")
         elif not given.equals(dates):
             if not given.is_unique or len(lacking := dates.difference(given)):
                 raise GridError(
-                    f"scl= must have each {dim} once; of the cube's it lacks {[str(date) for date in lacking]}."
+                    f"{what} must have each {dim} once; of the cube's it lacks {[str(date) for date in lacking]}."
                 )
             scl = scl.isel({dim: given.get_indexer(dates)})
     return scl

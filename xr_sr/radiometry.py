@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from .cube import Cube, Plane
+from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
-from .errors import RadiometryError
+from .errors import RadiometryError, RadiometryWarning
 from .metadata import (
     Fact,
     declared_nodata,
@@ -76,7 +76,7 @@ def resolve(
     quantification: DN per unit of reflectance; offset=0, quantification=1 declares floats to be reflectance.
     nodata: 'auto' is 0 for DN, and what is declared; other values replace that. NaN and infinity are nodata always.
     Raises RadiometryError for types that hold no reflectance (uint8), where the offset cannot be known (naming the
-    dates if it is some of them), or where metadata contradicts itself.
+    dates if it is some of them), or where metadata contradicts itself. Warns RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
     quantification = float(quantification)
@@ -158,10 +158,19 @@ def _given(
         values = np.asarray(offset, dtype="float64")
     except (TypeError, ValueError):
         values = np.array(np.nan)
+    # A truth value would pass as 1 DN, and is meant for "subtract the offset" or "it is in the pixels": nobody knows.
+    if np.asarray(offset).dtype.kind == "b":
+        raise RadiometryError(f"offset={offset!r} is no number of DN; pass the number itself, such as 0 or -1000.")
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
         raise RadiometryError(f"offset={offset!r} is not one number of DN, such as 0 or -1000, nor one for each date.")
     if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
         raise RadiometryError(f"offset={offset!r} looks like reflectance; it is wanted in DN: -0.1 is offset=-1000.")
+    if (values > 0).any():
+        warn_caller(
+            f"offset= is added to DN, and {values.max():g} is positive, so it makes everything brighter: "
+            "BOA_ADD_OFFSET is -1000. Pass offset=-1000 where 1000 must still be subtracted, else offset=0.",
+            RadiometryWarning,
+        )
     if values.ndim and axis is None:
         axis = time_axis(cube, planes)
     if axis is None and values.size > 1:

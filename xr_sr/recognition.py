@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,20 +22,24 @@ from odc.geo.geobox import GeoBox
 from .bands import Band, is_scl
 from .errors import (
     AmbiguousBandError,
+    BandWarning,
     CubeError,
     GeoreferenceWarning,
     GridError,
     MissingBandError,
+    warn_caller,
 )
 from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, named_crs, pixel_size_m, spatial_dims, zoomed
 from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
 
-__all__ = ["AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
+__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
 
-_NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
+NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
+"""Paths of a tree's nodes under which masks and angles are filed, under names of bands too."""
+
 _NODE_GSD = re.compile(r"r?(10|20|60)m", re.IGNORECASE)
 
 
@@ -75,7 +77,8 @@ class Cube:
     lead: the other dimensions of the planes, in order. source: the object that the planes come from (a tree's node).
     crs_name: the coordinate that holds the CRS. flags: what goes to the finer grid by nearest neighbour.
     extras: variables off the grid, which pass unchanged. dropped: what lies on the grid and is neither band nor flag.
-    node: of a tree, the path of the node that is read.
+    node: of a tree, the path of the node that is read. elsewhere: (path, bands) of its other nodes, which are not read;
+    of their bands those that this node lacks, finest node first.
     """
 
     kind: Kind
@@ -91,6 +94,7 @@ class Cube:
     extras: tuple[Hashable, ...] = ()
     dropped: tuple[Hashable, ...] = ()
     node: str = ""
+    elsewhere: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def geobox(self) -> GeoBox:
@@ -106,6 +110,21 @@ class Cube:
     def available(self) -> tuple[str, ...]:
         """Canonical names of the bands that are there, each once, in the cube's order."""
         return tuple(dict.fromkeys(plane.band for plane in self.planes))
+
+    def warn_left_behind(self, reader: str) -> None:
+        """Warn with a BandWarning of the bands that other nodes of the tree have, and the way to them; else do nothing.
+
+        reader: who could have read them too, such as "'bicubic'". For readers of certain bands there is nothing to say.
+        """
+        if self.elsewhere:
+            bands = "; ".join(f"{', '.join(bands)} of {path}" for path, bands in self.elsewhere)
+            path = self.elsewhere[0][0]
+            warn_caller(
+                f"{reader} reads one node of a tree, here {self.node!r}; left behind: {bands}. Upscale each node by "
+                f"itself: cube[{path!r}].sr.upscale(...). To silence this, hand in the node: "
+                f"cube[{self.node!r}].sr.upscale(...), or name the bands that you want: bands={list(self.available)}.",
+                BandWarning,
+            )
 
 
 def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
@@ -136,15 +155,6 @@ def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
     if cube.grid.assumed:
         warn_caller(f"{cube.grid.assumed}. Write the transform to be sure: rio.write_transform.", GeoreferenceWarning)
     return cube
-
-
-def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn with the line of the first caller outside of this package, however deep the warning arises."""
-    package = __name__.partition(".")[0]
-    level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
 
 
 def _from_array(obj: xr.DataArray) -> Cube:
@@ -195,7 +205,7 @@ def _from_dataset(obj: xr.Dataset, *parents: Mapping[Any, Any]) -> Cube:
 def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     """Read the node whose pixels are nearest to the size asked for; the finest where none is asked for."""
     nodes = [node for node in tree.subtree if node.data_vars]
-    reflectance = [node for node in nodes if not _NO_REFLECTANCE.search(node.relative_to(tree))]
+    reflectance = [node for node in nodes if not NO_REFLECTANCE.search(node.relative_to(tree))]
     found: list[tuple[float, str, Cube]] = []
     refused: list[tuple[str, CubeError]] = []
     for node in reflectance or nodes:
@@ -226,7 +236,13 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     flags = cube.flags
     if not any(is_scl(flag.name) for flag in flags):
         flags += tuple(islice(_scl_elsewhere(nodes, path, cube), 1))
-    return replace(cube, kind="DataTree", flags=flags, node=path)
+    others = [
+        (tree[other].relative_to(tree), tuple(band for band in rest.available if band not in cube.available))
+        for _, other, rest in sorted(found, key=lambda entry: entry[0])
+        if other != path
+    ]
+    elsewhere = tuple((other, bands) for other, bands in others if bands)
+    return replace(cube, kind="DataTree", flags=flags, node=path, elsewhere=elsewhere)
 
 
 def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Iterator[Flags]:
@@ -241,7 +257,7 @@ def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Itera
             factor = cube.geobox.shape.y // array.sizes[dims[0]]
             if grid is None or zoomed(grid.geobox, factor).shape != cube.geobox.shape:
                 continue
-            strays = ~zoomed(grid.geobox, factor).affine * cube.geobox.affine
+            strays = ~zoomed(grid.geobox, factor).affine @ cube.geobox.affine
             leads = {dim: size for dim, size in array.sizes.items() if dim not in dims}
             known = {dim: size for dim, size in cube.source.sizes.items() if dim in cube.lead}
             if strays.almost_equals(Affine.identity(), 1e-3) and leads.items() <= known.items():

@@ -69,7 +69,6 @@ class ModelSpec:
     halo: int = 0
     gsd_m: float | None = 10.0
     level: str = ""
-    stochastic: bool = False
     config: tuple[tuple[str, Option], ...] = ()
     options: tuple[tuple[str, Option], ...] = ()
     normalisation: Normalisation = field(default_factory=Normalisation)
@@ -125,6 +124,8 @@ class Provenance:
     radiometry: str
     constraint: str
     precision: str
+    nodata: str
+    mask: str
     scale: int
     options: str
     source_gsd_m: float | None

@@ -94,7 +94,7 @@ def demo(out: Path, quiet: bool) -> None:
 
 @main.command(context_settings=_TEXT)
 @click.argument("source", metavar="INPUT")
-@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT")
 @click.option("--model", "-m", default="sen2sr", show_default=True, help="One of `xr-sr models`.")
 @click.option(
     "--bands",
@@ -167,20 +167,28 @@ def demo(out: Path, quiet: bool) -> None:
     "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished Zarr is gone on with."
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
-def upscale(source: str, target: Path, **options: Any) -> None:
+def upscale(source: str, target: str, **options: Any) -> None:
     """Upscale INPUT and write OUTPUT.
 
     INPUT is a GeoTIFF or other raster, a Zarr, a netCDF file, or a folder of band files such as a SAFE product (or its
-    IMG_DATA). OUTPUT ends in .zarr, which can be stopped and gone on with, or in .tif for a Cloud-Optimised GeoTIFF.
-    Both hold reflectance in steps of 0.0001.
+    IMG_DATA). OUTPUT ends in .zarr, which can be stopped and gone on with, and may be a URL such as s3://...; or it is
+    a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance in steps of 0.0001.
 
     \b
     xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr --model sen2sr-lite
     xr-sr upscale scene.tif out.tif --model bicubic --names B02,B03,B04,B08 --offset 0
     """
-    if target.suffix.lower() not in (".zarr", ".tif", ".tiff"):
+    from .places import is_local, is_same, suffix_of
+
+    if suffix_of(target) not in (".zarr", ".tif", ".tiff"):
         raise click.BadParameter(f"{target} must end in .zarr or .tif.", param_hint="OUTPUT")
-    if Path(source).exists() and target.exists() and target.samefile(source):
+    if not is_local(target) and (suffix_of(target) != ".zarr" or target.startswith("/vsi")):
+        raise click.BadParameter(
+            f"{target} is no local path; a GeoTIFF is written to a local file, and only a .zarr to a URL, such as "
+            "s3://bucket/out.zarr.",
+            param_hint="OUTPUT",
+        )
+    if is_same(source, target):
         raise click.BadParameter(f"{target} is the input; write to another place.", param_hint="OUTPUT")
     from .run import Order, run_upscale
 
@@ -194,12 +202,13 @@ def models() -> None:
 
     table = list_models()
     width = max(map(len, table["name"]))
-    for model in table.itertuples():
-        reads = f"{model.bands} to {'any scale' if model.bands == 'any' else f'x{model.scale}'}"
-        click.echo(f"{model.name:<{width}}  {reads:<24} {model.summary}")
+    rows: list[dict[Any, Any]] = table.to_dict("records")
+    for model in rows:
+        reads = f"{model['bands']} to {'any scale' if model['bands'] == 'any' else 'x' + str(model['scale'])}"
+        click.echo(f"{model['name']:<{width}}  {reads:<24} {model['summary']}")
         facts = [
-            f"weights {model.size_mb:g} MB, {model.where}" if model.size_mb else "",
-            model.licence and f"licence {model.licence}",
+            f"weights {model['size_mb']:g} MB, {model['where']}" if model["size_mb"] else "",
+            f"licence {model['licence']}" if model["licence"] else "",
         ]
         if any(facts):
             click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")

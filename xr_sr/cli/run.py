@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import xarray as xr
@@ -14,6 +13,7 @@ from ..cube import recognise
 from ..georeference import pixel_size_m
 from ..pipeline import upscale
 from ..store import to_cog, to_zarr
+from .places import suffix_of
 from .sources import open_cube, select_date
 
 
@@ -40,7 +40,7 @@ class Order:
     quiet: bool
 
 
-def run_upscale(source: str, target: Path, order: Order, say: Callable[[str], object]) -> None:
+def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
     """Open, upscale, write, and say what came out."""
     begin = time.perf_counter()
     cube = open_cube(source, order.names or ())
@@ -63,13 +63,15 @@ def run_upscale(source: str, target: Path, order: Order, say: Callable[[str], ob
         **options,
     )
     progress = False if order.quiet else None
-    if target.suffix.lower() == ".zarr":
+    done = True
+    if suffix_of(target) == ".zarr":
         zarr_format: Literal[2, 3] = 2 if order.zarr_format == "2" else 3
-        to_zarr(result, str(target), zarr_format=zarr_format, overwrite=order.overwrite, progress=progress)
+        done = to_zarr(result, target, zarr_format=zarr_format, overwrite=order.overwrite, progress=progress) > 0
     else:
         to_cog(result, target, overwrite=order.overwrite, progress=progress)
     if not order.quiet:
-        say(f"{target}: {describe(result)}; {time.perf_counter() - begin:.1f} s")
+        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
+        say(f"{target}: {describe(result)}; {took}")
 
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:

@@ -14,7 +14,10 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from ..errors import CubeError, MissingLibraryError, OptionError
+from ..georeference import spatial_dims
+from ..recognition import find_band_dim
 from .folders import open_folder
+from .places import is_local
 from .rasters import open_raster
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
@@ -31,7 +34,7 @@ def open_cube(path: str, names: Sequence[str] = ()) -> AnyCube:
     """
     place = Path(path)
     suffix = place.suffix.lower()
-    remote = "://" in path or path.startswith("/vsi")
+    remote = not is_local(path)
     if not remote and not place.exists():
         raise CubeError(f"there is no {path}.")
     try:
@@ -43,8 +46,11 @@ def open_cube(path: str, names: Sequence[str] = ()) -> AnyCube:
             cube = _open_netcdf(path)
         else:
             cube = open_raster(path)
-    except (OSError, ValueError) as error:
-        if isinstance(error, CubeError):
+    except Exception as error:
+        # What goes wrong beyond a URL has as many classes as there are libraries for protocols.
+        if isinstance(error, CubeError | MissingLibraryError):
+            raise
+        if not (remote or isinstance(error, OSError | ValueError | ImportError)):
             raise
         raise CubeError(f"{path} cannot be opened as a cube: {_first_line(error)}") from error
     return _named(cube, names) if names else cube
@@ -63,7 +69,7 @@ def _open_zarr(path: str) -> AnyCube:
         warnings.filterwarnings("ignore", ".*consolidated metadata.*", RuntimeWarning)
         dataset: xr.Dataset = xr.open_zarr(path, chunks={}, decode_coords="all")
         if dataset.data_vars:
-            return dataset
+            return _array_again(dataset)
         tree: xr.DataTree = xr.open_datatree(path, engine="zarr", chunks={}, decode_coords="all")
         return tree
 
@@ -76,7 +82,20 @@ def _open_netcdf(path: str) -> AnyCube:
         if "engine" not in str(error):
             raise
         raise MissingLibraryError(f"no library that reads {path} is installed; run: pip install netCDF4") from error
-    return dataset if dataset.data_vars else xr.open_datatree(path, decode_coords="all")
+    return _array_again(dataset) if dataset.data_vars else xr.open_datatree(path, decode_coords="all")
+
+
+def _array_again(dataset: xr.Dataset) -> xr.DataArray | xr.Dataset:
+    """Give the array back where a file holds one with a dimension of bands, as xarray writes a DataArray."""
+    if len(dataset.data_vars) != 1:
+        return dataset
+    array = next(iter(dataset.data_vars.values()))
+    grid = spatial_dims(array)
+    others = [str(dim) for dim in array.dims if dim not in (grid or ())]
+    if grid is None or find_band_dim(array, others) is None:
+        return dataset
+    array.attrs = {**dataset.attrs, **array.attrs}
+    return array.rename(None) if array.name == "__xarray_dataarray_variable__" else array
 
 
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:

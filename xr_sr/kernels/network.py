@@ -29,6 +29,10 @@ class NetworkPredictor:
     def __init__(self, spec: ModelSpec, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec
         self.dtype = DTYPES[precision]
+        if precision == "float32" and device.startswith("cuda"):
+            # TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 where 1e-5 is promised. The switch
+            # is the process's; turning it back after each task would race with the next thread.
+            torch.backends.cudnn.allow_tf32 = False
         self.network = network.eval().to(device=device, dtype=self.dtype)
         for value in (*self.network.parameters(), *self.network.buffers()):
             if value.ndim == 4:

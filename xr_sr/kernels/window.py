@@ -20,10 +20,9 @@ from ..spec import Tile
 from .constrain import LowPassConstraint
 from .protocol import FloatArray, Predictor
 
-WINDOW_CPU, WINDOW_GPU = 176, 512
-"""Side of a window in input pixels. Up to 176 the largest tensor of a window stays so small that the C library serves
-it from memory it
-keeps; at 256 each window costs new pages and a fifth of the time (benchmarks/kernel.py)."""
+WINDOW_CPU, WINDOW_GPU = 128, 512
+"""Side of a window in input pixels. What a window of 128 needs stays within the memory that the C library keeps for a
+thread; larger ones ask for new pages again and again (benchmarks/kernel.py)."""
 
 BATCH_GPU = 16
 """Windows per batch on a GPU, to begin with; halved as often as its memory asks for."""
@@ -61,8 +60,12 @@ class WindowKernel:
             source = to_tensor(block)
             n, bands = source.shape[:2]
             shape = (n, self.bands_out or bands, tile.height * self.scale, tile.width * self.scale)
-            # The result stays where the block came from: NumPy on the host, CuPy on the GPU.
-            target = torch.empty(shape, dtype=torch.float32, device=source.device)
+            # The result stays where the block came from: CuPy on the GPU, NumPy on the host, where NumPy asks for huge
+            # pages and torch does not: 33 page faults instead of 16,000 for a block of 64 MiB.
+            if source.device.type == "cpu":
+                target = torch.from_numpy(np.empty(shape, np.float32))
+            else:
+                target = torch.empty(shape, dtype=torch.float32, device=source.device)
             windows = self._windows(tile)
             if self.device.type == "cpu":
                 for window in windows:

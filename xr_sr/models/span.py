@@ -10,6 +10,8 @@ published formulas and key names alone.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -112,8 +114,8 @@ class FoldedSPAN(nn.Module):
 
     Equal to `SPAN` up to float32 rounding wherever zero padding does not reach, with less than half its work: every
     Conv3XC is one 3x3 convolution; dead blocks are gone; conv_2 and its part of conv_cat are one convolution, being
-    linear, and the other parts of conv_cat are added to it, which spares the concatenation; the gate
-    sigmoid(c) - 1/2 = tanh(c / 2) / 2 takes c3 halved. Convolutions are valid ones: context is consumed, not padded.
+    linear, and the other parts of conv_cat are added to it, which spares the concatenation. Convolutions are valid
+    ones: context is consumed, not padded.
     non_negative: clamp the output at zero, as the published pipeline does.
     """
 
@@ -140,8 +142,7 @@ class FoldedSPAN(nn.Module):
         for name, block in (("first", first), ("last", last)):
             keep(f"{name}_c1", *block.c1_r.folded())
             keep(f"{name}_c2", *block.c2_r.folded())
-            weight, bias = block.c3_r.folded()
-            keep(f"{name}_c3", weight / 2, bias / 2)
+            keep(f"{name}_c3", *block.c3_r.folded())
         mixed = torch.einsum("om,miyx->oiyx", from_conv_2[..., 0, 0], conv_2_weight)
         keep("mixed", mixed, from_conv_2[..., 0, 0] @ conv_2_bias + head.bias.double())
         keep("from_features", from_features)
@@ -165,8 +166,8 @@ class FoldedSPAN(nn.Module):
     def _block(self, name: str, features: Tensor) -> tuple[Tensor, Tensor]:
         activated = self._convolve(f"{name}_c1", features, "swish")
         c3 = self._convolve(f"{name}_c3", self._convolve(f"{name}_c2", activated, "swish"))
-        gate = torch.tanh(c3)
-        return c3.add_(features[..., 3:-3, 3:-3], alpha=0.5).mul_(gate), activated
+        gate = torch.sigmoid(c3).sub_(0.5)
+        return c3.add_(features[..., 3:-3, 3:-3]).mul_(gate), activated
 
     def _convolve(self, name: str, x: Tensor, activation: str = "none") -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
@@ -198,14 +199,20 @@ def shuffle(x: Tensor, upscale: int) -> Tensor:
 
 
 def _can_fuse(x: Tensor) -> bool:
-    """Say whether oneDNN can apply the activation inside the convolution, which saves a quarter of the time.
+    """Say whether oneDNN can apply the activation inside the convolution, which saves a quarter of the time."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and _fuses()
 
-    The operator is the one torch's own compiler emits. It is not a documented name, hence the look before the call.
-    """
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and bool(torch.backends.mkldnn.enabled)
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-    )
+
+@cache
+def _fuses() -> bool:
+    """Try the operator once. It is the one that torch's own compiler emits, but no documented name: it may change."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    image = torch.linspace(-1, 1, 2 * 8 * 8).view(1, 2, 8, 8).contiguous(memory_format=torch.channels_last)
+    weight = torch.linspace(-1, 1, 4 * 2 * 9).view(4, 2, 3, 3).contiguous(memory_format=torch.channels_last)
+    wanted = functional.silu(functional.conv2d(image, weight))
+    try:
+        found = torch.ops.mkldnn._convolution_pointwise(image, weight, None, [0, 0], [1, 1], [1, 1], 1, "swish", [], "")
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    return bool(torch.allclose(found, wanted, atol=1e-5))

@@ -76,7 +76,7 @@ class View:
         Raises GridError where the two grids do not lie on each other.
         """
         here, there = self.cube.geobox, finest.cube.geobox
-        place = ~there.affine * here.affine
+        place = ~there.affine @ here.affine
         factor: int = round(place.a)
         off = max(abs(place.a - factor), abs(place.e - factor), abs(place.b), abs(place.d))
         off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
@@ -90,7 +90,7 @@ class View:
 
     def extent(self, finest: View) -> Frame:
         """Give the frame of the whole cube."""
-        place = ~finest.cube.geobox.affine * self.cube.geobox.affine
+        place = ~finest.cube.geobox.affine @ self.cube.geobox.affine
         height, width = self.cube.geobox.shape
         top, left = round(place.f), round(place.c)
         return top, top + round(height * place.e), left, left + round(width * place.a)
@@ -148,7 +148,7 @@ def choose_frame(
     extents = [view.extent(finest) for view in (finest, *others)]
     if window is not None:
         left, bottom, right, top = window
-        corners = [~finest.cube.geobox.affine * (x, y) for x in (left, right) for y in (bottom, top)]
+        corners = [~finest.cube.geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
         columns, rows = zip(*corners, strict=True)
         extents.append((math.floor(min(rows)), math.ceil(max(rows)), math.floor(min(columns)), math.ceil(max(columns))))
     coarsest = max((finest, *others), key=lambda view: view.factor(finest))

@@ -60,7 +60,9 @@ def _open_grid(path: Path) -> xr.Dataset:
     bands = {}
     for position, band in enumerate(names):
         plane = stack.isel(band=position, drop=True).rename(band)
-        plane.attrs = {"long_name": f"{band}, {tags['quantity']}", **band_facts}
+        # Without "as DN = reflectance * 10000": attributes outlive the conversion.
+        quantity = tags["quantity"].partition(" as DN")[0]
+        plane.attrs = {"long_name": f"{band}, {quantity}", **band_facts}
         plane.encoding = {"grid_mapping": "spatial_ref"}
         bands[band] = plane
     return xr.Dataset(bands, attrs=facts)

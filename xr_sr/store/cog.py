@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import georeference
-from ..errors import ClippingWarning, StoreError
+from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
 from .content import Content, Field, XarrayObject, describe
@@ -61,6 +61,7 @@ def to_cog(
         of a file have one dtype.
     overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
 
+    Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
     Band names become band descriptions, attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tag of TIFF. CRS
     and transform are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a
     time; the file appears under its name when it is whole.
@@ -106,7 +107,7 @@ def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
 
 
 def _layers(content: Content) -> list[Layer]:
-    fields = [field for field in content.fields if not field.coordinate]
+    fields = _alike([field for field in content.fields if not field.coordinate])
     if len({field.packing for field in fields}) > 1:
         kinds = {field.name: field.packing.dtype for field in fields}
         raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. Write them apart, or cast them.")
@@ -115,6 +116,20 @@ def _layers(content: Content) -> list[Layer]:
         first = 1 + sum(len(layer.names) for layer in layers)
         layers.append(Layer(field, first, _band_names(field, content)))
     return layers
+
+
+def _alike(fields: list[Field]) -> list[Field]:
+    """Leave out classes and masks beside measurements: one file has one dtype."""
+    measured = [field for field in fields if field.array.dtype.kind == "f"]
+    flags = [field.name for field in fields if field.array.dtype.kind in "biu"]
+    if not (measured and flags):
+        return fields
+    warn_caller(
+        f"{flags} are left out: a GeoTIFF has one dtype, and these are whole numbers beside floating-point bands. "
+        "Write them to a file of their own.",
+        BandWarning,
+    )
+    return [field for field in fields if field.name not in flags]
 
 
 def _band_names(field: Field, content: Content) -> tuple[str, ...]:

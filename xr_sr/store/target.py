@@ -48,7 +48,10 @@ class Target:
     def of(
         cls, place: StoreLike, *, read_only: bool = False, storage_options: Mapping[str, Any] | None = None
     ) -> Target:
-        """Make a target from what a user hands in. Nothing is written. Raises StoreError for what is no store."""
+        """Make a target from what a user hands in. Nothing is written.
+
+        Raises StoreError for what is no store, and for a URL whose protocol is unknown or not installed.
+        """
         if isinstance(place, StorePath):
             return cls(place.store, place.path, str(place))
         if isinstance(place, Store):
@@ -59,7 +62,7 @@ class Target:
                 if text.startswith(("file://", "local://")):
                     return cls.of(text.split("://", 1)[1], read_only=read_only)
                 options = dict(storage_options) if storage_options else None
-                return cls(FsspecStore.from_url(text, storage_options=options, read_only=read_only), "", text)
+                return cls(_remote(text, options, read_only=read_only), "", text)
             path = Path(text).expanduser()
             if path.exists() and not path.is_dir():
                 raise StoreError(f"{text} is a file; a Zarr store is a folder. Name another path.")
@@ -90,6 +93,15 @@ class Target:
         array.
         """
         return not self.store.supports_consolidated_metadata
+
+    def refuse_append_only(self) -> None:
+        """Raise StoreError if keys cannot be written anew and deleted, as in a ZIP file; resuming needs both."""
+        store = self.store
+        if not store.read_only and not (store.supports_writes and store.supports_deletes):
+            raise StoreError(
+                f"{self.label} is a {type(store).__name__}, which cannot rewrite or delete keys, as a run that can be "
+                "gone on with must. Write to a folder or a URL, and pack it afterwards."
+            )
 
     def path(self, *parts: str) -> str:
         """Join a path inside the store."""
@@ -168,6 +180,26 @@ def cannot_write(what: str, error: Exception) -> StoreError:
     return StoreError(
         f"cannot write {what}: {reason}. What is done is kept: remove the cause and run the same call again."
     )
+
+
+def _remote(url: str, options: dict[str, Any] | None, *, read_only: bool) -> Store:
+    """Make the store of a URL. Raises StoreError for a protocol that fsspec does not know or cannot load."""
+    try:
+        return FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+    except ImportError as error:
+        reason = _first_line(error)
+        raise StoreError(
+            f"{url} needs a library that is not installed: {reason}. Install it, or use a path."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{url} cannot be reached: {_first_line(error)}. Use a path, or a URL that fsspec knows, such as s3://..."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    told = str(error).strip().splitlines()
+    return told[0].strip().rstrip(".")[:200] if told else type(error).__name__
 
 
 def _wait(awaitable: Awaitable[_Result]) -> _Result:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
+import numpy as np
+import xarray as xr
+
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import active_client, progress_bar, shares_memory
 from ..recognition import warn_caller
@@ -35,7 +38,7 @@ def to_zarr(
     overwrite: bool = False,
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> None:
+) -> int:
     """Write a lazy, georeferenced cube to Zarr, block by block; it may be killed at any moment, and gone on with.
 
     First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
@@ -46,8 +49,8 @@ def to_zarr(
 
     obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
         and a CRS. Variables that do not lie on the grid are small, and are loaded and written with the template.
-    store: a path, a URL that fsspec knows, or any store of zarr-python: memory, obstore, an Icechunk session's
-        (`session.store`; commit after this call).
+    store: a path, a URL that fsspec knows, or a store of zarr-python that can rewrite and delete keys: memory,
+        obstore, an Icechunk session's (`session.store`; commit after this call); no ZipStore.
     zarr_format: 3, or 2 for GDAL before 3.12.
     packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
         as -32768; what lies beyond is clipped, counted, and warned of once (ClippingWarning). Meant for reflectance and
@@ -71,6 +74,7 @@ def to_zarr(
     the consolidated metadata. `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there
     is never written twice.
 
+    Returns the number of blocks that this call wrote; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
     of another model, options or radiometry (every attribute `xr_sr:*`; input pixels are not compared).
     DuplicateTimeError for equal dates. StoreError for a place that is not ours, is read-only or full: what is done is
@@ -85,7 +89,9 @@ def to_zarr(
         )
     if shards and zarr_format == 2:
         raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
+    _refuse_options(obj, chunks, region)
     target = Target.of(store, storage_options=storage_options)
+    target.refuse_append_only()
     content = describe(obj, packing)
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
     _refuse_unreachable(target)
@@ -107,7 +113,8 @@ def to_zarr(
     with target.writing("the metadata"):
         target.sweep()
         run = Run.begin(target, record, content.cut_like(*cuts), cuts)
-    with progress_bar(run.total_blocks, done=run.done_blocks, progress=progress, label=target.label[-30:]) as advance:
+    total, done = run.total_blocks, run.done_blocks
+    with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
         run.finish(advance)
     if run.clipped:
         warn_caller(
@@ -115,6 +122,23 @@ def to_zarr(
             "check or mask them; if not, keep them with packing='float32'.",
             ClippingWarning,
         )
+    return total - done
+
+
+def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None) -> None:
+    """Refuse what can be seen to be wrong before anything is looked at."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        advice = "; hand in the Dataset of one node: tree['r10m'].to_dataset()" if isinstance(obj, xr.DataTree) else ""
+        raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
+    sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
+    if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
+        raise StoreError(f"chunks={chunks!r}: wanted a side in pixels of at least 1, or two of them as (y, x).")
+    if region is not None and not _is_count(region):
+        raise StoreError(f"region={region!r}: wanted a number of blocks of at least 1.")
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and number >= 1
 
 
 def _refuse_unreachable(target: Target) -> None:

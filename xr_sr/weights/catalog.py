@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..bands import find_band
-from ..errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError
+from ..errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError, warn_caller
 from ..spec import LowPass, ModelSpec, WeightsFile
 from .folders import find_file
 
@@ -114,7 +113,8 @@ def choose(
     bands: what is wanted out, by any alias, in that order; None means every band of the cube that the model can give,
     in the cube's order, with a BandWarning that names those that are left out.
     Raises UnknownModelError; WeightsNotFoundError for a model that is only announced; ModelError if the model cannot
-    give a wanted band; MissingBandError if the cube lacks one that the model reads.
+    give a wanted band; MissingBandError if the cube lacks one that the model reads. Whether it has the bands wanted of
+    a model that takes any band is left to `cube.pick`, which also knows the other nodes of a tree.
     """
     variants = _variants(model)
     if bands is None:
@@ -123,11 +123,10 @@ def choose(
         if not wanted:
             raise MissingBandError(_lacking(variants[0], available, variants[0].bands))
         if dropped := [band for band in available if band not in givable]:
-            warnings.warn(
+            warn_caller(
                 f"{model!r} gives {_in_order(givable)}; {dropped} of the cube are left out. "
                 f"To silence this, name the bands that you want: bands={list(wanted)}.",
                 BandWarning,
-                stacklevel=3,
             )
     else:
         wanted = tuple(_canonical(band) for band in bands)
@@ -143,7 +142,7 @@ def choose(
             f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. "
             f"Leave them out, or use another model: {others}."
         )
-    if missing := set(spec.bands or wanted) - set(available):
+    if missing := set(spec.bands) - set(available):
         raise MissingBandError(_lacking(spec, available, missing))
     return spec, wanted
 
@@ -211,8 +210,6 @@ def _in_order(bands: Iterable[str]) -> list[str]:
 
 def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str]) -> str:
     have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
-    if not spec.bands:
-        return f"bands= asks for {_in_order(missing)}; {have}. Load what is missing, or leave it out of bands=."
     return (
         f"{spec.name!r} reads {list(spec.bands)}; {have}, so {_in_order(missing)} are missing. "
         "Load them, or use a model that takes each band by itself, such as model='bicubic'."
