@@ -23,11 +23,12 @@ def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, mo
         ) as local,
         Client(local) as client,
     ):
-        (said,) = xr_sr.configure(client, models=["sen2sr-lite"], device="cpu").values()
+        (said,) = xr_sr.configure(client, models=["sen2sr-lite"], device="cpu", torch_threads=1).values()
         spread = cube.sr.upscale("sen2sr-lite", device="cpu").compute()
 
     assert said["models"] == ["sen2sr-lite.rgbn-x4"]
     assert said["threads"] == 2
+    assert said["torch_threads"] == 1
     assert list(folder.rglob("model.safetensor"))
     np.testing.assert_allclose(spread.values, expected.values, rtol=0, atol=1e-6)
 

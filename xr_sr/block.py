@@ -28,7 +28,7 @@ class Recipe:
     """How a block is made.
 
     halo: input pixels that the kernel depends on. out_of: for each band of the output, the input plane whose NaN it
-    inherits.
+    inherits. give: for each band of the output, its place among the bands that the kernel gives.
     """
 
     kernel: kernels.KernelRef
@@ -36,7 +36,6 @@ class Recipe:
     halo: int
     out_of: tuple[int, ...]
     give: tuple[int, ...]
-    """For each band of the output, its place among the bands that the kernel gives."""
 
     @property
     def reach(self) -> int:

@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 
 def configure(
-    client: Client, models: Sequence[str] = (), *, device: str = "auto", keep_memory: bool = False
+    client: Client,
+    models: Sequence[str] = (),
+    *,
+    device: str = "auto",
+    torch_threads: int | None = None,
+    keep_memory: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Prepare every worker of a cluster, those that join later included.
 
     models: names, such as "sen2sr-lite", whose weights are sent to the workers' caches and loaded there, once per
-    process.
-    device: as in `upscale`. keep_memory: ask the C library to keep freed buffers (Linux with glibc), which saves a
-    tenth of the
-        time on the CPU and costs up to a working set per process.
+        process.
+    device: as in `upscale`. torch_threads: threads of torch per task; by default the processors of a machine divided
+        by the tasks that run at once on it, as far as a worker can know (workers of one command are counted).
+    keep_memory: ask the C library to keep freed buffers (Linux with glibc), at the cost of a working set per process.
 
     Returns for each worker its threads, torch threads per task, device and loaded models.
     Raises WeightsError if this client cannot find the weights, or a worker cannot keep them.
@@ -51,18 +56,23 @@ def configure(
         if spec.weights is not None:
             located = fetch.locate(spec)
             files.append((spec.name, located.sha256, located.path.read_bytes()))
-    client.register_plugin(Prepared(files, device, keep_memory))
+    client.register_plugin(Prepared(files, device, torch_threads, keep_memory))
     return dict(client.run(_report))
 
 
 def prepare(
-    nthreads: int, files: Sequence[tuple[str, str, bytes]], device: str = "auto", keep_memory: bool = False
+    nthreads: int,
+    files: Sequence[tuple[str, str, bytes]],
+    device: str = "auto",
+    torch_threads: int | None = None,
+    keep_memory: bool = False,
 ) -> dict[str, Any]:
     """Do on one worker what `configure` promises, and say what was done."""
     import torch
 
-    from .engine import keep_freed_memory, resolve_device, torch_threads
+    from . import engine
 
+    engine.ask_threads(torch_threads)
     loaded = []
     for name, sha256, data in files:
         spec = catalog.get(name)
@@ -75,11 +85,11 @@ def prepare(
         loaded.append(name)
     return {
         "threads": nthreads,
-        "torch_threads": torch_threads(),
-        "device": resolve_device(device),
+        "torch_threads": engine.torch_threads(),
+        "device": engine.resolve_device(device),
         "gpus": torch.cuda.device_count(),
         "models": loaded,
-        "keeps_memory": keep_memory and keep_freed_memory(),
+        "keeps_memory": keep_memory and engine.keep_freed_memory(),
         "pid": os.getpid(),
     }
 

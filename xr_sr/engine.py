@@ -57,9 +57,17 @@ def settle_threads() -> None:
     _settled.done = True
 
 
+_asked: list[int] = []
+
+
+def ask_threads(number: int | None) -> None:
+    """Fix the threads of torch per task in this process, for executor threads that have not run one yet."""
+    _asked[:] = [] if number is None else [number]
+
+
 def torch_threads() -> int:
-    """Give each task its share of the processors: all of them, divided by the tasks that may run at once."""
-    return max(1, _processors() // _tasks_at_once())
+    """Give each task its share of the processors: what was asked for, else all divided by the tasks at once."""
+    return _asked[0] if _asked else max(1, _processors() // _tasks_at_once())
 
 
 def _processors() -> int:

@@ -1,8 +1,8 @@
 """Blocks with context: one task per output block, which cuts its tile with a halo out of whatever input chunks hold it.
 
 Knows arrays and sizes only. Bands are `cube`'s matter, numbers are `radiometry`'s, coordinates are `georeference`'s.
-The input
-is never rechunked: a block of one giant chunk, of a hundred slivers and of its four neighbours are the same thing here.
+The input is never rechunked: a block out of one giant chunk, of a hundred slivers, or of four neighbours is all the
+same here.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ BYTES = 256 * 2**20
 """Largest output block by default."""
 
 GIANT = 64 * 2**20
-"""A chunk of more bytes than this is sliced by a task of its own, so that dask can push the slice into the reader
-where one block is
-computed, and only the slice travels between machines."""
+"""A chunk of more bytes than this is sliced by a task of its own: dask can push the slice into the reader where one
+block is computed, and only the slice travels between machines."""
 
 Plane = tuple["da.Array", int | None]
 """One band: (*lead, y, x) with None, or (*lead, band, y, x) with the position along `band`."""
@@ -149,15 +148,11 @@ def map_tiles(
     """Apply `function` to every output block of lazy arrays on one grid; nothing is called or read before compute.
 
     function: at module level, picklable; `function(source, tile, *args)` gives (*lead, bands_out, height * scale,
-    width * scale) for
-        `source.take(...)` and must depend on no more than `reach` pixels around the tile.
-    stacks: groups of planes; `source.take(halo, stack=i)` gives the planes of one group. All have the same lead, y
-    and x.
+        width * scale) from `source.take(...)` and depends on no more than `reach` pixels around the tile.
+    stacks: groups of planes; `source.take(halo, stack=i)` gives the planes of one group. All share lead, y and x.
     halo: what the tile records as its context. reach: the most context that `take` may be asked for; default `halo`.
-    chunks: sides of an output block in input pixels, along (*lead, y, x); None in it or instead of it takes the
-    default: one
-        element of each leading dimension, and the input's chunk, but at least 64, at most 512, and at most 256 MiB of
-        output.
+    chunks: sides of an output block in input pixels, along (*lead, y, x). None, as a whole or in a place, is one
+        element of a leading dimension, and the input's chunk, at least 64, at most 512, and at most 256 MiB of output.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
     Returns float32 unless `dtype` says else. After optimisation there is one task per block, two where an input chunk

@@ -48,16 +48,14 @@ class LowPass:
 class ModelSpec:
     """All that is known of a model before its weights are read.
 
-    name: full name, "family" or "family.variant". architecture: "module:attribute" of a torch module; "" for
-    interpolation.
+    name: full name, "family" or "family.variant". architecture: "module:attribute" of torch; "" for interpolation.
     bands: canonical names the model reads, in its own order; () reads any bands, each by itself.
     bands_out: what it gives, in its own order; () means the bands it was given.
     scale: output pixels per input pixel along an axis. halo: input pixels of context that an output pixel depends on.
     config: arguments of the architecture. options: what a user may set, with defaults.
     gsd_m: ground size in metres of the input pixels it was trained on; None where any size is right.
     level: product level of the training data, such as "L2A".
-    non_negative: the network's output is clamped at zero before the constraint. low_pass: the constraint that belongs
-    to it.
+    non_negative: the network's output is clamped at zero before the constraint. low_pass: its own constraint.
     """
 
     name: str
@@ -89,8 +87,7 @@ class ModelSpec:
 class Tile:
     """Where a block lies in the whole array, in input pixels.
 
-    y, x: (start, stop) of the block itself, without context. lead: (start, stop) along each leading dimension (time,
-    ...).
+    y, x: (start, stop) of the block itself, without context. lead: (start, stop) along each leading dimension.
     halo: pixels of context that the tile carries on each of the four sides.
     """
 

@@ -27,9 +27,8 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 class KernelRef:
     """All that makes a kernel, small enough to travel in a graph: the weights themselves stay in their file.
 
-    weights: where the client found them; a process that does not see this path looks for the hash in its own folders,
-    so the
-        path is no part of what the kernel is.
+    weights: where the client found them; a process that does not see this path looks in its own folders, so the path
+        is no part of what the kernel is.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
     """
 

@@ -18,8 +18,7 @@ from torch import Tensor
 
 RUN_FINE, RUN_COARSE = 32, 16
 """Input pixels per matrix product of a blur and of an upsampling. Longer runs multiply more zeros, shorter ones leave
-the
-processor idle: 32 and 16 took 60 % of the time of 128 and 64, and 85 % of that of 16 and 8 (Zen 3, one thread)."""
+the processor idle: 32 and 16 took 60 % of the time of 128 and 64 (Zen 3, one thread)."""
 
 
 @dataclass(frozen=True, eq=False)
