@@ -191,9 +191,15 @@ def test_stale_attributes_go_and_true_ones_stay():
         **{"xr_sr:model": "n"},
     )
 
-    assert out.attrs == {"long_name": ("nir", "red"), "title": "Havel", "bbox": [1, 2, 3, 4], "xr_sr:model": "nearest"}
+    own = {"units": "1", "xr_sr:model": "nearest"}
+    assert out.attrs == {"long_name": ("nir", "red"), "title": "Havel", "bbox": [1, 2, 3, 4]} | own
     assert ds.attrs == {"title": "all", "xr_sr:model": "n"}
-    assert ds.red.attrs == {"title": "Havel", "xr_sr:model": "n"}
+    assert ds.red.attrs == {"title": "Havel", "units": "1", "xr_sr:model": "n"}
+
+
+def test_results_are_unitless_whatever_the_input_said():
+    assert upscaled(stack(units="DN"), ["B04"]).attrs["units"] == "1"
+    assert upscaled(dataset("red", units="DN"), ["B04"]).red.attrs["units"] == "1"
 
 
 def test_results_of_numbered_bands_are_recognised_again(shared: Path):

@@ -148,7 +148,7 @@ def test_demo_without_weights_interpolates_and_says_so(tmp_path):
     assert "Model: bicubic" in result.stdout
     assert "xr-sr fetch" in result.stdout
     written = open_zarr(str(tmp_path / "new" / "demo" / "havel.zarr"))
-    np.testing.assert_allclose(written.B04, upscale(sample(), "bicubic").B04, atol=6e-5)
+    np.testing.assert_allclose(written.B04, upscale(sample()["r10m"], "bicubic").B04, atol=6e-5)
     assert (tmp_path / "new" / "demo" / "havel.png").stat().st_size > 50_000
 
 
@@ -413,6 +413,12 @@ def test_warnings_are_one_line_without_a_place_in_the_code(tmp_path, scene):
         (["upscale", "nowhere.tif", "{out}", "-m", "bicubic"], 1, ["there is no nowhere.tif"]),
         (["upscale", "{empty}", "{out}", "-m", "bicubic"], 1, ["no file with the name of a Sentinel-2 band"]),
         (["upscale", "{tif}", "{out}", "-m", "sen2sr-lite", "--offset", "-1000", "--weights", "{text}"], 1, []),
+        (["upscale", "{tif}", "s3://bucket/out.tif"], 2, ["local file"]),
+        (["upscale", "{tif}", "/vsis3/bucket/out.zarr"], 2, ["no local path"]),
+        (["upscale", "{tif}", "nosuch://out.zarr", "-m", "nearest", "--offset", "-1000"], 1, ["Protocol not known"]),
+        (["info", "nosuch://in.zarr"], 1, ["cannot be opened"]),
+        (["info", "https://127.0.0.1:9/in.zarr"], 1, ["cannot be opened"]),
+        (["info", "https://127.0.0.1:9/in.tif"], 1, ["cannot be opened"]),
         (["info", "nowhere.zarr"], 1, ["there is no"]),
         (["improve"], 2, ["improve"]),
     ],
@@ -445,3 +451,60 @@ def test_a_broken_zarr_is_a_cube_error(tmp_path):
 
     with pytest.raises(errors.CubeError, match="cannot be opened"):
         open_cube(str(tmp_path / "in.zarr"))
+
+
+def test_a_url_is_written_where_it_points(tmp_path, scene, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    for url in ("memory://xr-sr-cli/out.zarr", f"file://{tmp_path}/out.zarr"):
+        result = run("upscale", source, url, "-m", "nearest", "--offset", -1000)
+
+        assert result.exit_code == 0, result.output
+        assert list(open_zarr(url).band.values) == list(RGBN)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.zarr"}
+
+
+def test_the_input_is_not_the_output_under_another_name(tmp_path, scene):
+    scene.to_zarr(tmp_path / "in.zarr")
+
+    refused(run("upscale", tmp_path / "in.zarr", f"file://{tmp_path}/in.zarr", "--overwrite"), 2, "is the input")
+    refused(run("upscale", "s3://bucket/in.zarr/", "s3://bucket/in.zarr", "--overwrite"), 2, "is the input")
+
+
+def test_a_folder_with_a_classification_becomes_a_cog_of_its_bands(tmp_path, scene):
+    folder = tmp_path / "in"
+    for band in RGBN:
+        write_band(folder / f"{STEM}_{band}_10m.tif", scene[band].values[0])
+    write_band(folder / f"{STEM}_SCL_10m.tif", np.full((24, 32), 6, "uint8"))
+
+    result = run("upscale", folder, tmp_path / "out.tif", "-m", "nearest", "--offset", -1000)
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.descriptions == RGBN
+    assert "Warning: ['SCL'] are left out" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["netcdf", "zarr"])
+@pytest.mark.parametrize("name", [None, "reflectance"])
+def test_a_stored_array_of_bands_is_that_array(tmp_path, scene, kind, name):
+    path = tmp_path / ("in.nc" if kind == "netcdf" else "in.zarr")
+    array = scene.to_dataarray("band", name=name).drop_vars("band")
+    (array.to_netcdf if kind == "netcdf" else array.to_zarr)(path)
+
+    opened = open_cube(str(path))
+    assert isinstance(opened, xr.DataArray)
+    assert opened.name == name
+    names = ("--names", ",".join(RGBN))
+    assert "B02, B03, B04, B08" in run("info", path, *names).stdout
+    result = run("upscale", path, tmp_path / "out.zarr", "-m", "nearest", "--offset", -1000, *names)
+    assert result.exit_code == 0, result.output
+    written = open_zarr(str(tmp_path / "out.zarr"))
+    np.testing.assert_allclose(written.sel(band="B03")[:, ::4, ::4], (scene.B03.astype(float) - 1000) / 1e4, atol=6e-5)
+
+
+def test_a_call_with_nothing_left_to_write_says_so(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    order = ("upscale", source, tmp_path / "out.zarr", "-m", "nearest", "--offset", -1000)
+
+    assert "nothing left to do" not in run(*order).stdout
+    assert "nothing left to do" in run(*order).stdout

@@ -89,6 +89,8 @@ def test_missing_bands_of_a_tree_name_the_node():
 
     with pytest.raises(MissingBandError, match="the node '/r10m' has B04, so 'B11' is missing"):
         pick(recognise(tree, model_gsd_m=10.0), ["B11"], reader="a model")
+    with pytest.raises(MissingBandError, match=r"B11 is in node r20m: cube\['r20m'\]\.sr\.upscale"):
+        pick(recognise(tree, model_gsd_m=10.0), ["swir16", "B01"], reader="a model")
 
 
 def test_two_names_of_one_band_are_ambiguous_where_it_is_wanted():
@@ -213,3 +215,5 @@ def test_summary_of_a_tree_names_the_node():
     tree = xr.DataTree.from_dict({"r10m": dataset("B04"), "r20m": dataset("B11", geobox=GB10.zoom_out(2))})
 
     assert "/r10m" in summary(tree)
+    assert "other nodes  r20m: B11" in summary(tree)
+    assert "other nodes" not in summary(tree["r20m"])

@@ -368,7 +368,8 @@ def test_bands_are_given_in_the_order_wanted():
 def test_a_tree_gives_its_ten_metre_node():
     tree = xr_sr.sample("havel")
 
-    out = tree.sr.upscale("bicubic")
+    with pytest.warns(BandWarning, match="r20m"):
+        out = tree.sr.upscale("bicubic")
 
     assert isinstance(out, xr.Dataset)
     assert set(out.data_vars) == {"B02", "B03", "B04", "B08"}

@@ -146,7 +146,7 @@ def test_a_tree_a_dataset_and_a_stacked_array_look_the_same():
     dataset = tree["r10m"].to_dataset()
     stacked = dataset.to_dataarray("band")
     for form in (dataset, stacked.transpose("x", "band", "y")):
-        sr, reference = upscale(form, "nearest"), upscale(tree, "nearest")
+        sr, reference = upscale(form, "nearest"), upscale(tree["r10m"], "nearest")
 
         one, other = pictures(compare(sr, form, max_pixels=80)), pictures(compare(reference, tree, max_pixels=80))
         for title in other:
@@ -154,7 +154,7 @@ def test_a_tree_a_dataset_and_a_stacked_array_look_the_same():
 
 
 def test_bands_may_be_chosen_and_default_to_what_is_there():
-    whole = upscale(sample(), "nearest")
+    whole = upscale(sample()["r10m"], "nearest")
     grey = compare(whole, bands=["B08"], max_pixels=40)
     false = compare(whole.drop_vars("B02"), max_pixels=40)
 

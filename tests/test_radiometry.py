@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from xr_sr.cube import recognise
-from xr_sr.errors import RadiometryError
+from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry import OWN_ATTR, Radiometry, resolve
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_960, 600_060, 4_700_000), "EPSG:32633", resolution=10)
@@ -348,6 +348,10 @@ def test_offsets_may_be_passed_for_each_date_in_any_order():
         ([], "one number of DN"),
         ([-1000, 0], "has 2 values, and 'time' of the cube is 3 long"),
         (-0.1, "offset=-1000"),
+        (True, "True is no number of DN"),
+        (np.bool_(False), "no number of DN"),
+        ([True, False, False], "no number of DN"),
+        (xr.DataArray(True), "no number of DN"),
         (xr.DataArray([0, 0], dims="orbit"), "lies along"),
         (xr.DataArray([0, 0], {"time": DATES[:2]}, ("time",)), "lacks.*2023-07-09"),
     ],
@@ -355,6 +359,14 @@ def test_offsets_may_be_passed_for_each_date_in_any_order():
 def test_an_offset_that_cannot_be_meant_is_refused(offset, message):
     with pytest.raises(RadiometryError, match=message):
         meaning(array(dates=3), offset=offset)
+
+
+@pytest.mark.parametrize("offset", [1000, [-1000, 1000, 0]])
+def test_an_offset_of_the_wrong_sign_is_warned_of(offset):
+    with pytest.warns(RadiometryWarning, match="BOA_ADD_OFFSET is -1000") as caught:
+        meaning(array(dates=3), offset=offset)
+
+    assert [each.filename for each in caught if each.category is RadiometryWarning] == [__file__]
 
 
 def test_offsets_for_dates_need_dates():

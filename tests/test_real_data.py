@@ -55,7 +55,7 @@ class TestScenes:
         again = there_and_back(xr.Dataset(bands), tmp_path, offset=0)
 
         assert again.sizes == {"x": 800, "y": 520}
-        assert again.odc.geobox.affine * (0, 0) == (333_000.0, 5_820_040.0)
+        assert again.odc.geobox.affine @ (0, 0) == (333_000.0, 5_820_040.0)
         with pytest.raises(RadiometryError, match="offset"):
             xr.Dataset(bands).sr.upscale("sen2sr-lite")
 

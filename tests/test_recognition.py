@@ -361,6 +361,32 @@ def test_the_node_of_the_models_pixel_size_is_read():
     assert recognise(tree).node == "/r10m"
 
 
+def test_bands_of_other_nodes_are_known_each_with_its_node():
+    tree = xr.DataTree.from_dict(nodes("a/"))
+
+    assert recognise(tree).elsewhere == (("a/r20m", ("B05", "B8A", "B11")), ("a/r60m", ("B01", "B09")))
+    assert recognise(tree["a"], model_gsd_m=20.0).elsewhere == (
+        ("r10m", ("B03", "B04", "B08")),
+        ("r60m", ("B01", "B09")),
+    )
+    assert recognise(tree["a/r20m"]).elsewhere == recognise(dataset(RGBN)).elsewhere == ()
+
+
+def test_bands_left_behind_are_named_with_the_way_out():
+    tree = xr.DataTree.from_dict(nodes())
+    cube = recognise(tree)
+
+    with pytest.warns(BandWarning, match="left behind: B05, B8A, B11 of r20m; B01, B09 of r60m") as caught:
+        cube.warn_left_behind("'bicubic'")
+    assert "cube['r20m'].sr.upscale(...)" in str(caught[0].message)
+    assert "cube['/r10m'].sr.upscale(...)" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    for node, band in (("r20m", "B05"), ("/r10m", "B08")):
+        way_out = recognise(tree[node], model_gsd_m=10.0)
+        assert band in way_out.available
+        way_out.warn_left_behind("'bicubic'")  # silent: a warning would be an error here
+
+
 def test_nodes_of_any_name_are_told_by_pixel_size():
     tree = xr.DataTree.from_dict(
         {f"a/{size}": node for size, node in zip(("fine", "middle", "coarse"), nodes().values(), strict=True)}

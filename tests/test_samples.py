@@ -269,7 +269,7 @@ def test_what_makes_no_scene_is_refused(arguments, error, message):
 def test_havel_is_upscaled_without_further_words(offset):
     scene = sample()
 
-    fine = upscale(scene, "nearest", offset=offset)
+    fine = upscale(scene["r10m"], "nearest", offset=offset)
     np.testing.assert_allclose(fine.B08[::4, ::4], scene["r10m/B08"] / 1e4, atol=1e-7)
     assert fine.odc.geobox == scene["r10m"].to_dataset().odc.geobox.zoom_to((1280, 1280))
 

@@ -129,11 +129,11 @@ class SuperResolution:
         overwrite: bool = False,
         progress: bool | None = None,
         storage_options: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> int:
         """See `xr_sr.to_zarr`."""
         from .store import to_zarr
 
-        to_zarr(
+        return to_zarr(
             self._obj,
             store,
             zarr_format=zarr_format,

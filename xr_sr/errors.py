@@ -55,7 +55,6 @@ __all__ = [
     "WeightsNotFoundError",
     "XrSrError",
     "XrSrWarning",
-    "warn_caller",
 ]
 
 

@@ -86,6 +86,8 @@ def upscale(
     cube = recognise(obj, model_gsd_m=10.0)
     spec, wanted = catalog.choose(model, cube.available, bands)
     spec = _with_options(spec, options)
+    if bands is None and not spec.bands:
+        cube.warn_left_behind(spec.name)
     planes_in = pick(cube, spec.bands or wanted, reader=spec.name)
     planes_out = pick(cube, wanted, reader=spec.name)
     if spec.gsd_m is not None:

@@ -223,11 +223,13 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
     scl = _lazy(scl.isel(one, drop=True), cube)
     if extra := [dim for dim in scl.dims if dim not in (*dims, *cube.lead)]:
         raise GridError(
-            f"{what} lies along {extra} too, which the bands do not: their dimensions are {[*cube.lead, cube.y, cube.x]}."
+            f"{what} lies along {extra} too, which the bands do not: their dimensions are "
+            f"{[*cube.lead, cube.y, cube.x]}."
         )
     if grid.geobox.crs is not None and cube.has_crs and grid.geobox.crs != cube.geobox.crs:
         raise GridError(
-            f"{what} is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. Reproject one of them, by nearest neighbour."
+            f"{what} is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. "
+            "Reproject one of them, by nearest neighbour."
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
     if all(dim in scl.coords for dim in dims) and all(dim in cube.source.coords for dim in (cube.y, cube.x)):

@@ -12,7 +12,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
-from xr_sr.errors import ClippingWarning, StoreError
+from xr_sr.errors import BandWarning, ClippingWarning, StoreError
 from xr_sr.store import to_cog
 
 
@@ -100,10 +100,20 @@ def test_blocks_are_written_a_few_at_a_time(tmp_path, monkeypatch):
 def test_several_dates_are_refused_with_the_way_to_write_them(tmp_path):
     with pytest.raises(StoreError, match=r"isel\(time=0\)"):
         to_cog(cube(), tmp_path / "out.tif")
+    plane = cube(dates=None, bands=None)
     with pytest.raises(StoreError, match="one dtype"):
-        to_cog(
-            xr.Dataset({"a": cube(dates=None, bands=None), "b": cube(dates=None, bands=None) > 0}), tmp_path / "out.tif"
-        )
+        to_cog(xr.Dataset({"a": plane, "b": plane.assign_attrs(units="dB")}), tmp_path / "out.tif")
+
+
+def test_classes_and_masks_beside_bands_are_left_out_and_named(tmp_path):
+    plane = cube(dates=None, bands=None)
+    written = xr.Dataset({"SCL": (plane > 0).astype("uint8"), "B04": plane, "cloud": plane > 0})
+
+    with pytest.warns(BandWarning, match=r"\['SCL', 'cloud'\] are left out"):
+        path = to_cog(written, tmp_path / "out.tif")
+
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == ("B04",)
 
 
 def test_a_file_is_replaced_only_if_asked_for_and_never_left_half_written(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import fsspec
 import pytest
 import zarr
-from zarr.storage import LocalStore, LoggingStore, MemoryStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 from xr_sr.errors import StoreError
 from xr_sr.store.inspection import Found, find
@@ -49,6 +49,25 @@ def test_memory_is_told_from_places_that_others_reach(place, reach):
 def test_what_is_no_store_is_refused():
     with pytest.raises(StoreError, match="a int is no Zarr store"):
         Target.of(3)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_protocol_that_is_unknown_or_not_installed_is_said_in_a_sentence(read_only, monkeypatch):
+    def missing(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    with pytest.raises(StoreError, match="Protocol not known: nosuch. Use a path"):
+        Target.of("nosuch://a.zarr", read_only=read_only)
+    monkeypatch.setattr(FsspecStore, "from_url", missing)
+    with pytest.raises(StoreError, match="not installed: Install s3fs to access S3. Install it"):
+        Target.of("s3://bucket/a.zarr", read_only=read_only)
+
+
+def test_stores_that_cannot_rewrite_keys_are_told_from_those_that_can(tmp_path):
+    with pytest.raises(StoreError, match="a ZipStore, which cannot rewrite"):
+        Target.of(ZipStore(tmp_path / "a.zip", mode="w")).refuse_append_only()
+    for place in (LocalStore(tmp_path), MemoryStore(), LoggingStore(MemoryStore()), "memory://a.zarr"):
+        Target.of(place).refuse_append_only()
 
 
 @pytest.mark.parametrize("place", ["memory://xr-sr-clear", "folder"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from tests.store.scenes import DATES, CountingKernel, cube, reflectance
 from xr_sr.errors import (
@@ -396,3 +396,37 @@ def test_metadata_is_valid_json_without_nan(tmp_path):
 
     for path in (tmp_path / "out.zarr").rglob("zarr.json"):
         json.loads(path.read_text(), parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"region": 0}, "region=0"),
+        ({"region": 1.5}, "region=1.5"),
+        ({"chunks": 0}, "chunks=0"),
+        ({"chunks": (8, -1)}, "chunks="),
+        ({"chunks": (8,)}, "chunks="),
+    ],
+)
+def test_impossible_sides_are_refused_before_anything_is_written(options, words, tmp_path):
+    with pytest.raises(StoreError, match=words):
+        to_zarr(cube(), tmp_path / "out.zarr", **options)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tree_is_refused_with_the_way_to_write_its_nodes(tmp_path):
+    with pytest.raises(StoreError, match="a DataTree cannot be written.*the Dataset of one node"):
+        to_zarr(xr.DataTree(cube().to_dataset("band")), tmp_path / "out.zarr")
+
+
+def test_a_store_that_cannot_rewrite_keys_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="cannot rewrite or delete keys"):
+        to_zarr(cube(), ZipStore(tmp_path / "out.zip", mode="w"))
+
+
+def test_the_number_of_blocks_written_is_given(tmp_path):
+    blocks = cube().data.npartitions
+
+    assert to_zarr(cube(), tmp_path / "out.zarr", progress=False) == blocks
+    assert to_zarr(cube(), tmp_path / "out.zarr", progress=False) == 0

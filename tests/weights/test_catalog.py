@@ -167,9 +167,15 @@ def test_interpolation_takes_any_band(model, available):
     assert catalog.choose(model, available) == (catalog.get(model), tuple(available))
 
 
-def test_interpolation_of_a_band_that_is_not_there_is_an_error():
-    with pytest.raises(MissingBandError, match="B08"):
-        catalog.choose("bicubic", ["B02", "B03"], ["B08"])
+def test_interpolation_leaves_it_to_pick_whether_the_wanted_bands_are_there():
+    assert catalog.choose("bicubic", ["B02", "B03"], ["B08"])[1] == ("B08",)
+
+
+def test_bands_left_out_are_warned_of_at_the_callers_line():
+    with pytest.warns(BandWarning, match="left out") as caught:
+        catalog.choose("sen2sr-lite", TEN)
+
+    assert caught[0].filename == __file__
 
 
 def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monkeypatch):

@@ -29,7 +29,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}.") from error
-    scene, model = sample("havel"), _model(say)
+    scene, model = sample("havel")["r10m"], _model(say)
     begin = time.perf_counter()
     fine = upscale(scene, model)
     store = folder / "havel.zarr"

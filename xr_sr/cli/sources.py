@@ -15,7 +15,7 @@ import xarray as xr
 
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..georeference import spatial_dims
-from ..recognition import find_band_dim
+from ..naming import find_band_dim
 from .folders import open_folder
 from .places import is_local
 from .rasters import open_raster

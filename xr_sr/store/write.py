@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
-import numpy as np
 import xarray as xr
 
 from ..errors import BandWarning, ClippingWarning, StoreError
@@ -132,13 +131,13 @@ def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: i
         raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
     sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
     if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
-        raise StoreError(f"chunks={chunks!r}: wanted a side in pixels of at least 1, or two of them as (y, x).")
+        raise StoreError(f"chunks={chunks!r}: wanted a side in pixels, an int of at least 1, or two of them as (y, x).")
     if region is not None and not _is_count(region):
-        raise StoreError(f"region={region!r}: wanted a number of blocks of at least 1.")
+        raise StoreError(f"region={region!r}: wanted a number of blocks, an int of at least 1.")
 
 
 def _is_count(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool) and number >= 1
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
 
 
 def _refuse_unreachable(target: Target) -> None:
