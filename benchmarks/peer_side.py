@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import sen2sr
 import torch
-from machine import peak_memory_mib
+from machine import peak_memory_mib, touch_memory
 from safetensors.torch import load_file
 from sen2sr.models.opensr_baseline.cnn import CNNSR
 from sen2sr.models.tricks import HardConstraint
@@ -46,6 +46,7 @@ def main() -> None:
         if given.task == "speed":
             scene = torch.from_numpy(np.load(given.inputs))
             model(scene[None, :, :128, :128])
+            touch_memory()
             for _ in range(given.passes):
                 start = time.perf_counter()
                 fine = sen2sr.predict_large(scene, model).numpy()

@@ -46,6 +46,7 @@ class Report:
     def __enter__(self) -> Report:
         self.load, self.busy = machine.load_average(), machine.busy_share()
         self.started = dt.datetime.now(dt.UTC)
+        self.touch = machine.first_touch()
         if self.busy is not None and self.busy > QUIET_SHARE:
             self.warnings.append(f"the processors were {self.busy:.0%} busy before the start.")
         elif self.busy is None and self.load is not None and self.load > QUIET_LOAD:
@@ -113,6 +114,8 @@ class Report:
         busy = "unknown" if self.busy is None else f"{self.busy:.1%}"
         yield f"- Before the start: load average {load} (what ran before counts), processors {busy} busy over 3 s;"
         yield f"  during the runs others took at most {self.others:.1%} of the processors"
+        first, again = self.touch["first"], self.touch["again"]
+        yield f"- Memory, first touch: {first:.2f} s per GiB where the machine had to get it, {again:.2f} touched again"
         for threads in self.threads:
             before, after = self.before[threads], self.after[threads]
             best = max(before, key=lambda key: before[key])

@@ -113,8 +113,9 @@ class FoldedSPAN(nn.Module):
     (n, in, y, x) to (n, out, (y - 12) * upscale, (x - 12) * upscale).
 
     Equal to `SPAN` up to float32 rounding wherever zero padding does not reach, with less than half its work: every
-    Conv3XC is one 3x3 convolution; dead blocks are gone; conv_2 and its part of conv_cat are one convolution, being
-    linear, and the other parts of conv_cat are added to it, which spares the concatenation. Convolutions are valid
+    Conv3XC is one 3x3 convolution; dead blocks are gone; where one convolution follows another with nothing between
+    them they are one: conv_1 and the first of a block (5x5 on few channels, half the work), conv_2 and its part of
+    conv_cat. The other parts of conv_cat are added to that, which spares the concatenation. Convolutions are valid
     ones: context is consumed, not padded.
     non_negative: clamp the output at zero, as the published pipeline does.
     """
@@ -140,7 +141,7 @@ class FoldedSPAN(nn.Module):
 
         keep("features", *network.conv_1.folded())
         for name, block in (("first", first), ("last", last)):
-            keep(f"{name}_c1", *block.c1_r.folded())
+            keep(f"{name}_c1", *_one_after_the_other(network.conv_1.folded(), block.c1_r.folded()))
             keep(f"{name}_c2", *block.c2_r.folded())
             keep(f"{name}_c3", *block.c3_r.folded())
         mixed = torch.einsum("om,miyx->oiyx", from_conv_2[..., 0, 0], conv_2_weight)
@@ -154,20 +155,20 @@ class FoldedSPAN(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self._convolve("features", x)
-        first, _ = self._block("first", features)
-        last, activated = self._block("last", features)
+        features = self._convolve("features", x[..., 3:-3, 3:-3])
+        first, _ = self._block("first", x, features)
+        last, activated = self._block("last", x, features)
         mixed = self._convolve("mixed", last)
-        mixed += self._convolve("from_features", features)[..., 4:-4, 4:-4]
+        mixed += self._convolve("from_features", features)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_first", first)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_activated", activated)[..., 3:-3, 3:-3]
         return shuffle(self._convolve("tail", mixed, "relu" if self.non_negative else "none"), self.upscale)
 
-    def _block(self, name: str, features: Tensor) -> tuple[Tensor, Tensor]:
-        activated = self._convolve(f"{name}_c1", features, "swish")
+    def _block(self, name: str, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        activated = self._convolve(f"{name}_c1", x, "swish")
         c3 = self._convolve(f"{name}_c3", self._convolve(f"{name}_c2", activated, "swish"))
         gate = torch.sigmoid(c3).sub_(0.5)
-        return c3.add_(features[..., 3:-3, 3:-3]).mul_(gate), activated
+        return c3.add_(features).mul_(gate), activated
 
     def _convolve(self, name: str, x: Tensor, activation: str = "none") -> Tensor:
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
@@ -180,6 +181,14 @@ class FoldedSPAN(nn.Module):
         if activation == "swish":
             return functional.silu(out, inplace=True)
         return functional.relu_(out) if activation == "relu" else out
+
+
+def _one_after_the_other(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Give weight and bias of the one convolution that does what two 3x3 ones do in turn: (out, in, 5, 5), (out,)."""
+    (weight, bias), (weight_2, bias_2) = ([part.double() for part in pair] for pair in (one, other))
+    # The kernels of a convolution of convolutions are the convolution of their kernels; torch's conv2d correlates.
+    both = functional.conv2d(weight.transpose(0, 1), weight_2.flip(-2, -1), padding=2).transpose(0, 1)
+    return both, torch.einsum("omyx,m->o", weight_2, bias) + bias_2
 
 
 def shuffle(x: Tensor, upscale: int) -> Tensor:
