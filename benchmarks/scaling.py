@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-from machine import peak_memory_mib
+from machine import peak_memory_mib, touch_memory
 from report import Report
 from runs import Side, Spread, by_turns, column, parser
 
@@ -80,6 +80,7 @@ def measure(size: int) -> dict[str, float]:
     sums(scenes.lazy_dn(128, 64).sr.upscale("sen2sr-lite", offset=0)).compute()
     idle = peak_memory_mib()
     cube = scenes.lazy_dn(size)
+    touch_memory()
     start = time.perf_counter()
     lazy = sums(cube.sr.upscale("sen2sr-lite", offset=0))
     built = time.perf_counter()

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import peak_memory_mib
+from machine import peak_memory_mib, touch_memory
 from report import Report
 from runs import Side, Spread, Values, by_turns, column, parser, ratios
 
@@ -76,6 +76,7 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
     try:
         xr_sr.to_zarr(scenes.lazy_dn(128, 64).sr.upscale("sen2sr-lite", offset=0), str(small), progress=False)
         cube = scenes.lazy_dn(given.size)
+        touch_memory()
         start = time.perf_counter()
         xr_sr.to_zarr(cube.sr.upscale("sen2sr-lite", offset=0), str(target), progress=False)
         seconds = time.perf_counter() - start
