@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 
 import xr_sr
 from tests.cubes import array, reflectance
-from xr_sr import cluster
+from xr_sr import cluster, kernels
 from xr_sr.errors import WeightsNotFoundError
 
 
@@ -33,13 +33,33 @@ def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, mo
     np.testing.assert_allclose(spread.values, expected.values, rtol=0, atol=1e-6)
 
 
+def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+
+    from xr_sr.weights import catalog, fetch
+
+    state = load_file(fetch.locate(catalog.get("sen2sr-lite")).path)
+    tuned = tmp_path / "tuned.safetensors"
+    save_file({name: value * 1.01 for name, value in state.items()}, tuned)
+    monkeypatch.setenv("XR_SR_CACHE", str(tmp_path / "cache"))
+    cube = array(reflectance(4, 40, 40)).chunk()
+    fine = cube.sr.upscale("sen2sr-lite", weights=tuned, device="cpu")
+    expected = fine.values
+    located = fetch.locate(catalog.get("sen2sr-lite"), tuned)
+    cluster.prepare(1, [cluster.Sent("sen2sr-lite", located.sha256, ".safetensors", tuned.read_bytes())], "cpu")
+    tuned.unlink()
+    kernels._kernels.clear()
+
+    np.testing.assert_array_equal(fine.values, expected)
+
+
 def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
     from xr_sr.weights import catalog, fetch
 
     spec = catalog.get("sen2sr-lite")
     located = fetch.locate(spec)
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
-    files = [(spec.name, located.sha256, located.path.read_bytes())]
+    files = [cluster.Sent(spec.name, located.sha256, located.path.suffix, located.path.read_bytes())]
 
     cluster.prepare(2, files, "cpu")
     (path,) = tmp_path.rglob("model.safetensor")

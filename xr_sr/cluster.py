@@ -7,9 +7,9 @@ through it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kernels
 from .weights import catalog, fetch, folders
@@ -22,6 +22,7 @@ def configure(
     client: Client,
     models: Sequence[str] = (),
     *,
+    weights: Mapping[str, str | Path] | None = None,
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
@@ -30,6 +31,7 @@ def configure(
 
     models: names, such as "sen2sr-lite", whose weights are sent to the workers' caches and loaded there, once per
         process.
+    weights: files of your own by the name of the model, as in `upscale(model, weights=file)`: they are sent as well.
     device: as in `upscale`. torch_threads: threads of torch per task; by default the processors of a machine divided
         by the tasks that run at once on it, as far as a worker can know (workers of one command are counted).
     keep_memory: ask the C library to keep freed buffers (Linux with glibc), at the cost of a working set per process.
@@ -50,19 +52,29 @@ def configure(
         def setup(self, worker: Any) -> None:
             worker.xr_sr = prepare(worker.state.nthreads, *self.args)
 
+    own = dict(weights or {})
     files = []
-    for model in models:
+    for model in dict.fromkeys([*models, *own]):
         spec = catalog.get(model)
         if spec.weights is not None:
-            located = fetch.locate(spec)
-            files.append((spec.name, located.sha256, located.path.read_bytes()))
+            located = fetch.locate(spec, own.get(model))
+            files.append(Sent(spec.name, located.sha256, located.path.suffix, located.path.read_bytes()))
     client.register_plugin(Prepared(files, device, torch_threads, keep_memory))
     return dict(client.run(_report))
 
 
+class Sent(NamedTuple):
+    """A file of weights on its way to a worker."""
+
+    model: str
+    sha256: str
+    suffix: str
+    data: bytes
+
+
 def prepare(
     nthreads: int,
-    files: Sequence[tuple[str, str, bytes]],
+    files: Sequence[Sent],
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
@@ -74,15 +86,16 @@ def prepare(
 
     engine.ask_threads(torch_threads)
     loaded = []
-    for name, sha256, data in files:
-        spec = catalog.get(name)
+    for sent in files:
+        spec = catalog.get(sent.model)
         assert spec.weights is not None
-        path = folders.cache_folder() / spec.weights.path
-        if not path.is_file() or fetch.sha256_of(path) != sha256:
-            _write_whole(path, data)
-        ref = kernels.KernelRef(spec, str(path), sha256, device, "float32", spec.low_pass)
+        known = sent.sha256 == spec.weights.sha256
+        path = folders.cache_folder() / spec.weights.path if known else folders.sent_file(sent.sha256, sent.suffix)
+        if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
+            _write_whole(path, sent.data)
+        ref = kernels.KernelRef(spec, str(path), sent.sha256, device, "float32", spec.low_pass)
         kernels.build(ref)
-        loaded.append(name)
+        loaded.append(sent.model)
     return {
         "threads": nthreads,
         "torch_threads": engine.torch_threads(),

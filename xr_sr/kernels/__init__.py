@@ -91,9 +91,10 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     if spec.architecture:
         path = Path(ref.weights)
         if not path.is_file():
-            from ..weights import fetch
+            from ..weights import fetch, folders
 
-            path = fetch.locate(spec, download=False).path
+            sent = folders.sent_file(ref.sha256, path.suffix)
+            path = sent if sent.is_file() else fetch.locate(spec, download=False).path
         predictor = NetworkPredictor(spec, load_network(spec, path, ref.sha256), device=device, precision=ref.precision)
     else:
         predictor = Interpolator(spec.name, spec.scale)

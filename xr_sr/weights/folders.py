@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..spec import WeightsFile
 
-__all__ = ["cache_folder", "find_file", "hub_url", "user_folders"]
+__all__ = ["cache_folder", "find_file", "hub_url", "sent_file", "user_folders"]
 
 HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
 """The authors' own place; `XR_SR_HUB` names another one with the same layout, such as a mirror inside a cluster."""
@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     import pooch
 
     return Path(pooch.os_cache("xr_sr"))
+
+
+def sent_file(sha256: str, suffix: str) -> Path:
+    """Give the place in the cache of a file that a client sent to this worker and that no catalogue knows."""
+    return cache_folder() / "sent" / f"{sha256}{suffix}"
 
 
 def hub_url() -> str:
