@@ -21,8 +21,8 @@ from .constrain import LowPassConstraint
 from .protocol import FloatArray, Predictor
 
 WINDOW_CPU, WINDOW_GPU = 128, 512
-"""Side of a window in input pixels. What a window of 128 needs stays within the memory that the C library keeps for a
-thread; larger ones ask for new pages again and again (benchmarks/kernel.py)."""
+"""Side of a window in input pixels. On a CPU what larger windows save in context they lose in cache and page faults:
+from 96 to 256 the time is equal (benchmarks/kernel.py), and 128 takes little memory."""
 
 BATCH_GPU = 16
 """Windows per batch on a GPU, to begin with; halved as often as its memory asks for."""
