@@ -32,7 +32,7 @@ LEVELS = (
     {"halo", "lattice", "georeference", "engine", "models", "weights", "naming", "digital_numbers", "progress"},
     {"spec"},
     {"bands", "optional"},
-    {"errors", "_version", "data"},
+    {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""
 

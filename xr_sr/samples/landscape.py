@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..chance import Chance, DoubleArray, FloatArray, IntArray
 from .blocks import BoolArray, LabelArray, label_of, make_land
-from .chance import Chance, DoubleArray, FloatArray, IntArray
 from .surfaces import INDEX, VARIANTS
 
 RIVER_LANE_M = 5_000.0

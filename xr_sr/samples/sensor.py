@@ -8,13 +8,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from .chance import Chance, FloatArray, IntArray
-
-MTF_AT_NYQUIST = {
-    "B02": 0.26, "B03": 0.28, "B04": 0.24, "B08": 0.26,
-    "B05": 0.38, "B06": 0.34, "B07": 0.34, "B8A": 0.33, "B11": 0.22, "B12": 0.23,
-}  # fmt: skip
-"""Of the whole instrument, as sharpening papers use it (Ulfarsson et al. 2019, after ESA's quality reports)."""
+from ..chance import Chance, FloatArray, IntArray
+from ..simulate.psf import MTF_AT_NYQUIST
 
 OFFSET_DN = -1_000
 QUANTIFICATION = 10_000

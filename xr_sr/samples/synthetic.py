@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..errors import GridError, MissingBandError
+from ..chance import Chance, FloatArray
+from ..errors import GridError
 from . import sensor
-from .chance import Chance, FloatArray
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
+from .wishes import Dates, Times, read_bands, read_dates, read_floods, read_noise, read_pair, read_size, read_whole
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -64,7 +65,7 @@ class Layer:
 
 def simulate_scene(
     size: int | tuple[int, int] = 256,
-    dates: str | np.datetime64 | Sequence[str | np.datetime64] = "2023-06-15",
+    dates: Dates = "2023-06-15",
     seed: int = 0,
     *,
     bands: Sequence[str] | None = None,
@@ -76,8 +77,8 @@ def simulate_scene(
 ) -> xr.DataTree:
     """Make a synthetic Sentinel-2 cube with known truth, lazily; 100 000 x 100 000 pixels are built at once.
 
-    size: rows and columns of 10 m pixels; even where 20 m bands are wanted. dates: one or more. bands: canonical
-    names, all ten by default. scale: fine pixels per 10 m pixel. chunks: side of a chunk in 10 m pixels. flood_m: water
+    size: rows and columns of 10 m pixels; even where 20 m bands are wanted. dates: one or more, each once; or a whole
+    number, for that many, five days apart from 15 June 2023 on. bands: canonical names, all ten by default. scale: fine pixels per 10 m pixel. chunks: side of a chunk in 10 m pixels. flood_m: water
     level above the usual one in metres, for all dates or one for each. noise: times the usual noise; 0 is none.
     origin: (east, north) of the upper left corner in EPSG:32633, multiples of 60 m.
 
@@ -93,12 +94,10 @@ def simulate_scene(
     accuracy on drawings.
 
     Raises MissingBandError for bands that Sentinel-2 does not have at 10 m or 20 m, GridError where sizes, dates or
-    origin make no scene.
+    origin make no scene, OptionError for values of another kind.
     """
-    wanted = BANDS if bands is None else tuple(bands)
-    if not wanted or not set(wanted) <= set(BANDS):
-        raise MissingBandError(f"simulate_scene has the bands {', '.join(BANDS)}; asked for {list(wanted)}.")
-    height, width = (size, size) if isinstance(size, int) else size
+    wanted, (height, width) = read_bands(bands), read_size(size)
+    scale, chunks, seed = read_whole("scale", scale), read_whole("chunks", chunks), read_whole("seed", seed)
     of_grid = {name: tuple(band for band in members if band in wanted) for name, (_, members) in GRIDS.items()}
     odd = bool(of_grid["r20m"]) and (height % 2 or width % 2)
     if min(height, width, scale, chunks) < 1 or odd:
@@ -106,9 +105,11 @@ def simulate_scene(
             f"size {height} x {width}, scale {scale} and chunks {chunks} make no scene: all must be positive, and the "
             "size even where 20 m bands are wanted; for an odd one say bands=('B02', 'B03', 'B04', 'B08')."
         )
+    origin = read_pair("origin", origin)
     if origin[0] % 60 or origin[1] % 60:
         raise GridError(f"the origin must lie on multiples of 60 m, where all Sentinel-2 grids meet; it is {origin}.")
-    world, times = _world(dates, seed, scale, flood_m, noise, origin)
+    times = read_dates(dates)
+    world = _world(times, seed, scale, read_floods(flood_m, times.size), read_noise(noise), origin)
 
     facts = {
         "title": "Synthetic Sentinel-2 scene; no place on Earth",
@@ -136,30 +137,20 @@ def simulate_scene(
 
 
 def _world(
-    dates: str | np.datetime64 | Sequence[str | np.datetime64],
-    seed: int,
-    scale: int,
-    flood_m: float | Sequence[float],
-    noise: float,
-    origin: tuple[int, int],
-) -> tuple[World, npt.NDArray[np.datetime64]]:
-    """Gather what the scene is a function of, and its dates as datetime64[ns]."""
-    times = np.atleast_1d(np.asarray(dates, dtype="datetime64[ns]"))
-    levels = (flood_m,) * times.size if isinstance(flood_m, (int, float)) else tuple(flood_m)
-    if not times.size or len(levels) != times.size:
-        raise GridError(f"a scene needs dates, and one flood level for each: there are {times.size} and {len(levels)}.")
+    times: Times, seed: int, scale: int, flood_m: tuple[float, ...], noise: float, origin: tuple[int, int]
+) -> World:
+    """Gather what the scene is a function of."""
     days = (times.astype("datetime64[D]") - times.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") + 1
-    world = World(
-        seed=int(seed),
-        scale=int(scale),
+    return World(
+        seed=seed,
+        scale=scale,
         north_row=-origin[1] * scale // 10,
         west_column=origin[0] * scale // 10,
         days=tuple(days.tolist()),
         stamps=tuple(times.astype("int64").tolist()),
-        flood_m=tuple(float(level) for level in levels),
-        noise=float(noise),
+        flood_m=flood_m,
+        noise=noise,
     )
-    return world, times
 
 
 def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: World, layer: Layer) -> da.Array:
@@ -177,7 +168,7 @@ def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: World, lay
 def _dataset(
     stack: da.Array,
     layer: Layer,
-    times: npt.NDArray[np.datetime64],
+    times: Times,
     origin: tuple[int, int],
     gsd_m: float,
     facts: Mapping[str, object],

@@ -1,0 +1,247 @@
+"""Degrade: what a coarser sensor would have seen of a fine image, on its own grid.
+
+Here are the options and the geography; how a point spread function is applied is in `sense`, what it is in `psf`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from ..errors import GridError, MissingBandError, OptionError
+from ..georeference import geobox_of
+from ..naming import listed
+from .images import Flat, Image, each_variable, read
+from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
+from .psf import MTF_AT_NYQUIST, Axis, Psf, gaussian_psf, kernel_psf
+from .sense import Response, Sensor, sense
+
+__all__ = ["GridLike", "Kernels", "Mtf", "NoiseModel", "degrade"]
+
+Value = TypeVar("Value")
+Mtf: TypeAlias = "float | Mapping[Hashable, float] | None"
+Kernels: TypeAlias = "npt.ArrayLike | Mapping[Hashable, npt.ArrayLike] | None"
+NoiseModel: TypeAlias = "Literal['sentinel2'] | float | Mapping[Hashable, float] | None"
+GridLike: TypeAlias = "xr.DataArray | xr.Dataset | GeoBox"
+
+_CLOSE_PX = 1e-6
+
+
+def degrade(
+    hr: Flat,
+    factor: float | None = None,
+    *,
+    gsd: float | None = None,
+    like: GridLike | None = None,
+    mtf: Mtf = None,
+    kernel: Kernels = None,
+    noise: NoiseModel = None,
+    noise_gain: float = 1.0,
+    shifts: Mapping[Hashable, tuple[float, float]] | None = None,
+    seed: int = 0,
+    snap: bool = False,
+) -> Flat:
+    """Make what a coarser sensor would have seen: blur by its point spread function, sample on its grid, add noise.
+
+    hr: DataArray (..., band, y, x) in any order, or Dataset of bands; reflectance, floating, NaN where not valid.
+    One of three says which pixels to make. factor: their size in fine pixels, above 1, whole or not (16.67). gsd: their
+    size in the unit of the CRS, metres in UTM. like: a cube or geobox whose grid to take, any phase and size.
+    snap: with factor and gsd, edges lie on multiples of the pixel's size, as those of Sentinel-2 do; else the first
+        pixel begins at the corner of `hr`. Only pixels that lie wholly on `hr` are made; with `like` all, NaN beyond.
+    mtf: contrast that a band passes at the Nyquist frequency of the coarse pixel, in (0, 1), one for all or by band;
+        default Sentinel-2's by band. The point spread function is the Gaussian of that (`psf.gaussian_psf`).
+    kernel: a (y, x) array of weights, one per fine pixel, in place of the Gaussian, one for all or by band.
+    noise: None; "sentinel2", photon noise by band (`noise.strength_of`); or the standard deviation in reflectance, one
+        for all or by band. noise_gain: multiplies it. seed: of the noise, which depends on seed, band, date and place
+        alone; it is bell-shaped and never beyond 3.5 deviations.
+    shifts: by band, (dy, dx) by which its content is displaced, in coarse pixels: misregistration between bands.
+    Returns the same type on the coarser grid, lazily, dtype kept. A coarse pixel is the weighted mean of its valid fine
+    pixels, and NaN where less than half of its weight is valid. Coordinates along y and x that are no axes are dropped.
+    Raises OptionError for options that do not fit together, MissingBandError where the MTF or the noise of a band is
+    not known, GridError for another CRS or orientation, RadiometryError for integers.
+    """
+    if sum(option is not None for option in (factor, gsd, like)) != 1:
+        raise OptionError("degrade takes one of factor=4, gsd=10 (in the CRS's unit) and like=<cube or geobox>.")
+    if kernel is not None and mtf is not None:
+        raise OptionError("degrade takes mtf= or kernel=, not both: each says how wide the blur is.")
+
+    def of_array(array: xr.DataArray) -> xr.DataArray:
+        image = read(array)
+        target, rows, columns = _grid(image, factor, gsd, like, snap)
+        sizes = (abs(rows.step), abs(columns.step))
+        psfs = _psfs(image, sizes, mtf, kernel)
+        moved = _by_band(image, shifts, "shifts", (0.0, 0.0)) if shifts is not None else [(0.0, 0.0)] * len(psfs)
+        responses = tuple(Response(psf, _pair(shift)) for psf, shift in zip(psfs, moved, strict=True))
+        after = _noise(image, target, noise, noise_gain, seed)
+        data = sense(image.array.data, Sensor(rows, columns, responses, image.band_axis, after=after), name="degrade")
+        return image.rebuilt(
+            data, geobox=target, attrs={"xr_sr:degraded": _how(sizes, mtf, kernel, noise, noise_gain, seed)}
+        )
+
+    return each_variable(hr, of_array)
+
+
+def _grid(
+    image: Image, factor: float | None, gsd: float | None, like: GridLike | None, snap: bool
+) -> tuple[GeoBox, Axis, Axis]:
+    """Find the coarse geobox, and where its pixels lie on the fine grid, along y and x."""
+    fine = image.grid.geobox
+    height, width = fine.shape
+    if like is not None:
+        target = like if isinstance(like, GeoBox) else geobox_of(like)
+        if target is None:
+            raise GridError("like= has no y and x; wanted is a cube or a geobox.")
+        if fine.crs is not None and target.crs is not None and fine.crs != target.crs:
+            raise GridError(f"like= is in {target.crs}, the cube in {fine.crs}. Reproject the cube first.")
+        place = ~fine.affine @ target.affine
+        if abs(place.b) * target.shape.y + abs(place.d) * target.shape.x > 1e-3:
+            raise GridError("like= is turned against the cube's grid. Reproject the cube first.")
+        steps, origins, counts = [place.e, place.a], [place.f, place.c], list(target.shape.yx)
+    else:
+        sides = (abs(fine.affine.e), abs(fine.affine.a)) if fine.axis_aligned else _lengths(fine.affine)
+        asked = [gsd / side if gsd is not None else float(factor or 0) for side in sides]
+        if not all(step > 1 and math.isfinite(step) for step in asked):
+            found = f"gsd={gsd:g} against pixels of {sides[0]:g}" if gsd is not None else f"factor={factor}"
+            raise OptionError(f"degrade makes coarser pixels, by a factor above 1; got {found}.")
+        steps = [round(step) if abs(step - round(step)) < 1e-9 * step else step for step in asked]
+        if snap and not fine.axis_aligned:
+            raise OptionError("snap=True needs a grid along the axes of the CRS; this one is rotated.")
+        starts = [fine.affine.f / fine.affine.e, fine.affine.c / fine.affine.a] if snap else [0.0, 0.0]
+        # How far it is from the image's first edge to the next multiple of the coarse pixel's size.
+        origins = [
+            math.ceil(start / step - _CLOSE_PX) * step - start for start, step in zip(starts, steps, strict=True)
+        ]
+        counts = [
+            math.floor((size - origin) / step + _CLOSE_PX)
+            for size, origin, step in zip((height, width), origins, steps, strict=True)
+        ]
+        if min(counts) < 1:
+            raise GridError(
+                f"no pixel of {steps[0]:g} x {steps[1]:g} fine ones lies wholly on {height} x {width} of them. "
+                "Take a larger piece or a smaller factor"
+                + (f"; gsd= is in the unit of {fine.crs}, so reproject to metres first." if gsd is not None else ".")
+            )
+        moved = fine.affine @ Affine.translation(origins[1], origins[0]) @ Affine.scale(steps[1], steps[0])
+        target = GeoBox((counts[0], counts[1]), moved, fine.crs)
+    if min(map(abs, steps)) <= 1 + _CLOSE_PX:
+        raise GridError(
+            f"like= has pixels of {abs(steps[0]):g} x {abs(steps[1]):g} fine ones; wanted are coarser ones."
+        )
+    axes = [
+        Axis(int(count), size, float(step), float(origin))
+        for count, size, step, origin in zip(counts, (height, width), steps, origins, strict=True)
+    ]
+    return target, axes[0], axes[1]
+
+
+def _lengths(affine: Affine) -> tuple[float, float]:
+    """Give the sides of a pixel, along its rows' and its columns' direction, in the unit of the CRS."""
+    return math.hypot(affine.b, affine.e), math.hypot(affine.a, affine.d)
+
+
+def _psfs(image: Image, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -> list[Psf]:
+    """Find the point spread function of each band."""
+    if kernel is not None:
+        if not isinstance(kernel, Mapping):
+            return [kernel_psf(kernel)] * len(image.labels)
+        return [kernel_psf(array) for array in _by_band(image, kernel, "kernel")]
+    if mtf is None:
+        if unknown := [
+            label for label, band in zip(image.labels, image.bands, strict=True) if band not in MTF_AT_NYQUIST
+        ]:
+            raise MissingBandError(
+                f"no MTF is known of {listed(unknown)}; known are {', '.join(MTF_AT_NYQUIST)}. Pass one for all bands, "
+                "mtf=0.25, or by band, or name the bands as Sentinel-2 does."
+            )
+        mtf = {label: MTF_AT_NYQUIST[str(band)] for label, band in zip(image.labels, image.bands, strict=True)}
+    values = _by_band(image, mtf, "mtf") if isinstance(mtf, Mapping) else [float(mtf)] * len(image.labels)
+    return [gaussian_psf(float(value), sizes) for value in values]
+
+
+def _by_band(image: Image, given: Mapping[Hashable, Value], what: str, default: Value | None = None) -> list[Value]:
+    """Pick what was given by band, under the cube's own names or the canonical ones; `default` where nothing was."""
+    values = []
+    for label, band in zip(image.labels, image.bands, strict=True):
+        name = label if label in given else band
+        value = given.get(name, default)
+        if value is None:
+            raise MissingBandError(
+                f"{what}= names {listed(given)}; the cube has {label!r} too. Give one for each band."
+            )
+        values.append(value)
+    return values
+
+
+def _pair(shift: tuple[float, float]) -> tuple[float, float]:
+    dy, dx = shift
+    return float(dy), float(dx)
+
+
+def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
+    """Make the noise of a cube; None for none."""
+    if noise is None:
+        return None
+    if isinstance(noise, str):
+        if noise != "sentinel2":
+            raise OptionError(f"noise={noise!r}: wanted 'sentinel2', a standard deviation in reflectance, or None.")
+        if unknown := [
+            label for label, band in zip(image.labels, image.bands, strict=True) if band not in SIGNAL_TO_NOISE
+        ]:
+            raise MissingBandError(
+                f"the noise of {listed(unknown)} is not known; known are {', '.join(SIGNAL_TO_NOISE)}. Pass its "
+                "standard deviation in reflectance, noise=0.002, or name the bands as Sentinel-2 does."
+            )
+        strengths = [strength_of(str(band)) for band in image.bands]
+    elif isinstance(noise, Mapping):
+        strengths = [Strength(float(value)) for value in _by_band(image, noise, "noise")]
+    else:
+        strengths = [Strength(float(noise))] * len(image.labels)
+    if gain < 0 or any(strength.deviation < 0 for strength in strengths):
+        raise OptionError("noise has a standard deviation of 0 or more.")
+    strengths = [replace(strength, deviation=strength.deviation * gain) for strength in strengths]
+    keys = [_keys(image.array, dim) for dim in image.lead]
+    names = [band or label for label, band in zip(image.labels, image.bands, strict=True)]
+    # A plane without axis of bands has its name in the first key, so that bands of a Dataset draw different numbers.
+    bands = [tuple(key_of("band", name) for name in names)] if image.band_dim else []
+    salt = seed if image.band_dim else seed ^ key_of("band", names[0])
+    return Noise(salt, tuple(strengths), image.band_axis, (*keys, *bands), _lattice(target))
+
+
+def _keys(array: xr.DataArray, dim: str) -> tuple[int, ...]:
+    """Number the places along a dimension: dates by their time in nanoseconds, all else by its position."""
+    coord = array.coords.get(dim) if dim in array.coords else None
+    if coord is not None and coord.dtype.kind == "M":
+        return tuple(coord.values.astype("datetime64[ns]").astype("int64").tolist())
+    return tuple(range(array.sizes[dim]))
+
+
+def _lattice(geobox: GeoBox) -> tuple[int, int]:
+    """Number the first row and column of a grid from the origin of its CRS; crops of one grid then agree on a place."""
+    affine = geobox.affine
+    if not geobox.axis_aligned:
+        return 0, 0
+    return math.floor(affine.f / affine.e + 1e-4), math.floor(affine.c / affine.a + 1e-4)
+
+
+def _how(sizes: tuple[float, float], mtf: Mtf, kernel: Kernels, noise: NoiseModel, gain: float, seed: int) -> str:
+    """Say in attributes what was done."""
+    size = f"{sizes[0]:g}" if math.isclose(*sizes) else f"{sizes[0]:g} x {sizes[1]:g}"
+    blur: Any = (
+        "Sentinel-2's MTF" if mtf is None else f"MTF {dict(mtf) if isinstance(mtf, Mapping) else mtf} at Nyquist"
+    )
+    if kernel is not None:
+        blur = "kernels by band" if isinstance(kernel, Mapping) else f"a kernel of {np.shape(kernel)}"
+    heard = (
+        ""
+        if noise is None
+        else f"; noise {dict(noise) if isinstance(noise, Mapping) else noise}, gain {gain:g}, seed {seed}"
+    )
+    return f"factor {size}; {blur}{heard}"

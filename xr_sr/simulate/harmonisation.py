@@ -1,0 +1,248 @@
+"""Harmonise: give one cube the radiometry of another, by one curve per band for the whole cube.
+
+Statistics are gathered chunk by chunk and merged, once, when the result is computed; what they are is in
+`distributions`. Nothing here moves a pixel.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from ..errors import CubeError, GridError, OptionError
+from ..naming import listed
+from .degradation import Mtf, degrade
+from .distributions import (
+    STEP,
+    Counts,
+    Curve,
+    FloatArray,
+    Moments,
+    curve_of_counts,
+    line_of_fit,
+    line_of_moments,
+)
+from .images import Image, partners, read, same_grid
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Method", "harmonise", "match_histogram"]
+
+Method: TypeAlias = Literal["histogram", "linear", "moments"]
+Lazy: TypeAlias = Any
+"""A dask Delayed, of which dask has no types."""
+
+EXACT = 2**22
+"""Pixels per band up to which histograms are exact; 2048 x 2048."""
+
+HELD = 2**30
+"""Bytes of a source up to which it is held in memory until its curves are known; larger ones are computed twice."""
+
+_FAN_IN = 16
+
+
+def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
+    """Give `source` the distribution of values of `reference`, exactly.
+
+    source, reference: floating, any shapes, one band; NaN does not count, and stays NaN. Returns the shape and dtype of
+    `source`. Without NaN the same as `skimage.exposure.match_histograms`.
+    """
+    return curve_of_counts(Counts.of(source), Counts.of(reference))(source)
+
+
+def harmonise(
+    source: xr.DataArray,
+    reference: xr.DataArray,
+    *,
+    method: Method = "histogram",
+    each: Hashable | Sequence[Hashable] = (),
+    mtf: Mtf = None,
+    now: bool = False,
+) -> xr.DataArray:
+    """Give a cube the radiometry of another: one curve per band, from statistics of the whole cubes.
+
+    source, reference: (..., band, y, x) reflectance, NaN where not valid; bands go by name, one band of a reference
+        without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonised one by one;
+        along others all pixels count together.
+    method: "histogram" gives the reference's distribution, as scikit-image's `match_histograms` does; exactly up to
+        2048 x 2048 pixels per band in both, and with values rounded to 1e-5 for the counting beyond.
+        "moments" gives mean and standard deviation of the reference. The grids of both are free in these two.
+        "linear" is the line of least squares from source to reference, pixel by pixel on the coarser of both grids, to
+        which the finer one is degraded first, as SEN2VENuS does; mtf: that of `degrade` for this step.
+    now: compute the curves at once; good where parts of the result are computed one by one, each of which would gather
+        the statistics of the whole cubes again.
+    Returns `source` with other values: same grid, dtype, chunks and NaN; lazy. A source of more than 1 GiB is computed
+    twice, for the statistics and for the result, rather than held: store it first if that is dear. A band without a
+    valid pixel in the reference becomes NaN. Raises OptionError for another method, MissingBandError for a band that
+    the reference lacks, CubeError and GridError for cubes that cannot be compared.
+    Source: Gonzalez and Woods, Digital Image Processing, 3.3.2 (histogram specification); Michel et al. 2022,
+    doi:10.3390/data7070096 (SEN2VENuS).
+    """
+    if method not in ("histogram", "linear", "moments"):
+        raise OptionError(f"method={method!r}: wanted 'histogram', 'linear' or 'moments'.")
+    ours, theirs = read(source, "source"), read(reference, "reference")
+    apart = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)
+    if absent := [dim for dim in apart if dim not in ours.lead]:
+        raise CubeError(f"each= names {listed(absent)}; the dimensions beside band, y and x are {listed(ours.lead)}.")
+    places = partners(ours, theirs)
+    if method == "linear":
+        left, right = _on_coarser(ours, theirs, mtf)
+    else:
+        left, right = ours, theirs
+    data = _mapped(ours, left, right, places, apart, method, now)
+    return ours.rebuilt(data, attrs={"xr_sr:harmonised": f"{method}, {theirs.source.name or 'reference'}"})
+
+
+def _on_coarser(ours: Image, theirs: Image, mtf: Mtf) -> tuple[Image, Image]:
+    """Bring both to the coarser grid, pixel on pixel."""
+    one, other = ours.grid.geobox, theirs.grid.geobox
+    if one.crs is not None and other.crs is not None and one.crs != other.crs:
+        raise GridError(f"the source is in {one.crs}, the reference in {other.crs}. Reproject one of them.")
+    if same_grid(one, other):
+        return ours, theirs
+    if abs((~one.affine @ other.affine).determinant) >= 1:
+        return read(degrade(ours.source, like=other, mtf=mtf), "source"), theirs
+    return ours, read(degrade(theirs.source, like=one, mtf=mtf), "reference")
+
+
+def _mapped(
+    ours: Image,
+    left: Image,
+    right: Image,
+    places: list[int | None],
+    apart: Sequence[Hashable],
+    method: Method,
+    now: bool,
+) -> da.Array:
+    """Map all bands by their curves, for each place along the dimensions in `apart`.
+
+    left, right: where statistics are taken of source and reference.
+    """
+    import dask.array as da
+    from dask.base import compute, tokenize
+    from dask.graph_manipulation import bind
+
+    data, lead = ours.array.data, ours.lead
+    counts = {lead.index(str(dim)): ours.array.sizes[dim] for dim in apart}
+    known: dict[tuple[int, ...], Lazy] = {}
+    for at in itertools.product(*map(range, counts.values())):
+        chosen = dict(zip(apart, at, strict=True))
+        curves = []
+        for position, place in enumerate(places):
+            mine = _plane(left, position if left.band_dim else None, chosen)
+            other = _plane(right, place, {dim: i for dim, i in chosen.items() if dim in right.lead})
+            curves.append(_curve(mine, other, method))
+        known[at] = _later(_curves, curves)
+    if now:
+        known = dict(zip(known, compute(*known.values()), strict=True))
+    elif data.nbytes > HELD:
+        data = bind(data, list(known.values()), seed=tokenize(data.name, [curves.key for curves in known.values()]))
+    pieces = {}
+    for at, curves in known.items():
+        index = [slice(None)] * data.ndim
+        for axis, i in zip(counts, at, strict=True):
+            index[axis] = slice(i, i + 1)
+        pieces[at] = da.map_blocks(
+            _map_block,
+            data[tuple(index)],
+            curves=curves,
+            banded=ours.band_dim is not None,
+            dtype=data.dtype,
+            meta=data._meta,
+        )
+    whole: da.Array = _joined(pieces, list(counts))
+    return whole if whole.chunks == data.chunks else whole.rechunk(data.chunks)
+
+
+def _joined(pieces: Mapping[tuple[int, ...], da.Array], axes: Sequence[int]) -> da.Array:
+    """Put pieces together that were cut into single places along some axes; the last of these changes fastest."""
+    import dask.array as da
+
+    if not axes:
+        return pieces[()]
+    groups: dict[tuple[int, ...], list[da.Array]] = {}
+    for at, piece in pieces.items():
+        groups.setdefault(at[:-1], []).append(piece)
+    return _joined({at: da.concatenate(group, axis=axes[-1]) for at, group in groups.items()}, axes[:-1])
+
+
+def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr.DataArray:
+    """Give one band at the chosen places: (*rest, y, x), without coordinates along y and x."""
+    array = image.array.isel(dict(chosen), drop=True)
+    if band is not None:
+        array = array.isel({image.band_dim: band}, drop=True)
+    return array.drop_vars(
+        [name for name, coord in array.coords.items() if {image.y, image.x} & set(coord.dims)]
+    ).rename({image.y: "y", image.x: "x"})
+
+
+def _curve(source: xr.DataArray, reference: xr.DataArray, method: Method) -> Lazy:
+    """Make the curve of one band, lazily."""
+    if method == "linear":
+        one, other = _paired(source, reference)
+        parts = [_later(Moments.of, a, b) for a, b in zip(_blocks(one), _blocks(other), strict=True)]
+        return _later(line_of_fit, _tree(parts, Moments.merge))
+    if method == "moments":
+        both = [
+            _tree([_later(_moments, block) for block in _blocks(array.data)], Moments.merge)
+            for array in (source, reference)
+        ]
+        return _later(line_of_moments, *both)
+    step = None if max(source.size, reference.size) <= EXACT else STEP
+    counts = [
+        _tree([_later(Counts.of, block, step) for block in _blocks(array.data)], Counts.merge)
+        for array in (source, reference)
+    ]
+    return _later(curve_of_counts, *counts)
+
+
+def _paired(source: xr.DataArray, reference: xr.DataArray) -> tuple[da.Array, da.Array]:
+    """Give source and reference pixel by pixel, in the same chunks; a reference without dates serves all dates."""
+    if extra := [dim for dim in reference.dims if dim not in source.dims]:
+        raise CubeError(f"the reference lies along {listed(extra)} too, the source does not. Select one place first.")
+    try:
+        source, reference = xr.align(source, reference, join="exact", copy=False)
+    except ValueError as error:
+        raise GridError(f"source and reference do not have the same dates: {error}") from error
+    reference = reference.broadcast_like(source).transpose(*source.dims)
+    return source.data, reference.data.rechunk(source.data.chunks)
+
+
+def _blocks(array: da.Array) -> list[Lazy]:
+    """Give the chunks of an array, in order."""
+    return list(array.to_delayed(optimize_graph=False).ravel())
+
+
+def _tree(parts: list[Lazy], merge: Callable[[Any], Any]) -> Lazy:
+    """Merge lazily, a few at a time, so that results of chunks need not all be kept."""
+    while len(parts) > 1:
+        parts = [_later(merge, parts[start : start + _FAN_IN]) for start in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
+def _later(function: Callable[..., Any], *arguments: Any) -> Lazy:
+    """Call a function when the result is computed; equal calls are made once."""
+    from dask.delayed import delayed
+
+    return delayed(function, pure=True)(*arguments)
+
+
+def _moments(block: FloatArray) -> Moments:
+    return Moments.of(block, block)
+
+
+def _curves(curves: Sequence[Curve]) -> tuple[Curve, ...]:
+    return tuple(curves)
+
+
+def _map_block(block: FloatArray, *, curves: tuple[Curve, ...], banded: bool, block_info: Any = None) -> FloatArray:
+    """Map one chunk, (*lead, [band,] y, x), by the curve of each band."""
+    if not banded:
+        return curves[0](block)
+    first, last = block_info[0]["array-location"][-3]
+    return np.stack([curve(block[..., n, :, :]) for n, curve in enumerate(curves[first:last])], axis=-3)

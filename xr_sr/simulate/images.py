@@ -1,0 +1,189 @@
+"""What simulation reads off a cube: pixels, grid, and which band is which; and how results become a cube again.
+
+Unlike an upscaling, a blur works on any bands, so names that are none of Sentinel-2's are welcome: they stay labels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
+from ..georeference import Grid, coords, crs_coord_name, grid_of, is_crs_coord, spatial_dims
+from ..naming import find_band_dim, listed, name_labels, name_single
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Flat", "Image", "each_variable", "partners", "read", "same_grid"]
+
+Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
+
+_STALE = re.compile(
+    r"transform|res|resolution|gsd|bounds|spec|grid_mapping|(proj|spatial):(transform|shape|bbox)|STATISTICS_.*|"
+    r"OVR_RESAMPLING_ALG"
+)
+"""Attributes that tell of a grid or of statistics that no longer hold."""
+
+_SIDE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A cube, read.
+
+    array: (*lead, [band,] y, x), floating, lazy. source: as handed in. y, x, band_dim: names of dimensions. labels: one
+    for each band, as the cube calls it; bands: the same as canonical names, None for what is none of Sentinel-2's.
+    """
+
+    array: xr.DataArray
+    source: xr.DataArray
+    y: str
+    x: str
+    band_dim: str | None
+    labels: tuple[Hashable, ...]
+    bands: tuple[str | None, ...]
+    grid: Grid
+
+    @property
+    def lead(self) -> tuple[str, ...]:
+        """The dimensions beside band, y and x, in order."""
+        return tuple(str(dim) for dim in self.array.dims if dim not in (self.band_dim, self.y, self.x))
+
+    @property
+    def band_axis(self) -> int | None:
+        """The axis of the bands; None where there is none."""
+        return None if self.band_dim is None else self.array.ndim - 3
+
+    def rebuilt(
+        self, data: da.Array, *, geobox: GeoBox | None = None, attrs: Mapping[str, Any] | None = None
+    ) -> xr.DataArray:
+        """Give the cube again with other pixels, in the order of dimensions that it had.
+
+        data: in the order of `array`. geobox: where the pixels lie; by default where they lay. attrs: to be added.
+        """
+        made = dict(attrs or {})
+        if geobox is None:
+            result = self.array.copy(data=data).transpose(*self.source.dims)
+            result.attrs = {**self.source.attrs, **made}
+            return result
+        old = self.array.coords
+        kept = {
+            name: coord
+            for name, coord in old.items()
+            if not {self.y, self.x} & set(coord.dims) and not is_crs_coord(coord)
+        }
+        name = crs_coord_name(self.source)
+        placed = coords(geobox, name, dims=(self.y, self.x))
+        result = xr.DataArray(data, dims=self.array.dims, coords=kept | placed).rename(self.source.name)
+        result.attrs = {key: value for key, value in self.source.attrs.items() if not _STALE.fullmatch(str(key))} | made
+        if name in result.coords:
+            result.encoding = {"grid_mapping": name}
+        return result.transpose(*self.source.dims)
+
+
+def read(obj: xr.DataArray, what: str = "the cube") -> Image:
+    """Find grid, bands and pixels of a DataArray; computes nothing.
+
+    Raises CubeError for what is no DataArray, GridError without y and x, RadiometryError for integers.
+    """
+    if not isinstance(obj, xr.DataArray):
+        raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.")
+    dims, grid = spatial_dims(obj), grid_of(obj)
+    if dims is None or grid is None:
+        raise GridError(f"{what} has the dimensions {listed(obj.dims)}; wanted are y and x. Rename yours.")
+    if obj.dtype.kind != "f":
+        raise RadiometryError(
+            f"{what} holds {obj.dtype}; wanted is reflectance as floating-point numbers, with NaN where there is no "
+            "data. Convert digital numbers first: cube.sr.reflectance()."
+        )
+    y, x = dims
+    others = [str(dim) for dim in obj.dims if dim not in dims]
+    band_dim = find_band_dim(obj, others)
+    lead = [dim for dim in others if dim != band_dim]
+    array = obj if obj.chunks is not None else obj.chunk({**dict.fromkeys(lead, 1), y: _SIDE, x: _SIDE})
+    array = array.transpose(*lead, *([band_dim] if band_dim else []), y, x)
+    if array.dtype.itemsize < 4:
+        array = array.astype("float32")
+    labels, bands = _names(array, band_dim)
+    return Image(array, obj, y, x, band_dim, labels, bands, grid)
+
+
+def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[str | None, ...]]:
+    """Give the labels of the bands, and the canonical names where they have one."""
+    if band_dim is None:
+        try:
+            label, band = name_single(array)
+        except CubeError:
+            return (array.name,), (None,)
+        return (label,), (band.name,)
+    size = array.sizes[band_dim]
+    try:
+        labels, found = name_labels(array, band_dim)
+    except CubeError:
+        known = array.coords[band_dim].values.tolist() if band_dim in array.coords else list(range(size))
+        return tuple(known), (None,) * size
+    return labels, tuple(band.name if band else None for band in found)
+
+
+def partners(ours: Image, theirs: Image) -> list[int | None]:
+    """Find for each of our bands its place among theirs; None for all where they have no dimension of bands.
+
+    Canonical names come first, then labels. Raises MissingBandError for a band that they lack.
+    """
+    if theirs.band_dim is None:
+        return [None] * len(ours.labels)
+    places: list[int | None] = []
+    for label, band in zip(ours.labels, ours.bands, strict=True):
+        if band is not None and band in theirs.bands:
+            places.append(theirs.bands.index(band))
+        elif label in theirs.labels:
+            places.append(theirs.labels.index(label))
+        elif len(theirs.labels) == len(ours.labels) == 1:
+            places.append(0)
+        else:
+            raise MissingBandError(
+                f"one cube has the bands {listed(ours.labels)}, the other {listed(theirs.labels)}: {label!r} has no "
+                "partner. Name bands alike, or select those that both have."
+            )
+    return places
+
+
+def each_variable(obj: Flat, change: Callable[[xr.DataArray], xr.DataArray]) -> Flat:
+    """Apply a change to a DataArray, or to each floating variable of a Dataset that lies on y and x.
+
+    Variables off the grid pass; others on the grid, such as flags, are left out, and a BandWarning names them.
+    Raises CubeError where nothing is left.
+    """
+    if not isinstance(obj, xr.Dataset):
+        return change(obj)
+    dims = spatial_dims(obj)
+    obj = obj.set_coords([name for name, variable in obj.data_vars.items() if is_crs_coord(variable)])
+    on_grid = [name for name, array in obj.data_vars.items() if dims and set(dims) <= set(array.dims)]
+    light = [name for name in on_grid if obj[name].dtype.kind == "f"]
+    if not light:
+        raise CubeError(
+            f"no floating-point variable of the Dataset lies on y and x; it has {listed(obj.data_vars)}. "
+            "Convert digital numbers first: cube.sr.reflectance()."
+        )
+    if left := [name for name in on_grid if name not in light]:
+        warn_caller(f"{listed(left)}: no reflectance, so the result leaves this out.", BandWarning)
+    changed = {name: change(obj[name]) for name in light}
+    whole = xr.Dataset(changed, attrs=obj.attrs)
+    rest = {name: obj[name].variable for name in obj.data_vars if name not in on_grid}
+    return whole.assign(rest)
+
+
+def same_grid(one: GeoBox, other: GeoBox) -> bool:
+    """Tell whether two geoboxes have the same pixels, to a thousandth of one."""
+    if one.shape != other.shape or (one.crs is not None and other.crs is not None and one.crs != other.crs):
+        return False
+    strays = ~one.affine @ other.affine
+    corners = [(0, 0), (one.shape.x, one.shape.y)]
+    return all(np.allclose(strays @ corner, corner, rtol=0, atol=1e-3) for corner in corners)

@@ -1,0 +1,218 @@
+"""Blur and decimate lazily: each block of coarse pixels gathers the fine ones that its point spread function weighs.
+
+Arrays only. Any ratio of pixel sizes, any phase; a pixel's value does not depend on chunks, since its weights are a
+function of its number and its sum runs in one fixed order, in float64.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .psf import Axis, DoubleArray, Psf
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+After: TypeAlias = Callable[[DoubleArray, tuple[int, ...], tuple[int, int]], DoubleArray]
+"""What is done to a plane of coarse pixels: (plane, place along the leading dimensions, first row and column)."""
+
+VALID = 0.5
+"""Share of a pixel's weight that must lie on valid fine pixels, or it is NaN."""
+
+LARGEST = 2048
+"""Fine pixels per side that a block of coarse ones may span."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """How one band is seen. shift: (dy, dx) by which its content is displaced, in coarse pixels."""
+
+    psf: Psf
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """How all planes of a cube are seen.
+
+    responses: one for each position along the leading axis `band_axis`, or a single one. least: share of the weight
+    that must be valid. after: what is done to each plane at the end, such as noise.
+    """
+
+    rows: Axis
+    columns: Axis
+    responses: tuple[Response, ...]
+    band_axis: int | None
+    least: float = VALID
+    after: After | None = None
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Fine pixels along y and x that a coarse pixel depends on, shifts included."""
+        reaches = [
+            [
+                reach + math.ceil(abs(shift * axis.step))
+                for reach, shift, axis in zip(one.psf.reach, one.shift, (self.rows, self.columns), strict=True)
+            ]
+            for one in self.responses
+        ]
+        rows, columns = map(max, zip(*reaches, strict=True))
+        return rows, columns
+
+    def response(self, lead: tuple[int, ...]) -> Response:
+        """Give the response at a place along the leading dimensions."""
+        return self.responses[0 if self.band_axis is None else lead[self.band_axis]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task: which coarse pixels to make out of a window of fine ones, and of what chunks the window consists.
+
+    lead: first place of the block along each leading dimension. y, x: coarse pixels, (start, stop). origin: first row
+    and column of the window. cuts: what of each row and each column of chunks lies in the window.
+    """
+
+    sensor: Sensor
+    lead: tuple[int, ...]
+    lead_shape: tuple[int, ...]
+    y: tuple[int, int]
+    x: tuple[int, int]
+    origin: tuple[int, int]
+    cuts: tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+    dtype: str
+
+    def __call__(self, chunks: Sequence[Sequence[FloatArray]]) -> FloatArray:
+        """Make the block: (*lead, y, x) of the chunks of one window, in rows."""
+        shape = (*self.lead_shape, self.y[1] - self.y[0], self.x[1] - self.x[0])
+        out = np.full(shape, np.nan, dtype=self.dtype)
+        if not (self.cuts[0] and self.cuts[1]):
+            return out
+        for index in itertools.product(*map(range, self.lead_shape)):
+            lines = [
+                np.concatenate(
+                    [
+                        chunk[index][slice(*rows), slice(*columns)]
+                        for chunk, columns in zip(line, self.cuts[1], strict=True)
+                    ],
+                    axis=1,
+                )
+                for line, rows in zip(chunks, self.cuts[0], strict=True)
+            ]
+            plane = np.concatenate(lines)
+            place = tuple(first + i for first, i in zip(self.lead, index, strict=True))
+            coarse = sense_plane(plane, self.sensor, self.sensor.response(place), self.y, self.x, self.origin)
+            if self.sensor.after is not None:
+                coarse = self.sensor.after(coarse, place, (self.y[0], self.x[0]))
+            out[index] = coarse
+        return out
+
+
+def sense_plane(
+    plane: FloatArray,
+    sensor: Sensor,
+    response: Response,
+    y: tuple[int, int],
+    x: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> DoubleArray:
+    """See one plane: fine (y, x), NaN where not valid, to coarse (y, x) float64.
+
+    y, x: numbers of the coarse pixels, (start, stop). origin: row and column of the plane's first pixel in the image.
+    A pixel is the weighted mean of its valid fine pixels; NaN where less than `sensor.least` of the weight is valid.
+    What lies beyond the image is not valid.
+    """
+    hole = np.isnan(plane)
+    holes = bool(hole.any())
+    values, known = (np.where(hole, 0, plane), (~hole).astype("float64")) if holes else (plane, None)
+    total, weight = np.zeros((2, y[1] - y[0], x[1] - x[0]))
+    for along_y, along_x in response.psf.terms:
+        first_row, rows = sensor.rows.taps(along_y, *y, response.shift[0])
+        first_column, columns = sensor.columns.taps(along_x, *x, response.shift[1])
+        first_row, first_column = first_row - origin[0], first_column - origin[1]
+        total += _weigh(_weigh(values, first_row, rows).T, first_column, columns).T
+        if known is None:
+            weight += rows.sum(axis=1)[:, None] * columns.sum(axis=1)
+        else:
+            weight += _weigh(_weigh(known, first_row, rows).T, first_column, columns).T
+    enough = weight > max(sensor.least - 1e-9, 0)
+    total[~enough] = np.nan
+    np.divide(total, weight, out=total, where=enough)
+    return total
+
+
+def _weigh(plane: FloatArray, first: npt.NDArray[np.int64], weights: DoubleArray) -> DoubleArray:
+    """Sum rows: out[i] = sum_k weights[i, k] * plane[first[i] + k], in the order of k; weights beyond are 0."""
+    plane = np.ascontiguousarray(plane)
+    out = np.zeros((len(first), plane.shape[1]))
+    last = plane.shape[0] - 1
+    for tap in range(weights.shape[1]):
+        out += weights[:, tap, None] * plane[np.clip(first + tap, 0, last)]
+    return out
+
+
+def sense(data: da.Array, sensor: Sensor, *, name: str = "sense") -> da.Array:
+    """See a lazy (*lead, y, x) floating array: to (*lead, y, x) of coarse pixels, one task a block, nothing computed.
+
+    Leading chunks stay as they are. Blocks of coarse pixels span about as much ground as the chunks, at most 2048 fine
+    pixels a side.
+    """
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    axes, reaches = (sensor.rows, sensor.columns), sensor.reach
+    sides = [_cut(axis, sizes) for axis, sizes in zip(axes, data.chunks[-2:], strict=True)]
+    blocks = (*data.chunks[:-2], *sides)
+    edges = [[*itertools.accumulate(sizes, initial=0)] for sizes in blocks]
+    inner = [[*itertools.accumulate(sizes, initial=0)] for sizes in data.chunks[-2:]]
+    dtype = str(data.dtype)
+    key = f"{name}-{tokenize(data.name, sensor, dtype, blocks)}"
+    spans = [
+        [_span(inner[n], axis.window(edges[n - 2][i], edges[n - 2][i + 1], reaches[n])) for i in range(len(sides[n]))]
+        for n, axis in enumerate(axes)
+    ]
+    graph: dict[Any, Any] = {}
+    for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
+        *lead, i, j = at
+        (y_chunks, y_cuts, top), (x_chunks, x_cuts, left) = spans[0][i], spans[1][j]
+        block = Block(
+            sensor,
+            tuple(edges[n][k] for n, k in enumerate(lead)),
+            tuple(int(blocks[n][k]) for n, k in enumerate(lead)),
+            (edges[-2][i], edges[-2][i + 1]),
+            (edges[-1][j], edges[-1][j + 1]),
+            (top, left),
+            (y_cuts, x_cuts),
+            dtype,
+        )
+        graph[(key, *at)] = (block, [[(data.name, *lead, r, c) for c in x_chunks] for r in y_chunks])
+    layer = HighLevelGraph.from_collections(key, graph, dependencies=[data])  # type: ignore[list-item]
+    meta = np.empty((0,) * data.ndim, dtype=dtype)
+    return da.Array(layer, key, chunks=blocks, meta=meta)
+
+
+def _cut(axis: Axis, chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Choose the sides of the blocks of coarse pixels."""
+    span = min(max(max(chunks), 64), LARGEST)
+    side = min(max(1, round(span / abs(axis.step))), axis.size)
+    whole, rest = divmod(axis.size, side)
+    return (side,) * whole + ((rest,) if rest else ())
+
+
+def _span(edges: list[int], window: tuple[int, int]) -> tuple[range, tuple[tuple[int, int], ...], int]:
+    """Find the chunks that a window touches, what of each lies in it, and where it begins."""
+    start, stop = window
+    if start >= stop:
+        return range(0), (), 0
+    touched = range(bisect_right(edges, start) - 1, bisect_right(edges, stop - 1))
+    cuts = tuple((max(start, edges[n]) - edges[n], min(stop, edges[n + 1]) - edges[n]) for n in touched)
+    return touched, cuts, start
