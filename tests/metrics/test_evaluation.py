@@ -1,0 +1,132 @@
+"""One call gives what the single metrics give, for one model or several, in either profile, lazily."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.metrics.scenes import on_grid, triple
+from xr_sr import errors, metrics
+from xr_sr.metrics import evaluate, opensr_test, table
+from xr_sr.metrics.published import OpenSRTest, opensr_test_outcome
+
+NAMES = {
+    *("rmse", "mae", "psnr", "ssim", "sam", "ergas", "q_index", "reflectance", "spectral", "spatial", "synthesis"),
+    *("improvement", "omission", "hallucination"),
+}
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return triple(96, 112, dates=2)
+
+
+def test_one_call_gives_what_the_single_metrics_give(scenes):
+    lr, sr, hr = scenes
+    found = evaluate(lr, sr, hr, border=0)
+    single = {
+        "rmse": metrics.rmse(sr, hr),
+        "ssim": metrics.ssim(sr, hr),
+        "ergas": metrics.ergas(sr, hr, scale=4),
+        "reflectance": metrics.consistency(lr, sr).reflectance,
+        "synthesis": metrics.synthesis(lr, sr, hr, border=0).synthesis,
+        "omission": metrics.correctness(lr, sr, hr, border=0).omission,
+    }
+
+    assert set(found) >= NAMES
+    for name, expected in single.items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-12, err_msg=name)
+    assert set(found.dims) == {"time", "band"}
+    assert found.attrs["profile"] == "default"
+    assert found.attrs["scale"] == 4
+
+
+def test_a_lazy_call_computes_nothing_and_gives_the_same(scenes):
+    lr, sr, hr = scenes
+    lazy = evaluate(lr.chunk(x=9), {"ours": sr.chunk(y=50), "truth": hr}, hr.chunk(time=1))
+
+    assert all(array.chunks is not None for array in lazy.data_vars.values())
+    assert lazy.rmse.dims == ("model", "time", "band")
+    xr.testing.assert_equal(lazy.sel(model="ours", drop=True).compute(), evaluate(lr, sr, hr))
+    assert (lazy.sel(model="truth").improvement > 0.96).all()
+
+
+def test_without_a_truth_there_is_consistency_and_synthesis(scenes):
+    found = evaluate(*scenes[:2])
+
+    assert set(found) == {"reflectance", "spectral", "spatial", "synthesis"}
+    with pytest.raises(errors.OptionError, match="without hr"):
+        evaluate(*scenes[:2], profile="opensr-test")
+
+
+def test_numbers_per_object_stand_beside_the_others(scenes):
+    lr, sr, hr = scenes
+    labels = np.zeros((96, 112), int)
+    labels[20:60, 20:60] = 5
+    objects = hr[0, 0].drop_vars(["band", "time"]).copy(data=labels)
+
+    found = evaluate(lr, sr, hr, objects=objects)
+
+    assert found.rmse_per_object.dims == ("time", "band", "object")
+    expected = metrics.rmse(sr[..., 20:60, 20:60], hr[..., 20:60, 20:60])
+    np.testing.assert_allclose(found.rmse_per_object.sel(object=5), expected)
+    assert found.improvement_per_object.dims == ("time", "object")
+
+
+def test_the_published_profile_is_that_tool_date_by_date(scenes):
+    lr, sr, hr = scenes
+    found = evaluate(lr, sr.chunk(time=1), hr, profile="opensr-test", correctness_distance="l1")
+    config = OpenSRTest(correctness_distance="l1")
+    outcome = opensr_test_outcome(lr.values[1], sr.values[1], hr.values[1], config)
+
+    assert set(found) == NAMES
+    for name in ("reflectance", "spectral", "synthesis", "improvement", "omission", "hallucination"):
+        np.testing.assert_allclose(found[name][1], getattr(outcome, name))
+    maps = opensr_test(lr, sr, hr, maps=True, correctness_distance="l1")
+    assert maps.improvement.shape == (2, 96, 112)
+    np.testing.assert_allclose(maps.omission[1, 16:-16, 16:-16], outcome.maps[1])
+    assert maps.omission[:, :16].isnull().all()
+
+
+def test_options_are_checked(scenes):
+    lr, sr, hr = scenes
+    with pytest.raises(errors.OptionError, match="profile"):
+        evaluate(lr, sr, hr, profile="opensr")
+    with pytest.raises(errors.OptionError, match="did you mean"):
+        evaluate(lr, sr, hr, agg_method="patch")
+    with pytest.raises(errors.OptionError, match="agg_method, patch_size"):
+        evaluate(lr, sr, hr, profile="opensr-test", patchsize=3)
+    with pytest.raises(errors.OptionError, match="nodata"):
+        evaluate(lr, sr * np.nan, hr, profile="opensr-test")
+
+
+def test_the_table_has_a_row_per_metric_and_band_and_a_column_per_model(scenes):
+    lr, sr, hr = scenes
+    evaluation = evaluate(lr, {"ours": sr, "truth": hr}, hr)
+
+    rows = table(evaluation)
+
+    assert list(rows.columns) == ["ours", "truth"]
+    assert rows.loc["rmse B08", "ours"] == pytest.approx(float(evaluation.rmse.sel(model="ours", band="B08").mean()))
+    assert rows.loc["sam", "ours"] == pytest.approx(float(evaluation.sam.sel(model="ours").mean()))
+    assert list(table(evaluate(lr, sr)).columns) == ["value"]
+
+
+def test_one_band_and_no_coordinates_are_enough():
+    lr, sr, hr = (image.isel(band=0, drop=True).drop_vars(["x", "y", "spatial_ref"]) for image in triple(64, 80))
+
+    found = evaluate(lr, sr, hr)
+
+    assert found.rmse.dims == ("band",)
+    assert "spectral" not in found
+    assert 0 < float(found.improvement) < 1
+
+
+def test_results_have_the_names_of_the_user():
+    lr, sr, hr = (image.rename(band="channel", y="lat", x="lon") for image in triple(64, 64))
+    found = metrics.rmse(sr, hr, at="pixel")
+
+    assert found.dims == ("channel", "lat", "lon")
+    assert evaluate(lr, sr, hr).psnr.dims == ("channel",)
+    assert on_grid(found.values, 4).shape == found.shape

@@ -1,0 +1,171 @@
+"""Whether SR still says what LR said (consistency), and how much it says beyond (synthesis). Neither needs a truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from ..simulate.resample import downsample
+from .blocks import FloatArray, Layout, Level, check_level, map_images
+from .comparing import Metric, measure_blocks
+from .distances import find_distance
+from .harmony import Spectral
+from .improvement import check_support
+from .inputs import Image, Scene, factor_of, finished, read, together
+from .several import for_each_model
+from .shifts import measure_shifts
+from .triples import Triple, bring_together, distances, inside
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+
+def consistency(
+    lr: Image,
+    sr: Image | Mapping[str, Image],
+    *,
+    reflectance: str = "l1",
+    spectral: str = "sad",
+    at: Level = "image",
+    max_shift: float = 5.0,
+    border: int = 0,
+) -> xr.Dataset:
+    """Compare SR, averaged back to the pixels of LR, with LR itself.
+
+    lr, sr: (time?, band, y, x) reflectance, NaN is nodata; a pixel of LR is a whole number of pixels of SR along each
+        axis. Bands are matched by name. sr: one cube, or several by name, for a dimension `model`.
+    reflectance, spectral: distances, see `correctness`; taken per pixel of LR. at: "image", their means per date;
+        "pixel", maps on the grid of LR; or the side of patches in pixels of LR.
+    max_shift: the longest shift to believe, in pixels of LR. border: pixels of SR at the edges that do not count.
+
+    Returns a Dataset, lazy if an input is: `reflectance`, in units of its distance; `spectral`, degrees for "sad", and
+    absent for a single band; `spatial`, the length of the shift from SR to LR per date, in pixels of LR, NaN where
+    images are too smooth or too different to tell. SR is averaged under a triangle two LR pixels wide; an LR pixel of
+    which less than half was seen does not count. Raises GridError, CubeError, MissingBandError, OptionError.
+    """
+    check_level(at)
+    coarse = read(lr, "LR")
+
+    def of_one(cube: Image) -> xr.Dataset:
+        fine = read(cube, "SR")
+        made = agree(coarse, fine, reflectance, spectral, at, max_shift, border)
+        return finished(made, coarse, fine)  # type: ignore[no-any-return]
+
+    return for_each_model(sr, of_one)
+
+
+def synthesis(
+    lr: Image,
+    sr: Image | Mapping[str, Image],
+    hr: Image | None = None,
+    *,
+    distance: str = "l1",
+    at: Level = "image",
+    support: Level | None = None,
+    harmonise: Spectral = "histogram",
+    align: bool = True,
+    max_shift: float = 5.0,
+    border: int = 16,
+) -> xr.Dataset:
+    """Measure how much SR adds: its distance to the upsampled LR. Neither good nor bad; 0 for plain interpolation.
+
+    hr: where given, SR and LR are first harmonised with it, as for `correctness`, so that the two can be read together.
+    Arguments as in `correctness`. Returns a Dataset with `synthesis`, in units of the distance, lazy if an input is.
+    """
+    check_level(at)
+    support = check_support(at, support, distance)
+    coarse = read(lr, "LR")
+    truth = None if hr is None else read(hr, "HR")
+
+    def of_one(cube: Image) -> xr.Dataset:
+        fine = read(cube, "SR")
+        triple = bring_together(
+            coarse, fine, truth, harmonise=harmonise, align=align, max_shift=max_shift, border=border
+        )
+        made = xr.Dataset({"synthesis": added(triple, distance, at, support)}, attrs={"distance": distance})
+        return finished(made, coarse, fine, *([truth] if truth else []))  # type: ignore[no-any-return]
+
+    return for_each_model(sr, of_one)
+
+
+def added(triple: Triple, distance: str, at: Level, support: Level) -> xr.DataArray:
+    """Measure synthesis of scenes that were brought together; always lazy."""
+    import dask.array as da
+
+    found, _ = distances(triple, distance, ("om",), support)
+    if at != "image":
+        return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", patch=at if isinstance(at, int) else 0)
+    return triple.sr.wrap(da.nanmean(found[:, 0].astype("float64"), axis=(1, 2)), ("time",), name="synthesis")
+
+
+def agree(
+    lr: Scene, sr: Scene, reflectance: str, spectral: str, at: Level, max_shift: float, border: int
+) -> xr.Dataset:
+    """Measure consistency of two scenes; always lazy. Arguments as in `consistency`."""
+    import dask.array as da
+
+    sr, lr = together(sr, lr)
+    scale = factor_of(lr, sr)
+    multiple = scale * (at if isinstance(at, int) else 1)
+    layout = Layout.of(*sr.shape, multiple=multiple).coarser(scale)
+    coarse = inside(layout.cut(lr.data), -(-border // scale), layout, "LR")
+    down = averaged_back(sr, scale)
+    named = lr if lr.time or not sr.time else sr_dates(lr, sr)
+    made = {}
+    for name, distance in (("reflectance", reflectance), ("spectral", spectral)):
+        if distance == "sad" and len(lr.keys) == 1:
+            continue
+        chosen = find_distance(distance)
+        metric = Metric(name, chosen.units, _per_pixel, _finish, halo=chosen.halo, per_band=False)
+        inputs = [(layout.wider(data, chosen.halo), "tbyx") for data in (coarse, down)]
+        made[name] = measure_blocks(named, inputs, layout, metric, at=at, distance=distance)
+    lengths = da.map_blocks(_length, measure_shifts(down, coarse, max_shift), drop_axis=1, dtype=np.float64)
+    made["spatial"] = named.wrap(lengths, ("time",), name="spatial", attrs={"units": "LR pixels"})
+    return xr.Dataset(made, attrs={"scale": scale})
+
+
+def sr_dates(lr: Scene, sr: Scene) -> Scene:
+    """Give LR the dates of SR, where it has none of its own."""
+    return replace(lr, time=sr.time, along_time=sr.along_time)
+
+
+def averaged_back(sr: Scene, scale: int) -> da.Array:
+    """Average SR to pixels `scale` times larger, lazily: (time, band, y / scale, x / scale), NaN kept."""
+    layout = Layout.of(*sr.shape, multiple=scale)
+    wide = layout.wider(sr.data, scale)
+    return map_images(_down, [(wide, "tbyx")], "tcyx", layout.coarser(scale), new={"c": sr.data.shape[1]}, scale=scale)
+
+
+def _down(block: FloatArray, *, scale: int) -> FloatArray:
+    """Average a block with `scale` pixels of context. NaN has no weight, and half of the weight must be seen."""
+    values = block.astype(np.float64)
+    valid = np.isfinite(values)
+    inner = (..., slice(1, -1), slice(1, -1))
+    total = downsample(np.where(valid, values, 0.0), scale)[inner]
+    if valid.all():
+        return total
+    weight = downsample(valid.astype(np.float64), scale)[inner]
+    return np.where(weight >= 0.5, total / np.maximum(weight, 0.5), np.nan)
+
+
+def _per_pixel(lr: FloatArray, down: FloatArray, *, distance: str) -> FloatArray:
+    """Give the distance of each pixel: (1, 1, y, x)."""
+    chosen = find_distance(distance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fields = chosen.per_pixel(lr.astype(np.float64), down.astype(np.float64))
+        distances: FloatArray = chosen.finish(fields)[None, None]
+    return distances
+
+
+def _finish(means: FloatArray, **_: str) -> FloatArray:
+    mean: FloatArray = means[0]
+    return mean
+
+
+def _length(shift: FloatArray) -> FloatArray:
+    dy, dx, _, ok = shift[0]
+    return np.array([np.hypot(dy, dx) if ok else np.nan])

@@ -1,0 +1,200 @@
+"""Two images on one grid: what a metric gives per pixel, summed by scene, patch or object, and finished into a number.
+
+Each metric is a function of two blocks and a formula of means; everything else about it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ..errors import GridError, OptionError
+from ..georeference import spatial_dims
+from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
+from .inputs import Image, Scene, check_same_grid, finished, read, together
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of two images.
+
+    name, units: of the result. fields: how many values `per_pixel` gives. halo: pixels around a block that it needs.
+    per_pixel: two blocks (band, y, x), wider by the halo, and options, to (field, band or 1, y, x), NaN where a pixel
+    does not count. finish: means of the fields (field, time, band, object, y, x), and options, to the number.
+    per_band: whether there is a number for each band. joins: whether `finish` puts bands together.
+    """
+
+    name: str
+    units: str
+    per_pixel: Callable[..., FloatArray]
+    finish: Callable[..., FloatArray]
+    fields: int = 1
+    halo: int = 0
+    per_band: bool = True
+    joins: bool = False
+
+
+def compare_images(
+    one: Image,
+    other: Image,
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    roles: tuple[str, str] = ("SR", "HR"),
+    **options: Any,
+) -> xr.DataArray:
+    """Measure two images; lazy if one of them is. See the metrics themselves for the arguments."""
+    first, second = together(read(one, roles[0]), read(other, roles[1]))
+    check_same_grid(first, second)
+    found = measure(first, second, metric, at=at, objects=objects, dims=dims, **options)
+    return finished(found, first, second)  # type: ignore[no-any-return]
+
+
+def measure(
+    one: Scene,
+    other: Scene,
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Measure two scenes of the same bands, dates and pixels; always lazy."""
+    check_level(at)
+    layout = Layout.of(*one.shape, multiple=at if isinstance(at, int) else 1)
+    inputs: list[Input] = [(layout.wider(scene.data, metric.halo), "tbyx") for scene in (one, other)]
+    return measure_blocks(one, inputs, layout, metric, at=at, objects=objects, dims=dims, **options)
+
+
+def measure_blocks(
+    scene: Scene,
+    inputs: Sequence[Input],
+    layout: Layout,
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Measure blocks; scene: whose names and places the result gets."""
+    import dask.array as da
+
+    pooled = _pooled(scene, dims, at)
+    bands = len(scene.keys) if metric.per_band or metric.joins else 1
+    if at == "pixel":
+        if objects is not None:
+            raise OptionError("objects= gives numbers per object, at='pixel' maps: choose one of them.")
+        if metric.joins:
+            raise OptionError(f"{metric.name} is no matter of single pixels; pass at='image' or a patch side.")
+        data = map_images(
+            _pixels, inputs, "tcyx", layout, new={"c": bands}, metric=metric, options=options, dtype=np.float32
+        )
+        return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
+    found = labels_of(objects, scene) if objects is not None else None
+    if found and at != "image":
+        raise OptionError(f"objects= gives numbers per object, at={at!r} per patch: choose one of them.")
+    sums = sum_up(
+        metric.per_pixel, inputs, layout, at=at, fields=metric.fields, channels=bands,
+        labels=found[:2] if found else None, **options,
+    )  # fmt: skip
+    axes = tuple(axis for name, axis in (("time", 0), ("band", 2)) if name in pooled)
+    if axes:
+        sums = sums.sum(axis=axes, keepdims=True)
+    chunks = list(sums.chunks[:1] + sums.chunks[2:])
+    if metric.joins:
+        chunks[1] = (1,)
+    data = da.map_blocks(
+        _finish, sums, metric=metric, options=options, drop_axis=1, chunks=tuple(chunks), dtype=np.float64
+    )
+    names = ["time", "band", "object", "y", "x"]
+    index: list[Any] = [slice(None)] * 5
+    if "time" in pooled:
+        index[0] = 0
+    if "band" in pooled or not metric.per_band or metric.joins:
+        index[1] = 0
+    if not found:
+        index[2] = 0
+    if at == "image":
+        index[3] = index[4] = 0
+    data = data[tuple(index)]
+    names = [name for name, place in zip(names, index, strict=True) if place != 0]
+    result = _named(scene, data, names, metric, at if isinstance(at, int) else 0, options)
+    return result.assign_coords(object=("object", found[2])) if found else result
+
+
+def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
+    """Number the objects of a map of integers from 0; n stands for none. Gives (y, x), n and the user's own numbers.
+
+    The numbers are read at once: how many there are is the length of the result.
+    Raises GridError for another grid, OptionError for other values.
+    """
+    import dask.array as da
+
+    dims = spatial_dims(objects)
+    if dims is None or objects.ndim != 2 or objects.dtype.kind not in "iub":
+        raise OptionError(
+            f"objects= wants integers along y and x, 0 where there is no object; got {objects.dtype} along "
+            f"{list(objects.dims)}."
+        )
+    values = objects.transpose(*dims).values
+    if values.shape != scene.shape:
+        raise GridError(
+            f"objects= has {values.shape[0]} x {values.shape[1]} pixels, {scene.role} {scene.shape[0]} x "
+            f"{scene.shape[1]}. Bring it to that grid by nearest neighbour."
+        )
+    numbers = np.unique(values)
+    numbers = numbers[numbers > 0]
+    places = np.searchsorted(numbers, values)
+    labels = np.where(values > 0, places, len(numbers)).astype(np.int64)
+    return da.from_array(labels), len(numbers), numbers
+
+
+def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
+    """Find which of time and bands are put together, in the words of this module."""
+    if dims is None:
+        return set()
+    names = {scene.time or "time": "time", scene.band: "band", scene.y: "y", scene.x: "x"}
+    if wrong := [dim for dim in dims if dim not in names]:
+        raise OptionError(f"dims={list(dims)}: the cube has {list(names)}, and not {wrong}.")
+    asked = {names[dim] for dim in dims}
+    if at == "image" and not {"y", "x"} <= asked:
+        raise OptionError(f"dims={list(dims)} leaves out y or x; for maps pass at='pixel' or the side of patches.")
+    if at != "image" and asked:
+        raise OptionError(f"at={at!r} gives maps, which are not averaged; leave dims= out.")
+    return asked - {"y", "x"}
+
+
+def _named(
+    scene: Scene, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
+) -> xr.DataArray:
+    if "band" in names and not metric.per_band:
+        place = list(names).index("band")
+        data, names = data[(slice(None),) * place + (0,)], [name for name in names if name != "band"]
+    attrs: dict[str, Any] = {"long_name": metric.name, "units": metric.units}
+    attrs |= {key: value for key, value in options.items() if isinstance(value, float | int | str)}
+    return scene.wrap(data, names, name=metric.name, patch=patch, attrs=attrs)
+
+
+def _pixels(*blocks: FloatArray, metric: Metric, options: dict[str, Any]) -> FloatArray:
+    fields = metric.per_pixel(*(block[0] for block in blocks), **options)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        finished: FloatArray = metric.finish(fields[:, None, :, None], **options)
+    return finished[:, :, 0].astype(np.float32)
+
+
+def _finish(sums: FloatArray, *, metric: Metric, options: dict[str, Any]) -> FloatArray:
+    """Turn sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
+    fields = np.moveaxis(sums, 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return metric.finish(fields[:-1] / fields[-1], **options)

@@ -1,0 +1,161 @@
+"""What an error of level is and what is invention: one map of values and one shift, from SR to HR, for SR and LR alike.
+
+Two sensors disagree on brightness, and their images lie a fraction of a pixel apart; neither is the doing of a
+super-resolution. Both are estimated once per date from the whole scene and then applied block by block, to SR and to
+the upsampled LR, since a map for SR alone would call an unchanged LR an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .blocks import FloatArray, Layout, map_images
+from .inputs import Scene
+from .shifts import measure_shifts
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Spectral: TypeAlias = "Literal['histogram', 'linear'] | None"
+
+LOW, HIGH, LEVELS = -0.2, 1.8, 32_768
+"""Reflectance is counted on this grid, 6e-5 apart; beyond it maps go on with slope 1."""
+
+_STEP = (HIGH - LOW) / LEVELS
+
+
+def spectral_map(sr: Scene, hr: da.Array, layout: Layout, method: Spectral, scale: int) -> da.Array | None:
+    """Estimate for each date and band the map of values from SR to HR.
+
+    hr: (time, band, y, x), NaN where it does not count. method: "histogram", each quantile of SR becomes that of HR;
+    "linear", the gain and offset that bring the block means of SR, `scale` pixels a side, nearest to those of HR.
+    Gives (time, band, level, 2), values at both ends of each level, or (time, band, 1, 2), gain and offset.
+    """
+    import dask.array as da
+
+    if method is None:
+        return None
+    blocks = [(layout.cut(sr.data), "tbyx"), (layout.cut(hr), "tbyx")]
+    ones = Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
+    function, length = (_levels, 2 * LEVELS) if method == "histogram" else (_products, 5)
+    times, bands = _dates(sr, hr), sr.data.shape[1]
+    counts = map_images(function, blocks, "tbyxn", ones, new={"n": length}, scale=scale)
+    total = counts.sum(axis=(2, 3), split_every=8, dtype=np.float64)
+    finish, shape = (_table, LEVELS) if method == "histogram" else (_gain, 1)
+    table: da.Array = da.map_blocks(
+        finish, total, chunks=((1,) * times, (bands,), (shape,), (2,)), drop_axis=2, new_axis=(2, 3), dtype=np.float64,
+        meta=np.empty((0,) * 4),
+    )  # fmt: skip
+    return table
+
+
+def apply_map(table: FloatArray, image: FloatArray) -> FloatArray:
+    """Apply a map (band, level, 2) to (band, y, x)."""
+    if table.shape[1] == 1:
+        return np.asarray(table[:, 0, 0, None, None] * image + table[:, 0, 1, None, None])
+    out = np.empty(image.shape, np.float64)
+    for band, values in enumerate(image):
+        place = (values - LOW) / _STEP
+        level = np.clip(np.nan_to_num(np.floor(place)), 0, LEVELS - 1).astype(np.int32)
+        low, high = table[band, :, 0], table[band, :, 1]
+        out[band] = low[level] + (place - level) * (high - low)[level]
+    return out
+
+
+def shift_map(sr: Scene, hr: da.Array, max_shift: float) -> da.Array:
+    """Estimate for each date by how many pixels SR must be moved to lie on HR: (time, 3): dy, dx, quality.
+
+    0, 0 where the estimate is not to be trusted.
+    """
+    import dask.array as da
+
+    shifts: da.Array = da.map_blocks(
+        _believed, measure_shifts(sr.data, hr, max_shift), dtype=np.float64, chunks=((1,) * _dates(sr, hr), (3,))
+    )
+    return shifts
+
+
+def _dates(sr: Scene, hr: da.Array) -> int:
+    return int(max(sr.data.shape[0], hr.shape[0]))
+
+
+def _believed(shift: FloatArray) -> FloatArray:
+    dy, dx, quality, ok = shift[0]
+    return np.array([[dy, dx, quality] if ok else [0.0, 0.0, quality]])
+
+
+def _levels(one: FloatArray, other: FloatArray, *, scale: int) -> npt.NDArray[np.int32]:
+    """Count the levels of each band where both images are valid: (1, band, 1, 1, both)."""
+    counts = np.empty((one.shape[1], 2 * LEVELS), np.int32)
+    for band, (x, y) in enumerate(zip(one[0], other[0], strict=True)):
+        valid = np.isfinite(x) & np.isfinite(y)
+        for start, values in ((0, x[valid]), (LEVELS, y[valid])):
+            level = np.clip(np.floor((values.astype(np.float64) - LOW) / _STEP), 0, LEVELS - 1).astype(np.int32)
+            counts[band, start : start + LEVELS] = np.bincount(level, minlength=LEVELS)
+    return counts[None, :, None, None]
+
+
+def _table(counts: FloatArray) -> FloatArray:
+    """Turn counts (1, band, both) into maps (1, band, level, 2)."""
+    return np.stack([_matched(band[:LEVELS], band[LEVELS:]) for band in counts[0]])[None]
+
+
+def _matched(source: FloatArray, target: FloatArray) -> FloatArray:
+    """Give the map of levels that turns one histogram into another: values at both ends of each level."""
+    edges = LOW + _STEP * np.arange(LEVELS + 1)
+    used = np.flatnonzero(source)
+    if not used.size:
+        return np.stack([edges[:-1], edges[1:]], axis=1)
+    rank = np.concatenate([[0.0], np.cumsum(source)])
+    # Ends of used levels. The left one is read from the right, so that gaps of the target are jumped over.
+    first = _value_at(rank[used], target, "right")
+    last = _value_at(rank[used + 1], target, "left")
+    # Levels that SR does not use, but the upsampled LR may: linear in between, slope 1 beyond.
+    places = np.stack([edges[used], edges[used + 1]], axis=1).ravel()
+    values = np.maximum.accumulate(np.stack([first, last], axis=1).ravel())
+    places = np.concatenate([[places[0] - 10], places, [places[-1] + 10]])
+    values = np.concatenate([[values[0] - 10], values, [values[-1] + 10]])
+    table = np.stack([np.interp(edges[:-1], places, values), np.interp(edges[1:], places, values)], axis=1)
+    table[used] = np.stack([first, last], axis=1)
+    return table
+
+
+def _value_at(rank: FloatArray, counts: FloatArray, side: Literal["left", "right"]) -> FloatArray:
+    """Give the value below which `rank` of the counted pixels lie."""
+    total = np.cumsum(counts)
+    level = np.searchsorted(total, rank, side=side)
+    used = np.flatnonzero(counts)
+    level = np.clip(level, used[0], used[-1])
+    below = total[level] - counts[level]
+    return np.asarray(LOW + _STEP * (level + np.clip((rank - below) / np.maximum(counts[level], 1), 0, 1)))
+
+
+def _products(one: FloatArray, other: FloatArray, *, scale: int) -> FloatArray:
+    """Sum what a straight line needs, over means of blocks of `scale` pixels: (1, band, 1, 1, 5)."""
+    height, width = (side - side % scale for side in one.shape[-2:])
+    x, y = (
+        image[0, :, :height, :width]
+        .astype(np.float64)
+        .reshape(-1, height // scale, scale, width // scale, scale)
+        .mean(axis=(2, 4))
+        for image in (one, other)
+    )
+    valid = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(valid, x, 0), np.where(valid, y, 0)
+    sums = [field.sum(axis=(-2, -1)) for field in (valid.astype(np.float64), x, y, x * x, x * y)]
+    return np.stack(sums, axis=-1)[None, :, None, None]
+
+
+def _gain(sums: FloatArray) -> FloatArray:
+    """Turn sums (1, band, 5) into gain and offset (1, band, 1, 2); 1 and the difference of means on even ground."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        _, x, y, xx, xy = np.moveaxis(sums / sums[..., :1], -1, 0)
+        spread = xx - x * x
+        gain = np.where(spread > 1e-10, (xy - x * y) / spread, 1.0)
+    offset = y - gain * x
+    known = np.isfinite(gain) & np.isfinite(offset)
+    lines: npt.NDArray[Any] = np.stack([np.where(known, gain, 1.0), np.where(known, offset, 0.0)], axis=-1)
+    return lines[:, :, None]

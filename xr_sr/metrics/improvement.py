@@ -1,0 +1,231 @@
+"""Correctness: how much of what super-resolution did is improvement, omission or hallucination.
+
+Three distances of each pixel decide: SR to HR, SR to the upsampled LR, and between these two. Near HR is improvement,
+near LR is omission, far from both is hallucination. Source: Aybar et al. 2024, doi:10.1109/LGRS.2024.3401394
+(opensr-test); what is done otherwise here is listed in the docs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from ..errors import OptionError
+from .blocks import FloatArray, Layout, Level, check_level, map_images, sum_up
+from .comparing import labels_of
+from .distances import MTF_SIDE
+from .harmony import Spectral
+from .inputs import Image, Scene, finished, read
+from .quantile import lazy_quantile
+from .several import for_each_model
+from .triples import Triple, bring_together, distances
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Norm: TypeAlias = Literal["softmin", "percent"]
+
+CLASSES = ("improvement", "omission", "hallucination")
+"""In the order of their numbers in `classification`: 0, 1, 2."""
+
+FAR = 1e6
+"""A ratio of distances above this counts as this: where LR and HR agree to the last bit, any change is far away."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How distances become shares. The scores bend the borders between the three; temperature: how sharp they are."""
+
+    norm: Norm = "softmin"
+    temperature: float = 0.25
+    im_score: float = 0.05
+    om_score: float = 0.05
+    ha_score: float = 0.05
+
+
+def correctness(
+    lr: Image,
+    sr: Image | Mapping[str, Image],
+    hr: Image,
+    *,
+    distance: str = "nd",
+    at: Level = "image",
+    support: Level | None = None,
+    objects: xr.DataArray | None = None,
+    threshold: float | Literal["auto"] = "auto",
+    quantile: float = 0.75,
+    scoring: Scoring = Scoring(),
+    harmonise: Spectral = "histogram",
+    align: bool = True,
+    max_shift: float = 5.0,
+    border: int = 16,
+) -> xr.Dataset:
+    """Measure improvement, omission and hallucination: three shares that sum to 1.
+
+    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata; SR and HR on one grid, whose pixels are those of LR cut
+        into a whole number of parts. Bands are matched by name. HR without time serves every date. sr: one cube, or
+        several by name, for a dimension `model`.
+    distance: "l1", "l2", "sad", "psnr", "kl", "pbias", "nd", "mtf", "ssim": see the docs for each.
+    at: "image", numbers per date; "pixel", maps on the grid of SR; or the side of patches, a map of them.
+    support: on what a distance is taken where `at` is "image": "pixel", the side of patches, or "image". Default: a
+        pixel, or 32 pixels for "mtf".
+    objects: (y, x) integers on the grid of SR, 0 for none: numbers per object.
+    threshold: a place counts if one of its three distances is larger: where nothing changes there is nothing to judge.
+        "auto": the `quantile` of the distances between LR and HR, per date, from all of the scene; for support "image"
+        there is none. scoring: a Scoring.
+    harmonise: how differences of level between SR and HR are taken out of SR and LR alike, per date and band:
+        "histogram", "linear" (gain and offset), or None. align: whether SR and LR are moved by the shift between SR and
+        HR, if one of at most max_shift HR pixels can be told. border: HR pixels at the edges that do not count.
+
+    Returns a Dataset, lazy if an input is: improvement, omission, hallucination, 0 to 1, NaN where nothing counts; with
+    numbers `kept`, the share of places that count, and `threshold`; with maps `classification`, 0, 1, 2 in that order.
+    Raises GridError, CubeError, MissingBandError, OptionError.
+    """
+    check_level(at)
+    support = check_support(at, support, distance)
+    if isinstance(threshold, str) and threshold != "auto":
+        raise OptionError(f"threshold={threshold!r}: wanted a distance, or 'auto' and quantile=.")
+    if not 0 <= quantile <= 1:
+        raise OptionError(f"quantile={quantile!r}: wanted a share between 0 and 1.")
+    if scoring.norm not in ("softmin", "percent") or not scoring.temperature > 0:
+        raise OptionError(f"{scoring}: norm is 'softmin' or 'percent', temperature above 0.")
+    low, true = read(lr, "LR"), read(hr, "HR")
+
+    def of_one(cube: Image) -> xr.Dataset:
+        fine = read(cube, "SR")
+        triple = bring_together(low, fine, true, harmonise=harmonise, align=align, max_shift=max_shift, border=border)
+        made = judge(triple, distance, at, support, threshold, quantile, scoring, objects)
+        return finished(made, low, fine, true)  # type: ignore[no-any-return]
+
+    return for_each_model(sr, of_one)
+
+
+def judge(
+    triple: Triple,
+    distance: str,
+    at: Level,
+    support: Level,
+    threshold: float | Literal["auto"],
+    quantile: float,
+    scoring: Scoring,
+    objects: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Measure correctness of scenes that were brought together; always lazy. Arguments as in `correctness`."""
+    import dask.array as da
+
+    found, layout = distances(triple, distance, ("ref", "im", "om"), support)
+    count = found.shape[0]
+    if threshold != "auto":
+        level = da.full(count, float(threshold), chunks=1)
+    elif support == "image":
+        level = da.full(count, -np.inf, chunks=1)
+    else:
+        level = lazy_quantile(found[:, 0].astype(np.float32), quantile)
+    scene = triple.sr
+    attrs = {"distance": distance, "support": str(support)}
+    if at == "image":
+        return _numbers(scene, found, level, layout, support, scoring, objects, attrs)
+    if objects is not None:
+        raise OptionError(f"objects= gives numbers per object, at={at!r} maps: choose one of them.")
+    inputs = [(found, "tdyx"), (level, "t")]
+    maps = map_images(_maps, inputs, "tkyx", layout, new={"k": 4}, dtype=np.float32, scoring=scoring)
+    patch = at if isinstance(at, int) else 0
+    names = (*CLASSES, "classification")
+    made = {
+        name: scene.wrap(maps[:, place], ("time", "y", "x"), name=name, patch=patch) for place, name in enumerate(names)
+    }
+    result = xr.Dataset(made, attrs=attrs)
+    result["classification"].attrs = {"flag_values": [0, 1, 2], "flag_meanings": " ".join(CLASSES)}
+    return result
+
+
+def shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> FloatArray:
+    """Turn distances ref, im, om (3, ...) into improvement, omission, hallucination (3, ...), NaN where nothing counts.
+
+    A place counts if one of its distances is above `level`. With x = im / ref, y = om / ref and H = x + y - 1:
+    x + y (1 - exp(-H s)) is how far it is from improvement, y + x (1 - exp(-H s)) from omission, exp(-x y s) from
+    hallucination; their softmin at the temperature are the shares.
+    """
+    reference, improvement, omission = found.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        x = np.where(improvement == 0, 0.0, np.minimum(improvement / reference, FAR))
+        y = np.where(omission == 0, 0.0, np.minimum(omission / reference, FAR))
+        bend = x + y - 1
+        away = np.stack(
+            [
+                x + y * (1 - np.exp(-bend * scoring.im_score)),
+                y + x * (1 - np.exp(-bend * scoring.om_score)),
+                np.exp(-x * y * scoring.ha_score),
+            ]
+        )
+        powers = np.exp(-(away - away.min(axis=0)) / scoring.temperature)
+    part = powers / powers.sum(axis=0)
+    valid = np.isfinite(found).all(axis=0)
+    kept = valid & (found > level).any(axis=0)
+    return np.where(kept, part, np.nan)
+
+
+def _numbers(
+    scene: Scene,
+    found: da.Array,
+    level: da.Array,
+    layout: Layout,
+    support: Level,
+    scoring: Scoring,
+    objects: xr.DataArray | None,
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    """Average shares over the image, or over each object."""
+    import dask.array as da
+
+    labels = None
+    if objects is not None:
+        if support != "pixel":
+            raise OptionError("objects= needs support='pixel': distances of patches belong to no object.")
+        labels = labels_of(objects, scene)
+    sums = sum_up(
+        _weighted, [(found, "tdyx"), (level, "t")], layout, at="image", fields=4, channels=1,
+        labels=labels[:2] if labels else None, scoring=scoring,
+    )[:, :, 0, :, 0, 0]  # fmt: skip
+    kept, count = (da.where(total > 0, total, np.nan) for total in (sums[:, 3], sums[:, 4]))
+    values = {name: sums[:, place] / kept for place, name in enumerate(CLASSES)} | {"kept": sums[:, 3] / count}
+    made = {}
+    for name, value in values.items():
+        array = scene.wrap(value if labels else value[:, 0], ("time", "object")[: 1 + bool(labels)], name=name)
+        made[name] = array.assign_coords(object=labels[2]) if labels else array
+    made["threshold"] = scene.wrap(level, ("time",), name="threshold")
+    return xr.Dataset(made, attrs=attrs | {"norm": scoring.norm})
+
+
+def _weighted(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArray:
+    """Give the shares of each place, 0 where it does not count, and whether it counts: (4, 1, y, x)."""
+    part = shares(found, level, scoring)
+    kept = np.isfinite(part[0])
+    if scoring.norm == "percent":
+        part = (np.arange(3)[:, None, None] == np.argmax(part, axis=0)).astype(np.float64)
+    fields = np.concatenate([np.where(kept, part, 0.0), kept[None]])
+    valid = np.isfinite(found).all(axis=0)
+    return np.where(valid, fields, np.nan)[:, None]
+
+
+def _maps(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArray:
+    part = shares(found[0], level[0], scoring)
+    kept = np.isfinite(part[0])
+    classes = np.where(kept, np.argmax(np.where(kept, part, 0.0), axis=0), np.nan)
+    return np.concatenate([part, classes[None]])[None].astype(np.float32)
+
+
+def check_support(at: Level, support: Level | None, distance: str) -> Level:
+    """Give on what a distance is taken; raises OptionError where that contradicts `at`."""
+    if at != "image":
+        if support not in (None, at):
+            raise OptionError(f"at={at!r} gives a map of distances of that kind; leave support= out.")
+        return at
+    if support is None:
+        return MTF_SIDE if distance == "mtf" else "pixel"
+    check_level(support, "support")
+    return support

@@ -1,0 +1,309 @@
+"""Cubes as metrics see them: (time, band, y, x) blocks of reflectance, with matching bands, dates and ground.
+
+Knows names, coordinates and grids; what is measured is the matter of the modules around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..bands import find_band
+from ..errors import CubeError, GridError, MissingBandError, RadiometryError
+from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
+from ..naming import find_band_dim, listed
+from .blocks import SIDE
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Image: TypeAlias = "xr.DataArray | xr.Dataset"
+
+
+class _InMemory:
+    """A NumPy array that dask slices in its tasks; a bare one it would copy as a whole."""
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        self.values = values
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.values[index]
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return normalize_token(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One cube, ready to be measured.
+
+    role: LR, SR or HR, for messages. data: (time, band, y, x) floats, dask; time has length 1 where there is none.
+    keys: what bands are matched by: the canonical name where there is one. labels: the user's own names.
+    time: name of that dimension, or None. along_time, on_grid: coordinates to hand on. placed: whether y and x have
+    coordinates, so that `geobox` says where on Earth the pixels lie.
+    """
+
+    role: str
+    data: da.Array
+    keys: tuple[Hashable, ...]
+    labels: tuple[Hashable, ...]
+    band: str
+    time: str | None
+    y: str
+    x: str
+    geobox: GeoBox
+    placed: bool
+    crs_name: str
+    along_time: Mapping[Hashable, xr.DataArray]
+    on_grid: Mapping[Hashable, xr.DataArray]
+    lazy: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.data.shape[-2:]
+        return int(height), int(width)
+
+    def select(self, keys: Sequence[Hashable]) -> Scene:
+        """Give the scene with some of its bands, in the order asked for."""
+        if tuple(keys) == self.keys:
+            return self
+        places = [self.keys.index(key) for key in keys]
+        labels = tuple(self.labels[place] for place in places)
+        return replace(self, data=self.data[:, places], keys=tuple(keys), labels=labels)
+
+    def band_coord(self) -> xr.DataArray:
+        """Give the coordinate along bands, with the user's own names."""
+        return xr.DataArray(list(self.labels), dims=(self.band,))
+
+    def wrap(
+        self, data: Any, dims: Sequence[str], *, name: str, patch: int = 0, attrs: Mapping[str, Any] | None = None
+    ) -> xr.DataArray:
+        """Give measured numbers their names and places back.
+
+        dims: "time", "band", "y", "x" and others, as `data` has them; a "time" that the cube lacks has length 1 and
+        goes. patch: side in pixels of what one number of a map stands for; 0 for the pixels of the scene themselves.
+        """
+        names = {"time": self.time or "time", "band": self.band, "y": self.y, "x": self.x}
+        array = xr.DataArray(data, dims=[names.get(dim, dim) for dim in dims], name=name, attrs=dict(attrs or {}))
+        if "time" in dims:
+            array = array.assign_coords(self.along_time) if self.time else array.isel({names["time"]: 0})
+        if "band" in dims:
+            array = array.assign_coords({self.band: self.band_coord()})
+        if "y" in dims and "x" in dims:
+            array = array.assign_coords(self._places(patch))
+        return array
+
+    def _places(self, patch: int) -> Mapping[Hashable, xr.DataArray]:
+        """Give the coordinates of the pixels, or of patches of them."""
+        if not self.placed or not patch:
+            return self.on_grid
+        from affine import Affine
+
+        height, width = (-(-side // patch) for side in self.shape)
+        box = GeoBox((height, width), self.geobox.affine @ Affine.scale(patch), self.geobox.crs)
+        return coords(box, self.crs_name, dims=(self.y, self.x))
+
+
+def read(obj: Image, role: str) -> Scene:
+    """Take a cube apart; computes nothing.
+
+    obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
+    of which the floating variables on the grid are taken. role: LR, SR or HR.
+    Raises GridError without y and x, CubeError for more dimensions, RadiometryError for integers.
+    """
+    array = _as_array(obj, role)
+    if array.chunks is None and not array.variable._in_memory:
+        array = array.chunk()  # files stay unread
+    dims = spatial_dims(array)
+    box = geobox_of(array) if dims else None
+    if dims is None or box is None:
+        raise GridError(
+            f"{role} has the dimensions {listed(array.dims)}; wanted are y and x. Rename yours: .rename(...)."
+        )
+    y, x = dims
+    others = [str(dim) for dim in array.dims if dim not in dims]
+    band = "band" if "band" in others else find_band_dim(array, [dim for dim in others if not _is_time(array, dim)])
+    rest = [dim for dim in others if dim != band]
+    if len(rest) > 1 or (rest and not _is_time(array, rest[0]) and band is None):
+        raise CubeError(
+            f"{role} has the dimensions {listed(array.dims)}; wanted are y, x and at most band and time. "
+            f"Measure one at a time, for instance .isel({rest[-1]}=0)."
+        )
+    if array.dtype.kind != "f":
+        raise RadiometryError(
+            f"{role} holds {array.dtype}; metrics compare reflectance, in floats with NaN at nodata. "
+            "Convert it first: cube.sr.reflectance()."
+        )
+    time = rest[0] if rest else None
+    single = _labels(array, band)
+    if band is None:
+        band = "band"
+        array = array.expand_dims(band)
+    array = array.transpose(*rest, band, y, x)
+    data = _dask(array)
+    along_time = {name: coord for name, coord in array.coords.items() if time and coord.dims == (time,)}
+    on_grid = {name: coord for name, coord in array.coords.items() if coord.dims in ((y,), (x,))}
+    crs_name = crs_coord_name(array)
+    if crs_name in array.coords:
+        on_grid[crs_name] = array.coords[crs_name]
+    keys = tuple(found.name if (found := find_band(label)) else label for label in single)
+    if len(set(keys)) < len(keys):
+        keys = tuple(single)
+    placed = y in array.coords and x in array.coords
+    return Scene(
+        role, data if time else data[None], keys, tuple(single), band, time, y, x, box, placed, crs_name,
+        along_time, on_grid, _is_lazy(obj),
+    )  # fmt: skip
+
+
+def together(*scenes: Scene) -> tuple[Scene, ...]:
+    """Give scenes the bands that all of them have, in the first one's order, and check that dates fit.
+
+    Raises MissingBandError where no band is common, CubeError where dates differ.
+    """
+    first = scenes[0]
+    common = [key for key in first.keys if all(key in scene.keys for scene in scenes)]
+    if not common:
+        named = [scene for scene in scenes if not _is_numbered(scene.keys)]
+        if len(named) > 1 or len({len(scene.keys) for scene in scenes}) > 1:
+            raise MissingBandError(
+                "the cubes have no band in common: "
+                + "; ".join(f"{scene.role} has {listed(scene.keys)}" for scene in scenes)
+                + ". Name the bands alike: .assign_coords(band=[...])."
+            )
+        keys = (named or scenes)[0].keys  # numbered bands are those of the others, one by one
+        scenes = tuple(replace(scene, keys=keys) for scene in scenes)
+        common = list(keys)
+    timed = [scene for scene in scenes if scene.time]
+    for scene in timed[1:]:
+        one, other = (_stamps(timed[0]), _stamps(scene))
+        if (timed[0].time, timed[0].data.shape[0]) != (scene.time, scene.data.shape[0]) or (
+            one is not None and other is not None and not np.array_equal(one, other)
+        ):
+            raise CubeError(
+                f"{timed[0].role} and {scene.role} have different dates: {_dates(timed[0])} against {_dates(scene)}. "
+                "Select the same ones in the same order, for instance lr.sel(time=sr.time)."
+            )
+    chosen = tuple(scene.select(common) for scene in scenes)
+    if timed and chosen[0].time is None:  # the first gives its names and dates to the result
+        chosen = (replace(chosen[0], time=timed[0].time, along_time=timed[0].along_time), *chosen[1:])
+    return chosen
+
+
+def check_same_grid(one: Scene, other: Scene) -> None:
+    """Raise GridError unless two scenes have the same pixels."""
+    check_factor(one, other, 1)
+
+
+def factor_of(coarse: Scene, fine: Scene) -> int:
+    """Give the number of fine pixels along a coarse one; raises GridError where it is not a whole number."""
+    factor = max(1, round(fine.shape[0] / coarse.shape[0]))
+    check_factor(coarse, fine, factor)
+    return factor
+
+
+def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
+    """Raise GridError unless each pixel of `coarse` is made of `factor` x `factor` pixels of `fine`."""
+    if fine.shape != tuple(side * factor for side in coarse.shape):
+        raise GridError(
+            f"{fine.role} must have {'as many pixels as' if factor == 1 else 'a whole number of pixels for each of'} "
+            f"{coarse.role}; they are {_size(fine)} and {_size(coarse)} pixels. Cut both to the same ground."
+        )
+    if coarse.placed and fine.placed:
+        place = ~fine.geobox.affine @ coarse.geobox.affine
+        off = max(abs(place.a - factor), abs(place.e - factor)) * max(coarse.shape)
+        off = max(off, abs(place.b), abs(place.d), abs(place.c), abs(place.f))
+        known = coarse.geobox.crs is not None and fine.geobox.crs is not None
+        if off > 0.05 * factor or (known and coarse.geobox.crs != fine.geobox.crs):
+            raise GridError(
+                f"{fine.role} and {coarse.role} do not lie on the same ground: they start at "
+                f"{_corner(fine)} and {_corner(coarse)}. Bring one to the other's grid first: "
+                "hr.odc.reproject(sr.odc.geobox), or align it: .sr.align(...)."
+            )
+
+
+def finished(result: Any, *scenes: Scene) -> Any:
+    """Compute a result whose inputs were all in memory; leave it lazy otherwise."""
+    return result if any(scene.lazy for scene in scenes) else result.compute()
+
+
+def _as_array(obj: Image, role: str) -> xr.DataArray:
+    if isinstance(obj, xr.DataArray):
+        return obj
+    if not isinstance(obj, xr.Dataset):
+        raise CubeError(f"{role} must be an xarray DataArray or Dataset of bands; it is a {type(obj).__name__}.")
+    dims = spatial_dims(obj)
+    on_grid = {name: array for name, array in obj.data_vars.items() if dims and set(dims) <= set(array.dims)}
+    floating = {name: array for name, array in on_grid.items() if array.dtype.kind == "f"}
+    if not floating:
+        raise (RadiometryError if on_grid else GridError)(
+            f"{role} has no floating variable with y and x: {listed(obj.data_vars)}. Metrics compare reflectance; "
+            "convert first: cube.sr.reflectance()."
+        )
+    return xr.concat(
+        [array.reset_coords(drop=True) for array in floating.values()], xr.Variable("band", list(floating))
+    ).assign_coords({name: coord for name, coord in obj.coords.items() if "band" not in coord.dims})
+
+
+def _is_time(array: xr.DataArray, dim: str) -> bool:
+    return dim in ("time", "t") or (dim in array.coords and array.coords[dim].dtype.kind == "M")
+
+
+def _labels(array: xr.DataArray, band: str | None) -> list[Hashable]:
+    if band is None:
+        name = array.coords["band"].item() if "band" in array.coords and not array.coords["band"].ndim else array.name
+        return [name if name is not None else 0]
+    if band in array.coords:
+        return list(array.coords[band].values.tolist())
+    return list(range(array.sizes[band]))
+
+
+def _is_numbered(keys: Sequence[Hashable]) -> bool:
+    return all(isinstance(key, int | float) for key in keys) or len(keys) == 1
+
+
+def _dask(array: xr.DataArray) -> da.Array:
+    import dask.array as da
+
+    if array.chunks is None:
+        chunks = tuple(min(side, SIDE) for side in array.shape)
+        made: da.Array = da.from_array(
+            _InMemory(array.values), chunks=chunks, asarray=False, meta=np.empty((0,) * array.ndim, array.dtype)
+        )
+        return made
+    data: da.Array = array.data
+    return data
+
+
+def _is_lazy(obj: Image) -> bool:
+    """Tell whether an object is backed by dask, or by a file that was not read yet."""
+    arrays = obj.data_vars.values() if isinstance(obj, xr.Dataset) else (obj,)
+    return any(array.chunks is not None or not array.variable._in_memory for array in arrays)
+
+
+def _stamps(scene: Scene) -> Any:
+    return scene.along_time[scene.time].values if scene.time in scene.along_time else None
+
+
+def _dates(scene: Scene) -> str:
+    stamps = _stamps(scene)
+    return f"{scene.data.shape[0]} along {scene.time!r}" if stamps is None else listed(map(str, stamps[:3]))
+
+
+def _size(scene: Scene) -> str:
+    return f"{scene.shape[0]} x {scene.shape[1]}"
+
+
+def _corner(scene: Scene) -> str:
+    affine = scene.geobox.affine
+    return f"({affine.c:.10g}, {affine.f:.10g}) with pixels of {affine.a:g} x {affine.e:g}"
