@@ -1,9 +1,12 @@
-"""Pictures of cubes (matplotlib, the extra "viz")."""
+"""Pictures of cubes and of how far they can be trusted (matplotlib, the extra "viz")."""
 
 from __future__ import annotations
 
 from ..cube import AnyCube
 from .comparison import compare
+from .document import report
+from .triangle import ternary
+from .trust import trust_maps
 from .views import Date
 
-__all__ = ["AnyCube", "Date", "compare"]
+__all__ = ["AnyCube", "Date", "compare", "report", "ternary", "trust_maps"]

@@ -1,0 +1,287 @@
+"""One page that tells how far a result can be trusted: numbers, pictures and definitions in a single HTML file.
+
+Puts together what `evaluate` found and what the other modules of this room draw; measures nothing itself.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from .._version import __version__
+from ..cube import AnyCube, recognise
+from ..errors import CubeError, GeoreferenceWarning, OptionError
+from ..georeference import pixel_size_m
+from ..optional import require
+from .comparison import compare
+from .definitions import GROUPS, defined
+from .markup import Row, bullets, embedded, facts_table, numbers_table, page, section
+from .triangle import QUANTITIES, ternary
+from .trust import trust_maps
+from .views import Date
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_DATES = 40
+"""Rows of the table of dates; of more, the first are shown and the rest is counted."""
+
+
+def report(
+    evaluation: xr.Dataset,
+    path: str | Path,
+    *,
+    lr: AnyCube | None = None,
+    sr: AnyCube | Mapping[str, AnyCube] | None = None,
+    hr: AnyCube | None = None,
+    maps: xr.Dataset | None = None,
+    title: str = "Super-resolution, measured",
+    notes: Sequence[str] = (),
+    date: Date = None,
+    window: tuple[float, float, float, float] | None = None,
+) -> Path:
+    """Write what was measured as one HTML file with all pictures inside; it prints on A4.
+
+    evaluation: what `xr_sr.evaluate` gives: numbers by name, along any of model, time, band and others.
+    path: of the file, which is replaced if it is there; nothing is left half-written.
+    lr, sr, hr: the cubes that were compared, to be shown; sr also by name of the model. maps: what
+        `xr_sr.metrics.correctness(..., at="pixel")` gives, to be shown as maps and as a density.
+    notes: sentences on the data, such as places and licence. date, window: what to show, as in `compare`.
+
+    Returns the path. Computes the numbers and the ground that is shown.
+    Raises CubeError where there is no number in the evaluation, MissingLibraryError without matplotlib.
+    """
+    require("matplotlib", extra="viz")
+    numbers = evaluation[
+        [name for name, values in evaluation.data_vars.items() if values.dtype.kind in "iuf"]
+    ].compute()
+    if not numbers.data_vars:
+        raise CubeError("the evaluation holds no number; wanted a Dataset as xr_sr.evaluate gives.")
+    models = (
+        [str(model) for model in numbers.indexes["model"]] if "model" in numbers.dims else _models_of(evaluation, sr)
+    )
+    cubes = _by_model(sr, models)
+    body = [
+        facts_table(_facts(evaluation, numbers, models, lr, cubes, hr)),
+        *([bullets(notes)] if notes else []),
+        section("Numbers", numbers_table(["", *models], _rows(numbers, models), _how(numbers))),
+        *_pictures(cubes, lr, hr, date, window),
+        *_trust(numbers, maps, sr, date, window),
+    ]
+    if "band" in numbers.dims:
+        body += [_by(numbers, models, "band", "By band")]
+    if "time" in numbers.dims and numbers.sizes["time"] > 1:
+        body += [_by(numbers, models, "time", "By date")]
+    known = [name for name in _ordered(numbers) if defined(name).text]
+    body += [
+        section("What the numbers mean", facts_table([(defined(name).label, defined(name).text) for name in known])),
+        section("How they were made", facts_table(_provenance(evaluation, cubes))),
+    ]
+    return _written(Path(path).expanduser(), page(title, body))
+
+
+def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> list[str]:
+    """Name the one model of an evaluation without that dimension."""
+    if "model" in evaluation.coords and evaluation["model"].ndim == 0:
+        return [str(evaluation["model"].item())]
+    if sr is not None and not isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
+        return [str(next(iter(sr)))]
+    return [str(_attributes(sr).get("xr_sr:model", "SR"))]
+
+
+def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str]) -> dict[str, AnyCube]:
+    """Give the cubes by name of the model. Raises OptionError for a name that was not evaluated."""
+    if sr is None:
+        return {}
+    if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
+        if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
+            return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
+        return {models[0]: sr}
+    if unknown := [name for name in sr if str(name) not in models]:
+        raise OptionError(f"sr= holds {unknown}, which the evaluation does not; it has {list(models)}.")
+    return {str(name): cube for name, cube in sr.items()}
+
+
+def _attributes(cube: AnyCube | None) -> Mapping[Any, Any]:
+    """Give the attributes of a cube, or of its first variable."""
+    if isinstance(cube, xr.Dataset) and not cube.attrs and cube.data_vars:
+        return next(iter(cube.data_vars.values())).attrs
+    return {} if cube is None else cube.attrs
+
+
+def _facts(
+    evaluation: xr.Dataset,
+    numbers: xr.Dataset,
+    models: Sequence[str],
+    lr: AnyCube | None,
+    cubes: Mapping[str, AnyCube],
+    hr: AnyCube | None,
+) -> list[tuple[str, str]]:
+    """Say what was measured: models, data, dates, when and by which version."""
+    facts = [("Models", ", ".join(models))]
+    for role, cube in (("LR", lr), ("SR", next(iter(cubes.values()), None)), ("HR", hr)):
+        if cube is not None:
+            facts.append((role, _described(cube)))
+    times = numbers.coords.get("time")
+    if times is not None and times.dtype.kind == "M" and times.size:
+        days = np.unique(times.values.astype("datetime64[D]"))
+        span = str(days[0]) if days.size == 1 else f"{days[0]} to {days[-1]}, {times.size} dates"
+        facts.append(("Acquired", span))
+    if "band" in numbers.coords:
+        facts.append(("Bands", ", ".join(map(str, np.atleast_1d(numbers["band"].values)))))
+    if "profile" in evaluation.attrs:
+        facts.append(("Profile", str(evaluation.attrs["profile"])))
+    facts.append(("Written", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, by xr_sr {__version__}"))
+    return facts
+
+
+def _described(cube: AnyCube) -> str:
+    """Say grid, pixel size and size of a cube in a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)
+        seen = recognise(cube)
+    geobox = seen.geobox
+    size = pixel_size_m(geobox)
+    place = "no CRS" if geobox.crs is None else f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs)[:40]
+    pixels = "" if size is None else f", {(size[0] * size[1]) ** 0.5:.3g} m"
+    source = _attributes(cube).get("source") or _attributes(cube).get("title")
+    return f"{geobox.shape.y} × {geobox.shape.x} pixels{pixels}, {place}" + (f"; {source}" if source else "")
+
+
+def _ordered(numbers: xr.Dataset) -> list[str]:
+    """Give the names of all metrics, known ones first and in reading order."""
+    known = [name for names in GROUPS.values() for name in names if name in numbers]
+    return known + [str(name) for name in numbers.data_vars if name not in known]
+
+
+def _of(numbers: xr.Dataset, name: str, model: str) -> xr.DataArray:
+    """Give the values of a metric for one model."""
+    values = numbers[name]
+    if "model" not in values.dims:
+        return values
+    position = [str(label) for label in numbers.indexes["model"]].index(model)
+    return values.isel(model=position)
+
+
+def _rows(numbers: xr.Dataset, models: Sequence[str]) -> list[Row]:
+    """Make the rows of the main table: mean over all that is left, and its spread over dates or other repeats."""
+    rows: list[Row] = []
+    for group, names in {**GROUPS, "Other": tuple(_ordered(numbers))}.items():
+        here = [name for name in names if name in numbers and not any(row.name == name for row in rows)]
+        if here:
+            rows.append(Row("", group))
+        for name in here:
+            found = []
+            for model in models:
+                values = _of(numbers, name, model)
+                each = values.mean("band") if "band" in values.dims else values
+                spread = float(each.std(ddof=1)) if int(each.count()) > 1 else float("nan")
+                found.append((float(values.mean()), spread))
+            rows.append(Row(name, defined(name).label, tuple(found)))
+    return rows
+
+
+def _how(numbers: xr.Dataset) -> str:
+    """Say over what the numbers are means."""
+    dims = {str(dim): size for dim, size in numbers.sizes.items() if dim not in ("model", "band") and size > 1}
+    over = " and ".join(f"{size} dates" if dim == "time" else f"{size} of {dim}" for dim, size in dims.items())
+    bands = "means over bands where they are given per band" if "band" in numbers.dims else ""
+    spread = f"mean ± standard deviation over {over}" if over else ""
+    said = "; ".join(part for part in (spread, bands) if part)
+    return (
+        said[:1].upper() + said[1:] + ". " if said else ""
+    ) + "↑ more is better, ↓ less is better; the best is bold."
+
+
+def _by(numbers: xr.Dataset, models: Sequence[str], dim: str, title: str) -> str:
+    """Make a table of each metric that has a dimension, with a column per model and entry of it."""
+    names = [name for name in _ordered(numbers) if dim in numbers[name].dims]
+    labels = numbers[dim].values if dim in numbers.coords else np.arange(numbers.sizes[dim])
+    if labels.dtype.kind == "M":
+        labels = labels.astype("datetime64[D]")
+    rows: list[Row] = []
+    for position, label in enumerate(labels[:MOST_DATES]):
+        rows.append(Row("", str(label)))
+        for name in names:
+            each = [_of(numbers, name, model).isel({dim: position}) for model in models]
+            rows.append(Row(name, defined(name).label, tuple((float(one.mean()), float("nan")) for one in each)))
+    left = len(labels) - MOST_DATES
+    return section(title, numbers_table(["", *models], rows, f"{left} more are left out." if left > 0 else ""))
+
+
+def _pictures(
+    cubes: Mapping[str, AnyCube],
+    lr: AnyCube | None,
+    hr: AnyCube | None,
+    date: Date,
+    window: tuple[float, float, float, float] | None,
+) -> list[str]:
+    """Draw each model beside LR and HR."""
+    drawn = []
+    for name, cube in cubes.items():
+        figure = compare(cube, lr, hr, date=date, window=window, difference=None if hr is None else "error")
+        drawn.append(embedded(_png(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
+    return [section("Pictures", "".join(drawn))] if drawn else []
+
+
+def _trust(
+    numbers: xr.Dataset,
+    maps: xr.Dataset | None,
+    sr: AnyCube | Mapping[str, AnyCube] | None,
+    date: Date,
+    window: tuple[float, float, float, float] | None,
+) -> list[str]:
+    """Draw the triangle of the numbers, the density of the maps, and the maps."""
+    drawn = []
+    if set(QUANTITIES) <= set(numbers.data_vars) and bool(numbers["improvement"].notnull().any()):
+        drawn.append(embedded(_png(ternary(numbers)), "Improvement, omission, hallucination", "One point per image"))
+    if maps is not None:
+        drawn.append(embedded(_png(ternary(maps)), "Density of pixels in the triangle", "All pixels"))
+        figure = trust_maps(maps, sr=sr, date=date, window=window)
+        drawn.append(embedded(_png(figure), "Maps of improvement, omission and hallucination", "Where", wide=True))
+    return [section("Improvement, omission, hallucination", "".join(drawn))] if drawn else []
+
+
+def _png(figure: Figure) -> bytes:
+    """Draw a figure into bytes; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tuple[str, str]]:
+    """List settings and versions that the evaluation notes, and what each cube says of how it was made."""
+    facts = []
+    for key, value in evaluation.attrs.items():
+        pairs = value.items() if isinstance(value, Mapping) else None
+        facts.append((str(key), ", ".join(f"{k} {v}" for k, v in pairs) if pairs else str(value)))
+    for model, cube in cubes.items():
+        made = {key: value for key, value in _attributes(cube).items() if str(key).startswith("xr_sr:")}
+        if made:
+            told = ", ".join(f"{str(key).removeprefix('xr_sr:')} {value}" for key, value in made.items())
+            facts.append((model, told))
+    if "versions" not in evaluation.attrs:
+        found = f"Python {platform.python_version()}, NumPy {np.__version__}, xarray {xr.__version__}"
+        facts.append(("versions", found))
+    return facts
+
+
+def _written(path: Path, text: str) -> Path:
+    """Write a file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

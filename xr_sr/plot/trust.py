@@ -1,0 +1,232 @@
+"""Maps of trust: where a result improves, omits and hallucinates, beside the picture that it is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..cube import AnyCube
+from ..errors import CubeError, GridError, OptionError
+from ..georeference import geobox_of, pixel_size_m, spatial_dims
+from ..optional import require
+from .comparison import FALSE_COLOUR, TRUE_COLOUR
+from .triangle import COLOURS, QUANTITIES, chosen
+from .views import Date, View, see
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 160
+PANEL_IN = 2.7
+TITLE_IN, GAP_IN, TOP_IN, KEY_IN = 0.26, 0.06, 0.2, 0.42
+MASKED = "#e3e3e3"
+
+
+def trust_maps(
+    correctness: xr.Dataset,
+    *,
+    sr: AnyCube | Mapping[str, AnyCube] | None = None,
+    date: Date = None,
+    window: tuple[float, float, float, float] | None = None,
+    max_pixels: int = 512,
+    percentiles: tuple[float, float] = (2.0, 98.0),
+) -> Figure:
+    """Draw maps of improvement, omission and hallucination, and of the one that prevails; a row per model.
+
+    correctness: maps (..., y, x) of the three, 0 to 1, NaN where nothing can be told; along `model` and `time` too.
+    sr: the cube that they are about, or several by name of the model, to be shown beside them in true colour.
+    date: a time stamp, of which the nearest is taken, or a position; the first by default.
+    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the maps; of what
+        is larger, the middle is shown. percentiles: of the picture, to become black and white.
+
+    Returns a matplotlib Figure. Computes the window and no more; the means above the maps are means of the window.
+    Raises CubeError for numbers instead of maps, GridError for a window off the maps, MissingLibraryError.
+    """
+    require("matplotlib", extra="viz")
+    plt: Any = require("matplotlib.pyplot", extra="viz")
+    maps, stamp = _at_date(chosen(correctness), date)
+    dims = spatial_dims(maps)
+    if dims is None or set(maps.dims) - {*dims, "model"}:
+        raise CubeError(
+            f"wanted maps along y and x, and model where there are several; these have {list(maps.dims)}. "
+            "Make them with xr_sr.metrics.correctness(..., at='pixel'), and select one of any other dimension."
+        )
+    geobox = geobox_of(maps)
+    assert geobox is not None
+    rows, columns = _frame(geobox, window, max_pixels)
+    shown = maps.isel({dims[0]: rows, dims[1]: columns}).compute()
+    models = list(shown.indexes["model"]) if "model" in shown.dims else [None]
+    pictures = {model: _picture(_of_model(sr, model), stamp, geobox, rows, columns, percentiles) for model in models}
+    pictured = any(picture is not None for picture in pictures.values())
+
+    pixel_m = pixel_size_m(geobox)
+    aspect = 1.0 if pixel_m is None else pixel_m[0] / pixel_m[1]
+    tall = aspect * (rows.stop - rows.start) / (columns.stop - columns.start)
+    count = len(QUANTITIES) + 1 + pictured
+    tall_in = PANEL_IN * float(np.clip(tall, 0.25, 4))
+    width_in, height_in = count * (PANEL_IN + GAP_IN) + GAP_IN, len(models) * (TITLE_IN + tall_in) + TOP_IN + KEY_IN
+    figure: Figure = plt.figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white")
+
+    def axes_at(row: int, column: int) -> Axes:
+        left, bottom = GAP_IN + column * (PANEL_IN + GAP_IN), height_in - TOP_IN - (row + 1) * (TITLE_IN + tall_in)
+        return figure.add_axes((left / width_in, bottom / height_in, PANEL_IN / width_in, tall_in / height_in))
+
+    order = slice(None, None, -1) if geobox.crs is not None and geobox.affine.e > 0 else slice(None)
+    for row, model in enumerate(models):
+        part = shown if model is None else shown.sel(model=model)
+        three = [part[name].transpose(*dims).values[order] for name in QUANTITIES]
+        if pictured:
+            axes, picture = axes_at(row, 0), pictures[model]
+            _titled(axes, "SR" if model is None else str(model))
+            if picture is not None:
+                axes.imshow(picture[order], interpolation="antialiased", aspect=aspect)
+        lead = f"{model}: " if model is not None and not pictured else ""
+        bars = []
+        for column, (name, values) in enumerate(zip(QUANTITIES, three, strict=True), int(pictured)):
+            bars.append((_quantity(axes_at(row, column), name, values, aspect, lead), column))
+            lead = ""
+        _prevailing(axes_at(row, count - 1), three, aspect)
+    for bar, column in bars:
+        left = GAP_IN + column * (PANEL_IN + GAP_IN) + 0.15 * PANEL_IN
+        place = figure.add_axes((left / width_in, 0.24 / height_in, 0.7 * PANEL_IN / width_in, 0.07 / height_in))
+        legend = figure.colorbar(bar, cax=place, orientation="horizontal", ticks=[0, 0.5, 1])
+        legend.ax.tick_params(labelsize=7, length=2)
+        legend.outline.set_visible(False)
+    _key(figure, 1 - (PANEL_IN / 2 + GAP_IN) / width_in, KEY_IN / height_in)
+    if stamp is not None:
+        date_text = str(stamp.astype("datetime64[D]"))
+        figure.text(GAP_IN / width_in, 1 - 0.04 / height_in, date_text, fontsize=8, color="0.3", va="top")
+    if getattr(figure.canvas, "required_interactive_framework", None) is None:
+        plt.close(figure)
+    return figure
+
+
+def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | None]:
+    """Select one date; give it too."""
+    if "time" not in maps.dims:
+        return _stamped(maps)
+    count = maps.sizes["time"]
+    if date is None or isinstance(date, int):
+        position = date or 0
+        if not -count <= position < count:
+            raise OptionError(f"date={date}: there are {count} dates, counted from 0.")
+        one = maps.isel(time=position)
+    else:
+        try:
+            moment = np.datetime64(date)
+        except ValueError as error:
+            raise OptionError(f"date={date!r} is no date; wanted one such as '2023-07-01', or a position.") from error
+        one = maps.isel(time=int(np.abs(maps["time"].values - moment).argmin()))
+    return _stamped(one)
+
+
+def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
+    """Give what is of one date, and that date, if it is known."""
+    known = one.coords.get("time")
+    if known is None or known.ndim or known.dtype.kind != "M":
+        return one, None
+    stamp: Any = known.values[()]
+    return one, stamp
+
+
+def _frame(geobox: GeoBox, window: tuple[float, float, float, float] | None, max_pixels: int) -> tuple[slice, slice]:
+    """Choose the rows and columns to show: those of the window, of them the middle."""
+    height, width = geobox.shape
+    ends = [[0, height], [0, width]]
+    if window is not None:
+        left, bottom, right, top = window
+        corners = [~geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
+        for axis, size, along in ((0, height, 1), (1, width, 0)):
+            at = [corner[along] for corner in corners]
+            ends[axis] = [max(0, math.floor(min(at))), min(size, math.ceil(max(at)))]
+    if any(first >= last for first, last in ends):
+        raise GridError("the maps and the window share no ground.")
+    spare = [max(0, last - first - max_pixels) for first, last in ends]
+    rows, columns = (
+        slice(first + more // 2, last - (more - more // 2)) for (first, last), more in zip(ends, spare, strict=True)
+    )
+    return rows, columns
+
+
+def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:
+    """Give the cube of a model."""
+    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
+        return sr
+    return sr.get(str(model)) if model is not None else next(iter(sr.values()), None)
+
+
+def _picture(
+    sr: AnyCube | None,
+    stamp: np.datetime64 | None,
+    geobox: GeoBox,
+    rows: slice,
+    columns: slice,
+    percentiles: tuple[float, float],
+) -> npt.NDArray[np.float32] | None:
+    """Give (y, x, red green blue alpha) of the ground of the maps, 0 to 1."""
+    if sr is None:
+        return None
+    cube = see(sr)
+    names = (bands for bands in (TRUE_COLOUR, FALSE_COLOUR) if set(bands) <= set(cube.available))
+    view = View.of(cube, "SR", next(names, cube.available[:1])).at(stamp)
+    place = ~cube.geobox.affine @ geobox.affine
+    left, top = place @ (columns.start, rows.start)
+    right, bottom = place @ (columns.stop, rows.stop)
+    height, width = cube.geobox.shape
+    # Patches may reach beyond the cube.
+    frame = (max(0, round(top)), min(height, round(bottom)), max(0, round(left)), min(width, round(right)))
+    if cube.geobox.crs != geobox.crs or frame[0] >= frame[1] or frame[2] >= frame[3]:
+        raise GridError("the maps do not lie on sr=; pass the cube that they were made from.")
+    image = np.moveaxis(view.read(frame, view).values, 0, -1)
+    low, high = np.nanpercentile(image, percentiles, axis=(0, 1))
+    coloured = np.clip((image - low) / np.maximum(high - low, 1e-4), 0, 1)
+    if coloured.shape[-1] == 1:
+        coloured = coloured.repeat(3, axis=-1)
+    valid = np.isfinite(coloured).all(axis=-1, keepdims=True)
+    return np.concatenate([np.where(valid, coloured, 0), valid], axis=-1).astype("float32")
+
+
+def _titled(axes: Any, title: str, colour: str = "0.1") -> None:
+    axes.set(xticks=[], yticks=[], facecolor=MASKED)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=9, loc="left", pad=3, color=colour)
+
+
+def _quantity(axes: Any, name: str, values: npt.NDArray[Any], aspect: float, lead: str) -> Any:
+    """Draw one of the three, from white at 0 to its colour at 1."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ramp = LinearSegmentedColormap.from_list(name, ["white", COLOURS[name]])
+    mean = f" {np.nanmean(values):.2f}" if np.isfinite(values).any() else ""
+    _titled(axes, f"{lead}{name}{mean}")
+    return axes.imshow(np.ma.masked_invalid(values), cmap=ramp, vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
+
+
+def _prevailing(axes: Any, three: list[npt.NDArray[Any]], aspect: float) -> None:
+    """Draw which of the three is largest."""
+    from matplotlib.colors import ListedColormap
+
+    stack = np.stack(three)
+    valid = np.isfinite(stack).all(axis=0)
+    largest = np.ma.masked_array(np.where(np.isfinite(stack), stack, -1).argmax(axis=0), ~valid)
+    _titled(axes, "prevailing")
+    colours = ListedColormap([COLOURS[name] for name in QUANTITIES])
+    axes.imshow(largest, cmap=colours, vmin=-0.5, vmax=2.5, aspect=aspect, interpolation="nearest")
+
+
+def _key(figure: Figure, centre: float, top: float) -> None:
+    """Name the colours below the last map."""
+    from matplotlib.patches import Patch
+
+    parts = [Patch(facecolor=COLOURS[name], label=name) for name in QUANTITIES]
+    parts.append(Patch(facecolor=MASKED, label="not told"))
+    style: dict[str, Any] = {"handlelength": 1, "handletextpad": 0.4, "columnspacing": 0.9, "borderaxespad": 0.3}
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (centre, top)}
+    figure.legend(handles=parts, fontsize=7, ncols=2, frameon=False, **place, **style)
