@@ -12,35 +12,49 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import errors
+    from . import errors, metrics, registration, simulate
     from .cluster import configure
+    from .metrics import evaluate
+    from .pairs import make_pairs
     from .pipeline import upscale
     from .plot import compare
     from .preparation import mask, reflectance
+    from .registration import align
     from .samples import sample, simulate_scene
     from .store import open_zarr, to_cog, to_zarr
     from .weights.catalog import list_models
 
 __all__ = [
     "__version__",
+    "align",
     "compare",
     "configure",
     "errors",
+    "evaluate",
     "list_models",
+    "make_pairs",
     "mask",
+    "metrics",
     "open_zarr",
     "reflectance",
+    "registration",
     "sample",
+    "simulate",
     "simulate_scene",
     "to_cog",
     "to_zarr",
     "upscale",
 ]
 
+_MODULES = {"errors", "metrics", "registration", "simulate"}
+
 _ROOMS = {
+    "align": "registration",
     "compare": "plot",
     "configure": "cluster",
+    "evaluate": "metrics",
     "list_models": "weights.catalog",
+    "make_pairs": "pairs",
     "mask": "preparation",
     "open_zarr": "store",
     "reflectance": "preparation",
@@ -55,8 +69,8 @@ del _accessor
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)

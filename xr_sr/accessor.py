@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .pipeline import Chunks
     from .plot import AnyCube, Date
     from .radiometry import Nodata, Offset
+    from .registration.warping import Edge, Kernel
     from .spec import Option
 
 
@@ -84,6 +85,60 @@ class SuperResolution:
         from .preparation import mask
 
         return mask(self._obj, scl=scl, classes=classes)
+
+    def align(
+        self,
+        reference: Hashable | xr.DataArray | xr.Dataset = "median",
+        *,
+        method: Literal["phase", "ecc", "features"] = "phase",
+        bands: Sequence[str] | None = None,
+        max_shift: float = 5.0,
+        upsample: int = 100,
+        channel: Literal["gradients", "mean"] = "gradients",
+        kernel: Kernel = "lanczos",
+        edge: Edge = "nan",
+        weights: Mapping[str, str | PathLike[str]] | None = None,
+    ) -> Any:
+        """See `xr_sr.align`."""
+        from .registration import align
+
+        return align(
+            self._obj,
+            reference,
+            method=method,
+            bands=bands,
+            max_shift=max_shift,
+            upsample=upsample,
+            channel=channel,
+            kernel=kernel,
+            edge=edge,
+            weights=weights,
+        )
+
+    def consistency(
+        self,
+        lr: xr.DataArray | xr.Dataset,
+        *,
+        reflectance: str = "l1",
+        spectral: str = "sad",
+        at: int | Literal["image", "pixel"] = "image",
+        max_shift: float = 5.0,
+        border: int = 0,
+    ) -> xr.Dataset:
+        """See `xr_sr.metrics.consistency`; this cube is SR."""
+        from .metrics import consistency
+
+        return consistency(
+            lr, self._obj, reflectance=reflectance, spectral=spectral, at=at, max_shift=max_shift, border=border
+        )
+
+    def metrics(
+        self, lr: xr.DataArray | xr.Dataset, hr: xr.DataArray | xr.Dataset | None = None, **options: Any
+    ) -> xr.Dataset:
+        """See `xr_sr.evaluate`, whose options these are; this cube is SR."""
+        from .metrics import evaluate
+
+        return evaluate(lr, self._obj, hr, **options)
 
     def compare(
         self,
