@@ -53,19 +53,31 @@ def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
     source, reference: floating, any shapes, one band; NaN does not count, and stays NaN. Returns the shape and dtype of
     `source`. Without NaN the same as `skimage.exposure.match_histograms`.
     """
-    valid = ~np.isnan(source)
-    values, target = source[valid], np.sort(reference[~np.isnan(reference)])
-    out = np.full(source.shape, np.nan, dtype=source.dtype)
-    if values.size and target.size:
+    values, target = source.ravel(), np.sort(reference.ravel())
+    target = target[: target.size - int(np.isnan(target).sum())]  # NaN is sorted last
+    rising, order = _ranked(values)
+    rising = rising[: rising.size - int(np.isnan(rising).sum())]
+    out = np.full(values.size, np.nan, dtype=source.dtype)
+    if rising.size and target.size:
         # Values in rising order are looked up once and put back by rank: four times as fast as looking up each pixel.
-        order = np.argsort(values)
-        rising = values[order]
         last, last_target = _last_of_each(rising), _last_of_each(target)
         matched = np.interp((last + 1) / rising.size, (last_target + 1) / target.size, target[last_target])
-        mapped = np.empty_like(values)
-        mapped[order] = np.repeat(matched, np.diff(last, prepend=-1))
-        out[valid] = mapped
-    return out
+        out[order[: rising.size]] = np.repeat(matched.astype(source.dtype), np.diff(last, prepend=-1))
+    return out.reshape(source.shape)
+
+
+def _ranked(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.integer[Any]]]:
+    """Give values in rising order, NaN last, and the place of each.
+
+    float32 of one sign is sorted as integers that hold bits of value and place: NumPy sorts faster than it ranks.
+    """
+    if values.dtype == np.float32 and values.size < 2**32 and not np.signbit(values).any():
+        keys = values.view(np.uint32).astype(np.uint64) << np.uint64(32)
+        keys |= np.arange(values.size, dtype=np.uint64)
+        keys.sort()
+        return (keys >> np.uint64(32)).astype(np.uint32).view(np.float32), keys.astype(np.uint32)
+    order = np.argsort(values)
+    return values[order], order
 
 
 def _last_of_each(rising: FloatArray) -> npt.NDArray[np.intp]:
