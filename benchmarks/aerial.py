@@ -1,0 +1,91 @@
+"""Aerial imagery as places with a known truth at 2.5 m: what the study of trust runs on.
+
+NAIP, public domain, from the shared folder; none of it has trained a network here. Places of 1 and 2 m are brought to
+2.5 m; those of 5 m are taken as if their pixels were 2.5 m wide, which makes their fields half as large as they are.
+Values are counts of an aerial camera, scaled to what a meadow reflects: the spectra are plausible, not measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from runs import shared
+from scenes import RGBN
+
+REFLECTANCE_AT_255 = {"B04": 0.40, "B03": 0.40, "B02": 0.40, "B08": 0.60}
+GSD_M, SCALE = 2.5, 4
+HR_MTF = 0.3
+"""Contrast at the Nyquist frequency of the truth: what a good camera of 2.5 m would give."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """native: (band, y, x) reflectance at the camera's pixels; hr: the truth at 2.5 m, sides a multiple of 4."""
+
+    name: str
+    native: Any
+    hr: Any
+
+
+def places() -> list[Place]:
+    """Give all places, each read and brought to 2.5 m."""
+    return [_brought(name, native) for name, native in _native()] + _as_if()
+
+
+def _native() -> list[tuple[str, Any]]:
+    import rioxarray
+
+    folder = shared() / "data"
+    files = sorted((folder / "hr_naip_va_1m").glob("NAIP-VA-b?.tiff"))
+    forest = xr.concat([rioxarray.open_rasterio(file) for file in files], "band")
+    found = [("Virginia: forest and roads, 1 m", forest)]
+    for name, file in (
+        ("Virginia: fields and wood, 1 m", "hr_naip_va_1m/m_3607824_se_17_1_20160620_subset.tif"),
+        ("New Mexico: bare land, 2 m", "hr_naip_chips_2m/chip_0_abs_train.tif"),
+        ("Virginia: road, houses, meadow, 2 m", "hr_naip_chips_2m/chip_1_pres_train.tif"),
+    ):
+        found.append((name, rioxarray.open_rasterio(folder / file)))
+    return [(name, _reflectance(counts.values, counts.odc.geobox)) for name, counts in found]
+
+
+def _as_if() -> list[Place]:
+    """Cut pieces of 256 x 256 px out of pictures of 5 m, and say that a pixel is 2.5 m wide."""
+    import rioxarray
+
+    found = []
+    for year, row, column in (
+        (20090818, 40, 60),
+        (20100629, 400, 60),
+        (20120731, 40, 600),
+        (20150926, 400, 600),
+        (20170827, 220, 330),
+    ):
+        file = shared() / "data" / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{year}.tif"
+        counts = rioxarray.open_rasterio(file).values[:, row : row + 256, column : column + 256]
+        corner = Affine.translation(500_000, 5_200_000) @ Affine.scale(GSD_M, -GSD_M)
+        hr = _reflectance(counts, GeoBox((256, 256), corner, "EPSG:32614"))
+        found.append(Place(f"North Dakota: ponds and fields, {str(year)[:4]}, as if 2.5 m", hr, hr))
+    return found
+
+
+def _reflectance(counts: Any, geobox: GeoBox) -> Any:
+    """Give (band, y, x) float32 reflectance out of R, G, B and near infrared counts of 0 to 255."""
+    gain = np.array([REFLECTANCE_AT_255[band] for band in RGBN], "float32") / np.float32(255)
+    values = counts[:4].astype("float32") * gain[:, None, None]
+    coords = {**xr_coords(geobox), "band": list(RGBN)}
+    return xr.DataArray(values, dims=("band", *geobox.dimensions), coords=coords)
+
+
+def _brought(name: str, native: Any) -> Place:
+    from xr_sr.simulate import degrade
+
+    hr = degrade(native, gsd=GSD_M, mtf=HR_MTF)
+    y, x = hr.dims[-2:]
+    height, width = (size // SCALE * SCALE for size in hr.shape[-2:])
+    return Place(name, native, hr.isel({y: slice(height), x: slice(width)}).compute())
