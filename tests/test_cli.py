@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,9 @@ from rasterio.transform import from_origin
 import xr_sr
 from xr_sr import errors
 from xr_sr.cli import main
+from xr_sr.cli.commands import _spellings
 from xr_sr.cli.rasters import open_raster
+from xr_sr.cli.shell import PYTHON, RECIPES, in_shell
 from xr_sr.cli.sources import open_cube, select_date
 from xr_sr.pipeline import upscale
 from xr_sr.samples import sample, simulate_scene
@@ -131,7 +135,8 @@ def test_fetch_says_where_the_weights_are(official):
 
 
 def test_fetch_of_what_has_no_weights_or_no_name_is_refused(monkeypatch):
-    refused(run("fetch", "bicubic"), 1, "bicubic")
+    refused(run("fetch", "bicubic"), 1, "'bicubic' works without weights", "sen2sr-lite")
+    assert "weights=" not in run("fetch", "bicubic").stderr
     refused(run("fetch", "sen2sr-light"), 1, "sen2sr-lite")
 
 
@@ -508,3 +513,196 @@ def test_a_call_with_nothing_left_to_write_says_so(tmp_path, scene):
 
     assert "nothing left to do" not in run(*order).stdout
     assert "nothing left to do" in run(*order).stdout
+
+
+@pytest.fixture(scope="module")
+def odd_files(tmp_path_factory, scene) -> dict[str, Path]:
+    """Files that something is wrong with, by name."""
+    folder, flat = tmp_path_factory.mktemp("odd"), scene.isel(time=0)
+    untold = scene.drop_attrs().assign_coords(spatial_ref=scene.spatial_ref)
+    coarse = scene.isel(y=slice(None, None, 2), x=slice(None, None, 2))
+    coarse = coarse.rename(dict(zip(RGBN, ("B05", "B06", "B07", "B8A"), strict=True)))
+    large = {"x": scene.x[0].item() + 60.0 * np.arange(32), "y": scene.y[0].item() - 60.0 * np.arange(24)}
+    cubes: dict[str, xr.Dataset | xr.DataTree] = {
+        "dated": scene,
+        "undated": flat.drop_vars("time"),
+        "untold": untold,
+        "halftold": untold.assign_coords({"s2:processing_baseline": ("time", ["05.09", ""])}),
+        "floats": untold.isel(time=0).astype("float32") * 3,
+        "alien": scene.rename({band: f"layer_{band}x" for band in RGBN}),
+        "arrays": xr.Dataset({"data": scene.to_dataarray("band"), "more": scene.B04.astype("float32")}),
+        "large": scene.drop_vars("spatial_ref").assign_coords(large).rio.write_crs("EPSG:32633"),
+        "tree": xr.DataTree.from_dict({"/r10m": scene, "/r20m": coarse}),
+        "twins": xr.DataTree.from_dict({"/one": scene, "/two": scene}),
+    }
+    for name, cube in cubes.items():
+        cube.to_zarr(folder / f"{name}.zarr")
+    rasters = {name: write_raster(folder / f"{name}.tif", flat, named=name == "tif") for name in ("tif", "nameless")}
+    return {name: folder / f"{name}.zarr" for name in cubes} | rasters
+
+
+@pytest.fixture
+def inputs(tmp_path, scene, odd_files) -> dict[str, Path]:
+    """Files that something is wrong with, a place for a Zarr, one for a GeoTIFF, and one where a file is already."""
+    there = write_raster(tmp_path / "there.tif", scene.isel(time=0))
+    return {**odd_files, "out": tmp_path / "out.zarr", "cog": tmp_path / "out.tif", "there": there}
+
+
+PYTHONISMS = re.compile(r"\b(cube|obj|xr_sr|odc)\b[.\[]|\b[a-z_]+=[\w\['(-]|=True")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        ("{nameless} {out} -m bicubic --offset 0", "--names B02,B03,B04,B08"),
+        ("{tif} {there} -m nearest --offset 0", "--overwrite"),
+        ("{dated} {cog} -m nearest", "--date 2023-07-01"),
+        ("{tif} {out} -m sen3sr", "`xr-sr models`"),
+        ("{tif} {out} -m sen2sr", "--model sen2sr-lite"),
+        ("{tif} {out} -m bicubic -b B12 --offset 0", "`xr-sr models`"),
+        ("{tif} {out} -m sen2sr-lite -b B12 --offset 0", "--bands asks"),
+        ("{untold} {out} -m bicubic", "--offset -1000 where"),
+        ("{floats} {out} -m bicubic --offset -1000 --quantification 100", "--quantification 100 and --offset -1000"),
+        ("{floats} {out} -m bicubic", "--offset 0, or --offset -1000"),
+        ("{halftold} {out} -m bicubic", "--offset with one number for each of the 2 dates"),
+        ("{tif} {out} -m bicubic --offset -0.1", "--offset -1000"),
+        ("{tree} {out} -m bicubic -b B05", "--part r20m"),
+        ("{twins} {out} -m bicubic", "--part one"),
+        ("{arrays} {out} -m bicubic", "--part data"),
+        ("{tif} {out} -m bicubic --offset 0 --device tpu", "--device tpu: wanted"),
+        ("{tif} {out} -m bicubic --offset 0 --weights x.safetensor", "--weights x.safetensor"),
+        ("{tif} {out} -m sen2sr-lite --offset 0 --weights nowhere", "--weights nowhere is no file"),
+        ("{large} {out} -m sen2sr-lite", "--allow-gsd"),
+    ],
+)
+def test_ways_out_are_spelt_for_the_shell(inputs, arguments, way_out):
+    result = run("upscale", *(word.format(**inputs) for word in arguments.split()))
+
+    refused(result, 1, way_out)
+    text = result.stderr.removesuffix(f" {PYTHON}\n")
+    if text == result.stderr:
+        assert not PYTHONISMS.search(text), text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("{nameless} {out} -m nearest --offset -1000", "--names B02,B03,B04,B08"),
+        ("{tif} {there} -m nearest --offset -1000", "--overwrite"),
+        ("{dated} {cog} -m nearest", "--date 2023-07-01"),
+        ("{untold} {out} -m nearest", "--offset -1000"),
+        ("{untold} {out} -m nearest", "--offset -1000,-1000"),
+        ("{halftold} {out} -m nearest", "--offset -1000,0"),
+        ("{tree} {out} -m nearest -b B05", "--part r20m"),
+        ("{twins} {out} -m nearest", "--part two"),
+        ("{arrays} {out} -m nearest", "--part data"),
+    ],
+)
+def test_ways_out_lead_out(inputs, wrong, right):
+    words = [word.format(**inputs) for word in wrong.split()]
+
+    refused(run("upscale", *words), 1, right.split()[0])
+    result = run("upscale", *words, *right.split())
+    assert result.exit_code == 0, result.output
+
+
+def test_warnings_are_spelt_for_the_shell(inputs):
+    result = run("upscale", inputs["tree"], inputs["out"], "-m", "nearest")
+
+    assert result.exit_code == 0, result.output
+    assert "--part r20m" in result.stderr
+    assert "--bands B02,B03,B04,B08" in result.stderr
+    assert not PYTHONISMS.search(result.stderr), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "spelt"),
+    [
+        ("pass allow_gsd=True to go on", "pass --allow-gsd to go on"),
+        ("pass nodata=(0, 32767) to upscale() or reflectance().", "pass --nodata 0 --nodata 32767."),
+        ("pass nodata=(-9999,) to", "pass --nodata -9999 to"),
+        ("quantification=10_000.", "--quantification 10000."),
+        ("pass offset=0, quantification=1.", "pass --offset 0 --quantification 1."),
+        ("zarr_format=2, weights='my net.pt' or", "--zarr-format 2 --weights 'my net.pt' or"),
+        ("the file /data/scale=4/offset=0/a.tif", "the file /data/scale=4/offset=0/a.tif"),
+        ("s3://a/b?model=x&device=y", "s3://a/b?model=x&device=y"),
+        ("packing='float32' keeps them.", f"packing='float32' keeps them. {PYTHON}"),
+        ("cube.rename({'a': 'B02'}).", f"cube.rename({{'a': 'B02'}}). {PYTHON}"),
+    ],
+)
+def test_code_becomes_options(message, spelt):
+    options = _spellings(main.commands["upscale"])
+
+    assert in_shell(message, options, options) == spelt
+
+
+def test_options_of_another_command_are_named_with_it():
+    upscale_options = _spellings(main.commands["upscale"])
+
+    assert in_shell("give it as weights=, or", {}, upscale_options) == "give it as `xr-sr upscale --weights`, or"
+
+
+def test_every_recipe_leads_to_an_option_or_a_command_that_exists():
+    options = {option for parameter in main.commands["upscale"].params for option in parameter.opts}
+
+    for _, replacement in RECIPES:
+        assert set(re.findall(r"--[a-z-]+", replacement)) <= options
+        assert set(re.findall(r"xr-sr ([a-z]+)", replacement)) <= set(main.commands)
+        assert {f"--{name}" for name in re.findall(r"\b([a-z]+)=", replacement)} <= options
+
+
+def test_options_are_called_as_the_arguments_of_the_function():
+    """So that an argument that a message names is found among the options."""
+    arguments = set(inspect.signature(upscale).parameters) - {"obj", "mask", "options"}
+
+    assert arguments <= set(_spellings(main.commands["upscale"]))
+
+
+def test_a_date_of_an_input_without_dates_is_refused(inputs):
+    for name in ("undated", "tif"):
+        result = run("upscale", inputs[name], inputs["out"], "-m", "nearest", "--offset", 0, "--date", "2023-07-01")
+
+        refused(result, 1, "no dates", "--date")
+    assert not inputs["out"].exists()
+
+
+def test_the_nearest_date_is_found_in_any_order(scene):
+    times = scene.time.values
+    shuffled = scene.isel(time=[1, 0, 1]).assign_coords(time=[times[1], times[0], np.datetime64("NaT", "ns")])
+
+    assert select_date(shuffled, "2023-04-01").time.values == times[0]
+    assert select_date(scene.isel(time=[1, 1]), "2023-04-01").time.values == times[1]
+    assert select_date(scene.isel(time=0), "2023-07-01").time.values == times[0]
+    with pytest.raises(errors.OptionError, match="is no date"):
+        select_date(scene, "")
+
+
+def test_a_date_keeps_what_a_part_inherits(scene):
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"level": "L2A"}), "/r10m": scene})
+
+    chosen = select_date(tree["r10m"], "2023-07-01")
+    assert chosen.path == "/r10m"
+    assert chosen.parent.attrs == {"level": "L2A"}
+    assert chosen.time.values == scene.time.values[1]
+
+
+def test_a_part_that_is_not_there_is_refused_with_those_that_are(inputs):
+    refused(run("info", inputs["tree"], "--part", "r60m"), 1, "--part r60m", "r10m, r20m")
+    refused(run("info", inputs["arrays"], "--part", "none"), 1, "data, more")
+    refused(run("info", inputs["tif"], "--part", "r10m"), 1, "leave --part out")
+    assert "B8A" in run("info", inputs["tree"], "--part", "r20m").stdout
+
+
+def test_info_on_what_is_no_cube_fails(inputs):
+    refused(run("info", inputs["alien"]), 1, "name of a Sentinel-2 band")
+    refused(run("info", inputs["nameless"]), 1, "--names")
+
+
+def test_info_warns_of_nothing_that_it_tells(tmp_path, scene):
+    no_crs = scene.drop_vars("spatial_ref").drop_encoding()
+    no_crs.assign_coords({dim: no_crs[dim].drop_attrs() for dim in ("y", "x")}).to_zarr(tmp_path / "in.zarr")
+
+    result = run("info", tmp_path / "in.zarr")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "no CRS" in result.stdout

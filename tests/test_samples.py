@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import numpy as np
 import odc.geo.xr  # noqa: F401  registers `.odc`
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -161,7 +163,8 @@ def test_dates_one_year_apart_look_alike_but_for_noise():
 
 
 def test_a_flood_grows_with_the_water_level():
-    truth = simulate_scene(500, ["2023-06-15"] * 3, bands=["B08"], flood_m=[0.0, 1.0, 2.0], origin=(600_000, 5_400_000))
+    dates = ["2021-06-15", "2022-06-15", "2023-06-15"]
+    truth = simulate_scene(500, dates, bands=["B08"], flood_m=[0.0, 1.0, 2.0], origin=(600_000, 5_400_000))
     near_infrared = truth["hr"].B08.isel(y=slice(0, None, 8), x=slice(0, None, 8)).compute()
 
     usual, high, highest = (near_infrared < 0.045).mean(["y", "x"]).values
@@ -255,14 +258,80 @@ def test_dn_are_those_of_a_product_with_offset():
         ({"scale": 0}, errors.GridError, "positive"),
         ({"origin": (600_010, 0)}, errors.GridError, "60 m"),
         ({"dates": []}, errors.GridError, "dates"),
+        ({"dates": 0}, errors.GridError, "from 1 to"),
+        ({"dates": -3}, errors.GridError, "from 1 to"),
+        ({"dates": ["2023-06-15", "2023-06-16", "2023-06-15"]}, errors.GridError, "2023-06-15.* more than once"),
+        ({"dates": 1.5}, errors.OptionError, "dates=1.5: wanted a whole number"),
+        ({"dates": True}, errors.OptionError, "dates=True"),
+        ({"dates": [1, 2]}, errors.OptionError, "wanted a date"),
+        ({"dates": "someday"}, errors.OptionError, "someday"),
+        ({"dates": "NaT"}, errors.OptionError, "NaT"),
+        ({"dates": "1066-10-14"}, errors.OptionError, "1678"),
+        ({"dates": [["2023-06-15"]]}, errors.OptionError, "wanted a date"),
+        ({"dates": None}, errors.OptionError, "wanted a date"),
         ({"flood_m": [1.0, 2.0]}, errors.GridError, "flood"),
+        ({"flood_m": "high"}, errors.OptionError, "flood_m='high'"),
+        ({"flood_m": np.nan}, errors.OptionError, "finite"),
         ({"bands": ["B01"]}, errors.MissingBandError, "B01"),
         ({"bands": []}, errors.MissingBandError, "bands"),
+        ({"bands": "B04"}, errors.OptionError, r"bands=\['B04"),
+        ({"bands": 4}, errors.OptionError, "bands=4"),
+        ({"bands": [4]}, errors.OptionError, "names"),
+        ({"bands": ["B04", "B04"]}, errors.OptionError, "once"),
+        ({"size": "big"}, errors.OptionError, "size='big'"),
+        ({"size": 12.5}, errors.OptionError, "size=12.5"),
+        ({"size": (12, 12, 12)}, errors.OptionError, "two whole numbers"),
+        ({"seed": "one"}, errors.OptionError, "seed='one'"),
+        ({"scale": 2.5}, errors.OptionError, "scale=2.5"),
+        ({"chunks": None}, errors.OptionError, "chunks=None"),
+        ({"chunks": "auto"}, errors.OptionError, "chunks='auto'"),
+        ({"noise": -1}, errors.OptionError, "noise=-1"),
+        ({"noise": "loud"}, errors.OptionError, "noise='loud'"),
+        ({"origin": 0}, errors.OptionError, "origin=0"),
+        ({"origin": (0.5, 0)}, errors.OptionError, "origin=0.5"),
     ],
 )
 def test_what_makes_no_scene_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         simulate_scene(**arguments)
+
+
+@pytest.mark.parametrize("count", [1, 3, np.int64(2), 2.0])
+def test_a_number_of_dates_is_that_many_five_days_apart(count):
+    times = simulate_scene(8, count, bands=["B04"])["hr"].time
+
+    assert times.size == count
+    assert times.values[0] == simulate_scene(8)["hr"].time.values[0]
+    assert set(np.diff(times.values)) <= {np.timedelta64(5, "D")}
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        np.datetime64("2023-06-15"),
+        datetime.date(2023, 6, 15),
+        pd.Timestamp("2023-06-15"),
+        pd.DatetimeIndex(["2023-06-15"]),
+        np.array(["2023-06-15"], dtype="datetime64[us]"),
+        xr.DataArray(np.array(["2023-06-15"], dtype="datetime64[s]"), dims="time"),
+    ],
+)
+def test_dates_may_be_of_any_kind(dates):
+    xr.testing.assert_identical(simulate_scene(8, dates, bands=["B04"]), simulate_scene(8, bands=["B04"]))
+
+
+def test_whole_numbers_may_come_from_numpy_and_as_floats():
+    plain = simulate_scene((8, 6), seed=3, bands=["B04"], scale=2, origin=(600_060, 60))
+    odd = simulate_scene(
+        np.array([8, 6]),
+        seed=np.uint8(3),
+        bands=("B04",),
+        scale=np.int8(2),
+        flood_m=np.float32(0),
+        origin=(600_060.0, 60),
+    )
+
+    xr.testing.assert_identical(odd.compute(), plain.compute())
 
 
 @pytest.mark.parametrize("offset", ["auto", 0])

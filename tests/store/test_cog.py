@@ -116,6 +116,14 @@ def test_classes_and_masks_beside_bands_are_left_out_and_named(tmp_path):
         assert raster.descriptions == ("B04",)
 
 
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_folder_is_no_place_for_a_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(StoreError, match="is a folder; name a file, such as 'out.tif'"):
+        to_cog(cube(dates=None), name, overwrite=True)
+
+
 def test_a_file_is_replaced_only_if_asked_for_and_never_left_half_written(tmp_path, monkeypatch):
     path = to_cog(cube(dates=None), tmp_path / "out.tif")
     before = path.read_bytes()

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xr_sr.bands import BANDS
-from xr_sr.errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError
+from xr_sr.errors import (
+    BandWarning,
+    MissingBandError,
+    ModelError,
+    OptionError,
+    UnknownModelError,
+    WeightsNotFoundError,
+)
 from xr_sr.weights import catalog
 
 RGBN = ("B04", "B03", "B02", "B08")
@@ -198,6 +205,31 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     assert by_band == {*INTERPOLATIONS, "sen2sr-lite.rgbn-x4"}
     assert by_scale == {*INTERPOLATIONS, own_model}
     assert len(catalog.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "word"),
+    [
+        ({"scale": "x"}, OptionError, "scale='x'"),
+        ({"scale": 2.5}, OptionError, "whole number"),
+        ({"scale": 0}, OptionError, "from 1 on"),
+        ({"scale": True}, OptionError, "True"),
+        ({"bands": ["foo", "B04"]}, MissingBandError, r"\['foo'\]"),
+        ({"bands": "B04"}, OptionError, r"bands=\['B04'\]"),
+    ],
+)
+def test_a_table_of_nonsense_is_refused(arguments, error, word):
+    with pytest.raises(error, match=word):
+        catalog.list_models(**arguments)
+
+
+def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monkeypatch):
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    catalog.register(replace(catalog.get("sen2sr-lite"), name="own.thermal-x4", bands_out=("thermal",)))
+
+    assert set(catalog.list_models(scale=16)["name"]) == set(INTERPOLATIONS)
+    assert catalog.list_models(scale=17).empty
+    assert "own.thermal-x4" in set(catalog.list_models(bands=["thermal"])["name"])
 
 
 def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
+from .shell import Spelling, in_shell
 
 _TEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -25,16 +26,27 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error of ours becomes one line on stderr and exit code 1, with no traceback."""
-        with _plain_warnings():
+
+        def spell(message: str) -> str:
+            run = self.get_command(ctx, ctx.invoked_subcommand or "")
+            return in_shell(message, _spellings(run), _spellings(upscale))
+
+        with _plain_warnings(spell):
             try:
                 return super().invoke(ctx)
             except XrSrError as error:
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(spell(str(error))) from error
+
+
+def _spellings(command: click.Command | None) -> dict[str, Spelling]:
+    """Give the options of a command by the names of their parameters, which are those of the functions."""
+    options = [option for option in (command.params if command else ()) if isinstance(option, click.Option)]
+    return {str(option.name): Spelling(option.opts[0], option.is_flag, option.multiple) for option in options}
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show warnings of ours as a line each, without the place in the code, and each once."""
+def _plain_warnings(spell: Callable[[str], str]) -> Iterator[None]:
+    """Show warnings of ours as a line each, spelt for the shell, without the place in the code, and each once."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", XrSrWarning)
         usual, said = warnings.showwarning, set[str]()
@@ -44,7 +56,7 @@ def _plain_warnings() -> Iterator[None]:
                 usual(message, category, *place, **more)
             elif str(message) not in said:
                 said.add(str(message))
-                click.echo(f"Warning: {message}", err=True)
+                click.echo(f"Warning: {spell(str(message))}", err=True)
 
         warnings.showwarning = show
         yield
@@ -55,12 +67,15 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> float | Literal["auto"]:
-    """Read a number, or the word "auto"."""
+def _numbers(
+    _context: click.Context, _parameter: click.Parameter, value: str
+) -> float | tuple[float, ...] | Literal["auto"]:
+    """Read a number, several with commas between them, or the word "auto"."""
     try:
-        return "auto" if value == "auto" else float(value)
+        numbers = () if value == "auto" else tuple(float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither a number nor 'auto'.") from None
+        raise click.BadParameter(f"{value!r} is neither a number, nor one for each date, nor 'auto'.") from None
+    return numbers if len(numbers) > 1 else numbers[0] if numbers else "auto"
 
 
 @click.group(cls=_Group, context_settings=_TEXT)
@@ -108,11 +123,12 @@ def demo(out: Path, quiet: bool) -> None:
 )
 @click.option(
     "--offset",
-    callback=_number,
+    callback=_numbers,
     metavar="NUMBER",
     default="auto",
     show_default=True,
-    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones; auto reads it.",
+    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones, or one for each "
+    "date, such as 0,-1000; auto reads it.",
 )
 @click.option(
     "--quantification",
@@ -133,6 +149,7 @@ def demo(out: Path, quiet: bool) -> None:
     metavar="NAMES",
     help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
 )
+@click.option("--part", help="Of several grids or arrays in INPUT, the one to read, such as r20m.")
 @click.option("--date", help="Of several dates, only the one nearest to this. A GeoTIFF holds one date.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -230,9 +247,14 @@ def fetch(name: str) -> None:
 @click.option(
     "--names", callback=_names, metavar="NAMES", help="Names of the input's bands, where a raster does not hold them."
 )
-def info(source: str, names: tuple[str, ...]) -> None:
+@click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
+def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
-    from ..cube import summary
+    from ..cube import recognise, summary
     from .sources import open_cube
 
-    click.echo(summary(open_cube(source, names or ())))
+    cube = open_cube(source, names or (), part)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XrSrWarning)  # the summary tells the same
+        recognise(cube)  # raises where the summary would say "not a cube"
+    click.echo(summary(cube))

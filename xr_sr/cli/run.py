@@ -24,10 +24,11 @@ class Order:
     model: str
     bands: tuple[str, ...] | None
     scale: int | None
-    offset: float | Literal["auto"]
+    offset: float | tuple[float, ...] | Literal["auto"]
     quantification: float
     nodata: tuple[float, ...]
     names: tuple[str, ...] | None
+    part: str | None
     date: str | None
     device: str
     precision: Literal["float32", "bfloat16", "float16"]
@@ -43,7 +44,7 @@ class Order:
 def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
     """Open, upscale, write, and say what came out."""
     begin = time.perf_counter()
-    cube = open_cube(source, order.names or ())
+    cube = open_cube(source, order.names or (), order.part)
     if order.date is not None:
         cube = select_date(cube, order.date)
     options: Mapping[str, Any] = {} if order.scale is None else {"scale": order.scale}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import xarray as xr
 
 from ..errors import CubeError, MissingLibraryError, OptionError
@@ -26,11 +27,12 @@ NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
 
-def open_cube(path: str, names: Sequence[str] = ()) -> AnyCube:
+def open_cube(path: str, names: Sequence[str] = (), part: str | None = None) -> AnyCube:
     """Open a cube, lazily.
 
-    path: a file, a folder or a URL. names: of the bands, where the file does not name them.
-    Raises CubeError if it is of no kind that is known, or cannot be read.
+    path: a file, a folder or a URL. names: of the bands, where the file does not name them. part: a node of a tree, or
+    a variable that has bands along a dimension.
+    Raises CubeError if it is of no kind that is known, cannot be read, or has no such part.
     """
     place = Path(path)
     suffix = place.suffix.lower()
@@ -53,6 +55,8 @@ def open_cube(path: str, names: Sequence[str] = ()) -> AnyCube:
         if not (remote or isinstance(error, OSError | ValueError | ImportError)):
             raise
         raise CubeError(f"{path} cannot be opened as a cube: {_first_line(error)}") from error
+    if part is not None:
+        cube = _part(cube, part)
     return _named(cube, names) if names else cube
 
 
@@ -98,6 +102,22 @@ def _array_again(dataset: xr.Dataset) -> xr.DataArray | xr.Dataset:
     return array.rename(None) if array.name == "__xarray_dataarray_variable__" else array
 
 
+def _part(cube: AnyCube, part: str) -> AnyCube:
+    """Take a node of a tree, or a variable of a Dataset."""
+    nodes = [node for node in cube.subtree if node.data_vars] if isinstance(cube, xr.DataTree) else []
+    names = [node.path.strip("/") for node in nodes]
+    if isinstance(cube, xr.DataTree) and part.strip("/") in names:
+        return nodes[names.index(part.strip("/"))]
+    if isinstance(cube, xr.Dataset):
+        names = [str(name) for name in cube.data_vars]
+        if part in names:
+            array = cube[part]
+            array.attrs = {**cube.attrs, **array.attrs}
+            return array
+    parts = f"it has {', '.join(names)}" if names else "it is one array; leave --part out"
+    raise CubeError(f"--part {part} is not in the input; {parts}.")
+
+
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
     """Give the bands of an array names that its file does not hold."""
     if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
@@ -115,23 +135,35 @@ def _first_line(error: Exception) -> str:
 
 
 def select_date(cube: AnyCube, date: str) -> AnyCube:
-    """Keep the date nearest to a given one, in every part of a cube that has several."""
+    """Keep the date nearest to a given one, in every part of a cube that has several.
+
+    Raises OptionError for what is no date, and for a cube without any.
+    """
     import pandas as pd
 
     try:
         moment = pd.Timestamp(date)
     except ValueError as error:
         raise OptionError(f"--date {date} is no date; wanted one such as 2023-07-01.") from error
-    utc = moment.tz_convert(None) if moment.tzinfo else moment
+    if pd.isna(moment):
+        raise OptionError(f"--date {date!r} is no date; wanted one such as 2023-07-01.")
+    parts = [node.dataset for node in cube.subtree] if isinstance(cube, xr.DataTree) else [cube]
+    if not any(coord.dtype.kind == "M" for part in parts for coord in part.coords.values()):
+        dims = ", ".join(dict.fromkeys(str(dim) for part in parts for dim in part.dims))
+        raise OptionError(f"--date {date}: the input has no dates, only {dims or 'nothing'}. Leave --date out.")
+    utc = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
     if isinstance(cube, xr.DataTree):
-        tree: xr.DataTree = cube.map_over_datasets(_nearest, utc)
+        # From the root: what nodes inherit, their metadata too, stays with them.
+        tree: xr.DataTree = cube.root.map_over_datasets(_nearest, utc)[cube.path]
         return tree
     part: xr.DataArray | xr.Dataset = _nearest(cube, utc)
     return part
 
 
-def _nearest(part: Any, moment: Any) -> Any:
-    times = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
-    if not times:
+def _nearest(part: Any, moment: np.datetime64) -> Any:
+    dims = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
+    if not dims:
         return part
-    return part.sel({times[0]: moment}, method="nearest")
+    # By hand, since .sel wants dates in order, each once. NaT is nearest to nothing.
+    gaps = np.abs((part.coords[dims[0]].values - moment) / np.timedelta64(1, "s"))
+    return part.isel({dims[0]: int(np.where(np.isnan(gaps), np.inf, gaps).argmin())})

@@ -78,9 +78,10 @@ def simulate_scene(
     """Make a synthetic Sentinel-2 cube with known truth, lazily; 100 000 x 100 000 pixels are built at once.
 
     size: rows and columns of 10 m pixels; even where 20 m bands are wanted. dates: one or more, each once; or a whole
-    number, for that many, five days apart from 15 June 2023 on. bands: canonical names, all ten by default. scale: fine pixels per 10 m pixel. chunks: side of a chunk in 10 m pixels. flood_m: water
-    level above the usual one in metres, for all dates or one for each. noise: times the usual noise; 0 is none.
-    origin: (east, north) of the upper left corner in EPSG:32633, multiples of 60 m.
+    number, for that many, five days apart from 15 June 2023 on. bands: canonical names, all ten by default. scale: fine
+    pixels per 10 m pixel. chunks: side of a chunk in 10 m pixels. flood_m: water level above the usual one in metres,
+    for all dates or one for each. noise: times the usual noise; 0 is none. origin: (east, north) of the upper left
+    corner in EPSG:32633, multiples of 60 m.
 
     Returns a DataTree with
     `lr/r10m`, `lr/r20m`: Datasets of bands (time, y, x), uint16 DN with the offset -1000 of L2A since baseline 04.00,

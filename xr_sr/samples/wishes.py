@@ -1,6 +1,6 @@
 """What a user asks of a synthetic scene, read and checked: sizes, dates, bands, water levels. Draws nothing.
 
-Raises OptionError for values of the wrong kind; what is of the right kind and makes no scene is for the reader to refuse.
+Raises OptionError for values of the wrong kind; what is of the right kind and makes no scene is a GridError.
 """
 
 from __future__ import annotations

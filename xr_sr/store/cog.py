@@ -68,6 +68,8 @@ def to_cog(
     Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
     """
     target = Path(path)
+    if target.is_dir():
+        raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
     if target.exists() and not overwrite:
         raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
     content = describe(_flattened(obj), packing)

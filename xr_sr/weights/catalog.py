@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from ..bands import find_band
-from ..errors import BandWarning, MissingBandError, ModelError, UnknownModelError, WeightsNotFoundError, warn_caller
+from ..errors import (
+    BandWarning,
+    MissingBandError,
+    ModelError,
+    OptionError,
+    UnknownModelError,
+    WeightsNotFoundError,
+    warn_caller,
+)
 from ..spec import LowPass, ModelSpec, WeightsFile
 from .folders import find_file
 
@@ -16,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["choose", "get", "list_models", "names", "register"]
+
+SCALES = range(1, 17)
+"""Those that interpolation can give."""
 
 _models: dict[str, ModelSpec] = {}
 
@@ -154,10 +166,13 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels), gsd_m (metres; NaN where
     any is right), level, licence, size_mb (of the weights, 10^6 bytes), where (their place: "XR_SR_WEIGHTS", "cache",
     "hub", or "" where none are needed; by name and size, as hashes are taken before use), summary.
+    Raises OptionError for a scale that is no whole number from 1 on, MissingBandError for names of no band.
     """
     import pandas as pd
 
-    wanted = [_canonical(band) for band in bands or ()]
+    wanted = _wanted(bands)
+    if scale is not None and (type(scale) is bool or not isinstance(scale, SupportsIndex) or operator.index(scale) < 1):
+        raise OptionError(f"scale={scale!r}: wanted a whole number from 1 on, such as 4.")
     rows = [
         {
             "name": spec.name,
@@ -172,10 +187,24 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "summary": spec.summary,
         }
         for spec in _models.values()
-        if set(wanted) <= set(_gives(spec, wanted)) and (scale in (None, spec.scale) or "scale" in dict(spec.options))
+        if set(wanted) <= set(_gives(spec, wanted))
+        and (scale in (None, spec.scale) or ("scale" in dict(spec.options) and scale in SCALES))
     ]
     columns = ["name", "bands", "scale", "halo", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _wanted(bands: Iterable[str] | None) -> list[str]:
+    """Give canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
+    if isinstance(bands, str):
+        raise OptionError(f"bands={bands!r}: wanted a list of names, bands=[{bands!r}].")
+    wanted = [_canonical(band) for band in bands or ()]
+    given = {band for spec in _models.values() for band in _gives(spec, ())}
+    if unknown := [band for band in wanted if find_band(band) is None and band not in given]:
+        raise MissingBandError(
+            f"{unknown} of bands= are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
+        )
+    return wanted
 
 
 def _variants(name: str) -> tuple[ModelSpec, ...]:

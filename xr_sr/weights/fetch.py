@@ -45,7 +45,8 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
         spec, weights = catalog.get(weights), None
     wanted = spec.weights
     if wanted is None:
-        raise ModelError(f"{spec.name!r} has no weights: leave out weights=, or use a model that is a network.")
+        networks = [name for name in catalog.names() if catalog.get(name).weights]
+        raise ModelError(f"{spec.name!r} works without weights, so there are none to find. Those of {networks} can be.")
     if weights is not None:
         given = Path(weights).expanduser()
         if given.is_file():
