@@ -475,3 +475,28 @@ def test_wrapped_uint16_raises():
     dn = (reflectance(4, 40, 40) * 2_000).astype("uint16")
     with pytest.raises(RadiometryError, match="uint16"):
         lite(array(dn - np.uint16(1000)), offset=0)
+
+
+def test_each_date_carries_the_offset_of_its_dn():
+    dn = array((reflectance(2, 4, 24, 24) * 10_000 + 1000).astype("uint16"))
+
+    for cube in (dn, dn.to_dataset("band"), dn.to_dataset("band").assign(radiometry_offset=("time", [7.0, 7.0]))):
+        out = cube.sr.upscale("nearest", scale=2, offset=[0, -1000])
+
+        assert out.coords["radiometry_offset"].values.tolist() == [0, -1000]
+        assert "radiometry_offset" not in getattr(out, "data_vars", {})
+    one = dn.sr.upscale("nearest", scale=2, offset=-1000)
+    assert one.radiometry_offset.values.tolist() == [-1000, -1000]
+    assert one.sr.upscale("nearest", scale=2).radiometry_offset.values.tolist() == [-1000, -1000]
+    assert "radiometry_offset" not in dn.isel(time=0).sr.upscale("nearest", scale=2, offset=-1000).coords
+    assert "radiometry_offset" not in (dn / 1e4).sr.upscale("nearest", scale=2).coords
+
+
+def test_masks_with_dates_are_input_and_leave_no_token():
+    cube = array(reflectance(2, 4, 24, 24))
+    keep = cube.isel(band=0, drop=True) > 0.15
+
+    said = {cube.sr.upscale("nearest", mask=mask).attrs["xr_sr:mask"] for mask in (keep, ~keep)}
+
+    assert said == {"by date"}
+    assert cube.sr.upscale("nearest", mask=keep.isel(time=0)).attrs["xr_sr:mask"] != "by date"

@@ -139,10 +139,11 @@ def test_all_else_stays_and_what_no_longer_holds_goes():
     cube["B02"].attrs.update(scale_factor=1.0, add_offset=0.0)
     found = reflectance(cube)
 
-    assert list(found.variables) == list(cube.variables)
-    xr.testing.assert_identical(found.drop_vars(BANDS), cube.drop_vars(BANDS))
+    assert list(found.variables) == [*cube.variables, "radiometry_offset"]
+    xr.testing.assert_identical(found.drop_vars([*BANDS, "radiometry_offset"]), cube.drop_vars(BANDS))
     assert set(found["B02"].attrs) == {"long_name", "units", "xr_sr:radiometry"}
-    assert found["B02"].attrs["xr_sr:radiometry"].startswith("reflectance = (DN + offset) / 10000, offset -1000 at 2")
+    assert "(DN + radiometry_offset) / 10000; offset by s2" in found["B02"].attrs["xr_sr:radiometry"]
+    assert found.radiometry_offset.values.tolist() == [0, -1000, -1000]
     assert found["B02"].encoding == {"grid_mapping": "spatial_ref"}
     assert found.odc.geobox == cube.odc.geobox
     assert found["B02"].odc.geobox == GEOBOX

@@ -13,7 +13,7 @@ from odc.geo.xr import xr_coords
 
 from xr_sr.cube import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.radiometry import OWN_ATTR, Radiometry, resolve
+from xr_sr.radiometry import OWN_ATTR, Radiometry, offset_coords, resolve
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_960, 600_060, 4_700_000), "EPSG:32633", resolution=10)
 DATES = pd.to_datetime(["2021-06-01", "2022-02-01", "2023-07-09"])
@@ -75,7 +75,7 @@ def test_each_date_has_the_offset_of_its_baseline(make, values):
 
     assert found.offset == (0, -1000, -1000)
     assert found.time_axis == 0
-    assert found.how.startswith("reflectance = (DN + offset) / 10000, offset -1000 at 2 and 0 at 1 of 3 dates")
+    assert found.how.startswith("reflectance = (DN + radiometry_offset) / 10000; offset by ")
 
 
 def test_metadata_of_odc_stac_lies_in_variables():
@@ -97,8 +97,27 @@ def test_the_offset_lies_along_time_wherever_time_is():
 def test_equal_dates_make_one_offset():
     cube = array(dates=3).assign_coords(processing_baseline=("time", ["05.09", "05.10", "05.11"]))
 
-    assert (meaning(cube).offset, meaning(cube).time_axis) == ((-1000,), None)
-    assert meaning(cube).how == "reflectance = (DN - 1000) / 10000; offset by processing_baseline; nodata 0"
+    assert (meaning(cube).offset, meaning(cube).time_axis) == ((-1000,), 0)
+
+
+@pytest.mark.parametrize("dates", [1, 3])
+def test_the_sentence_is_the_same_for_any_number_of_dates_and_their_coordinate_holds_the_numbers(dates):
+    for baselines in (["05.09", "02.01", "05.09"], ["05.09"] * 3):
+        cube = recognise(array(dates=dates).assign_coords(processing_baseline=("time", baselines[:dates])))
+        found = resolve(cube, cube.planes)
+
+        assert found.how == "reflectance = (DN + radiometry_offset) / 10000; offset by processing_baseline; nodata 0"
+        offset = offset_coords(found, cube)["radiometry_offset"]
+        assert offset.dims == ("time",) and offset.attrs["units"] == "DN"
+        assert offset.values.tolist() == [-1000.0 if each == "05.09" else 0.0 for each in baselines[:dates]]
+
+
+def test_without_dates_the_offset_stands_in_the_sentence():
+    cube = recognise(array(dates=1).isel(time=0).assign_coords(processing_baseline="05.09"))
+    found = resolve(cube, cube.planes)
+
+    assert found.how == "reflectance = (DN - 1000) / 10000; offset by processing_baseline; nodata 0"
+    assert offset_coords(found, cube) == {}
 
 
 @pytest.mark.parametrize("flag", [True, 1, 1.0, "true", "True", "1"])

@@ -43,12 +43,14 @@ def assemble(
     *,
     scale: int,
     attrs: Mapping[str, Any] | None = None,
+    extra_coords: Mapping[Hashable, xr.Variable] | None = None,
     dtype: DTypeLike = "float32",
 ) -> xr.DataArray | xr.Dataset:
     """Put results into the form that the cube came in, on a grid `scale` times finer.
 
     planes_out: the bands of `data`, in the order wanted. data: lazy (*lead, band, y * scale, x * scale), or one
     (*lead, y * scale, x * scale) per band, which spares a Dataset the slicing. attrs: what made it, for each variable.
+    extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
     grid are the cube's; the georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes
     that no longer hold are dropped. No task is added to the data, but for a transpose where its order was unusual.
@@ -67,7 +69,7 @@ def assemble(
     assert all(part.shape[-2:] == fine_shape for part in parts), "results are not on the finer grid"
     assert len(planes_out) == (parts[0].shape[-3] if stacked else len(parts)), "there is not one result per band"
 
-    coords = _new_coords(cube, planes_out, scale)
+    coords = _new_coords(cube, planes_out, scale).assign_coords(extra_coords or {})
     sizes = (*parts[0].chunks[: len(cube.lead)], *parts[0].chunks[-2:])
     chunks = dict(zip((*cube.lead, cube.y, cube.x), sizes, strict=True))
     flags = {flag.name: _to_fine(flag, cube, scale, chunks) for flag in cube.flags}
@@ -92,7 +94,7 @@ def assemble(
     variables |= {name: flag for name, flag in flags.items() if name not in cube.source.coords}
     for variable in variables.values():
         variable.encoding = encoding.copy()
-    variables |= {name: cube.source[name].variable for name in cube.extras}
+    variables |= {name: cube.source[name].variable for name in cube.extras if name not in coords.coords}
     whole = coords.assign(variables)
     whole.attrs = _still_true(cube.source.attrs) | made_by
     return whole

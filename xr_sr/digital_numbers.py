@@ -46,11 +46,11 @@ SAMPLE_ENOUGH = 256
 class Radiometry:
     """What the numbers of a cube mean: reflectance = (DN + offset) / quantification, or reflectance as it stands.
 
-    offset: in DN; one for all, or one per place along the leading dimension `time_axis`. quantification: DN per unit of
-    reflectance. nodata: values that mean "not measured", in the units of the array as handed in; NaN and infinity
-    always do. how: a sentence for people, and for the attrs of results. declared: metadata told the offset, not the
-    user, so pixels that contradict it deserve a warning. dark: places along `band` of red and shortwave-infrared
-    bands, which are dark somewhere in almost every scene.
+    offset: in DN; one for all, or one per place along the leading dimension `time_axis`, which DN with dates have in
+    either case. quantification: DN per unit of reflectance. nodata: values that mean "not measured", in the units of
+    the array as handed in; NaN and infinity always do. how: a sentence for people, and for the attrs of results.
+    declared: metadata told the offset, not the user, so pixels that contradict it deserve a warning. dark: places along
+    `band` of red and shortwave-infrared bands, which are dark somewhere in almost every scene.
     """
 
     kind: Literal["reflectance", "dn"]

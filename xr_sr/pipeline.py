@@ -23,7 +23,7 @@ from .engine import check_device
 from .errors import GridError, OptionError
 from .halo import SIDE, map_tiles
 from .preparation import to_grid
-from .radiometry import Nodata, Offset, resolve
+from .radiometry import Nodata, Offset, offset_coords, resolve
 from .spec import ModelSpec, Option, Provenance
 from .weights import catalog, fetch
 
@@ -76,7 +76,8 @@ def upscale(
     Returns the same kind of object (a DataTree gives a Dataset): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its
     own footprint in its band. Names of bands and other coordinates are as they came in. Attributes `xr_sr:*` say what
-    made it. Lazy: `.compute()` is yours.
+    made it; for DN with dates the coordinate `radiometry_offset` says what was added to the DN of each date. Lazy:
+    `.compute()` is yours.
     Raises CubeError, RadiometryError, ModelError or WeightsError before anything runs; RadiometryError inside a task
     where the pixels cannot be what the metadata says.
     """
@@ -126,12 +127,13 @@ def upscale(
         constraint="none" if kernel.low_pass is None else f"low-pass, sigma {kernel.low_pass.sigma:.4f} px",
         precision=kernel.precision,
         nodata=", ".join(f"{value:g}" for value in radiometry.nodata),
-        mask="" if mask is None else _fingerprint(mask),
+        mask=_mask_token(mask, cube),
         scale=spec.scale,
         options=json.dumps(options, sort_keys=True, default=int) if options else "",
         source_gsd_m=_gsd_m(cube),
     )
-    return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs())
+    coords = offset_coords(radiometry, cube)
+    return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
 
 
 def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
@@ -189,10 +191,17 @@ def _stacks(cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None) -> l
     return [stack, [(_lazy(keep, cube), None)]]
 
 
-def _fingerprint(mask: xr.DataArray) -> str:
-    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy."""
+def _mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
+    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy.
+
+    A mask of each date is input, as pixels are: its name is the same for any dates, so that a store can be extended.
+    """
     from dask.base import tokenize
 
+    if mask is None:
+        return ""
+    if set(mask.dims) & set(cube.lead):
+        return "by date"
     return str(tokenize(mask.variable, *mask.dims))
 
 

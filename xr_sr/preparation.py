@@ -23,7 +23,7 @@ from .digital_numbers import Radiometry, judge_block, to_reflectance_block
 from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
 from .georeference import grid_of, spatial_dims
 from .metadata import declared_nodata
-from .radiometry import OWN_ATTR, Nodata, Offset, resolve
+from .radiometry import OWN_ATTR, Nodata, Offset, offset_coords, resolve
 from .recognition import NO_REFLECTANCE
 from .spec import Tile
 
@@ -48,13 +48,15 @@ def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10
 
     obj: DataArray, Dataset or DataTree of bands; arguments as in `radiometry.resolve`.
     Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
-    done; what is not a band stays as it is. Lazy: pixels that contradict what they were taken for raise when computed.
+    done, for DN with dates together with the coordinate `radiometry_offset`, what was added to the DN of each date;
+    what is not a band stays as it is. Lazy: pixels that contradict what they were taken for raise when computed.
     Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands.
     """
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
         radiometry = resolve(cube, cube.planes, offset=offset, quantification=quantification, nodata=nodata)
-        return _replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
+        converted = _replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
+        return converted.assign_coords(offset_coords(radiometry, cube))
 
     return _each_cube(obj, of_cube)
 

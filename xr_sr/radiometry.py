@@ -7,8 +7,7 @@ inside the tasks, by `digital_numbers`. Where metadata stands is known to `metad
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -31,7 +30,7 @@ from .metadata import (
     time_axis,
 )
 
-__all__ = ["OWN_ATTR", "Nodata", "Offset", "Radiometry", "resolve"]
+__all__ = ["OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
 
 Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
 """In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
@@ -40,7 +39,10 @@ Nodata: TypeAlias = "float | Literal['auto'] | Sequence[float] | None"
 """Values that mean "not measured", in the units of the array; None for NaN alone."""
 
 OWN_ATTR = "xr_sr:radiometry"
-"""The attribute in which results say how their reflectance came about."""
+"""The attribute in which results say how their reflectance came about; the same for any number of dates."""
+
+OFFSET_COORD = "radiometry_offset"
+"""The coordinate along dates in which results say what was added to the DN of each."""
 
 _BOA_ADD_OFFSET = -1000.0
 _FIRST_BASELINE_WITH_OFFSET = 4.0  # of 2022-01-25; ESA has since reprocessed older dates with it
@@ -103,14 +105,26 @@ def resolve(
         declared = True
 
     values = _nodata_values(cube, planes, kind, nodata)
+    if kind == "reflectance":
+        axis = None
+    else:
+        # Dates of one offset may be followed by dates of another, in a store say, so each carries its own.
+        axis = time_axis(cube, planes) if axis is None else axis
+        formula = _formula(offsets[0] if axis is None else None, quantification)
+        how = f"{formula}; {how}; nodata {', '.join(f'{value:g}' for value in values) or 'NaN'}"
     if len(set(offsets)) == 1:
-        offsets, axis = offsets[:1], None
-    if kind == "dn":
-        how = (
-            f"{_formula(offsets, quantification)}; {how}; nodata {', '.join(f'{value:g}' for value in values) or 'NaN'}"
-        )
+        offsets = offsets[:1]
     dark = tuple(place for place, plane in enumerate(planes) if plane.band in _DARK_BANDS)
     return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark)
+
+
+def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:
+    """Give the coordinate that says what was added to the DN of each date; {} for reflectance and without dates."""
+    if radiometry.kind != "dn" or radiometry.time_axis is None:
+        return {}
+    dim = cube.lead[radiometry.time_axis]
+    values = np.broadcast_to(radiometry.offset, cube.planes[0].array.sizes[dim]).astype("float64")
+    return {OFFSET_COORD: xr.Variable(dim, values, {"long_name": "added to DN before the division", "units": "DN"})}
 
 
 def _check_dtypes(planes: Sequence[Plane]) -> bool:
@@ -296,10 +310,9 @@ def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodat
     return tuple(sorted({value for value in values if math.isfinite(value)}))
 
 
-def _formula(offsets: Sequence[float], quantification: float) -> str:
-    """Write down the conversion for people."""
-    if len(offsets) == 1:
-        dn = "DN" if offsets[0] == 0 else f"(DN {'-' if offsets[0] < 0 else '+'} {abs(offsets[0]):g})"
-        return f"reflectance = {dn} / {quantification:g}"
-    counts = " and ".join(f"{offset:g} at {count}" for offset, count in sorted(Counter(offsets).items()))
-    return f"reflectance = (DN + offset) / {quantification:g}, offset {counts} of {len(offsets)} dates"
+def _formula(offset: float | None, quantification: float) -> str:
+    """Write down the conversion for people. offset: None where each date has its own."""
+    if offset is None:
+        return f"reflectance = (DN + {OFFSET_COORD}) / {quantification:g}"
+    dn = "DN" if offset == 0 else f"(DN {'-' if offset < 0 else '+'} {abs(offset):g})"
+    return f"reflectance = {dn} / {quantification:g}"

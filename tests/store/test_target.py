@@ -51,6 +51,12 @@ def test_what_is_no_store_is_refused():
         Target.of(3)
 
 
+@pytest.mark.parametrize("place", ["", " "])
+def test_an_empty_path_is_refused_and_not_taken_for_this_folder(place):
+    with pytest.raises(StoreError, match=f"^the path '{place}' is empty; name a folder"):
+        Target.of(place)
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_protocol_that_is_unknown_or_not_installed_is_said_in_a_sentence(read_only, monkeypatch):
     def missing(*_, **__):

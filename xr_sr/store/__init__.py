@@ -1,8 +1,9 @@
 """Zarr out, resumable, and in again; Cloud-Optimised GeoTIFF out.
 
-In reading order: `write` is the door, `content` takes an object apart, `encoding` and `layout` say how pixels lie and
-are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks` and keeps the `ledger`, `record`
-is what a store says of itself, `target` is the place it lies in, `read` opens it. Imports go one way only.
+In reading order: `write` is the door, `content` takes an object apart, with `plain` for what is small, `encoding` and
+`layout` say how pixels lie and are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks`
+and keeps the `ledger`, `record` is what a store says of itself, `growth` says whether later dates go with it, `target`
+is the place it lies in, `read` opens it. Imports go one way only.
 """
 
 from __future__ import annotations

@@ -17,9 +17,11 @@ from odc.geo.geobox import GeoBox
 
 from .. import georeference
 from ..errors import StoreError
+from ..radiometry import OFFSET_COORD
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing
+from .plain import storable
 from .record import KEY, LEDGER
 from .times import Stamps, as_dates, stamps_of, time_dim
 
@@ -50,7 +52,7 @@ class Content:
 
     name, variable: of a DataArray, and what it is called on disk. small: everything that does not lie on the grid,
     loaded, with the coordinate of the CRS fresh from the geobox. order: of the data variables. stamps: None without a
-    time dimension. attrs: of the object.
+    time dimension. attrs: of the object. left_out: small variables of types that Zarr does not have.
     """
 
     kind: Literal["DataArray", "Dataset"]
@@ -65,6 +67,7 @@ class Content:
     geobox: GeoBox
     crs_name: str | None
     attrs: dict[str, Any]
+    left_out: tuple[str, ...] = ()
 
     @property
     def time(self) -> str | None:
@@ -109,20 +112,22 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Conten
     stamps = None if time is None else stamps_of(dataset, time)
     fields = tuple(_field(dataset, name, packing, dims, time) for name in on_grid)
     _refuse_unknown(packing, fields)
-    small, crs_name = _small(dataset.drop_vars(on_grid), geobox, dims, stamps)
+    loaded, left_out = storable(dataset.drop_vars(on_grid).compute())
+    small, crs_name = _small(loaded, geobox, dims, stamps)
     return Content(
         kind="DataArray" if isinstance(obj, xr.DataArray) else "Dataset",
         name=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
         variable=variable,
         fields=fields,
         small=small,
-        order=tuple(map(str, dataset.data_vars)),
+        order=tuple(name for name in map(str, dataset.data_vars) if name not in left_out),
         y=y,
         x=x,
         stamps=stamps,
         geobox=geobox,
         crs_name=crs_name,
         attrs=_provenance(obj) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
+        left_out=left_out,
     )
 
 
@@ -146,7 +151,9 @@ def fingerprint(content: Content) -> dict[str, Any]:
         own = {key: value for key, value in field.attrs.items() if key.startswith("xr_sr:") and attrs.get(key) != value}
         attrs.update({f"{field.name}: {key}": value for key, value in own.items()})
     geobox, stamps = content.geobox, content.stamps
+    offset = content.small.variables.get(OFFSET_COORD)
     return {
+        **({} if offset is None else {OFFSET_COORD: _radiometry_of(offset, content.time)}),
         "object": {"kind": content.kind, "name": content.name},
         "grid": {
             "dims": [content.y, content.x],
@@ -159,6 +166,11 @@ def fingerprint(content: Content) -> dict[str, Any]:
         "labels": labels,
         "attrs": {key: value for key, value in attrs.items() if not key.endswith(_NOT_COMPARED)},
     }
+
+
+def _radiometry_of(offset: xr.Variable, time: str | None) -> Any:
+    """Give the offsets of DN as the fingerprint has them: those of dates are compared date by date, by `growth`."""
+    return "by date" if time in offset.dims else _jsonable(offset.values)
 
 
 def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
@@ -212,12 +224,12 @@ def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, 
 def _small(
     dataset: xr.Dataset, geobox: GeoBox, dims: tuple[str, str], stamps: Stamps | None
 ) -> tuple[xr.Dataset, str | None]:
-    """Load what does not lie on the grid, and write the transform of the CRS coordinate anew.
+    """Write the transform of the CRS coordinate anew, and give all that does not lie on the grid plain attributes.
 
     A slice keeps the transform of its parent, which rioxarray and GDAL would believe. Coordinates of axis-aligned grids
     stay as they are, bit by bit; those of rotated grids are pixel numbers and belong to the transform.
     """
-    small = dataset.compute()
+    small = dataset.assign_attrs()
     small.attrs = {}
     if stamps is not None and stamps.kind == "date":
         attrs = small.coords[stamps.dim].attrs

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .record import LEDGER, PENDING, Record
 from .target import Document, Target, join_path, read_array, write_array
 from .template import stretched
+from .times import Stamps
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +58,37 @@ def open_ledger(target: Target, record: Record, level: int, length: int) -> Ledg
     return Ledger(target.array(path, document), (len(y.regions) - 1, len(x.regions) - 1), record.time is not None)
 
 
+def published(target: Target, record: Record, stamps: Stamps, length: int) -> dict[int, int]:
+    """Give the slot of each stamp that is published. stamps: of the object, for what they are called."""
+    if stamps.kind == "position":
+        return {slot: slot for slot in range(length)}
+    path = join_path(record.groups[0], stamps.dim)
+    document = read_array(target, path, record.zarr_format)
+    assert document is not None, f"the template has {path}"
+    stretched(document, stamps.dim, length)
+    stored = np.asarray(target.array(path, document)[...]).astype(np.int64)
+    return {int(stamp): slot for slot, stamp in enumerate(stored)}
+
+
 def pending(target: Target, record: Record, length: int) -> list[int]:
     """Give the stamps of dates that are being added, in the order of their slots, which begin at `length`."""
-    _, document = _document(target, record, 0)
-    noted = document["attributes"].get(PENDING)
-    if noted is None:
-        return []
-    return [int(stamp) for stamp in noted["stamps"][length - noted["first"] :]]
+    return [stamp for stamp, _ in _noted(target, record, length)]
 
 
-def reserve(target: Target, record: Record, length: int, stamps: Sequence[int]) -> None:
+def reserve(
+    target: Target, record: Record, length: int, stamps: Sequence[int], offsets: Sequence[float | None]
+) -> None:
     """Give these dates the slots from `length` on, before any of their pixels is written.
 
-    What an earlier run began for other dates is forgotten first, so that no slot counts as done for the wrong date.
+    offsets: those of their DN. What an earlier run began for other dates, or for these with other offsets, is forgotten
+    first, so that no slot counts as done for what it does not hold.
     """
-    before = pending(target, record, length)
+    before, after = _noted(target, record, length), list(zip(stamps, offsets, strict=True))
     same = next(
-        (number for number, (old, new) in enumerate(zip(before, stamps, strict=False)) if old != new), len(before)
+        (number for number, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before)
     )
-    same = min(same, len(stamps))
-    if before == list(stamps):
+    same = min(same, len(after))
+    if before == after:
         return
     for level in range(len(record.groups)):
         ledger = open_ledger(target, record, level, length + len(before))
@@ -84,9 +96,19 @@ def reserve(target: Target, record: Record, length: int, stamps: Sequence[int]) 
     path, document = _document(target, record, 0)
     document["attributes"] = {
         **document["attributes"],
-        PENDING: {"first": length, "stamps": [int(stamp) for stamp in stamps]},
+        PENDING: {"first": length, "stamps": [int(stamp) for stamp in stamps], "offsets": list(offsets)},
     }
     write_array(target, path, document)
+
+
+def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float | None]]:
+    """Read the stamps of dates that are being added, and the offsets of their DN."""
+    _, document = _document(target, record, 0)
+    noted = document["attributes"].get(PENDING)
+    if noted is None:
+        return []
+    pairs = zip(noted["stamps"], noted["offsets"], strict=True)
+    return [(int(stamp), offset) for stamp, offset in pairs][length - noted["first"] :]
 
 
 def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:

@@ -98,6 +98,8 @@ def _level(
         consolidated=is_consolidated(target, record.groups[level], record.zarr_format),
     )
     dataset = dataset.drop_vars(LEDGER)
+    # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
+    dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
     for name in record.fields:
         # Only what lies on the grid becomes dask: dates share a chunk on disk, which chunks of one date would read
         # again and again.

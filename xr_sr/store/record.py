@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..errors import StoreMismatchError
+from ..radiometry import OFFSET_COORD
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
 
@@ -120,12 +121,20 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
         lines = "".join(
             f"\n  {name}: the store has {_show(old, name)}, this is {_show(new, name)}" for name in differing
         )
+        hints = "".join(f"{hint}\n" for name, hint in _HINTS.items() if name in differing)
         raise StoreMismatchError(
-            f"{label} holds something else:{lines}\nWrite to another path, or pass overwrite=True to replace the store."
+            f"{label} holds something else:{lines}\n{hints}"
+            "Write to another path, or pass overwrite=True to replace the store."
         )
 
 
 _ABSENT = object()
+_HINTS = {
+    "xr_sr:mask": "A mask without time belongs to the whole store: pass the one it was begun with. Where masks differ "
+    "from date to date, give them a time dimension from the first call on: mask.expand_dims(time=cube.time).",
+    OFFSET_COORD: "Keep this coordinate: it says what was added to the DN of each date.",
+}
+"""What to do, beside beginning anew, where a certain field differs."""
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

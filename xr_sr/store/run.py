@@ -10,9 +10,11 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from ..progress import Graph, run_graphs
+from ..radiometry import OFFSET_COORD
 from . import layout
 from .blocks import (
     CoarserWork,
@@ -29,7 +31,7 @@ from .blocks import (
 )
 from .content import Content, Field
 from .layout import Cut
-from .ledger import Ledger, open_ledger, pending, reserve
+from .ledger import Ledger, open_ledger, pending, published, reserve
 from .record import Record
 from .target import Target, join_path, read_array
 from .template import publish, stored_length, stretched, write_small
@@ -232,16 +234,15 @@ def _slots(target: Target, record: Record, content: Content, length: int | None)
     stamps = content.stamps
     if stamps is None or length is None:
         return (0,)
-    if stamps.kind == "position":
-        return tuple(map(int, stamps.values))
-    path = join_path(record.groups[0], stamps.dim)
-    document: Any = read_array(target, path, record.zarr_format)
-    published = np.asarray(target.array(path, document)[:length]).astype(np.int64)
-    slots = {int(stamp): slot for slot, stamp in enumerate(published)}
+    slots = published(target, record, stamps, length)
     new = [int(stamp) for stamp in stamps.values if int(stamp) not in slots]
     if new:
         begun = [stamp for stamp in pending(target, record, length) if stamp in new]
         new = begun + [stamp for stamp in new if stamp not in begun]
-        reserve(target, record, length, new)
+        offset = content.small.variables.get(OFFSET_COORD)
+        if offset is None or offset.dims != (stamps.dim,):
+            offset = xr.Variable(stamps.dim, [None] * stamps.values.size)
+        offsets = dict(zip(map(int, stamps.values), offset.values.tolist(), strict=True))
+        reserve(target, record, length, new, [offsets[stamp] for stamp in new])
         slots.update((stamp, length + number) for number, stamp in enumerate(new))
     return tuple(slots[int(stamp)] for stamp in stamps.values)

@@ -30,6 +30,7 @@ Document: TypeAlias = dict[str, Any]
 
 _Result = TypeVar("_Result")
 _OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+_ARRAY_KEYS = ("zarr.json", ".zarray", ".zattrs")
 _ROOT_KEYS = {3: ("zarr.json",), 2: (".zgroup", ".zattrs")}
 
 
@@ -58,6 +59,8 @@ class Target:
             return cls(place, "", str(place))
         if isinstance(place, str | os.PathLike):
             text = os.fspath(place)
+            if not text.strip():
+                raise StoreError(f"the path {text!r} is empty; name a folder or a URL, such as 'out.zarr'.")
             if "://" in text or "::" in text:
                 if text.startswith(("file://", "local://")):
                     return cls.of(text.split("://", 1)[1], read_only=read_only)
@@ -132,6 +135,17 @@ class Target:
 
         found = (name.rstrip("/").rsplit("/", 1)[-1] for name in _wait(collect()))
         return sorted({name for name in found if name and not name.endswith(".partial")})
+
+    def has_chunks(self, path: str) -> bool:
+        """Say whether anything of an array is written beside its documents."""
+
+        async def look() -> bool:
+            async for name in self.store.list_dir(self.path(path)):
+                if name.rstrip("/").rsplit("/", 1)[-1] not in _ARRAY_KEYS and not name.endswith(".partial"):
+                    return True
+            return False
+
+        return _wait(look())
 
     def clear(self, *, keep: ZarrFormat) -> None:
         """Delete everything below except for the documents of the root group in one format."""

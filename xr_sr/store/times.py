@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -66,6 +67,33 @@ def stamps_of(dataset: xr.Dataset, dim: str) -> Stamps:
 def as_dates(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
     """Turn nanoseconds into dates."""
     return values.astype("datetime64[ns]")
+
+
+def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
+    """Turn dates or durations of any unit, or calendar objects, into nanoseconds; None where these cannot hold them.
+
+    Calendars other than ours are read as ours; time zones become UTC.
+    """
+    import pandas as pd
+
+    if values.dtype.kind in "Mm":
+        unit = "datetime64[ns]" if values.dtype.kind == "M" else "timedelta64[ns]"
+        if values.dtype == unit:
+            return values
+        try:
+            fine = values.astype(unit)
+        except OverflowError:
+            return None
+        return fine if np.array_equal(fine.astype(values.dtype), values, equal_nan=True) else None
+    elements = list(values.flat)
+    try:
+        if all(hasattr(element, "calendar") for element in elements):
+            index = xr.CFTimeIndex(elements).to_datetimeindex(unsafe=True, time_unit="ns")
+        else:
+            index = pd.to_datetime(elements, utc=True).tz_localize(None)
+    except (OverflowError, ValueError):
+        return None
+    return as_nanoseconds(index.to_numpy().reshape(values.shape))
 
 
 def shown(value: int, kind: str) -> str:

@@ -11,16 +11,18 @@ from typing import Any, Literal
 import xarray as xr
 
 from ..errors import BandWarning, ClippingWarning, StoreError
+from ..naming import listed
 from ..progress import active_client, progress_bar, shares_memory
 from ..recognition import warn_caller
 from . import layout
 from .content import Content, XarrayObject, describe, fingerprint
 from .encoding import INT16, ZarrFormat
+from .growth import fitted
 from .inspection import find, refuse_others
 from .layout import Cut
 from .record import LEDGER, CutRecord, Record, check_fingerprint
 from .run import Run
-from .target import StoreLike, Target
+from .target import StoreLike, Target, join_path
 from .template import build
 
 
@@ -71,11 +73,13 @@ def to_zarr(
     Later dates: call it with the same store and a cube that holds new dates. Only those are computed. They are appended
     in the order they come, and each is published when it is whole: pixels first, the time axis last, by one write of
     the consolidated metadata. `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there
-    is never written twice.
+    is never written twice. Small variables keep the types of the first call; a store without a block is replaced.
 
     Returns the number of blocks that this call wrote; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
-    of another model, options or radiometry (every attribute `xr_sr:*`; input pixels are not compared).
+    of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
+    input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss.
+    Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out.
     DuplicateTimeError for equal dates. StoreError for a place that is not ours, is read-only or full: what is done is
     kept, and the same call goes on.
 
@@ -92,15 +96,23 @@ def to_zarr(
     target = Target.of(store, storage_options=storage_options)
     target.refuse_append_only()
     content = describe(obj, packing)
+    if content.left_out:
+        warn_caller(
+            f"{listed(content.left_out)}: Zarr has no type for what this holds (lists, records, dates before 1677 or "
+            f"after 2262), so the store leaves it out. To keep it, turn it into numbers or text; to leave it out "
+            f"without this warning: obj.drop_vars({list(content.left_out)}).",
+            BandWarning,
+        )
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
     _refuse_unreachable(target)
 
     with target.writing("the root group"):
         found = find(target)
         refuse_others(found, target, overwrite=overwrite)
-    if isinstance(found, Record) and found.state == "ready" and not overwrite:
+    if isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target):
         record = found
         _check(record, content, target, {**wanted, **_wanted_chunks(chunks, content)})
+        content = fitted(target, record, content)
         cuts = _adopted_cuts(record, content)
         if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
             warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
@@ -122,6 +134,13 @@ def to_zarr(
             ClippingWarning,
         )
     return total - done
+
+
+def _is_begun(record: Record, target: Target) -> bool:
+    """Say whether a block is written, or noted as done; a store of metadata alone is replaced like none."""
+    return any(
+        target.has_chunks(join_path(group, name)) for name in (LEDGER, *record.fields) for group in record.groups
+    )
 
 
 def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None) -> None:
