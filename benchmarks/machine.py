@@ -1,7 +1,5 @@
 """What this machine is, how busy it is, and how fast it can convolve: the yardstick beside every time.
 
-    python benchmarks/machine.py
-
 Uses the standard library; torch comes in only in the process that convolves.
 """
 
@@ -161,9 +159,3 @@ def convolve(threads: int, seconds: float = 0.12) -> dict[str, float]:
                         best = max(best, count * flop / spent / 1e9)
                 rates[f"{channels_in}->{channels_out} @ {side}"] = round(best, 1)
     return rates
-
-
-if __name__ == "__main__":
-    from runs import child_or_report
-
-    raise SystemExit(child_or_report())

@@ -1,11 +1,12 @@
-"""Make the environment of the peer: sen2sr from the package index, without torchvision.
+"""Make the environment of the peers: sen2sr and opensr-test from the package index.
 
     python benchmarks/peer_env.py [FOLDER]
 
 FOLDER is `$XR_SR_BENCH_ENV`, else `.bench-env`. Nothing is done where it holds a working peer of the right version
 already. sen2sr is installed without its dependencies: torchvision from the index would replace torch by a CUDA build
-of several gigabytes, and of what it names only einops, safetensors, timm and tqdm are imported. torch is of the
-version that runs this script.
+of several gigabytes, and of what it names only einops, safetensors, timm and tqdm are imported. opensr-test imports
+torchvision, which comes without its dependencies too, and of which nothing is called. torch is of the version that
+runs this script.
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ from pathlib import Path
 
 from against_peer import PEER_VERSION, peer_folder, peer_python
 
-CHECK = "import importlib.metadata as m, sen2sr, torch; print(m.version('sen2sr'), torch.__version__)"
+METRICS = ("opensr-test==1.3.3", "satalign==0.1.17", "lpips", "torchvision")
+"""Installed without what they name."""
+
+IMPORTED = (
+    "kornia", "matplotlib", "mpltern", "opencv-python-headless", "pandas", "pydantic", "rasterio", "requests",
+    "scikit-image", "xarray",
+)  # fmt: skip
+"""What of it opensr-test imports."""
+
+CHECK = (
+    "import importlib.metadata as m, sen2sr, torch; m.version('opensr-test'); "
+    "print(m.version('sen2sr'), torch.__version__)"
+)
 
 
 def main() -> int:
@@ -33,7 +46,8 @@ def main() -> int:
         pip = [python, "-m", "pip", "install", "--quiet"]
         torch = version("torch").split("+")[0]
         subprocess.run([*pip, f"torch=={torch}", "einops", "numpy", "safetensors", "tqdm"], check=True)
-        subprocess.run([*pip, "--no-deps", f"sen2sr=={PEER_VERSION}", "timm"], check=True)
+        subprocess.run([*pip, "--no-deps", f"sen2sr=={PEER_VERSION}", "timm", *METRICS], check=True)
+        subprocess.run([*pip, *IMPORTED], check=True)
     done = subprocess.run([python, "-c", CHECK], capture_output=True, text=True)
     if done.returncode:
         print(done.stderr[-2000:], file=sys.stderr)

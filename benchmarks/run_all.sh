@@ -28,6 +28,8 @@ step scaling --write
 step store --write
 step giant_chunk --write
 step consistency --pictures --write
+step trust --write
+step against_opensr_test --large --write
 
 printf '\n== %s  missed or failed: %s\n' "$(date -u +%H:%M:%S)" "${failed[*]:-none}"
 [ "${#failed[@]}" -eq 0 ]

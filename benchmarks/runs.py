@@ -164,25 +164,7 @@ def parser(doc: str, *, repeat: int, size: int | None = None) -> argparse.Argume
     return made
 
 
-def child_or_report() -> int:
-    """Be `machine.py` as a script: time convolutions in this process, or show all there is to know."""
-    arguments = argparse.ArgumentParser(
-        description=machine.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--side", help=argparse.SUPPRESS)
-    arguments.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    if given.side:
-        print(json.dumps(machine.convolve(given.threads)))
-        return 0
-    print(*machine.describe(), sep="\n")
-    print(f"load {machine.load_average()}, busy {machine.busy_share()}")
-    for threads in (1, 2):
-        print(f"{threads} threads, GFLOP/s: {calibrate(threads)}")
-    return 0
-
-
 def calibrate(threads: int) -> dict[str, float]:
     """Time convolutions in a process of their own, pinned to as many processors as it has threads."""
-    rates = run(Side("machine.py", ("--side", "convolve", "--threads", str(threads)), cores=threads))
+    rates = run(Side("calibrate.py", ("--side", "convolve", "--threads", str(threads)), cores=threads))
     return {key: float(value) for key, value in rates.items() if key != "others"}

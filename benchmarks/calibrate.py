@@ -1,0 +1,34 @@
+"""The machine as the benchmarks see it: what it is, how busy, how fast at convolutions and at fresh memory.
+
+python benchmarks/calibrate.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import machine
+from runs import calibrate
+
+
+def main() -> int:
+    """Time convolutions in this process for `runs.calibrate`, or show all there is to know."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--side", help=argparse.SUPPRESS)
+    arguments.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.side:
+        print(json.dumps(machine.convolve(given.threads)))
+        return 0
+    print(*machine.describe(), sep="\n")
+    print(
+        f"load {machine.load_average()}, busy {machine.busy_share()}; first touch, s per GiB: {machine.first_touch()}"
+    )
+    for threads in (1, 2):
+        print(f"{threads} threads, GFLOP/s: {calibrate(threads)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
