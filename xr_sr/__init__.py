@@ -12,7 +12,7 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import errors, metrics, registration, simulate
+    from . import errors, metrics, pairs, plot, registration, simulate
     from .cluster import configure
     from .metrics import evaluate
     from .pairs import make_pairs
@@ -36,6 +36,8 @@ __all__ = [
     "mask",
     "metrics",
     "open_zarr",
+    "pairs",
+    "plot",
     "reflectance",
     "registration",
     "sample",
@@ -46,7 +48,7 @@ __all__ = [
     "upscale",
 ]
 
-_MODULES = {"errors", "metrics", "registration", "simulate"}
+_MODULES = {"errors", "metrics", "pairs", "plot", "registration", "simulate"}
 
 _ROOMS = {
     "align": "registration",
