@@ -112,3 +112,10 @@ def test_dates_bands_and_models():
     assert "spectral" not in consistency(lr.sel(band=["B04"]), sr)
     with pytest.raises(errors.OptionError, match="no distance"):
         consistency(lr, sr, spectral="angle")
+
+
+def test_a_border_is_a_whole_number_of_pixels():
+    lr, sr, _ = triple(32, 32)
+    for border in (-3, 1.5):
+        with pytest.raises(errors.OptionError, match="0 or more"):
+            consistency(lr, sr, border=border)

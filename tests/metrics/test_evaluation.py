@@ -119,7 +119,7 @@ def test_one_band_and_no_coordinates_are_enough():
     found = evaluate(lr, sr, hr)
 
     assert found.rmse.dims == ("band",)
-    assert "spectral" not in found
+    assert "spectral" not in found and "sam" not in found
     assert 0 < float(found.improvement) < 1
 
 
@@ -130,3 +130,94 @@ def test_results_have_the_names_of_the_user():
     assert found.dims == ("channel", "lat", "lon")
     assert evaluate(lr, sr, hr).psnr.dims == ("channel",)
     assert on_grid(found.values, 4).shape == found.shape
+
+
+def test_the_published_profile_refuses_what_it_does_not_heed(scenes):
+    lr, sr, hr = scenes
+    cases = [
+        ({"distance": "l1"}, "correctness_distance"),
+        ({"support": 32}, "patch_size"),
+        ({"harmonise": None}, "harm_apply_spectral"),
+        ({"align": False}, "harm_apply_spatial"),
+        ({"max_shift": 2.0}, "spatial_threshold_distance"),
+        ({"border": 4}, "border_mask"),
+        ({"quantile": 0.5}, "gradient_threshold"),
+        ({"scoring": metrics.Scoring(norm="percent")}, "correctness_norm"),
+    ]
+
+    for options, own in cases:
+        with pytest.raises(errors.OptionError, match=f"{next(iter(options))}=.*{own}"):
+            evaluate(lr, sr, hr, profile="opensr-test", **options)
+
+
+def test_the_published_profile_says_what_is_wrong_before_it_measures(scenes):
+    lr, sr, hr = (image.chunk() for image in scenes)
+    cases = [
+        ({"agg_method": "patch"}, "needs patch_size"),
+        ({"border_mask": 15}, "no multiple of the scale 4.*border_mask=16"),
+        ({"border_mask": 48}, "leaves nothing"),
+        ({"rgb_bands": (0, 1, 9)}, "there are 4 bands.*9"),
+        ({"gradient_threshold": "auto150"}, "from 1 to 100"),
+        ({"patchsize": 3}, "no option 'patchsize'.*patch_size"),
+    ]
+
+    for options, message in cases:
+        for call in (
+            lambda **given: evaluate(lr, sr, hr, profile="opensr-test", **given),
+            lambda **given: opensr_test(lr, sr, hr, **given),
+        ):
+            with pytest.raises(errors.OptionError, match=message):
+                call(**options)
+
+
+def test_options_of_the_default_are_checked_before_anything_is_measured(scenes):
+    lr, sr, hr = (image.chunk() for image in scenes)
+    cases = [
+        ({"scoring": "percent"}, "Scoring"),
+        ({"scoring": {}}, "Scoring"),
+        ({"quantile": 75}, "share"),
+        ({"peak": 0}, "above 0"),
+        ({"border": -1}, "0 or more"),
+    ]
+
+    for options, message in cases:
+        with pytest.raises(errors.OptionError, match=message):
+            evaluate(lr, sr, hr, **options)
+
+
+def test_attributes_say_what_the_numbers_depend_on(scenes):
+    lr, sr, hr = (image.chunk() for image in scenes)
+    scoring = metrics.Scoring(norm="percent")
+
+    own = evaluate(lr, sr, hr, harmonise=None, align=False, max_shift=3, quantile=0.5, scoring=scoring, peak=0.5).attrs
+    published = evaluate(lr, sr, hr, profile="opensr-test", harm_apply_spatial=False).attrs
+
+    assert (own["harmonise"], own["align"], own["max_shift"], own["quantile"]) == ("none", "false", 3.0, 0.5)
+    assert own["scoring"].startswith("percent, temperature 0.25") and own["peak"] == 0.5
+    assert (published["harmonise"], published["align"], published["border"]) == ("histogram", "false", 16)
+    assert "harmonise" not in evaluate(lr, sr).attrs
+
+
+def test_models_of_other_bands_are_named(scenes):
+    lr, sr, hr = (image.chunk() for image in scenes)
+    with pytest.raises(errors.MissingBandError, match="'ours' has .*'B08'.*'fewer' has 'B04', 'B03'\\."):
+        evaluate(lr, {"ours": sr, "fewer": sr.isel(band=slice(2))}, hr)
+    with pytest.raises(errors.CubeError, match="same dates"):
+        metrics.consistency(lr.isel(time=0), {"ours": sr, "later": sr.isel(time=[1])})
+    with pytest.raises(errors.GridError, match="one grid"):
+        metrics.synthesis(lr, {"ours": sr, "coarse": lr}, at="pixel", border=0)
+
+
+def test_objects_must_lie_on_the_grid_of_sr(scenes):
+    lr, sr, hr = (image.chunk() for image in scenes)
+    objects = hr[0, 0].drop_vars(["band", "time"]).copy(data=np.ones((96, 112), int))
+    for wrong, message in (
+        (objects.isel(y=slice(None, None, -1)), "same ground"),
+        (objects.assign_coords(x=objects.x + 100), "same ground"),
+        (objects.isel(x=slice(9)), "96 x 9 pixels"),
+        (objects.odc.assign_crs("EPSG:32634"), "EPSG:32634.*EPSG:32"),
+    ):
+        with pytest.raises(errors.GridError, match=message):
+            evaluate(lr, sr, hr, objects=wrong)
+
+    assert "rmse_per_object" in evaluate(lr, sr, hr, objects=objects.drop_vars(["x", "y", "spatial_ref"]))

@@ -184,7 +184,20 @@ def test_what_cannot_be_compared_is_refused(pair):
         metrics.rmse(sr.sel(band=["B04"]).isel(band=[0, 0]).assign_coords(band=["B11", "B12"]), hr)
     with pytest.raises(errors.CubeError, match="different dates"):
         metrics.rmse(pair[0], pair[1].isel(time=[1, 0]))
+    with pytest.raises(errors.CubeError, match=r"\d against \d{4}-\d\d-\d\d[T, ]") as caught:
+        metrics.rmse(pair[0], pair[1].isel(time=[1, 0]))
+    assert ".000000" not in str(caught.value)
+    with pytest.raises(errors.GridError, match="HR is in EPSG:32634, SR in EPSG:326"):
+        metrics.rmse(sr, hr.odc.assign_crs("EPSG:32634"))
+    for measure in (metrics.psnr, metrics.ssim):
+        with pytest.raises(errors.OptionError, match="above 0"):
+            measure(sr, hr, peak=0)
     with pytest.raises(errors.OptionError, match="'pixel'"):
         metrics.rmse(sr, hr, at="pixels")
     with pytest.raises(errors.CubeError, match="at most band and time"):
         metrics.rmse(pair[0].expand_dims(member=2), hr)
+
+
+def test_a_side_of_patches_may_be_an_integer_of_numpy(pair):
+    sr, hr = pair
+    xr.testing.assert_identical(metrics.rmse(sr, hr, at=np.int64(16)), metrics.rmse(sr, hr, at=16))

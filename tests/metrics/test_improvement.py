@@ -207,12 +207,17 @@ def test_impossible_questions_are_refused(scenes):
         ({"quantile": 75}, "share"),
         ({"threshold": "auto50"}, "quantile"),
         ({"max_shift": 0}, "max_shift"),
+        ({"border": -4}, "0 or more"),
+        ({"scoring": "percent"}, "Scoring"),
+        ({"threshold": float("nan")}, "threshold"),
     ]
     for options, message in cases:
         with pytest.raises(errors.OptionError, match=message):
             correctness(lr, sr, hr, **options)
     with pytest.raises(errors.GridError, match="whole number"):
         correctness(lr.isel(x=slice(0, 30)), sr, hr)
+    with pytest.raises(errors.GridError, match="LR is finer than SR.*swapped"):
+        correctness(sr, lr, hr)
     with pytest.raises(errors.CubeError, match="dictionary"):
         correctness(lr, [sr], hr)
 

@@ -238,6 +238,7 @@ def test_a_mask_without_objects_gives_zeros():
         ({"rule": 1.5}, errors.OptionError, "fraction"),
         ({"connectivity": 6}, errors.OptionError, "4 or 8"),
         ({"scores": {}}, errors.OptionError, "empty"),
+        ({"threshold": float("nan")}, errors.OptionError, "threshold"),
     ],
 )
 def test_wishes_that_cannot_be_met_are_refused(change, error, message):
@@ -267,7 +268,8 @@ def test_grids_that_do_not_belong_together_are_refused():
     other = scores.odc.assign_crs("EPSG:32634")
 
     for wrong in (finer, other):
-        with pytest.raises(errors.GridError, match="reproject"):
+        with pytest.raises(errors.GridError, match="reproject") as caught:
             detection_rate(mask, wrong)
+        assert len(str(caught.value)) < 300
     with pytest.raises(errors.GridError, match="share no ground"):
         detection_rate(mask, away)

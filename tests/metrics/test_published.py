@@ -111,6 +111,10 @@ def test_options_that_it_does_not_have_are_refused():
         ({"agg_method": "global"}, "agg_method"),
         ({"correctness_distance": "lpips"}, "no distance"),
         ({"correctness_norm": "mean"}, "correctness_norm"),
+        ({"correctness_temperature": 0}, "above 0"),
+        ({"border_mask": -1}, "border_mask"),
+        ({"rgb_bands": ("B04",)}, "rgb_bands"),
+        *(({"gradient_threshold": wrong}, "gradient_threshold") for wrong in ("foo", "auto150", "auto0", np.nan)),
     ):
         with pytest.raises(errors.OptionError, match=message):
             OpenSRTest(**options)

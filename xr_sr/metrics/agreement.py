@@ -18,7 +18,7 @@ from .improvement import check_support
 from .inputs import Image, Scene, factor_of, finished, read, together
 from .several import for_each_model
 from .shifts import measure_shifts
-from .triples import Triple, bring_together, distances, inside
+from .triples import Triple, bring_together, check_border, distances, inside
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -47,7 +47,8 @@ def consistency(
     images are too smooth or too different to tell. SR is averaged under a triangle two LR pixels wide; an LR pixel of
     which less than half was seen does not count. Raises GridError, CubeError, MissingBandError, OptionError.
     """
-    check_level(at)
+    at = check_level(at)
+    check_border(border)
     coarse = read(lr, "LR")
 
     def of_one(cube: Image) -> xr.Dataset:
@@ -76,7 +77,7 @@ def synthesis(
     hr: where given, SR and LR are first harmonised with it, as for `correctness`, so that the two can be read together.
     Arguments as in `correctness`. Returns a Dataset with `synthesis`, in units of the distance, lazy if an input is.
     """
-    check_level(at)
+    at = check_level(at)
     support = check_support(at, support, distance)
     coarse = read(lr, "LR")
     truth = None if hr is None else read(hr, "HR")

@@ -6,6 +6,7 @@ order of a sum depends on chunking. Sums are in float64.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -145,10 +146,13 @@ def sum_up(
     return sums if patch else da.sum(sums, axis=(4, 5), keepdims=True, split_every=16)
 
 
-def check_level(at: Level, name: str = "at") -> None:
-    """Raise OptionError unless `at` is "image", "pixel" or the side of a patch."""
-    if at in ("image", "pixel") or (isinstance(at, int) and not isinstance(at, bool) and at > 1):
-        return
+def check_level(at: Level, name: str = "at") -> Level:
+    """Give "image", "pixel" or the side of a patch as a plain int, NumPy's too; raises OptionError for all else."""
+    if isinstance(at, str):
+        if at in ("image", "pixel"):
+            return at
+    elif not isinstance(at, bool) and hasattr(at, "__index__") and operator.index(at) > 1:
+        return operator.index(at)
     raise OptionError(f"{name}={at!r}: wanted 'image', 'pixel', or the side of patches in pixels, 2 or more.")
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ..errors import GridError, OptionError
+from ..errors import OptionError
 from ..georeference import spatial_dims
 from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
-from .inputs import Image, Scene, check_same_grid, finished, read, together
+from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -70,7 +70,7 @@ def measure(
     **options: Any,
 ) -> xr.DataArray:
     """Measure two scenes of the same bands, dates and pixels; always lazy."""
-    check_level(at)
+    at = check_level(at)
     layout = Layout.of(*one.shape, multiple=at if isinstance(at, int) else 1)
     inputs: list[Input] = [(layout.wider(scene.data, metric.halo), "tbyx") for scene in (one, other)]
     return measure_blocks(one, inputs, layout, metric, at=at, objects=objects, dims=dims, **options)
@@ -147,12 +147,8 @@ def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
             f"objects= wants integers along y and x, 0 where there is no object; got {objects.dtype} along "
             f"{list(objects.dims)}."
         )
+    check_objects(objects, scene)
     values = objects.transpose(*dims).values
-    if values.shape != scene.shape:
-        raise GridError(
-            f"objects= has {values.shape[0]} x {values.shape[1]} pixels, {scene.role} {scene.shape[0]} x "
-            f"{scene.shape[1]}. Bring it to that grid by nearest neighbour."
-        )
     numbers = np.unique(values)
     numbers = numbers[numbers > 0]
     places = np.searchsorted(numbers, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,14 +14,15 @@ from ..errors import OptionError
 from .agreement import added, agree
 from .blocks import Layout, Level
 from .comparing import Metric, measure
-from .fidelity import MAE, PSNR, RMSE, SSIM
+from .fidelity import MAE, PSNR, RMSE, SSIM, check_peak
 from .harmony import Spectral
-from .improvement import Scoring, check_support, judge
+from .improvement import Scoring, check_judging, check_support, judge
 from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together
-from .profile import opensr_test
+from .profile import configured, opensr_test
+from .published import OpenSRTest
 from .several import for_each_model
 from .spectral import ERGAS, Q_INDEX, SAM
-from .triples import bring_together, inside
+from .triples import bring_together, check_border, inside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,18 @@ if TYPE_CHECKING:
 Profile: TypeAlias = Literal["default", "opensr-test"]
 
 _WHOLE = {"rmse": RMSE, "mae": MAE, "psnr": PSNR, "ssim": SSIM, "sam": SAM, "ergas": ERGAS, "q_index": Q_INDEX}
+
+_OWN_NAMES = {
+    "distance": "correctness_distance",
+    "support": "agg_method and patch_size",
+    "harmonise": "harm_apply_spectral",
+    "align": "harm_apply_spatial",
+    "max_shift": "spatial_threshold_distance",
+    "border": "border_mask",
+    "quantile": "gradient_threshold",
+    "scoring": "correctness_norm, correctness_temperature, im_score, om_score and ha_score",
+}
+"""What the options of the default profile are called in that of opensr-test."""
 
 
 def evaluate(
@@ -53,14 +67,16 @@ def evaluate(
     lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as for `correctness`. hr: the truth; without it there is
         consistency and synthesis only. sr: one cube, or several by name, for a dimension `model`.
     profile: "default", or "opensr-test" for the published numbers of that tool, whose options are then `options`.
-    distance, support, harmonise, align, max_shift, quantile, scoring: as in `correctness`. peak: as in `psnr`.
+    distance, support, harmonise, align, max_shift, quantile, scoring: as in `correctness`; those and border are of the
+        default profile, the other one has options of its own. peak: as in `psnr`.
     border: SR pixels at the edges that no metric counts. objects: (y, x) integers on the grid of SR, 0 for none: adds
         `<name>_per_object` for all but consistency and synthesis, along `object`.
 
     Returns a Dataset of numbers, lazy if an input is, with the dimensions `model`, time and band as they apply:
         rmse, mae, psnr (dB), ssim, q_index per band; sam (degrees), ergas; all of SR against HR as they are;
         reflectance, spectral, spatial of LR against SR averaged back; synthesis;
-        improvement, omission, hallucination. Attributes say profile, distances, scale and version.
+        improvement, omission, hallucination. sam and spectral need two bands. Attributes say profile, scale, version
+        and every option that the numbers depend on.
     Raises GridError, CubeError, MissingBandError, OptionError.
     """
     if profile not in ("default", "opensr-test"):
@@ -69,18 +85,27 @@ def evaluate(
         raise OptionError(f"{list(options)} are no options of the default profile; did you mean profile='opensr-test'?")
     if hr is None and (objects is not None or profile == "opensr-test"):
         raise OptionError("without hr= there are no numbers per object, and none of profile='opensr-test'.")
-    support = check_support("image", support, distance)
-    scoring = scoring or Scoring()
+    peak = check_peak(peak)
+    config = None
     if profile == "opensr-test":
-        border = int(options.get("border_mask", 16))
+        _check_own_names(
+            {
+                "distance": distance, "support": support, "harmonise": harmonise, "align": align,
+                "max_shift": max_shift, "border": border, "quantile": quantile, "scoring": scoring,
+            }
+        )  # fmt: skip
+        config = configured(options)
+        border = config.border_mask
+    support = check_support("image", support, distance)
+    scoring = Scoring() if scoring is None else scoring
+    check_judging("auto", quantile, scoring)
+    border = check_border(border)
     low, true = read(lr, "LR"), None if hr is None else read(hr, "HR")
 
     def of_one(cube: Image) -> xr.Dataset:
         fine = read(cube, "SR")
         made = {}
-        if true is not None:
-            scale = factor_of(low, fine)
-            made = _fidelity(fine, true, scale, peak, border, objects)
+        scale = factor_of(low, fine)
         if profile == "opensr-test":
             assert hr is not None, "checked above"
             rest = opensr_test(lr, cube, hr, **options)
@@ -90,30 +115,66 @@ def evaluate(
             )
             rest = agree(low, fine, "l1", "sad", "image", max_shift, border)
             rest["synthesis"] = added(triple, "l1", "image", "pixel")
-            if true is not None:
+        if true is not None:
+            made = _fidelity(fine, true, scale, peak, border, objects)
+            if profile == "default":
                 judged = judge(triple, distance, "image", support, "auto", quantile, scoring)
                 rest = rest.assign({str(name): array for name, array in judged.items()})
                 if objects is not None:
                     alone = judge(triple, distance, "image", support, "auto", quantile, scoring, objects)
                     made |= {f"{name}_per_object": array for name, array in alone.items() if name != "threshold"}
         result = rest.assign(made)
-        result.attrs = {
-            "profile": profile,
-            "distances": f"reflectance l1, spectral sad, synthesis l1, correctness {distance}",
-            "scale": factor_of(low, fine),
-            "border": border,
-            "versions": f"xr_sr {__version__}",
-        }
-        if profile == "opensr-test":
-            result.attrs["distances"] = ", ".join(
-                f"{name} {options.get(f'{name}_distance', usual)}"
-                for name, usual in (
-                    ("reflectance", "l1"), ("spectral", "sad"), ("synthesis", "l1"), ("correctness", "nd")
-                )
-            )  # fmt: skip
+        result.attrs = {"profile": profile, "scale": scale, "border": border, "versions": f"xr_sr {__version__}"}
+        if config is not None:
+            result.attrs |= _told_of(config) | {"peak": peak}
+        elif true is None:
+            result.attrs |= {"distances": "reflectance l1, spectral sad, synthesis l1", "max_shift": float(max_shift)}
+        else:
+            result.attrs |= {
+                "distances": f"reflectance l1, spectral sad, synthesis l1, correctness {distance}",
+                "support": str(support),
+                "harmonise": harmonise or "none",
+                "align": str(bool(align)).lower(),
+                "max_shift": float(max_shift),
+                "quantile": float(quantile),
+                "scoring": _in_words(scoring),
+                "peak": peak,
+            }
         return finished(result, *([low, fine, true] if true else [low, fine]))  # type: ignore[no-any-return]
 
     return for_each_model(sr, of_one)
+
+
+def _check_own_names(given: Mapping[str, Any]) -> None:
+    """Raise OptionError for an option of the default profile that is not as by default; opensr-test has its own."""
+    usual = inspect.signature(evaluate).parameters
+    for name, value in given.items():
+        default = usual[name].default
+        if value is not default and (default is None or value != default):
+            raise OptionError(
+                f"{name}={value!r} is of profile='default', and profile='opensr-test' would not heed it. "
+                f"There it is {_OWN_NAMES[name]}; or take profile='default'."
+            )
+
+
+def _told_of(config: OpenSRTest) -> dict[str, Any]:
+    """Put the options of opensr-test into the attributes of the default profile."""
+    kinds = ("reflectance", "spectral", "synthesis", "correctness")
+    scores = (config.im_score, config.om_score, config.ha_score)
+    return {
+        "distances": ", ".join(f"{kind} {getattr(config, f'{kind}_distance')}" for kind in kinds),
+        "support": f"patch {config.patch_size}" if config.agg_method == "patch" else config.agg_method,
+        "harmonise": "histogram" if config.harm_apply_spectral else "none",
+        "align": str(bool(config.harm_apply_spatial)).lower(),
+        "max_shift": float(config.spatial_threshold_distance),
+        "gradient_threshold": config.gradient_threshold,
+        "scoring": _in_words(Scoring(config.correctness_norm, config.correctness_temperature, *scores)),
+    }
+
+
+def _in_words(scoring: Scoring) -> str:
+    scores = f"im {scoring.im_score:g}, om {scoring.om_score:g}, ha {scoring.ha_score:g}"
+    return f"{scoring.norm}, temperature {scoring.temperature:g}, scores {scores}"
 
 
 def table(evaluation: xr.Dataset) -> pd.DataFrame:
@@ -156,6 +217,8 @@ def _fidelity(
     hr = replace(hr, data=inside(layout.cut(hr.data), border, layout, "SR"))
     made = {}
     for name, metric in _WHOLE.items():
+        if name == "sam" and len(sr.keys) == 1:
+            continue  # an angle needs two bands
         options = _options(metric, peak, scale)
         made[name] = measure(sr, hr, metric, **options)
         if objects is not None:

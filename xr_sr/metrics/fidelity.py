@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from ..errors import OptionError
 from .blocks import FloatArray, Level
 from .comparing import Metric, compare_images
 from .inputs import Image
@@ -64,7 +65,7 @@ def psnr(
     peak: the value that counts as full signal. The field takes 1 for reflectance, of which land rarely has 0.5: compare
     numbers of one peak only. Over several bands or dates the errors are averaged, not the dB. Else as in `rmse`.
     """
-    return compare_images(sr, hr, PSNR, peak=float(peak), at=at, objects=objects, dims=dims)
+    return compare_images(sr, hr, PSNR, peak=check_peak(peak), at=at, objects=objects, dims=dims)
 
 
 def ssim(
@@ -82,7 +83,14 @@ def ssim(
     has no value, so a map is NaN within 5 pixels of either. peak: as in `psnr`. Else as in `rmse`.
     Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861.
     """
-    return compare_images(sr, hr, SSIM, peak=float(peak), at=at, objects=objects, dims=dims)
+    return compare_images(sr, hr, SSIM, peak=check_peak(peak), at=at, objects=objects, dims=dims)
+
+
+def check_peak(peak: float) -> float:
+    """Give the peak as a float; raises OptionError unless it is a number above 0."""
+    if isinstance(peak, str) or not 0 < peak < np.inf:
+        raise OptionError(f"peak={peak!r}: wanted the reflectance that counts as full signal, above 0, such as 1.0.")
+    return float(peak)
 
 
 def _squared(sr: FloatArray, hr: FloatArray, **_: float) -> FloatArray:

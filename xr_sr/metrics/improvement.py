@@ -7,6 +7,7 @@ near LR is omission, far from both is hallucination. Source: Aybar et al. 2024, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -85,14 +86,9 @@ def correctness(
     numbers `kept`, the share of places that count, and `threshold`; with maps `classification`, 0, 1, 2 in that order.
     Raises GridError, CubeError, MissingBandError, OptionError.
     """
-    check_level(at)
+    at = check_level(at)
     support = check_support(at, support, distance)
-    if isinstance(threshold, str) and threshold != "auto":
-        raise OptionError(f"threshold={threshold!r}: wanted a distance, or 'auto' and quantile=.")
-    if not 0 <= quantile <= 1:
-        raise OptionError(f"quantile={quantile!r}: wanted a share between 0 and 1.")
-    if scoring.norm not in ("softmin", "percent") or not scoring.temperature > 0:
-        raise OptionError(f"{scoring}: norm is 'softmin' or 'percent', temperature above 0.")
+    check_judging(threshold, quantile, scoring)
     low, true = read(lr, "LR"), read(hr, "HR")
 
     def of_one(cube: Image) -> xr.Dataset:
@@ -227,5 +223,19 @@ def check_support(at: Level, support: Level | None, distance: str) -> Level:
         return at
     if support is None:
         return MTF_SIDE if distance == "mtf" else "pixel"
-    check_level(support, "support")
-    return support
+    return check_level(support, "support")
+
+
+def check_judging(threshold: float | Literal["auto"], quantile: float, scoring: Scoring) -> None:
+    """Raise OptionError for a threshold, a quantile or a scoring that cannot judge."""
+    if threshold != "auto" and (isinstance(threshold, str) or math.isnan(threshold)):
+        raise OptionError(f"threshold={threshold!r}: wanted a distance, or 'auto' and quantile=.")
+    if isinstance(quantile, str) or not 0 <= quantile <= 1:
+        raise OptionError(f"quantile={quantile!r}: wanted a share between 0 and 1.")
+    if not isinstance(scoring, Scoring):
+        raise OptionError(
+            f"scoring={scoring!r}: wanted an xr_sr.metrics.Scoring, such as Scoring(norm='percent'), "
+            "Scoring(temperature=0.5)."
+        )
+    if scoring.norm not in ("softmin", "percent") or not scoring.temperature > 0:
+        raise OptionError(f"{scoring}: norm is 'softmin' or 'percent', temperature above 0.")

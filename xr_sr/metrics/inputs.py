@@ -207,6 +207,11 @@ def check_same_grid(one: Scene, other: Scene) -> None:
 
 def factor_of(coarse: Scene, fine: Scene) -> int:
     """Give the number of fine pixels along a coarse one; raises GridError where it is not a whole number."""
+    if fine.shape[0] < coarse.shape[0] and fine.shape[1] < coarse.shape[1]:
+        raise GridError(
+            f"{coarse.role} is finer than {fine.role}, {_size(coarse)} against {_size(fine)} pixels. "
+            f"Are they swapped? {coarse.role} comes first."
+        )
     factor = max(1, round(fine.shape[0] / coarse.shape[0]))
     check_factor(coarse, fine, factor)
     return factor
@@ -220,16 +225,62 @@ def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
             f"{coarse.role}; they are {_size(fine)} and {_size(coarse)} pixels. Cut both to the same ground."
         )
     if coarse.placed and fine.placed:
-        place = ~fine.geobox.affine @ coarse.geobox.affine
-        off = max(abs(place.a - factor), abs(place.e - factor)) * max(coarse.shape)
-        off = max(off, abs(place.b), abs(place.d), abs(place.c), abs(place.f))
-        known = coarse.geobox.crs is not None and fine.geobox.crs is not None
-        if off > 0.05 * factor or (known and coarse.geobox.crs != fine.geobox.crs):
+        if _other_crs(coarse.geobox, fine.geobox):
+            raise GridError(
+                f"{fine.role} is in {short_crs(fine.geobox)}, {coarse.role} in {short_crs(coarse.geobox)}. "
+                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
+            )
+        if _distance(coarse.geobox, fine.geobox, factor) > 0.05 * factor:
             raise GridError(
                 f"{fine.role} and {coarse.role} do not lie on the same ground: they start at "
-                f"{_corner(fine)} and {_corner(coarse)}. Bring one to the other's grid first: "
+                f"{_corner(fine.geobox)} and {_corner(coarse.geobox)}. Bring one to the other's grid first: "
                 "hr.odc.reproject(sr.odc.geobox), or align it: .sr.align(...)."
             )
+
+
+def check_objects(objects: xr.DataArray, scene: Scene) -> None:
+    """Raise GridError unless a map of objects (y, x) has the pixels of a scene; without coordinates shape suffices."""
+    dims = spatial_dims(objects)
+    box = geobox_of(objects) if dims else None
+    assert dims and box is not None, "checked by the caller"
+    way = "Bring it to that grid: objects.odc.reproject(sr.odc.geobox, resampling='nearest')."
+    if (height_width := tuple(objects.sizes[dim] for dim in dims)) != scene.shape:
+        raise GridError(
+            f"objects= has {height_width[0]} x {height_width[1]} pixels, {scene.role} has {_size(scene)}. {way}"
+        )
+    if not scene.placed or not all(dim in objects.coords for dim in dims):
+        return
+    if _other_crs(box, scene.geobox):
+        raise GridError(f"objects= is in {short_crs(box)}, {scene.role} in {short_crs(scene.geobox)}. {way}")
+    if _distance(box, scene.geobox, 1) > 0.05:
+        raise GridError(
+            f"objects= and {scene.role} do not lie on the same ground: they start at {_corner(box)} and "
+            f"{_corner(scene.geobox)}. {way}"
+        )
+
+
+def short_crs(box: GeoBox) -> str:
+    """Name the CRS of a grid in a word or two, for messages."""
+    if box.crs is None:
+        return "no CRS"
+    if box.crs.epsg:
+        return f"EPSG:{box.crs.epsg}"
+    name, operation = box.crs.proj.name, box.crs.proj.coordinate_operation
+    if name in ("", "unknown", "undefined"):
+        name = f"an unnamed CRS ({operation.method_name})" if operation else "an unnamed CRS"
+    return f"{name:.80}"
+
+
+def _other_crs(one: GeoBox, other: GeoBox) -> bool:
+    """Tell whether both grids name a CRS, and not the same."""
+    return one.crs is not None and other.crs is not None and bool(one.crs != other.crs)
+
+
+def _distance(coarse: GeoBox, fine: GeoBox, factor: int) -> float:
+    """Measure by how many fine pixels grids are apart at most, if a coarse pixel is `factor` fine ones."""
+    place = ~fine.affine @ coarse.affine
+    off = max(abs(place.a - factor), abs(place.e - factor)) * max(coarse.shape)
+    return float(max(off, abs(place.b), abs(place.d), abs(place.c), abs(place.f)))
 
 
 def finished(result: Any, *scenes: Scene) -> Any:
@@ -297,13 +348,18 @@ def _stamps(scene: Scene) -> Any:
 
 def _dates(scene: Scene) -> str:
     stamps = _stamps(scene)
-    return f"{scene.data.shape[0]} along {scene.time!r}" if stamps is None else listed(map(str, stamps[:3]))
+    if stamps is None:
+        return f"{scene.data.shape[0]} along {scene.time!r}"
+    if stamps.dtype.kind == "M":
+        stamps = [str(stamp).removesuffix("T00:00:00") for stamp in stamps.astype("datetime64[s]")]
+    more = f" and {len(stamps) - 3} more" if len(stamps) > 3 else ""
+    return ", ".join(map(str, stamps[:3])) + more
 
 
 def _size(scene: Scene) -> str:
     return f"{scene.shape[0]} x {scene.shape[1]}"
 
 
-def _corner(scene: Scene) -> str:
-    affine = scene.geobox.affine
+def _corner(box: GeoBox) -> str:
+    affine = box.affine
     return f"({affine.c:.10g}, {affine.f:.10g}) with pixels of {affine.a:g} x {affine.e:g}"

@@ -15,9 +15,11 @@ import numpy as np
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from ..errors import CubeError, GridError, OptionError
 from ..georeference import Grid, grid_of, spatial_dims
+from .inputs import short_crs
 from .pieces import Pieces, Reading, join, measure, share_of_alarms
 
 __all__ = ["SIZES", "detection_rate", "object_scores"]
@@ -165,6 +167,8 @@ def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, i
     """Decide how the mask is read. Raises CubeError for what is no mask."""
     if connectivity not in (4, 8):
         raise OptionError(f"connectivity={connectivity!r}: wanted 4 or 8 neighbours.")
+    if isinstance(threshold, str) or not math.isfinite(threshold):
+        raise OptionError(f"threshold={threshold!r}: wanted the score from which on a pixel is detected, such as 0.5.")
     kind = objects.dtype.kind
     if kind not in "biu":
         raise CubeError(
@@ -211,6 +215,11 @@ def _grid(array: xr.DataArray) -> Grid:
     return grid
 
 
+def _grid_in_words(box: GeoBox) -> str:
+    step = box.affine
+    return f"{box.shape[0]} x {box.shape[1]} pixels of {step.a:g} x {step.e:g} in {short_crs(box)}"
+
+
 def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray:
     """Take scores to the grid of the mask by nearest neighbour, NaN beyond them; without coordinates."""
     y, x = map(str, mask.dims)
@@ -224,9 +233,9 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
         place = Affine.scale(there.shape[1] / here.shape[1], there.shape[0] / here.shape[0])
     if here.crs != there.crs or max(abs(place.b), abs(place.d)) > 1e-6 or max(abs(place.a), abs(place.e)) > 1 + 1e-3:
         raise GridError(
-            f"{role} must lie on the grid of the objects or on a coarser one along the same axes; the objects have "
-            f"{here.shape} pixels of {here.resolution} in {here.crs}, {role} has {there.shape} of "
-            f"{there.resolution} in {there.crs}. Bring it there: scores.odc.reproject(objects.odc.geobox)."
+            f"{role} must lie on the objects' grid or on a coarser one along the same axes: the objects have "
+            f"{_grid_in_words(here)}, {role} has {_grid_in_words(there)}. "
+            "Bring it there: scores.odc.reproject(objects.odc.geobox)."
         )
     indexers, inside = {}, []
     for dim, new, step, start, count, size in (

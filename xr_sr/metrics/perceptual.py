@@ -164,7 +164,7 @@ def _check(bands: Sequence[str], limits: tuple[float, float], at: At) -> None:
         raise OptionError(f"bands={bands!r}: wanted three, to be shown as red, green and blue.")
     if len(limits) != 2 or not limits[0] < limits[1]:
         raise OptionError(f"limits={limits!r}: wanted the reflectance of black and that of white, which is larger.")
-    if at != "image" and (isinstance(at, bool) or not isinstance(at, int) or at < LEAST_PATCH):
+    if at != "image" and (isinstance(at, bool) or not isinstance(at, int | np.integer) or at < LEAST_PATCH):
         raise OptionError(f"at={at!r}: wanted 'image', or the side of patches in pixels, at least {LEAST_PATCH}.")
 
 

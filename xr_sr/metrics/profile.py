@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ..errors import OptionError
+from ..naming import listed
 from .blocks import FloatArray, Layout, map_images
 from .improvement import CLASSES
 from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together
-from .published import OpenSRTest, Outcome, opensr_test_outcome
+from .published import OpenSRTest, Outcome, check_fits, opensr_test_outcome
 from .several import for_each_model
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ def opensr_test(
     hallucination along time; or with `maps` the last three and `classification` on the grid of SR, NaN in the border.
     Raises OptionError for what opensr-test lacks or fails at, GridError, CubeError, MissingBandError.
     """
-    try:
-        config = OpenSRTest(**options)
-    except TypeError as error:
-        known = ", ".join(OpenSRTest.__dataclass_fields__)
-        raise OptionError(f"opensr-test has the options {known}; got {list(options)}.") from error
+    config = configured(options)
     low, true = read(lr, "LR"), read(hr, "HR")
 
     def of_one(cube: Image) -> xr.Dataset:
@@ -47,10 +44,19 @@ def opensr_test(
     return for_each_model(sr, of_one)
 
 
+def configured(options: Mapping[str, Any]) -> OpenSRTest:
+    """Give the options of opensr-test with its defaults; raises OptionError for names and values that it lacks."""
+    known = OpenSRTest.__dataclass_fields__
+    if wrong := [name for name in options if name not in known]:
+        raise OptionError(f"opensr-test has no option {listed(wrong)}; it has {', '.join(known)}.")
+    return OpenSRTest(**options)
+
+
 def _measured(lr: Scene, sr: Scene, hr: Scene, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
     sr, lr, hr = together(sr, lr, hr)
+    scale = factor_of(lr, sr)
     check_same_grid(sr, hr)
-    factor_of(lr, sr)
+    check_fits(config, scale, len(sr.keys), sr.shape)
     inputs: list[tuple[da.Array, str]] = []
     for scene in (lr, sr, hr):
         height, width = scene.shape

@@ -8,6 +8,7 @@ an error there is no number to give, and an OptionError says so.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,28 @@ class OpenSRTest:
     gradient_threshold: float | str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what opensr-test refuses."""
+        """Refuse what opensr-test refuses, or fails at."""
+        if not _is_whole(self.border_mask, 0):
+            raise OptionError(f"border_mask={self.border_mask!r}: wanted a whole number of HR pixels, 0 or more.")
+        if self.patch_size is not None and not _is_whole(self.patch_size, 1):
+            raise OptionError(f"patch_size={self.patch_size!r}: wanted a side in pixels, such as 32.")
+        if isinstance(self.rgb_bands, str) or not all(_is_whole(band, -math.inf) for band in self.rgb_bands):
+            raise OptionError(f"rgb_bands={self.rgb_bands!r}: wanted places of bands, counted from 0: (0, 1, 2).")
+        if not self.rgb_bands:
+            raise OptionError("rgb_bands is empty: wanted places of bands, counted from 0: (0, 1, 2).")
+        if not self.correctness_temperature > 0:
+            raise OptionError(f"correctness_temperature={self.correctness_temperature!r}: wanted a number above 0.")
+        threshold = self.gradient_threshold
+        if isinstance(threshold, str):
+            share = re.fullmatch(r"auto(\d{0,3})", threshold)
+            good = share is not None and 1 <= int(share[1] or 75) <= 100
+        else:
+            good = isinstance(threshold, int | float | np.number) and not math.isnan(threshold)
+        if not good:
+            raise OptionError(
+                f"gradient_threshold={threshold!r}: wanted a distance, 'auto', or 'auto' and a percentage from 1 to "
+                "100, such as 'auto75'."
+            )
         if self.agg_method not in ("pixel", "patch", "image"):
             raise OptionError(f"agg_method={self.agg_method!r}: wanted 'pixel', 'patch' or 'image'.")
         if self.correctness_norm not in ("softmin", "percent"):
@@ -84,6 +106,23 @@ class Outcome:
     maps: FloatArray
 
 
+def check_fits(config: OpenSRTest, scale: int, bands: int, shape: tuple[int, int]) -> None:
+    """Raise OptionError where options do not fit images of so many bands and HR pixels (y, x)."""
+    border = config.border_mask
+    if border % scale:
+        raise OptionError(
+            f"border_mask={border} is no multiple of the scale {scale}: LR cannot be cut there, and opensr-test fails. "
+            f"Pass border_mask={round(border / scale) * scale}, or take profile='default'."
+        )
+    if 2 * border >= min(shape):
+        raise OptionError(f"border_mask={border} leaves nothing of {shape[0]} x {shape[1]} pixels; pass border_mask=0.")
+    if bands >= 3 and (wrong := [band for band in config.rgb_bands if not -bands <= band < bands]):
+        raise OptionError(
+            f"rgb_bands={tuple(config.rgb_bands)}: there are {bands} bands, counted from 0, and not {wrong}. "
+            "Pass places that there are, such as rgb_bands=(0, 1, 2)."
+        )
+
+
 def opensr_test_outcome(
     lr: FloatArray, sr: FloatArray, hr: FloatArray, config: OpenSRTest, *, sr_harm: FloatArray | None = None
 ) -> Outcome:
@@ -97,6 +136,7 @@ def opensr_test_outcome(
     scale = hr.shape[-1] // lr.shape[-1]
     if hr.shape[-1] % lr.shape[-1] or sr.shape != hr.shape:
         raise GridError(f"SR {sr.shape} and HR {hr.shape} must be alike, and a whole number of times LR {lr.shape}.")
+    check_fits(config, scale, lr.shape[0], (hr.shape[-2], hr.shape[-1]))
     lr, sr, hr = _cut(lr, config.border_mask // scale), _cut(sr, config.border_mask), _cut(hr, config.border_mask)
     high, low = upsample(lr, scale), downsample(sr, scale)
     rgb = list(config.rgb_bands) if lr.shape[0] >= 3 else [0]
@@ -182,6 +222,11 @@ def _correctness(
     if isinstance(threshold, str):
         share = int(threshold.removeprefix("auto") or 75) / 100
         rank = int(share * reference.size)
+        if not rank:
+            raise OptionError(
+                f"gradient_threshold={threshold!r} of {reference.size} distances is none of them: opensr-test fails "
+                "here. Pass a number, or a larger image."
+            )
         threshold = float(np.partition(reference, rank - 1, axis=None)[rank - 1])
     level = np.float32(threshold)
     keep = (reference > level) | (improvement > level) | (omission > level)
@@ -205,6 +250,10 @@ def _correctness(
     else:
         numbers = tuple(_mean(values) for values in part)
     return (numbers[0], numbers[1], numbers[2]), np.concatenate([part, classes[None]]).astype(np.float32)
+
+
+def _is_whole(value: object, least: float) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def _mean(values: FloatArray) -> float:

@@ -6,6 +6,7 @@ Gives distances on the HR grid, per pixel, patch or image; what they mean is `im
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -74,6 +75,7 @@ def bring_together(
         raise OptionError(f"harmonise={harmonise!r}: wanted 'histogram', 'linear' or None.")
     if not 0 < max_shift <= 32:
         raise OptionError(f"max_shift={max_shift!r}: wanted a number of HR pixels between 0 and 32.")
+    check_border(border)
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
     scale = factor_of(lr, sr)
     reference = sr if hr is None else rest[0]
@@ -88,14 +90,22 @@ def bring_together(
     return Triple(lr, sr, truth, scale, table, shift, max_shift)
 
 
+def check_border(border: int) -> int:
+    """Give the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
+    if isinstance(border, bool) or not hasattr(border, "__index__") or operator.index(border) < 0:
+        raise OptionError(f"border={border!r}: wanted a whole number of pixels, 0 or more.")
+    return operator.index(border)
+
+
 def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:
     """Set what lies within `border` pixels of the scene's edges to NaN."""
     import dask.array as da
 
+    border = check_border(border)
     if not border:
         return data
     height, width = layout.shape
-    if border < 0 or 2 * border >= min(height, width):
+    if 2 * border >= min(height, width):
         raise OptionError(f"border={border} leaves nothing of {role}, {height} x {width} pixels; pass border=0.")
     rows, columns = (
         da.from_array((np.arange(side) >= border)[None] & (np.arange(side) < side - border), chunks=(1, cuts))
