@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import xarray as xr
 from tests import cubes
 from xr_sr import errors
 from xr_sr.pairs import make_pairs
+from xr_sr.pairs.partial import partial_folder
 from xr_sr.pairs.selection import Limits, examine, spectral_angle
 from xr_sr.simulate import degrade
 
@@ -107,7 +111,7 @@ def test_the_selection_says_why_a_patch_was_not_kept(tmp_path: Path):
     lr[:, 32:64, :32] = 0.1 + np.arange(4)[:, None, None] * 0.02
 
     pairs = make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonise=None)
-    table = xr.open_zarr(tmp_path / "set" / "pairs.zarr", group="selection", consolidated=False).load()
+    table = xr.open_zarr(tmp_path / "set" / "pairs.zarr", group="selection").load()
 
     assert list(table.reason.values) == [
         "too few valid pixels",
@@ -142,6 +146,41 @@ def test_a_set_that_exists_is_refused_and_left_alone(tmp_path: Path):
     with pytest.raises(errors.StoreError, match="exists"):
         make_pairs(lr, hr, tmp_path / "set", size=SIDE)
     assert list((tmp_path / "set").iterdir()) == []
+
+
+def test_what_lies_on_disk_opens_without_a_warning(tmp_path: Path):
+    lr, hr = scene()
+    make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonise=None)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pairs = xr.open_zarr(tmp_path / "set" / "pairs.zarr")
+        table = xr.open_zarr(tmp_path / "set" / "pairs.zarr", group="selection")
+    assert pairs.sizes["patch"] == table.sizes["tested"] == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+def test_what_dead_runs_left_is_removed_and_nothing_else(tmp_path: Path):
+    target, other = tmp_path / "set", tmp_path / "another"
+    names = []
+    for place in (target, target, other):
+        with partial_folder(place) as partial:
+            names.append(partial.name)
+    dead, young, elsewhere = (tmp_path / name for name in names)
+    for folder in (dead, young, elsewhere):
+        (folder / "pairs.zarr").mkdir(parents=True)
+    with partial_folder(target) as living:
+        for folder in (dead, elsewhere, living):
+            os.utime(folder, (1e9, 1e9))
+        with partial_folder(target) as own:
+            assert {path.name for path in tmp_path.iterdir()} == {young.name, elsewhere.name, living.name, own.name}
+
+
+def test_a_dataset_is_told_how_to_become_an_array(tmp_path: Path):
+    lr, hr = scene(128, 160)
+
+    with pytest.raises(errors.CubeError, match=r'to_dataarray\("band"\)'):
+        make_pairs(lr.to_dataset("band"), hr, tmp_path / "set", size=SIDE, harmonise=None)
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path):

@@ -15,7 +15,7 @@ from tests.cubes import array
 from xr_sr import errors
 from xr_sr.georeference import coords
 from xr_sr.metrics import evaluate
-from xr_sr.plot import report
+from xr_sr.plot import document, report
 from xr_sr.plot.definitions import DEFINITIONS, GROUPS, defined
 from xr_sr.plot.markup import number_text
 from xr_sr.plot.triangle import QUANTITIES
@@ -100,7 +100,7 @@ def cubes() -> tuple[xr.DataArray, dict[str, xr.DataArray], xr.DataArray, xr.Dat
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Reader:
     lr, sr, hr, maps = cubes()
-    path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
+    path = tmp_path_factory.mktemp("report") / "report.html"
     found = report(
         evaluation(), path, lr=lr, sr=sr, hr=hr, maps=maps, title="Trust & <measure>", notes=["Made data; licence CC0."]
     )
@@ -112,7 +112,8 @@ def full(tmp_path_factory) -> Reader:
 
 def test_the_file_stands_alone(full):
     assert len(full.images) == 5  # two comparisons, two triangles, the maps
-    assert all(link.startswith("data:image/png;base64,") for link in full.links)
+    assert all(re.match("data:image/(png|jpeg);base64,", link) for link in full.links)
+    assert sum(link.startswith("data:image/jpeg") for link in full.links) == 3  # those that show ground
     assert all(image["alt"] and int(image["width"]) > 100 for image in full.images)
 
 
@@ -194,6 +195,38 @@ def test_a_cube_that_was_not_evaluated_is_refused(tmp_path):
 
     with pytest.raises(errors.OptionError, match="sharper"):
         report(evaluation(), tmp_path / "report.html", sr={"sharper": sr["bicubic"]})
+
+
+def test_panels_are_titled_by_model_and_bicubic_stands_once(tmp_path, monkeypatch):
+    lr, sr, hr, _ = cubes()
+    titles = []
+
+    def noted(figure):
+        titles.append([axes.get_title(loc="left").split(",")[0] for axes in figure.axes])
+        return document.Picture(b"", "jpeg", 1.0)
+
+    monkeypatch.setattr(document, "_jpeg", noted)
+    sr["bicubic"].attrs.clear()
+    report(evaluation(), tmp_path / "report.html", lr=lr, sr=sr, hr=hr)
+    first, second = ([title for title in row if title and ":" not in title] for row in titles)
+    assert first == ["LR", "bicubic", "HR"]
+    assert second == ["LR", "bicubic", "sen2sr-lite", "HR"]
+
+
+def test_a_path_without_a_folder_is_refused(tmp_path):
+    with pytest.raises(errors.StoreError, match="Make it first"):
+        report(evaluation(), tmp_path / "sub" / "report.html")
+    with pytest.raises(errors.StoreError, match="is a folder"):
+        report(evaluation(), tmp_path)
+
+
+def test_maps_of_one_beside_several_cubes_are_refused(tmp_path):
+    lr, sr, hr, maps = cubes()
+    path = tmp_path / "report.html"
+
+    with pytest.raises(errors.OptionError, match="same mapping"):
+        report(evaluation(), path, lr=lr, sr=sr, hr=hr, maps=maps.isel(model=0, drop=True))
+    assert not path.exists()
 
 
 def test_all_that_evaluate_gives_is_shown_and_defined(tmp_path):

@@ -95,6 +95,16 @@ def test_of_lazy_maps_only_counts_are_kept():
     assert share.shape == (BINS, BINS) and share.max() == 1
 
 
+def test_a_single_cell_is_marked_on_a_scale_with_length():
+    even = shares(1, 1, 20, 30) * 0 + 1 / 3
+    axes, _ = ternary(even).axes
+
+    cells_drawn, markers = axes.collections
+    np.testing.assert_allclose(markers.get_offsets(), [[0.5, math.sqrt(3) / 6]], atol=1 / BINS)
+    assert cells_drawn.norm.vmin < cells_drawn.norm.vmax
+    assert len(ternary(shares(1, 1, 20, 30)).axes[0].collections) == 1
+
+
 def test_without_numbers_there_is_no_triangle(monkeypatch):
     with pytest.raises(errors.CubeError, match="hallucination"):
         ternary(shares(2, 3).drop_vars("hallucination"))

@@ -73,6 +73,18 @@ def test_each_model_has_a_row_and_its_own_picture():
     assert shown(figure, 0, 5)[0][5, 6, 3] == 1
 
 
+def test_several_cubes_beside_maps_of_one_are_refused():
+    given = maps("model")
+    cube = array(np.full((3, 24, 32), 0.1, "float32"), ("B04", "B03", "B02"), geobox=grid(24, 32))
+    cubes = {"bicubic": cube, "network": 2 * cube}
+
+    with pytest.raises(errors.OptionError, match="same mapping"):
+        trust_maps(given.isel(model=0, drop=True), sr=cubes)
+    for sr in (cube, {"network": cube}):
+        assert len(trust_maps(given.isel(model=0, drop=True), sr=sr).axes[0].images) == 1
+    assert len(trust_maps(given.isel(model=1), sr=cubes).axes[0].images) == 1
+
+
 @pytest.mark.parametrize("date", [1, -1, "2023-06-20", TIMES[1]])
 def test_a_date_is_chosen_by_place_or_stamp(date):
     given = maps("time")

@@ -340,3 +340,46 @@ def test_a_rotated_grid_and_one_without_crs_work():
     assert seen.odc.geobox.shape == (8, 8)
     assert seen.odc.geobox.affine.almost_equals(geobox.zoom_to((8, 8)).affine, 1e-6)
     np.testing.assert_allclose(degrade(plain, 4), seen, rtol=1e-6)
+
+
+def test_a_selected_plane_draws_what_it_draws_in_its_cube():
+    flat = cubes.array(np.full((2, 4, 32, 32), 0.2))
+    whole = degrade(flat, 2, noise=0.01, seed=3)
+
+    for place in ({"time": 1}, {"band": 2}, {"time": 0, "band": 3}):
+        alone = degrade(flat.isel(place), 2, noise=0.01, seed=3)
+        np.testing.assert_array_equal(alone, whole.isel(place))
+    variables = degrade(flat.to_dataset("band"), 2, noise=0.01, seed=3)
+    np.testing.assert_array_equal(variables.to_dataarray("band").transpose(*whole.dims), whole)
+
+
+def test_a_plane_of_an_unknown_band_keeps_its_label():
+    flat = cubes.array(np.full((2, 32, 32), 0.2), ["thermal", "radar"])
+    whole = degrade(flat, 2, mtf=0.3, noise=0.01)
+
+    np.testing.assert_array_equal(degrade(flat[1], 2, mtf=0.3, noise=0.01), whole[1])
+
+
+def test_shifts_name_bands_that_are_there():
+    hr = cube(4, 32, 32)
+
+    seen = degrade(hr, 4, shifts={"B04": (0, 0.2)})
+
+    assert "shifts {'B04': (0.0, 0.2)}" in seen.attrs["xr_sr:degraded"]
+    assert "shifts" not in degrade(hr, 4).attrs["xr_sr:degraded"]
+    for obj in (hr, hr.to_dataset("band")):
+        degrade(obj, 4, shifts={"B04": (0, 0.2)})
+        with pytest.raises(errors.MissingBandError, match="'B11'.*'B04'"):
+            degrade(obj, 4, shifts={"B11": (0, 0.2)})
+
+
+@pytest.mark.parametrize("shift", [0.2, (0.1,), (0.1, math.nan), "ab", None])
+def test_a_shift_is_two_numbers(shift):
+    with pytest.raises(errors.OptionError, match="two numbers"):
+        degrade(cube(4, 32, 32), 4, shifts={"B04": shift})
+
+
+@pytest.mark.parametrize("options", [{"noise": math.nan}, {"noise": math.inf}, {"noise": 0.1, "noise_gain": math.nan}])
+def test_noise_that_is_no_number_is_refused(options):
+    with pytest.raises(errors.OptionError, match="0 or more"):
+        degrade(cube(4, 32, 32), 4, **options)

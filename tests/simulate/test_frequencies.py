@@ -104,3 +104,10 @@ def test_what_cannot_be_mixed_is_refused():
         hybrid(low[:, ::2, ::2], high, sigma=1)
     with pytest.raises(errors.GridError, match="bands"):
         hybrid(low[:3], high, sigma=1)
+
+
+def test_a_dataset_is_told_how_to_become_an_array():
+    cube = cubes.array(cubes.reflectance(4, 16, 16)).to_dataset("band")
+
+    with pytest.raises(errors.CubeError, match=r'to_dataarray\("band"\)'):
+        hybrid(cube, cube, sigma=2)

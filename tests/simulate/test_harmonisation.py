@@ -228,3 +228,10 @@ def test_what_cannot_be_compared_is_refused():
         harmonise(dated, dated[1:], method="linear")
     with pytest.raises(errors.CubeError, match="each="):
         harmonise(source(), reference(), each="time")
+
+
+def test_a_dataset_is_told_how_to_become_an_array():
+    cube = cubes.array(cubes.reflectance(4, 16, 16)).to_dataset("band")
+
+    with pytest.raises(errors.CubeError, match=r'to_dataarray\("band"\)'):
+        harmonise(cube, cube)

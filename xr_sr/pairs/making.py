@@ -6,8 +6,6 @@ How a pair is judged is in `selection`, what its Item says in `catalogue`.
 from __future__ import annotations
 
 import math
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ..simulate.degradation import Mtf, degrade
 from ..simulate.harmonisation import Method, harmonise
 from ..simulate.images import Image, partners, read
 from .catalogue import write_collection
+from .partial import partial_folder
 from .selection import Limits, examine
 from .writing import Scene, Writer
 
@@ -51,7 +50,8 @@ def make_pairs(
 
     lr, hr: (band, y, x) reflectance of one date each, NaN where not valid; `lr` has all bands of `hr`, and the pixels
         of `hr` are a whole number of times smaller, with edges on those of `lr`. `lr` has a `time`, or else `hr`.
-    path: a folder to be made; it appears when it is whole. It holds `pairs.zarr`, `collection.json` and `items/`.
+    path: a folder to be made; it appears when it is whole, and what killed runs for it left is removed. It holds
+        `pairs.zarr`, `collection.json` and `items/`.
     size, step: side of a patch and distance to the next, in pixels of `lr`; step defaults to size.
     harmonise: gives `hr` the radiometry of `lr` first, for the whole image (`simulate.harmonise`); None leaves it.
     mtf: as for `simulate.degrade`, by which `hr` is seen for harmonising and for the tests.
@@ -74,10 +74,7 @@ def make_pairs(
     scene = _scene(lr, hr, harmonise, mtf)
     time = _time(lr, hr)
     limits = Limits(max_shift, max_angle, min_valid)
-    # No dot behind the first letter: pystac takes a folder with one for a file.
-    partial = target.with_name(f".partial-{uuid.uuid4().hex[:12]}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with partial_folder(target) as partial:
         writer = Writer(partial / STORE, scene, size)
         for place, (coarse, fine, seen) in _patches(scene, size, step, limit, seed):
             writer.add(place, coarse, fine, examine(coarse, seen, fine, limits))
@@ -96,9 +93,7 @@ def make_pairs(
             name=target.name,
         )
         partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    pairs: xr.Dataset = xr.open_zarr(target / STORE, consolidated=False)
+    pairs: xr.Dataset = xr.open_zarr(target / STORE)
     return pairs.assign_coords({name: coord.load() for name, coord in pairs.coords.items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -44,7 +45,7 @@ class Writer:
         self.store, self.scene, self.size = store, scene, size
         self.entries: list[Entry] = []
         self.rows: list[dict[str, Any]] = []
-        store.parent.mkdir(parents=True)
+        store.parent.mkdir(parents=True, exist_ok=True)
         group = zarr.create_group(str(store), zarr_format=3)
         self.arrays = [
             group.create_array(
@@ -99,6 +100,18 @@ class Writer:
         pairs.to_zarr(self.store, mode="a", consolidated=False)
         selection = xr.Dataset({name: ("tested", values) for name, values in table.items()})
         selection.assign(kept=("tested", kept)).to_zarr(self.store, group="selection", mode="a", consolidated=False)
+        _consolidate(self.store, "selection")
+        _consolidate(self.store, None)
+
+
+def _consolidate(store: Path, group: str | None) -> None:
+    """Gather metadata in one file, where xarray looks first and warns if there is none."""
+    import zarr
+
+    with warnings.catch_warnings():
+        # Zarr says that version 3 of its format does not have this yet; its readers and xarray do.
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(str(store), path=group)
 
 
 def _column(values: Sequence[Any]) -> npt.NDArray[Any]:

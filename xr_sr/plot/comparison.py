@@ -57,6 +57,38 @@ def compare(
     Raises CubeError where bands are not shared or nothing is valid, GridError where grids do not lie on each other,
     MissingLibraryError without matplotlib.
     """
+    return side_by_side(
+        sr,
+        lr,
+        hr,
+        name=_model_of(sr),
+        bands=bands,
+        date=date,
+        window=window,
+        max_pixels=max_pixels,
+        difference=difference,
+        percentiles=percentiles,
+        limits=limits,
+        offset=offset,
+    )
+
+
+def side_by_side(
+    sr: AnyCube,
+    lr: AnyCube | None,
+    hr: AnyCube | None,
+    *,
+    name: str,
+    bands: Sequence[str] | None = None,
+    date: Date = None,
+    window: tuple[float, float, float, float] | None = None,
+    max_pixels: int = 512,
+    difference: Literal["consistency", "error"] | None = None,
+    percentiles: tuple[float, float] = (2.0, 98.0),
+    limits: tuple[float, float] | None = None,
+    offset: Offset = "auto",
+) -> Figure:
+    """Draw as `compare` does, with a name of the model above SR; a bicubic SR stands for the panel of that name."""
     require("matplotlib", extra="viz")
     if {"consistency": lr, "error": hr, None: sr}.get(difference) is None:
         raise OptionError(
@@ -71,13 +103,12 @@ def compare(
     truth = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
     frame = choose_frame(fine, [view for view in (coarse, truth) if view is not None], window, max_pixels)
 
-    model = _model_of(sr)
-    panels = [Panel(model + fine.gsd_text(), _image(fine.read(frame, fine)))]
+    panels = [Panel(name + fine.gsd_text(), _image(fine.read(frame, fine)))]
     if coarse is not None:
         factor = coarse.factor(fine)
         wide = coarse.read(frame, fine, margin=_BICUBIC_REACH)
         own = Panel("LR" + coarse.gsd_text(), _image(_inner(wide, frame, coarse, fine, 1)), factor)
-        if factor > 1 and model != "bicubic":
+        if factor > 1 and name.casefold() != "bicubic":
             panels.insert(0, Panel("bicubic" + fine.gsd_text(), _image(_bicubic(wide, frame, coarse, fine))))
         panels.insert(0, own)
     if truth is not None:

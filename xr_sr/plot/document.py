@@ -12,21 +12,21 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from .._version import __version__
 from ..cube import AnyCube, recognise
-from ..errors import CubeError, GeoreferenceWarning, OptionError
+from ..errors import CubeError, GeoreferenceWarning, OptionError, StoreError
 from ..georeference import pixel_size_m
 from ..optional import require
-from .comparison import compare
+from .comparison import side_by_side
 from .definitions import GROUPS, defined
-from .markup import Row, bullets, embedded, facts_table, numbers_table, page, section
+from .markup import Picture, Row, bullets, embedded, facts_table, numbers_table, page, section
 from .triangle import QUANTITIES, ternary
-from .trust import trust_maps
+from .trust import beside, trust_maps
 from .views import Date
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 MOST_DATES = 40
 """Rows of the table of dates; of more, the first are shown and the rest is counted."""
+
+QUALITY, GROUND_DPI = 85, 100
+"""Of JPEG, for pictures of ground: a file with them can be mailed, where PNG at full size made many megabytes."""
 
 
 def report(
@@ -52,15 +55,19 @@ def report(
     """Write what was measured as one HTML file with all pictures inside; it prints on A4.
 
     evaluation: what `xr_sr.evaluate` gives: numbers by name, along any of model, time, band and others.
-    path: of the file, which is replaced if it is there; nothing is left half-written.
+    path: of the file, in a folder that exists; the file is replaced if it is there, and never left half-written.
     lr, sr, hr: the cubes that were compared, to be shown; sr also by name of the model. maps: what
-        `xr_sr.metrics.correctness(..., at="pixel")` gives, to be shown as maps and as a density.
+        `xr_sr.metrics.correctness(lr, sr, hr, at="pixel")` gives for the same sr, to be shown as maps and as a density.
     notes: sentences on the data, such as places and licence. date, window: what to show, as in `compare`.
 
     Returns the path. Computes the numbers and the ground that is shown.
-    Raises CubeError where there is no number in the evaluation, MissingLibraryError without matplotlib.
+    Raises CubeError where there is no number in the evaluation, StoreError where the path has no folder, OptionError
+    for cubes that do not go with the evaluation or the maps, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
+    target = _placed(path)
+    if maps is not None:
+        beside(maps, sr)
     numbers = evaluation[
         [name for name, values in evaluation.data_vars.items() if values.dtype.kind in "iuf"]
     ].compute()
@@ -86,7 +93,7 @@ def report(
         section("What the numbers mean", facts_table([(defined(name).label, defined(name).text) for name in known])),
         section("How they were made", facts_table(_provenance(evaluation, cubes))),
     ]
-    return _written(Path(path).expanduser(), page(title, body))
+    return _written(target, page(title, body))
 
 
 def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> list[str]:
@@ -228,8 +235,9 @@ def _pictures(
     """Draw each model beside LR and HR."""
     drawn = []
     for name, cube in cubes.items():
-        figure = compare(cube, lr, hr, date=date, window=window, difference=None if hr is None else "error")
-        drawn.append(embedded(_png(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
+        difference: Literal["error"] | None = None if hr is None else "error"
+        figure = side_by_side(cube, lr, hr, name=name, date=date, window=window, difference=difference)
+        drawn.append(embedded(_jpeg(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
     return [section("Pictures", "".join(drawn))] if drawn else []
 
 
@@ -247,15 +255,22 @@ def _trust(
     if maps is not None:
         drawn.append(embedded(_png(ternary(maps)), "Density of pixels in the triangle", "All pixels"))
         figure = trust_maps(maps, sr=sr, date=date, window=window)
-        drawn.append(embedded(_png(figure), "Maps of improvement, omission and hallucination", "Where", wide=True))
+        drawn.append(embedded(_jpeg(figure), "Maps of improvement, omission and hallucination", "Where", wide=True))
     return [section("Improvement, omission, hallucination", "".join(drawn))] if drawn else []
 
 
-def _png(figure: Figure) -> bytes:
-    """Draw a figure into bytes; the same figure gives the same bytes."""
+def _png(figure: Figure) -> Picture:
+    """Draw lines and text; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return Picture(buffer.getvalue(), "png", figure.get_figwidth())
+
+
+def _jpeg(figure: Figure) -> Picture:
+    """Draw pictures of ground; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=GROUND_DPI, pil_kwargs={"quality": QUALITY, "optimize": True})
+    return Picture(buffer.getvalue(), "jpeg", figure.get_figwidth())
 
 
 def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tuple[str, str]]:
@@ -275,9 +290,18 @@ def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tu
     return facts
 
 
+def _placed(path: str | Path) -> Path:
+    """Check that a file can stand there. Raises StoreError where its folder is missing, or where it is a folder."""
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise StoreError(f"{target.parent} is no folder, so {target.name} cannot be written there. Make it first.")
+    if target.is_dir():
+        raise StoreError(f"{target} is a folder; wanted the name of a file, such as {target / 'report.html'}.")
+    return target
+
+
 def _written(path: Path, text: str) -> Path:
     """Write a file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         part.write_text(text, encoding="utf-8")

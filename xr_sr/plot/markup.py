@@ -44,9 +44,6 @@ figcaption { font-size: 12.5px; margin-top: 3px; }
 }
 """
 
-DPI = 160
-"""Dots per inch that pictures were drawn with, to show them at their size."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -92,12 +89,22 @@ def numbers_table(columns: Sequence[str], rows: Sequence[Row], note: str = "") -
     return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{said}'
 
 
-def embedded(png: bytes, alternative: str, caption: str, *, wide: bool = False) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """An image file. kind: "png" or "jpeg". width_in: inches, at which it is shown."""
+
+    data: bytes
+    kind: str
+    width_in: float
+
+
+def embedded(picture: Picture, alternative: str, caption: str, *, wide: bool = False) -> str:
     """Make a figure with its picture inside."""
-    width = int.from_bytes(png[16:20], "big") * 96 // DPI
-    data = base64.b64encode(png).decode("ascii")
+    width = int(picture.width_in * 96)
+    data = base64.b64encode(picture.data).decode("ascii")
     return (
-        f'<figure{" class=wide" if wide else ""}><img src="data:image/png;base64,{data}" width="{width}" '
+        f'<figure{" class=wide" if wide else ""}><img src="data:image/{picture.kind};base64,{data}" '
+        f'width="{width}" '
         f'alt="{escape(alternative, quote=True)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
     )
 

@@ -38,6 +38,9 @@ _CORNERS = {"improvement": (0.5, _HEIGHT), "omission": (0.0, 0.0), "hallucinatio
 BINS = 120
 """Cells of a density along either axis of the picture."""
 
+FEW = 12
+"""Cells up to which each gets a marker: a single one is a speck of four dots."""
+
 DPI = 160
 PANEL_IN = 3.9
 
@@ -128,9 +131,16 @@ def _density(figure: Figure, axes: Axes, part: xr.Dataset) -> int:
     share = np.ma.masked_equal(counts.T / total, 0)
     # The palest blues would look like nothing at all.
     blues = ListedColormap(colormaps["Blues"](np.linspace(0.2, 1, 256)))
-    norm = LogNorm(vmin=max(float(share.min()), 1e-6), vmax=max(float(share.max()), 2e-6))
+    most = max(float(share.max()), 2e-6)
+    # A tenth at least, or a single share would leave the scale without length.
+    norm = LogNorm(vmin=min(max(float(share.min()), 1e-6), most / 10), vmax=most)
     picture = axes.pcolormesh(x_edges, y_edges, share, cmap=blues, norm=norm, zorder=2, rasterized=True)
     picture.set_clip_path(Polygon(list(_CORNERS.values()), transform=axes.transData))
+    filled = np.argwhere(counts)
+    if len(filled) <= FEW:
+        x, y = ((edges[at] + edges[at + 1]) / 2 for edges, at in zip((x_edges, y_edges), filled.T, strict=True))
+        colours = share.T[counts > 0].filled()
+        axes.scatter(x, y, s=46, c=colours, cmap=blues, norm=norm, edgecolor="0.25", linewidth=0.8, zorder=4)
     bar = figure.colorbar(picture, ax=axes, shrink=0.55, aspect=22, pad=0.01)
     bar.set_label("share of pixels", fontsize=7)
     bar.ax.tick_params(labelsize=7)

@@ -41,16 +41,19 @@ def trust_maps(
     """Draw maps of improvement, omission and hallucination, and of the one that prevails; a row per model.
 
     correctness: maps (..., y, x) of the three, 0 to 1, NaN where nothing can be told; along `model` and `time` too.
-    sr: the cube that they are about, or several by name of the model, to be shown beside them in true colour.
+    sr: the cube that they are about, or several by name of the model, to be shown beside them in true colour; several
+        only beside maps along `model`.
     date: a time stamp, of which the nearest is taken, or a position; the first by default.
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the maps; of what
         is larger, the middle is shown. percentiles: of the picture, to become black and white.
 
     Returns a matplotlib Figure. Computes the window and no more; the means above the maps are means of the window.
-    Raises CubeError for numbers instead of maps, GridError for a window off the maps, MissingLibraryError.
+    Raises CubeError for numbers instead of maps, GridError for a window off the maps, OptionError for several cubes
+    beside maps of one, MissingLibraryError.
     """
     require("matplotlib", extra="viz")
     plt: Any = require("matplotlib.pyplot", extra="viz")
+    sr = beside(correctness, sr)
     maps, stamp = _at_date(chosen(correctness), date)
     dims = spatial_dims(maps)
     if dims is None or set(maps.dims) - {*dims, "model"}:
@@ -106,6 +109,26 @@ def trust_maps(
     if getattr(figure.canvas, "required_interactive_framework", None) is None:
         plt.close(figure)
     return figure
+
+
+def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
+    """Give the cubes to be shown beside maps, several by name of the model.
+
+    Raises OptionError for several cubes beside maps that do not say which of them they are about.
+    """
+    if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
+        sr = {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
+    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) or "model" in maps.dims:
+        return sr
+    if "model" in maps.coords and str(maps["model"].item()) in sr:
+        return sr[str(maps["model"].item())]
+    if len(sr) > 1:
+        raise OptionError(
+            f"the maps have no dimension 'model', so nobody knows which of {list(sr)} they are about. Compute them "
+            "with the same mapping, xr_sr.metrics.correctness(lr, {name: cube, ...}, hr, at='pixel'), or pass the one "
+            "cube that they are about as sr=."
+        )
+    return sr
 
 
 def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | None]:
@@ -206,7 +229,9 @@ def _quantity(axes: Any, name: str, values: npt.NDArray[Any], aspect: float, lea
     ramp = LinearSegmentedColormap.from_list(name, ["white", COLOURS[name]])
     mean = f" {np.nanmean(values):.2f}" if np.isfinite(values).any() else ""
     _titled(axes, f"{lead}{name}{mean}")
-    return axes.imshow(np.ma.masked_invalid(values), cmap=ramp, vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
+    return axes.imshow(
+        np.ma.masked_invalid(values), cmap=ramp, vmin=0, vmax=1, aspect=aspect, interpolation="antialiased"
+    )
 
 
 def _prevailing(axes: Any, three: list[npt.NDArray[Any]], aspect: float) -> None:

@@ -6,6 +6,7 @@ Here are the options and the geography; how a point spread function is applied i
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -16,7 +17,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from ..errors import GridError, MissingBandError, OptionError
+from ..errors import BandWarning, GridError, MissingBandError, OptionError
 from ..georeference import geobox_of
 from ..naming import listed
 from .images import Flat, Image, each_variable, read
@@ -62,29 +63,31 @@ def degrade(
     noise: None; "sentinel2", photon noise by band (`noise.strength_of`); or the standard deviation in reflectance, one
         for all or by band. noise_gain: multiplies it. seed: of the noise, which depends on seed, band, date and place
         alone; it is bell-shaped and never beyond 3.5 deviations.
-    shifts: by band, (dy, dx) by which its content is displaced, in coarse pixels: misregistration between bands.
+    shifts: by band, (dy, dx) by which its content is displaced, in coarse pixels: misregistration between bands; those
+        not named stay.
     Returns the same type on the coarser grid, lazily, dtype kept. A coarse pixel is the weighted mean of its valid fine
     pixels, and NaN where less than half of its weight is valid. Coordinates along y and x that are no axes are dropped.
-    Raises OptionError for options that do not fit together, MissingBandError where the MTF or the noise of a band is
-    not known, GridError for another CRS or orientation, RadiometryError for integers.
+    Raises OptionError for options that do not fit together or are no numbers, MissingBandError where the MTF or the
+    noise of a band is not known, or shifts= names a band that is not there, GridError for another CRS or orientation,
+    RadiometryError for integers.
     """
     if sum(option is not None for option in (factor, gsd, like)) != 1:
         raise OptionError("degrade takes one of factor=4, gsd=10 (in the CRS's unit) and like=<cube or geobox>.")
     if kernel is not None and mtf is not None:
         raise OptionError("degrade takes mtf= or kernel=, not both: each says how wide the blur is.")
+    moves = None if shifts is None else _moves(hr, shifts)
 
     def of_array(array: xr.DataArray) -> xr.DataArray:
         image = read(array)
         target, rows, columns = _grid(image, factor, gsd, like, snap)
         sizes = (abs(rows.step), abs(columns.step))
         psfs = _psfs(image, sizes, mtf, kernel)
-        moved = _by_band(image, shifts, "shifts", (0.0, 0.0)) if shifts is not None else [(0.0, 0.0)] * len(psfs)
-        responses = tuple(Response(psf, _pair(shift)) for psf, shift in zip(psfs, moved, strict=True))
+        moved = _by_band(image, moves or {}, "shifts", (0.0, 0.0))
+        responses = tuple(Response(psf, shift) for psf, shift in zip(psfs, moved, strict=True))
         after = _noise(image, target, noise, noise_gain, seed)
         data = sense(image.array.data, Sensor(rows, columns, responses, image.band_axis, after=after), name="degrade")
-        return image.rebuilt(
-            data, geobox=target, attrs={"xr_sr:degraded": _how(sizes, mtf, kernel, noise, noise_gain, seed)}
-        )
+        told = _how(sizes, mtf, kernel, noise, noise_gain, seed, moves)
+        return image.rebuilt(data, geobox=target, attrs={"xr_sr:degraded": told})
 
     return each_variable(hr, of_array)
 
@@ -180,9 +183,39 @@ def _by_band(image: Image, given: Mapping[Hashable, Value], what: str, default: 
     return values
 
 
-def _pair(shift: tuple[float, float]) -> tuple[float, float]:
-    dy, dx = shift
-    return float(dy), float(dx)
+def _moves(
+    hr: xr.DataArray | xr.Dataset, shifts: Mapping[Hashable, tuple[float, float]]
+) -> dict[Hashable, tuple[float, float]]:
+    """Check shifts: each a pair of finite numbers, of a band that the cube, or a variable of a Dataset, has."""
+    if not isinstance(shifts, Mapping):
+        raise OptionError(f"shifts={shifts!r}: wanted a mapping such as {{'B08': (0.0, 0.2)}}, (dy, dx) by band.")
+    moves: dict[Hashable, tuple[float, float]] = {}
+    for name, shift in shifts.items():
+        try:
+            dy, dx = (float(side) for side in shift)
+        except (TypeError, ValueError):
+            dy = dx = math.nan
+        if not (math.isfinite(dy) and math.isfinite(dx)):
+            raise OptionError(f"shifts={{{name!r}: {shift!r}}}: wanted (dy, dx), two numbers in coarse pixels.")
+        moves[name] = (dy, dx)
+    images: list[Image] = []
+
+    def note(array: xr.DataArray) -> xr.DataArray:
+        images.append(read(array))
+        return array
+
+    if isinstance(hr, xr.Dataset):
+        with warnings.catch_warnings():
+            # What is left out is told when the pixels are made.
+            warnings.simplefilter("ignore", BandWarning)
+            each_variable(hr, note)
+    else:
+        note(hr)
+    labels = [label for image in images for label in image.labels]
+    known = {*labels, *(band for image in images for band in image.bands)}
+    if unknown := [name for name in moves if name not in known]:
+        raise MissingBandError(f"shifts= names {listed(unknown)}; the cube has {listed(labels)}. Use those names.")
+    return moves
 
 
 def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
@@ -204,23 +237,41 @@ def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: i
         strengths = [Strength(float(value)) for value in _by_band(image, noise, "noise")]
     else:
         strengths = [Strength(float(noise))] * len(image.labels)
-    if gain < 0 or any(strength.deviation < 0 for strength in strengths):
-        raise OptionError("noise has a standard deviation of 0 or more.")
+    for name, value in (("noise_gain", gain), *(("noise", strength.deviation) for strength in strengths)):
+        if not (math.isfinite(value) and value >= 0):
+            raise OptionError(f"{name}={value}: wanted a number of 0 or more; noise is a standard deviation.")
     strengths = [replace(strength, deviation=strength.deviation * gain) for strength in strengths]
     keys = [_keys(image.array, dim) for dim in image.lead]
     names = [band or label for label, band in zip(image.labels, image.bands, strict=True)]
-    # A plane without axis of bands has its name in the first key, so that bands of a Dataset draw different numbers.
-    bands = [tuple(key_of("band", name) for name in names)] if image.band_dim else []
-    salt = seed if image.band_dim else seed ^ key_of("band", names[0])
-    return Noise(salt, tuple(strengths), image.band_axis, (*keys, *bands), _lattice(target))
+    bands = tuple(key_of("band", name) for name in names)
+    # A plane that was selected draws what it drew in its cube: what it lost as a dimension is common to all of it.
+    common = () if image.band_dim else bands
+    if not any(_is_date(image.array, dim) for dim in image.lead):
+        common += _scalar_date(image.array)
+    along = (*keys, bands) if image.band_dim else tuple(keys)
+    return Noise(seed, tuple(strengths), image.band_axis, along, _lattice(target), common)
 
 
 def _keys(array: xr.DataArray, dim: str) -> tuple[int, ...]:
     """Number the places along a dimension: dates by their time in nanoseconds, all else by its position."""
-    coord = array.coords.get(dim) if dim in array.coords else None
-    if coord is not None and coord.dtype.kind == "M":
-        return tuple(coord.values.astype("datetime64[ns]").astype("int64").tolist())
-    return tuple(range(array.sizes[dim]))
+    if _is_date(array, dim):
+        return _date_keys(array.coords[dim].values)
+    return tuple(key_of(dim, place) for place in range(array.sizes[dim]))
+
+
+def _is_date(array: xr.DataArray, dim: str) -> bool:
+    return dim in array.coords and array.coords[dim].dtype.kind == "M"
+
+
+def _scalar_date(array: xr.DataArray) -> tuple[int, ...]:
+    """Number the date of a cube of one: its coordinate `time`, or the only one that is a date; nothing without."""
+    dates = {name: coord for name, coord in array.coords.items() if coord.ndim == 0 and coord.dtype.kind == "M"}
+    found = dates.get("time", next(iter(dates.values())) if len(dates) == 1 else None)
+    return () if found is None else _date_keys(found.values.reshape(1))
+
+
+def _date_keys(dates: npt.NDArray[Any]) -> tuple[int, ...]:
+    return tuple(key_of("date", date) for date in dates.astype("datetime64[ns]").astype("int64").tolist())
 
 
 def _lattice(geobox: GeoBox) -> tuple[int, int]:
@@ -231,7 +282,15 @@ def _lattice(geobox: GeoBox) -> tuple[int, int]:
     return math.floor(affine.f / affine.e + 1e-4), math.floor(affine.c / affine.a + 1e-4)
 
 
-def _how(sizes: tuple[float, float], mtf: Mtf, kernel: Kernels, noise: NoiseModel, gain: float, seed: int) -> str:
+def _how(
+    sizes: tuple[float, float],
+    mtf: Mtf,
+    kernel: Kernels,
+    noise: NoiseModel,
+    gain: float,
+    seed: int,
+    moves: Mapping[Hashable, tuple[float, float]] | None,
+) -> str:
     """Say in attributes what was done."""
     size = f"{sizes[0]:g}" if math.isclose(*sizes) else f"{sizes[0]:g} x {sizes[1]:g}"
     blur: Any = (
@@ -244,4 +303,5 @@ def _how(sizes: tuple[float, float], mtf: Mtf, kernel: Kernels, noise: NoiseMode
         if noise is None
         else f"; noise {dict(noise) if isinstance(noise, Mapping) else noise}, gain {gain:g}, seed {seed}"
     )
-    return f"factor {size}; {blur}{heard}"
+    moved = f"; shifts {dict(moves)}" if moves else ""
+    return f"factor {size}; {blur}{heard}{moved}"

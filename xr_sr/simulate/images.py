@@ -94,7 +94,8 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
     Raises CubeError for what is no DataArray, GridError without y and x, RadiometryError for integers.
     """
     if not isinstance(obj, xr.DataArray):
-        raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.")
+        way = ' Make one of its variables: ds.to_dataarray("band").' if isinstance(obj, xr.Dataset) else ""
+        raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
     dims, grid = spatial_dims(obj), grid_of(obj)
     if dims is None or grid is None:
         raise GridError(f"{what} has the dimensions {listed(obj.dims)}; wanted are y and x. Rename yours.")
@@ -121,7 +122,9 @@ def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, .
         try:
             label, band = name_single(array)
         except CubeError:
-            return (array.name,), (None,)
+            # A band that was selected from a cube keeps its label as a scalar coordinate.
+            scalar = find_band_coord(array)
+            return (array.name if scalar is None else scalar.item(),), (None,)
         return (label,), (band.name,)
     size = array.sizes[band_dim]
     try:
@@ -130,6 +133,13 @@ def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, .
         known = array.coords[band_dim].values.tolist() if band_dim in array.coords else list(range(size))
         return tuple(known), (None,) * size
     return labels, tuple(band.name if band else None for band in found)
+
+
+def find_band_coord(array: xr.DataArray) -> xr.DataArray | None:
+    """Find the scalar coordinate that a selection of one band leaves; None where there is none."""
+    scalars = [str(name) for name, coord in array.coords.items() if coord.ndim == 0]
+    name = next((name for name in scalars if name.lower() in ("band", "bands", "channel", "wavelength")), None)
+    return None if name is None else array.coords[name]
 
 
 def partners(ours: Image, theirs: Image) -> list[int | None]:
