@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..models import separable
 from ..spec import LowPass
-from . import separable
 
 
 class LowPassConstraint:

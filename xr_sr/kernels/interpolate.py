@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from . import separable
+from ..models import separable
 
 OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicubic": separable.bicubic}
 

@@ -8,6 +8,7 @@ convolution does not. Knows tensors only; which operator serves what is the matt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +68,12 @@ class Operator:
         used = np.flatnonzero(taps.any(axis=0))
         return Operator(taps[:, used[0] : used[-1] + 1], first + int(used[0]))
 
+    def after_smoothing(self, smoother: Operator) -> Operator:
+        """Give the operator that applies `smoother` (of scale 1) on the coarse grid and then this one."""
+        assert smoother.scale == 1
+        taps = np.stack([np.convolve(phase, smoother.taps[0]) for phase in self.taps])
+        return Operator(taps, self.first + smoother.first)
+
     @cached_property
     def _matrices(self) -> dict[tuple[int, torch.device], Tensor]:
         return {}
@@ -122,6 +129,12 @@ def gaussian(sigma: float, radius: int) -> Operator:
     offsets = np.arange(-radius, radius + 1, dtype=np.float64)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     return Operator((weights / weights.sum())[None], -radius)
+
+
+def weights(taps: Sequence[float]) -> Operator:
+    """Give the blur by an odd number of weights, centred. They are taken as they are."""
+    assert len(taps) % 2 == 1
+    return Operator(np.array([taps], dtype=np.float64), -(len(taps) // 2))
 
 
 def nearest(scale: int) -> Operator:
