@@ -10,11 +10,16 @@ published formulas and key names alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Convolution: TypeAlias = tuple[Tensor, Tensor]
+"""Weight and bias."""
 
 
 class Conv3XC(nn.Module):
@@ -106,17 +111,43 @@ class SPAN(nn.Module):
         """Give the same function with less work; see `FoldedSPAN`."""
         return FoldedSPAN(self, non_negative=non_negative)
 
+    def layers(self) -> Layers:
+        """Give weight and bias of each convolution that reaches the output, every Conv3XC as one."""
+        first, last = self.blocks[0], self.blocks[-1]
+        assert isinstance(first, SPAB) and isinstance(last, SPAB)
+        head, tail = self.conv_cat, self.upsampler[0]
+        assert isinstance(tail, nn.Conv2d) and head.bias is not None and tail.bias is not None
+        return Layers(
+            features=self.conv_1.folded(),
+            first=(first.c1_r.folded(), first.c2_r.folded(), first.c3_r.folded()),
+            last=(last.c1_r.folded(), last.c2_r.folded(), last.c3_r.folded()),
+            mix=self.conv_2.folded(),
+            gather=(head.weight, head.bias),
+            tail=(tail.weight, tail.bias),
+        )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Weight (out, in, y, x) and bias (out,) of the convolutions of a pruned SPAN.
+
+    first, last: the three of each block that reaches the output. mix: after the last block. gather: 1x1, of the
+    features, what mix gives, the first block and the last one's activation, in this order. tail: before the shuffle.
+    """
+
+    features: Convolution
+    first: tuple[Convolution, Convolution, Convolution]
+    last: tuple[Convolution, Convolution, Convolution]
+    mix: Convolution
+    gather: Convolution
+    tail: Convolution
+
 
 class FoldedSPAN(nn.Module):
     """SPAN for inference, on channels-last batches, without padding.
 
-    (n, in, y, x) to (n, out, (y - 12) * upscale, (x - 12) * upscale).
-
-    Equal to `SPAN` up to float32 rounding wherever zero padding does not reach, with less than half its work: every
-    Conv3XC is one 3x3 convolution; dead blocks are gone; where one convolution follows another with nothing between
-    them they are one: conv_1 and the first of a block (5x5 on few channels, half the work), conv_2 and its part of
-    conv_cat. The other parts of conv_cat are added to that, which spares the concatenation. Convolutions are valid
-    ones: context is consumed, not padded.
+    (n, in, y, x) to (n, out, (y - 12) * upscale, (x - 12) * upscale). Equal to `SPAN` up to float32 rounding wherever
+    zero padding does not reach, with less than half its work.
     non_negative: clamp the output at zero, as the published pipeline does.
     """
 
@@ -125,13 +156,27 @@ class FoldedSPAN(nn.Module):
 
     def __init__(self, network: SPAN, *, non_negative: bool = False) -> None:
         super().__init__()
-        first, last = network.blocks[0], network.blocks[-1]
-        assert isinstance(first, SPAB) and isinstance(last, SPAB)
-        head, tail = network.conv_cat, network.upsampler[0]
-        assert isinstance(tail, nn.Conv2d) and head.bias is not None and tail.bias is not None
-        parts = head.weight.double().split(head.out_channels, dim=1)
-        from_features, from_conv_2, from_first, from_activated = parts
-        conv_2_weight, conv_2_bias = (part.double() for part in network.conv_2.folded())
+        self.body = FoldedBody(network.layers(), non_negative=non_negative)
+        self.upscale = network.upscale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return shuffle(self.body(x), self.upscale)
+
+
+class FoldedBody(nn.Module):
+    """A pruned SPAN up to the shuffle: (n, in, y, x) to (n, out * upscale^2, y - 12, x - 12), channels last.
+
+    Dead blocks are gone; where one convolution follows another with nothing between them they are one: that of the
+    features and the first of a block (5x5 on few channels, half the work), mix and its part of gather. The other parts
+    of gather are added to that, which spares the concatenation. Convolutions are valid ones: context is consumed, not
+    padded.
+    """
+
+    def __init__(self, layers: Layers, *, non_negative: bool = False) -> None:
+        super().__init__()
+        parts = layers.gather[0].detach().double().split(layers.gather[0].shape[0], dim=1)
+        from_features, from_mix, from_first, from_activated = parts
+        mix_weight, mix_bias = (part.detach().double() for part in layers.mix)
 
         def keep(name: str, weight: Tensor, bias: Tensor | None = None) -> None:
             self.register_buffer(
@@ -139,18 +184,17 @@ class FoldedSPAN(nn.Module):
             )
             self.register_buffer(f"{name}_bias", None if bias is None else bias.detach().float())
 
-        keep("features", *network.conv_1.folded())
-        for name, block in (("first", first), ("last", last)):
-            keep(f"{name}_c1", *_one_after_the_other(network.conv_1.folded(), block.c1_r.folded()))
-            keep(f"{name}_c2", *block.c2_r.folded())
-            keep(f"{name}_c3", *block.c3_r.folded())
-        mixed = torch.einsum("om,miyx->oiyx", from_conv_2[..., 0, 0], conv_2_weight)
-        keep("mixed", mixed, from_conv_2[..., 0, 0] @ conv_2_bias + head.bias.double())
+        keep("features", *layers.features)
+        for name, block in (("first", layers.first), ("last", layers.last)):
+            keep(f"{name}_c1", *_one_after_the_other(layers.features, block[0]))
+            keep(f"{name}_c2", *block[1])
+            keep(f"{name}_c3", *block[2])
+        mixed = torch.einsum("om,miyx->oiyx", from_mix[..., 0, 0], mix_weight)
+        keep("mixed", mixed, from_mix[..., 0, 0] @ mix_bias + layers.gather[1].detach().double())
         keep("from_features", from_features)
         keep("from_first", from_first)
         keep("from_activated", from_activated)
-        keep("tail", tail.weight, tail.bias)
-        self.upscale = network.upscale
+        keep("tail", *layers.tail)
         self.non_negative = non_negative
         self.requires_grad_(False)
 
@@ -162,7 +206,7 @@ class FoldedSPAN(nn.Module):
         mixed += self._convolve("from_features", features)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_first", first)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_activated", activated)[..., 3:-3, 3:-3]
-        return shuffle(self._convolve("tail", mixed, "relu" if self.non_negative else "none"), self.upscale)
+        return self._convolve("tail", mixed, "relu" if self.non_negative else "none")
 
     def _block(self, name: str, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         activated = self._convolve(f"{name}_c1", x, "swish")
@@ -185,7 +229,7 @@ class FoldedSPAN(nn.Module):
 
 def _one_after_the_other(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Give weight and bias of the one convolution that does what two 3x3 ones do in turn: (out, in, 5, 5), (out,)."""
-    (weight, bias), (weight_2, bias_2) = ([part.double() for part in pair] for pair in (one, other))
+    (weight, bias), (weight_2, bias_2) = ([part.detach().double() for part in pair] for pair in (one, other))
     # The kernels of a convolution of convolutions are the convolution of their kernels; torch's conv2d correlates.
     both = functional.conv2d(weight.transpose(0, 1), weight_2.flip(-2, -1), padding=2).transpose(0, 1)
     return both, torch.einsum("omyx,m->o", weight_2, bias) + bias_2

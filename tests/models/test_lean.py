@@ -1,0 +1,96 @@
+"""LeanSPAN adds detail and no low frequencies to bicubic, whatever its weights; folding it changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from xr_sr.models import span
+from xr_sr.models.lean import LeanSPAN
+
+
+def random_lean(seed: int = 3, **config: int) -> LeanSPAN:
+    """Make one whose additions are as large as its image."""
+    torch.manual_seed(seed)
+    network = LeanSPAN(**{"channels": 12, **config})
+    with torch.no_grad():
+        network.tail.weight.mul_(20)
+    return network.eval()
+
+
+def block_means(image: torch.Tensor, size: int) -> torch.Tensor:
+    return functional.avg_pool2d(image, size)
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+@pytest.mark.parametrize("upscale", [2, 3, 4])
+def test_without_weights_it_is_bicubic(bands, upscale):
+    network = LeanSPAN(bands, 8, upscale)
+    with torch.no_grad():
+        network.tail.weight.zero_()
+    image = torch.rand(2, bands, 30, 25)
+
+    with torch.no_grad():
+        fine = network(image)
+
+    # Antialiased upsampling is torch's name for Keys' kernel with a = -0.5.
+    wanted = functional.interpolate(image, scale_factor=upscale, mode="bicubic", antialias=True, align_corners=False)
+    edge = LeanSPAN.consumed * upscale
+    torch.testing.assert_close(fine, wanted[..., edge:-edge, edge:-edge], rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("upscale", [2, 4])
+def test_additions_average_to_little_over_an_input_pixel(upscale):
+    network = random_lean(upscale=upscale)
+    image = torch.rand(1, 4, 48, 48)
+
+    with torch.no_grad():
+        added = network(image) - network._bicubic(image)
+
+    assert added.square().mean() > 1e-4
+    # A fifth of the size in the mean of a pixel, a hundredth in the mean of 16: what a sensor saw stays what it saw.
+    assert block_means(added, upscale).square().mean() < 0.04 * added.square().mean()
+    assert block_means(added, 16 * upscale).square().mean() < 1e-5 * added.square().mean()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("upscale", [2, 3, 4])
+def test_folding_changes_nothing(monkeypatch, fused, upscale):
+    monkeypatch.setattr(span, "_can_fuse", lambda x: fused)
+    network = random_lean(upscale=upscale)
+    image = torch.rand(2, 4, 33, 40)
+
+    with torch.no_grad():
+        plain, folded = network(image), network.folded()(image.contiguous(memory_format=torch.channels_last))
+
+    assert plain.shape == folded.shape == (2, 4, (33 - 16) * upscale, (40 - 16) * upscale)
+    torch.testing.assert_close(folded, plain, rtol=0, atol=1e-5)
+
+
+def test_a_pixel_beyond_the_context_changes_nothing():
+    network = random_lean().double()
+    image = torch.rand(1, 4, 17, 17, dtype=torch.float64)
+
+    def reached(row: int) -> bool:
+        changed = image.clone()
+        changed[0, :, row] += 1
+        with torch.no_grad():
+            return not torch.equal(network(changed), network(image))
+
+    assert all(reached(row) for row in range(17))
+
+
+def test_it_costs_no_more_than_the_official_network_pruned():
+    network = LeanSPAN(channels=24)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+
+    assert sum(layer.weight.numel() for layer in convolutions) <= 53_280
+
+
+def test_gradients_reach_every_weight():
+    network = random_lean()
+
+    network(torch.rand(1, 4, 20, 20)).square().mean().backward()
+
+    assert all(value.grad is not None and value.grad.abs().max() > 0 for value in network.parameters())
