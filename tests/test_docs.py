@@ -58,6 +58,15 @@ def test_code_runs_offline(name, tmp_path, monkeypatch):
     assert (tmp_path / "havel.zarr").is_dir() and (tmp_path / "havel.png").is_file()
 
 
+def test_the_page_on_training_runs(official, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "training.md"))):
+        exec(compile(match["code"], f"training.md, block {number}", "exec"), {})
+
+    assert (tmp_path / "havel.safetensors").is_file() and (tmp_path / "runs" / "havel" / "log.csv").is_file()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_link_is_dead(page):
     targets = [match["target"] for pattern in (LINK, FIGURE) for match in pattern.finditer(prose_of(page))]

@@ -12,7 +12,7 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import errors, metrics, pairs, plot, registration, simulate
+    from . import errors, metrics, pairs, plot, registration, simulate, training
     from .cluster import configure
     from .metrics import evaluate
     from .pairs import make_pairs
@@ -45,10 +45,11 @@ __all__ = [
     "simulate_scene",
     "to_cog",
     "to_zarr",
+    "training",
     "upscale",
 ]
 
-_MODULES = {"errors", "metrics", "pairs", "plot", "registration", "simulate"}
+_MODULES = {"errors", "metrics", "pairs", "plot", "registration", "simulate", "training"}
 
 _ROOMS = {
     "align": "registration",

@@ -17,6 +17,7 @@
     ├── StoreError (OSError)                 the target cannot be written or read
     │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
     │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
+    ├── TrainingError (RuntimeError)         a training run cannot begin, or cannot go on
     └── MissingLibraryError (ImportError)    an optional library is not installed
 
     XrSrWarning (UserWarning)
@@ -48,6 +49,7 @@ __all__ = [
     "ResolutionWarning",
     "StoreError",
     "StoreMismatchError",
+    "TrainingError",
     "UnknownModelError",
     "WeightsError",
     "WeightsFormatError",
@@ -124,6 +126,10 @@ class StoreMismatchError(StoreError, ValueError):
 
 class DuplicateTimeError(StoreError, ValueError):
     """One time stamp stands twice in the input."""
+
+
+class TrainingError(XrSrError, RuntimeError):
+    """A training run cannot begin, or cannot go on."""
 
 
 class MissingLibraryError(XrSrError, ImportError):

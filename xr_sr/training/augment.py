@@ -1,0 +1,74 @@
+"""Augmentations: other places, seasons and lights made of the patches there are.
+
+NumPy only, and all chance comes from the generator that is handed in. Geometry first: the eight turns and flips of a
+square. Then, in some of the patches, radiometry, so that a network meets snow and dark water where the scenes have
+none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .scenes import FloatArray
+
+__all__ = ["Augmentation", "turn"]
+
+LOWEST, HIGHEST = -0.02, 1.6
+"""Reflectance is kept between these: slightly negative over dark water, above one on snow and clouds."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often a patch is changed, as shares of all patches; the rest is only turned.
+
+    light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly grey image made of the
+    bands. mix: each band a mixture of all four.
+    """
+
+    light: float = 0.35
+    snow: float = 0.15
+    mix: float = 0.1
+
+    def __call__(self, patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+        """Change a patch (band, y, x) of reflectance."""
+        patch = turn(patch, int(chance.integers(8)))
+        kind = chance.random()
+        if kind < self.light:
+            patch = _relit(patch, chance)
+        elif kind < self.light + self.snow:
+            patch = _snowed(patch, chance)
+        elif kind < self.light + self.snow + self.mix:
+            patch = _mixed(patch, chance)
+        return np.ascontiguousarray(np.clip(patch, LOWEST, HIGHEST), "float32")
+
+
+def turn(patch: FloatArray, way: int) -> FloatArray:
+    """Turn by 90 degrees `way % 4` times, and mirror where `way` is above 3."""
+    turned = np.rot90(patch, way % 4, (-2, -1))
+    return turned[..., ::-1] if way > 3 else turned
+
+
+def _relit(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+    mean = patch.mean((1, 2), keepdims=True)
+    contrast, gain = np.exp(chance.normal(0, 0.5, 2))
+    changed: FloatArray = (mean + (patch - mean) * contrast) * gain * np.exp(chance.normal(0, 0.2, (len(patch), 1, 1)))
+    offset: float = chance.normal(0, 0.05) if chance.random() < 0.3 else 0.0
+    return changed + offset
+
+
+def _snowed(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+    bands = len(patch)
+    grey = np.tensordot(chance.dirichlet(np.ones(bands)) * chance.choice([-1, 1]), patch, 1)
+    grey = (grey - grey.mean()) / (grey.std() + 1e-4)
+    colour = (patch - patch.mean((1, 2), keepdims=True)) * chance.uniform(0, 1) + chance.normal(0, 0.04, (bands, 1, 1))
+    snowed: FloatArray = chance.uniform(0.25, 0.9) + grey * np.exp(chance.uniform(np.log(0.02), np.log(0.3))) + colour
+    return snowed
+
+
+def _mixed(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+    bands = len(patch)
+    shares = np.eye(bands) + chance.normal(0, 0.25, (bands, bands))
+    mixed: FloatArray = np.tensordot(shares / shares.sum(1, keepdims=True).clip(0.3), patch, 1)
+    return mixed

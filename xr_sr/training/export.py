@@ -1,0 +1,28 @@
+"""From a trained network to a file of weights that says what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from .journal import replace_file
+
+__all__ = ["save_weights"]
+
+
+def save_weights(network: nn.Module, path: str | Path, card: Mapping[str, Any]) -> Path:
+    """Write the weights of a network as safetensors, with a card that says how they came to be, atomically.
+
+    card: whatever JSON can hold, such as data, licences, seed, steps, commit, and what it must not be used for. Equal
+    weights and cards give equal bytes. Read it with `safetensors.safe_open(path, "pt").metadata()["card"]`.
+    """
+    path = Path(path)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    # One entry: several would stand in no particular order, and the same weights would have another hash.
+    replace_file(path, save(tensors, {"card": json.dumps(card, sort_keys=True)}))
+    return path

@@ -1,0 +1,147 @@
+"""Fit: learn from high resolution itself, seen through the modelled sensor as the satellite would see it.
+
+The truth is what teaches here, so imagery must be as sharp as the output is meant to be. No two patches are seen by
+quite the same sensor: point spread, noise and the fit between bands vary, for a network that trusts one sensor is worse
+than its teacher on the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from ..simulate import MTF_AT_NYQUIST, degrade
+from .augment import Augmentation
+from .distil import energy_of
+from .loop import Settings, consumed_by, train
+from .losses import relative_square_error
+from .patches import Draw, Pool, PooledBatches
+from .scenes import FloatArray, Scene
+from .teacher import Teacher
+
+__all__ = ["SensorRange", "fit"]
+
+MARGIN = 3
+"""Input pixels around a patch that the point spread function may look at."""
+
+GENTLE = Augmentation(light=0.4, snow=0.05, mix=0.0)
+"""For truths: their spectra should stay those of the ground."""
+
+
+@dataclass(frozen=True)
+class SensorRange:
+    """How far sensors differ from the modelled one.
+
+    width: of the point spread function, least and most, as a factor. noise: gain of the modelled noise, least and
+    most. shift_px: standard deviation of each band's displacement along y and x, in input pixels.
+    """
+
+    width: tuple[float, float] = (0.75, 1.25)
+    noise: tuple[float, float] = (0.0, 2.0)
+    shift_px: float = 0.07
+
+
+class Seen:
+    """Makes pools of patches seen through a sensor, with their truth; see `patches.Maker`."""
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        bands: Sequence[str],
+        sensors: SensorRange,
+        augmentation: Augmentation,
+        *,
+        scale: int,
+        context: int,
+        seed: int,
+        patch: int,
+        count: int,
+    ) -> None:
+        self.bands, self.sensors, self.scale, self.context = tuple(bands), sensors, scale, context
+        self.seed, self.count = seed, count
+        self.draw = Draw(scenes, (patch + 2 * (context + MARGIN)) * scale, augmentation, zooms=(1.0,))
+        self.bicubic = Teacher("bicubic", device="cpu")
+
+    def __call__(self, number: int) -> Pool:
+        """See `patches.Maker`."""
+        chance = np.random.default_rng([self.seed, 0, number])
+        pairs = [self._seen(self.draw(chance)[1], chance) for _ in range(self.count)]
+        lr, target = (np.stack(side) for side in zip(*pairs, strict=True))
+        return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context))
+
+    def describe(self) -> dict[str, Any]:
+        """See `patches.Maker`."""
+        return {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
+
+    def _seen(self, hr: FloatArray, chance: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """See one patch (band, y, x): what the sensor gives with its context, and the truth without."""
+        width, noise = chance.uniform(*self.sensors.width), chance.uniform(*self.sensors.noise)
+        moves = chance.normal(0, self.sensors.shift_px, (len(self.bands), 2)).clip(-0.3, 0.3)
+        lr = degrade(
+            _grid(hr, self.bands),
+            factor=self.scale,
+            # A Gaussian k times as wide passes the k^2-th power of the contrast.
+            mtf={band: MTF_AT_NYQUIST[band] ** (width**2) for band in self.bands},
+            noise="sentinel2",
+            noise_gain=noise,
+            shifts={band: (float(dy), float(dx)) for band, (dy, dx) in zip(self.bands, moves, strict=True)},
+            seed=int(chance.integers(2**31)),
+        )
+        edge = (self.context + MARGIN) * self.scale
+        truth = hr[:, edge:-edge, edge:-edge]
+        return lr.values[:, MARGIN:-MARGIN, MARGIN:-MARGIN], truth
+
+
+def fit(
+    network: nn.Module,
+    scenes: Sequence[Scene],
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    bands: Sequence[str] = ("B04", "B03", "B02", "B08"),
+    scale: int = 4,
+    sensors: SensorRange | None = None,
+    augmentation: Augmentation | None = None,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    side: int = 32,
+    batch: int = 16,
+    patch: int = 48,
+    pool: int = 256,
+    show: Callable[[str], None] | None = None,
+) -> nn.Module:
+    """Train a network on images of high resolution; see `loop.train` for resuming and files.
+
+    network: from random numbers or, to fine-tune, with weights; without padding, `network.consumed` input pixels are
+    used up on each side. scenes: the truth, (band, y, x) reflectance at the output's pixel size, in the order of
+    `bands`, whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. evaluate: numbers for the
+    log. side, batch: input pixels of a patch and patches of a step; patch, pool: of what is simulated at a time.
+    Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
+    """
+    settings = settings or Settings()
+    consumed = consumed_by(network)
+    maker = Seen(
+        scenes,
+        bands,
+        sensors or SensorRange(),
+        augmentation or GENTLE,
+        scale=scale,
+        context=consumed,
+        seed=settings.seed,
+        patch=patch,
+        count=pool,
+    )
+    batches = PooledBatches(maker, scale, consumed, settings.seed, side=side, size=batch, patch=patch, count=pool)
+    return train(network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate, show=show)
+
+
+def _grid(values: FloatArray, bands: Sequence[str]) -> xr.DataArray:
+    """Wrap a patch as a cube of pixels of one unit."""
+    _, height, width = values.shape
+    coords = {"band": list(bands), "y": -np.arange(height, dtype=float), "x": np.arange(width, dtype=float)}
+    return xr.DataArray(values, dims=("band", "y", "x"), coords=coords)

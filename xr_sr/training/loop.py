@@ -1,0 +1,226 @@
+"""The loop: any network, any batches, one optimiser. Saves as it goes, and goes on where it was stopped.
+
+Knows tensors and the files of its own run. What a batch holds, and what it costs to be wrong about it, is the caller's
+matter. Nothing here keeps a stream of random numbers: a batch is a function of its step, so a run that was killed and
+resumed is, on one machine's processors, the run that was never killed, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..engine import resolve_device
+from ..errors import OptionError, TrainingError
+from ..optional import require
+from .journal import Journal
+
+__all__ = ["Batch", "Batches", "Settings", "consumed_by", "train"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    lr: (n, band, y + 2 k, x + 2 k) reflectance, with as much context as the network consumes or more. target: (n, band,
+    y * scale, x * scale). weight: (n,), what the square error of a patch is multiplied by.
+    """
+
+    lr: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+class Batches(Protocol):
+    """A function of the step, and of nothing before it."""
+
+    def __call__(self, step: int) -> Batch:
+        """Give the batch of a step, on the processor."""
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the batches are made of, as JSON: a run is resumed on equal ones only."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run goes.
+
+    steps: in all; the learning rate falls to zero over them as half a cosine. warm_up: steps in which it rises.
+    average: of the weights that are kept, an exponential mean over steps (EMA); what is left of the old at each.
+    optimiser: "soap" (second-order; needs the extra `train`) or "adamw". save_every, tell_every: steps.
+    threads: of torch on a CPU; another number of threads adds in another order, so it is part of what a run is.
+    """
+
+    steps: int = 20_000
+    learning_rate: float = 3e-3
+    warm_up: int = 100
+    average: float = 0.999
+    optimiser: Literal["soap", "adamw"] = "soap"
+    seed: int = 0
+    save_every: int = 500
+    tell_every: int = 50
+    device: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.save_every, self.tell_every, self.threads) < 1 or self.warm_up < 0:
+            raise OptionError(f"{self}: wanted steps, save_every, tell_every and threads from 1 on, warm_up from 0 on.")
+        if self.optimiser not in ("soap", "adamw"):
+            raise OptionError(f"optimiser={self.optimiser!r}: wanted 'soap' or 'adamw'.")
+
+    def rate(self, step: int) -> float:
+        """Give the learning rate of a step."""
+        rise = min(1.0, (step + 1) / (self.warm_up + 1))
+        return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def train(
+    network: nn.Module,
+    batches: Batches,
+    loss: Callable[[Tensor, Batch], Tensor],
+    folder: Path,
+    settings: Settings,
+    *,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    evaluate_every: int = 2_000,
+    show: Callable[[str], None] | None = None,
+) -> nn.Module:
+    """Train a network, or go on where the run in this folder was stopped; give it with its averaged weights.
+
+    network: (n, band, y, x) to (n, band, (y - 2 consumed) * scale, ...); it is trained in place, from the weights that
+    it has. loss: of what it gives and the batch, one number. evaluate: numbers for the log, measured on the average.
+    show: is told a line now and then.
+    Raises TrainingError if the folder holds another run, or if the loss is no longer a number.
+    """
+    device = torch.device(resolve_device(settings.device))
+    network = _channels_last(network.to(device)).train()
+    journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": _mark(network)})
+    average = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    optimiser = _optimiser(network, settings)
+    state = journal.load(str(device))
+    step, seconds = 0, 0.0
+    names: tuple[str, ...] = ()
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        average, step, seconds = state["average"], int(state["step"]), float(state["seconds"])
+
+    before, threads = time.perf_counter(), torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(settings.threads)
+    try:
+        while step < settings.steps:
+            rate = settings.rate(step)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            value = _learn(network, batches(step), loss, optimiser, device)
+            step += 1
+            _average(average, network, min(settings.average, step / (step + 9)))
+            last = step == settings.steps
+            if step % settings.tell_every == 0 or last:
+                if not math.isfinite(value):
+                    raise TrainingError(f"The loss at step {step} is {value}. Use a lower learning_rate.")
+                spent = seconds + time.perf_counter() - before
+                row = {"step": step, "rate": f"{rate:.3e}", "loss": f"{value:.5g}", "seconds": f"{spent:.0f}"}
+                if evaluate is not None:
+                    due = step % evaluate_every == 0 or last or not names
+                    row |= _measured(network, average, evaluate) if due else dict.fromkeys(names, "")
+                    names = tuple(row)[4:]
+                journal.tell(row)
+                if show is not None:
+                    show("  ".join(f"{key} {entry}" for key, entry in row.items() if entry))
+            if step % settings.save_every == 0 or last:
+                spent = seconds + time.perf_counter() - before
+                journal.save(
+                    {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
+                    | {"step": step, "seconds": spent}
+                )
+    finally:
+        torch.set_num_threads(threads)
+    network.load_state_dict(average)
+    return network.eval()
+
+
+def consumed_by(network: nn.Module) -> int:
+    """Give the input pixels that a network uses up on each side, which it says as `consumed`.
+
+    Raises TrainingError if it does not.
+    """
+    consumed = getattr(network, "consumed", None)
+    if not isinstance(consumed, int):
+        raise TrainingError(
+            f"{type(network).__name__} does not say how much context it uses up: wanted an attribute `consumed`, input "
+            "pixels on each side. Convolve without padding, or cut that much off the output."
+        )
+    return consumed
+
+
+def _learn(
+    network: nn.Module,
+    batch: Batch,
+    loss: Callable[[Tensor, Batch], Tensor],
+    optimiser: torch.optim.Optimizer,
+    device: torch.device,
+) -> float:
+    lr = batch.lr.to(device).contiguous(memory_format=torch.channels_last)
+    batch = Batch(lr, batch.target.to(device), batch.weight.to(device))
+    wrong = loss(network(lr), batch)
+    optimiser.zero_grad(set_to_none=True)
+    wrong.backward()
+    optimiser.step()
+    return float(wrong.detach())
+
+
+@torch.no_grad()
+def _average(average: dict[str, Tensor], network: nn.Module, kept: float) -> None:
+    for key, value in network.state_dict().items():
+        average[key].lerp_(value, 1 - kept)
+
+
+def _measured(
+    network: nn.Module, average: dict[str, Tensor], evaluate: Callable[[nn.Module], Mapping[str, float]]
+) -> dict[str, str]:
+    """Evaluate the averaged weights and put the network's own back."""
+    own = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    network.load_state_dict(average)
+    with torch.no_grad():
+        found = {key: f"{value:.4g}" for key, value in evaluate(network.eval()).items()}
+    network.load_state_dict(own)
+    network.train()
+    return found
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """Lay weights out as convolutions on a CPU are fastest with."""
+    for value in network.parameters():
+        if value.ndim == 4:
+            value.data = value.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    if settings.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
+    soap = require("pytorch_optimizer", extra="train").SOAP
+    optimiser: torch.optim.Optimizer = soap(
+        parameters, lr=settings.learning_rate, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10
+    )
+    return optimiser
+
+
+def _mark(network: nn.Module) -> str:
+    """Give the hash of the weights that a run starts from."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""What a training run gave: how close a network is to its teacher, and the curve that led there.
+
+Numbers, tables and pictures; what the numbers must be is not said here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..optional import require
+from .journal import read_log
+from .scenes import FloatArray
+from .teacher import Teacher
+
+__all__ = ["apply", "closeness", "plot_log"]
+
+BORDER = 10
+"""Input pixels at the edge of a scene that are not measured."""
+
+
+def apply(network: nn.Module, lr: FloatArray) -> FloatArray:
+    """Run a network without padding over a whole scene: (band, y, x) to (band, (y - 2 consumed) * scale, ...)."""
+    with torch.no_grad():
+        parameter = next(network.parameters())
+        image = torch.from_numpy(np.ascontiguousarray(lr[None], "float32")).to(parameter.device)
+        fine: FloatArray = network(image.contiguous(memory_format=torch.channels_last))[0].cpu().numpy()
+    return fine
+
+
+def closeness(network: nn.Module, lr: FloatArray, teacher_sr: FloatArray, bicubic: Teacher) -> float:
+    """Measure how far a network is from its teacher, against bicubic: rms(sr - teacher) / rms(bicubic - teacher).
+
+    lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), what the teacher gives with its
+    context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
+    out. 1 is bicubic, 0 the teacher.
+    """
+    images = [apply(network, lr), bicubic(lr[None])[0], teacher_sr]
+    own, plain, wanted = (_inner(image, lr.shape, bicubic.spec.scale) for image in images)
+    far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
+    return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
+
+
+def _inner(image: FloatArray, shape: tuple[int, ...], scale: int) -> FloatArray:
+    """Cut an image whose centre is the scene's down to what is `BORDER` input pixels from the scene's edge."""
+    rows, columns = ((size - 2 * BORDER) * scale for size in shape[-2:])
+    top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
+    return image[..., top : top + rows, left : left + columns]
+
+
+def plot_log(folder: str | Path, path: str | Path) -> None:
+    """Draw the log of a run: loss, and each number that was measured on held-out scenes, over minutes.
+
+    Raises MissingLibraryError without matplotlib (the extra `train`).
+    """
+    pyplot = require("matplotlib.pyplot", extra="train")
+    rows = read_log(Path(folder) / "log.csv")
+    names = [name for name in rows[0] if name not in ("step", "rate", "loss", "seconds")]
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    minutes = [float(row["seconds"]) / 60 for row in rows]
+    axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.75", linewidth=0.8, label="loss")
+    for name in names:
+        told = [(minute, float(row[name])) for minute, row in zip(minutes, rows, strict=True) if row[name]]
+        axis.plot(*zip(*told, strict=True), marker="o", markersize=3, label=name)
+    axis.set(xlabel="minutes", yscale="log")
+    axis.legend(fontsize="small")
+    axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,76 @@
+"""What there is to learn from: cubes as plain arrays of reflectance, each with its name, source and licence.
+
+Reading files and choosing places is the caller's matter; how patches are drawn is in `patches`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cube import AnyCube, pick, recognise
+from ..preparation import reflectance
+from ..radiometry import Nodata, Offset
+
+__all__ = ["FloatArray", "Scene", "scenes_of"]
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One image of one date.
+
+    values: (band, y, x) float32 reflectance, NaN where not valid. weight: how often patches are drawn from it, relative
+    to others. note: where it comes from and its licence; it goes into the report.
+    """
+
+    name: str
+    values: FloatArray
+    weight: float = 1.0
+    note: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Give what tells it from another: name, shape, weight, hash of its values."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
+        return {"name": self.name, "shape": list(self.values.shape), "weight": self.weight, "sha256": digest[:16]}
+
+
+def scenes_of(
+    obj: AnyCube,
+    bands: Sequence[str] = ("B04", "B03", "B02", "B08"),
+    *,
+    name: str = "cube",
+    weight: float = 1.0,
+    note: str = "",
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> list[Scene]:
+    """Read a cube as scenes, one for each date; a date without a single valid pixel gives none.
+
+    obj: DN or reflectance; DataArray, Dataset or DataTree; offset, quantification, nodata as in `xr_sr.reflectance`.
+    bands: those that the network reads, in its order. Values are computed here and held in memory.
+    Raises CubeError, MissingBandError, RadiometryError as `xr_sr.upscale` does.
+    """
+    options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj
+    cube = recognise(converted)
+    planes = pick(cube, bands, reader="a network in training")
+    layers = []
+    for plane in planes:
+        array = plane.array if plane.index is None else plane.array.isel({cube.band_dim: plane.index})
+        layers.append(array.transpose(*cube.lead, cube.y, cube.x).variable)
+    stack = np.stack([np.asarray(layer.compute().values, "float32") for layer in layers], axis=-3)
+    dates = stack.reshape(-1, *stack.shape[-3:])
+    labels = [name] if len(dates) == 1 else [f"{name} {index}" for index in range(len(dates))]
+    return [
+        Scene(label, np.ascontiguousarray(values), weight / len(dates), note)
+        for label, values in zip(labels, dates, strict=True)
+        if np.isfinite(values).all(axis=0).any()
+    ]
