@@ -17,6 +17,7 @@ from odc.geo.xr import xr_coords
 
 from xr_sr.errors import CubeError, GridError, RadiometryError, RadiometryWarning
 from xr_sr.preparation import mask, reflectance
+from xr_sr.samples import sample
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_900, 600_140, 4_700_000), "EPSG:32633", resolution=10)  # 10 x 14
 GEOBOX_20 = GEOBOX.zoom_to((5, 7))
@@ -213,6 +214,15 @@ def test_flag_and_pixels_that_disagree_are_warned_of():
 
     with pytest.warns(RadiometryWarning, match=r"earthsearch_boa_offset_applied.*pass offset=-1000"):
         reflectance(cube).compute()
+
+
+def test_the_blue_haze_of_the_upper_atmosphere_is_no_offset():
+    # L1C: B02 has more than 1000 DN everywhere, as air scatters blue. A warning would fail the test.
+    scene = sample("havel")
+
+    blue = reflectance(scene)["r10m"]["B02"].compute()
+
+    assert blue.min() > 0.1
 
 
 def test_the_offset_may_be_passed():

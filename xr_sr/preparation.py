@@ -159,9 +159,10 @@ def _converted(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, radiome
     data = _lazy(array, cube).data
     banded = cube.band_dim in array.dims
     if not banded or len(data.chunks[-3]) > 1:
-        # A band that is judged alone: in the shortwave infrared even the darkest place of dry land has 1000 DN.
-        visible = tuple(place for place, plane in enumerate(planes) if plane.band in ("B02", "B03", "B04"))
-        radiometry = replace(radiometry, dark=visible)
+        # A band that is judged alone: in the shortwave infrared even the darkest place of dry land has 1000 DN, and at
+        # the top of the atmosphere blue and green have it everywhere.
+        red = tuple(place for place, plane in enumerate(planes) if plane.band == "B04")
+        radiometry = replace(radiometry, dark=red)
     converted = da.map_blocks(
         _convert_block, data, radiometry=radiometry, banded=banded, dtype=np.float32, meta=data._meta.astype(np.float32)
     )
