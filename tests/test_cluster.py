@@ -46,7 +46,9 @@ def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp
     fine = cube.sr.upscale("sen2sr-lite", weights=tuned, device="cpu")
     expected = fine.values
     located = fetch.locate(catalog.get("sen2sr-lite"), tuned)
-    cluster.prepare(1, [cluster.Sent("sen2sr-lite", located.sha256, ".safetensors", tuned.read_bytes())], "cpu")
+    cluster.prepare(
+        1, [cluster.Sent(catalog.get("sen2sr-lite"), located.sha256, ".safetensors", tuned.read_bytes())], "cpu"
+    )
     tuned.unlink()
     kernels._kernels.clear()
 
@@ -59,7 +61,7 @@ def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
     spec = catalog.get("sen2sr-lite")
     located = fetch.locate(spec)
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
-    files = [cluster.Sent(spec.name, located.sha256, located.path.suffix, located.path.read_bytes())]
+    files = [cluster.Sent(spec, located.sha256, located.path.suffix, located.path.read_bytes())]
 
     cluster.prepare(2, files, "cpu")
     (path,) = tmp_path.rglob("model.safetensor")

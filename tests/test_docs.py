@@ -14,6 +14,7 @@ import rioxarray  # noqa: F401
 import xr_sr
 from xr_sr import errors
 from xr_sr.accessor import SuperResolution
+from xr_sr.weights import catalog
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "api.rst"])
@@ -65,6 +66,23 @@ def test_the_page_on_training_runs(official, tmp_path, monkeypatch):
         exec(compile(match["code"], f"training.md, block {number}", "exec"), {})
 
     assert (tmp_path / "havel.safetensors").is_file() and (tmp_path / "runs" / "havel" / "log.csv").is_file()
+
+
+def test_the_page_on_own_models_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    namespace: dict[str, object] = {}
+
+    for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "own_model.md"))):
+        exec(compile(match["code"], f"own_model.md, block {number}", "exec"), namespace)
+
+    said = capsys.readouterr().out
+    assert "halo=3, measured: 3 above" in said
+    assert "Write halo=3" in said
+    assert "windows of 64 input pixels" in said
+    assert (tmp_path / "small.zarr").is_dir()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -20,6 +20,7 @@ from pyproj import Proj
 
 from xr_sr.errors import GridError
 from xr_sr.georeference import (
+    Grid,
     coords,
     crs_coord_name,
     fine_coords,
@@ -27,6 +28,7 @@ from xr_sr.georeference import (
     grid_of,
     named_crs,
     pixel_size_m,
+    place_of,
     spatial_dims,
     zoomed,
 )
@@ -154,6 +156,32 @@ def test_outputs_of_two_crops_have_equal_coordinates_where_they_overlap(parent, 
     y, x = spatial_dims(array)
     np.testing.assert_array_equal(part[y].values, whole[y].values[top * scale :])
     np.testing.assert_array_equal(part[x].values, whole[x].values[left * scale :])
+
+
+@settings(deadline=None)
+@given(parents(), st.data())
+def test_crops_are_counted_from_the_origin_of_the_crs_like_their_parent(parent, data):
+    top, left = (data.draw(st.integers(0, side - 1)) for side in parent.shape)
+
+    row, col = place_of(grid_of(raster(parent)))
+    cropped = place_of(grid_of(cut(raster(parent), np.s_[top:, left:])))
+
+    assert cropped == (row + top, col + left)
+    assert abs(row - parent.affine.f / parent.affine.e) < 0.502
+    assert abs(col - parent.affine.c / parent.affine.a) < 0.502
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_crops_whose_transform_was_rewritten_are_counted_alike(name):
+    """As `rio.clip_box` does it: the parent is forgotten, and its place is found again by rounding."""
+    row, col = place_of(Grid.alone(GRIDS[name]))
+
+    assert place_of(Grid.alone(GRIDS[name][4:, 3:])) == (row + 4, col + 3)
+
+
+def test_places_in_whole_metres_are_what_one_expects():
+    assert place_of(Grid.alone(GRIDS["north up"])) == (-580_002, 49_998)
+    assert place_of(Grid.alone(GRIDS["south up"])) == (580_002, 49_998)
 
 
 @settings(deadline=None)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from xr_sr import halo
+from xr_sr import gathering, halo
 
 
 def box_sum(source: halo.Source, tile: halo.Tile, size: int, scale: int) -> np.ndarray:
@@ -187,7 +187,7 @@ class Reader:
 
 
 def test_a_giant_chunk_is_read_only_where_one_block_needs_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(halo, "GIANT", 1000)
+    monkeypatch.setattr(gathering, "GIANT", 1000)
     image, log = image_of(600, 700), tmp_path / "log"
     lazy = da.from_array(Reader(image, log), chunks=-1)
     out = halo.map_tiles(

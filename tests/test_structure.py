@@ -21,7 +21,7 @@ LEVELS = (
     {"cluster"},
     {"uncertainty", "pairs"},
     {"pipeline", "samples"},
-    {"assembly", "block"},
+    {"assembly", "block", "own_model"},
     {"metrics", "analytics", "stac", "store"},
     {"kernels"},
     {"preparation", "registration", "simulate"},
@@ -30,6 +30,7 @@ LEVELS = (
     {"cube"},
     {"recognition"},
     {"halo", "lattice", "georeference", "engine", "models", "weights", "naming", "digital_numbers", "progress"},
+    {"gathering"},
     {"spec"},
     {"bands", "optional"},
     {"errors", "chance", "_version", "data"},
@@ -142,6 +143,8 @@ def test_models_know_neither_cubes_nor_files(module):
     assert "xr_sr.bands" not in {name for name, _ in imports_of(module)}
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in ("halo", "lattice")])
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if room_of(module) in ("halo", "lattice", "gathering")]
+)
 def test_tiles_know_numpy_and_dask_only(module):
     assert roots(module) <= {"numpy", "dask"}

@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from . import errors, metrics, pairs, plot, registration, simulate, training
     from .cluster import configure
     from .metrics import evaluate
+    from .own_model import measure_halo, register_model
     from .pairs import make_pairs
     from .pipeline import upscale
     from .plot import compare
     from .preparation import mask, reflectance
     from .registration import align
     from .samples import sample, simulate_scene
+    from .spec import LowPass, ModelSpec, Normalisation
     from .store import open_zarr, to_cog, to_zarr
     from .weights.catalog import list_models
 
 __all__ = [
+    "LowPass",
+    "ModelSpec",
+    "Normalisation",
     "__version__",
     "align",
     "compare",
@@ -34,11 +39,13 @@ __all__ = [
     "list_models",
     "make_pairs",
     "mask",
+    "measure_halo",
     "metrics",
     "open_zarr",
     "pairs",
     "plot",
     "reflectance",
+    "register_model",
     "registration",
     "sample",
     "simulate",
@@ -52,6 +59,9 @@ __all__ = [
 _MODULES = {"errors", "metrics", "pairs", "plot", "registration", "simulate", "training"}
 
 _ROOMS = {
+    "LowPass": "spec",
+    "ModelSpec": "spec",
+    "Normalisation": "spec",
     "align": "registration",
     "compare": "plot",
     "configure": "cluster",
@@ -59,8 +69,10 @@ _ROOMS = {
     "list_models": "weights.catalog",
     "make_pairs": "pairs",
     "mask": "preparation",
+    "measure_halo": "own_model",
     "open_zarr": "store",
     "reflectance": "preparation",
+    "register_model": "own_model",
     "sample": "samples",
     "simulate_scene": "samples",
     "to_cog": "store",

@@ -2,7 +2,9 @@
 
     take the tile -> reflectance -> judge -> fill NaN -> kernel -> NaN back in place
 
-Arrays only, at module level, so that it runs on any worker. `halo` hands in the tile, `pipeline` the recipe.
+and for models that work on windows in two tasks: fill and kernel in that of a window, the rest in that of a block.
+Arrays only, at module level, so that it runs on any worker. `halo` and `lattice` hand in the tile, `pipeline` the
+recipe.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ from .spec import Tile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .halo import Source
+    from .gathering import Source
+    from .lattice import Blend
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a block is made.
 
-    halo: input pixels that the kernel depends on. out_of: for each band of the output, the input plane whose NaN it
-    inherits. give: for each band of the output, its place among the bands that the kernel gives.
+    halo: input pixels that the kernel depends on; where it works on windows, the constraint alone. out_of: for each
+    band of the output, the input plane whose NaN it inherits. give: for each band of the output, its place among the
+    bands that the kernel gives.
     """
 
     kernel: kernels.KernelRef
@@ -56,22 +60,80 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
     block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
     judge_block(block, recipe.radiometry, tile)
     missing = np.isnan(block)
-    if missing.any():
-        core = np.isnan(_trim(block, halo))
-        if core.all():
-            return np.full_like(block, np.nan, shape=(*lead, len(recipe.out_of), *size))
-        # What is filled depends on pixels as far away as it is itself, so the tile needs the halo once more.
-        wide = to_reflectance_block(source.take(recipe.reach), recipe.radiometry, tile)
-        block = _trim(fill(wide, steps=halo), halo)
-    else:
-        core = None
-    planes = block.reshape(-1, *block.shape[-3:])
-    fine = kernels.build(recipe.kernel)(planes, tile)
+    core = _trim(missing, halo) if missing.any() else None
+    if core is not None and core.all():
+        return np.full_like(block, np.nan, shape=(*lead, len(recipe.out_of), *size))
+    if core is not None:
+        block = _filled(source, tile, recipe)
+    fine = kernels.build(recipe.kernel)(block.reshape(-1, *block.shape[-3:]), tile)
     if recipe.give != tuple(range(fine.shape[1])):
         fine = fine[:, list(recipe.give)]
-    out = fine.reshape(*lead, len(recipe.out_of), *size)
+    return _blanked(fine.reshape(*lead, len(recipe.out_of), *size), core, source, recipe)
+
+
+def upscale_window(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Make one window: (*lead, band_out, side * scale, side * scale) float32, before the constraint.
+
+    Holes are filled from what the window holds, as far as they go: it is the same window for every block. One that
+    holds nothing is NaN, and no kernel is called. Numbers are judged by blocks, which are larger, and not here.
+    """
+    scale, lead = recipe.kernel.spec.scale, tuple(stop - start for start, stop in tile.lead)
+    shape = (*lead, len(recipe.give), tile.height * scale, tile.width * scale)
+    block = to_reflectance_block(source.take(0), recipe.radiometry, tile)
+    if np.isnan(block).all():
+        return np.full_like(block, np.nan, shape=shape)
+    block = fill(block, steps=max(tile.height, tile.width))
+    fine = kernels.build(recipe.kernel)(block.reshape(-1, *block.shape[-3:]), tile)
+    return fine[:, list(recipe.give)].reshape(shape)
+
+
+def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Make one block of windows: as `upscale_block`, but for the kernel, which has run already.
+
+    Raises RadiometryError as that does.
+    """
+    scale, halo, low_pass = recipe.kernel.spec.scale, recipe.halo, recipe.kernel.low_pass
+    lead = tuple(stop - start for start, stop in tile.lead)
+    shape = (*lead, len(recipe.out_of), tile.height * scale, tile.width * scale)
+    block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
+    judge_block(block, recipe.radiometry, tile)
+    missing = np.isnan(block)
+    core = _trim(missing, halo) if missing.any() else None
+    if core is not None and core.all():
+        return np.full_like(block, np.nan, shape=shape)
+    if low_pass is None:
+        return _blanked(blend.take(0), core, source, recipe)
+    fine = blend.take(halo)
     if core is not None:
-        _blank(out, core[..., list(recipe.out_of), :, :], scale)
+        block = _filled(source, tile, recipe)
+        # Where a window was empty the constraint is given what it will compare with, so that it changes nothing.
+        fine = np.where(np.isnan(fine), _repeat(block[..., list(recipe.out_of), :, :], scale), fine)
+    fine = _trim(fine, halo * scale - low_pass.radius)
+    coarse = block[..., list(recipe.out_of), :, :]
+    out = kernels.constrain_blend(
+        recipe.kernel,
+        np.ascontiguousarray(fine.reshape(-1, *fine.shape[-3:])),
+        np.ascontiguousarray(coarse.reshape(-1, *coarse.shape[-3:])),
+    )
+    return _blanked(out.reshape(shape), core, source, recipe)
+
+
+def _filled(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Give the tile with its halo, and without NaN.
+
+    What is filled depends on pixels as far away as it is itself, so the tile needs the halo once more.
+    """
+    wide = to_reflectance_block(source.take(recipe.reach), recipe.radiometry, tile)
+    return _trim(fill(wide, steps=recipe.halo), recipe.halo)
+
+
+def _blanked(
+    out: NDArray[np.float32], missing: NDArray[np.bool_] | None, source: Source, recipe: Recipe
+) -> NDArray[np.float32]:
+    """Write NaN where the input has none, and where the mask keeps nothing."""
+    scale = recipe.kernel.spec.scale
+    if missing is not None:
+        _blank(out, missing[..., list(recipe.out_of), :, :], scale)
     if source.has(1):
         _blank(out, ~source.take(0, stack=1).astype(bool), scale)
     return out
@@ -84,5 +146,8 @@ def _trim(block: NDArray[Any], halo: int) -> NDArray[Any]:
 def _blank(out: NDArray[np.float32], where: NDArray[np.bool_], scale: int) -> None:
     """Write NaN over the footprint of input pixels."""
     if where.any():
-        fine = where.repeat(scale, axis=-2).repeat(scale, axis=-1)
-        np.copyto(out, np.float32(np.nan), where=fine)
+        np.copyto(out, np.float32(np.nan), where=_repeat(where, scale))
+
+
+def _repeat(block: NDArray[Any], scale: int) -> NDArray[Any]:
+    return block.repeat(scale, axis=-2).repeat(scale, axis=-1)

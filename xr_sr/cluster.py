@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kernels
+from .spec import ModelSpec
 from .weights import catalog, fetch, folders
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def configure(
 ) -> dict[str, dict[str, Any]]:
     """Prepare every worker of a cluster, those that join later included.
 
-    models: names, such as "sen2sr-lite", whose weights are sent to the workers' caches and loaded there, once per
-        process.
+    models: names, such as "sen2sr-lite" or one of your own (`register_model`), whose weights are sent to the workers'
+        caches and loaded there, once per process.
     weights: files of your own by the name of the model, as in `upscale(model, weights=file)`: they are sent as well.
     device: as in `upscale`. torch_threads: threads of torch per task; by default the processors of a machine divided
         by the tasks that run at once on it, as far as a worker can know (workers of one command are counted).
@@ -58,15 +59,15 @@ def configure(
         spec = catalog.get(model)
         if spec.weights is not None:
             located = fetch.locate(spec, own.get(model))
-            files.append(Sent(spec.name, located.sha256, located.path.suffix, located.path.read_bytes()))
+            files.append(Sent(spec, located.sha256, located.path.suffix, located.path.read_bytes()))
     client.register_plugin(Prepared(files, device, torch_threads, keep_memory))
     return dict(client.run(_report))
 
 
 class Sent(NamedTuple):
-    """A file of weights on its way to a worker."""
+    """A file of weights on its way to a worker, with its model's record: a worker knows no model of a user's own."""
 
-    model: str
+    spec: ModelSpec
     sha256: str
     suffix: str
     data: bytes
@@ -87,15 +88,15 @@ def prepare(
     engine.ask_threads(torch_threads)
     loaded = []
     for sent in files:
-        spec = catalog.get(sent.model)
+        spec = sent.spec
         assert spec.weights is not None
-        known = sent.sha256 == spec.weights.sha256
+        known = sent.sha256 == spec.weights.sha256 and not spec.weights.own
         path = folders.cache_folder() / spec.weights.path if known else folders.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
             _write_whole(path, sent.data)
         ref = kernels.KernelRef(spec, str(path), sent.sha256, device, "float32", spec.low_pass)
         kernels.build(ref)
-        loaded.append(sent.model)
+        loaded.append(spec.name)
     return {
         "threads": nthreads,
         "torch_threads": engine.torch_threads(),

@@ -13,6 +13,7 @@ metre, give outputs whose coordinates are equal where they overlap, to the last 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -38,6 +39,7 @@ __all__ = [
     "is_crs_coord",
     "named_crs",
     "pixel_size_m",
+    "place_of",
     "spatial_dims",
     "zoomed",
 ]
@@ -221,6 +223,17 @@ def pixel_size_m(geobox: GeoBox) -> tuple[float, float] | None:
         return None
     _, _, (height, width) = geod.inv(lon[::2], lat[::2], lon[1::2], lat[1::2])
     return float(height), float(width)
+
+
+def place_of(grid: Grid) -> tuple[int, int]:
+    """Give the row and column of a grid's first pixel, counted in its pixels from the origin of the CRS.
+
+    All crops of one parent are counted alike, exactly: only the parent's own place is rounded to whole pixels.
+    """
+    turn = Affine(grid.lattice.a, grid.lattice.b, 0.0, grid.lattice.d, grid.lattice.e, 0.0)
+    col, row = ~turn @ (grid.lattice.c, grid.lattice.f)
+    # Not at halves, where parents that begin at the middle of a pixel would be rounded one way or the other.
+    return math.floor(row + 0.501) + grid.row, math.floor(col + 0.501) + grid.col
 
 
 def _axis(obj: XarrayObject, dim: str) -> _Axis:

@@ -17,11 +17,13 @@ import xarray as xr
 from . import kernels
 from ._version import __version__
 from .assembly import assemble
-from .block import Recipe, upscale_block
+from .block import Recipe, blend_block, upscale_block, upscale_window
 from .cube import Cube, Plane, check_gsd, pick, recognise
 from .engine import check_device
 from .errors import GridError, OptionError
+from .georeference import pixel_size_m, place_of
 from .halo import SIDE, map_tiles
+from .lattice import Lattice, map_windows
 from .preparation import to_grid
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .spec import ModelSpec, Option, Provenance
@@ -107,18 +109,21 @@ def upscale(
         give=tuple(gives.index(plane.band) for plane in planes_out),
     )
     split = cube.band_dim is None and cube.kind != "DataArray"
-    data = map_tiles(
-        upscale_block,
-        _stacks(cube, planes_in, mask),
-        scale=spec.scale,
-        halo=halo,
-        reach=recipe.reach,
-        bands_out=len(planes_out),
-        args=(recipe,),
-        chunks=_sides(chunks, cube),
-        split=split,
-        name=f"sr-{spec.family}",
-    )
+    how: dict[str, Any] = {
+        "scale": spec.scale,
+        "reach": recipe.reach,
+        "bands_out": len(planes_out),
+        "args": (recipe,),
+        "chunks": _sides(chunks, cube),
+        "split": split,
+        "name": f"sr-{spec.family}",
+    }
+    stacks = _stacks(cube, planes_in, mask)
+    if spec.window:
+        lattice = Lattice(spec.window, spec.overlap, *place_of(cube.grid))
+        data = map_windows(upscale_window, blend_block, stacks, lattice=lattice, **how)
+    else:
+        data = map_tiles(upscale_block, stacks, halo=halo, **how)
     provenance = Provenance(
         model=spec.name,
         version=__version__,
@@ -131,6 +136,7 @@ def upscale(
         scale=spec.scale,
         options=json.dumps(options, sort_keys=True, default=int) if options else "",
         source_gsd_m=_gsd_m(cube),
+        record=spec.digest() if catalog.is_own(spec.name) else "",
     )
     coords = offset_coords(radiometry, cube)
     return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
@@ -165,6 +171,8 @@ def _kernel_ref(
                 f"{spec.name!r} has no weights, so weights={str(weights)!r} has no meaning: leave it out."
             )
         return kernels.KernelRef(spec, device=device, low_pass=low_pass)
+    if spec.weights is None and weights is None:  # a network of the user's own that has nothing to load
+        return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
 
@@ -238,7 +246,5 @@ def _sides(chunks: Chunks, cube: Cube) -> list[int | None] | None:
 
 
 def _gsd_m(cube: Cube) -> float | None:
-    from .georeference import pixel_size_m
-
     size = pixel_size_m(cube.geobox)
     return None if size is None else round((size[0] * size[1]) ** 0.5, 3)

@@ -5,6 +5,7 @@ Data only: nothing here reads a file or an array, and every record can be pickle
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -14,10 +15,13 @@ Option: TypeAlias = bool | int | float | str
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a network wants to see: `(reflectance - shift) / scale`; its output is turned back the same way."""
+    """What a network wants to see: `(reflectance - shift) / scale`; its output is turned back, each band its own way.
 
-    shift: float = 0.0
-    scale: float = 1.0
+    shift, scale: in reflectance, one number for all bands, or a tuple with one for each band that the network reads.
+    """
+
+    shift: float | tuple[float, ...] = 0.0
+    scale: float | tuple[float, ...] = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class WeightsFile:
     """One file of weights, known by its hash.
 
     path: below the folder of weights and below the hub's base URL, with "/" between the parts.
+    own: the file is the user's: no hub has it, and `path` is where it lies on the machine that registered it.
     """
 
     path: str
     sha256: str
     size: int
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ class ModelSpec:
     name: full name, "family" or "family.variant". architecture: "module:attribute" of torch; "" for interpolation.
     bands: canonical names the model reads, in its own order; () reads any bands, each by itself.
     bands_out: what it gives, in its own order; () means the bands it was given.
-    scale: output pixels per input pixel along an axis. halo: input pixels of context that an output pixel depends on.
+    scale: output pixels per input pixel along an axis. halo: input pixels of context that an output pixel depends on,
+    that of its constraint included. window: instead of a halo, the side in input pixels of the fixed windows that a
+    model must be shown, where its output depends on all that it sees; overlap: pixels that neighbouring windows share.
     config: arguments of the architecture. options: what a user may set, with defaults.
     gsd_m: ground size in metres of the input pixels it was trained on; None where any size is right.
     level: product level of the training data, such as "L2A".
@@ -65,6 +73,8 @@ class ModelSpec:
     bands_out: tuple[str, ...] = ()
     scale: int = 4
     halo: int = 0
+    window: int = 0
+    overlap: int = 0
     gsd_m: float | None = 10.0
     level: str = ""
     config: tuple[tuple[str, Option], ...] = ()
@@ -81,6 +91,33 @@ class ModelSpec:
     def family(self) -> str:
         """The part of the name before the first dot."""
         return self.name.split(".", 1)[0]
+
+    def digest(self) -> str:
+        """Give 12 hex digits that stand for all of the record that values depend on, but for the weights."""
+        parts = (self.architecture, self.bands, self.bands_out, self.scale, self.window, self.overlap, self.config)
+        more = (self.normalisation, self.non_negative, self.low_pass)
+        return hashlib.sha256(repr((parts, more)).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """How far around itself an output pixel depends on the input, in input pixels on each side, as measured.
+
+    top: the rows above, the pixel's own row not counted; and so on.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def halo(self) -> int:
+        """The largest of the four: the context that a network needs on every side."""
+        return max(self.top, self.bottom, self.left, self.right)
+
+    def __str__(self) -> str:
+        return f"{self.top} above, {self.bottom} below, {self.left} to the left, {self.right} to the right"
 
 
 @dataclass(frozen=True)
@@ -126,6 +163,7 @@ class Provenance:
     scale: int
     options: str
     source_gsd_m: float | None
+    record: str = ""
 
     def attrs(self) -> dict[str, str | int | float]:
         """Give the attributes that a result carries; absent facts are left out."""

@@ -16,9 +16,9 @@ from ..errors import OptionError
 from ..spec import LowPass, ModelSpec
 
 if TYPE_CHECKING:
-    from .protocol import Kernel
+    from .protocol import FloatArray, Kernel
 
-__all__ = ["KernelRef", "build", "constraint_for", "halo_for"]
+__all__ = ["KernelRef", "build", "constrain_blend", "constraint_for", "constraint_reach", "halo_for"]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -57,10 +57,20 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | None:
 
 def halo_for(spec: ModelSpec, low_pass: LowPass | None) -> int:
     """Give the input pixels of context that a model with this constraint depends on, an even number."""
-    halo = spec.halo
-    if low_pass is not None and low_pass != spec.low_pass:
-        halo += math.ceil(low_pass.radius / spec.scale)
+    halo = 0 if spec.window else spec.halo
+    if low_pass is not None:
+        if low_pass != spec.low_pass and not spec.window:
+            halo += math.ceil(low_pass.radius / spec.scale)
+        halo = max(halo, constraint_reach(low_pass, spec.scale))
     return halo + halo % 2
+
+
+def constraint_reach(low_pass: LowPass, scale: int) -> int:
+    """Give the input pixels on each side that the constraint reads: its Gaussian's, and those of bicubic below."""
+    if scale == 1:  # bicubic changes nothing there
+        return low_pass.radius
+    pixel, phase = divmod(-low_pass.radius, scale)
+    return (2 if 2 * phase + 1 < scale else 1) - pixel
 
 
 def build(ref: KernelRef) -> Kernel:
@@ -73,6 +83,18 @@ def build(ref: KernelRef) -> Kernel:
         if key not in _kernels:
             _kernels[key] = _make(*key)
         return _kernels[key]
+
+
+def constrain_blend(ref: KernelRef, fine: FloatArray, coarse: FloatArray) -> FloatArray:
+    """Put the constraint on what windows were blended to: (n, band, height * scale, width * scale).
+
+    fine: (n, band, ...), with `ref.low_pass.radius` output pixels of context on each side. coarse: what it was made
+    of, the same bands, with `constraint_reach` input pixels or more. Reflectance without NaN. Computed where `fine` is.
+    """
+    from .blended import constrain_block
+
+    assert ref.low_pass is not None
+    return constrain_block(ref.low_pass, ref.spec.scale, fine, coarse)
 
 
 _lock = threading.Lock()
@@ -89,8 +111,8 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     spec = ref.spec
     predictor: Predictor
     if spec.architecture:
-        path = Path(ref.weights)
-        if not path.is_file():
+        path = Path(ref.weights) if ref.sha256 else None
+        if path is not None and not path.is_file():
             from ..weights import fetch, folders
 
             sent = folders.sent_file(ref.sha256, path.suffix)
@@ -100,9 +122,19 @@ def _make(ref: KernelRef, device: str) -> Kernel:
         predictor = Interpolator(spec.name, spec.scale)
     return WindowKernel(
         predictor,
-        LowPassConstraint(ref.low_pass, spec.scale) if ref.low_pass else None,
+        # The constraint is put on what the windows of a windowed model are blended to: see `constrain_blend`.
+        LowPassConstraint(ref.low_pass, spec.scale) if ref.low_pass and not spec.window else None,
         scale=spec.scale,
         halo=halo_for(spec, ref.low_pass),
+        whole=spec.window > 0,
         bands_out=len(spec.bands_out) or None,
+        sources=_sources(spec),
         device=device,
     )
+
+
+def _sources(spec: ModelSpec) -> list[int] | None:
+    """Give the place of each band out among the bands in, if they are not the same."""
+    if spec.bands_out in ((), spec.bands):
+        return None
+    return [spec.bands.index(band) for band in spec.bands_out]

@@ -1,15 +1,16 @@
 """Regression networks as predictors: read the weights, fold, run.
 
 A network is any torch module (n, band, y, x) to (n, band_out, y * scale, x * scale). One that has `folded()` is
-folded; one that says how many input pixels it has `consumed` is taken to give only what it could compute without
-padding.
+folded, which includes being told to clamp at zero; one that says how many input pixels it has `consumed` is taken to
+give only what it could compute without padding.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,26 +39,57 @@ class NetworkPredictor:
             if value.ndim == 4:
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         self.consumed = int(getattr(network, "consumed", 0))
-        self.reach = int(getattr(network, "consumed", getattr(network, "receptive_radius", spec.halo)))
+        self.reach = reach_of(spec, network)
+        self.clamps = spec.non_negative and not getattr(network, "clamps_itself", False)
+        norm, gives = spec.normalisation, spec.bands_out or spec.bands
+        self.normalises = norm.shift != 0.0 or norm.scale != 1.0
+        self.shift, self.scale = (
+            _of_bands(value, spec.bands, spec.bands, device) for value in (norm.shift, norm.scale)
+        )
+        self.shift_out, self.scale_out = (
+            _of_bands(value, spec.bands, gives, device) for value in (norm.shift, norm.scale)
+        )
 
     def predict(self, window: Tensor, margin: int) -> Tensor:
         """See `protocol.Predictor`."""
-        norm = self.spec.normalisation
-        if norm.shift != 0.0 or norm.scale != 1.0:
-            window = (window - norm.shift) / norm.scale
+        if self.normalises:
+            window = (window - self.shift) / self.scale
         fine: Tensor = self.network(window.to(self.dtype).contiguous(memory_format=torch.channels_last)).float()
         extra = -(-margin // self.spec.scale)
         cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
-        if norm.shift != 0.0 or norm.scale != 1.0:
-            fine = fine * norm.scale + norm.shift
+        if self.normalises:
+            fine = fine * self.scale_out + self.shift_out
         # Folded networks clamp inside their last convolution; what is left is a cheap pass for all others.
-        return fine.clamp_(min=0) if self.spec.non_negative and not self.consumed else fine
+        return fine.clamp_(min=0) if self.clamps else fine
 
 
-def load_network(spec: ModelSpec, path: Path, sha256: str) -> nn.Module:
+def reach_of(spec: ModelSpec, network: nn.Module) -> int:
+    """Give the input pixels of context that a network is shown on each side; 0 for one that works on windows.
+
+    What the network says of itself is believed; else it is the halo of the record without that of the constraint.
+    """
+    if spec.window:
+        return 0
+    constraint = math.ceil(spec.low_pass.radius / spec.scale) if spec.low_pass else 0
+    said = getattr(network, "consumed", getattr(network, "receptive_radius", spec.halo - constraint))
+    return max(0, int(said))
+
+
+def _of_bands(
+    value: float | tuple[float, ...], reads: Sequence[str], bands: Sequence[str], device: str
+) -> float | Tensor:
+    """Give one number for all bands, or (1, band, 1, 1) float32 with those of certain bands."""
+    if not isinstance(value, tuple):
+        return value
+    return torch.tensor([value[reads.index(band)] for band in bands], device=device).view(1, -1, 1, 1)
+
+
+def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
     """Build the architecture and load its weights, with no key missing or left over; folded where it can be.
 
+    path: None for a network that has nothing to load.
+    Raises ModelError if there is no such architecture, or it needs other arguments or weights that are not named.
     Raises WeightsHashError if the file is no longer the one that was found, WeightsFormatError if it holds something
     else.
     """
@@ -66,10 +98,24 @@ def load_network(spec: ModelSpec, path: Path, sha256: str) -> nn.Module:
         architecture = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ModelError(
-            f"{spec.name!r} names the architecture {spec.architecture!r}, which cannot be imported: {error}"
+            f"{spec.name!r} names the architecture {spec.architecture!r}, which cannot be imported: {error}. "
+            "Wanted is 'module:attribute', of a module that this process can import; a cluster's workers get a file "
+            "by client.upload_file(...)."
         ) from error
-    network: nn.Module = architecture(**dict(spec.config))
-    state = read_state(path, sha256)
+    try:
+        network: nn.Module = architecture(**dict(spec.config))
+    except TypeError as error:
+        raise ModelError(
+            f"{spec.name!r}: {spec.architecture} cannot be built with config={dict(spec.config)}: {error}."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{spec.name!r}: {spec.architecture} gives a {type(network).__name__}, not a torch module.")
+    if path is None and (wanted := network.state_dict()):
+        raise ModelError(
+            f"{spec.name!r} has {len(wanted)} tensors of weights, such as {next(iter(wanted))!r}, and no file is "
+            "named: every process would draw its own. Save them with safetensors.torch.save_file, and give weights=."
+        )
+    state = {} if path is None else read_state(path, sha256)
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -86,7 +132,9 @@ def load_network(spec: ModelSpec, path: Path, sha256: str) -> nn.Module:
     if fold is None:
         return network
     with torch.no_grad():
-        return fold(non_negative=spec.non_negative)
+        folded = fold(non_negative=spec.non_negative)
+    folded.clamps_itself = True  # type: ignore[assignment]  # modules take any attribute
+    return folded.eval()
 
 
 def read_state(path: Path, sha256: str) -> dict[str, Tensor]:

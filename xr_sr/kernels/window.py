@@ -8,6 +8,7 @@ a batch is halved on out-of-memory.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..engine import in_batches, settle_threads
+from ..errors import ModelError
 from ..spec import Tile
 from .constrain import LowPassConstraint
 from .protocol import FloatArray, Predictor
@@ -29,7 +31,11 @@ BATCH_GPU = 16
 
 
 class WindowKernel:
-    """A predictor with an optional constraint, as a `Kernel`."""
+    """A predictor with an optional constraint, as a `Kernel`.
+
+    whole: show the predictor each block as one, as a model wants it whose output depends on all that it sees.
+    sources: for each band out the place among the bands in that the constraint holds it to; None where they are alike.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,8 @@ class WindowKernel:
         halo: int,
         bands_out: int | None,
         device: str,
+        whole: bool = False,
+        sources: Sequence[int] | None = None,
     ) -> None:
         self.predictor = predictor
         self.constraint = constraint
@@ -47,11 +55,17 @@ class WindowKernel:
         self.halo = halo
         self.bands_out = bands_out
         self.device = torch.device(device)
+        self.whole = whole
+        self.sources = list(sources) if sources else None
         self.margin = constraint.margin if constraint else 0
         self.reach = predictor.reach + math.ceil(self.margin / scale)
         """Input pixels that the predictor is given on each side of a window."""
         needed = max(self.reach, constraint.reach if constraint else 0)
-        assert needed <= halo, f"a halo of {needed} is needed, the spec says {halo}"
+        if needed > halo:
+            raise ModelError(
+                f"the network and its constraint read {needed} input pixels on each side; the record says halo={halo}. "
+                "See xr_sr.measure_halo(...), and correct the record."
+            )
 
     def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
         """See `protocol.Kernel`."""
@@ -76,6 +90,8 @@ class WindowKernel:
             return from_tensor(target, block)
 
     def _windows(self, tile: Tile) -> list[tuple[int, int, int, int]]:
+        if self.whole:
+            return [(0, tile.height, 0, tile.width)]
         side = WINDOW_CPU if self.device.type == "cpu" else WINDOW_GPU
         rows, columns = _split(tile.height, side), _split(tile.width, side)
         return [(top, height, left, width) for top, height in rows for left, width in columns]
@@ -95,16 +111,17 @@ class WindowKernel:
         inner = context - self.reach
         seen = batch[..., inner : batch.shape[-2] - inner, inner : batch.shape[-1] - inner]
         fine = self.predictor.predict(seen, self.margin)
+        kept = batch if self.sources is None else batch[:, self.sources]
         for index, (top, height, left, width) in enumerate(windows):
             part = slice(index * n, (index + 1) * n)
             out = target[:, :, top * s : (top + height) * s, left * s : (left + width) * s]
             if self.constraint is None:
                 out.copy_(fine[part])
             elif target.device == fine.device:
-                self.constraint.apply(fine[part], batch[part], out)
+                self.constraint.apply(fine[part], kept[part], out)
             else:
                 local = fine.new_empty(out.shape)
-                self.constraint.apply(fine[part], batch[part], local)
+                self.constraint.apply(fine[part], kept[part], local)
                 out.copy_(local)
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..cube import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
-from ..halo import SIDE, Source, map_tiles
+from ..gathering import SIDE, Source
+from ..halo import map_tiles
 from ..spec import Tile
 from .channels import Channel
 from .estimate import Method, checked_options

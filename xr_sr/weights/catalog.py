@@ -24,19 +24,27 @@ from .folders import find_file
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["choose", "get", "list_models", "names", "register"]
+__all__ = ["choose", "get", "is_own", "list_models", "names", "register"]
 
 SCALES = range(1, 17)
 """Those that interpolation can give."""
 
 _models: dict[str, ModelSpec] = {}
+_own: set[str] = set()
 
 
-def register(spec: ModelSpec) -> None:
-    """Add a model under its full name. Raises ModelError if the name is taken, be it by a model or by a family."""
-    if spec.name in _models or spec.name in FAMILIES or spec.name in ANNOUNCED:
-        raise ModelError(f"A model named {spec.name!r} is in the catalogue already; give yours another name.")
+def register(spec: ModelSpec, *, own: bool = False, replace: bool = False) -> None:
+    """Add a model under its full name. Raises ModelError if the name is taken, be it by a model or by a family.
+
+    own: it is the user's, of which `replace` may put another record under the same name.
+    """
+    mine = spec.name in _own
+    if spec.name in FAMILIES or spec.name in ANNOUNCED or (spec.name in _models and not (mine and replace)):
+        hint = "to put this one in its place: replace=True" if mine else "give yours another name"
+        raise ModelError(f"A model named {spec.name!r} is in the catalogue already; {hint}.")
     _models[spec.name] = spec
+    if own:
+        _own.add(spec.name)
 
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -116,6 +124,11 @@ def get(name: str) -> ModelSpec:
     return _variants(name)[0]
 
 
+def is_own(name: str) -> bool:
+    """Say whether a full name is that of a model of the user's own."""
+    return name in _own
+
+
 def choose(
     model: str, available: Sequence[str], bands: Sequence[str] | None = None
 ) -> tuple[ModelSpec, tuple[str, ...]]:
@@ -163,9 +176,11 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     """Tabulate the models that can be had; one row each, in reading order, without torch.
 
     bands: only models that give all of these, by any alias. scale: only models that can give this scale.
-    Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels), gsd_m (metres; NaN where
-    any is right), level, licence, size_mb (of the weights, 10^6 bytes), where (their place: "XR_SR_WEIGHTS", "cache",
-    "hub", or "" where none are needed; by name and size, as hashes are taken before use), summary.
+    Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels; of a windowed model 0),
+    window (side in input pixels; 0 where there is none), gsd_m (metres; NaN where any is right), level, licence,
+    size_mb (of the weights, 10^6 bytes), where (their place: "XR_SR_WEIGHTS", "cache", "hub", "file" for one of your
+    own, "missing" if that is gone, or "" where none are needed; by name and size, as hashes are taken before use),
+    summary.
     Raises OptionError for a scale that is no whole number from 1 on, MissingBandError for names of no band.
     """
     import pandas as pd
@@ -179,6 +194,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "bands": " ".join(_gives(spec, ())) or "any",
             "scale": spec.scale,
             "halo": spec.halo,
+            "window": spec.window,
             "gsd_m": math.nan if spec.gsd_m is None else spec.gsd_m,
             "level": spec.level,
             "licence": spec.licence,
@@ -190,7 +206,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
         if set(wanted) <= set(_gives(spec, wanted))
         and (scale in (None, spec.scale) or ("scale" in dict(spec.options) and scale in SCALES))
     ]
-    columns = ["name", "bands", "scale", "halo", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
+    columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -249,4 +265,5 @@ def _where(weights: WeightsFile | None) -> str:
     if weights is None:
         return ""
     found = find_file(weights)
-    return found[1] if found and found[0].stat().st_size == weights.size else "hub"
+    nowhere = "missing" if weights.own else "hub"
+    return found[1] if found and found[0].stat().st_size == weights.size else nowhere

@@ -56,6 +56,12 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
     path, origin = find_file(wanted) or (None, "")
     if path and (origin != "cache" or not download or sha256_of(path) == wanted.sha256):
         return _verified(path, wanted)
+    if wanted.own:
+        raise WeightsNotFoundError(
+            f"The weights of {spec.name!r} are not where they were registered, {wanted.path}, nor in a folder of "
+            "XR_SR_WEIGHTS. Give the file as weights=, register the model again, or on a cluster bring it to the "
+            f"workers: xr_sr.configure(client, models=[{spec.name!r}])."
+        )
     if not download:
         raise WeightsNotFoundError(_ways_out(spec, wanted, "it was not asked"))
     return _download(spec, wanted)
@@ -91,6 +97,11 @@ def _search(folder: Path, wanted: WeightsFile) -> Path:
 
 def _verified(path: Path, wanted: WeightsFile) -> Located:
     found = sha256_of(path)
+    if found != wanted.sha256 and wanted.own:
+        raise WeightsHashError(
+            f"{path} should have sha256 {wanted.sha256}, as it was registered, and has {found}. If it was trained on "
+            "since, register it again: xr_sr.register_model(..., replace=True)."
+        )
     if found != wanted.sha256:
         raise WeightsHashError(
             f"{path} should have sha256 {wanted.sha256} ({wanted.size} bytes), "

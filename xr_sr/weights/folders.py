@@ -41,8 +41,13 @@ def hub_url() -> str:
 def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
     """Give the first file of this path, and what led to it: "XR_SR_WEIGHTS" or "cache"; None where there is none.
 
-    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash.
+    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. A user's own file is
+    where he registered it ("file"), or lies by its bare name in a folder of `XR_SR_WEIGHTS`.
     """
+    if weights.own:
+        own = Path(weights.path)
+        places = [(own, "file"), *((folder / own.name, "XR_SR_WEIGHTS") for folder in user_folders())]
+        return next(((path, origin) for path, origin in places if path.is_file()), None)
     for folder in user_folders():
         if (path := folder / weights.path).is_file():
             return path, "XR_SR_WEIGHTS"

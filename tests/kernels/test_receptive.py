@@ -1,0 +1,118 @@
+"""The receptive field as it is measured: exact where there is one, and an error that says why where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import xr_sr
+from tests import networks
+from xr_sr.errors import ModelError
+from xr_sr.kernels import receptive
+from xr_sr.spec import ReceptiveField
+
+
+def field_of(network: torch.nn.Module, **options: int) -> ReceptiveField:
+    torch.manual_seed(1)
+    return xr_sr.measure_halo(network, **{"bands": 2} | options)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 7, 30])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_field_of_convolutions_is_their_number(depth, scale):
+    assert field_of(networks.Plain(depth=depth, scale=scale)) == ReceptiveField(depth, depth, depth, depth)
+
+
+def test_a_network_that_takes_no_narrow_image_is_measured_on_a_wider_one():
+    assert field_of(networks.Wide()) == ReceptiveField(3, 3, 3, 3)
+
+
+def test_every_side_has_its_own_number_and_needs_no_gradient():
+    assert field_of(networks.Oblique()) == ReceptiveField(top=4, bottom=1, left=2, right=0)
+    assert field_of(networks.Oblique()).halo == 4
+
+
+@pytest.mark.parametrize("network", [networks.Valid, networks.Rounded])
+def test_field_of_networks_without_padding_and_without_gradient(network):
+    assert field_of(network()).halo == 3
+
+
+def test_a_network_that_insists_on_single_precision_is_measured_in_it():
+    assert field_of(networks.Single()) == ReceptiveField(2, 2, 2, 2)
+
+
+def test_taps_of_no_weight_are_not_read():
+    network = torch.nn.Conv2d(2, 2, 7, padding=3)
+    with torch.no_grad():
+        network.weight[..., 0, :] = 0
+        network.weight[..., :, 5:] = 0
+
+    assert field_of(network) == ReceptiveField(top=2, bottom=3, left=3, right=1)
+
+
+def test_bands_are_those_of_the_first_convolution():
+    assert xr_sr.measure_halo(networks.Plain(bands=5)).halo == 3
+    with pytest.raises(ModelError, match="how many bands"):
+        xr_sr.measure_halo(networks.Oblique())
+
+
+def test_the_network_is_left_as_it_was():
+    network = networks.Plain().train()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    threads = torch.get_num_threads()
+
+    field_of(network)
+
+    assert network.training
+    assert torch.get_num_threads() == threads
+    assert all(
+        value.dtype == torch.float32 and torch.equal(value, state[name]) for name, value in network.named_parameters()
+    )
+    assert all(value.grad is None for value in network.parameters())
+
+
+@pytest.mark.parametrize("network", [networks.InstanceNorm, networks.Attention])
+def test_a_network_that_depends_on_all_it_sees_is_told_to_use_windows(network, monkeypatch):
+    monkeypatch.setattr(receptive, "LENGTHS", (24, 48))  # attention over 240 x 16 pixels takes its time
+    with pytest.raises(ModelError, match="depends on all that it is shown") as caught:
+        field_of(network())
+
+    assert "window=" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (networks.Strided, "moved down by one pixel"),
+        (networks.Columns, "moved to the right by one pixel"),
+    ],
+)
+def test_another_function_at_another_place_is_told_to_use_windows(network, what):
+    with pytest.raises(ModelError, match=what) as caught:
+        field_of(network())
+
+    assert "window=" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (networks.Eights, "windows of any size"),
+        (networks.Random, "two results for one input"),
+        (networks.BatchStatistics, "another image stands beside"),
+        (torch.nn.Flatten, "without padding"),
+    ],
+)
+def test_what_cannot_be_a_model_is_refused_with_the_reason(network, what):
+    with pytest.raises(ModelError, match=what):
+        field_of(network())
+
+
+def test_official_network_reads_six_pixels(official):
+    """Its own word, `receptive_radius`, is what the catalogue's halo is made of."""
+    assert xr_sr.measure_halo("sen2sr-lite") == ReceptiveField(6, 6, 6, 6)
+
+
+def test_interpolation_has_no_network_to_measure():
+    with pytest.raises(ModelError, match="interpolation"):
+        xr_sr.measure_halo("bicubic")

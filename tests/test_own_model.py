@@ -1,0 +1,546 @@
+"""A network of the user's own as a model: what its record says is held, and what it says wrongly is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors.torch import save_file
+
+import xr_sr
+from tests import networks
+from tests.cubes import array, dataset, geobox_of, reflectance
+from xr_sr import ModelSpec, Normalisation
+from xr_sr.errors import (
+    ModelError,
+    StoreMismatchError,
+    WeightsFormatError,
+    WeightsHashError,
+    WeightsNotFoundError,
+)
+from xr_sr.spec import LowPass
+from xr_sr.weights import catalog
+
+MINE = ModelSpec(
+    name="mine",
+    summary="Three convolutions",
+    architecture="tests.networks:Plain",
+    bands=("B08", "B04"),
+    scale=2,
+    halo=3,
+    config=(("depth", 3),),
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_catalogue(monkeypatch):
+    """Models that a test registers are gone after it."""
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    return weights_of(MINE, tmp_path / "mine.safetensors")
+
+
+def network_of(spec: ModelSpec) -> torch.nn.Module:
+    torch.manual_seed(4)
+    return getattr(networks, spec.architecture.split(":")[1])(**dict(spec.config)).eval()
+
+
+def weights_of(spec: ModelSpec, path: Path) -> Path:
+    save_file(network_of(spec).state_dict(), path)
+    return path
+
+
+def direct(spec: ModelSpec, image: np.ndarray) -> np.ndarray:
+    """Run the network on the whole image, mirrored by its halo, with nothing of this package."""
+    wide = np.pad(image, [(0, 0), (spec.halo,) * 2, (spec.halo,) * 2], mode="symmetric")
+    norm = [np.reshape(np.broadcast_to(value, len(image)), (-1, 1, 1)) for value in vars(spec.normalisation).values()]
+    with torch.no_grad():
+        fine = network_of(spec)(torch.from_numpy(((wide - norm[0]) / norm[1]).astype("float32"))[None])[0].numpy()
+    cut = spec.halo * spec.scale
+    return fine[:, cut:-cut, cut:-cut] * norm[0] * 0 + fine[:, cut:-cut, cut:-cut] * norm[1] + norm[0]
+
+
+def upscaled(cube: xr.DataArray | xr.Dataset, **options: object) -> xr.DataArray:
+    with dask.config.set(scheduler="threads", num_workers=2):
+        return cube.sr.upscale(device="cpu", **options).compute()
+
+
+# -- a model like any other
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_a_registered_network_is_a_model_of_the_accessor(scale, tmp_path):
+    spec = replace(MINE, scale=scale, config=(("depth", 3), ("scale", scale)))
+    xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+    values = reflectance(3, 40, 33)
+    cube = array(values, ("B04", "B03", "B08")).chunk(y=11, x=17)
+
+    out = upscaled(cube, model="mine", bands=["B04", "B08"])
+
+    assert out.odc.geobox == cube.odc.geobox.zoom_to((40 * scale, 33 * scale))
+    assert list(out.band.values) == ["B04", "B08"]
+    np.testing.assert_allclose(out.values[::-1], direct(spec, values[[2, 0]]), rtol=0, atol=2e-6)
+
+
+def test_the_table_and_the_output_say_what_it_is(weights, tmp_path):
+    xr_sr.register_model(replace(MINE, licence="MIT", gsd_m=None), weights=weights)
+    row = xr_sr.list_models(bands=["B08"]).set_index("name").loc["mine"]
+    out = upscaled(array(reflectance(2, 20, 20), ("B04", "B08")), model="mine")
+
+    assert (row["halo"], row["scale"], row["where"], row["licence"], row["bands"]) == (3, 2, "file", "MIT", "B08 B04")
+    assert out.attrs["xr_sr:model"] == "mine"
+    assert out.attrs["xr_sr:weights_sha256"] == catalog.get("mine").weights.sha256
+    weights.rename(tmp_path / "gone")
+    assert xr_sr.list_models().set_index("name").loc["mine", "where"] == "missing"
+
+
+@pytest.mark.parametrize("chunks", [5, 16, {"y": 40, "x": 3}])
+def test_its_values_do_not_depend_on_chunks(weights, chunks):
+    xr_sr.register_model(MINE, weights=weights)
+    cube = dataset(reflectance(2, 2, 40, 40), ("B04", "B08"))
+    cube["B04"][0, 11:13, 20] = np.nan
+
+    whole = upscaled(cube, model="mine", chunks=64)
+    cut = upscaled(cube.chunk(time=1, y=9, x=13), model="mine", chunks=chunks)
+
+    for band in ("B04", "B08"):
+        np.testing.assert_allclose(cut[band], whole[band], rtol=0, atol=4e-6)
+    assert int(np.isnan(whole["B04"]).sum()) == 2 * 4 and not np.isnan(whole["B08"]).any()
+
+
+def test_each_band_has_its_own_normalisation(tmp_path):
+    norm = Normalisation(shift=(0.1, 0.3), scale=(0.05, 0.2))
+    spec = replace(MINE, normalisation=norm)
+    xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+    values = reflectance(2, 30, 30)
+
+    out = upscaled(array(values, ("B08", "B04")), model="mine")
+
+    np.testing.assert_allclose(out.values, direct(spec, values), rtol=0, atol=2e-6)
+
+
+def test_fewer_bands_may_come_out_in_another_order_each_turned_back_its_own_way(tmp_path):
+    norm = Normalisation(shift=(0.1, 0.3, 0.5), scale=(0.05, 0.2, 0.4))
+    spec = replace(
+        MINE,
+        bands=("B02", "B03", "B04"),
+        bands_out=("B04", "B02"),
+        normalisation=norm,
+        config=(("bands", 3), ("bands_out", 2)),
+        low_pass=LowPass(1.2, 4),
+        halo=5,
+    )
+    xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+    values = reflectance(3, 30, 30)
+    cube = array(values, ("B02", "B03", "B04"))
+    with torch.no_grad():
+        wide = np.pad(values, [(0, 0), (5, 5), (5, 5)], mode="symmetric")
+        norms = [np.reshape(value, (-1, 1, 1)) for value in (norm.shift, norm.scale)]
+        fine = network_of(spec)(torch.from_numpy(((wide - norms[0]) / norms[1]).astype("float32"))[None])[0].numpy()
+    fine = (fine * norms[1][[2, 0]] + norms[0][[2, 0]])[:, 10:-10, 10:-10]
+
+    free = upscaled(cube, model="mine", bands=["B04", "B02"], constraint="none")
+    held = upscaled(cube, model="mine", bands=["B04", "B02"])
+
+    np.testing.assert_allclose(free.values, fine, rtol=0, atol=2e-6)
+    # Held to the input band of its own name: their means agree, which those of other bands do not.
+    means = cube.sel(band=["B04", "B02"]).mean(("y", "x")).values
+    np.testing.assert_allclose(held.mean(("y", "x")).values, means, atol=0.01)
+    assert np.abs(free.mean(("y", "x")).values - means).max() > 0.02
+
+
+def test_non_negative_holds_for_networks_that_are_not_folded(tmp_path):
+    spec = replace(MINE, architecture="tests.networks:Valid", non_negative=True)
+    xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+    xr_sr.register_model(replace(spec, name="free", non_negative=False), weights=tmp_path / "a.safetensors")
+    cube = array(reflectance(2, 30, 30), ("B04", "B08"))
+
+    out, free = upscaled(cube, model="mine"), upscaled(cube, model="free")
+
+    assert float(free.min()) < 0
+    np.testing.assert_array_equal(out.values, free.values.clip(0))
+
+
+def test_a_network_without_weights_needs_no_file():
+    spec = ModelSpec("oblique", "", "tests.networks:Oblique", ("B04",), scale=2, halo=4)
+    report = xr_sr.register_model(spec)
+
+    out = upscaled(array(reflectance(1, 20, 20), ("B04",)), model="oblique")
+
+    assert out.shape == (1, 40, 40)
+    assert "xr_sr:weights_sha256" not in out.attrs
+    assert "weights none" in str(report)
+
+
+def test_a_store_knows_it_by_weights_and_record(weights, tmp_path):
+    cube = array(reflectance(2, 64, 64), ("B04", "B08")).chunk(y=32)
+    xr_sr.register_model(MINE, weights=weights)
+    assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") > 0
+    assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") == 0
+
+    other = replace(MINE, normalisation=Normalisation(scale=2.0))
+    xr_sr.register_model(other, weights=weights, replace=True)
+
+    with pytest.raises(StoreMismatchError, match="xr_sr:record"):
+        xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr")
+
+
+# -- the registry
+
+
+def test_registering_again_is_no_error_and_changing_needs_a_word(weights, tmp_path):
+    xr_sr.register_model(MINE, weights=weights)
+    xr_sr.register_model(MINE, weights=str(weights))
+    larger = replace(MINE, halo=4)
+
+    with pytest.raises(ModelError, match="replace=True"):
+        xr_sr.register_model(larger, weights=weights)
+    xr_sr.register_model(larger, weights=weights, replace=True)
+
+    assert catalog.get("mine").halo == 4
+
+
+@pytest.mark.parametrize("name", ["bicubic", "sen2sr-lite", "sen2sr-lite.rgbn-x4"])
+def test_names_of_the_package_are_never_replaced(name, weights):
+    with pytest.raises(ModelError, match="another name"):
+        xr_sr.register_model(replace(MINE, name=name), weights=weights, replace=True)
+
+
+def test_lists_and_aliases_are_understood(weights):
+    spec = replace(MINE, bands=["nir", "red"], config=[("depth", 3)], normalisation=Normalisation([0.1, 0.2], 1))
+
+    report = xr_sr.register_model(spec, weights=weights)
+
+    assert report.spec.bands == ("B08", "B04")
+    assert report.spec.normalisation == Normalisation((0.1, 0.2), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"name": "my model"}, "letters"),
+        ({"architecture": "Plain"}, "module:attribute"),
+        ({"architecture": "tests.networks:Nothing"}, "upload_file"),
+        ({"architecture": "math:sqrt"}, "cannot be built"),
+        ({"config": (("colour", 3),)}, "cannot be built with config"),
+        ({"config": (("depth", [3]),)}, "tuples"),
+        ({"bands": ()}, "names no band"),
+        ({"bands": "B04"}, "tuple of names"),
+        ({"bands": ("B04", "red")}, "twice"),
+        ({"bands_out": ("B02",)}, "which bands= does not"),
+        ({"scale": 2.0}, "scale=2.0"),
+        ({"scale": 17}, "at most 16"),
+        ({"low_pass": LowPass(0.0, 5)}, "above 0"),
+        ({"low_pass": LowPass(1.0, 2.5)}, "whole radius"),
+        ({"options": (("steps", 3),)}, "config="),
+        ({"halo": -1}, "halo=-1"),
+        ({"window": 64}, "wanted one"),
+        ({"halo": 0, "window": 64, "overlap": 40}, "at most half"),
+        ({"overlap": 2}, "without a window"),
+        ({"normalisation": Normalisation((0.1, 0.2, 0.3), 1.0)}, "3 of shift for 2 bands"),
+        ({"normalisation": Normalisation(0.0, (1.0, 0.0))}, "divides by"),
+        ({"scale": 4}, "4 times finer"),
+        ({"bands": ("B08", "B04"), "bands_out": ("B04",)}, "1 bands"),
+        ({"halo": 2}, "Write halo=3"),
+        ({"halo": 3, "low_pass": LowPass(1.0, 5)}, r"Write halo=6 \(3 of the network, 3 of its low_pass\)"),
+        ({"halo": 0, "architecture": "tests.networks:InstanceNorm"}, "window="),
+        ({"halo": 0, "window": 64, "architecture": "tests.networks:Valid"}, "consumes 3 pixels"),
+    ],
+)
+def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, word, weights):
+    with pytest.raises(ModelError, match=word):
+        xr_sr.register_model(replace(MINE, **change), weights=weights)
+
+    assert "mine" not in catalog.names()
+
+
+def test_a_halo_that_is_too_small_is_told_with_what_is_written_measured_and_needed(weights):
+    with pytest.raises(ModelError) as caught:
+        xr_sr.register_model(replace(MINE, halo=1), weights=weights)
+
+    for part in ("'mine'", "3 above, 3 below, 3 to the left, 3 to the right", "halo=1", "Write halo=3"):
+        assert part in str(caught.value)
+
+
+def test_what_a_network_says_of_itself_is_checked_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks.Plain, "receptive_radius", 2, raising=False)
+    path = weights_of(MINE, tmp_path / "a.safetensors")
+
+    with pytest.raises(ModelError, match="`receptive_radius` says 2"):
+        xr_sr.register_model(MINE, weights=path)
+
+
+def test_a_halo_that_is_larger_than_needed_is_fine_and_reported(weights):
+    report = xr_sr.register_model(replace(MINE, halo=9), weights=weights)
+
+    assert (report.field.halo, report.halo, report.spec.halo) == (3, 3, 9)
+    assert "halo=3 would do" in str(report)
+    values = reflectance(2, 20, 20)
+    out = upscaled(array(values, ("B08", "B04")), model="mine")
+    np.testing.assert_allclose(out.values, direct(replace(MINE, halo=9), values), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 5, 8, 13])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_reach_of_the_constraint_is_what_it_reads(radius, scale):
+    from xr_sr.kernels import constraint_reach
+    from xr_sr.kernels.constrain import LowPassConstraint
+
+    low_pass = LowPass(1.0, radius)
+
+    assert constraint_reach(low_pass, scale) == LowPassConstraint(low_pass, scale).reach
+
+
+def test_a_halo_without_a_check_that_is_too_small_says_so_when_it_is_used(tmp_path):
+    spec = replace(MINE, architecture="tests.networks:Valid", halo=1)
+    report = xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"), check=False)
+
+    assert "not checked" in str(report)
+    with pytest.raises(ModelError, match="read 3 input pixels"):
+        upscaled(array(reflectance(2, 20, 20), ("B08", "B04")), model="mine")
+
+
+# -- weights
+
+
+def test_weights_are_needed_where_there_are_tensors():
+    with pytest.raises(ModelError, match=r"6 tensors of weights, such as 'body.0.weight'"):
+        xr_sr.register_model(MINE)
+
+
+def test_weights_that_are_not_there_or_are_others_are_refused(weights, tmp_path):
+    with pytest.raises(WeightsNotFoundError, match="is no file"):
+        xr_sr.register_model(MINE, weights=tmp_path / "nothing.safetensors")
+    with pytest.raises(WeightsFormatError, match="do"):
+        xr_sr.register_model(replace(MINE, config=(("depth", 4),), halo=4), weights=weights)
+
+
+def test_weights_that_changed_or_went_since_are_not_used(weights):
+    xr_sr.register_model(MINE, weights=weights)
+    cube = array(reflectance(2, 20, 20), ("B08", "B04"))
+    save_file({name: value + 1 for name, value in network_of(MINE).state_dict().items()}, weights)
+
+    with pytest.raises(WeightsHashError, match="register it again"):
+        cube.sr.upscale("mine")
+    weights.unlink()
+    with pytest.raises(WeightsNotFoundError, match="register"):
+        cube.sr.upscale("mine")
+
+
+def test_weights_may_be_a_file_of_torch(tmp_path):
+    torch.save({"state_dict": network_of(MINE).state_dict()}, tmp_path / "mine.pth")
+
+    report = xr_sr.register_model(MINE, weights=tmp_path / "mine.pth")
+
+    assert report.spec.weights.own
+    assert report.field.halo == 3
+
+
+def test_a_folder_of_weights_serves_where_the_file_is_elsewhere(weights, tmp_path, monkeypatch):
+    xr_sr.register_model(MINE, weights=weights)
+    cube = array(reflectance(2, 20, 20), ("B08", "B04"))
+    before = upscaled(cube, model="mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    weights.rename(folder / weights.name)
+    monkeypatch.setenv("XR_SR_WEIGHTS", str(folder))
+
+    np.testing.assert_array_equal(upscaled(cube, model="mine").values, before.values)
+
+
+def test_workers_that_share_nothing_get_record_and_weights(tmp_path, monkeypatch):
+    """Their disk is elsewhere, they know no model of ours, and get the module as a file."""
+    from distributed import Client, LocalCluster
+
+    source = (Path(__file__).parent / "networks.py").read_text(encoding="utf-8")
+    (tmp_path / "networks_of_mine.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = replace(MINE, architecture="networks_of_mine:Plain")
+    path = weights_of(MINE, tmp_path / "mine.safetensors")
+    xr_sr.register_model(spec, weights=path)
+    cube = array(reflectance(2, 40, 40), ("B08", "B04")).chunk(y=20)
+    expected = upscaled(cube, model="mine")
+    fine = cube.sr.upscale("mine", device="cpu")
+    environment = {"XR_SR_WEIGHTS": "", "XR_SR_CACHE": str(tmp_path / "worker")}
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0", env=environment
+        ) as local,
+        Client(local) as client,
+    ):
+        client.upload_file(str(tmp_path / "networks_of_mine.py"))
+        (said,) = xr_sr.configure(client, models=["mine"], device="cpu").values()
+        path.rename(tmp_path / "elsewhere.safetensors")
+        spread = fine.compute()
+
+    assert said["models"] == ["mine"]
+    np.testing.assert_allclose(spread.values, expected.values, rtol=0, atol=1e-6)
+
+
+# -- windows
+
+WINDOWED = ModelSpec(
+    name="windowed",
+    summary="Attention",
+    architecture="tests.networks:Attention",
+    bands=("B08", "B04"),
+    scale=2,
+    window=16,
+    overlap=6,
+)
+
+
+@pytest.fixture
+def windowed(tmp_path) -> ModelSpec:
+    return xr_sr.register_model(WINDOWED, weights=weights_of(WINDOWED, tmp_path / "w.safetensors")).spec
+
+
+def test_windows_are_told_in_report_and_table(windowed):
+    report = xr_sr.register_model(windowed)
+
+    assert "windows of 16 input pixels, 6 shared" in str(report)
+    assert xr_sr.list_models().set_index("name").loc["windowed", ["halo", "window"]].tolist() == [0, 16]
+
+
+def test_one_window_is_the_network_itself(windowed):
+    values = reflectance(2, 16, 16)
+    geobox = geobox_of(16, 16)
+    spec = replace(WINDOWED, name="apart", overlap=0)
+    xr_sr.register_model(replace(spec, weights=windowed.weights))
+    # 16 pixels of 10 m fit 160 m: this corner is a whole number of windows from the origin of the CRS.
+    geobox = geobox_of(16, 16).translate_pix(-(60_000 % 16), -(-580_030 % 16))
+
+    out = upscaled(array(values, ("B08", "B04"), geobox=geobox), model="apart")
+
+    with torch.no_grad():
+        wanted = network_of(WINDOWED)(torch.from_numpy(values)[None])[0].numpy()
+    np.testing.assert_allclose(out.values, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("constraint", ["none", "lowpass"])
+@pytest.mark.parametrize("chunks", [5, 13, {"y": 40, "x": 3}])
+def test_windowed_values_do_not_depend_on_chunks(windowed, chunks, constraint):
+    values = reflectance(2, 2, 40, 44)
+    values[0, 0, 10:14, 8:30] = np.nan
+    values[1, :, 20:, 25:] = np.nan
+    cube = array(values, ("B04", "B08"))
+
+    whole = upscaled(cube, model="windowed", chunks=64, constraint=constraint)
+    cut = upscaled(cube.chunk(time=1, y=7, x=40), model="windowed", chunks=chunks, constraint=constraint)
+
+    if constraint == "none":
+        np.testing.assert_array_equal(cut.values, whole.values)
+    np.testing.assert_allclose(cut.values, whole.values, rtol=0, atol=4e-6)
+    missing = np.isnan(values).repeat(2, -1).repeat(2, -2)
+    np.testing.assert_array_equal(np.isnan(whole.values), missing)
+
+
+@pytest.mark.parametrize("where", [(3, 5), (11, 0), (9, 17)])
+def test_windowed_crops_agree_with_their_parent(windowed, where):
+    values = reflectance(2, 80, 80)
+    values[0, 30:50, 35:38] = np.nan
+    parent = array(values, ("B04", "B08"))
+    top, left = where
+    crop = parent.isel(y=slice(top, top + 60), x=slice(left, left + 60))
+
+    whole, part = upscaled(parent, model="windowed"), upscaled(crop, model="windowed")
+
+    inside = slice(2 * 16, -2 * 16)
+    there = whole.sel(y=part.y[inside], x=part.x[inside])
+    np.testing.assert_array_equal(part[:, inside, inside].values, there.values)
+
+
+def test_windowed_crops_in_degrees_stand_on_the_lattice_of_their_parent(windowed):
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    geobox = GeoBox((80, 80), Affine(8.98e-5, 0, 12.512345, 0, -8.98e-5, 52.41), "EPSG:4326")
+    parent = array(reflectance(2, 80, 80), ("B04", "B08"), geobox=geobox)
+    crop = parent.isel(latitude=slice(7, 67), longitude=slice(13, 73))
+
+    whole, part = (upscaled(cube, model="windowed", allow_gsd=True) for cube in (parent, crop))
+
+    inside = slice(2 * 16, -2 * 16)
+    np.testing.assert_array_equal(
+        part.values[:, inside, inside], whole.values[:, 14 + 32 : 14 + 120 - 32, 26 + 32 : 26 + 120 - 32]
+    )
+
+
+def test_the_constraint_holds_over_windows_and_beside_holes(windowed):
+    values = np.full((2, 60, 60), 0.2, "float32")
+    values[:, 20:, :30] = np.nan
+    cube = array(values, ("B04", "B08"))
+
+    free = upscaled(cube, model="windowed", constraint="none")
+    held = upscaled(cube, model="windowed", constraint="lowpass")
+
+    def off(out: xr.DataArray) -> float:
+        """The mean over 10 pixels of the output: low frequencies."""
+        return float(np.abs(out.coarsen(y=20, x=20).mean() - 0.2).max())
+
+    assert off(free) > 0.05
+    assert off(held) < 0.02
+
+
+def test_a_mask_and_a_dataset_go_through_windows(windowed):
+    cube = dataset(reflectance(2, 30, 30), ("B04", "B08"))
+    keep = xr.ones_like(cube["B04"], dtype=bool)
+    keep[3:6, 4] = False
+
+    out = upscaled(cube, model="windowed", mask=keep)
+
+    assert isinstance(out, xr.Dataset)
+    for band in ("B04", "B08"):
+        assert int(np.isnan(out[band]).sum()) == 3 * 4
+        assert np.isnan(out[band].values[6:12, 8:10]).all()
+
+
+def test_a_store_refuses_other_windows_and_keeps_what_was_written(windowed, tmp_path):
+    cube = array(reflectance(2, 48, 48), ("B04", "B08")).chunk(y=24)
+    fine = cube.sr.upscale("windowed", device="cpu")
+    xr_sr.to_zarr(fine, tmp_path / "a.zarr", packing="float32")
+    back = xr_sr.open_zarr(tmp_path / "a.zarr")
+
+    xr_sr.register_model(replace(windowed, overlap=4), replace=True)
+
+    np.testing.assert_array_equal(back.values, fine.values)
+    with pytest.raises(StoreMismatchError, match="xr_sr:record"):
+        xr_sr.to_zarr(cube.sr.upscale("windowed", device="cpu"), tmp_path / "a.zarr", packing="float32")
+
+
+def test_a_store_runs_few_windows_twice(windowed):
+    """A store computes a scene in several graphs; what two of them need is run by both. Counted, not run."""
+    import dask.array as da
+
+    from xr_sr.store import layout
+    from xr_sr.store.blocks import batches
+
+    xr_sr.register_model(replace(windowed, scale=4, window=128, overlap=32), check=False, replace=True)
+    cube = array(da.zeros((2, 10_980, 10_980), chunks=(2, 1024, 1024), dtype="float32"), ("B04", "B08"))
+    fine = cube.sr.upscale("windowed").data
+    windows = {key[-2:]: job[2] for key, job in dict(fine.dask).items() if key[0] == fine.name}
+
+    y, x = (layout.choose_cut(layout.edges_of(sizes)) for sizes in fine.chunks[-2:])
+    graphs = [
+        {
+            window
+            for row, col in part
+            for i, j in product(y.blocks_of(row), x.blocks_of(col))
+            for window in windows[i, j]
+        }
+        for part in batches(layout.region_numbers(y, x), len(y.blocks_of(0)) * len(x.blocks_of(0)))
+    ]
+
+    assert (y.edges, x.edges) == tuple(layout.edges_of(sizes) for sizes in fine.chunks[-2:])
+    assert len(graphs) > 1
+    assert sum(map(len, graphs)) <= 1.014 * len(set().union(*graphs))

@@ -1,0 +1,272 @@
+"""What a network depends on, found by trying: its receptive field, and whether it is one function at every place.
+
+Two ways find the field, and the larger answer counts. Gradients: the input pixels that have any part in a row of the
+output, down to parts that no output would show. Changes: a half of the image is replaced, and rows of the output that
+are another number, by a bit, depended on it; this sees rounding and other steps that have no gradient. Both in double
+precision on the processor, where what is not read is exactly zero, and what is not changed exactly equal.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModelError
+from ..spec import ReceptiveField
+
+LENGTHS = (48, 112, 240)
+"""Sides of the images that are tried, in input pixels, until the field ends inside: 119 pixels at most."""
+
+STRIPS = (16, 64)
+"""Their other side: enough for the length, and little work; the second where a network takes no narrow image."""
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+class Probe:
+    """A network that is asked questions.
+
+    network: is copied. label: what messages call it. bands, bands_out: how many; None takes what comes. scale: output
+    pixels per input pixel; None takes what comes. shift, width: what is done to reflectance for it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        label: str,
+        *,
+        bands: int,
+        bands_out: int | None = None,
+        scale: int | None = None,
+        shift: float | Tensor = 0.0,
+        width: float | Tensor = 1.0,
+    ) -> None:
+        self.network = copy.deepcopy(network).cpu().eval()
+        self.label = label
+        self.bands, self.bands_out, self.scale = bands, bands_out, scale
+        self.shift, self.width = shift, width
+        self.consumed = int(getattr(network, "consumed", 0))
+        self.dtype = torch.float64
+        self.random = torch.Generator().manual_seed(20)
+
+    def field(self) -> ReceptiveField:
+        """Measure the field, and that it is the same everywhere.
+
+        Raises ModelError for a network that depends on all that it is shown, that is another function at another place
+        or in other company, that gives another shape than it should, or that cannot be run.
+        """
+        with self._few_threads():
+            self._settle_precision()
+            self._check_company(LENGTHS[0] + 2 * self.consumed)
+            top, bottom = self._extent(along=-2)
+            left, right = self._extent(along=-1)
+            found = ReceptiveField(top, bottom, left, right)
+            self._check_places(found)
+        return found
+
+    def check_window(self, side: int) -> None:
+        """Run it on a window of the one size that it will see. Raises ModelError as `field` does."""
+        with self._few_threads():
+            self._settle_precision(side)
+            self._check_company(side)
+
+    def image(self, height: int, width: int, count: int = 1) -> Tensor:
+        """Draw reflectance between 0 and 0.6: (count, band, height, width)."""
+        return torch.rand(count, self.bands, height, width, dtype=self.dtype, generator=self.random) * 0.6
+
+    def run(self, image: Tensor) -> Tensor:
+        """Give the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), what it consumes off.
+
+        Raises ModelError if the shape or the kind of numbers is another.
+        """
+        shown = ((image - self.shift) / self.width).to(self.dtype)
+        try:
+            fine = self.network(shown)
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+            size = f"({', '.join(map(str, image.shape))})"
+            raise ModelError(
+                f"{self.label} cannot be run on a tensor {size} of {_short(self.dtype)}: {type(error).__name__}: "
+                f"{error}. A model with a halo is shown windows of any size; one that wants a certain size needs "
+                "window= in its record."
+            ) from error
+        if not isinstance(fine, Tensor) or not fine.is_floating_point():
+            kind = _short(fine.dtype) if isinstance(fine, Tensor) else type(fine).__name__
+            raise ModelError(f"{self.label} gives {kind}; wanted is one tensor of floating-point numbers.")
+        n, _, height, width = image.shape
+        height, width = height - 2 * self.consumed, width - 2 * self.consumed
+        if self.scale is None and fine.ndim == 4:
+            self.scale = max(1, fine.shape[-2] // height)
+        scale, bands = self.scale or 1, self.bands_out or (fine.shape[1] if fine.ndim == 4 else 1)
+        wanted = (n, bands, height * scale, width * scale)
+        if tuple(fine.shape) != wanted:
+            raise ModelError(
+                f"{self.label} turns {tuple(image.shape)} into {tuple(fine.shape)}; by its record it should be "
+                f"{wanted}: {bands} bands, {scale} times finer. Correct bands_out= or scale=, and mind that a network "
+                "without padding says by an attribute `consumed` how many input pixels it loses on each side."
+            )
+        if not torch.isfinite(fine).all():
+            raise ModelError(f"{self.label} gives numbers that are not finite for reflectance between 0 and 0.6.")
+        return fine
+
+    @contextmanager
+    def _few_threads(self) -> Iterator[None]:
+        """Work on one thread where the network is small: waiting for each other took them 2 to 50 times as long."""
+        threads = torch.get_num_threads()
+        if sum(weight.numel() for weight in self.network.parameters()) < 1_000_000:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+    def _settle_precision(self, side: int = 0) -> None:
+        """Take double precision, or single where the network insists on it."""
+        side = side or LENGTHS[0] + 2 * self.consumed
+        try:
+            self.network.double()
+            with torch.no_grad():
+                self.run(self.image(side, side))
+        except ModelError:
+            self.dtype = torch.float32
+            self.network.float()
+            with torch.no_grad():
+                self.run(self.image(side, side))
+
+    def _check_company(self, side: int) -> None:
+        """Check that a window's output is the same twice, and the same beside others of a batch."""
+        image = self.image(side, side, count=2)
+        with torch.no_grad():
+            one, again, both = self.run(image[:1]), self.run(image[:1]), self.run(image)
+        if not torch.equal(one, again):
+            raise ModelError(
+                f"{self.label} gives two results for one input, {_far(one, again):.2g} apart: something in it is drawn "
+                "at random. Results must depend on the input alone; turn it off in eval(), or fix what it draws."
+            )
+        if _far(one, both[:1]) > self._tolerance(one):
+            raise ModelError(
+                f"{self.label} gives {_far(one, both[:1]):.2g} of difference if another image stands beside in the "
+                "batch. Its normalisation reads the batch: use running statistics, which eval() means for BatchNorm."
+            )
+
+    def _extent(self, along: int) -> tuple[int, int]:
+        """Measure how many pixels before and behind its own an output depends on, along an axis."""
+        for length in LENGTHS:
+            size = length + 2 * self.consumed
+            ends: list[tuple[int, int]] = []
+            for _ in range(2):
+                image = self._strip(size, along)
+                ends += [self._by_changes(image, along), self._by_gradient(image, along)]
+            before, behind = max(end[0] for end in ends), max(end[1] for end in ends)
+            if max(before, behind) < size // 2 - self.consumed:
+                return before, behind
+            if length > LENGTHS[0] and image.shape.numel() > self.bands * size * (STRIPS[0] + 2 * self.consumed):
+                break  # attention over a wide strip of full length could take all memory
+        raise ModelError(
+            f"{self.label} depends on all that it is shown, or on more than {length // 2 - 1} pixels around (measured "
+            f"on {length} {'rows' if along == -2 else 'columns'}): attention, a norm or a mean over the whole image, a "
+            "recurrence, or a very deep network. No halo would do; it is a windowed model: give its record window=, "
+            "the side that it was trained on, and overlap=, such as a quarter of it, instead of halo=."
+        )
+
+    def _strip(self, length: int, along: int) -> Tensor:
+        """Draw an image that is long along one axis, and as narrow along the other as the network takes it."""
+        for strip in STRIPS:
+            other = strip + 2 * self.consumed
+            image = self.image(length, other) if along == -2 else self.image(other, length)
+            try:
+                with torch.no_grad():
+                    self.run(image)
+            except ModelError:
+                if strip == STRIPS[-1]:
+                    raise
+                continue
+            break
+        return image
+
+    def _by_changes(self, image: Tensor, along: int) -> tuple[int, int]:
+        """Replace one half, then the other, and see how far the change goes into what was kept."""
+        length = image.shape[along]
+        centre = length // 2
+        last = length - 2 * self.consumed - 1
+        reached = []
+        with torch.no_grad():
+            plain = self.run(image)
+            for start, count in ((0, centre + 1), (centre, length - centre)):
+                other = image.clone()
+                part = other.narrow(along, start, count)
+                part.copy_(self.image(*part.shape[-2:]))
+                reached.append(self._pixels(self.run(other) != plain, along))
+        upper, lower = reached
+        before = length if upper and upper[-1] == last else (upper[-1] + self.consumed - centre if upper else 0)
+        behind = length if lower and lower[0] == 0 else (centre - lower[0] - self.consumed if lower else 0)
+        return max(0, before), max(0, behind)
+
+    def _by_gradient(self, image: Tensor, along: int) -> tuple[int, int]:
+        """Give the first and the last pixel with a part in the output at the centre; (0, 0) where nothing has one."""
+        centre = image.shape[along] // 2
+        scale = self.scale or 1
+        source = image.clone().requires_grad_()
+        row = self.run(source).narrow(along, (centre - self.consumed) * scale, scale)
+        if not row.requires_grad:
+            return 0, 0
+        try:
+            (slope,) = torch.autograd.grad((row * torch.rand_like(row)).sum(), source, allow_unused=True)
+        except (RuntimeError, NotImplementedError):  # a step without gradient: changes must do
+            return 0, 0
+        if slope is None or slope.isnan().any():
+            return 0, 0
+        other = -1 if along == -2 else -2
+        parts = torch.nonzero((slope != 0).any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
+        return (centre - parts[0], parts[-1] - centre) if parts else (0, 0)
+
+    def _pixels(self, changed: Tensor, along: int) -> list[int]:
+        """Give the pixels along an axis, counted in the input's size, where anything changed."""
+        other = -1 if along == -2 else -2
+        fine = torch.nonzero(changed.any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
+        return [place // (self.scale or 1) for place in fine]
+
+    def _check_places(self, field: ReceptiveField) -> None:
+        """Check that an image moved by one pixel, or cut out larger, gives the same output where both can know it."""
+        halo = max(field.halo, self.consumed)
+        side = 2 * halo + 21  # odd, and of no use to a network that halves
+        scale, lost = self.scale or 1, self.consumed
+        image = self.image(side + 3, side + 3)
+
+        def inside(top: int, left: int, size: int) -> Tensor:
+            """Give the output for a crop, where its edges do not count, and where all crops have pixels."""
+            with torch.no_grad():
+                fine = self.run(image[..., top : top + size, left : left + size])
+            y, x = ((1 + halo - start - lost) * scale for start in (top, left))
+            kept = (side - 1 - 2 * halo) * scale
+            return fine[..., y : y + kept, x : x + kept]
+
+        plain = inside(0, 0, side)
+        others = {
+            "moved down by one pixel": inside(1, 0, side),
+            "moved to the right by one pixel": inside(0, 1, side),
+            "with three more rows and columns": inside(0, 0, side + 3),
+        }
+        for what, other in others.items():
+            if _far(plain, other) > self._tolerance(plain):
+                raise ModelError(
+                    f"{self.label} gives another result for the same pixels {what}: {_far(plain, other):.2g} apart, "
+                    f"though it seems to read no further than {halo} pixels. It works on a grid of its own (strides, "
+                    "pooling, attention in windows) or knows places, so values would depend on how a scene is cut. "
+                    "It is a windowed model: give its record window= and overlap= instead of halo=. Windows stand at "
+                    "places of the map, the same for every cut."
+                )
+
+    def _tolerance(self, values: Tensor) -> float:
+        return _TOLERANCE[self.dtype] * max(1.0, float(values.abs().max()))
+
+
+def _far(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

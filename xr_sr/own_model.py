@@ -1,0 +1,269 @@
+"""A network of the user's own as a model of the accessor: one record, a file of weights, and a check of what it says.
+
+The record is kept for this process; graphs carry it to workers, which know no catalogue but the package's own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from .bands import find_band
+from .errors import ModelError, WeightsNotFoundError
+from .kernels import constraint_reach
+from .spec import ModelSpec, Normalisation, ReceptiveField, WeightsFile
+from .weights import catalog, fetch
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from .kernels.receptive import Probe
+
+    Model: TypeAlias = ModelSpec | Module | str
+    """A record, a torch module, or the name of a model of the catalogue."""
+
+__all__ = ["ModelCheck", "measure_halo", "register_model"]
+
+
+@dataclass(frozen=True, repr=False)
+class ModelCheck:
+    """What was registered, and what was found.
+
+    spec: the record as it stands in the catalogue, with the hash of its weights. field: the receptive field of the
+    network, measured; None for a windowed model, or where nothing was checked. halo: the smallest that would do, its
+    constraint included; None likewise.
+    """
+
+    spec: ModelSpec
+    field: ReceptiveField | None = None
+    halo: int | None = None
+
+    def __str__(self) -> str:
+        spec = self.spec
+        reads, gives = " ".join(spec.bands), " ".join(spec.bands_out or spec.bands)
+        said = f"{spec.name}: {reads} to {gives if gives != reads else 'the same'}, {spec.scale} times finer; "
+        if spec.window:
+            said += f"windows of {spec.window} input pixels, {spec.overlap} shared with the next"
+        elif self.field is None or self.halo is None:
+            said += f"halo={spec.halo}, not checked"
+        else:
+            said += f"halo={spec.halo}, measured: {self.field}"
+            if self.halo < spec.halo:
+                said += f"; halo={self.halo} would do, and read less"
+        return f"{said}; weights {spec.weights.sha256[:12] if spec.weights else 'none'}"
+
+    __repr__ = __str__
+
+
+def register_model(
+    spec: ModelSpec, *, weights: str | Path | None = None, check: bool = True, replace: bool = False
+) -> ModelCheck:
+    """Make a torch module and a file of weights a model of `upscale`, `list_models` and all that stands on them.
+
+    spec: the record. `architecture` is "module:attribute", importable here and on the workers, called with `config`;
+        it maps (n, band, y, x) to (n, band_out, y * scale, x * scale), of reflectance after `normalisation`, the bands
+        in the order of `bands` and `bands_out` (any alias; `bands_out` is among `bands`, () are the same). It has a
+        `halo`, or a `window` with an `overlap` of at most half of it; see `ModelSpec`.
+    weights: a file, safetensors or what torch's weights-only loader reads; its hash is taken now, and verified at
+        every use. None: the record names its weights, or the module has none.
+    check: build it, load its weights, run it, and measure its receptive field (seconds; on the processor).
+    replace: put it in the place of a model of yours of the same name; an equal record may be registered again anyway.
+
+    Returns the record as registered, and what was measured; printed it says whether a smaller halo would do.
+    Raises ModelError for a record that contradicts itself or the network: a halo that is too small (measured, written,
+    needed), a network that must be shown windows, another shape, another result at another place, or randomness.
+    WeightsError for a file that is not there or holds another network. Nothing is registered then. For this process:
+    call it where graphs are built, in a notebook or a script.
+    """
+    spec = _settled(spec)
+    if weights is not None:
+        spec = _with_weights(spec, Path(weights).expanduser())
+    report = _check(spec) if check else ModelCheck(spec)
+    if spec.name not in catalog.names() or catalog.get(spec.name) != spec:
+        catalog.register(spec, own=True, replace=replace)
+    return report
+
+
+def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int | None = None) -> ReceptiveField:
+    """Measure on how much of the input an output pixel of a network depends, in input pixels on each side.
+
+    model: a torch module in the state that it is in, a record, or the name of a model. weights: a file for a record or
+        a name; None takes what it names. bands: that a module reads; None takes those of its first convolution.
+
+    Returns the field of the network alone: a constraint (`low_pass`) reads more, which `register_model` counts in. It
+    is measured on random reflectance, in double precision, by gradients and by changes. A path whose weights are zero
+    is not seen: measure a trained network, or one with random weights.
+    Raises ModelError, which says why, for a network without such a field: one that depends on all it is shown, or that
+    is another function at another place.
+    """
+    from torch.nn import Module
+
+    from .kernels.receptive import Probe
+
+    if isinstance(model, Module):
+        count = bands or _bands_of(model)
+        return Probe(model, f"the {type(model).__name__}", bands=count).field()
+    spec = catalog.get(model) if isinstance(model, str) else _settled(model)
+    if not spec.architecture:
+        raise ModelError(
+            f"{spec.name!r} is interpolation, and reads {spec.halo} pixels; there is no network to measure."
+        )
+    if spec.window:
+        raise ModelError(f"{spec.name!r} works on windows of {spec.window} pixels, and needs no halo.")
+    return _probe(spec, weights).field()
+
+
+def _check(spec: ModelSpec) -> ModelCheck:
+    """Build and run what a record describes, and compare. Raises ModelError or WeightsError."""
+    from .kernels.network import reach_of
+
+    probe = _probe(spec)
+    if spec.window:
+        if probe.consumed:
+            raise ModelError(
+                f"{spec.name!r} has window={spec.window}, and its network consumes {probe.consumed} pixels of it on "
+                "each side; wanted is one that pads, and gives the whole window."
+            )
+        probe.check_window(spec.window)
+        return ModelCheck(spec)
+    field = probe.field()
+    blur = math.ceil(spec.low_pass.radius / spec.scale) if spec.low_pass else 0
+    least = constraint_reach(spec.low_pass, spec.scale) if spec.low_pass else 0
+    shown = reach_of(spec, probe.network)
+    said = next((name for name in ("consumed", "receptive_radius") if hasattr(probe.network, name)), "")
+    if said and field.halo > shown:
+        raise ModelError(
+            f"{spec.name!r} depends on input pixels up to {field.halo} away, measured ({field}); its attribute "
+            f"`{said}` says {shown}. Correct the attribute, or leave it out."
+        )
+    needed = max((shown if said else field.halo) + blur, least)
+    if spec.halo < needed:
+        parts = f" ({field.halo} of the network, {needed - field.halo} of its low_pass)" if spec.low_pass else ""
+        raise ModelError(
+            f"{spec.name!r} depends on input pixels up to {field.halo} away, measured ({field}); its record says "
+            f"halo={spec.halo}, so results would depend on how a scene is cut. Write halo={needed}{parts}."
+        )
+    return ModelCheck(spec, field, needed)
+
+
+def _probe(spec: ModelSpec, weights: str | Path | None = None) -> Probe:
+    from .kernels.network import NetworkPredictor, load_network
+    from .kernels.receptive import Probe
+
+    located = fetch.locate(spec, weights) if spec.weights or weights else None
+    network = load_network(spec, located.path if located else None, located.sha256 if located else "")
+    predictor = NetworkPredictor(spec, network, device="cpu", precision="float32")
+    return Probe(
+        predictor.network,
+        repr(spec.name),
+        bands=len(spec.bands),
+        bands_out=len(spec.bands_out or spec.bands),
+        scale=spec.scale,
+        shift=predictor.shift,
+        width=predictor.scale,
+    )
+
+
+def _bands_of(network: Module) -> int:
+    """Give the channels that the first weight of four dimensions reads."""
+    found = next((weight for weight in network.parameters() if weight.ndim == 4), None)
+    if found is None:
+        raise ModelError(f"how many bands does the {type(network).__name__} read? Say it: measure_halo(..., bands=4).")
+    return int(found.shape[1])
+
+
+def _with_weights(spec: ModelSpec, path: Path) -> ModelSpec:
+    if not path.is_file():
+        raise WeightsNotFoundError(f"weights={str(path)!r} of {spec.name!r} is no file; name the file itself.")
+    path = path.resolve()
+    return replace(spec, weights=WeightsFile(str(path), fetch.sha256_of(path), path.stat().st_size, own=True))
+
+
+def _settled(spec: ModelSpec) -> ModelSpec:
+    """Give a record with canonical names of bands, and tuples where lists were written.
+
+    Raises ModelError for what contradicts itself, as far as it shows without building anything.
+    """
+    if not isinstance(spec, ModelSpec):
+        raise ModelError(f"wanted a record, xr_sr.ModelSpec(name=..., architecture=..., bands=...); not {type(spec)}.")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(spec.name)):
+        raise ModelError(f"name={spec.name!r}: wanted letters, digits, '.', '-' and '_', such as 'mine.rgbn-x2'.")
+    if not re.fullmatch(r"[\w.]+:\w+", str(spec.architecture)):
+        raise ModelError(
+            f"{spec.name!r}: architecture={spec.architecture!r}: wanted 'module:attribute', such as 'my_nets:Small'."
+        )
+    bands = _canonical(spec, "bands", spec.bands)
+    bands_out = _canonical(spec, "bands_out", spec.bands_out)
+    if not bands:
+        raise ModelError(f"{spec.name!r}: bands=() names no band; wanted those that it reads, such as ('B04', 'B08').")
+    if extra := [band for band in bands_out if band not in bands]:
+        raise ModelError(
+            f"{spec.name!r}: bands_out= names {extra}, which bands= does not: an output takes name, place and nodata "
+            "of a band that is read."
+        )
+    if spec.options:
+        raise ModelError(f"{spec.name!r}: options= are for the package's own models; arguments of a class are config=.")
+    _check_numbers(spec)
+    norm = spec.normalisation
+    norm = Normalisation(*(_tuple(value) for value in (norm.shift, norm.scale)))
+    for what, value in (("shift", norm.shift), ("scale", norm.scale)):
+        if isinstance(value, tuple) and len(value) != len(bands):
+            raise ModelError(
+                f"{spec.name!r}: normalisation has {len(value)} of {what} for {len(bands)} bands, {bands}."
+            )
+    if 0 in (norm.scale if isinstance(norm.scale, tuple) else (norm.scale,)):
+        raise ModelError(f"{spec.name!r}: normalisation divides by scale={norm.scale}; wanted numbers other than 0.")
+    settled = replace(
+        spec,
+        bands=bands,
+        bands_out=bands_out,
+        normalisation=norm,
+        config=tuple(sorted((str(key), value) for key, value in dict(spec.config).items())),
+    )
+    try:
+        hash(settled)
+    except TypeError as error:
+        raise ModelError(
+            f"{spec.name!r}: config={dict(spec.config)}: wanted numbers, texts, booleans or tuples of them ({error})."
+        ) from error
+    return settled
+
+
+def _canonical(spec: ModelSpec, field: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ModelError(f"{spec.name!r}: {field}={names!r}: wanted a tuple of names, ({names!r},).")
+    found = [(str(name), find_band(str(name))) for name in names]
+    bands = tuple(band.name if band else name for name, band in found)
+    if len(set(bands)) < len(bands):
+        raise ModelError(f"{spec.name!r}: {field}={tuple(names)} names a band twice.")
+    return bands
+
+
+def _check_numbers(spec: ModelSpec) -> None:
+    """Raise ModelError for sizes that are none, or that do not go together."""
+    for what, least in (("scale", 1), ("halo", 0), ("window", 0), ("overlap", 0)):
+        value = getattr(spec, what)
+        if type(value) is not int or value < least:
+            raise ModelError(f"{spec.name!r}: {what}={value!r}: wanted a whole number from {least} on.")
+    if spec.scale > max(catalog.SCALES):
+        raise ModelError(f"{spec.name!r}: scale={spec.scale}: wanted at most {max(catalog.SCALES)}.")
+    if (low := spec.low_pass) and not (low.sigma > 0 and type(low.radius) is int and low.radius >= 0):
+        raise ModelError(f"{spec.name!r}: low_pass={low}: wanted a sigma above 0, and a whole radius from 0 on.")
+    if spec.window and spec.halo:
+        raise ModelError(
+            f"{spec.name!r} has halo={spec.halo} and window={spec.window}; wanted one: a halo where an output pixel "
+            "depends on pixels nearby, a window where it depends on all that the network is shown."
+        )
+    if spec.overlap > spec.window // 2:
+        raise ModelError(
+            f"{spec.name!r}: overlap={spec.overlap} of window={spec.window}: wanted at most half of it, such as "
+            f"{max(spec.window, 64) // 4}; without a window there is no overlap."
+        )
+
+
+def _tuple(value: float | Iterable[float]) -> float | tuple[float, ...]:
+    return tuple(map(float, value)) if isinstance(value, Iterable) else float(value)
