@@ -10,7 +10,7 @@ from xr_sr.errors import TrainingError
 from xr_sr.training import Augmentation, Scene, Teacher
 from xr_sr.training.augment import HIGHEST, LOWEST, turn
 from xr_sr.training.distil import Labelled
-from xr_sr.training.patches import Draw, PooledBatches
+from xr_sr.training.patches import Draw, PooledBatches, weigh
 
 PLAIN = Augmentation(light=0, snow=0, mix=0)
 
@@ -143,3 +143,13 @@ def test_quiet_patches_weigh_as_much_as_the_noise_of_a_few_dn():
     batch = PooledBatches(maker, 4, 1, 0, side=8, size=3, patch=20, count=2)(0)
 
     np.testing.assert_allclose(batch.weight.numpy(), 1 / 2.5e-7, rtol=1e-3)
+
+
+def test_detail_counts_the_more_the_less_even_a_run_is():
+    energy = np.array([2e-7, 2e-5, 2e-3], "float32")
+    share = {evenness: weigh(energy, evenness) * (energy + 2.5e-7) for evenness in (1.0, 0.6, 0.0)}
+
+    np.testing.assert_allclose(share[1.0], 1, rtol=1e-5)
+    assert (np.diff(share[0.6]) > 0).all()
+    np.testing.assert_allclose(share[0.0], (energy + 2.5e-7) / 2e-5, rtol=1e-5)
+    np.testing.assert_allclose(share[0.6][1], 1, rtol=0.01)

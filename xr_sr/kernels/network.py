@@ -54,7 +54,8 @@ class NetworkPredictor:
         """See `protocol.Predictor`."""
         if self.normalises:
             window = (window - self.shift) / self.scale
-        fine: Tensor = self.network(window.to(self.dtype).contiguous(memory_format=torch.channels_last)).float()
+        seen = window if getattr(self.network, "takes_float32", False) else window.to(self.dtype)
+        fine: Tensor = self.network(seen.contiguous(memory_format=torch.channels_last)).float()
         extra = -(-margin // self.spec.scale)
         cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]

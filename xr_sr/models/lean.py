@@ -49,9 +49,7 @@ class LeanSPAN(nn.Module):
             self.tail.bias.zero_()  # type: ignore[union-attr]  # it has one
 
     def forward(self, x: Tensor) -> Tensor:
-        added = self._body(x)
-        inner = added[..., 2:-2, 2:-2]
-        return self._bicubic(x) + functional.pixel_shuffle(inner, self.upscale) - self._low(added)
+        return _assembled(x, self._body(x), self.bands, self.upscale)
 
     def folded(self, *, non_negative: bool = False) -> FoldedLeanSPAN:
         """Give the same function with less work. non_negative: must be False, as the sum is not clamped."""
@@ -80,26 +78,35 @@ class LeanSPAN(nn.Module):
         out: Tensor = self.tail(self.gather(torch.cat(parts, dim=1)))
         return out
 
-    def _low(self, added: Tensor) -> Tensor:
-        """Give what the addition has in low frequencies: two input pixels are used up on each side."""
-        n, _, height, width = added.shape
-        mean = added.unflatten(1, (self.bands, -1)).mean(2).reshape(n * self.bands, 1, height, width)
-        taps = mean.new_tensor(SMOOTH)
-        smooth = functional.conv2d(mean, (taps[:, None] * taps)[None, None])
-        fine = functional.interpolate(smooth, scale_factor=self.upscale, mode="bilinear", align_corners=False)
-        return fine.view(n, self.bands, *fine.shape[-2:])[
-            ..., self.upscale : -self.upscale, self.upscale : -self.upscale
-        ]
 
-    def _bicubic(self, x: Tensor) -> Tensor:
-        """Interpolate what is left of the image when the context is gone: one convolution for all phases at once."""
-        n, _, height, width = x.shape
-        rows = torch.from_numpy(separable.bicubic(self.upscale).taps).to(x)
-        taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(self.upscale**2, 1, *[rows.shape[1]] * 2)
-        cut = self.consumed - rows.shape[1] // 2
-        inner = x[..., cut : height - cut, cut : width - cut].reshape(n * self.bands, 1, height - 2 * cut, -1)
-        fine = functional.pixel_shuffle(functional.conv2d(inner, taps), self.upscale)
-        return fine.view(n, self.bands, *fine.shape[-2:])
+def _assembled(x: Tensor, added: Tensor, bands: int, upscale: int) -> Tensor:
+    """Add to the bicubic image what the network gave, without its low frequencies.
+
+    x: (n, bands, y, x). added: (n, bands * upscale^2, y - 12, x - 12).
+    """
+    inner = added[..., 2:-2, 2:-2].contiguous()
+    return bicubic(x, upscale) + functional.pixel_shuffle(inner, upscale) - _low(added, bands, upscale)
+
+
+def _low(added: Tensor, bands: int, upscale: int) -> Tensor:
+    """Give what the addition has in low frequencies: two input pixels are used up on each side."""
+    n, _, height, width = added.shape
+    mean = added.unflatten(1, (bands, -1)).mean(2).reshape(n * bands, 1, height, width)
+    taps = mean.new_tensor(SMOOTH)
+    smooth = functional.conv2d(mean, (taps[:, None] * taps)[None, None])
+    fine = functional.interpolate(smooth, scale_factor=upscale, mode="bilinear", align_corners=False)
+    return fine.view(n, bands, *fine.shape[-2:])[..., upscale:-upscale, upscale:-upscale]
+
+
+def bicubic(x: Tensor, upscale: int) -> Tensor:
+    """Interpolate what is left of an image when the context is gone: one convolution for all phases at once."""
+    n, bands, height, width = x.shape
+    rows = torch.from_numpy(separable.bicubic(upscale).taps).to(x)
+    taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(upscale**2, 1, *[rows.shape[1]] * 2)
+    cut = LeanSPAN.consumed - rows.shape[1] // 2
+    inner = x[..., cut : height - cut, cut : width - cut].reshape(n * bands, 1, height - 2 * cut, -1)
+    fine = functional.pixel_shuffle(functional.conv2d(inner, taps), upscale)
+    return fine.view(n, bands, *fine.shape[-2:])
 
 
 def _block(block: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,9 +117,14 @@ def _block(block: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class FoldedLeanSPAN(nn.Module):
-    """LeanSPAN for inference, on channels-last batches; shapes as there."""
+    """LeanSPAN for inference, on channels-last batches; shapes as there.
+
+    Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
+    """
 
     consumed = LeanSPAN.consumed
+    takes_float32 = True
+    """The image is float32 also where the weights are of half precision."""
 
     def __init__(self, network: LeanSPAN) -> None:
         super().__init__()
@@ -123,7 +135,9 @@ class FoldedLeanSPAN(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        added = self.body(x)
+        added = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
+        if x.requires_grad or x.dtype != torch.float32:  # the products below are float32's, and know no gradient
+            return _assembled(x, added, self.bands, self.upscale)
         n, _, height, width = added.shape
         rows, columns = height - 4, width - 4
         fine = shuffle(added[..., 2:-2, 2:-2], self.upscale)

@@ -211,6 +211,8 @@ class FoldedBody(nn.Module):
     def _block(self, name: str, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         activated = self._convolve(f"{name}_c1", x, "swish")
         c3 = self._convolve(f"{name}_c3", self._convolve(f"{name}_c2", activated, "swish"))
+        if c3.requires_grad:  # what is differentiated must not be written over
+            return (c3 + features) * (torch.sigmoid(c3) - 0.5), activated
         gate = torch.sigmoid(c3).sub_(0.5)
         return c3.add_(features).mul_(gate), activated
 
@@ -223,7 +225,7 @@ class FoldedBody(nn.Module):
             return fused
         out = functional.conv2d(x, weight, bias)
         if activation == "swish":
-            return functional.silu(out, inplace=True)
+            return functional.silu(out, inplace=not out.requires_grad)
         return functional.relu_(out) if activation == "relu" else out
 
 

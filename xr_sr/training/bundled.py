@@ -9,7 +9,11 @@ asks for sharing alike, or says nothing, are only measured on, never learnt from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,17 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
+from .._version import __version__
 from ..models.lean import LeanSPAN
 from ..samples import simulate_scene
 from ..simulate import degrade
+from .augment import Augmentation
 from .distil import distil
+from .export import save_weights
+from .fit import fit
+from .journal import read_log
 from .loop import Settings
 from .scenes import FloatArray, Scene, scenes_of
 from .teacher import Teacher
@@ -33,6 +43,13 @@ COPERNICUS = "contains modified Copernicus Sentinel data"
 
 REFLECTANCE_AT_255 = (0.40, 0.40, 0.40, 0.60)
 """What a count of 255 of an aerial camera is taken for: its values are uncalibrated."""
+
+NOT_FOR = (
+    "counting, measuring or naming what is smaller than the sensor resolves, without other evidence",
+    "legal, military or medical decisions about single objects",
+    "sensors other than Sentinel-2, or pixels other than 10 m",
+    "cloud, smoke, or values that are not reflectance",
+)
 
 DAKOTA = (20090818, 20100629, 20120731, 20140720, 20150926, 20170827)
 
@@ -126,6 +143,39 @@ def _cube(values: NDArray[Any]) -> xr.DataArray:
     return referenced
 
 
+def card_of(folder: Path, network: LeanSPAN, scenes: Sequence[Scene], commit: str) -> dict[str, Any]:
+    """Say of a finished run what a user of its weights should know; see docs/model_card.md."""
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    last = [row for row in read_log(folder / "log.csv") if all(row.values())][-1]
+    measured = {key: float(value) for key, value in last.items() if key not in ("step", "rate", "loss", "seconds")}
+    return {
+        "architecture": "xr_sr.models.lean:LeanSPAN",
+        "channels": network.features.out_channels,
+        "bands": list(BANDS),
+        "gsd_m": [10.0, 2.5],
+        "start": "random numbers",
+        "settings": run["settings"],
+        "teacher": run["batches"].get("teacher"),
+        "data": [{"name": scene.name, "licence": scene.note, "weight": round(scene.weight, 4)} for scene in scenes],
+        "measured": measured,
+        "minutes": round(float(last["seconds"]) / 60),
+        "commit": commit,
+        "version": __version__,
+        "versions": {name: version(name) for name in ("torch", "numpy", "pytorch-optimizer")},
+        "processor": platform.processor() or platform.machine(),
+        "licence": "Apache-2.0",
+        "not_for": NOT_FOR,
+    }
+
+
+def _started(path: Path) -> LeanSPAN:
+    """Give a network with the weights of a file of ours."""
+    state = load_file(path)
+    network = LeanSPAN(channels=len(state["features.bias"]))
+    network.load_state_dict(state, strict=True)
+    return network
+
+
 @click.group()
 def main() -> None:
     """Make the weights of the package again."""
@@ -135,14 +185,28 @@ def main() -> None:
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
 @click.option("--channels", default=24, show_default=True)
+@click.option("--start", type=click.Path(path_type=Path, exists=True), help="weights to begin with, not random numbers")
 @click.option("--steps", default=20_000, show_default=True)
 @click.option("--rate", default=6e-3, show_default=True, help="highest learning rate")
+@click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
+@click.option("--snow", default=0.3, show_default=True, help="share of patches that are turned to snow")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-def distil_command(data: Path, folder: Path, channels: int, steps: int, rate: float, seed: int, threads: int) -> None:
-    """Learn the official network's function, from random numbers."""
+def distil_command(
+    data: Path,
+    folder: Path,
+    channels: int,
+    start: Path | None,
+    steps: int,
+    rate: float,
+    evenness: float,
+    snow: float,
+    seed: int,
+    threads: int,
+) -> None:
+    """Learn the official network's function."""
     torch.manual_seed(seed)
-    network = LeanSPAN(channels=channels)
+    network = _started(start) if start else LeanSPAN(channels=channels)
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
     distil(
         network,
@@ -150,9 +214,41 @@ def distil_command(data: Path, folder: Path, channels: int, steps: int, rate: fl
         training_scenes(data),
         folder,
         settings,
+        augmentation=Augmentation(light=0.35, snow=snow, mix=0.1),
         held_out=held_out_scenes(data),
+        evenness=evenness,
         show=click.echo,
     )
+
+
+@main.command("fit")
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with")
+@click.option("--steps", default=6_000, show_default=True)
+@click.option("--rate", default=2e-3, show_default=True, help="highest learning rate")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+def fit_command(data: Path, folder: Path, start: Path, steps: int, rate: float, seed: int, threads: int) -> None:
+    """Fine-tune distilled weights on aerial imagery, seen through the modelled sensor."""
+    network = _started(start)
+    scenes = [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
+    settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
+    fit(network, scenes, folder, settings, show=click.echo)
+
+
+@main.command("export")
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
+@click.option("--folder", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the run")
+@click.option("--commit", required=True, help="of the code that ran")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
+def export_command(data: Path, folder: Path, commit: str, out: Path) -> None:
+    """Write the averaged weights of a finished run, with their card."""
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    network = LeanSPAN(channels=len(state["average"]["features.bias"]))
+    network.load_state_dict(state["average"], strict=True)
+    save_weights(network, out, card_of(folder, network, training_scenes(data), commit))
+    click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def distil(
     batch: int = 8,
     patch: int = 76,
     pool: int = 144,
+    evenness: float = 1.0,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Train a network to give what the teacher gives; see `loop.train` for resuming and files.
@@ -86,7 +87,8 @@ def distil(
     network: without padding, of the teacher's bands and scale; `network.consumed` input pixels are used up on each
     side, at most the teacher's halo. scenes: see `scenes_of`. held_out: images (band, y, x) of other places; how close
     the network is to the teacher there goes into the log (`report.closeness`). side, batch: input pixels of a patch and
-    patches of a step; patch, pool: of what is labelled at a time.
+    patches of a step; patch, pool: of what is labelled at a time. evenness: 1 counts all patches the same, 0 counts
+    them by their detail; between them the quiet ones still teach, and errors where they show most weigh more.
     Returns the network with its averaged weights. Raises TrainingError, MissingLibraryError (the extra `train`).
     """
     settings, consumed = settings or Settings(), consumed_by(network)
@@ -97,7 +99,15 @@ def distil(
         )
     maker = Labelled(teacher, scenes, augmentation or Augmentation(), seed=settings.seed, patch=patch, count=pool)
     batches = PooledBatches(
-        maker, teacher.spec.scale, consumed, settings.seed, side=side, size=batch, patch=patch, count=pool
+        maker,
+        teacher.spec.scale,
+        consumed,
+        settings.seed,
+        side=side,
+        size=batch,
+        patch=patch,
+        count=pool,
+        evenness=evenness,
     )
     held = {name: (values, teacher(values[None])[0]) for name, values in (held_out or {}).items()}
     bicubic = Teacher("bicubic", device="cpu")

@@ -28,6 +28,9 @@ FLATTEST = 2.5e-7
 """Mean square of the detail that a patch is at least taken to have: (5e-4)^2, the rounding of a few DN. Else a patch of
 still water would count as much as a town."""
 
+TYPICAL = 2e-5
+"""Mean square of the detail that fields and villages have: losses of any evenness are alike there."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -106,6 +109,7 @@ class PooledBatches:
 
     side: of a crop, in input pixels. size: crops in a batch. consumed: context that the network uses up. patch: side
     of the patches in a pool, count: how many there are; seen: how often each pixel of a pool is, before the next.
+    evenness: 1 weighs each patch by the inverse of its detail, so that all count the same; 0 weighs none.
     """
 
     maker: Maker
@@ -117,6 +121,7 @@ class PooledBatches:
     patch: int = 76
     count: int = 144
     seen: float = 3.0
+    evenness: float = 1.0
     _pool: dict[int, Pool] = field(default_factory=dict, compare=False)
 
     def __call__(self, step: int) -> Batch:
@@ -135,13 +140,20 @@ class PooledBatches:
             lr.append(pool.lr[index, :, top + skip : top + skip + wide, left + skip : left + skip + wide])
             target.append(pool.target[index, :, top * scale : bottom * scale, left * scale : right * scale])
             energy.append(pool.energy[index, top:bottom, left:right].mean())
-        weight = 1 / (np.array(energy, "float32") + np.float32(FLATTEST))
+        weight = weigh(np.array(energy, "float32"), self.evenness)
         return Batch(*map(torch.from_numpy, (np.stack(lr), np.stack(target), weight)))
 
     def describe(self) -> dict[str, Any]:
         """See `loop.Batches`."""
-        names = ("scale", "consumed", "seed", "side", "size", "patch", "count", "seen")
+        names = ("scale", "consumed", "seed", "side", "size", "patch", "count", "seen", "evenness")
         return {**{name: getattr(self, name) for name in names}, **self.maker.describe()}
+
+
+def weigh(energy: FloatArray, evenness: float) -> FloatArray:
+    """Give what a square error is multiplied by where a patch has this much detail, a mean square."""
+    energy = energy + np.float32(FLATTEST)
+    scale = np.float32(TYPICAL ** (evenness - 1))
+    return np.asarray(1 / energy if evenness == 1 else energy**-evenness * scale, "float32")
 
 
 def _zoomed(values: FloatArray, zoom: float) -> FloatArray:

@@ -38,15 +38,22 @@ def closeness(network: nn.Module, lr: FloatArray, teacher_sr: FloatArray, bicubi
     context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
     out. 1 is bicubic, 0 the teacher.
     """
-    images = [apply(network, lr), bicubic(lr[None])[0], teacher_sr]
-    own, plain, wanted = (_inner(image, lr.shape, bicubic.spec.scale) for image in images)
+    size = (lr.shape[-2], lr.shape[-1])
+    return distance(apply(network, lr), teacher_sr, bicubic(lr[None])[0], size, scale=bicubic.spec.scale)
+
+
+def distance(
+    sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, int], *, scale: int
+) -> float:
+    """Measure `closeness` of images (band, ...) whose centres are the scene's. size: (y, x) of the scene."""
+    own, wanted, plain = (_inner(image, size, scale) for image in (sr, teacher_sr, bicubic_sr))
     far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
     return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
 
 
-def _inner(image: FloatArray, shape: tuple[int, ...], scale: int) -> FloatArray:
+def _inner(image: FloatArray, size: tuple[int, int], scale: int) -> FloatArray:
     """Cut an image whose centre is the scene's down to what is `BORDER` input pixels from the scene's edge."""
-    rows, columns = ((size - 2 * BORDER) * scale for size in shape[-2:])
+    rows, columns = ((length - 2 * BORDER) * scale for length in size)
     top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
     return image[..., top : top + rows, left : left + columns]
 
