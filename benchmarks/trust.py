@@ -74,7 +74,7 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
     rows = []
     for place in aerial.places():
         for sensor, options in SENSORS.items():
-            lr = _seen(place, seed=seed, **options)
+            lr = see(place, seed=seed, **options)
             fine = {model: lr.sr.upscale(model, device="cpu") for model in models}
             found = xr_sr.evaluate(lr, fine, place.hr).compute()
             for model in models:
@@ -87,7 +87,7 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
     return rows
 
 
-def _seen(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:
+def see(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:
     """See a place at 10 m. wider: multiplies the width of the point spread function."""
     from aerial import SCALE
 
