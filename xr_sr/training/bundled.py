@@ -189,7 +189,9 @@ def main() -> None:
 @click.option("--steps", default=20_000, show_default=True)
 @click.option("--rate", default=6e-3, show_default=True, help="highest learning rate")
 @click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
-@click.option("--snow", default=0.3, show_default=True, help="share of patches that are turned to snow")
+@click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
+@click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
+@click.option("--refresh", default=5, show_default=True, help="steps between the optimiser's decompositions")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 def distil_command(
@@ -201,13 +203,24 @@ def distil_command(
     rate: float,
     evenness: float,
     snow: float,
+    beta: float,
+    refresh: int,
     seed: int,
     threads: int,
 ) -> None:
     """Learn the official network's function."""
     torch.manual_seed(seed)
     network = _started(start) if start else LeanSPAN(channels=channels)
-    settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
+    settings = Settings(
+        steps,
+        rate,
+        betas=(0.95, beta),
+        refresh=refresh,
+        seed=seed,
+        threads=threads,
+        save_every=200,
+        tell_every=100,
+    )
     distil(
         network,
         Teacher("sen2sr-lite", device="cpu"),

@@ -55,7 +55,8 @@ class Settings:
 
     steps: in all; the learning rate falls to zero over them as half a cosine. warm_up: steps in which it rises.
     average: of the weights that are kept, an exponential mean over steps (EMA); what is left of the old at each.
-    optimiser: "soap" (second-order; needs the extra `train`) or "adamw". save_every, tell_every: steps.
+    optimiser: "soap" (second-order; needs the extra `train`) or "adamw". betas: how much of its first and second
+    moments an optimiser keeps; refresh: steps between SOAP's decompositions. save_every, tell_every: steps.
     threads: of torch on a CPU; another number of threads adds in another order, so it is part of what a run is.
     """
 
@@ -64,6 +65,8 @@ class Settings:
     warm_up: int = 100
     average: float = 0.999
     optimiser: Literal["soap", "adamw"] = "soap"
+    betas: tuple[float, float] = (0.95, 0.99)
+    refresh: int = 5
     seed: int = 0
     save_every: int = 500
     tell_every: int = 50
@@ -71,8 +74,10 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.save_every, self.tell_every, self.threads) < 1 or self.warm_up < 0:
-            raise OptionError(f"{self}: wanted steps, save_every, tell_every and threads from 1 on, warm_up from 0 on.")
+        if min(self.steps, self.refresh, self.save_every, self.tell_every, self.threads) < 1 or self.warm_up < 0:
+            raise OptionError(
+                f"{self}: wanted steps, refresh, save_every, tell_every, threads from 1 on, warm_up from 0."
+            )
         if self.optimiser not in ("soap", "adamw"):
             raise OptionError(f"optimiser={self.optimiser!r}: wanted 'soap' or 'adamw'.")
 
@@ -209,10 +214,14 @@ def _channels_last(network: nn.Module) -> nn.Module:
 def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     parameters = [value for value in network.parameters() if value.requires_grad]
     if settings.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
+        return torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
     soap = require("pytorch_optimizer", extra="train").SOAP
     optimiser: torch.optim.Optimizer = soap(
-        parameters, lr=settings.learning_rate, betas=(0.95, 0.95), weight_decay=0.0, precondition_frequency=10
+        parameters,
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=0.0,
+        precondition_frequency=settings.refresh,
     )
     return optimiser
 
