@@ -95,6 +95,22 @@ def test_what_is_fitted_is_the_truth_seen_through_the_sensor():
         np.testing.assert_allclose(core[:, edge:-edge, edge:-edge], seen[:, edge:-edge, edge:-edge], atol=2e-4)
 
 
+def test_truth_and_teacher_are_mixed_in_the_share_asked_for(official):
+    teacher, options = (
+        Teacher("sen2sr-lite", device="cpu"),
+        {"scale": 4, "context": 8, "seed": 3, "patch": 12, "count": 2},
+    )
+
+    def made(**more):
+        return Seen(scenes(1, 200), cubes.RGBN, SensorRange(), GENTLE, **options, **more)(0)
+
+    taught, mixed = made(teacher=teacher, truth=0.0), made(teacher=teacher, truth=0.25)
+    true = made(teacher=teacher, truth=1.0)
+
+    np.testing.assert_allclose(taught.target, teacher(taught.lr), atol=1e-6)
+    np.testing.assert_allclose(mixed.target, 0.25 * true.target + 0.75 * taught.target, atol=1e-6)
+
+
 def test_sensors_differ_from_patch_to_patch_and_are_a_function_of_the_number():
     options = {"scale": 4, "context": 8, "seed": 3, "patch": 12, "count": 3}
     makers = [Seen(scenes(1, 160), cubes.RGBN, SensorRange(), GENTLE, **options) for _ in range(2)]

@@ -238,16 +238,22 @@ def distil_command(
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
 @click.option("--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with")
+@click.option(
+    "--truth", default=1.0, show_default=True, help="share of the truth in what is learnt; the rest is taught"
+)
 @click.option("--steps", default=6_000, show_default=True)
 @click.option("--rate", default=2e-3, show_default=True, help="highest learning rate")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-def fit_command(data: Path, folder: Path, start: Path, steps: int, rate: float, seed: int, threads: int) -> None:
+def fit_command(
+    data: Path, folder: Path, start: Path, truth: float, steps: int, rate: float, seed: int, threads: int
+) -> None:
     """Fine-tune distilled weights on aerial imagery, seen through the modelled sensor."""
     network = _started(start)
     scenes = [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
-    fit(network, scenes, folder, settings, show=click.echo)
+    teacher = Teacher("sen2sr-lite", device="cpu") if truth < 1 else None
+    fit(network, scenes, folder, settings, teacher=teacher, truth=truth, show=click.echo)
 
 
 @main.command("export")

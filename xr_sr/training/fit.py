@@ -62,8 +62,13 @@ class Seen:
         seed: int,
         patch: int,
         count: int,
+        teacher: Teacher | None = None,
+        truth: float = 1.0,
     ) -> None:
-        self.bands, self.sensors, self.scale, self.context = tuple(bands), sensors, scale, context
+        self.bands, self.sensors, self.scale = tuple(bands), sensors, scale
+        self.teacher, self.truth = teacher, truth
+        self.context = max(context, teacher.halo if teacher else 0)
+        context = self.context
         self.seed, self.count = seed, count
         self.draw = Draw(scenes, (patch + 2 * (context + MARGIN)) * scale, augmentation, zooms=(1.0,))
         self.bicubic = Teacher("bicubic", device="cpu")
@@ -73,11 +78,18 @@ class Seen:
         chance = np.random.default_rng([self.seed, 0, number])
         pairs = [self._seen(self.draw(chance)[1], chance) for _ in range(self.count)]
         lr, target = (np.stack(side) for side in zip(*pairs, strict=True))
+        if self.teacher is not None:
+            edge = self.context - self.teacher.halo
+            seen = lr[..., edge : lr.shape[-2] - edge, edge : lr.shape[-1] - edge]
+            target = np.float32(self.truth) * target + np.float32(1 - self.truth) * self.teacher(seen)
         return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context))
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""
-        return {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
+        told = {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
+        if self.teacher is not None:
+            told |= {"teacher": {"model": self.teacher.spec.name, "sha256": self.teacher.sha256}, "truth": self.truth}
+        return told
 
     def _seen(self, hr: FloatArray, chance: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """See one patch (band, y, x): what the sensor gives with its context, and the truth without."""
@@ -108,6 +120,8 @@ def fit(
     scale: int = 4,
     sensors: SensorRange | None = None,
     augmentation: Augmentation | None = None,
+    teacher: Teacher | None = None,
+    truth: float = 1.0,
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     side: int = 32,
     batch: int = 16,
@@ -119,8 +133,10 @@ def fit(
 
     network: from random numbers or, to fine-tune, with weights; without padding, `network.consumed` input pixels are
     used up on each side. scenes: the truth, (band, y, x) reflectance at the output's pixel size, in the order of
-    `bands`, whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. evaluate: numbers for the
-    log. side, batch: input pixels of a patch and patches of a step; patch, pool: of what is simulated at a time.
+    `bands`, whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. teacher, truth: with a
+    teacher the target is `truth` times the truth and the rest what the teacher gives: the more truth, the more detail,
+    right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and patches of a step; patch,
+    pool: of what is simulated at a time.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
     """
     settings = settings or Settings()
@@ -135,6 +151,8 @@ def fit(
         seed=settings.seed,
         patch=patch,
         count=pool,
+        teacher=teacher,
+        truth=truth,
     )
     batches = PooledBatches(maker, scale, consumed, settings.seed, side=side, size=batch, patch=patch, count=pool)
     return train(network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate, show=show)
