@@ -154,3 +154,13 @@ def test_every_benchmark_that_writes_results_is_shown():
     pages = "".join(map(text_of, (ROOT / "docs").glob("*.md")))
 
     assert {name for name in written if f"<!-- measured: {name}.md -->" not in pages} == set()
+
+
+def test_the_page_on_analytics_runs(recwarn):
+    namespace: dict[str, object] = {}
+
+    for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "analytics.md"))):
+        exec(compile(match["code"], f"analytics.md, block {number}", "exec"), namespace)
+
+    assert {"found", "water", "history", "lakes", "usual"} <= namespace.keys()
+    assert not [warning for warning in recwarn if issubclass(warning.category, errors.XrSrWarning)]

@@ -108,7 +108,17 @@ def test_the_core_has_lower_bounds_only():
 
 
 def test_the_extras_are_those_that_the_documentation_names():
-    assert EXTRAS.keys() == {"gpu-cu12", "gpu-cu13", "viz", "align", "clip", "train", "docs", "dev"}
+    assert EXTRAS.keys() == {
+        "gpu-cu12",
+        "gpu-cu13",
+        "viz",
+        "align",
+        "clip",
+        "indices",
+        "train",
+        "docs",
+        "dev",
+    }
 
 
 def test_every_library_that_is_imported_is_declared():

@@ -12,7 +12,8 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import errors, metrics, pairs, plot, registration, simulate, training
+    from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
+    from .analytics import agreement, flood, flood_between, index, water
     from .cluster import configure
     from .metrics import evaluate
     from .own_model import measure_halo, register_model
@@ -31,11 +32,16 @@ __all__ = [
     "ModelSpec",
     "Normalisation",
     "__version__",
+    "agreement",
     "align",
+    "analytics",
     "compare",
     "configure",
     "errors",
     "evaluate",
+    "flood",
+    "flood_between",
+    "index",
     "list_models",
     "make_pairs",
     "mask",
@@ -54,18 +60,23 @@ __all__ = [
     "to_zarr",
     "training",
     "upscale",
+    "water",
 ]
 
-_MODULES = {"errors", "metrics", "pairs", "plot", "registration", "simulate", "training"}
+_MODULES = {"analytics", "errors", "metrics", "pairs", "plot", "registration", "simulate", "training"}
 
 _ROOMS = {
     "LowPass": "spec",
     "ModelSpec": "spec",
     "Normalisation": "spec",
+    "agreement": "analytics",
     "align": "registration",
     "compare": "plot",
     "configure": "cluster",
     "evaluate": "metrics",
+    "flood": "analytics",
+    "flood_between": "analytics",
+    "index": "analytics",
     "list_models": "weights.catalog",
     "make_pairs": "pairs",
     "mask": "preparation",
@@ -78,6 +89,7 @@ _ROOMS = {
     "to_cog": "store",
     "to_zarr": "store",
     "upscale": "pipeline",
+    "water": "analytics",
 }
 
 del _accessor

@@ -16,6 +16,10 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .analytics.areas import Area
+    from .analytics.levels import Per
+    from .analytics.reading import Grid
+    from .analytics.surface_water import Threshold
     from .pipeline import Chunks
     from .plot import AnyCube, Date
     from .radiometry import Nodata, Offset
@@ -114,6 +118,85 @@ class SuperResolution:
             edge=edge,
             weights=weights,
         )
+
+    def index(
+        self,
+        name: str | list[str] | tuple[str, ...],
+        *,
+        grid: Grid | None = None,
+        offset: Offset = "auto",
+        quantification: float = 10_000,
+        nodata: Nodata = "auto",
+        **constants: float,
+    ) -> Any:
+        """See `xr_sr.index`."""
+        from .analytics import index
+
+        return index(
+            self._obj, name, grid=grid, offset=offset, quantification=quantification, nodata=nodata, **constants
+        )
+
+    def water(
+        self,
+        index: str | None = "MNDWI",
+        threshold: Threshold = "otsu",
+        per: Per = "cube",
+        *,
+        grid: Grid | None = None,
+        offset: Offset = "auto",
+        quantification: float = 10_000,
+        nodata: Nodata = "auto",
+    ) -> xr.DataArray:
+        """See `xr_sr.water`."""
+        from .analytics import water
+
+        return water(
+            self._obj,
+            index,
+            threshold,
+            per,
+            grid=grid,
+            offset=offset,
+            quantification=quantification,
+            nodata=nodata,
+        )
+
+    def flood(
+        self,
+        before: Any,
+        after: Any,
+        *,
+        index: str | None = "MNDWI",
+        threshold: Threshold = "otsu",
+        per: Per = "cube",
+        area: Area = "ellipsoidal",
+        grid: Grid | None = None,
+        offset: Offset = "auto",
+        quantification: float = 10_000,
+        nodata: Nodata = "auto",
+    ) -> xr.Dataset:
+        """See `xr_sr.flood`."""
+        from .analytics import flood
+
+        return flood(
+            self._obj,
+            before,
+            after,
+            index=index,
+            threshold=threshold,
+            per=per,
+            area=area,
+            grid=grid,
+            offset=offset,
+            quantification=quantification,
+            nodata=nodata,
+        )
+
+    def agreement(self, sr_mask: xr.DataArray, *, area: Area = "ellipsoidal") -> xr.Dataset:
+        """See `xr_sr.agreement`; this is the mask of LR."""
+        from .analytics import agreement
+
+        return agreement(self._obj, sr_mask, area=area)
 
     def consistency(
         self,

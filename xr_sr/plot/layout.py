@@ -69,7 +69,7 @@ def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, not
         axes = place(number, 0)
         _show(axes, _enlarged(_coloured(panel.image, stretch), panel.factor)[order], panel.title, aspect)
         if number == 0 and pixel_m is not None:
-            _scale_bar(axes, pixel_m[1], columns, rows)
+            scale_bar(axes, pixel_m[1], columns, rows)
     if maps:
         drawn_values = np.concatenate([np.abs(part.values).ravel() for part in maps.values()])
         widest = float(np.nanpercentile(drawn_values, 99)) if np.isfinite(drawn_values).any() else 0.0
@@ -111,7 +111,7 @@ def _show(axes: Axes, image: npt.NDArray[np.float32], title: str, aspect: float,
     return picture
 
 
-def _scale_bar(axes: Axes, pixel_m: float, columns: int, rows: int) -> None:
+def scale_bar(axes: Axes, pixel_m: float, columns: int, rows: int) -> None:
     """Draw a bar of a round number of metres, at most 30 % of the width."""
     from matplotlib import patheffects
 

@@ -54,7 +54,8 @@ def choose_packing(wish: str, dtype: np.dtype[Any], attrs: Mapping[Any, Any], *,
 
     wish: "int16", "float32" or "native", as the user said. named: whether the user said it of this very variable; if
     not, numbers that have a unit of their own (dB, m, degrees) do not fit into int16 by steps of 0.0001 and become
-    float32. Only floating-point numbers are packed; booleans and integers always keep their dtype.
+    float32; so do spectral indices without bounds. Only floating-point numbers are packed; booleans and integers always
+    keep their dtype.
     Raises StoreError for dates, text, complex numbers and objects, and for an unknown wish.
     """
     if wish not in ("int16", "float32", "native"):
@@ -68,7 +69,9 @@ def choose_packing(wish: str, dtype: np.dtype[Any], attrs: Mapping[Any, Any], *,
     if wish == "native":
         return Packing("native", dtype.name, fill=math.nan)
     unit = str(attrs.get("units", "")).strip().lower()
-    if wish == "float32" or (unit not in _UNITLESS and not named):
+    # Ratios and differences with weights run beyond 3.2767, where int16 would clip them; see `analytics.index`.
+    unbounded = "xr_sr:index" in attrs and "xr_sr:bounds" not in attrs
+    if wish == "float32" or ((unit not in _UNITLESS or unbounded) and not named):
         return FLOAT32
     return INT16
 

@@ -1,0 +1,334 @@
+"""Levels, water, floods, agreement: against closed forms and other libraries, for every chunking."""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
+
+import xr_sr
+from tests.cubes import array, dataset, geobox_of, reflectance, times
+from xr_sr.analytics import class_areas, otsu, water_history
+from xr_sr.analytics.classes import FLOOD, WATER
+from xr_sr.errors import CubeError, GridError, OptionError
+
+U = 255
+
+
+def on_grid(values: np.ndarray, **attrs: object) -> xr.DataArray:
+    """A map (time?, y, x) on a UTM grid."""
+    made = array(values[..., None, :, :], ("B04",)).isel(band=0, drop=True)
+    return made.assign_attrs(attrs)
+
+
+def two_humps(*shape: int, seed: int = 0, share: float = 0.3) -> np.ndarray:
+    """An index with land about -0.3 and water about 0.4, overlapping a little."""
+    rng = np.random.default_rng(seed)
+    water = rng.random(shape) < share
+    return np.clip(np.where(water, rng.normal(0.4, 0.12, shape), rng.normal(-0.3, 0.15, shape)), -1, 1).astype("f4")
+
+
+def mask_of(values: list) -> xr.DataArray:
+    """A map of water from rows of 0, 1 and 255, one date each."""
+    return xr_sr.water(on_grid(np.where(np.array(values) == U, np.nan, np.array(values) * 1.0)), None, 0.5)
+
+
+def plain(result: xr.DataArray) -> list:
+    return result.values.tolist()
+
+
+class TestOtsu:
+    def test_the_level_is_that_of_scikit_image(self):
+        values = two_humps(120, 90)
+
+        level = float(otsu(on_grid(values, **{"xr_sr:bounds": [-1.0, 1.0]})))
+
+        # Both count in bins: theirs span the values, and give a bin's centre.
+        assert level == pytest.approx(threshold_otsu(values, nbins=4096), abs=0.002)
+
+    @pytest.mark.parametrize("bounds", [{}, {"xr_sr:bounds": [-1.0, 1.0]}])
+    @given(
+        chunks=st.tuples(st.integers(1, 3), st.integers(5, 24), st.integers(4, 21)),
+        holes=st.floats(0, 0.9),
+        seed=st.integers(0, 99),
+    )
+    @settings(max_examples=5, deadline=None)
+    def test_chunks_change_no_bit(self, bounds, chunks, holes, seed):
+        values = two_humps(3, 24, 21, seed=seed)
+        values[np.random.default_rng(seed).random(values.shape) < holes] = np.nan
+        whole = on_grid(values, **bounds)
+        cut = whole.chunk(time=chunks[0], y=chunks[1], x=chunks[2])
+
+        for per in ("cube", "date"):
+            np.testing.assert_array_equal(otsu(cut, per=per).values, otsu(whole, per=per).values)
+
+    def test_one_level_per_date_is_that_of_each_date_alone(self):
+        values = on_grid(np.stack([two_humps(30, 30), two_humps(30, 30, seed=1) / 2]), **{"xr_sr:bounds": [-1.0, 1.0]})
+
+        levels = otsu(values, per="date")
+
+        assert levels.dims == ("time",)
+        assert levels.values.tolist() == [float(otsu(values.isel(time=place))) for place in (0, 1)]
+        assert levels.values[0] != levels.values[1]
+
+    def test_between_two_values_it_is_the_middle(self):
+        values = on_grid(np.where(np.arange(40).reshape(4, 10) % 3 == 0, 0.6, -0.2), **{"xr_sr:bounds": [-1.0, 1.0]})
+
+        assert float(otsu(values)) == pytest.approx(0.2, abs=1e-3)
+
+    def test_without_any_number_it_is_nan(self):
+        assert np.isnan(float(otsu(on_grid(np.full((5, 5), np.nan)))))
+
+    def test_several_maps_share_a_level(self):
+        first, second = on_grid(two_humps(20, 20)), on_grid(two_humps(30, 20, seed=3))
+        joined = on_grid(np.concatenate([first.values, second.values]))
+
+        assert float(otsu([first, second])) == float(otsu(joined))
+
+
+class TestWater:
+    def test_classes_are_dry_water_and_unknown(self):
+        found = xr_sr.water(on_grid(np.array([[-0.2, 0.3, np.nan, 0.1]])), None, 0.1)
+
+        assert plain(found) == [[0, 1, U, 0]]
+        assert found.dtype == "uint8" and found.attrs["flag_meanings"] == "dry water unknown"
+        assert float(found.threshold) == 0.1
+
+    @given(y=st.integers(5, 30), x=st.integers(4, 24), per=st.sampled_from(["cube", "date"]))
+    @settings(max_examples=5, deadline=None)
+    def test_result_does_not_depend_on_chunks(self, y, x, per):
+        cube = array(reflectance(2, 4, 30, 24))
+
+        tiled = xr_sr.water(cube.chunk(time=1, band=2, y=y, x=x), "NDWI", per=per)
+
+        xr.testing.assert_equal(tiled.compute(), xr_sr.water(cube, "NDWI", per=per).compute())
+
+    def test_otsu_is_not_per_chunk(self):
+        """Land alone in one chunk, water alone in the other: a level for each would split both."""
+        values = (
+            np.concatenate([np.full((4, 8), -0.3), np.full((4, 8), 0.4)], axis=1) + np.linspace(0, 0.05, 8).tolist() * 2
+        )
+
+        found = xr_sr.water(on_grid(values).chunk(x=8), None)
+
+        np.testing.assert_array_equal(found.values, np.repeat([[0] * 8 + [1] * 8], 4, axis=0))
+
+    def test_levels_found_before_are_taken(self):
+        cube = array(reflectance(2, 4, 12, 12))
+        level = otsu(xr_sr.index(cube, "NDWI"), per="date").compute()
+
+        xr.testing.assert_equal(
+            xr_sr.water(cube, "NDWI", level).compute(), xr_sr.water(cube, "NDWI", per="date").compute()
+        )
+
+    def test_nothing_is_computed(self):
+        def burst(block):
+            raise AssertionError("a pixel was computed")
+
+        data = da.map_blocks(burst, da.zeros((2, 4, 8, 8), chunks=4), dtype="f4", meta=np.empty((0,) * 4, "f4"))
+        cube = array(reflectance(2, 4, 8, 8)).copy(data=data)
+
+        with dask.config.set(scheduler="synchronous"):
+            mask = xr_sr.water(cube, "NDWI")
+            found = xr_sr.flood(cube, times(2)[0], times(2)[1], index="NDWI")
+            xr_sr.agreement(mask, mask)
+            water_history(mask)
+
+        assert found["area"].chunks is not None and found["flood"].chunks is not None
+
+    @pytest.mark.parametrize("threshold", ["otzu", True, float("nan")])
+    def test_other_thresholds_are_refused(self, threshold):
+        with pytest.raises(OptionError, match="neither"):
+            xr_sr.water(array(reflectance(4, 4, 4)), "NDWI", threshold)
+
+    def test_stored_and_reopened(self, tmp_path):
+        mask = mask_of([[[0, 1], [U, 0]], [[1, 1], [0, U]]])
+
+        mask.sr.to_zarr(tmp_path / "mask.zarr", progress=False)
+        again = xr_sr.open_zarr(tmp_path / "mask.zarr")
+
+        assert again.dtype == "uint8" and plain(again) == plain(mask)
+        assert plain(xr_sr.water(again)) == plain(mask)
+
+
+class TestFlood:
+    def test_each_pair_of_states_has_its_class(self):
+        before, after = [0, 0, 1, 1, U, 0, U], [0, 1, 1, 0, 1, U, U]
+        mask = mask_of([[before], [after]])
+
+        found = xr_sr.flood(mask, times(2)[0], times(2)[1])
+
+        assert plain(found["flood"]) == [[[0, 2, 1, 3, U, U, U]]]
+        assert found["flood"].time.values.tolist() == times(2)[1:].tolist()
+        expected = [[1, 1, 1, 1, 3]]
+        np.testing.assert_allclose(found["area"].values, np.array(expected) * 0.01, rtol=2e-3)
+        assert found["area"].state.values.tolist() == list(FLOOD)
+
+    def test_dates_before_are_one_state_of_what_was_usual(self):
+        mask = mask_of([[[1, 1, 0, U]], [[1, 0, 0, U]], [[0, U, 0, U]], [[1, 1, 1, 1]]])
+
+        found = xr_sr.flood(mask, slice("2023-06-01", "2023-06-12"), "2023-06-16")
+
+        assert plain(found["flood"]) == [[[1, 1, 2, U]]]
+
+    def test_from_bands_to_areas_in_a_tree_with_two_grids(self):
+        scene = xr_sr.simulate_scene(64, dates=3, flood_m=[0, 3, 5], chunks=32)["lr"]
+
+        found = scene.sr.flood("2023-06-15", slice("2023-06-20", None), grid="fine").compute()
+
+        assert found["flood"].dims == ("time", "y", "x")
+        assert found["flood"].odc.geobox == scene["r10m"].to_dataset().odc.geobox
+        total = found["area"].sum("state")
+        np.testing.assert_allclose(total, total[0], rtol=1e-12)
+        flooded = found["area"].sel(state="flooded").values
+        assert flooded[1] > flooded[0] > 0
+
+    def test_between_two_cubes_is_as_between_two_dates(self):
+        cube = array(reflectance(2, 4, 14, 10))
+
+        of_dates = xr_sr.flood(cube, times(2)[0], times(2)[1], index="NDWI")
+        of_cubes = xr_sr.flood_between(cube.isel(time=0), cube.isel(time=1), index="NDWI")
+
+        np.testing.assert_array_equal(of_cubes["flood"].values, of_dates["flood"].values[0])
+        np.testing.assert_array_equal(of_cubes["area"].values, of_dates["area"].values[0])
+        assert float(of_cubes.threshold) == float(of_dates.threshold)
+
+    def test_one_date_before_and_a_series_after(self):
+        cube = array(reflectance(3, 4, 14, 10))
+
+        found = xr_sr.flood_between(cube.isel(time=0), cube.isel(time=[1, 2]), index="NDWI", threshold=0.1)
+
+        of_dates = xr_sr.flood(cube, times(3)[0], slice(times(3)[1], None), index="NDWI", threshold=0.1)
+        xr.testing.assert_equal(found["flood"].compute(), of_dates["flood"].compute())
+
+    def test_one_level_per_date(self):
+        cube = array(reflectance(3, 4, 14, 10))
+
+        found = xr_sr.flood(cube, times(3)[0], slice(times(3)[1], None), index="NDWI", per="date")
+
+        assert found.threshold.dims == ("time",)
+        np.testing.assert_array_equal(found.threshold, otsu(xr_sr.index(cube, "NDWI"), per="date")[1:])
+
+    def test_selections_that_select_nothing_or_too_much_are_refused(self):
+        mask = mask_of([[[1, 0]], [[0, 0]]])
+
+        with pytest.raises(CubeError, match="selects no date"):
+            xr_sr.flood(mask, "1999", "2023-06-06")
+        with pytest.raises(CubeError, match="share 2023-06-01"):
+            xr_sr.flood(mask, "2023", "2023-06-01")
+        with pytest.raises(CubeError, match="flood_between"):
+            xr_sr.flood(mask.isel(time=0), "2023", "2024")
+
+    def test_two_cubes_must_lie_on_one_grid(self):
+        cube = array(reflectance(4, 8, 8))
+
+        with pytest.raises(GridError, match="do not nest"):
+            xr_sr.flood_between(cube, cube.isel(x=slice(2, None)), index="NDWI")
+        with pytest.raises(GridError):
+            xr_sr.flood_between(cube, cube.isel(x=slice(4), y=slice(4)), index="NDWI")
+
+
+class TestAgreement:
+    def test_four_classes_and_their_counts(self):
+        lr = mask_of([[0, 1]])
+        sr_values = np.zeros((4, 8))
+        sr_values[0, 0], sr_values[1:, 4:], sr_values[3, 7] = 1, 1, U
+        fine = geobox_of(1, 2).zoom_out(0.25)
+        sr = array(sr_values[None], ("B04",), geobox=fine).isel(band=0, drop=True)
+
+        found = lr.sr.agreement(sr)
+
+        counts = dict(zip(found.state.values.tolist(), found["pixels"].values.tolist(), strict=True))
+        assert counts == {"background": 15, "water": 11, "lr_only": 4, "sr_only": 1, "unknown": 1}
+        assert found["agreement"].odc.geobox == fine
+        np.testing.assert_allclose(found["area"].sum(), 2 * 0.01, rtol=2e-3)
+        assert found["agreement"].values[0].tolist() == [3, 0, 0, 0, 2, 2, 2, 2]
+
+    def test_dates_may_stand_in_one_of_the_two(self):
+        series = mask_of([[[0, 1, U]], [[1, 1, 0]]])
+        one = mask_of([[0, 0, 0]])
+
+        for found, alone in ((series.sr.agreement(one), 2), (one.sr.agreement(series), 3)):
+            assert found["agreement"].dims == ("time", "y", "x")
+            assert plain(found["agreement"]) == [[[0, alone, U]], [[alone, alone, 0]]]
+            assert found["pixels"].dims == ("time", "state")
+
+    def test_masks_of_different_dates_are_refused(self):
+        series = mask_of([[[0, 1]], [[1, 1]]])
+
+        with pytest.raises(CubeError, match="different dates"):
+            series.isel(time=[0]).sr.agreement(series)
+
+    def test_a_mask_agrees_with_itself(self):
+        mask = mask_of([[[0, 1, U]], [[1, 1, 0]]])
+
+        found = xr_sr.agreement(mask, mask)
+
+        assert found["pixels"].sel(state=["lr_only", "sr_only"]).sum() == 0
+        assert found["pixels"].sum("state").values.tolist() == [3, 3]
+
+    def test_what_is_no_mask_is_refused(self):
+        with pytest.raises(CubeError, match="no mask of water"):
+            xr_sr.agreement(dataset(reflectance(4, 4, 4)), mask_of([[0, 1]]))
+
+
+class TestRealFlood:
+    """The chip of a flood with a hand label: properties that hold for any sensible map of water, not scores."""
+
+    @pytest.fixture
+    def chip(self, shared):
+        import rioxarray
+
+        folder = shared / "data" / "flood_spain"
+        cube = rioxarray.open_rasterio(folder / "Spain_7370579_S2Hand.tif", chunks={"band": 1})
+        label = rioxarray.open_rasterio(folder / "Spain_7370579_LabelHand.tif").isel(band=0, drop=True)
+        return cube, label.where(label >= 0)
+
+    @staticmethod
+    def scores(mask: xr.DataArray, label: xr.DataArray) -> tuple[float, float]:
+        """IoU and F1 from the counts of `agreement`, the label in the place of LR."""
+        counts = xr_sr.agreement(label, mask)["pixels"]
+        both, missed, false = (int(counts.sel(state=state)) for state in ("water", "lr_only", "sr_only"))
+        return both / (both + missed + false), 2 * both / (2 * both + missed + false)
+
+    @pytest.mark.parametrize("index", ["MNDWI", "NDWI"])
+    def test_scores_are_those_of_plain_numpy_and_hold_together(self, chip, index):
+        cube, label = chip
+        bands = dict(zip(cube.attrs["long_name"], cube.values.astype("float64"), strict=True))
+        green, other = bands["B3"], bands["B11" if index == "MNDWI" else "B8"]
+        with np.errstate(all="ignore"):
+            quotient = (green - other) / (green + other)
+        truth, known = label.values == 1, np.isfinite(label.values) & (green > 0) & (other > 0)
+        random = truth[known].mean()
+
+        for threshold in (0.0, 0.1003, 0.2007):  # quotients of whole numbers are often 0.1: there rounding decides
+            iou, f1 = self.scores(xr_sr.water(cube, index, threshold, offset=0), label)
+
+            guess = quotient > threshold
+            both = (guess & truth & known).sum()
+            assert iou == pytest.approx(both / ((guess | truth) & known).sum(), abs=1e-4)
+            assert f1 == pytest.approx(2 * iou / (1 + iou), rel=1e-12)
+            assert iou > random  # better than to call everything water
+
+    @pytest.mark.parametrize("index", ["MNDWI", "NDWI"])
+    def test_otsu_lies_between_the_medians_of_land_and_water(self, chip, index):
+        cube, label = chip
+        values = xr_sr.index(cube, index, offset=0).compute()
+
+        level = float(otsu(values))
+
+        assert float(values.where(label == 0).median()) < level < float(values.where(label == 1).median())
+
+    def test_areas_in_degrees_are_those_of_the_ground(self, chip):
+        cube, _ = chip
+        mask = xr_sr.water(cube, "MNDWI", 0.1, offset=0).compute()
+
+        hectares = class_areas(mask, WATER, "ellipsoidal")
+
+        pixels = [(mask == code).sum().item() for code in WATER.values()]
+        np.testing.assert_allclose(hectares.values, np.array(pixels) * 7.88 * 9.97 / 1e4, rtol=5e-3)

@@ -1,0 +1,113 @@
+"""The picture of a flood: its pixels are the classes, its legend has the areas, its colours can be told apart."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgb
+from odc.geo.xr import xr_coords
+
+import xr_sr
+from tests.cubes import geobox_of, times
+from xr_sr.errors import CubeError, OptionError
+from xr_sr.plot import flood_map
+from xr_sr.plot.floods import COLOURS
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def found() -> xr.Dataset:
+    """Two dates after one; each class somewhere in the second."""
+    rng = np.random.default_rng(0)
+    values = rng.choice([0.0, 1.0, np.nan], (3, 40, 60), p=[0.6, 0.3, 0.1])
+    values[1] = 0
+    mask = xr.DataArray(values, dims=("time", "y", "x"), coords={**xr_coords(geobox_of(40, 60)), "time": times(3)})
+    return xr_sr.flood(xr_sr.water(mask, None, 0.5), times(3)[0], slice(times(3)[1], None)).compute()
+
+
+def texts(figure: object) -> str:
+    return "\n".join(text.get_text() for legend in figure.legends for text in legend.get_texts())
+
+
+def image_of(figure: object) -> np.ndarray:
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def test_each_pixel_has_the_colour_of_its_class(found):
+    image = image_of(flood_map(found, date=1))
+
+    names = dict(zip(found["flood"].attrs["flag_values"], found["flood"].attrs["flag_meanings"].split(), strict=True))
+    expected = np.array([[to_rgb(COLOURS[names[code]]) for code in row] for row in found["flood"].values[1]])
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+
+
+def test_the_legend_has_the_areas_of_the_date(found):
+    figure = flood_map(found, date="2023-06-11")
+
+    area = float(found["area"].sel(state="flooded")[1])
+    assert f"flooded\n{area:.3g} ha" in texts(figure)
+    assert "2023-06-01 → 2023-06-11" in figure.axes[0].get_title(loc="left")
+
+
+def test_classes_that_are_nowhere_are_left_out(found):
+    assert "flooded" not in texts(flood_map(found, date=0))
+
+
+def test_south_up_grids_are_turned_over(found):
+    flipped = found.isel(y=slice(None, None, -1))
+
+    np.testing.assert_array_equal(image_of(flood_map(flipped, date=1)), image_of(flood_map(found, date=1)))
+
+
+def test_large_maps_are_thinned_and_areas_are_not(found):
+    figure = flood_map(found, date=1, max_pixels=20)
+
+    assert image_of(figure).shape[:2] == (14, 20)
+    assert texts(figure) == texts(flood_map(found, date=1))
+
+
+def test_water_and_agreement_are_drawn_too(found):
+    mask = xr.DataArray(np.eye(8), dims=("y", "x"), coords=dict(xr_coords(geobox_of(8, 8))))
+    water = xr_sr.water(mask, None, 0.5)
+
+    assert "water" in texts(flood_map(water))
+    assert "water in SR only" in texts(flood_map(water.sr.agreement(xr_sr.water(mask + 1, None, 0.5))))
+
+
+def test_what_has_no_classes_is_refused(found):
+    with pytest.raises(CubeError, match="no map of classes"):
+        flood_map(found["area"])
+    with pytest.raises(OptionError, match="2 dates"):
+        flood_map(found, date=7)
+
+
+# Viénot, Brettel and Mollon 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243: linear RGB as seen without L or M cones.
+DICHROMATS = {
+    "protanopia": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
+    "deuteranopia": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
+    "normal": np.eye(3),
+}
+
+
+@pytest.mark.parametrize("vision", DICHROMATS)
+@pytest.mark.parametrize(
+    "together",
+    [("dry", "permanent", "flooded", "receded", "unknown"), ("background", "water", "lr_only", "sr_only", "unknown")],
+)
+def test_colours_of_a_map_differ_for_every_vision(vision, together):
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    def seen(name: str) -> np.ndarray:
+        rgb = np.array(to_rgb(COLOURS[name]))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        mixed = np.clip(np.array(DICHROMATS[vision]) @ linear, 0, 1)
+        back = np.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * mixed ** (1 / 2.4) - 0.055)
+        return rgb2lab(back[None, None])[0, 0]
+
+    for one, other in itertools.combinations(together, 2):
+        assert deltaE_ciede2000(seen(one), seen(other)) > 10, (one, other)

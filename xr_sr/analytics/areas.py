@@ -1,0 +1,185 @@
+"""How large pixels are on the Earth, and the area of each class of a map, lazily."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..errors import GridError, OptionError
+from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
+from .classes import Classes
+from .levels import time_dim
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Area: TypeAlias = Literal["ellipsoidal", "projected"]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+HECTARE_M2 = 10_000.0
+
+_NODE_M = 1000.0
+_MOST_NODES = 257
+_STEP = 1e-5
+"""Of the Earth's radius: half the way over which derivatives are taken, some 64 m. Larger steps lose to curvature,
+smaller ones to rounding; at this one both are below 1e-9."""
+
+
+def pixel_areas(obj: xr.DataArray | xr.Dataset, area: Area = "ellipsoidal") -> xr.DataArray:
+    """Give the area of each pixel of a cube's grid.
+
+    area: "ellipsoidal", on the ellipsoid of the CRS (WGS 84 for Sentinel-2), in any projection and in degrees, right to
+    1e-6 for pixels up to 10 km; "projected", width times height in the plane of the projection, which in UTM is off by
+    -0.08 % at the central meridian to +0.2 % at the edge of a zone.
+    Returns (y, x) float64 in m2, lazy. Raises GridError without CRS, and for "projected" in degrees.
+    """
+    geobox, dims = geobox_with_crs(obj), spatial_dims(obj)
+    assert dims is not None
+    # Of the pixels themselves: coordinates may be cut in other ways, which `obj.chunksizes` refuses.
+    variables = [obj.variable] if isinstance(obj, xr.DataArray) else [obj.variables[name] for name in obj.data_vars]
+    sizes = next((dict(each.chunksizes) for each in variables if set(dims) <= set(each.dims)), {})
+    chunks = tuple(sizes.get(dim, obj.sizes[dim]) for dim in dims)
+    made = xr.DataArray(lazy_areas(geobox, area, chunks), dims=dims, name="area", attrs={"units": "m2"})
+    return made.assign_coords(coords(geobox, crs_coord_name(obj), dims=dims))
+
+
+def class_areas(classes: xr.DataArray, meaning: Classes, area: Area) -> xr.DataArray:
+    """Add up the area of each class and date, in hectares: (time?, state) float64, lazy.
+
+    classes: (time?, y, x) whole numbers. meaning: what they mean; the names along `state`.
+    """
+    import dask.array as da
+
+    dims, time = spatial_dims(classes), time_dim(classes)
+    assert dims is not None
+    ordered = classes.transpose(*([time] if time else []), *dims)
+    data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
+    data = data if time else data[None]
+    areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[1:])
+    sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", 1), ("x", 2))}
+    blocks = da.blockwise(
+        _sum_by_class, "tsyx", data, "tyx", areas, "yx", new_axes={"s": len(meaning)}, adjust_chunks=sides,
+        codes=tuple(meaning.values()), dtype="float64", concatenate=True, align_arrays=False,
+        meta=np.empty((0,) * 4, "float64"),
+    )  # fmt: skip
+    sums = da.sum(blocks, axis=(2, 3), split_every=16) / HECTARE_M2
+    made = xr.DataArray(
+        sums if time else sums[0],
+        dims=(time, "state") if time else ("state",),
+        name="area",
+        attrs={"units": "ha", "long_name": f"area, {area}"},
+    )
+    on_time = {name: coord for name, coord in classes.coords.items() if time and coord.dims == (time,)}
+    return made.assign_coords({**on_time, "state": list(meaning)})
+
+
+def geobox_with_crs(obj: xr.DataArray | xr.Dataset) -> GeoBox:
+    """Give the grid of an object; raises GridError where it does not say where on Earth that lies."""
+    geobox = geobox_of(obj)
+    if geobox is None or geobox.crs is None:
+        raise GridError(
+            "areas need to know where the pixels lie, and there is no CRS. Say it with cube.odc.assign_crs('EPSG:...')."
+        )
+    return geobox
+
+
+def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
+    """Give the areas of pixels as a dask array (y, x) in m2, cut as asked."""
+    import dask.array as da
+
+    if area == "projected":
+        plane = _plane_area(geobox)
+        flat: da.Array = da.full(tuple(geobox.shape), plane, chunks=chunks, dtype="float64")
+        return flat
+    if area != "ellipsoidal":
+        raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
+    rows, cols, nodes = _area_nodes(geobox)
+    # One array of some thousand numbers for the graph, from which each task works out its own pixels.
+    shape = da.zeros(tuple(geobox.shape), chunks=chunks, dtype="uint8")
+    areas: da.Array = da.map_blocks(_areas_of_block, shape, rows=rows, cols=cols, nodes=nodes, dtype="float64",
+                         meta=np.empty((0, 0), "float64"))  # fmt: skip
+    return areas
+
+
+def _plane_area(geobox: GeoBox) -> float:
+    assert geobox.crs is not None
+    if geobox.crs.geographic:
+        raise GridError("the pixels are in degrees, which have no area in a plane: use area='ellipsoidal'.")
+    units = {axis.unit_conversion_factor for axis in geobox.crs.proj.axis_info}
+    return float(abs(geobox.affine.determinant) * next(iter(units)) ** 2)
+
+
+def _area_nodes(geobox: GeoBox) -> tuple[Floats, Floats, Floats]:
+    """Reckon the area of a pixel at nodes about 1 km apart: rows and columns of the nodes, and (row, column) in m2.
+
+    Area is the determinant of d(lon, lat) / d(x, y), times the ellipsoid's radii of curvature M N and cos(lat): true
+    for any projection, conformal or not, and for degrees. Source: Snyder 1987, Map Projections, eq. 4-18 to 4-20.
+    Between nodes it is interpolated linearly, which over 1 km is off by less than 1e-8.
+    """
+    from pyproj import Transformer
+
+    assert geobox.crs is not None
+    crs = geobox.crs.proj
+    geod, geographic = crs.get_geod(), crs.geodetic_crs
+    if geod is None or geographic is None:
+        raise GridError(f"nothing is known of the ellipsoid of {geobox.crs}: use area='projected'.")
+    to_lonlat = Transformer.from_crs(crs, geographic, always_xy=True)
+    unit_m = np.deg2rad(geod.a) if geobox.crs.geographic else crs.axis_info[0].unit_conversion_factor
+    step = _STEP * geod.a / unit_m
+    side_m = np.sqrt(abs(geobox.affine.determinant)) * unit_m
+    rows, cols = (
+        np.linspace(0, size, int(np.clip(np.ceil(size * side_m / _NODE_M), 1, _MOST_NODES - 1)) + 1)
+        for size in geobox.shape
+    )
+    col, row = np.meshgrid(cols, rows)
+    affine = geobox.affine
+    x, y = affine.a * col + affine.b * row + affine.c, affine.d * col + affine.e * row + affine.f
+
+    def lonlat(dx: float, dy: float) -> tuple[Floats, Floats]:
+        lon, lat = to_lonlat.transform(x + dx, y + dy)
+        return np.deg2rad(lon), np.deg2rad(lat)
+
+    (east, north_e), (west, north_w) = lonlat(step, 0), lonlat(-step, 0)
+    (east_n, north), (east_s, south) = lonlat(0, step), lonlat(0, -step)
+    dlon_dx = (np.remainder(east - west + np.pi, 2 * np.pi) - np.pi) / (2 * step)  # across the date line too
+    dlon_dy = (np.remainder(east_n - east_s + np.pi, 2 * np.pi) - np.pi) / (2 * step)
+    dlat_dx, dlat_dy = (north_e - north_w) / (2 * step), (north - south) / (2 * step)
+    _, lat = lonlat(0, 0)
+    flat = 1 - geod.es * np.sin(lat) ** 2
+    curvature = geod.a**2 * (1 - geod.es) / flat**2  # M * N
+    nodes = abs(dlon_dx * dlat_dy - dlon_dy * dlat_dx) * curvature * np.cos(lat) * abs(affine.determinant)
+    if not np.isfinite(nodes).all():
+        raise GridError("some pixels lie outside of the world, so they have no area; crop the cube.")
+    return rows, cols, nodes
+
+
+def _areas_of_block(
+    block: npt.NDArray[Any], *, rows: Floats, cols: Floats, nodes: Floats, block_info: Any = None
+) -> Floats:
+    (top, bottom), (left, right) = block_info[0]["array-location"]
+    made: Floats = _weights(top, bottom, rows) @ nodes @ _weights(left, right, cols).T
+    return made
+
+
+def _weights(start: int, stop: int, nodes: Floats) -> Floats:
+    """Give the weight of each node at each pixel's centre, for linear interpolation: (pixel, node)."""
+    centres = np.arange(start, stop) + 0.5
+    after = np.clip(np.searchsorted(nodes, centres), 1, len(nodes) - 1)
+    share = (centres - nodes[after - 1]) / (nodes[after] - nodes[after - 1])
+    weights = np.zeros((len(centres), len(nodes)))
+    weights[np.arange(len(centres)), after - 1] = 1 - share
+    weights[np.arange(len(centres)), after] = share
+    return weights
+
+
+def _sum_by_class(block: npt.NDArray[Any], areas: Floats, *, codes: tuple[int, ...]) -> Floats:
+    most = max(codes) + 1
+    sums = np.zeros((len(block), len(codes), 1, 1))
+    for row, date in zip(sums, block, strict=True):
+        place = np.where((date >= 0) & (date < most), date, most).astype(np.intp)
+        row[:, 0, 0] = np.bincount(place.ravel(), areas.ravel(), minlength=most + 1)[list(codes)]
+    return sums

@@ -1,0 +1,222 @@
+"""Floods: water before against water after, as a map of classes with areas; and LR against SR in the same way."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..cube import AnyCube
+from ..errors import CubeError, GridError
+from ..georeference import spatial_dims
+from ..radiometry import Nodata, Offset
+from .areas import Area, class_areas
+from .classes import AGREEMENT, FLOOD, UNKNOWN, Classes, as_class_map, as_water, is_map_of
+from .history import usual_water
+from .indices import NAME_ATTR
+from .levels import Per, time_dim
+from .reading import Grid, on_finer_grid
+from .surface_water import Threshold, classify, index_of, level_of
+
+When: TypeAlias = Any
+"""A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+
+
+def flood(
+    cube: AnyCube,
+    before: When,
+    after: When,
+    *,
+    index: str | None = "MNDWI",
+    threshold: Threshold = "otsu",
+    per: Per = "cube",
+    area: Area = "ellipsoidal",
+    grid: Grid | None = None,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> xr.Dataset:
+    """Map what was flooded between dates of one cube, and measure it.
+
+    before, after: selections of time, such as "2023-06" or slice("2023-06-20", "2023-07-05"), without a date in common.
+        Dates before are one state: water where at least half of the dates that saw the pixel have it. Dates after are
+        mapped one by one.
+    index, threshold, per: as in `water`; with per="cube" one level holds before and after. area: "ellipsoidal" or
+        "projected". grid and the rest: as in `index`.
+
+    Returns a lazy Dataset: `flood` (time, y, x) uint8, 0 dry, 1 permanent water, 2 flooded, 3 receded, 255 unknown
+    (clouds, nodata; mask clouds first); `area` (time, state) in hectares; the coordinate `threshold`.
+    Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
+    """
+    options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    if is_map_of(cube, "water"):
+        assert isinstance(cube, xr.DataArray)
+        first, second = _choose(cube, before, after)
+        return _compared(first, second, area, threshold=None)
+    first, second = _choose(index_of(cube, index, reader="flood", **options), before, after)
+    return _flooded(first, second, threshold, per, area)
+
+
+def flood_between(
+    before: AnyCube,
+    after: AnyCube,
+    *,
+    index: str | None = "MNDWI",
+    threshold: Threshold = "otsu",
+    per: Per = "cube",
+    area: Area = "ellipsoidal",
+    grid: Grid | None = None,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> xr.Dataset:
+    """Map what was flooded between two cubes on one grid, and measure it.
+
+    before, after: cubes of bands, maps of an index with index=None, or maps that `water` made. Dates of the first are
+        one state, those of the second are mapped one by one. Other arguments and the result: as in `flood`; with
+        per="cube" both share one level.
+    Raises GridError where the grids differ.
+    """
+    options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    if is_map_of(before, "water") and is_map_of(after, "water"):
+        assert isinstance(before, xr.DataArray) and isinstance(after, xr.DataArray)
+        return _compared(before, _same_place(after, before), area, threshold=None)
+    first = index_of(before, index, reader="flood_between", **options)
+    second = index_of(after, index, reader="flood_between", **options)
+    return _flooded(first, _same_place(second, first), threshold, per, area)
+
+
+def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ellipsoidal") -> xr.Dataset:
+    """Compare a mask of LR with one of SR: where both have water, and where only one has.
+
+    lr_mask, sr_mask: what `water` gives, or 0 and 1 with NaN or 255 for unknown; a pixel of LR is a whole number of
+        pixels of SR and is repeated over them. Dates must be the same, or stand in one of the two only.
+    Returns a lazy Dataset: `agreement` (time?, y, x) on the grid of SR, uint8, 0 background, 1 water in both, 2 in LR
+    only, 3 in SR only, 255 unknown in one of them; `pixels` and `area` (hectares; left out without CRS), each
+    (time?, state). Raises GridError where the grids do not nest, CubeError for what is no mask.
+    """
+    coarse, fine = as_water(lr_mask, role="lr_mask"), as_water(sr_mask, role="sr_mask")
+    coarse, fine = _without_level(coarse), _without_level(fine)
+    dim, other = time_dim(coarse), time_dim(fine)
+    if dim and other and not (dim == other and _same_dates(coarse, fine, dim)):
+        raise CubeError("the masks have different dates; choose those that both have.")
+    repeated = on_finer_grid(coarse, fine, what="agreement compares two masks")
+    codes = _joined(repeated, fine, first_only=2, second_only=3).transpose(..., *(spatial_dims(fine) or ()))
+    made = as_class_map(codes.assign_coords(fine.coords), AGREEMENT, kind="agreement", title="LR against SR", like=fine)
+    result = xr.Dataset({"agreement": made, "pixels": _pixels(made, AGREEMENT)})
+    if made.odc.geobox is not None and made.odc.geobox.crs is not None:
+        result["area"] = class_areas(made, AGREEMENT, area)
+    return result
+
+
+def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, per: Per, area: Area) -> xr.Dataset:
+    """Classify two maps of an index, by levels that they share or have by date, and compare them."""
+    if isinstance(threshold, xr.DataArray) and threshold.dims:
+        raise CubeError("flood takes one level for all dates here: pass a number, or per='date' with 'otsu'.")
+    if isinstance(threshold, str) and per == "date":
+        levels = level_of([first], threshold, per), level_of([second], threshold, per)
+    else:
+        levels = (level_of([first, second], threshold, per),) * 2
+    maps = classify(first, levels[0]), classify(second, levels[1])
+    return _compared(*maps, area, threshold=levels[1])
+
+
+def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: xr.DataArray | None) -> xr.Dataset:
+    usual, now = usual_water(_without_level(first)), _without_level(second)
+    codes = _joined(usual, now, first_only=3, second_only=2)
+    codes = codes.transpose(*now.dims).assign_coords(now.coords)
+    made = as_class_map(codes, FLOOD, kind="flood", title="flood", like=second)
+    made.attrs[NAME_ATTR] = str(second.attrs.get(NAME_ATTR, ""))
+    made.attrs["xr_sr:before"] = _dates_of(first)
+    result = xr.Dataset({"flood": made})
+    if made.odc.geobox is not None and made.odc.geobox.crs is not None:
+        result["area"] = class_areas(made, FLOOD, area)
+    if threshold is not None:
+        result = result.assign_coords(threshold=(threshold.dims, threshold.data, dict(threshold.attrs)))
+    return result
+
+
+def _joined(first: xr.DataArray, second: xr.DataArray, *, first_only: int, second_only: int) -> xr.DataArray:
+    """Join two maps of water pixel by pixel: 0 neither, 1 both, and the numbers passed for one of them alone."""
+    codes = np.full((256, 256), UNKNOWN, np.uint8)
+    codes[0, 0], codes[1, 1], codes[1, 0], codes[0, 1] = 0, 1, first_only, second_only
+    # Scalars such as a single date may differ; what the result carries is the caller's matter.
+    bare = [each.drop_vars([name for name in each.coords if name not in each.dims]) for each in (first, second)]
+    joined: xr.DataArray = xr.apply_ufunc(
+        _look_up_pair, *bare, kwargs={"codes": codes}, dask="parallelized", output_dtypes=[np.uint8]
+    )
+    return joined
+
+
+def _look_up_pair(
+    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], *, codes: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    found: npt.NDArray[np.uint8] = codes[first, second]
+    return found
+
+
+def _choose(maps: xr.DataArray, before: When, after: When) -> tuple[xr.DataArray, xr.DataArray]:
+    """Select dates before and after; both keep their dimension of time."""
+    dim = time_dim(maps)
+    if dim is None or dim not in maps.coords:
+        raise CubeError(
+            "flood selects dates, and the cube has none. For two cubes of one date each: xr_sr.flood_between(a, b)."
+        )
+    places = xr.DataArray(np.arange(maps.sizes[dim]), dims=(dim,), coords={dim: maps[dim].variable})
+    chosen = []
+    for role, when in (("before", before), ("after", after)):
+        try:
+            found = np.atleast_1d(places.sel({dim: when}).values)
+        except (KeyError, ValueError, TypeError) as error:
+            raise CubeError(f"{role}={when!r} selects no date: {error}. The cube has {_dates_of(maps)}.") from error
+        if not found.size:
+            raise CubeError(f"{role}={when!r} selects no date; the cube has {_dates_of(maps)}.")
+        chosen.append(found)
+    if shared := sorted(set(chosen[0].tolist()) & set(chosen[1].tolist())):
+        raise CubeError(f"before and after share {_dates_of(maps.isel({dim: shared}))}; a date is one or the other.")
+    return maps.isel({dim: chosen[0]}), maps.isel({dim: chosen[1]})
+
+
+def _dates_of(maps: xr.DataArray) -> str:
+    """Write the dates of a map: all of a few, else the first and the last."""
+    dim = time_dim(maps) or "time"
+    if dim not in maps.coords:
+        return "no dates"
+    values = np.atleast_1d(maps[dim].values)
+    texts = [str(value)[:10] for value in values]
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"
+
+
+def _same_place(second: xr.DataArray, first: xr.DataArray) -> xr.DataArray:
+    """Give the second map the coordinates of the first, whose grid it must have."""
+    moved = on_finer_grid(second, first, what="flood_between compares two cubes")
+    if moved.sizes != second.sizes:
+        raise GridError(
+            f"before has pixels that are finer than those of after ({dict(first.sizes)} against {dict(second.sizes)}). "
+            "Bring both to one grid, for instance by upscaling both with one model."
+        )
+    return moved
+
+
+def _same_dates(first: xr.DataArray, second: xr.DataArray, dim: str) -> bool:
+    one, other = first.indexes.get(dim), second.indexes.get(dim)
+    if one is None or other is None:
+        return bool(first.sizes[dim] == second.sizes[dim])
+    return bool(one.equals(other))
+
+
+def _without_level(mask: xr.DataArray) -> xr.DataArray:
+    return mask.drop_vars("threshold", errors="ignore")
+
+
+def _pixels(classes: xr.DataArray, meaning: Classes) -> xr.DataArray:
+    """Count the pixels of each class and date."""
+    dim = time_dim(classes)
+    space = [each for each in classes.dims if each != dim]
+    counts = xr.concat(
+        [(classes == code).sum(space) for code in meaning.values()], "state", coords="minimal", compat="override"
+    )
+    counts = counts.transpose(..., "state").assign_coords(state=list(meaning))
+    return counts.drop_vars([name for name in counts.coords if name not in counts.dims]).assign_attrs(units="pixels")

@@ -1,0 +1,153 @@
+"""Many dates of one place: how often there was water, when first and last; numbers per object and date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..errors import CubeError, GridError
+from ..georeference import crs_coord_name, spatial_dims
+from .areas import HECTARE_M2, Area, geobox_with_crs, lazy_areas
+from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
+from .levels import time_dim
+from .reading import on_finer_grid
+
+_NEVER = np.iinfo(np.int64).max
+
+
+def water_history(mask: xr.DataArray) -> xr.Dataset:
+    """Sum a series of water maps up.
+
+    mask: (time, y, x), what `water` gives, or 0 and 1 with NaN or 255 for unknown.
+    Returns a lazy Dataset of (y, x): `frequency`, share of the dates that saw the pixel which have water, float32, NaN
+    where none saw it; `observations`, number of those dates, int32; `first` and `last`, the first and last date with
+    water, datetime64, NaT where there was none. (Zarr by `to_zarr` takes no maps of dates: drop these two.)
+    """
+    classes = as_water(mask, role="mask")
+    dim = time_dim(classes)
+    if dim is None or dim not in classes.coords:
+        raise CubeError("a history needs dates: the mask has no dimension of time with coordinates.")
+    classes = classes.drop_vars("threshold", errors="ignore")
+    seen, wet = classes != UNKNOWN, classes == WATER["water"]
+    observations = seen.sum(dim, dtype="int32")
+    frequency = (wet.sum(dim, dtype="int32") / observations.where(observations > 0)).astype("float32")
+    stamps = xr.DataArray(classes[dim].values.astype("datetime64[ns]").astype(np.int64), dims=(dim,))
+    # Smallest and largest of whole numbers, date by date: no date waits for all others in memory.
+    first = _as_dates(xr.where(wet, stamps, _NEVER).min(dim))
+    last = _as_dates(xr.where(wet, stamps, -_NEVER).max(dim))
+    made = xr.Dataset({"frequency": frequency, "observations": observations, "first": first, "last": last})
+    made["frequency"].attrs = {"long_name": "share of the dates that saw the pixel with water", "units": "1"}
+    made["observations"].attrs = {"long_name": "dates that saw the pixel", "units": "dates"}
+    made["first"].attrs = {"long_name": "first date with water"}
+    made["last"].attrs = {"long_name": "last date with water"}
+    name = crs_coord_name(classes)
+    for each in made.values():
+        each.encoding = {"grid_mapping": name} if name in made.coords else {}
+    return made
+
+
+def usual_water(mask: xr.DataArray) -> xr.DataArray:
+    """Give the one state of several dates: water where at least half of those that saw the pixel have it; (y, x)."""
+    dim = time_dim(mask)
+    if dim is None:
+        return mask
+    whole = mask.chunk({dim: -1}) if mask.chunks is not None else mask
+    usual = xr.apply_ufunc(
+        _usual_of_block, whole, input_core_dims=[[dim]], dask="parallelized", output_dtypes=[np.uint8]
+    )
+    return as_class_map(usual, WATER, kind="water", title="usual water", like=mask)
+
+
+def _usual_of_block(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(..., time) to (...)."""
+    seen = (classes != UNKNOWN).sum(axis=-1, dtype=np.int32)
+    wet = (classes == WATER["water"]).sum(axis=-1, dtype=np.int32)
+    return np.where(seen > 0, 2 * wet >= seen, UNKNOWN).astype(np.uint8)
+
+
+def object_series(
+    values: xr.DataArray, labels: xr.DataArray, *, objects: Sequence[int] | None = None, area: Area = "ellipsoidal"
+) -> xr.Dataset:
+    """Average a map over objects, date by date: fields, lakes, districts.
+
+    values: (time?, y, x), an index, or a map that `water` made, of which the share of water is taken. labels: (y, x)
+        whole numbers, 0 is no object; on the same grid, or a coarser one that nests. objects: the numbers wanted; by
+        default all, for which `labels` is computed once.
+    Returns a lazy Dataset of (time?, object): `mean`, weighted by the area of the pixels, NaN where none is valid;
+    `valid`, the area with valid pixels, in hectares; for water also `water`, its area in hectares.
+    """
+    import dask.array as da
+
+    is_water = is_map_of(values, "water")
+    numbers = values.where(values != UNKNOWN) if is_water else values
+    numbers = numbers.drop_vars("threshold", errors="ignore")
+    dims, time = spatial_dims(numbers), time_dim(numbers)
+    if dims is None or labels.dtype.kind not in "iu" or time_dim(labels) is not None:
+        raise GridError(f"labels must be (y, x) whole numbers; these are {labels.dtype} along {list(labels.dims)}.")
+    marks = on_finer_grid(labels, numbers, what="object_series reads values and labels").transpose(*dims)
+    wanted = np.asarray(sorted(set(objects)) if objects is not None else _numbers_in(marks), dtype=np.int64)
+    ordered = numbers.transpose(*([time] if time else []), *dims)
+    data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
+    data = data if time else data[None]
+    spatial = data.chunks[1:]
+    where = da.asarray(marks.data).rechunk(spatial)
+    areas = lazy_areas(geobox_with_crs(numbers), area, spatial)
+    sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", 1), ("x", 2))}
+    blocks = da.blockwise(
+        _sum_by_object, "tosyx", data, "tyx", where, "yx", areas, "yx", new_axes={"o": len(wanted), "s": 2},
+        adjust_chunks=sides, wanted=wanted, dtype="float64", concatenate=True, align_arrays=False,
+        meta=np.empty((0,) * 5, "float64"),
+    )  # fmt: skip
+    sums = da.sum(blocks, axis=(3, 4), split_every=16)
+    on_time = {name: coord for name, coord in numbers.coords.items() if time and coord.dims == (time,)}
+    total = xr.DataArray(sums, dims=(time or "time", "object", "sum"), coords={**on_time, "object": wanted})
+    total = total if time else total.isel({"time": 0})
+    weighted, valid = total.isel(sum=0), total.isel(sum=1)
+    made = xr.Dataset({"mean": weighted / valid.where(valid > 0), "valid": valid / HECTARE_M2})
+    made["mean"].attrs = {"long_name": f"mean of {values.name}", "units": str(values.attrs.get("units", "1"))}
+    made["valid"].attrs = {"long_name": "area with valid pixels", "units": "ha"}
+    if is_water:
+        made["water"] = (weighted / HECTARE_M2).assign_attrs(long_name="area of water", units="ha")
+    return made
+
+
+def _numbers_in(labels: xr.DataArray) -> list[int]:
+    """Find the numbers of all objects; computes."""
+    import dask.array as da
+
+    found = da.unique(labels.data).compute() if labels.chunks is not None else np.unique(labels.values)
+    return [int(number) for number in found if number > 0]
+
+
+def _sum_by_object(
+    block: npt.NDArray[Any], labels: npt.NDArray[Any], areas: npt.NDArray[Any], *, wanted: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Add values times area, and area, over the valid pixels of each object: (time, object, 2, 1, 1)."""
+    sums = np.zeros((len(block), len(wanted), 2, 1, 1))
+    if not len(wanted):
+        return sums
+    place = np.searchsorted(wanted, labels).clip(max=len(wanted) - 1)
+    inside = wanted[place] == labels
+    for row, date in zip(sums, block, strict=True):
+        valid = inside & np.isfinite(date)
+        weights = areas[valid]
+        for column, each in enumerate((date[valid].astype("float64") * weights, weights)):
+            row[:, column, 0, 0] = np.bincount(place[valid], each, minlength=len(wanted))
+    return sums
+
+
+def _as_dates(stamps: xr.DataArray) -> xr.DataArray:
+    """Turn nanoseconds into dates, `_NEVER` into NaT."""
+    found: xr.DataArray = xr.apply_ufunc(
+        _dates_of_block, stamps, dask="parallelized", output_dtypes=[np.dtype("datetime64[ns]")]
+    )
+    return found
+
+
+def _dates_of_block(stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
+    dates = stamps.astype("datetime64[ns]")
+    return np.where(abs(stamps) == _NEVER, np.datetime64("NaT", "ns"), dates)

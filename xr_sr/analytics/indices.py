@@ -1,0 +1,104 @@
+"""Spectral indices of cubes, lazily: bands to reflectance, one formula, one map for each date."""
+
+from __future__ import annotations
+
+from typing import Any, overload
+
+import xarray as xr
+
+from ..cube import AnyCube
+from ..georeference import crs_coord_name
+from ..radiometry import OWN_ATTR, Nodata, Offset
+from .formulas import reckon
+from .reading import Grid, read_bands
+from .table import LETTERS, constants_of, find_index
+
+NAME_ATTR = "xr_sr:index"
+"""The attribute in which an index says its name."""
+
+
+@overload
+def index(
+    cube: AnyCube,
+    name: str,
+    *,
+    grid: Grid | None = ...,
+    offset: Offset = ...,
+    quantification: float = ...,
+    nodata: Nodata = ...,
+    **constants: float,
+) -> xr.DataArray: ...
+
+
+@overload
+def index(
+    cube: AnyCube,
+    name: list[str] | tuple[str, ...],
+    *,
+    grid: Grid | None = ...,
+    offset: Offset = ...,
+    quantification: float = ...,
+    nodata: Nodata = ...,
+    **constants: float,
+) -> xr.Dataset: ...
+
+
+def index(
+    cube: AnyCube,
+    name: str | list[str] | tuple[str, ...],
+    *,
+    grid: Grid | None = None,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+    **constants: float,
+) -> xr.DataArray | xr.Dataset:
+    """Reckon a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
+
+    cube: a DataArray, Dataset or DataTree of bands under the names of any catalogue, DN or reflectance.
+    name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any that spyndex knows (extra
+        "indices"); several give a Dataset.
+    grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also
+        done by default, with a BandWarning. "coarse": the finer bands are averaged; NaN where one pixel is NaN.
+    offset, quantification, nodata: as in `reflectance`. constants: other letters of the formula, such as L=0.5.
+
+    Returns a DataArray (*lead, y, x), float32, lazy, with formula and source in its attributes. NaN where a band is NaN
+    or the quotient is undefined. Normalised differences lie in -1..1: they are NaN where the sum of both bands is not
+    positive, and `to_zarr` packs them as int16; others it stores as float32.
+    Raises OptionError for an unknown index or constant, MissingLibraryError where spyndex would be needed,
+    MissingBandError, GridError and RadiometryError.
+    """
+    options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    if isinstance(name, str):
+        return _one(cube, name, constants, options)
+    maps = [_one(cube, each, _its_own(each, constants), options) for each in name]
+    return xr.Dataset({str(array.name): array for array in maps})
+
+
+def _its_own(name: str, constants: dict[str, float]) -> dict[str, float]:
+    """Keep of the constants those that an index has, where several are asked for together."""
+    letters = find_index(name).formula.letters
+    return {letter: value for letter, value in constants.items() if letter in letters}
+
+
+def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:
+    chosen = find_index(name)
+    formula = chosen.formula
+    values: dict[str, Any] = dict(constants_of(chosen, constants))
+    letters = [letter for letter in formula.letters if letter in LETTERS]
+    bands = read_bands(cube, [LETTERS[letter] for letter in letters], reader=f"index {chosen.name!r}", **options)
+    values |= {letter: bands[LETTERS[letter]] for letter in letters}
+    first = values[letters[0]]
+    result: xr.DataArray = reckon(formula, values).astype("float32").rename(chosen.name)
+    result.attrs = {
+        "long_name": chosen.title,
+        "units": "1",
+        NAME_ATTR: chosen.name,
+        "xr_sr:formula": f"{formula.text}; " + ", ".join(f"{letter} {LETTERS[letter]}" for letter in letters),
+        "xr_sr:source": chosen.source,
+        OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
+    }
+    if formula.is_normalised_difference:
+        result.attrs["xr_sr:bounds"] = [-1.0, 1.0]
+    result.encoding = {"grid_mapping": crs_coord_name(first)} if crs_coord_name(first) in first.coords else {}
+    return result

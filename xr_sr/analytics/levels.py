@@ -1,0 +1,158 @@
+"""The level between two classes by Otsu's method: one lazy number for a whole cube, or one for each date.
+
+Never one per chunk. Pixels are counted in whole numbers, so the level is the same to the last bit however an array is
+cut. What the level is used for is told by `surface_water`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..errors import CubeError, OptionError
+from ..georeference import spatial_dims
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Per: TypeAlias = Literal["cube", "date"]
+
+BINS = 4096
+"""Bins of the histogram; in -1..1 each is 0.0005 wide."""
+
+
+def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> xr.DataArray:
+    """Find the level that splits an index into two classes, lazily.
+
+    index: (time?, y, x) floats; NaN does not count. Several arrays, on any grids, share one level (per="cube" only).
+    per: "cube", one level for all dates; "date", one for each.
+
+    Returns float64, a scalar or (time,); NaN where nothing is finite. The histogram has 4096 bins over -1..1 for an
+    index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
+    a pass of its own. The level is the upper edge of the last bin of the lower class; where several are equally good,
+    the middle of them. To use one number many times, compute it once: `float(otsu(index))`.
+    Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
+    """
+    import dask.array as da
+
+    arrays = [index] if isinstance(index, xr.DataArray) else list(index)
+    if per not in ("cube", "date"):
+        raise OptionError(f"per={per!r}: known are 'cube', one level for all dates, and 'date', one for each.")
+    if per == "date" and len(arrays) != 1:
+        raise OptionError("per='date' takes one array; several can share one level only, with per='cube'.")
+    if per == "date" and time_dim(arrays[0]) is None:
+        per = "cube"
+    blocks = [_blocks(array) for array in arrays]
+    bounds = [array.attrs.get("xr_sr:bounds") for array in arrays]
+    known = [bound for bound in bounds if bound is not None]
+    if len(known) == len(bounds):
+        ends = da.from_array(np.array([min(b[0] for b in known), max(b[1] for b in known)], "float64"), chunks=-1)
+    else:
+        ends = da.stack([da.stack([_extreme(block, np.fmin), _extreme(block, np.fmax)]) for block in blocks])
+        ends = da.stack([ends[:, 0].min(), ends[:, 1].max()]).rechunk(-1)
+    counts = [_histogram(block, ends) for block in blocks]
+    if per == "date":
+        levels = da.map_blocks(_levels, counts[0], ends, drop_axis=1, dtype="float64", meta=np.empty(0, "float64"))
+        dim = str(time_dim(arrays[0]))
+        made = xr.DataArray(levels, dims=(dim,), coords={dim: arrays[0][dim]} if dim in arrays[0].coords else None)
+    else:
+        total = sum(count.sum(axis=0, keepdims=True) for count in counts)
+        made = xr.DataArray(
+            da.map_blocks(_levels, total, ends, drop_axis=1, dtype="float64", meta=np.empty(0, "float64"))[0]
+        )
+    return made.rename("threshold").assign_attrs(
+        {"long_name": f"level by Otsu's method, one per {per}", "xr_sr:bins": BINS}
+    )
+
+
+def time_dim(array: xr.DataArray) -> str | None:
+    """Name the dimension of time; None without. Raises CubeError where others stand beside it, y and x."""
+    dims = spatial_dims(array)
+    others = [str(dim) for dim in array.dims if dims is None or dim not in dims]
+    if len(others) > 1:
+        raise CubeError(
+            f"dimensions {others} beside y and x: one, of time, can be read here. Choose with .isel, or use .mean."
+        )
+    return others[0] if others else None
+
+
+def _blocks(array: xr.DataArray) -> da.Array:
+    """Give (time, y, x) in dask, time of length 1 where there is none."""
+    import dask.array as da
+
+    dims, time = spatial_dims(array), time_dim(array)
+    if dims is None:
+        raise CubeError(f"there are no y and x among {list(array.dims)}, so this is no map.")
+    data = array.transpose(*([time] if time else []), *dims).data
+    lazy = data if isinstance(data, da.Array) else da.from_array(data, chunks={-1: 2048, -2: 2048})
+    return lazy if time else lazy[None]
+
+
+def _extreme(values: da.Array, which: Any) -> da.Array:
+    """Find the smallest or largest finite value; NaN without any."""
+    import dask.array as da
+
+    sides = tuple((1,) * count for count in values.numblocks)
+    blocks = da.map_blocks(_extreme_of_block, values, which=which, chunks=sides, dtype="float64",
+                           meta=np.empty((0, 0, 0), "float64"))  # fmt: skip
+    reduced = blocks.rechunk(-1)
+    found: da.Array = da.map_blocks(
+        _extreme_of_block, reduced, which=which, chunks=((1,), (1,), (1,)), dtype="float64",
+        meta=np.empty((0, 0, 0), "float64"),
+    )[0, 0, 0]  # fmt: skip
+    return found
+
+
+def _extreme_of_block(block: npt.NDArray[Any], *, which: Any) -> npt.NDArray[np.float64]:
+    finite = block[np.isfinite(block)]
+    found = which.reduce(finite.astype("float64")) if finite.size else np.nan
+    return np.full((1,) * block.ndim, found)
+
+
+def _histogram(values: da.Array, ends: da.Array) -> da.Array:
+    """Count the finite values of each date: (time, bin) int64, in one chunk along bins."""
+    import dask.array as da
+
+    sides = {axis: (1,) * values.numblocks[place] for axis, place in (("y", 1), ("x", 2))}
+    blocks = da.blockwise(
+        _count, "tnyx", values, "tyx", ends, "e", new_axes={"n": BINS}, adjust_chunks=sides, dtype=np.int64,
+        concatenate=True, align_arrays=False, meta=np.empty((0,) * 4, np.int64),
+    )  # fmt: skip
+    total: da.Array = da.sum(blocks, axis=(2, 3), dtype=np.int64, split_every=16)
+    return total
+
+
+def _count(block: npt.NDArray[Any], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    low, high = ends
+    counts = np.zeros((len(block), BINS), np.int64)
+    if np.isfinite(ends).all():
+        for row, date in zip(counts, block, strict=True):
+            finite = date[np.isfinite(date)].astype("float64")
+            places = (finite - low) * (BINS / max(high - low, np.finfo("float64").tiny))
+            row += np.bincount(np.clip(places, 0, BINS - 1).astype(np.int64), minlength=BINS)
+    return counts[:, :, None, None]
+
+
+def _levels(counts: npt.NDArray[np.int64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give the level of each row of a histogram."""
+    low, high = ends
+    return np.array([low + (high - low) * _best_edge(row) / BINS if row.any() else np.nan for row in counts])
+
+
+def _best_edge(row: npt.NDArray[np.int64]) -> float:
+    """Give the number of bins in the lower class with the largest variance between classes; the middle of equals."""
+    places = np.arange(BINS, dtype="float64") + 0.5
+    below = np.cumsum(row)[:-1].astype("float64")
+    moment = np.cumsum(row * places)
+    above, total = row.sum() - below, float(moment[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = moment[:-1] / below - (total - moment[:-1]) / above
+        between = np.where((below > 0) & (above > 0), below * above * gap**2, -1.0)
+    if between.max() < 0:  # all values in one bin: no two classes
+        return float(np.flatnonzero(row)[0] + 0.5)
+    equal = np.flatnonzero(between >= between.max() * (1 - 1e-12))
+    return float((equal[0] + equal[-1]) / 2 + 1)

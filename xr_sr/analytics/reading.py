@@ -1,0 +1,210 @@
+"""The bands that an index reads, as reflectance on one grid, from whatever a user hands in.
+
+What the numbers mean is decided in `radiometry`, which node of a tree holds what in `recognition`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ..cube import AnyCube, Cube, pick, recognise
+from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
+from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
+from ..naming import PER_BAND_ATTRS, listed
+from ..preparation import reflectance
+from ..radiometry import Nodata, Offset
+
+Grid: TypeAlias = Literal["fine", "coarse"]
+
+
+def read_bands(
+    obj: AnyCube,
+    wanted: Sequence[str],
+    *,
+    reader: str,
+    grid: Grid | None = None,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> dict[str, xr.DataArray]:
+    """Give the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
+
+    wanted: canonical names. reader: who wants them, for messages. grid: see `index`; other arguments as in
+    `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError.
+    """
+    options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    cube = recognise(obj)
+    if not isinstance(obj, xr.DataTree):
+        return _convert(obj, cube, wanted, reader, options)
+
+    holders = {path: bands for path, bands in cube.elsewhere if set(bands) & set(wanted)}
+    here = [band for band in wanted if band in cube.available]
+    if not here:
+        alone = next((path for path, bands in holders.items() if set(wanted) <= set(bands)), None)
+        if alone is not None:
+            return _read_node(obj, alone, wanted, reader, options)
+    sources: dict[str, list[str]] = {}
+    for band in wanted:
+        path = next((path for path, bands in holders.items() if band in bands), None)
+        if band not in cube.available and path is not None:
+            sources.setdefault(path, []).append(band)
+    if not sources:
+        return _read_node(obj, cube.node, wanted, reader, options)
+    # What neither node has is missing from the finest, whose error then tells all that is wanted.
+    lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
+    fine = _read_node(obj, cube.node, lacking, reader, options) if lacking else {}
+    parts = [_read_node(obj, path, bands, reader, options) for path, bands in sources.items()]
+    ordered = sorted((part for part in (fine, *parts) if part), key=lambda part: -next(iter(part.values())).size)
+    return _on_one_grid(wanted, ordered, sources, grid, reader)
+
+
+def factor_between(coarse: GeoBox, fine: GeoBox) -> int | None:
+    """Give the number of fine pixels along a coarse one; None where one grid is not a refinement of the other."""
+    if coarse.crs != fine.crs:
+        return None
+    factor = round(fine.shape.y / coarse.shape.y)
+    if factor < 1 or (coarse.shape.y * factor, coarse.shape.x * factor) != tuple(fine.shape):
+        return None
+    strays = ~zoomed(coarse, factor).affine @ fine.affine
+    corners = ((0, 0), (fine.shape.x, fine.shape.y))
+    near = all(abs(got - want) < 0.01 for place in corners for got, want in zip(strays @ place, place, strict=True))
+    return factor if near else None
+
+
+def on_finer_grid(coarse: xr.DataArray, fine: xr.DataArray, *, what: str) -> xr.DataArray:
+    """Repeat the pixels of an array over those of a finer one of the same ground, and give it that one's coordinates.
+
+    what: both, for the message of the GridError that is raised where the grids do not nest.
+    """
+    factor = _factor_of(coarse, fine, what)
+    dims, finer = spatial_dims(coarse), spatial_dims(fine)
+    assert dims is not None and finer is not None
+    spatial = [name for name in coarse.coords if set(coarse.coords[name].dims) & set(dims)]
+    repeated = coarse.drop_vars([*spatial, crs_coord_name(coarse)], errors="ignore")
+    if factor > 1:
+        repeated = _repeated(repeated, factor, dims)
+    repeated = repeated.rename({old: new for old, new in zip(dims, finer, strict=True) if old != new})
+    own = {name: fine.coords[name].variable for name in (*finer, crs_coord_name(fine)) if name in fine.coords}
+    return repeated.assign_coords(own)
+
+
+def _repeated(array: xr.DataArray, factor: int, dims: tuple[str, str]) -> xr.DataArray:
+    """Repeat pixels: one task per chunk, where an index of repeated places would make a dozen."""
+    axes = tuple(array.dims.index(dim) for dim in dims)
+    shape = {dim: size * factor if dim in dims else size for dim, size in array.sizes.items()}
+    data = array.data
+    if array.chunks is None:
+        values = _repeat(np.asarray(data), factor=factor, axes=axes)
+    else:
+        chunks = [
+            tuple(size * factor for size in sizes) if axis in axes else sizes for axis, sizes in enumerate(data.chunks)
+        ]
+        values = data.map_blocks(
+            _repeat, factor=factor, axes=axes, chunks=tuple(chunks), dtype=data.dtype, meta=data._meta
+        )
+    on_rest = {name: coord for name, coord in array.coords.items() if not set(coord.dims) & set(dims)}
+    made = xr.DataArray(values, dims=array.dims, coords=on_rest, name=array.name, attrs=array.attrs)
+    assert dict(made.sizes) == shape
+    return made
+
+
+def _repeat(block: Any, *, factor: int, axes: tuple[int, ...]) -> Any:
+    for axis in axes:
+        block = block.repeat(factor, axis=axis)
+    return block
+
+
+def _factor_of(coarse: xr.DataArray, fine: xr.DataArray, what: str) -> int:
+    here, there = geobox_of(coarse), geobox_of(fine)
+    factor = None if here is None or there is None else factor_between(here, there)
+    if factor is None:
+        raise GridError(
+            f"{what}: their grids do not nest. The pixels of one must be a whole number of those of the other, at the "
+            "same edges, in the same CRS, and cover the same ground. Crop or load both by one bounding box, snapped to "
+            "the larger pixels."
+        )
+    return factor
+
+
+def _read_node(
+    tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any]
+) -> dict[str, xr.DataArray]:
+    node = tree if path in ("", ".") or path == tree.path else tree[path]
+    dataset = node.to_dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # said when the tree was recognised
+        return _convert(dataset, recognise(dataset), wanted, reader, options)
+
+
+def _convert(
+    obj: xr.DataArray | xr.Dataset, cube: Cube, wanted: Sequence[str], reader: str, options: dict[str, Any]
+) -> dict[str, xr.DataArray]:
+    """Convert some bands of a DataArray or Dataset, and no others."""
+    planes = pick(cube, wanted, reader=reader)
+    slim: Any
+    if isinstance(obj, xr.Dataset):
+        names = {plane.name for plane in planes}
+        slim = cube.source.drop_vars([plane.name for plane in cube.planes if plane.name not in names])
+    elif cube.band_dim is None:
+        slim = obj
+    else:
+        places = [plane.index for plane in planes]
+        slim = obj.isel({cube.band_dim: places}).assign_coords({cube.band_dim: list(wanted)})
+        slim.attrs = {key: value for key, value in slim.attrs.items() if key not in PER_BAND_ATTRS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)
+        again = recognise(reflectance(slim, **options))
+    found = {}
+    for plane in pick(again, wanted, reader=reader):
+        array = plane.array
+        if again.band_dim is not None:
+            along = [name for name in array.coords if again.band_dim in array.coords[name].dims]
+            array = array.isel({again.band_dim: plane.index}).drop_vars(along)
+        found[plane.band] = array
+    return found
+
+
+def _on_one_grid(
+    wanted: Sequence[str],
+    parts: Sequence[dict[str, xr.DataArray]],
+    sources: dict[str, list[str]],
+    grid: Grid | None,
+    reader: str,
+) -> dict[str, xr.DataArray]:
+    """Bring bands of several grids to the finest or the coarsest of them. parts: finest first."""
+    finest, coarsest = next(iter(parts[0].values())), next(iter(parts[-1].values()))
+    what = f"{reader} reads bands of several grids"
+    if grid == "coarse":
+        brought = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}
+    else:
+        if grid is None and len(parts) > 1:
+            bands = listed(band for names in sources.values() for band in names)
+            warn_caller(
+                f"{what}: each pixel of {bands} is repeated over the finer grid, so edges are only as sharp as that "
+                "band. Upscale or fuse first for finer ones, or say grid='fine' (this) or grid='coarse' (averages).",
+                BandWarning,
+            )
+        brought = {band: on_finer_grid(array, finest, what=what) for part in parts for band, array in part.items()}
+    return {band: brought[band] for band in wanted}
+
+
+def _averaged(fine: xr.DataArray, coarse: xr.DataArray, what: str) -> xr.DataArray:
+    """Average the pixels of an array over those of a coarser one; NaN where one of them is NaN."""
+    factor = _factor_of(coarse, fine, what)
+    dims, wanted = spatial_dims(fine), spatial_dims(coarse)
+    assert dims is not None and wanted is not None
+    if factor == 1:
+        return fine
+    own = {name: coarse.coords[name].variable for name in (*wanted, crs_coord_name(coarse)) if name in coarse.coords}
+    means = fine.drop_vars([*dims, crs_coord_name(fine)], errors="ignore")
+    # Slices rather than .coarsen, whose mean skips NaN: a clouded quarter of a pixel would pass unseen.
+    places = [dict(zip(dims, start, strict=True)) for start in np.ndindex(factor, factor)]
+    slices = [means.isel({dim: slice(start, None, factor) for dim, start in place.items()}) for place in places]
+    means = sum(slices[1:], slices[0]) / np.float32(factor**2)
+    return means.rename({old: new for old, new in zip(dims, wanted, strict=True) if old != new}).assign_coords(own)

@@ -1,0 +1,103 @@
+"""Where water is: an index against a level, as a map of three classes, for each date."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..cube import AnyCube
+from ..errors import CubeError, OptionError
+from ..radiometry import Nodata, Offset
+from .classes import UNKNOWN, WATER, as_class_map, is_map_of
+from .indices import NAME_ATTR, index
+from .levels import Per, otsu, time_dim
+from .reading import Grid
+
+Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
+"""A level of the index, the method that finds it, or levels found before, one number or one for each date."""
+
+
+def water(
+    cube: AnyCube,
+    index: str | None = "MNDWI",
+    threshold: Threshold = "otsu",
+    per: Per = "cube",
+    *,
+    grid: Grid | None = None,
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+) -> xr.DataArray:
+    """Map water: where an index is above a level.
+
+    cube: bands at LR or SR; clouds are unknown where they were masked before (`cube.sr.mask()`). A map that `water`
+        made comes back as it is. index: of which water has high values; None where `cube` is the index itself.
+    threshold: "otsu", a number, or levels as `otsu` gives them. per: with "otsu", one level for the whole "cube" or one
+        for each "date"; lazy, and the same for every chunking. grid and the rest: as in `index`.
+
+    Returns (time?, y, x) uint8, lazy: 0 dry, 1 water, 255 unknown, with the coordinate `threshold`. Otsu's method
+    splits any scene in two: without water it splits land. Look at the level, and pass a number where it is implausible.
+    """
+    if is_map_of(cube, "water"):
+        assert isinstance(cube, xr.DataArray)
+        return cube
+    values = index_of(
+        cube, index, grid=grid, offset=offset, quantification=quantification, nodata=nodata, reader="water"
+    )
+    return classify(values, level_of([values], threshold, per))
+
+
+def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray:
+    """Reckon an index, or take the DataArray that is one."""
+    if name is not None:
+        reckoned: xr.DataArray = index(cube, name, **options)
+        return reckoned
+    if not isinstance(cube, xr.DataArray) or cube.dtype.kind != "f":
+        raise CubeError(
+            f"{reader} with index=None wants the index itself, a DataArray of floats, as index() gives it; this is "
+            f"a {type(cube).__name__}. Name an index to reckon it from bands."
+        )
+    return cube
+
+
+def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:
+    """Give the level that a threshold means for some maps of an index, which share it unless there is one per date."""
+    if isinstance(threshold, str):
+        if threshold != "otsu":
+            raise OptionError(f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1.")
+        return otsu(maps, per=per) if len(maps) > 1 else otsu(maps[0], per=per)
+    if isinstance(threshold, xr.DataArray):
+        return threshold
+    if isinstance(threshold, bool) or not np.isfinite(threshold):
+        raise OptionError(f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1.")
+    return xr.DataArray(float(threshold), name="threshold", attrs={"long_name": "level as passed"})
+
+
+def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
+    """Compare an index with a level. level: a scalar, or one for each date of `values`."""
+    time = time_dim(values)
+    if extra := [dim for dim in level.dims if dim != time]:
+        raise OptionError(f"threshold= lies along {extra}; it can be one number, or one for each date.")
+    if level.dims and level.sizes[time] != values.sizes[time]:
+        raise OptionError(f"threshold= has {level.sizes[time]} dates, the cube {values.sizes[time]}.")
+    bare = level.variable  # coordinates of the level would be aligned, and dates dropped in silence
+    compared = xr.apply_ufunc(
+        _classify_block, values.drop_vars(list(values.coords)), xr.DataArray(bare), dask="parallelized",
+        output_dtypes=[np.uint8],
+    )  # fmt: skip
+    made = as_class_map(
+        compared.transpose(*values.dims).assign_coords(values.coords), WATER, kind="water", title="water", like=values
+    )
+    name = str(values.attrs.get(NAME_ATTR, values.name or "index"))
+    made.attrs[NAME_ATTR] = name
+    return made.assign_coords(threshold=(bare.dims, bare.data, dict(level.attrs)))
+
+
+def _classify_block(values: npt.NDArray[Any], level: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    # In the type of the index: a pixel of exactly 0.1 is not above 0.1, while float32(0.1) is above the double.
+    classes = np.where(values > np.asarray(level, values.dtype), np.uint8(1), np.uint8(0))
+    classes[np.isnan(values)] = UNKNOWN
+    return classes
