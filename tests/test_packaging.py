@@ -115,6 +115,7 @@ def test_the_extras_are_those_that_the_documentation_names():
         "align",
         "clip",
         "indices",
+        "planetary",
         "train",
         "docs",
         "dev",

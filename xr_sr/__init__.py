@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .registration import align
     from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation
+    from .stac import load
     from .store import open_zarr, to_cog, to_zarr
     from .weights.catalog import list_models
 
@@ -43,6 +44,7 @@ __all__ = [
     "flood_between",
     "index",
     "list_models",
+    "load",
     "make_pairs",
     "mask",
     "measure_halo",
@@ -78,6 +80,7 @@ _ROOMS = {
     "flood_between": "analytics",
     "index": "analytics",
     "list_models": "weights.catalog",
+    "load": "stac",
     "make_pairs": "pairs",
     "mask": "preparation",
     "measure_halo": "own_model",

@@ -17,6 +17,7 @@
     ├── StoreError (OSError)                 the target cannot be written or read
     │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
     │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
+    ├── CatalogueError (OSError)             a catalogue does not answer, or has nothing to load
     ├── TrainingError (RuntimeError)         a training run cannot begin, or cannot go on
     └── MissingLibraryError (ImportError)    an optional library is not installed
 
@@ -34,6 +35,7 @@ import warnings
 __all__ = [
     "AmbiguousBandError",
     "BandWarning",
+    "CatalogueError",
     "ClippingWarning",
     "CubeError",
     "DuplicateTimeError",
@@ -126,6 +128,10 @@ class StoreMismatchError(StoreError, ValueError):
 
 class DuplicateTimeError(StoreError, ValueError):
     """One time stamp stands twice in the input."""
+
+
+class CatalogueError(XrSrError, OSError):
+    """A catalogue does not answer, or what it has cannot be loaded together."""
 
 
 class TrainingError(XrSrError, RuntimeError):

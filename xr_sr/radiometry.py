@@ -30,7 +30,7 @@ from .metadata import (
     time_axis,
 )
 
-__all__ = ["OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
+__all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
 
 Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
 """In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
@@ -40,6 +40,9 @@ Nodata: TypeAlias = "float | Literal['auto'] | Sequence[float] | None"
 
 OWN_ATTR = "xr_sr:radiometry"
 """The attribute in which results say how their reflectance came about; the same for any number of dates."""
+
+ADD_OFFSET_COORD = "boa_add_offset"
+"""The coordinate along dates in which `load` says what is to be added to the DN of each."""
 
 OFFSET_COORD = "radiometry_offset"
 """The coordinate along dates in which results say what was added to the DN of each."""
@@ -69,8 +72,9 @@ def resolve(
     """Find out what the numbers of some bands mean; computes nothing but metadata along dates.
 
     An `offset` that is given counts most, then what our own results say about themselves, then the dtype.
-    Integers are DN. Their offset is told by `earthsearch_boa_offset_applied` (true: 0), the processing baseline (04.00
-    and later: -1000, else 0), or a scale and offset that is declared and not applied; dates may differ.
+    Integers are DN. Their offset is told by `boa_add_offset` (of `load`), `earthsearch_boa_offset_applied` (true: 0),
+    the processing baseline (04.00 and later: -1000, else 0), or a scale and offset that is declared and not applied;
+    dates may differ.
     Floats are reflectance if they were unpacked with a scale when read, or if nothing speaks of DN. With a flag or
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.
@@ -215,6 +219,8 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
         raise RadiometryError(
             f"{names} were unpacked with a scale when read, the other bands not. Read all with mask_and_scale=True."
         )
+    if find_fact(cube, planes, (ADD_OFFSET_COORD,)) is not None:
+        return f"a {ADD_OFFSET_COORD}"
     flag, baseline = find_fact(cube, planes, _FLAG_NAMES), find_fact(cube, planes, _BASELINE_NAMES)
     if flag is not None and any(read_flag(value) is not None for value in flag.values):
         return f"a {flag.name}"
@@ -234,6 +240,10 @@ def _told(
     cube: Cube, planes: Sequence[Plane], quantification: float, sign: str
 ) -> tuple[tuple[float, ...], int | None, str]:
     """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what."""
+    if (said := find_fact(cube, planes, (ADD_OFFSET_COORD,))) is not None:
+        numbers = tuple(float(value) for value in said.values if isinstance(value, int | float))
+        if len(numbers) == len(said.values) and all(map(math.isfinite, numbers)):
+            return numbers, said.axis, f"offset by {said.name}"
     flag = find_fact(cube, planes, _FLAG_NAMES)
     baseline = find_fact(cube, planes, _BASELINE_NAMES) or product_baseline(cube, planes)
     facts = [fact for fact in (flag, baseline) if fact is not None]

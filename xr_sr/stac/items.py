@@ -1,0 +1,215 @@
+"""What STAC items say of themselves: baseline, offset, day; which belong together, and which asset is which band."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..bands import BANDS, find_band, is_scl, stated_gsd_m
+from ..cube import warn_caller
+from ..errors import CatalogueError, MissingBandError, RadiometryError, RadiometryWarning
+from ..metadata import read_baseline, read_flag
+from ..naming import listed
+
+if TYPE_CHECKING:
+    from pystac import Asset, Item
+
+BOA_ADD_OFFSET = -1000.0
+FIRST_BASELINE_WITH_OFFSET = 4.0
+SCL = "SCL"
+SCL_GSD_M = 20.0
+
+_GSD_M = {band.name: band.gsd_m for band in BANDS} | {SCL: SCL_GSD_M}
+_PRODUCT = re.compile(r"S2[A-Z]_MSIL(?:1C|2A)_\d{8}T\d{6}_N(\d{4})_R\d{3}")
+_BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+_PRODUCT_KEYS = ("s2:product_uri", "sentinel:product_id", "earthsearch:s3_path", "title")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the DN of an item mean: reflectance = (DN + offset) / 10000.
+
+    offset: in DN. baseline: NaN where it is unknown. how: what told it.
+    """
+
+    offset: float
+    baseline: float
+    how: str
+
+
+def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
+    """Find the offset of an item's DN; `offset` where the user says it.
+
+    In this order: a flag `boa_offset_applied` that is true (0); the processing baseline, in the properties or in the
+    name of the product (-1000 from 04.00 on, else 0); the scale and offset of the assets. Warns with a
+    RadiometryWarning where baseline and assets contradict each other. Raises RadiometryError where nothing tells.
+    """
+    baseline = _baseline_of(item)
+    if offset is not None:
+        return Meaning(float(offset), float("nan") if baseline is None else baseline, "as passed")
+    flags = [read_flag(value) for key, value in item.properties.items() if key.endswith("boa_offset_applied")]
+    if True in flags:
+        return Meaning(0.0, baseline if baseline is not None else float("nan"), "boa_offset_applied")
+    declared = _declared_offset(item)
+    if baseline is not None:
+        expected = BOA_ADD_OFFSET if baseline >= FIRST_BASELINE_WITH_OFFSET else 0.0
+        if declared is not None and declared != expected:
+            warn_caller(
+                f"{item.id}: its processing baseline {baseline:05.2f} means an offset of {expected:g} DN, its "
+                f"assets say {declared:g}. {expected:g} is taken; look at dark pixels, and pass offset= if wrong.",
+                RadiometryWarning,
+            )
+        return Meaning(expected, baseline, "processing baseline")
+    if declared is not None:
+        return Meaning(declared, float("nan"), "scale and offset of the assets")
+    raise RadiometryError(
+        f"{item.id}: no processing baseline, no boa_offset_applied and no offset of the assets says what its DN "
+        "mean. Pass offset=-1000 where the product is of baseline 04.00 or later and delivered as ESA has it, else "
+        "offset=0."
+    )
+
+
+def assets_of(item: Item, wanted: Sequence[str]) -> dict[str, str]:
+    """Find the asset of each band, by canonical name ("SCL" too), at its native resolution.
+
+    Raises MissingBandError where an item has none.
+    """
+    found: dict[str, str] = {}
+    for key, asset in item.assets.items():
+        band = _band_of(key)
+        if band is None or band not in wanted or band in found:
+            continue
+        if stated_gsd_m(key) in (None, _GSD_M[band]) and _holds_pixels(asset):
+            found[band] = key
+    if missing := [band for band in wanted if band not in found]:
+        raise MissingBandError(
+            f"{item.id} has no asset for {listed(missing)}; its assets are {listed(item.assets)}. Choose by bands=."
+        )
+    return found
+
+
+def bands_in(item: Item) -> list[str]:
+    """Name the bands of 10 m and 20 m that an item has, and SCL, in the sensor's order."""
+    names = {_band_of(key) for key in item.assets}
+    found = [band.name for band in BANDS if band.gsd_m < 60 and band.name in names]
+    return [*found, SCL] if SCL in names else found
+
+
+def _band_of(key: str) -> str | None:
+    """Name the band that an asset's key stands for; "SCL" for the scene classification."""
+    band = find_band(key)
+    return SCL if is_scl(key) else None if band is None else band.name
+
+
+def native_gsd_m(band: str) -> float:
+    """Give the native pixel size of a band or of SCL."""
+    return _GSD_M[band]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Items that make one date of a cube: one solar day, one baseline, one offset. stamp: of the first of them, UTC."""
+
+    stamp: datetime
+    items: tuple[Item, ...]
+    meaning: Meaning
+
+
+def group(items: Iterable[Item], meanings: Mapping[int, Meaning]) -> list[Group]:
+    """Sort items into dates of a cube, by solar day and baseline, so that no mosaic mixes baselines.
+
+    meanings: by `id()` of the item. Of one tile at one moment, processed several times, the newest baseline is kept.
+    Stamps are made unique, by milliseconds, where one day has two baselines.
+    """
+    newest: dict[tuple[str, datetime], Item] = {}
+    for item in items:
+        key = (_tile_of(item), moment_of(item).replace(microsecond=0))
+        other = newest.get(key)
+        if other is None or _rank(item, meanings) > _rank(other, meanings):
+            newest[key] = item
+    days: dict[tuple[str, str, float], list[Item]] = defaultdict(list)
+    for item in newest.values():
+        meaning = meanings[id(item)]
+        days[solar_day(item), f"{meaning.baseline:.2f}", meaning.offset].append(item)
+    made: list[Group] = []
+    for members in days.values():
+        ordered = tuple(sorted(members, key=lambda item: (moment_of(item), item.id)))
+        made.append(Group(moment_of(ordered[0]), ordered, meanings[id(ordered[0])]))
+    made.sort(key=lambda each: (each.stamp, each.meaning.baseline))
+    unique: list[Group] = []
+    for each in made:
+        stamp = each.stamp
+        if unique and stamp <= unique[-1].stamp:
+            stamp = unique[-1].stamp + timedelta(milliseconds=1)
+        unique.append(Group(stamp, each.items, each.meaning))
+    return unique
+
+
+def moment_of(item: Item) -> datetime:
+    """Give the time of an item in UTC, without zone."""
+    moment = item.datetime or item.common_metadata.start_datetime
+    if moment is None:
+        raise CatalogueError(f"{item.id} has no datetime, so it has no place in a series.")
+    return moment.replace(tzinfo=None)
+
+
+def solar_day(item: Item) -> str:
+    """Give the day at the longitude of an item: UTC plus an hour for each 15 degrees east."""
+    west, east = (item.bbox[0], item.bbox[2]) if item.bbox else (0.0, 0.0)
+    middle = (west + east) / 2 if west <= east else ((west + east + 360) / 2 + 180) % 360 - 180
+    return (moment_of(item) + timedelta(hours=middle / 15)).date().isoformat()
+
+
+def epsg_of(item: Item) -> str | None:
+    """Name the CRS of an item, "EPSG:32633"; None where it does not say."""
+    code = item.properties.get("proj:code") or item.properties.get("proj:epsg")
+    if code is None:
+        codes = {asset.extra_fields.get("proj:code") for asset in item.assets.values()} - {None}
+        code = codes.pop() if len(codes) == 1 else None
+    return None if code is None else str(code) if ":" in str(code) else f"EPSG:{code}"
+
+
+def _baseline_of(item: Item) -> float | None:
+    for key in _BASELINE_KEYS:
+        if (number := read_baseline(item.properties.get(key))) is not None:
+            return number
+    texts = [item.id, *(str(item.properties.get(key, "")) for key in _PRODUCT_KEYS)]
+    found = next((match for text in texts if (match := _PRODUCT.search(text))), None)
+    return None if found is None else read_baseline(found[1])
+
+
+def _declared_offset(item: Item) -> float | None:
+    """Read the offset of the reflectance assets, in DN; None where they declare none, or different ones."""
+    found = set()
+    for key, asset in item.assets.items():
+        if find_band(key) is None:
+            continue
+        fields = asset.extra_fields
+        nested = fields.get("raster:bands") or fields.get("bands")
+        record: Mapping[str, Any] = nested[0] if isinstance(nested, list) and nested else {}
+        for holder, prefix in ((fields, "raster:"), (record, ""), (record, "raster:")):
+            scale, offset = holder.get(f"{prefix}scale"), holder.get(f"{prefix}offset")
+            if isinstance(scale, int | float) and isinstance(offset, int | float) and scale not in (0, 1):
+                found.add(float(round(offset / scale)))
+    return found.pop() if len(found) == 1 else None
+
+
+def _holds_pixels(asset: Asset) -> bool:
+    return str(asset.media_type or "image/").startswith("image/")
+
+
+def _tile_of(item: Item) -> str:
+    for key in ("grid:code", "s2:mgrs_tile"):
+        if key in item.properties:
+            return str(item.properties[key]).removeprefix("MGRS-")
+    return ",".join(f"{side:.3f}" for side in item.bbox) if item.bbox else item.id
+
+
+def _rank(item: Item, meanings: Mapping[int, Meaning]) -> tuple[float, str]:
+    baseline = meanings[id(item)].baseline
+    made = item.properties.get("s2:generation_time") or item.properties.get("processing:datetime") or ""
+    return (baseline if baseline == baseline else -1.0, f"{made} {item.id}")

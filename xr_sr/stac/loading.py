@@ -1,0 +1,229 @@
+"""Items to a lazy cube: native grids snapped to each other, one offset for each date. Pixels are read by odc-stac."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
+
+from ..bands import find_band, is_scl
+from ..cube import warn_caller
+from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
+from ..naming import listed
+from ..preparation import mask as mask_clouds
+from ..radiometry import ADD_OFFSET_COORD
+from .catalogues import RETRIES, Bbox, search, signer
+from .items import SCL, Group, assets_of, bands_in, epsg_of, group, meaning_of, native_gsd_m
+
+if TYPE_CHECKING:
+    from pystac import Item, ItemCollection
+
+Items: TypeAlias = "Item | ItemCollection | Iterable[Item | Mapping[str, Any]]"
+
+_HTTP = {
+    "GDAL_HTTP_MAX_RETRY": str(RETRIES),
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+}
+
+
+def load(
+    items: Items | None = None,
+    *,
+    bbox: Bbox | None = None,
+    datetime: str | None = None,
+    catalogue: str = "earth-search",
+    collection: str | None = None,
+    bands: Sequence[str] | None = None,
+    cloud_cover: float | None = None,
+    mask: bool | Iterable[int] = False,
+    offset: float | None = None,
+    grid: Literal["native", 10, 20] = "native",
+    crs: str | None = None,
+    chunks: int = 1024,
+) -> xr.DataTree | xr.Dataset:
+    """Load Sentinel-2 scenes from a STAC catalogue as a lazy cube of DN.
+
+    items: what a search gave (pystac Items, an ItemCollection, dictionaries); else bbox and datetime say what to search
+        for. bbox: (west, south, east, north) in degrees, what is loaded; without it, all that the items cover.
+    datetime: as STAC has it: "2023-06-01/2023-06-30". catalogue: "earth-search", "planetary-computer" (needs the extra
+        "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API.
+    bands: any names of bands, and "SCL"; by default all of 10 m and 20 m, with SCL where it is there. cloud_cover: the
+        highest of a scene, in percent. mask: True sets clouds and shadows to NaN by SCL, or name the classes to mask;
+        by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
+    offset: in DN, for all items, where metadata are wrong or missing; by default each item's own say.
+    grid: "native" gives a DataTree with `r10m` and `r20m` (and `r60m` where asked for); 10 or 20 one Dataset at that
+        size, by nearest neighbour. crs: of the grid; by default that of most items. chunks: side in 10 m pixels.
+
+    Returns bands under canonical names, (time, y, x) uint16, 0 is nodata, with coordinates along time:
+    `boa_add_offset`, which `upscale`, `reflectance` and `index` add to the DN, and `s2_processing_baseline`. One time
+    stands for one solar day and one baseline: mosaics never mix baselines. Of scenes processed twice the newer is
+    taken. The grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
+    Nothing is read but the catalogue. Transient HTTP errors are tried again, of catalogue and pixels.
+    Raises CatalogueError without any item or answer, MissingBandError, RadiometryError where an item's offset is
+    unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
+    items of other UTM zones are resampled.
+    """
+    found = _items_of(items, bbox, datetime, catalogue, collection, cloud_cover)
+    if grid not in ("native", 10, 20):
+        raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")
+    wanted = _choose_bands(found, bands, masked=mask is not False)
+    meanings = {id(item): meaning_of(item, offset=offset) for item in found}
+    groups = group(found, meanings)
+    kept = [item for each in groups for item in each.items]
+    zone = _zone_of(kept, crs)
+    largest = 60.0 if any(native_gsd_m(band) == 60 for band in wanted) else 20.0
+    base = _snapped(kept, bbox, zone, largest)
+
+    nodes = {}
+    by_size: dict[float, list[str]] = {}
+    for band in wanted:
+        by_size.setdefault(native_gsd_m(band) if grid == "native" else float(grid), []).append(band)
+    for size in sorted(by_size):
+        geobox = base.zoom_to((round(base.shape.y * largest / size), round(base.shape.x * largest / size)))
+        side = max(16, round(chunks * 10 / size))
+        nodes[f"r{size:g}m"] = _load_grid(groups, by_size[size], geobox, side)
+    classes = None if isinstance(mask, bool) else mask
+    if grid != "native":
+        made = next(iter(nodes.values()))
+        return mask_clouds(made, classes=classes) if mask is not False else made
+    tree = xr.DataTree.from_dict(nodes)
+    return mask_clouds(tree, classes=classes) if mask is not False else tree
+
+
+def _items_of(
+    items: Items | None,
+    bbox: Bbox | None,
+    datetime: str | None,
+    catalogue: str,
+    collection: str | None,
+    cloud_cover: float | None,
+) -> list[Item]:
+    """Take the items that were handed in, or search for them."""
+    from pystac import Item
+
+    if items is None:
+        if bbox is None or datetime is None:
+            raise OptionError("load needs items, or bbox= and datetime= to search for them.")
+        found = search(catalogue, bbox, datetime, collection=collection, cloud_cover=cloud_cover)
+    else:
+        several: Iterable[Any] = [items] if isinstance(items, Item | Mapping) else items
+        found = [each if isinstance(each, Item) else Item.from_dict(dict(each)) for each in several]
+        if cloud_cover is not None:
+            found = [item for item in found if not (float(item.properties.get("eo:cloud_cover") or 0) > cloud_cover)]
+    homeless = [item.id for item in found if any(each.get_absolute_href() is None for each in item.assets.values())]
+    if homeless:
+        raise CatalogueError(
+            f"{homeless[0]} has assets at relative addresses, and does not say where it is itself. Open it by "
+            "pystac.Item.from_file(...), or say item.set_self_href('https://.../item.json')."
+        )
+    if not found:
+        raise CatalogueError(
+            f"no item to load: bbox={bbox}, datetime={datetime!r}, cloud_cover={cloud_cover}. Mind the order (west, "
+            "south, east, north), and that times are UTC."
+        )
+    return found
+
+
+def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked: bool) -> list[str]:
+    """Give the canonical names of the bands to load; by default those that all items have, warning of the rest."""
+    if bands is None:
+        there = [bands_in(item) for item in items]
+        chosen = [band for band in there[0] if all(band in names for names in there)]
+        if lost := sorted({band for names in there for band in names} - set(chosen)):
+            warn_caller(f"{listed(lost)} left out: some of the items do not have them.", BandWarning)
+    else:
+        chosen = []
+        for name in bands:
+            band = find_band(name)
+            if band is None and not is_scl(name):
+                raise MissingBandError(f"{name!r} is no name of a Sentinel-2 band; 'SCL' is the scene classification.")
+            chosen.append(SCL if band is None else band.name)
+        chosen = list(dict.fromkeys(chosen))
+    if masked and SCL not in chosen:
+        chosen.append(SCL)
+    if not chosen:
+        raise MissingBandError(f"{items[0].id} has no asset of a Sentinel-2 band: {listed(items[0].assets)}.")
+    return chosen
+
+
+def _zone_of(items: Sequence[Item], crs: str | None) -> str:
+    counts = Counter(code for item in items if (code := epsg_of(item)))
+    if crs is None and not counts:
+        raise GridError("no item says its CRS (proj:code, proj:epsg): pass crs='EPSG:...'.")
+    zone = crs or counts.most_common(1)[0][0]
+    if others := {code: count for code, count in counts.items() if code != zone}:
+        warn_caller(
+            f"{sum(others.values())} of {len(items)} items lie in {listed(others)} and are resampled to {zone} by "
+            "nearest neighbour, which shifts pixels by up to half of one. To keep native pixels load zone by zone.",
+            GeoreferenceWarning,
+        )
+    return zone
+
+
+def _snapped(items: Sequence[Item], bbox: Bbox | None, crs: str, size: float) -> GeoBox:
+    """Give the grid of `size` metres that covers the bbox, or else the items, its edges on multiples of `size`."""
+    if bbox is None:
+        boxes = [item.bbox for item in items if item.bbox]
+        if not boxes:
+            raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
+        bbox = [*map(min, zip(*(box[:2] for box in boxes), strict=True)),
+                *map(max, zip(*(box[2:] for box in boxes), strict=True))]  # fmt: skip
+    sides = [float(side) for side in bbox]
+    if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
+        raise OptionError(f"bbox={bbox}: wanted are (west, south, east, north) in degrees, west < east, south < north.")
+    extent = BoundingBox(sides[0], sides[1], sides[2], sides[3], crs="EPSG:4326").to_crs(crs)
+    return GeoBox.from_bbox(extent, crs, resolution=size, anchor="edge")
+
+
+def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, side: int) -> xr.Dataset:
+    """Read some bands of all groups on one grid; nothing is read yet."""
+    import odc.stac
+    import rasterio
+
+    items = [item for each in groups for item in each.items]
+    # A number for each item, ascending in time: odc-stac sorts by it, so its times come in the order of the groups.
+    places = [place for place, each in enumerate(groups) for _ in each.items]
+    assets = [assets_of(item, bands) for item in items]
+    if any(each != assets[0] for each in assets):
+        raise CatalogueError(
+            "the items call their assets by different names, so they come from several catalogues. Load those of each "
+            "catalogue by themselves, and bring them together with xr.concat(..., 'time')."
+        )
+    names = assets[0]
+    sign = signer(item.assets[key].href for item in items for key in names.values())
+    # What the user has set counts; the rest goes into the graph with the addresses, so workers have it too.
+    options = {key: value for key, value in _HTTP.items() if key not in os.environ}
+    with rasterio.Env(**options):
+        loaded = odc.stac.load(
+            items,
+            bands=list(names.values()),
+            geobox=geobox,
+            chunks={"time": 1, "y": side, "x": side},
+            groupby=lambda item, parsed, place: places[place],
+            # One type for all: a type for each band fails in odc-stac 0.5 where chunks are given.
+            dtype="uint16",
+            nodata=0,
+            resampling="nearest",
+            patch_url=sign,
+        )
+    assert loaded.sizes["time"] == len(groups)
+    loaded = loaded.rename({key: band for band, key in names.items()})[list(bands)]
+    if SCL in loaded:
+        loaded[SCL] = loaded[SCL].astype("uint8")
+    for band in bands:
+        loaded[band].attrs = {"nodata": 0, "long_name": "scene classification" if band == SCL else f"{band}, DN"}
+    stamps = np.array([each.stamp for each in groups], "datetime64[ns]")
+    offsets = ("time", np.array([each.meaning.offset for each in groups]), {
+        "units": "DN", "long_name": "to be added to DN before the division by 10000"})  # fmt: skip
+    baselines = ("time", np.array([each.meaning.baseline for each in groups], "float32"))
+    sources = ("time", [" ".join(item.id for item in each.items) for each in groups])
+    return loaded.assign_coords(
+        {"time": stamps, ADD_OFFSET_COORD: offsets, "s2_processing_baseline": baselines, "source_items": sources}
+    )
