@@ -49,6 +49,26 @@ class LowPass:
     sigma: float
     radius: int
 
+    def __str__(self) -> str:
+        return f"sigma {self.sigma:.4f} px"
+
+
+@dataclass(frozen=True)
+class RadialSigmoid:
+    """A low-pass whose gain falls with the distance f in frequency: 1 / (1 + exp((f - cutoff) / sharpness)).
+
+    cutoff, sharpness: in cycles per output pixel; the vendor's mask with d bins of N is d / N. radius: half the support
+    in output pixels. rank: in space it is no product of two one-dimensional filters, but nearly the sum of so many.
+    """
+
+    cutoff: float
+    sharpness: float
+    radius: int
+    rank: int
+
+    def __str__(self) -> str:
+        return f"sigmoid at {self.cutoff:.4f} cycles per px"
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -64,6 +84,9 @@ class ModelSpec:
     gsd_m: ground size in metres of the input pixels it was trained on; None where any size is right.
     level: product level of the training data, such as "L2A".
     non_negative: the network's output is clamped at zero before the constraint. low_pass: its own constraint.
+    coarse: those of `bands` that the sensor has on pixels twice as wide; blocks hold them by linear interpolation.
+    parts: of a model made of several, the models by their part in it: "x2" brings the coarse bands to the input's
+    grid, "fine" the other bands to the output's, "x4" then the coarse ones. Only "x2" where the scale is 1.
     """
 
     name: str
@@ -81,11 +104,19 @@ class ModelSpec:
     options: tuple[tuple[str, Option], ...] = ()
     normalisation: Normalisation = field(default_factory=Normalisation)
     non_negative: bool = False
-    low_pass: LowPass | None = None
+    low_pass: LowPass | RadialSigmoid | None = None
     weights: WeightsFile | None = None
     licence: str = ""
     citation: str = ""
     url: str = ""
+    coarse: tuple[str, ...] = ()
+    parts: tuple[tuple[str, ModelSpec], ...] = ()
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """The files of weights of the model and of its parts."""
+        own = (self.weights,) if self.weights else ()
+        return (*own, *(file for _, part in self.parts for file in part.files))
 
     @property
     def family(self) -> str:
@@ -164,6 +195,7 @@ class Provenance:
     options: str
     source_gsd_m: float | None
     record: str = ""
+    layout: str = ""
 
     def attrs(self) -> dict[str, str | int | float]:
         """Give the attributes that a result carries; absent facts are left out."""

@@ -81,3 +81,15 @@ def test_adding_and_subtracting_write_in_place():
 
     torch.testing.assert_close(blur.along_y(image, 10, 10, start.clone(), add=1), start + plain)
     torch.testing.assert_close(blur.along_y(image, 10, 10, start.clone(), add=-1), start - plain)
+
+
+def test_a_sum_of_products_is_the_blur_of_its_kernel():
+    kernel = np.random.default_rng(2).random((7, 7))
+    kernel = kernel + kernel.T
+    image = torch.rand(46, 51)
+    start = torch.rand(40, 45)
+
+    out = separable.Products(kernel, rank=7).add(image, start.clone())
+
+    wanted = start + functional.conv2d(image[None, None], torch.from_numpy(kernel).float()[None, None])[0, 0]
+    torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-4)

@@ -6,15 +6,38 @@ G is a Gaussian in space with finite support. The published SEN2SR constraint is
 on the FFT of one 512-pixel window; in space there is no window and no wrap-around at its edge, and the values inside
 a window are the same to 2e-6. G bicubic is one operator from the coarse grid, so the bicubic image itself is never
 made.
-Source: facts of SEN2SR (Aybar et al. 2026), `HardConstraint`: mask exp(-d^2 / (2 s^2)), s = 35 bins of 512.
+Source: facts of SEN2SR (Aybar et al. 2026), `HardConstraint`: mask exp(-d^2 / (2 s^2)), s = 35 bins of 512. Its
+ten-band model has for the 10 m bands a sigmoid of the distance instead, which is a sum of few separable filters.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import torch
 from torch import Tensor
 
 from ..models import separable
-from ..spec import LowPass
+from ..spec import LowPass, RadialSigmoid
+
+
+class Constraint(Protocol):
+    """Replaces the low frequencies of an upscaled window by those of its input."""
+
+    margin: int
+    """Output pixels of context that the upscaled window must have on each side."""
+    reach: int
+    """Input pixels of context that the input window must have on each side."""
+
+    def apply(self, fine: Tensor, coarse: Tensor, out: Tensor) -> None:
+        """See `LowPassConstraint.apply`."""
+
+
+def constraint_of(low_pass: LowPass | RadialSigmoid, scale: int) -> Constraint:
+    """Give the constraint that a record describes, for an upscaling by `scale`."""
+    if isinstance(low_pass, RadialSigmoid):
+        return SigmoidConstraint(low_pass, scale)
+    return LowPassConstraint(low_pass, scale)
 
 
 class LowPassConstraint:
@@ -50,3 +73,35 @@ class LowPassConstraint:
                 self.smooth.along_y(coarse[date, band], k, low_height, tall)
                 self.smooth.along_x(tall, k, low_width, centre, add=1)
                 out[date, band].copy_(centre)
+
+
+class SigmoidConstraint:
+    """The same with a gain that is a sigmoid of the frequency's distance from zero.
+
+    The bicubic image is made here, since the difference then passes the many one-dimensional filters once.
+    """
+
+    def __init__(self, low_pass: RadialSigmoid, scale: int) -> None:
+        self.blur = separable.radial_sigmoid(low_pass.cutoff, low_pass.sharpness, low_pass.radius, low_pass.rank)
+        self.bicubic = separable.bicubic(scale)
+        self.margin = low_pass.radius
+        self.reach = -(-low_pass.radius // scale) + self.bicubic.margin
+        self.scale = scale
+
+    def apply(self, fine: Tensor, coarse: Tensor, out: Tensor) -> None:
+        """See `LowPassConstraint.apply`."""
+        n, bands, height, width = out.shape
+        s, m = self.scale, self.margin
+        low_height, low_width = (side // s + 2 * -(-m // s) for side in (height, width))
+        k = (coarse.shape[-2] - low_height) // 2
+        cut = -(-m // s) * s - m
+        tall = fine.new_empty(low_height * s, coarse.shape[-1])
+        difference = fine.new_empty(low_height * s, low_width * s)
+        inner = difference[cut : cut + height + 2 * m, cut : cut + width + 2 * m]
+        for date in range(n):
+            for band in range(bands):
+                plane = fine[date, band]
+                self.bicubic.along_y(coarse[date, band], k, low_height, tall)
+                self.bicubic.along_x(tall, k, low_width, difference)
+                torch.sub(inner, plane, out=inner)
+                out[date, band].copy_(self.blur.add(inner, plane[m : m + height, m : m + width]))

@@ -117,6 +117,47 @@ class Operator:
         return out
 
 
+class Products:
+    """A sum of products of two one-dimensional blurs: a two-dimensional blur that is not separable by itself.
+
+    kernel: (2 radius + 1, 2 radius + 1), symmetric as a matrix. rank: how many products stand for it; its eigenvectors
+    are the best choice of as many.
+    """
+
+    def __init__(self, kernel: NDArray[np.float64], rank: int) -> None:
+        self.radius = kernel.shape[0] // 2
+        values, vectors = np.linalg.eigh(kernel)
+        largest = np.argsort(-np.abs(values))[:rank]
+        self.along_columns = [Operator(vectors[:, k][None], -self.radius) for k in largest]
+        self._along_rows = vectors[:, largest] * values[largest]  # (2 radius + 1, rank)
+        self._matrices: dict[tuple[int, torch.device], Tensor] = {}
+
+    def add(self, source: Tensor, out: Tensor) -> Tensor:
+        """Add the blurred image to `out`: (rows + 2 radius, columns + 2 radius) to (rows, columns)."""
+        rows, columns = out.shape
+        reach, rank = 2 * self.radius, len(self.along_columns)
+        # The products of one row lie together, so a run of rows is one matrix, and their sum one matrix product.
+        blurred = source.new_empty(rows + reach, rank, columns)
+        for k, operator in enumerate(self.along_columns):
+            operator.along_x(source, self.radius, columns, blurred[:, k])
+        for start in range(0, rows, RUN_FINE):
+            count = min(RUN_FINE, rows - start)
+            window = blurred[start : start + count + reach].view(-1, columns)
+            _multiply(self._matrix(count, source.device), window, out[start : start + count], 1)
+        return out
+
+    def _matrix(self, count: int, device: torch.device) -> Tensor:
+        """Give the dense block for a run of rows: (count, (count + 2 radius) * rank) float32."""
+        key = (count, device)
+        if key not in self._matrices:
+            reach, rank = self._along_rows.shape
+            block = np.zeros((count, count + reach - 1, rank), np.float32)
+            for row in range(count):
+                block[row, row : row + reach] = self._along_rows
+            self._matrices[key] = torch.from_numpy(block.reshape(count, -1)).to(device)
+        return self._matrices[key]
+
+
 def _multiply(left: Tensor, right: Tensor, out: Tensor, add: int) -> None:
     if add:
         out.addmm_(left, right, alpha=add)
@@ -129,6 +170,16 @@ def gaussian(sigma: float, radius: int) -> Operator:
     offsets = np.arange(-radius, radius + 1, dtype=np.float64)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     return Operator((weights / weights.sum())[None], -radius)
+
+
+def radial_sigmoid(cutoff: float, sharpness: float, radius: int, rank: int) -> Products:
+    """Give the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut at `radius` pixels."""
+    size = 512  # samples of the gain: its spatial tail is gone long before half of them
+    frequency = np.fft.fftfreq(size)
+    distance = np.hypot(frequency[:, None], frequency)
+    kernel = np.fft.ifft2(1 / (1 + np.exp((distance - cutoff) / sharpness))).real
+    places = np.arange(-radius, radius + 1)
+    return Products(kernel[np.ix_(places, places)], rank)
 
 
 def weights(taps: Sequence[float]) -> Operator:
