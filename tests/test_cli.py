@@ -560,7 +560,7 @@ PYTHONISMS = re.compile(r"\b(cube|obj|xr_sr|odc)\b[.\[]|\b[a-z_]+=[\w\['(-]|=Tru
         ("{tif} {out} -m sen3sr", "`xr-sr models`"),
         ("{tif} {out} -m sen2sr", "--model sen2sr-lite"),
         ("{tif} {out} -m bicubic -b B12 --offset 0", "`xr-sr models`"),
-        ("{tif} {out} -m sen2sr-lite -b B12 --offset 0", "--bands asks"),
+        ("{tif} {out} -m sen2sr-lite -b B09 --offset 0", "--bands asks"),
         ("{untold} {out} -m bicubic", "--offset -1000 where"),
         ("{floats} {out} -m bicubic --offset -1000 --quantification 100", "--quantification 100 and --offset -1000"),
         ("{floats} {out} -m bicubic", "--offset 0, or --offset -1000"),
@@ -649,6 +649,22 @@ def test_every_recipe_leads_to_an_option_or_a_command_that_exists():
         assert set(re.findall(r"--[a-z-]+", replacement)) <= options
         assert set(re.findall(r"xr-sr ([a-z]+)", replacement)) <= set(main.commands)
         assert {f"--{name}" for name in re.findall(r"\b([a-z]+)=", replacement)} <= options
+
+
+def test_fuse_brings_20_m_bands_to_10_m(tmp_path, official):
+    tree = sample("havel")
+    r10m, r20m = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
+    paths = tmp_path / "r10m.nc", tmp_path / "r20m.nc"
+    r10m.isel(y=slice(0, 24), x=slice(0, 20)).to_netcdf(paths[0])
+    r20m.isel(y=slice(0, 12), x=slice(0, 10)).to_netcdf(paths[1])
+
+    result = run("fuse", paths[0], tmp_path / "ten.zarr", "--other", paths[1], "-b", "B03,B11", "--quiet")
+
+    assert result.exit_code == 0, result.output
+    written = open_zarr(str(tmp_path / "ten.zarr"))
+    assert {name: array.shape[-2:] for name, array in written.data_vars.items()} == {"B03": (24, 20), "B11": (24, 20)}
+    assert written.attrs["xr_sr:model"] == "sen2sr-lite.rswir-x2"
+    refused(run("fuse", paths[0], tmp_path / "no.zarr"), 1, "sen2sr-lite.rswir-x2", "B11")
 
 
 def test_options_are_called_as_the_arguments_of_the_function():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -10,6 +12,7 @@ import xr_sr
 from tests.cubes import array, reflectance
 from xr_sr import cluster, kernels
 from xr_sr.errors import WeightsNotFoundError
+from xr_sr.weights import catalog, fetch
 
 
 def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, monkeypatch):
@@ -36,8 +39,6 @@ def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, mo
 def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp_path, monkeypatch):
     from safetensors.torch import load_file, save_file
 
-    from xr_sr.weights import catalog, fetch
-
     state = load_file(fetch.locate(catalog.get("sen2sr-lite")).path)
     tuned = tmp_path / "tuned.safetensors"
     save_file({name: value * 1.01 for name, value in state.items()}, tuned)
@@ -56,8 +57,6 @@ def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp
 
 
 def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
-    from xr_sr.weights import catalog, fetch
-
     spec = catalog.get("sen2sr-lite")
     located = fetch.locate(spec)
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
@@ -71,6 +70,27 @@ def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
     assert path.stat().st_mtime_ns == stamp
     assert said["device"] == "cpu"
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_all_files_of_a_model_of_several_are_sent(official, monkeypatch, tmp_path):
+    class Plain:
+        """A client whose only worker is this process."""
+
+        def register_plugin(self, plugin):
+            plugin.setup(self.worker)
+
+        def run(self, report):
+            return {"here": report(self.worker)}
+
+        worker = SimpleNamespace(state=SimpleNamespace(nthreads=1))
+
+    here = Plain()
+    monkeypatch.setattr(cluster.folders, "cache_folder", lambda: tmp_path)
+    said = xr_sr.configure(here, models=["sen2sr-lite.main"], device="cpu")["here"]
+
+    assert said["models"] == ["sen2sr-lite.main"]
+    for file in catalog.get("sen2sr-lite.main").files:
+        assert fetch.sha256_of(tmp_path / file.path) == file.sha256
 
 
 def test_a_client_without_weights_says_so(monkeypatch, tmp_path):

@@ -247,6 +247,8 @@ def test_lists_and_aliases_are_understood(weights):
         ({"window": 64}, "wanted one"),
         ({"halo": 0, "window": 64, "overlap": 40}, "at most half"),
         ({"overlap": 2}, "without a window"),
+        ({"coarse": ("B08",)}, "the last of bands="),
+        ({"parts": (("x2", MINE),)}, "wanted one network"),
         ({"normalisation": Normalisation((0.1, 0.2, 0.3), 1.0)}, "3 of shift for 2 bands"),
         ({"normalisation": Normalisation(0.0, (1.0, 0.0))}, "divides by"),
         ({"scale": 4}, "4 times finer"),

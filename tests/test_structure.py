@@ -21,7 +21,9 @@ LEVELS = (
     {"cluster"},
     {"uncertainty", "pairs"},
     {"pipeline", "samples"},
-    {"assembly", "block", "own_model"},
+    {"reading"},
+    {"fusing"},
+    {"assembly", "block", "grids", "own_model"},
     {"metrics", "analytics", "stac", "store"},
     {"kernels"},
     {"preparation", "registration", "simulate"},
@@ -30,6 +32,7 @@ LEVELS = (
     {"cube"},
     {"recognition"},
     {"halo", "lattice", "georeference", "engine", "models", "weights", "naming", "digital_numbers", "progress"},
+    {"coarser"},
     {"gathering"},
     {"spec"},
     {"bands", "optional"},
@@ -144,7 +147,7 @@ def test_models_know_neither_cubes_nor_files(module):
 
 
 @pytest.mark.parametrize(
-    "module", [module for module in MODULES if room_of(module) in ("halo", "lattice", "gathering")]
+    "module", [module for module in MODULES if room_of(module) in ("halo", "lattice", "coarser", "gathering")]
 )
 def test_tiles_know_numpy_and_dask_only(module):
     assert roots(module) <= {"numpy", "dask"}

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
     from .analytics import agreement, flood, flood_between, index, water
     from .cluster import configure
+    from .grids import snap_geobox
     from .metrics import evaluate
     from .own_model import measure_halo, register_model
     from .pairs import make_pairs
-    from .pipeline import upscale
+    from .pipeline import fuse, upscale
     from .plot import compare
     from .preparation import mask, reflectance
     from .registration import align
     from .samples import sample, simulate_scene
-    from .spec import LowPass, ModelSpec, Normalisation
+    from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
     from .stac import load
     from .store import open_zarr, to_cog, to_zarr
     from .weights.catalog import list_models
@@ -32,6 +33,7 @@ __all__ = [
     "LowPass",
     "ModelSpec",
     "Normalisation",
+    "RadialSigmoid",
     "__version__",
     "agreement",
     "align",
@@ -43,6 +45,7 @@ __all__ = [
     "flood",
     "flood_between",
     "index",
+    "fuse",
     "list_models",
     "load",
     "make_pairs",
@@ -58,6 +61,7 @@ __all__ = [
     "sample",
     "simulate",
     "simulate_scene",
+    "snap_geobox",
     "to_cog",
     "to_zarr",
     "training",
@@ -71,6 +75,7 @@ _ROOMS = {
     "LowPass": "spec",
     "ModelSpec": "spec",
     "Normalisation": "spec",
+    "RadialSigmoid": "spec",
     "agreement": "analytics",
     "align": "registration",
     "compare": "plot",
@@ -79,6 +84,7 @@ _ROOMS = {
     "flood": "analytics",
     "flood_between": "analytics",
     "index": "analytics",
+    "fuse": "pipeline",
     "list_models": "weights.catalog",
     "load": "stac",
     "make_pairs": "pairs",
@@ -89,6 +95,7 @@ _ROOMS = {
     "register_model": "own_model",
     "sample": "samples",
     "simulate_scene": "samples",
+    "snap_geobox": "grids",
     "to_cog": "store",
     "to_zarr": "store",
     "upscale": "pipeline",

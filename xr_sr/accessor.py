@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .analytics.levels import Per
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
-    from .pipeline import Chunks
     from .plot import AnyCube, Date
     from .radiometry import Nodata, Offset
+    from .reading import Chunks, Layout
     from .registration.warping import Edge, Kernel
     from .spec import Option
 
@@ -46,6 +46,8 @@ class SuperResolution:
         model: str = "sen2sr",
         *,
         bands: Sequence[str] | None = None,
+        other: AnyCube | None = None,
+        layout: Layout = "auto",
         weights: str | Path | None = None,
         device: str = "auto",
         constraint: Literal["auto", "lowpass", "none"] = "auto",
@@ -65,6 +67,51 @@ class SuperResolution:
             self._obj,
             model,
             bands=bands,
+            other=other,
+            layout=layout,
+            weights=weights,
+            device=device,
+            constraint=constraint,
+            offset=offset,
+            quantification=quantification,
+            nodata=nodata,
+            mask=mask,
+            precision=precision,
+            chunks=chunks,
+            allow_gsd=allow_gsd,
+            **options,
+        )
+
+    def fuse(
+        self,
+        model: str = "sen2sr-lite",
+        *,
+        to: int = 10,
+        bands: Sequence[str] | None = None,
+        other: AnyCube | None = None,
+        layout: Layout = "auto",
+        weights: str | Path | None = None,
+        device: str = "auto",
+        constraint: Literal["auto", "lowpass", "none"] = "auto",
+        offset: Offset = "auto",
+        quantification: float = 10_000,
+        nodata: Nodata = "auto",
+        mask: xr.DataArray | None = None,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        chunks: Chunks = None,
+        allow_gsd: bool = False,
+        **options: Option,
+    ) -> Any:
+        """See `xr_sr.fuse`."""
+        from .pipeline import fuse
+
+        return fuse(
+            self._obj,
+            model,
+            to=to,
+            bands=bands,
+            other=other,
+            layout=layout,
             weights=weights,
             device=device,
             constraint=constraint,

@@ -60,7 +60,7 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
     block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
     judge_block(block, recipe.radiometry, tile)
     missing = np.isnan(block)
-    core = _trim(missing, halo) if missing.any() else None
+    core = trim(missing, halo) if missing.any() else None
     if core is not None and core.all():
         return np.full_like(block, np.nan, shape=(*lead, len(recipe.out_of), *size))
     if core is not None:
@@ -68,7 +68,7 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
     fine = kernels.build(recipe.kernel)(block.reshape(-1, *block.shape[-3:]), tile)
     if recipe.give != tuple(range(fine.shape[1])):
         fine = fine[:, list(recipe.give)]
-    return _blanked(fine.reshape(*lead, len(recipe.out_of), *size), core, source, recipe)
+    return blanked(fine.reshape(*lead, len(recipe.out_of), *size), core, source, recipe)
 
 
 def upscale_window(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
@@ -98,24 +98,24 @@ def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDA
     block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
     judge_block(block, recipe.radiometry, tile)
     missing = np.isnan(block)
-    core = _trim(missing, halo) if missing.any() else None
+    core = trim(missing, halo) if missing.any() else None
     if core is not None and core.all():
         return np.full_like(block, np.nan, shape=shape)
     if low_pass is None:
-        return _blanked(blend.take(0), core, source, recipe)
+        return blanked(blend.take(0), core, source, recipe)
     fine = blend.take(halo)
     if core is not None:
         block = _filled(source, tile, recipe)
         # Where a window was empty the constraint is given what it will compare with, so that it changes nothing.
         fine = np.where(np.isnan(fine), _repeat(block[..., list(recipe.out_of), :, :], scale), fine)
-    fine = _trim(fine, halo * scale - low_pass.radius)
+    fine = trim(fine, halo * scale - low_pass.radius)
     coarse = block[..., list(recipe.out_of), :, :]
     out = kernels.constrain_blend(
         recipe.kernel,
         np.ascontiguousarray(fine.reshape(-1, *fine.shape[-3:])),
         np.ascontiguousarray(coarse.reshape(-1, *coarse.shape[-3:])),
     )
-    return _blanked(out.reshape(shape), core, source, recipe)
+    return blanked(out.reshape(shape), core, source, recipe)
 
 
 def _filled(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
@@ -124,10 +124,10 @@ def _filled(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
     What is filled depends on pixels as far away as it is itself, so the tile needs the halo once more.
     """
     wide = to_reflectance_block(source.take(recipe.reach), recipe.radiometry, tile)
-    return _trim(fill(wide, steps=recipe.halo), recipe.halo)
+    return trim(fill(wide, steps=recipe.halo), recipe.halo)
 
 
-def _blanked(
+def blanked(
     out: NDArray[np.float32], missing: NDArray[np.bool_] | None, source: Source, recipe: Recipe
 ) -> NDArray[np.float32]:
     """Write NaN where the input has none, and where the mask keeps nothing."""
@@ -139,7 +139,8 @@ def _blanked(
     return out
 
 
-def _trim(block: NDArray[Any], halo: int) -> NDArray[Any]:
+def trim(block: NDArray[Any], halo: int) -> NDArray[Any]:
+    """Take `halo` pixels off each side of (..., y, x)."""
     return block[..., halo : block.shape[-2] - halo, halo : block.shape[-1] - halo]
 
 

@@ -57,20 +57,26 @@ def configure(
     files = []
     for model in dict.fromkeys([*models, *own]):
         spec = catalog.get(model)
-        if spec.weights is not None:
-            located = fetch.locate(spec, own.get(model))
-            files.append(Sent(spec, located.sha256, located.path.suffix, located.path.read_bytes()))
+        for part in [part for _, part in spec.parts] or [spec]:
+            if part.weights is not None:
+                located = fetch.locate(part, own.get(model))
+                data = located.path.read_bytes()
+                files.append(Sent(part, located.sha256, located.path.suffix, data, whole=part is spec))
     client.register_plugin(Prepared(files, device, torch_threads, keep_memory))
     return dict(client.run(_report))
 
 
 class Sent(NamedTuple):
-    """A file of weights on its way to a worker, with its model's record: a worker knows no model of a user's own."""
+    """A file of weights on its way to a worker, with its model's record: a worker knows no model of a user's own.
+
+    whole: the model has no other files, so that it can be loaded at once.
+    """
 
     spec: ModelSpec
     sha256: str
     suffix: str
     data: bytes
+    whole: bool = True
 
 
 def prepare(
@@ -94,9 +100,10 @@ def prepare(
         path = folders.cache_folder() / spec.weights.path if known else folders.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
             _write_whole(path, sent.data)
-        ref = kernels.KernelRef(spec, str(path), sent.sha256, device, "float32", spec.low_pass)
-        kernels.build(ref)
-        loaded.append(spec.name)
+        if sent.whole:
+            kernels.build(kernels.KernelRef(spec, str(path), sent.sha256, device, "float32", spec.low_pass))
+        if spec.name not in loaded:
+            loaded.append(spec.name)
     return {
         "threads": nthreads,
         "torch_threads": engine.torch_threads(),

@@ -12,7 +12,7 @@ import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[Any]
     """A NumPy array, or one of CuPy that behaves like it."""
+
+    class CoarseSource(Protocol):
+        """See `coarser.CoarseSource`."""
+
+        def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
+            """Give the coarse pixels of a tile with a halo, and where in them it begins."""
+
 
 SIDE = 512
 """Largest side of an output block by default, in input pixels."""
@@ -55,7 +62,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Source:
-    """The input of one tile, inside its task: `take` assembles as much context as is asked for."""
+    """The input of one tile, inside its task: `take` assembles as much context as is asked for.
+
+    coarse: that of the same ground on pixels twice as wide, where there is a second grid.
+    """
 
     arrays: Sequence[Array]
     pieces: tuple[Piece, ...]
@@ -63,6 +73,7 @@ class Source:
     height: int
     width: int
     reach: int
+    coarse: CoarseSource | None = None
 
     def has(self, stack: int) -> bool:
         """Say whether there is such a group of planes."""
@@ -76,33 +87,9 @@ class Source:
         """
         assert halo <= self.reach
         tile = self.tile
-        (top, bottom), (left, right) = have = spans(tile, halo, self.height, self.width)
+        have = spans(tile, halo, self.height, self.width)
         mine = [(piece, array) for piece, array in zip(self.pieces, self.arrays, strict=True) if piece.stack == stack]
-        planes = 1 + max(plane for piece, _ in mine for plane, _ in piece.bands)
-        shape = (*(stop - start for start, stop in tile.lead), planes, bottom - top, right - left)
-        out = np.empty_like(
-            mine[0][1], shape=shape, dtype=np.result_type(*(array.dtype for _, array in mine)), order="C", subok=False
-        )
-        for piece, array in mine:
-            # First what is cheap to ask: a tile of slivers has hundreds of pieces, most of them out of reach of a
-            # small halo.
-            if piece.y[0] >= bottom or piece.y[1] <= top or piece.x[0] >= right or piece.x[1] <= left:
-                continue
-            here = [
-                *map(_overlap, piece.lead, tile.lead),
-                _overlap(piece.y, (top, bottom)),
-                _overlap(piece.x, (left, right)),
-            ]
-            if any(start >= stop for start, stop in here):
-                continue
-            whole = [*tile.lead, (top, bottom), (left, right)]
-            part = [*piece.lead, piece.y, piece.x]
-            to = [slice(start - origin, stop - origin) for (start, stop), (origin, _) in zip(here, whole, strict=True)]
-            of = [slice(start - origin, stop - origin) for (start, stop), (origin, _) in zip(here, part, strict=True)]
-            for plane, band in piece.bands:
-                chosen: tuple[slice | int, ...] = tuple(of) if band is None else (*of[:-2], band, *of[-2:])
-                target: tuple[slice | int, ...] = (*to[:-2], plane, *to[-2:])
-                out[target] = array[chosen]
+        out = pasted(mine, tile, have)
         return mirrored(out, tile, halo, have, (self.height, self.width))
 
 
@@ -118,10 +105,41 @@ class Job:
     width: int
     reach: int
 
-    def __call__(self, arrays: Sequence[Array]) -> Array:
+    def __call__(self, arrays: Sequence[Array], coarse: CoarseSource | None = None) -> Array:
         """Run the function on the chunks that the pieces describe."""
-        source = Source(arrays, self.pieces, self.tile, self.height, self.width, self.reach)
+        source = Source(arrays, self.pieces, self.tile, self.height, self.width, self.reach, coarse)
         return self.function(source, self.tile, *self.args)
+
+
+def pasted(mine: Sequence[tuple[Piece, Array]], tile: Tile, have: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+    """Put together what pieces hold of a tile: (*lead, plane, y, x), of the rows and columns `have`."""
+    (top, bottom), (left, right) = have
+    planes = 1 + max(plane for piece, _ in mine for plane, _ in piece.bands)
+    shape = (*(stop - start for start, stop in tile.lead), planes, bottom - top, right - left)
+    out = np.empty_like(
+        mine[0][1], shape=shape, dtype=np.result_type(*(array.dtype for _, array in mine)), order="C", subok=False
+    )
+    for piece, array in mine:
+        # First what is cheap to ask: a tile of slivers has hundreds of pieces, most of them out of reach of a
+        # small halo.
+        if piece.y[0] >= bottom or piece.y[1] <= top or piece.x[0] >= right or piece.x[1] <= left:
+            continue
+        here = [
+            *map(_overlap, piece.lead, tile.lead),
+            _overlap(piece.y, (top, bottom)),
+            _overlap(piece.x, (left, right)),
+        ]
+        if any(start >= stop for start, stop in here):
+            continue
+        whole = [*tile.lead, (top, bottom), (left, right)]
+        part = [*piece.lead, piece.y, piece.x]
+        to = [slice(start - origin, stop - origin) for (start, stop), (origin, _) in zip(here, whole, strict=True)]
+        of = [slice(start - origin, stop - origin) for (start, stop), (origin, _) in zip(here, part, strict=True)]
+        for plane, band in piece.bands:
+            chosen: tuple[slice | int, ...] = tuple(of) if band is None else (*of[:-2], band, *of[-2:])
+            target: tuple[slice | int, ...] = (*to[:-2], plane, *to[-2:])
+            out[target] = array[chosen]
+    return out
 
 
 def spans(tile: Tile, halo: int, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -212,17 +230,18 @@ def as_array(
     dtype: Any,
     reader: Reader,
     split: bool,
+    also: Sequence[da.Array] = (),
 ) -> da.Array | list[da.Array]:
     """Dress a graph as an array (*lead, band, y * scale, x * scale), or with `split` as one per band.
 
-    blocks: sizes in input pixels along (*lead, y, x).
+    blocks: sizes in input pixels along (*lead, y, x). also: arrays that the graph reads beside the reader's.
     """
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
     # An array in the task's own kind: a GPU array in gives a GPU array out.
     meta = np.empty_like(reader.meta, shape=(0,) * (reader.lead_dims + 3), dtype=dtype)
-    layer = HighLevelGraph.from_collections(key, graph, dependencies=reader.arrays)  # type: ignore[arg-type]
+    layer = HighLevelGraph.from_collections(key, graph, dependencies=[*reader.arrays, *also])  # type: ignore[list-item]
     fine = [*blocks[:-2], (bands,), *(tuple(n * scale for n in sizes) for sizes in blocks[-2:])]
     whole = da.Array(layer, key, chunks=tuple(fine), meta=meta)
     return [_one_band(whole, band, f"{key}-band-{band}") for band in range(bands)] if split else whole

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .coarser import Coarse, CoarseReader
 from .gathering import SIDE, Job, Plane, Reader, Source, as_array, choose_blocks, names_of
 from .spec import Tile
 
@@ -36,6 +37,7 @@ def map_tiles(
     chunks: Sequence[int | None] | None = None,
     dtype: Any = np.float32,
     split: bool = False,
+    coarse: Coarse | None = None,
     name: str = "map-tiles",
 ) -> da.Array | list[da.Array]:
     """Apply `function` to every output block of lazy arrays on one grid; nothing is called or read before compute.
@@ -46,6 +48,7 @@ def map_tiles(
     halo: what the tile records as its context. reach: the most context that `take` may be asked for; default `halo`.
     chunks: sides of an output block in input pixels, along (*lead, y, x). None, as a whole or in a place, is one
         element of a leading dimension, and the input's chunk, at least 64, at most 512, and at most 256 MiB of output.
+    coarse: planes on a second grid with pixels twice as wide; `source.coarse.take(halo)` gives them.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
     Returns float32 unless `dtype` says else. After optimisation there is one task per block, two where an input chunk
@@ -57,10 +60,13 @@ def map_tiles(
     planes = [plane for stack in stacks for plane in stack]
     blocks = choose_blocks(planes, chunks, bands_out * scale**2 * np.dtype(dtype).itemsize)
     token = tokenize(function, names_of(stacks), scale, halo, reach, args, blocks, str(dtype))
+    if coarse is not None:
+        token = tokenize(token, names_of([coarse.planes]), coarse.row, coarse.col)
     key = f"{name}-{token}"
 
     *lead_blocks, rows, columns = ([*itertools.accumulate(sizes, initial=0)] for sizes in blocks)
     reader = Reader(stacks, f"{name}-slice-{token}")
+    second = None if coarse is None else CoarseReader(coarse, f"{name}-coarse-{token}")
     graph: dict[Any, Any] = {}
     for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
         *lead_at, i, j = at
@@ -68,5 +74,19 @@ def map_tiles(
         tile = Tile(y=(rows[i], rows[i + 1]), x=(columns[j], columns[j + 1]), lead=lead, halo=halo)
         keys, pieces = reader.gather(graph, tile, reach, at)
         job = Job(function, args, pieces, tile, reader.height, reader.width, reach)
-        graph[(key, *lead_at, 0, i, j)] = (job, keys)
-    return as_array(graph, key, blocks, scale=scale, bands=bands_out, dtype=dtype, reader=reader, split=split)
+        if second is None:
+            graph[(key, *lead_at, 0, i, j)] = (job, keys)
+        else:
+            more, both = second.gather(graph, job, at)
+            graph[(key, *lead_at, 0, i, j)] = (both, keys, more)
+    return as_array(
+        graph,
+        key,
+        blocks,
+        scale=scale,
+        bands=bands_out,
+        dtype=dtype,
+        reader=reader,
+        split=split,
+        also=second.arrays if second else (),
+    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
-from .spec import ModelSpec, Normalisation, ReceptiveField, WeightsFile
+from .spec import LowPass, ModelSpec, Normalisation, ReceptiveField, WeightsFile
 from .weights import catalog, fetch
 
 if TYPE_CHECKING:
@@ -251,12 +251,23 @@ def _check_numbers(spec: ModelSpec) -> None:
             raise ModelError(f"{spec.name!r}: {what}={value!r}: wanted a whole number from {least} on.")
     if spec.scale > max(catalog.SCALES):
         raise ModelError(f"{spec.name!r}: scale={spec.scale}: wanted at most {max(catalog.SCALES)}.")
-    if (low := spec.low_pass) and not (low.sigma > 0 and type(low.radius) is int and low.radius >= 0):
+    if isinstance(low := spec.low_pass, LowPass) and not (
+        low.sigma > 0 and type(low.radius) is int and low.radius >= 0
+    ):
         raise ModelError(f"{spec.name!r}: low_pass={low}: wanted a sigma above 0, and a whole radius from 0 on.")
     if spec.window and spec.halo:
         raise ModelError(
             f"{spec.name!r} has halo={spec.halo} and window={spec.window}; wanted one: a halo where an output pixel "
             "depends on pixels nearby, a window where it depends on all that the network is shown."
+        )
+    if spec.parts:
+        raise ModelError(
+            f"{spec.name!r} has parts={[role for role, _ in spec.parts]}: wanted one network. Join them in one."
+        )
+    if spec.coarse and (spec.window or spec.bands[-len(spec.coarse) :] != spec.coarse):
+        raise ModelError(
+            f"{spec.name!r} has coarse={list(spec.coarse)}: wanted the last of bands={list(spec.bands)}, and a halo "
+            "instead of a window."
         )
     if spec.overlap > spec.window // 2:
         raise ModelError(

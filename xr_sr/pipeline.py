@@ -10,7 +10,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 import xarray as xr
 
@@ -18,22 +18,22 @@ from . import kernels
 from ._version import __version__
 from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
-from .cube import Cube, Plane, check_gsd, pick, recognise
+from .coarser import FAR
+from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import GridError, OptionError
+from .errors import OptionError
+from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
-from .halo import SIDE, map_tiles
+from .grids import coarser_cube, joined
+from .halo import map_tiles
 from .lattice import Lattice, map_windows
-from .preparation import to_grid
 from .radiometry import Nodata, Offset, offset_coords, resolve
+from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .spec import ModelSpec, Option, Provenance
 from .weights import catalog, fetch
 
 if TYPE_CHECKING:
-    import dask.array as da
-
-Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
-"""Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
+    pass
 
 
 def upscale(
@@ -41,6 +41,8 @@ def upscale(
     model: str = "sen2sr",
     *,
     bands: Sequence[str] | None = None,
+    other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
+    layout: Layout = "auto",
     weights: str | Path | None = None,
     device: str = "auto",
     constraint: Literal["auto", "lowpass", "none"] = "auto",
@@ -59,7 +61,13 @@ def upscale(
         of dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
         read here.
     model: a name of `xr_sr.list_models()`, such as "sen2sr-lite", "bicubic", "bilinear" or "nearest".
-    bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give.
+    bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give. Only what
+        they need is computed: without 20 m bands these are not read.
+    other: a second cube with the 20 m bands on their own grid, whose pixels lie two by two on those of `obj` and cover
+        it; in a DataTree they are found in its other node.
+    layout: of 20 m bands on the 10 m grid. "native": each pixel of the sensor repeated 2 x 2, at multiples of 20 m (an
+        error inside a task where it is not so); "resampled": taken as they stand; "auto": native where the pixels
+        around are, else as they stand, with a warning inside the task.
     weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
         cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
@@ -83,24 +91,124 @@ def upscale(
     Raises CubeError, RadiometryError, ModelError or WeightsError before anything runs; RadiometryError inside a task
     where the pixels cannot be what the metadata says.
     """
+    return _refined(
+        obj,
+        model,
+        fusing=False,
+        bands=bands,
+        other=other,
+        layout=layout,
+        weights=weights,
+        device=device,
+        constraint=constraint,
+        offset=offset,
+        quantification=quantification,
+        nodata=nodata,
+        mask=mask,
+        precision=precision,
+        chunks=chunks,
+        allow_gsd=allow_gsd,
+        options=options,
+    )
+
+
+def fuse(
+    obj: xr.DataArray | xr.Dataset | xr.DataTree,
+    model: str = "sen2sr-lite",
+    *,
+    to: int = 10,
+    bands: Sequence[str] | None = None,
+    other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
+    layout: Layout = "auto",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    constraint: Literal["auto", "lowpass", "none"] = "auto",
+    offset: Offset = "auto",
+    quantification: float = 10_000,
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    chunks: Chunks = None,
+    allow_gsd: bool = False,
+    **options: Option,
+) -> Any:
+    """Bring the 20 m bands of a cube to its 10 m grid, with the detail that its 10 m bands show; lazily.
+
+    model: a family or model that does so, such as "sen2sr-lite". to: metres between pixels of the result: 10.
+    bands: wanted out; None gives every band that the model can give. Those of 10 m come as reflectance, else unchanged.
+    Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
+    """
+    if to != 10:
+        raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: upscale(model={model!r}).")
+    return _refined(
+        obj,
+        model,
+        fusing=True,
+        bands=bands,
+        other=other,
+        layout=layout,
+        weights=weights,
+        device=device,
+        constraint=constraint,
+        offset=offset,
+        quantification=quantification,
+        nodata=nodata,
+        mask=mask,
+        precision=precision,
+        chunks=chunks,
+        allow_gsd=allow_gsd,
+        options=options,
+    )
+
+
+def _refined(
+    obj: xr.DataArray | xr.Dataset | xr.DataTree,
+    model: str,
+    *,
+    fusing: bool,
+    bands: Sequence[str] | None,
+    other: xr.DataArray | xr.Dataset | xr.DataTree | None,
+    layout: Layout,
+    weights: str | Path | None,
+    device: str,
+    constraint: str,
+    offset: Offset,
+    quantification: float,
+    nodata: Nodata,
+    mask: xr.DataArray | None,
+    precision: str,
+    chunks: Chunks,
+    allow_gsd: bool,
+    options: Mapping[str, Option],
+) -> Any:
+    """Do what `upscale` says, or, with `fusing`, what `fuse` does."""
     if isinstance(bands, str):
         bands = [bands]
     check_device(device)
+    if layout not in ("auto", "native", "resampled"):
+        raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
     cube = recognise(obj, model_gsd_m=10.0)
-    spec, wanted = catalog.choose(model, cube.available, bands)
+    there = _second_cube(obj, cube, other, model, fusing)
+    available = (*cube.available, *(band for band in there.available if band not in cube.available)) if there else None
+    spec, wanted = catalog.choose(model, available or cube.available, bands, fusing=fusing)
     spec = _with_options(spec, options)
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
-    planes_in = pick(cube, spec.bands or wanted, reader=spec.name)
-    planes_out = pick(cube, wanted, reader=spec.name)
+    coarse = there if there and spec.coarse and set(spec.coarse) <= set(there.available) else None
+    both = joined(cube, coarse) if coarse else cube
+    reads = [band for band in spec.bands or wanted if band not in spec.coarse]
+    planes_in = pick(cube, reads, reader=spec.name)
+    planes_20m = pick(coarse or cube, spec.coarse, reader=spec.name)
+    planes_out = pick(both, wanted, reader=spec.name)
     if spec.gsd_m is not None:
         check_gsd(cube, spec.gsd_m, allow=allow_gsd, model=spec.name)
-    radiometry = resolve(cube, planes_in, offset=offset, quantification=quantification, nodata=nodata)
-    kernel = _kernel_ref(spec, weights, device, constraint, precision)
+    numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    radiometry = resolve(cube, planes_in, **numbers)
+    kernel = _kernel_ref(spec, weights, device, constraint, precision, wanted)
     halo = kernels.halo_for(spec, kernel.low_pass)
 
-    names_in = [plane.band for plane in planes_in]
-    gives = list(spec.bands_out or names_in)
+    names_in = [plane.band for plane in (*planes_in, *planes_20m)]
+    gives = list(kernel.bands or spec.bands_out or names_in)
     recipe = Recipe(
         kernel,
         radiometry,
@@ -114,32 +222,51 @@ def upscale(
         "reach": recipe.reach,
         "bands_out": len(planes_out),
         "args": (recipe,),
-        "chunks": _sides(chunks, cube),
+        "chunks": sides_of(chunks, cube),
         "split": split,
         "name": f"sr-{spec.family}",
     }
-    stacks = _stacks(cube, planes_in, mask)
+    stacks = stacks_of(cube, planes_in, mask)
+    said, read_as = radiometry.how, ""
     if spec.window:
         lattice = Lattice(spec.window, spec.overlap, *place_of(cube.grid))
         data = map_windows(upscale_window, blend_block, stacks, lattice=lattice, **how)
+    elif spec.coarse:
+        theirs = resolve(coarse or cube, planes_20m, **numbers)
+        second, more = second_grid(cube, coarse, planes_20m, theirs, layout)
+        read_as = second.layout if coarse is None else "20 m grid"
+        said = said if theirs.how == said else f"{said}; 20 m bands: {theirs.how}"
+        if coarse is None:
+            stacks += [[] for _ in range(COARSE_STACK - len(stacks))] + [[*more.planes]]
+        how |= {"args": (recipe, second), "reach": recipe.reach + FAR, "coarse": more if coarse else None}
+        data = map_tiles(fuse_block, stacks, halo=halo, **how)
     else:
         data = map_tiles(upscale_block, stacks, halo=halo, **how)
     provenance = Provenance(
         model=spec.name,
         version=__version__,
-        weights_sha256=kernel.sha256,
-        radiometry=radiometry.how,
-        constraint="none" if kernel.low_pass is None else f"low-pass, sigma {kernel.low_pass.sigma:.4f} px",
+        weights_sha256=" ".join(part.sha256 for _, part in kernel.parts) or kernel.sha256,
+        radiometry=said,
+        constraint=kernel.constraints or "none",
         precision=kernel.precision,
         nodata=", ".join(f"{value:g}" for value in radiometry.nodata),
-        mask=_mask_token(mask, cube),
+        mask=mask_token(mask, cube),
         scale=spec.scale,
-        options=json.dumps(options, sort_keys=True, default=int) if options else "",
+        options=json.dumps(dict(options), sort_keys=True, default=int) if options else "",
         source_gsd_m=_gsd_m(cube),
         record=spec.digest() if catalog.is_own(spec.name) else "",
+        layout=read_as,
     )
     coords = offset_coords(radiometry, cube)
-    return assemble(cube, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
+    return assemble(both, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
+
+
+def _second_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, model: str, fusing: bool) -> Cube | None:
+    """Find the cube of 20 m bands, where the model reads such and there is one."""
+    bands = catalog.coarse_bands(model, fusing=fusing)
+    if other is not None and not bands:
+        raise OptionError(f"{model!r} reads pixels of one size, so other= has no meaning for it: leave it out.")
+    return coarser_cube(obj, cube, other, bands)
 
 
 def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
@@ -160,8 +287,21 @@ def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
 
 
 def _kernel_ref(
-    spec: ModelSpec, weights: str | Path | None, device: str, constraint: str, precision: str
+    spec: ModelSpec,
+    weights: str | Path | None,
+    device: str,
+    constraint: str,
+    precision: str,
+    wanted: Sequence[str] = (),
 ) -> kernels.KernelRef:
+    if spec.parts:
+        if weights is not None and Path(weights).is_file():
+            raise OptionError(
+                f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
+                f"folder that holds them: {', '.join(file.path for file in spec.files)}."
+            )
+        parts = tuple((role, _kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
+        return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
     if precision not in kernels.PRECISIONS:
         raise OptionError(f"precision={precision!r}: wanted one of {list(kernels.PRECISIONS)}.")
     low_pass = kernels.constraint_for(spec, constraint)
@@ -175,74 +315,6 @@ def _kernel_ref(
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
-
-
-def _stacks(cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None) -> list[list[tuple[da.Array, int | None]]]:
-    """Give the lazy arrays that a task reads: the planes, and the mask if there is one."""
-    arrays: dict[int, da.Array] = {}
-    stack = []
-    for plane in planes:
-        key = id(plane.array)
-        if key not in arrays:
-            arrays[key] = _lazy(plane.array, cube)
-        stack.append((arrays[key], plane.index))
-    if mask is None:
-        return [stack]
-    if not isinstance(mask, xr.DataArray):
-        raise GridError(
-            f"mask= is a DataArray with {cube.y} and {cube.x}, True where values are kept; not {type(mask)}."
-        )
-    keep = to_grid(mask, cube, "mask=")
-    keep = keep.notnull() & (keep != 0) if keep.dtype.kind == "f" else keep
-    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
-    keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
-    return [stack, [(_lazy(keep, cube), None)]]
-
-
-def _mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
-    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy.
-
-    A mask of each date is input, as pixels are: its name is the same for any dates, so that a store can be extended.
-    """
-    from dask.base import tokenize
-
-    if mask is None:
-        return ""
-    if set(mask.dims) & set(cube.lead):
-        return "by date"
-    return str(tokenize(mask.variable, *mask.dims))
-
-
-def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
-    """Give dask's view of an array, wrapping what is in memory or in a file in blocks of the default size."""
-    if array.chunks is None:
-        sides = {
-            dim: SIDE if dim in (cube.y, cube.x) else 1 if dim in cube.lead else -1 for dim in map(str, array.dims)
-        }
-        array = array.chunk(sides)
-    lazy: da.Array = array.variable.data
-    return lazy
-
-
-def _sides(chunks: Chunks, cube: Cube) -> list[int | None] | None:
-    """Translate `chunks` to sides along (*lead, y, x)."""
-    if chunks is None:
-        return None
-    dims = (*cube.lead, cube.y, cube.x)
-    try:
-        if isinstance(chunks, Mapping):
-            sides = {str(dim): operator.index(side) for dim, side in chunks.items()}
-        else:
-            pair = (chunks, chunks) if isinstance(chunks, SupportsIndex) else tuple(chunks)
-            sides = dict(zip((cube.y, cube.x), map(operator.index, pair), strict=True))
-    except (TypeError, ValueError):
-        sides = {"": 0}
-    if not set(sides) <= set(dims) or min(sides.values(), default=1) < 1:
-        raise OptionError(
-            f"chunks={chunks!r}: wanted a number of input pixels, a pair (y, x), or whole numbers from 1 "
-            f"by names of dimensions, {list(dims)}."
-        )
-    return [sides.get(dim) for dim in dims]
 
 
 def _gsd_m(cube: Cube) -> float | None:

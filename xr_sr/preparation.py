@@ -251,7 +251,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
         if not np.array_equal(places, np.arange(scl.sizes[dim])):
             scl = scl.isel({dim: places})
     scl = scl.drop_vars([name for name in scl.coords if name not in scl.dims or name in dims])
-    return _same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube, what)
+    return same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube, what)
 
 
 def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np.intp] | None:
@@ -271,7 +271,7 @@ def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np
     return found if found.min() >= 0 and found.max() < size else None
 
 
-def _same_dates(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
+def same_dates(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
     """Choose the dates of a cube; xarray would drop those that one side lacks, in silence."""
     for dim in (dim for dim in scl.dims if dim in cube.lead):
         array = cube.planes[0].array

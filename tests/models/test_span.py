@@ -64,6 +64,19 @@ def test_folding_changes_nothing_where_padding_does_not_reach(monkeypatch, fused
     torch.testing.assert_close(folded, whole[..., edge:-edge, edge:-edge], rtol=1e-5, atol=1e-5)
 
 
+def test_folding_ten_bands_changes_nothing_where_padding_does_not_reach():
+    torch.manual_seed(5)
+    network = SPAN(10, 6, 24, 1).eval()
+    image = torch.rand(1, 10, 30, 33)
+
+    with torch.no_grad():
+        whole = network(image)
+        folded = network.folded()(image.contiguous(memory_format=torch.channels_last))
+
+    assert not network.folded().body.from_image
+    torch.testing.assert_close(folded, whole[..., 6:-6, 6:-6], rtol=1e-5, atol=1e-5)
+
+
 def test_clamping_is_part_of_the_folded_network():
     network = random_span()
     image = torch.rand(1, 4, 20, 20) - 0.5

@@ -78,10 +78,10 @@ def test_size_and_hash_are_those_of_the_official_file(shared):
     import hashlib
 
     for spec in map(catalog.get, catalog.names()):
-        if spec.weights:
-            data = (shared / "weights" / spec.weights.path).read_bytes()
-            assert len(data) == spec.weights.size
-            assert hashlib.sha256(data).hexdigest() == spec.weights.sha256
+        for file in spec.files:
+            data = (shared / "weights" / file.path).read_bytes()
+            assert len(data) == file.size
+            assert hashlib.sha256(data).hexdigest() == file.sha256
 
 
 def test_the_same_name_twice_is_an_error(own_model):
@@ -124,10 +124,42 @@ def test_without_bands_all_come_out_in_the_order_of_the_cube(available):
 
 
 def test_bands_that_nobody_asked_for_are_left_out_with_a_warning_that_names_them():
-    with pytest.warns(BandWarning, match="'B11', 'B12'"):
-        _, wanted = catalog.choose("sen2sr-lite", TEN)
+    with pytest.warns(BandWarning, match="'B01', 'B09'"):
+        spec, wanted = catalog.choose("sen2sr-lite", ["B01", *TEN, "B09"])
 
-    assert wanted == ("B02", "B03", "B04", "B08")
+    assert spec.name == "sen2sr-lite.main"
+    assert wanted == TEN
+
+
+def test_bands_that_lack_the_others_they_need_are_left_out_too():
+    with pytest.warns(BandWarning, match="'B11', 'B12'"):
+        spec, wanted = catalog.choose("sen2sr-lite", [*RGBN, "B11", "B12"])
+
+    assert spec.name == "sen2sr-lite.rgbn-x4"
+    assert wanted == RGBN
+
+
+def test_asking_for_them_names_what_is_missing_and_the_bands_that_would_work():
+    with pytest.raises(MissingBandError, match="'B05', 'B06', 'B07', 'B8A', 'B12'") as caught:
+        catalog.choose("sen2sr-lite", [*RGBN, "B11"], ["B03", "B11"])
+
+    assert f"bands={list(RGBN)}" in str(caught.value)
+
+
+def test_a_variant_reads_what_the_wanted_bands_need():
+    mndwi = catalog.choose("sen2sr-lite", TEN, ["B03", "B11"])[0]
+    rgbn = catalog.choose("sen2sr-lite.main", TEN, ["B03"])[0]
+
+    assert set(mndwi.bands) == set(TEN)
+    assert [role for role, _ in mndwi.parts] == ["x2", "fine", "x4"]
+    assert set(rgbn.bands) == set(RGBN)
+    assert [role for role, _ in rgbn.parts] == ["fine"]
+
+
+def test_fusing_picks_the_part_that_brings_20_m_to_10_m():
+    assert catalog.choose("sen2sr-lite", TEN, fusing=True)[0].name == "sen2sr-lite.rswir-x2"
+    with pytest.raises(ModelError, match="there already"):
+        catalog.choose("sen2sr-lite", TEN, ["B03"], fusing=True)
 
 
 @given(st.lists(st.sampled_from(RGBN), min_size=1, unique=True))
@@ -140,10 +172,10 @@ def test_wanted_bands_may_be_called_by_any_alias():
 
 
 def test_a_band_that_the_family_cannot_give_is_an_error_that_says_what_it_gives():
-    with pytest.raises(ModelError, match="B02', 'B03', 'B04', 'B08'") as caught:
-        catalog.choose("sen2sr-lite", TEN, ["B04", "B11"])
+    with pytest.raises(ModelError, match="B02', 'B03', 'B04', 'B05'") as caught:
+        catalog.choose("sen2sr-lite", TEN, ["B04", "B09"])
 
-    assert "['B11']" in str(caught.value)
+    assert "['B09']" in str(caught.value)
     assert "bicubic" in str(caught.value)
 
 
@@ -180,7 +212,7 @@ def test_interpolation_leaves_it_to_pick_whether_the_wanted_bands_are_there():
 
 def test_bands_left_out_are_warned_of_at_the_callers_line():
     with pytest.warns(BandWarning, match="left out") as caught:
-        catalog.choose("sen2sr-lite", TEN)
+        catalog.choose("sen2sr-lite.rgbn-x4", TEN)
 
     assert caught[0].filename == __file__
 
@@ -202,7 +234,7 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     by_band = set(catalog.list_models(bands=["red", "B02"])["name"])
     by_scale = set(catalog.list_models(scale=2)["name"])
 
-    assert by_band == {*INTERPOLATIONS, "sen2sr-lite.rgbn-x4"}
+    assert by_band == {*INTERPOLATIONS, "sen2sr-lite.rgbn-x4", "sen2sr-lite.main", "sen2sr-lite.rswir-x2"}
     assert by_scale == {*INTERPOLATIONS, own_model}
     assert len(catalog.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
 

@@ -150,6 +150,16 @@ def demo(out: Path, quiet: bool) -> None:
     help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
 )
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to read, such as r20m.")
+@click.option(
+    "--other", metavar="INPUT", help="The 20 m bands on their own grid, where INPUT holds those of 10 m only."
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", "native", "resampled"]),
+    default="auto",
+    show_default=True,
+    help="Of 20 m bands on a 10 m grid: each pixel repeated, or resampled.",
+)
 @click.option("--date", help="Of several dates, only the one nearest to this. A GeoTIFF holds one date.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -195,6 +205,11 @@ def upscale(source: str, target: str, **options: Any) -> None:
     xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr --model sen2sr-lite
     xr-sr upscale scene.tif out.tif --model bicubic --names B02,B03,B04,B08 --offset 0
     """
+    _refine(source, target, options)
+
+
+def _refine(source: str, target: str, options: dict[str, Any]) -> None:
+    """Check the places, and do what `upscale` or `fuse` is asked for."""
     from .places import is_local, is_same, suffix_of
 
     if suffix_of(target) not in (".zarr", ".tif", ".tiff"):
@@ -210,6 +225,28 @@ def upscale(source: str, target: str, **options: Any) -> None:
     from .run import Order, run_upscale
 
     run_upscale(source, target, Order(**options), say=click.echo)
+
+
+def _params_of_fuse() -> list[click.Parameter]:
+    """Give the parameters of `upscale`, but for what means nothing here."""
+    model = click.Option(
+        ("--model", "-m"), default="sen2sr-lite", show_default=True, help="One that brings 20 m to 10 m."
+    )
+    return [model if param.name == "model" else param for param in upscale.params if param.name != "scale"]
+
+
+@main.command(context_settings=_TEXT, params=_params_of_fuse())
+def fuse(source: str, target: str, **options: Any) -> None:
+    """Bring the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
+
+    The ten bands of OUTPUT have 10 m pixels: those that the sensor has at 20 m with the detail of the others. Places
+    and options are those of `upscale`.
+
+    \b
+    xr-sr fuse S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE ten.zarr
+    xr-sr fuse r10m.tif ten.zarr --other r20m.tif --bands B03,B11
+    """
+    _refine(source, target, {**options, "scale": None, "fusing": True})
 
 
 @main.command(context_settings=_TEXT)
@@ -235,11 +272,11 @@ def models() -> None:
 @click.argument("name")
 def fetch(name: str) -> None:
     """Bring the weights of the model NAME to this machine, verify them, and say where they are."""
-    from ..weights.fetch import fetch as bring
+    from ..weights.fetch import fetch_all
 
     begin = time.perf_counter()
-    located = bring(name)
-    click.echo(f"{located.path}\nsha256 {located.sha256}, verified in {time.perf_counter() - begin:.1f} s")
+    for located in fetch_all(name):
+        click.echo(f"{located.path}\nsha256 {located.sha256}, verified in {time.perf_counter() - begin:.1f} s")
 
 
 @main.command(context_settings=_TEXT)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..cube import recognise
 from ..georeference import pixel_size_m
-from ..pipeline import upscale
+from ..pipeline import fuse, upscale
 from ..store import to_cog, to_zarr
 from .places import suffix_of
 from .sources import open_cube, select_date
@@ -29,6 +29,8 @@ class Order:
     nodata: tuple[float, ...]
     names: tuple[str, ...] | None
     part: str | None
+    other: str | None
+    layout: Literal["auto", "native", "resampled"]
     date: str | None
     device: str
     precision: Literal["float32", "bfloat16", "float16"]
@@ -39,19 +41,24 @@ class Order:
     zarr_format: str
     overwrite: bool
     quiet: bool
+    fusing: bool = False
 
 
 def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
     """Open, upscale, write, and say what came out."""
     begin = time.perf_counter()
     cube = open_cube(source, order.names or (), order.part)
+    other = None if order.other is None else open_cube(order.other)
     if order.date is not None:
         cube = select_date(cube, order.date)
+        other = None if other is None else select_date(other, order.date)
     options: Mapping[str, Any] = {} if order.scale is None else {"scale": order.scale}
-    result = upscale(
+    result = (fuse if order.fusing else upscale)(
         cube,
         order.model,
         bands=order.bands,
+        other=other,
+        layout=order.layout,
         weights=order.weights,
         device=order.device,
         constraint=order.constraint,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..engine import resolve_device
 from ..errors import OptionError
-from ..spec import LowPass, ModelSpec
+from ..spec import LowPass, ModelSpec, RadialSigmoid
 
 if TYPE_CHECKING:
+    from .network import NetworkPredictor
     from .protocol import FloatArray, Kernel
 
 __all__ = ["KernelRef", "build", "constrain_blend", "constraint_for", "constraint_reach", "halo_for"]
@@ -30,6 +31,7 @@ class KernelRef:
     weights: where the client found them; a process that does not see this path looks in its own folders, so the path
         is no part of what the kernel is.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
+    parts: of a model made of several, these by their part in it; bands: those that it is to give.
     """
 
     spec: ModelSpec
@@ -37,10 +39,19 @@ class KernelRef:
     sha256: str = ""
     device: str = "auto"
     precision: str = "float32"
-    low_pass: LowPass | None = None
+    low_pass: LowPass | RadialSigmoid | None = None
+    parts: tuple[tuple[str, KernelRef], ...] = ()
+    bands: tuple[str, ...] = ()
+
+    @property
+    def constraints(self) -> str:
+        """What constraints there are, for people: "" without any."""
+        if not self.parts:
+            return "" if self.low_pass is None else f"low-pass, {self.low_pass}"
+        return "; ".join(f"{role}: {ref.constraints}" for role, ref in self.parts if ref.constraints)
 
 
-def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | None:
+def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid | None:
     """Give the low-pass that `constraint` means for a model: "auto" its own, "lowpass" one for any model, "none" none.
 
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
@@ -55,7 +66,7 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | None:
     raise OptionError(f"constraint={constraint!r}: wanted 'auto', 'lowpass' or 'none'.")
 
 
-def halo_for(spec: ModelSpec, low_pass: LowPass | None) -> int:
+def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:
     """Give the input pixels of context that a model with this constraint depends on, an even number."""
     halo = 0 if spec.window else spec.halo
     if low_pass is not None:
@@ -65,10 +76,12 @@ def halo_for(spec: ModelSpec, low_pass: LowPass | None) -> int:
     return halo + halo % 2
 
 
-def constraint_reach(low_pass: LowPass, scale: int) -> int:
+def constraint_reach(low_pass: LowPass | RadialSigmoid, scale: int) -> int:
     """Give the input pixels on each side that the constraint reads: its Gaussian's, and those of bicubic below."""
     if scale == 1:  # bicubic changes nothing there
         return low_pass.radius
+    if isinstance(low_pass, RadialSigmoid):  # the bicubic image is made in whole input pixels
+        return -(-low_pass.radius // scale) + 2
     pixel, phase = divmod(-low_pass.radius, scale)
     return (2 if 2 * phase + 1 < scale else 1) - pixel
 
@@ -102,28 +115,25 @@ _kernels: dict[tuple[KernelRef, str], Kernel] = {}
 
 
 def _make(ref: KernelRef, device: str) -> Kernel:
-    from .constrain import LowPassConstraint
+    from .constrain import constraint_of
+    from .fusion import FusionKernel, Part
     from .interpolate import Interpolator
-    from .network import NetworkPredictor, load_network
-    from .protocol import Predictor
     from .window import WindowKernel
 
     spec = ref.spec
-    predictor: Predictor
-    if spec.architecture:
-        path = Path(ref.weights) if ref.sha256 else None
-        if path is not None and not path.is_file():
-            from ..weights import fetch, folders
-
-            sent = folders.sent_file(ref.sha256, path.suffix)
-            path = sent if sent.is_file() else fetch.locate(spec, download=False).path
-        predictor = NetworkPredictor(spec, load_network(spec, path, ref.sha256), device=device, precision=ref.precision)
-    else:
-        predictor = Interpolator(spec.name, spec.scale)
+    if ref.parts:
+        parts = {
+            # On the output's grid the last part works already; what it gives is held to bands of the input's.
+            role: Part(_predictor(part, device), constraint_of(part.low_pass, scale) if part.low_pass else None)
+            for role, part in ref.parts
+            for scale in [spec.scale if role == "x4" else part.spec.scale]
+        }
+        return FusionKernel(spec, parts, ref.bands, halo=halo_for(spec, None), device=device)
+    predictor = _predictor(ref, device) if spec.architecture else Interpolator(spec.name, spec.scale)
     return WindowKernel(
         predictor,
         # The constraint is put on what the windows of a windowed model are blended to: see `constrain_blend`.
-        LowPassConstraint(ref.low_pass, spec.scale) if ref.low_pass and not spec.window else None,
+        constraint_of(ref.low_pass, spec.scale) if ref.low_pass and not spec.window else None,
         scale=spec.scale,
         halo=halo_for(spec, ref.low_pass),
         whole=spec.window > 0,
@@ -131,6 +141,20 @@ def _make(ref: KernelRef, device: str) -> Kernel:
         sources=_sources(spec),
         device=device,
     )
+
+
+def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
+    """Load a network, from where the client found its weights, or from where this process finds them."""
+    from .network import NetworkPredictor, load_network
+
+    path = Path(ref.weights) if ref.sha256 else None
+    if path is not None and not path.is_file():
+        from ..weights import fetch, folders
+
+        sent = folders.sent_file(ref.sha256, path.suffix)
+        path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
+    network = load_network(ref.spec, path, ref.sha256)
+    return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision)
 
 
 def _sources(spec: ModelSpec) -> list[int] | None:

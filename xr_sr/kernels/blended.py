@@ -10,13 +10,13 @@ from functools import cache
 import torch
 
 from ..engine import settle_threads
-from ..spec import LowPass
-from .constrain import LowPassConstraint
+from ..spec import LowPass, RadialSigmoid
+from .constrain import Constraint, constraint_of
 from .protocol import FloatArray
 from .window import from_tensor, to_tensor
 
 
-def constrain_block(low_pass: LowPass, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:
+def constrain_block(low_pass: LowPass | RadialSigmoid, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:
     """Do what `kernels.constrain_blend` says, using up `fine`."""
     settle_threads()
     constraint = _constraint(low_pass, scale)
@@ -31,5 +31,5 @@ def constrain_block(low_pass: LowPass, scale: int, fine: FloatArray, coarse: Flo
 
 
 @cache
-def _constraint(low_pass: LowPass, scale: int) -> LowPassConstraint:
-    return LowPassConstraint(low_pass, scale)
+def _constraint(low_pass: LowPass | RadialSigmoid, scale: int) -> Constraint:
+    return constraint_of(low_pass, scale)

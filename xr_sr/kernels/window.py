@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from ..engine import in_batches, settle_threads
 from ..errors import ModelError
 from ..spec import Tile
-from .constrain import LowPassConstraint
+from .constrain import Constraint
 from .protocol import FloatArray, Predictor
 
 WINDOW_CPU, WINDOW_GPU = 128, 512
@@ -28,6 +29,9 @@ from 96 to 256 the time is equal (benchmarks/kernel.py), and 128 takes little me
 
 BATCH_GPU = 16
 """Windows per batch on a GPU, to begin with; halved as often as its memory asks for."""
+
+Window: TypeAlias = tuple[int, int, int, int]
+"""First row, rows, first column, columns, in input pixels of the block."""
 
 
 class WindowKernel:
@@ -40,7 +44,7 @@ class WindowKernel:
     def __init__(
         self,
         predictor: Predictor,
-        constraint: LowPassConstraint | None,
+        constraint: Constraint | None,
         *,
         scale: int,
         halo: int,
@@ -85,18 +89,16 @@ class WindowKernel:
                 for window in windows:
                     self._run(source, target, tile.halo, [window])
             else:
-                for same in _by_size(windows):
+                for same in by_size(windows):
                     in_batches(lambda some: self._run(source, target, tile.halo, some), same, size=BATCH_GPU)
             return from_tensor(target, block)
 
-    def _windows(self, tile: Tile) -> list[tuple[int, int, int, int]]:
+    def _windows(self, tile: Tile) -> list[Window]:
         if self.whole:
             return [(0, tile.height, 0, tile.width)]
-        side = WINDOW_CPU if self.device.type == "cpu" else WINDOW_GPU
-        rows, columns = _split(tile.height, side), _split(tile.width, side)
-        return [(top, height, left, width) for top, height in rows for left, width in columns]
+        return cut(tile.height, tile.width, WINDOW_CPU if self.device.type == "cpu" else WINDOW_GPU)
 
-    def _run(self, source: Tensor, target: Tensor, halo: int, windows: list[tuple[int, int, int, int]]) -> None:
+    def _run(self, source: Tensor, target: Tensor, halo: int, windows: list[Window]) -> None:
         """Compute windows of one size for all dates of the block."""
         n, s = source.shape[0], self.scale
         context = max(self.reach, self.constraint.reach if self.constraint else 0)
@@ -125,6 +127,12 @@ class WindowKernel:
                 out.copy_(local)
 
 
+def cut(height: int, width: int, side: int) -> list[Window]:
+    """Cut a block into the fewest windows with sides not above `side`, as equal as can be."""
+    rows, columns = _split(height, side), _split(width, side)
+    return [(top, tall, left, wide) for top, tall in rows for left, wide in columns]
+
+
 def _split(length: int, side: int) -> list[tuple[int, int]]:
     """Cut a length into the fewest parts not above `side`, as equal as can be: (start, length) each."""
     parts = max(1, -(-length // side))
@@ -132,8 +140,9 @@ def _split(length: int, side: int) -> list[tuple[int, int]]:
     return [(start, stop - start) for start, stop in pairwise(edges)]
 
 
-def _by_size(windows: list[tuple[int, int, int, int]]) -> list[list[tuple[int, int, int, int]]]:
-    groups: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+def by_size(windows: list[Window]) -> list[list[Window]]:
+    """Sort windows into groups of one size."""
+    groups: dict[tuple[int, int], list[Window]] = {}
     for window in windows:
         groups.setdefault((window[1], window[3]), []).append(window)
     return list(groups.values())

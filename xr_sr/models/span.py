@@ -167,9 +167,9 @@ class FoldedBody(nn.Module):
     """A pruned SPAN up to the shuffle: (n, in, y, x) to (n, out * upscale^2, y - 12, x - 12), channels last.
 
     Dead blocks are gone; where one convolution follows another with nothing between them they are one: that of the
-    features and the first of a block (5x5 on few channels, half the work), mix and its part of gather. The other parts
-    of gather are added to that, which spares the concatenation. Convolutions are valid ones: context is consumed, not
-    padded.
+    features and the first of a block (5x5 on four bands, half the work; on ten it would be more), mix and its part of
+    gather. The other parts of gather are added to that, which spares the concatenation. Convolutions are valid ones:
+    context is consumed, not padded.
     """
 
     def __init__(self, layers: Layers, *, non_negative: bool = False) -> None:
@@ -185,8 +185,10 @@ class FoldedBody(nn.Module):
             self.register_buffer(f"{name}_bias", None if bias is None else bias.detach().float())
 
         keep("features", *layers.features)
+        channels, bands = layers.features[0].shape[:2]
+        self.from_image = 25 * bands < 9 * channels  # one 5x5 of the image, where that is less than 3x3 of the features
         for name, block in (("first", layers.first), ("last", layers.last)):
-            keep(f"{name}_c1", *_one_after_the_other(layers.features, block[0]))
+            keep(f"{name}_c1", *(_one_after_the_other(layers.features, block[0]) if self.from_image else block[0]))
             keep(f"{name}_c2", *block[1])
             keep(f"{name}_c3", *block[2])
         mixed = torch.einsum("om,miyx->oiyx", from_mix[..., 0, 0], mix_weight)
@@ -199,9 +201,13 @@ class FoldedBody(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self._convolve("features", x[..., 3:-3, 3:-3])
-        first, _ = self._block("first", x, features)
-        last, activated = self._block("last", x, features)
+        if self.from_image:
+            features, seen = self._convolve("features", x[..., 3:-3, 3:-3]), x
+        else:
+            seen = self._convolve("features", x)
+            features = seen[..., 3:-3, 3:-3]
+        first, _ = self._block("first", seen, features)
+        last, activated = self._block("last", seen, features)
         mixed = self._convolve("mixed", last)
         mixed += self._convolve("from_features", features)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_first", first)[..., 1:-1, 1:-1]

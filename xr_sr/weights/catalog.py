@@ -6,6 +6,7 @@ import difflib
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, SupportsIndex
 
 from ..bands import find_band
@@ -19,6 +20,7 @@ from ..errors import (
     warn_caller,
 )
 from ..spec import LowPass, ModelSpec, WeightsFile
+from . import official
 from .folders import find_file
 
 if TYPE_CHECKING:
@@ -48,9 +50,14 @@ def register(spec: ModelSpec, *, own: bool = False, replace: bool = False) -> No
 
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "sen2sr-lite": ("sen2sr-lite.rgbn-x4",),
+    "sen2sr-lite": ("sen2sr-lite.rgbn-x4", "sen2sr-lite.main"),
 }
 """Families with their variants, the one that reads least first: the first that gives all wanted bands is taken."""
+
+FUSING: dict[str, tuple[str, ...]] = {
+    "sen2sr-lite": ("sen2sr-lite.rswir-x2",),
+}
+"""Families with the variants that bring coarse bands to the grid of the fine ones, and no further."""
 
 ANNOUNCED: dict[str, str] = {
     "sen2sr": "its weights are not in this version of the package; they come with a later one",
@@ -109,6 +116,8 @@ register(
         url="https://huggingface.co/tacofoundation/SEN2SR",
     )
 )
+register(official.MAIN)
+register(official.RSWIR_X2)
 
 
 def names() -> tuple[str, ...]:
@@ -129,21 +138,29 @@ def is_own(name: str) -> bool:
     return name in _own
 
 
+def coarse_bands(model: str, *, fusing: bool = False) -> tuple[str, ...]:
+    """Give the bands that a model, or any variant of a family, reads on pixels twice as wide. Raises as `get`."""
+    return tuple(dict.fromkeys(band for spec in _variants(model, fusing=fusing) for band in spec.coarse))
+
+
 def choose(
-    model: str, available: Sequence[str], bands: Sequence[str] | None = None
+    model: str, available: Sequence[str], bands: Sequence[str] | None = None, *, fusing: bool = False
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """Pick the variant of a model for a cube, and the bands that come out.
 
     model: full name or family. available: canonical names of the cube's bands, in its order.
-    bands: what is wanted out, by any alias, in that order; None means every band of the cube that the model can give,
-    in the cube's order, with a BandWarning that names those that are left out.
+    bands: what is wanted out, by any alias, in that order; None means every band of the cube that the model can give
+    from what the cube has, in the cube's order, with a BandWarning that names those that are left out.
+    fusing: the model brings coarse bands to the grid of the fine ones, and does no more.
+    The record is narrowed to what the wanted bands need: without coarse ones these are not read.
     Raises UnknownModelError; WeightsNotFoundError for a model that is only announced; ModelError if the model cannot
     give a wanted band; MissingBandError if the cube lacks one that the model reads. Whether it has the bands wanted of
     a model that takes any band is left to `cube.pick`, which also knows the other nodes of a tree.
     """
-    variants = _variants(model)
+    variants = _variants(model, fusing=fusing)
     if bands is None:
-        givable = {band for spec in variants for band in _gives(spec, available)}
+        whole = [spec for spec in variants if set(spec.bands) <= set(available)] or variants
+        givable = {band for spec in whole for band in _gives(spec, available)}
         wanted = tuple(band for band in available if band in givable)
         if not wanted:
             raise MissingBandError(_lacking(variants[0], available, variants[0].bands))
@@ -167,8 +184,12 @@ def choose(
             f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. "
             f"Leave them out, or use another model: {others}."
         )
+    spec = _narrowed(spec, wanted)
     if missing := set(spec.bands) - set(available):
-        raise MissingBandError(_lacking(spec, available, missing))
+        lesser = [band for band in available if band in _gives(variants[0], ())]
+        if spec.name == variants[0].name or set(variants[0].bands) - set(available):
+            lesser = []
+        raise MissingBandError(_lacking(spec, available, missing, lesser))
     return spec, wanted
 
 
@@ -198,8 +219,8 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "gsd_m": math.nan if spec.gsd_m is None else spec.gsd_m,
             "level": spec.level,
             "licence": spec.licence,
-            "size_mb": round(spec.weights.size / 1e6, 1) if spec.weights else 0.0,
-            "where": _where(spec.weights),
+            "size_mb": round(sum(file.size for file in spec.files) / 1e6, 1),
+            "where": _where(spec.files),
             "summary": spec.summary,
         }
         for spec in _models.values()
@@ -223,7 +244,25 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
     return wanted
 
 
-def _variants(name: str) -> tuple[ModelSpec, ...]:
+def _narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
+    """Leave out what only the coarse bands need, where none is wanted."""
+    if not spec.parts or set(spec.coarse) & set(wanted):
+        return spec
+    if spec.scale == 1:
+        fine = [band for band in spec.bands if band not in spec.coarse]
+        raise ModelError(
+            f"{spec.name!r} brings {_in_order(spec.coarse)} to the grid of {_in_order(fine)}; bands= asks for "
+            f"{_in_order(wanted)} alone, which are there already."
+        )
+    parts = tuple((role, part) for role, part in spec.parts if role == "fine")
+    return replace(spec, bands=tuple(band for band in spec.bands if band not in spec.coarse), coarse=(), parts=parts)
+
+
+def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
+    if fusing and name in FAMILIES and name not in FUSING:
+        raise ModelError(f"{name!r} brings no bands to the grid of others. Use one of {list(FUSING)}.")
+    if fusing and name in FUSING:
+        return tuple(_models[full] for full in FUSING[name])
     if name in ANNOUNCED:
         raise WeightsNotFoundError(
             f"{name!r} is known, but {ANNOUNCED[name]}. Until then use model='sen2sr-lite', or model='bicubic'."
@@ -253,17 +292,22 @@ def _in_order(bands: Iterable[str]) -> list[str]:
     return sorted(bands, key=lambda band: band.replace("B8A", "B08A"))
 
 
-def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str]) -> str:
+def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str], instead: Sequence[str] = ()) -> str:
     have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
     return (
         f"{spec.name!r} reads {list(spec.bands)}; {have}, so {_in_order(missing)} are missing. "
-        "Load them, or use a model that takes each band by itself, such as model='bicubic'."
+        f"Load them{', or name the bands that can be had with these: bands=' + str(list(instead)) if instead else ''}, "
+        "or use a model that takes each band by itself, such as model='bicubic'."
     )
 
 
-def _where(weights: WeightsFile | None) -> str:
-    if weights is None:
-        return ""
+def _where(files: Sequence[WeightsFile]) -> str:
+    """Say where files are: of several the place of the first that is not here, else of the first."""
+    places = [_where_one(file) for file in files]
+    return next((place for place in places if place in ("hub", "missing")), places[0] if places else "")
+
+
+def _where_one(weights: WeightsFile) -> str:
     found = find_file(weights)
     nowhere = "missing" if weights.own else "hub"
     return found[1] if found and found[0].stat().st_size == weights.size else nowhere

@@ -15,7 +15,7 @@ from . import catalog
 from .download import BrokenDownload, ResumingDownloader
 from .folders import cache_folder, find_file, hub_url, user_folders
 
-__all__ = ["Located", "fetch", "locate", "sha256_of"]
+__all__ = ["Located", "fetch", "fetch_all", "locate", "sha256_of"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,13 @@ class Located:
 
 def fetch(name: str) -> Located:
     """Bring the weights of a model, by full name or family, to this machine, unless they are here. See `locate`."""
-    return locate(catalog.get(name))
+    return fetch_all(name)[0]
+
+
+def fetch_all(name: str) -> tuple[Located, ...]:
+    """Do what `fetch` does for a model of any number of files, and give all of them."""
+    spec = catalog.get(name)
+    return tuple(locate(part) for _, part in spec.parts) or (locate(spec),)
 
 
 def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool = True) -> Located:
@@ -45,7 +51,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
         spec, weights = catalog.get(weights), None
     wanted = spec.weights
     if wanted is None:
-        networks = [name for name in catalog.names() if catalog.get(name).weights]
+        networks = [name for name in catalog.names() if catalog.get(name).files]
         raise ModelError(f"{spec.name!r} works without weights, so there are none to find. Those of {networks} can be.")
     if weights is not None:
         given = Path(weights).expanduser()

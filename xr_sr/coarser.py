@@ -1,0 +1,169 @@
+"""A second grid over the same ground, its pixels twice as wide: what a tile needs of it, and how it comes to the first.
+
+Knows arrays and sizes only. The coarse pixels lie where they lie: of a scene that begins or ends in the middle of one,
+half of it is outside. Beyond its edge the scene is mirrored as on the fine grid, pixel by pixel, so that both grids
+show the same ground there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .gathering import Job, Piece, Plane, Reader, Source, pasted
+from .spec import Tile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .gathering import Array
+
+    Places: TypeAlias = NDArray[np.intp]
+
+__all__ = ["Coarse", "CoarseReader", "CoarseSource", "blocks_of", "doubled", "repeated", "samples"]
+
+FAR = 4
+"""Fine pixels beyond a halo that the coarse pixels around it may cover, with one more on each side to interpolate."""
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """Planes on the coarse grid, cut to the scene. row, col: fine pixels of the first coarse one that lie outside."""
+
+    planes: Sequence[Plane]
+    row: int
+    col: int
+
+
+@dataclass(frozen=True)
+class CoarseSource:
+    """The coarse planes of one tile, inside its task.
+
+    tile, height, width: of the fine grid. row, col: as `Coarse` has them.
+    """
+
+    arrays: Sequence[Array]
+    pieces: tuple[Piece, ...]
+    tile: Tile
+    height: int
+    width: int
+    row: int
+    col: int
+
+    def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
+        """Give the coarse pixels of a tile with `halo` fine pixels on each side, and one more all around.
+
+        Returns (*lead, plane, y, x), and at which fine row and column of it the tile with its halo begins.
+        """
+        y, y_at = cover(self.tile.y, halo, self.row)
+        x, x_at = cover(self.tile.x, halo, self.col)
+        rows, columns = mirrored_places(y, self.row, self.height), mirrored_places(x, self.col, self.width)
+        have = (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
+        out = pasted(list(zip(self.pieces, self.arrays, strict=True)), self.tile, have)
+        for axis, places, (first, _) in ((-2, rows, have[0]), (-1, columns, have[1])):
+            if len(places) != out.shape[axis] or (places[1:] <= places[:-1]).any():
+                out = out.take(np.asarray(places - first, like=out), axis=axis)
+        return out, (y_at, x_at)
+
+
+@dataclass(frozen=True)
+class TwoGridJob:
+    """All of a task that reads both grids, but its arrays. job: that of the fine grid."""
+
+    job: Job
+    pieces: tuple[Piece, ...]
+    row: int
+    col: int
+
+    def __call__(self, arrays: Sequence[Array], coarse: Sequence[Array]) -> Array:
+        """Run the function on chunks of both grids."""
+        job = self.job
+        return job(arrays, CoarseSource(coarse, self.pieces, job.tile, job.height, job.width, self.row, self.col))
+
+
+class CoarseReader:
+    """Finds what the tasks of one graph read of the coarse grid."""
+
+    def __init__(self, coarse: Coarse, slices: str) -> None:
+        self.coarse = coarse
+        self._reader = Reader([coarse.planes], slices)
+        self.arrays = self._reader.arrays
+
+    def gather(self, graph: dict[Any, Any], job: Job, at: tuple[int, ...]) -> tuple[list[Any], TwoGridJob]:
+        """Give the keys of the chunks that hold what a task may ask for, and the task that reads them too."""
+        row, col, tile = self.coarse.row, self.coarse.col, job.tile
+        (y, _), (x, _) = cover(tile.y, job.reach, row), cover(tile.x, job.reach, col)
+        wide = Tile(y=y, x=x, lead=tile.lead)
+        keys, pieces = self._reader.gather(graph, wide, 1, at)  # one more: pixels half outside are mirrored about
+        return keys, TwoGridJob(job, pieces, row, col)
+
+
+def cover(span: tuple[int, int], halo: int, origin: int) -> tuple[tuple[int, int], int]:
+    """Give (start, stop) of the coarse pixels that cover a span of fine ones with its halo, and one more on each side.
+
+    origin: fine pixels of the first coarse one that lie before the first fine one. Also gives how many fine pixels of
+    the cover lie before the span with its halo: two or three.
+    """
+    start, stop = span[0] - halo + origin, span[1] + halo + origin
+    first = start // 2 - 1
+    return (first, -(-stop // 2) + 1), start - 2 * first
+
+
+def mirrored_places(span: tuple[int, int], origin: int, length: int) -> Places:
+    """Give, for coarse pixels inside and outside of a scene of `length` fine pixels, those inside that they mirror."""
+    fine = (2 * np.arange(*span) - origin) % (2 * length)
+    fine = np.where(fine < length, fine, 2 * length - 1 - fine)
+    places: Places = (fine + origin) // 2
+    return places
+
+
+def samples(source: Source, halo: int, origin: tuple[int, int], *, stack: int) -> tuple[Array, tuple[int, int]]:
+    """Give what `CoarseSource.take` gives, of planes whose coarse pixels are repeated on the fine grid.
+
+    origin: as `Coarse` has row and col. Returns (*lead, plane, 2, y, 2, x): each coarse pixel as its four fine ones.
+    """
+    tile = source.tile
+    fine = source.take(halo + FAR, stack)
+    cuts, starts = [], []
+    for span, first in zip((tile.y, tile.x), origin, strict=True):
+        (start, stop), at = cover(span, halo, first)
+        begin = FAR - at
+        cuts.append(slice(begin, begin + 2 * (stop - start)))
+        starts.append(at)
+    fine = fine[..., cuts[0], cuts[1]]
+    return blocks_of(fine), (starts[0], starts[1])
+
+
+def blocks_of(fine: Array) -> Array:
+    """Give (..., 2 y, 2 x) as (..., 2, 2, y, x): where in its block of four a pixel stands, and the block."""
+    *lead, height, width = fine.shape
+    parts: Array = np.moveaxis(fine.reshape(*lead, height // 2, 2, width // 2, 2), (-3, -1), (-4, -3))
+    return parts
+
+
+def doubled(coarse: NDArray[np.float32], at: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Interpolate linearly to pixels half as wide: (..., y, x) to (..., *size), which begins `at` fine pixels inside.
+
+    Centres keep their places: a fine pixel takes three quarters of the coarse one that it lies in, and a quarter of the
+    next. A fine pixel depends on four coarse ones and on nothing else, bit for bit.
+    """
+    for axis in (-2, -1):
+        coarse = np.moveaxis(coarse, axis, -1)
+        fine = np.empty_like(coarse, shape=(*coarse.shape[:-1], 2 * coarse.shape[-1] - 4))
+        own = np.float32(0.75) * coarse[..., 1:-1]
+        quarter = np.float32(0.25) * coarse
+        np.add(own, quarter[..., :-2], out=fine[..., ::2])
+        np.add(own, quarter[..., 2:], out=fine[..., 1::2])
+        start = at[axis] - 2
+        coarse = np.moveaxis(fine[..., start : start + size[axis]], -1, axis)
+    return np.ascontiguousarray(coarse)
+
+
+def repeated(coarse: Array, at: tuple[int, int], size: tuple[int, int]) -> Array:
+    """Repeat pixels on the fine grid: (..., y, x) to (..., *size), which begins `at` fine pixels inside."""
+    fine = coarse.repeat(2, axis=-2).repeat(2, axis=-1)
+    cut: Array = fine[..., at[0] : at[0] + size[0], at[1] : at[1] + size[1]]
+    return cut

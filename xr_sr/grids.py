@@ -1,0 +1,206 @@
+"""Two pixel sizes of one ground: where the 20 m bands of a cube are, how they lie on its grid, one cube of both.
+
+Knows coordinates, names and attributes; pixels are read by nobody here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from .cube import AnyCube, Cube, Plane, recognise
+from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .georeference import place_of
+from .naming import PER_BAND_ATTRS
+from .preparation import same_dates
+
+__all__ = ["Halves", "coarser_cube", "cut_to", "halves_of", "joined", "phase_of", "snap_geobox"]
+
+
+def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
+    """Grow a geobox outwards until its edges lie on multiples of `resolution`, so that no coarser pixel is cut.
+
+    geobox: of 10 m, say, north-up or south-up, in metres. resolution: the coarser pixel, in units of the CRS; 60 fits
+    the bands of all three sizes. Load with the result: `odc.stac.load(items, geobox=xr_sr.snap_geobox(geobox))`.
+    Returns a geobox with the same pixels, at most one coarser pixel larger on each side; the same one where it fits.
+    Raises GridError where it is rotated or in degrees, or where its own pixels do not fit into `resolution`.
+    """
+    affine = geobox.affine
+    if not geobox.axis_aligned or (geobox.crs is not None and geobox.crs.geographic):
+        raise GridError(
+            "snap_geobox needs a grid along the axes of a projected CRS, as Sentinel-2's tiles are (UTM); this is "
+            f"{'in degrees' if geobox.axis_aligned else 'rotated'}. Make one with odc.geo.GeoBox.from_bbox."
+        )
+    places = []
+    for start, step, count in ((affine.f, affine.e, geobox.shape.y), (affine.c, affine.a, geobox.shape.x)):
+        factor, first = resolution / abs(step), start / step
+        if abs(factor - round(factor)) > 1e-6 or round(factor) < 1 or abs(first - round(first)) > 1e-3:
+            raise GridError(
+                f"the pixels, {abs(step):g} wide from {start:g} on, do not divide multiples of {resolution:g}. "
+                f"Make the grid anew: GeoBox.from_bbox(bbox, crs, resolution={abs(step):g}, anchor='edge')."
+            )
+        factor, first = round(factor), round(first)
+        low = first // factor * factor
+        places.append((low - first, -(-(first + count) // factor) * factor - low))
+    (row, rows), (col, columns) = places
+    if (row, col, rows, columns) == (0, 0, *geobox.shape):
+        return geobox
+    return GeoBox((rows, columns), affine @ Affine.translation(col, row), geobox.crs)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """How the pixels of a coarser cube, twice as wide, lie on a finer grid.
+
+    rows, columns: of the coarser cube, those that the finer grid touches. row, col: finer pixels of the first of these
+    that lie outside of the finer grid, 0 or 1.
+    """
+
+    rows: slice
+    columns: slice
+    row: int
+    col: int
+
+
+def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequence[str]) -> Cube | None:
+    """Find the cube of 20 m that belongs to one of 10 m: `other`, or another node of its tree; None without one.
+
+    wanted: canonical names of bands; a node of the tree that has none of them is not looked at.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        if other is not None:
+            return recognise(other, model_gsd_m=20.0)
+        if not isinstance(obj, xr.DataTree) or not any(set(bands) & set(wanted) for _, bands in cube.elsewhere):
+            return None
+        try:
+            found = recognise(obj, model_gsd_m=20.0)
+        except CubeError:
+            return None
+    return None if found.node == cube.node else found
+
+
+def phase_of(cube: Cube) -> tuple[int, int]:
+    """Say where the first 20 m pixel lies that a 10 m grid touches: 10 m pixels (row, col) of it that lie outside."""
+    row, col = place_of(cube.grid)
+    return row % 2, col % 2
+
+
+def halves_of(cube: Cube, coarse: Cube) -> Halves:
+    """Find how a coarser cube lies on the grid of a finer one.
+
+    Raises GridError where its pixels are not twice as wide, do not begin where finer ones do, or do not cover the
+    finer grid.
+    """
+    way = (
+        "Load both with one geobox, xr_sr.snap_geobox(geobox), the coarser one with geobox.zoom_out(2); or cut the "
+        "finer one with .isel to what both have."
+    )
+    if cube.has_crs and coarse.has_crs and cube.geobox.crs != coarse.geobox.crs:
+        raise GridError(f"the 20 m bands are in {coarse.geobox.crs}, the 10 m bands in {cube.geobox.crs}. {way}")
+    placed = all(dim in cube.source.coords for dim in (cube.y, cube.x)) and all(
+        dim in coarse.source.coords for dim in (coarse.y, coarse.x)
+    )
+    # Where nothing tells the place both begin at the same corner.
+    place = ~cube.geobox.affine @ coarse.geobox.affine if placed else Affine.scale(2)
+    if max(abs(place.a - 2), abs(place.e - 2)) * max(coarse.geobox.shape) > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
+        raise GridError(
+            "the pixels of the second grid are not twice as wide as those of the first, along the same axes: "
+            f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x. {way}"
+        )
+    row, col = round(place.f), round(place.c)
+    if max(abs(place.f - row), abs(place.c - col)) > 0.05:
+        raise GridError(
+            f"the 20 m pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a 10 m pixel beside the 10 m grid. {way}"
+        )
+    spans = []
+    for start, fine, count in (
+        (row, cube.geobox.shape.y, coarse.geobox.shape.y),
+        (col, cube.geobox.shape.x, coarse.geobox.shape.x),
+    ):
+        first, last = -start // 2, -(-(fine - start) // 2)
+        if first < 0 or last > count:
+            raise GridError(
+                f"the 20 m bands ({coarse.geobox.shape.y} x {coarse.geobox.shape.x} pixels) do not cover the 10 m "
+                f"bands ({cube.geobox.shape.y} x {cube.geobox.shape.x} pixels). {way}"
+            )
+        spans.append((slice(first, last), -start % 2))
+    (rows, outside_y), (columns, outside_x) = spans
+    return Halves(rows, columns, outside_y, outside_x)
+
+
+def cut_to(coarse: Cube, planes: Sequence[Plane], halves: Halves, cube: Cube) -> tuple[Plane, ...]:
+    """Cut planes to what the finer grid touches, and choose the dates of the finer cube; lazily."""
+    if set(coarse.lead) != set(cube.lead):
+        raise GridError(
+            f"the 20 m bands lie along {list(coarse.lead)} beside y and x, the 10 m bands along {list(cube.lead)}. "
+            "Give both the same, for instance with .isel(time=0) or .expand_dims."
+        )
+    arrays: dict[int, xr.DataArray] = {}
+    for plane in planes:
+        key = id(plane.array)
+        if key not in arrays:
+            array = plane.array.isel({coarse.y: halves.rows, coarse.x: halves.columns})
+            array = same_dates(array, cube, "the cube of 20 m bands")
+            band = [dim for dim in array.dims if dim not in (*coarse.lead, coarse.y, coarse.x)]
+            arrays[key] = array.transpose(*cube.lead, *band, coarse.y, coarse.x)
+    return tuple(replace(plane, array=arrays[id(plane.array)]) for plane in planes)
+
+
+def joined(cube: Cube, coarse: Cube) -> Cube:
+    """Make one cube for a result: the planes of both, on the finer grid, with names and attributes and no pixels.
+
+    Raises GridError where one is a DataArray along bands and the other is not; MissingBandError if two bands have one
+    name.
+    """
+    mine = {plane.name for plane in cube.planes}
+    known = {plane.band for plane in cube.planes}
+    new = [plane for plane in coarse.planes if plane.band not in known]
+    if twice := [plane.name for plane in new if plane.name in mine]:
+        raise MissingBandError(f"both grids have something named {twice}, and not the same band. Rename one of them.")
+    sizes = {dim: cube.planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    if isinstance(cube.source, xr.Dataset):
+        empty = {
+            plane.name: xr.Variable(tuple(sizes), np.broadcast_to(np.float32(0), tuple(sizes.values())), _attrs(plane))
+            for plane in new
+        }
+        whole: xr.Dataset = cube.source.assign(empty)
+        planes = [*cube.planes, *(replace(plane, array=whole[plane.name], index=None) for plane in new)]
+        dropped = tuple(name for name in cube.dropped if name not in {plane.name for plane in new})
+        return replace(cube, source=whole, planes=tuple(planes), dropped=dropped)
+    if cube.band_dim is None or coarse.band_dim is None:
+        raise GridError(
+            "a DataArray of several bands is joined with another one of several bands; one of these two is something "
+            "else. Hand in two Datasets, for instance cube.to_dataset('band')."
+        )
+    places = [plane.index for plane in cube.planes]
+    labels = [*(plane.name for plane in cube.planes), *(plane.name for plane in new)]
+    band, source = cube.band_dim, cube.source
+    dims = tuple(str(dim) for dim in source.dims)
+    shape = tuple(len(labels) if dim == band else source.sizes[dim] for dim in dims)
+    coords: dict[Any, Any] = {name: coord for name, coord in source.coords.items() if band not in coord.dims}
+    for name, coord in source.coords.items():
+        if coord.dims == (band,):
+            there = coarse.source.coords.get(name)
+            if name == band:
+                coords[name] = (band, labels)
+            elif there is not None and there.dims == (coarse.band_dim,):
+                values = [*coord.values[places], *there.values[[plane.index for plane in new]]]
+                coords[name] = (band, values)
+    # Lists with a name for each band of one grid say nothing of both.
+    attrs = {key: value for key, value in source.attrs.items() if key not in PER_BAND_ATTRS or isinstance(value, str)}
+    nothing = np.broadcast_to(np.float32(0), shape)
+    array = xr.DataArray(nothing, dims=dims, coords=coords, name=source.name, attrs=attrs)
+    planes = [replace(plane, array=array, index=index) for index, plane in enumerate([*cube.planes, *new])]
+    return replace(cube, source=array, planes=tuple(planes))
+
+
+def _attrs(plane: Plane) -> dict[Any, Any]:
+    return dict(plane.array.attrs) if plane.index is None else {}

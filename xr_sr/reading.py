@@ -1,0 +1,113 @@
+"""What the tasks of a graph read: the lazy arrays of planes, of a mask, of a second grid, and the sides of blocks.
+
+Turns what a user handed in into what `halo` and `lattice` take; nothing is read here.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
+
+import xarray as xr
+
+from .coarser import Coarse
+from .cube import Cube, Plane
+from .errors import GridError, OptionError
+from .fusing import Second
+from .gathering import SIDE
+from .grids import cut_to, halves_of, phase_of
+from .preparation import to_grid
+from .radiometry import Radiometry
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
+"""Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
+
+Layout: TypeAlias = Literal["auto", "native", "resampled"]
+"""What 20 m bands on a 10 m grid are: pixels repeated 2 x 2, or resampled; "auto" looks around each pixel."""
+
+
+def second_grid(
+    cube: Cube, coarse: Cube | None, planes: Sequence[Plane], radiometry: Radiometry, layout: Layout
+) -> tuple[Second, Coarse]:
+    """Say how a task reads the 20 m bands: from a grid of their own, or from the 10 m grid."""
+    if coarse is None:
+        row, col = phase_of(cube)
+        return Second(radiometry, layout, (row, col)), Coarse(stacks_of(cube, planes, None)[0], row, col)
+    halves = halves_of(cube, coarse)
+    cut = cut_to(coarse, planes, halves, cube)
+    on_grid = Coarse(stacks_of(coarse, cut, None)[0], halves.row, halves.col)
+    return Second(radiometry, "grids", (halves.row, halves.col)), on_grid
+
+
+def stacks_of(
+    cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None
+) -> list[list[tuple[da.Array, int | None]]]:
+    """Give the lazy arrays that a task reads: the planes, and the mask if there is one."""
+    arrays: dict[int, da.Array] = {}
+    stack = []
+    for plane in planes:
+        key = id(plane.array)
+        if key not in arrays:
+            arrays[key] = _lazy(plane.array, cube)
+        stack.append((arrays[key], plane.index))
+    if mask is None:
+        return [stack]
+    if not isinstance(mask, xr.DataArray):
+        raise GridError(
+            f"mask= is a DataArray with {cube.y} and {cube.x}, True where values are kept; not {type(mask)}."
+        )
+    keep = to_grid(mask, cube, "mask=")
+    keep = keep.notnull() & (keep != 0) if keep.dtype.kind == "f" else keep
+    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
+    return [stack, [(_lazy(keep, cube), None)]]
+
+
+def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
+    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy.
+
+    A mask of each date is input, as pixels are: its name is the same for any dates, so that a store can be extended.
+    """
+    from dask.base import tokenize
+
+    if mask is None:
+        return ""
+    if set(mask.dims) & set(cube.lead):
+        return "by date"
+    return str(tokenize(mask.variable, *mask.dims))
+
+
+def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
+    """Give dask's view of an array, wrapping what is in memory or in a file in blocks of the default size."""
+    if array.chunks is None:
+        sides = {
+            dim: SIDE if dim in (cube.y, cube.x) else 1 if dim in cube.lead else -1 for dim in map(str, array.dims)
+        }
+        array = array.chunk(sides)
+    lazy: da.Array = array.variable.data
+    return lazy
+
+
+def sides_of(chunks: Chunks, cube: Cube) -> list[int | None] | None:
+    """Translate `chunks` to sides along (*lead, y, x)."""
+    if chunks is None:
+        return None
+    dims = (*cube.lead, cube.y, cube.x)
+    try:
+        if isinstance(chunks, Mapping):
+            sides = {str(dim): operator.index(side) for dim, side in chunks.items()}
+        else:
+            pair = (chunks, chunks) if isinstance(chunks, SupportsIndex) else tuple(chunks)
+            sides = dict(zip((cube.y, cube.x), map(operator.index, pair), strict=True))
+    except (TypeError, ValueError):
+        sides = {"": 0}
+    if not set(sides) <= set(dims) or min(sides.values(), default=1) < 1:
+        raise OptionError(
+            f"chunks={chunks!r}: wanted a number of input pixels, a pair (y, x), or whole numbers from 1 "
+            f"by names of dimensions, {list(dims)}."
+        )
+    return [sides.get(dim) for dim in dims]
