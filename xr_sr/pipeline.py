@@ -204,7 +204,7 @@ def _refined(
         check_gsd(cube, spec.gsd_m, allow=allow_gsd, model=spec.name)
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     radiometry = resolve(cube, planes_in, **numbers)
-    kernel = _kernel_ref(spec, weights, device, constraint, precision, wanted)
+    kernel = kernel_ref(spec, weights, device, constraint, precision, wanted)
     halo = kernels.halo_for(spec, kernel.low_pass)
 
     names_in = [plane.band for plane in (*planes_in, *planes_20m)]
@@ -286,21 +286,25 @@ def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
     return replace(spec, scale=scale)
 
 
-def _kernel_ref(
+def kernel_ref(
     spec: ModelSpec,
-    weights: str | Path | None,
-    device: str,
-    constraint: str,
-    precision: str,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    constraint: str = "auto",
+    precision: str = "float32",
     wanted: Sequence[str] = (),
 ) -> kernels.KernelRef:
+    """Find the weights of a model and choose its constraint; arguments as in `upscale`.
+
+    wanted: of a model made of several, the bands that it is to give. Raises OptionError, ModelError, WeightsError.
+    """
     if spec.parts:
         if weights is not None and Path(weights).is_file():
             raise OptionError(
                 f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
                 f"folder that holds them: {', '.join(file.path for file in spec.files)}."
             )
-        parts = tuple((role, _kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
+        parts = tuple((role, kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
         return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
     if precision not in kernels.PRECISIONS:
         raise OptionError(f"precision={precision!r}: wanted one of {list(kernels.PRECISIONS)}.")

@@ -82,7 +82,7 @@ class Seen:
             edge = self.context - self.teacher.halo
             seen = lr[..., edge : lr.shape[-2] - edge, edge : lr.shape[-1] - edge]
             target = np.float32(self.truth) * target + np.float32(1 - self.truth) * self.teacher(seen)
-        return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context))
+        return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context).mean(axis=1))
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""

@@ -31,7 +31,8 @@ class Batch:
     """What one step learns from.
 
     lr: (n, band, y + 2 k, x + 2 k) reflectance, with as much context as the network consumes or more. target: (n, band,
-    y * scale, x * scale). weight: (n,), what the square error of a patch is multiplied by.
+    y * scale, x * scale). weight: (n,) or (n, band), what the square error of a patch, or of one of its bands, is
+    multiplied by.
     """
 
     lr: Tensor

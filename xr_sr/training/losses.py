@@ -14,9 +14,10 @@ __all__ = ["relative_square_error"]
 
 
 def relative_square_error(sr: Tensor, batch: Batch) -> Tensor:
-    """Give the square error of each patch over the square of its own detail, meaned over the batch.
+    """Give the square error of each patch, or of each band of it, over the square of its own detail, meaned.
 
     sr: (n, band, y, x), what the network gave, constrained as its output will be. 1 is as wrong as bicubic, 0 perfect.
     """
-    wrong = (sr - batch.target).square().mean(dim=(1, 2, 3))
+    square = (sr - batch.target).square()
+    wrong = square.mean(dim=(1, 2, 3) if batch.weight.ndim == 1 else (2, 3))
     return (wrong * batch.weight).mean()

@@ -37,7 +37,7 @@ class Pool:
     """Patches with their targets.
 
     lr: (n, band, y + 2 context, x + 2 context). target: (n, band, y scale, x scale). energy: (n, y, x), the mean square
-    of what the target has beyond bicubic, for each input pixel.
+    of what the target has beyond bicubic, for each input pixel; (n, band, y, x) where bands count by themselves.
     """
 
     lr: FloatArray
@@ -98,9 +98,13 @@ class Draw:
     def _at(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
         """Give a scene at a size, and the corners (y * width + x) of its squares that are wholly valid."""
         if (index, zoom) not in self._sized:
-            values = _zoomed(self.scenes[index].values, zoom)
-            self._sized[index, zoom] = values, _valid_corners(values, self.side)
+            self._sized[index, zoom] = self.sized(index, zoom)
         return self._sized[index, zoom]
+
+    def sized(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
+        """Make what `_at` keeps."""
+        values = zoomed(self.scenes[index].values, zoom)
+        return values, valid_corners(values, self.side)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class PooledBatches:
             bottom, right = top + self.side, left + self.side
             lr.append(pool.lr[index, :, top + skip : top + skip + wide, left + skip : left + skip + wide])
             target.append(pool.target[index, :, top * scale : bottom * scale, left * scale : right * scale])
-            energy.append(pool.energy[index, top:bottom, left:right].mean())
+            energy.append(pool.energy[index, ..., top:bottom, left:right].mean((-2, -1)))
         weight = weigh(np.array(energy, "float32"), self.evenness)
         return Batch(*map(torch.from_numpy, (np.stack(lr), np.stack(target), weight)))
 
@@ -156,7 +160,8 @@ def weigh(energy: FloatArray, evenness: float) -> FloatArray:
     return np.asarray(1 / energy if evenness == 1 else energy**-evenness * scale, "float32")
 
 
-def _zoomed(values: FloatArray, zoom: float) -> FloatArray:
+def zoomed(values: FloatArray, zoom: float) -> FloatArray:
+    """Resample (band, y, x) to another pixel size; a factor below one gives fewer pixels."""
     if zoom == 1.0:
         return values
     sized = torch.nn.functional.interpolate(
@@ -165,7 +170,8 @@ def _zoomed(values: FloatArray, zoom: float) -> FloatArray:
     return np.ascontiguousarray(sized[0].numpy())
 
 
-def _valid_corners(values: FloatArray, side: int) -> NDArray[np.intp]:
+def valid_corners(values: FloatArray, side: int) -> NDArray[np.intp]:
+    """Give the corners, y * width + x, of the squares without NaN."""
     bad = ~np.isfinite(values).all(axis=0)
     height, width = bad.shape
     if height < side or width < side:

@@ -19,7 +19,7 @@ from .teacher import Teacher
 __all__ = ["apply", "closeness", "plot_log"]
 
 BORDER = 10
-"""Input pixels at the edge of a scene that are not measured."""
+"""Input pixels at the edge of a scene that are not measured; more where a teacher or network reaches further."""
 
 
 def apply(network: nn.Module, lr: FloatArray) -> FloatArray:
@@ -31,29 +31,35 @@ def apply(network: nn.Module, lr: FloatArray) -> FloatArray:
     return fine
 
 
-def closeness(network: nn.Module, lr: FloatArray, teacher_sr: FloatArray, bicubic: Teacher) -> float:
+def closeness(
+    network: nn.Module, lr: FloatArray, teacher_sr: FloatArray, bicubic: Teacher, bands: slice = slice(None)
+) -> float:
     """Measure how far a network is from its teacher, against bicubic: rms(sr - teacher) / rms(bicubic - teacher).
 
     lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), what the teacher gives with its
     context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
-    out. 1 is bicubic, 0 the teacher.
+    out. bands: which are measured, together. 1 is bicubic, 0 the teacher.
     """
     size = (lr.shape[-2], lr.shape[-1])
-    return distance(apply(network, lr), teacher_sr, bicubic(lr[None])[0], size, scale=bicubic.spec.scale)
+    images = (apply(network, lr), teacher_sr, bicubic(lr[None])[0])
+    own, wanted, plain = (image[bands] for image in images)
+    return distance(own, wanted, plain, size, scale=bicubic.spec.scale)
 
 
 def distance(
     sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, int], *, scale: int
 ) -> float:
     """Measure `closeness` of images (band, ...) whose centres are the scene's. size: (y, x) of the scene."""
-    own, wanted, plain = (_inner(image, size, scale) for image in (sr, teacher_sr, bicubic_sr))
+    images = (sr, teacher_sr, bicubic_sr)
+    reach = max((size[0] - image.shape[-2] // scale) // 2 for image in images)
+    own, wanted, plain = (_inner(image, size, scale, max(BORDER, reach)) for image in images)
     far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
     return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
 
 
-def _inner(image: FloatArray, size: tuple[int, int], scale: int) -> FloatArray:
-    """Cut an image whose centre is the scene's down to what is `BORDER` input pixels from the scene's edge."""
-    rows, columns = ((length - 2 * BORDER) * scale for length in size)
+def _inner(image: FloatArray, size: tuple[int, int], scale: int, border: int) -> FloatArray:
+    """Cut an image whose centre is the scene's down to what is `border` input pixels from the scene's edge."""
+    rows, columns = ((length - 2 * border) * scale for length in size)
     top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
     return image[..., top : top + rows, left : left + columns]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels
+from ..pipeline import kernel_ref
 from ..spec import Tile
-from ..weights import catalog, fetch
+from ..weights import catalog
 from .scenes import FloatArray
 
 __all__ = ["Teacher"]
@@ -24,19 +25,18 @@ class Teacher:
     """
 
     def __init__(self, model: str, weights: str | Path | None = None, *, device: str = "auto") -> None:
-        spec = catalog.get(model)
-        if spec.architecture:
-            located = fetch.locate(spec, weights)
-            self.sha256 = located.sha256
-            path = str(located.path)
-        else:
-            self.sha256, path = "", ""
-        low_pass = kernels.constraint_for(spec, "auto")
-        self.spec = spec
-        self._kernel = kernels.build(kernels.KernelRef(spec, path, self.sha256, device, low_pass=low_pass))
+        self.spec = catalog.get(model)
+        ref = kernel_ref(self.spec, weights, device=device, wanted=self.spec.bands if self.spec.parts else ())
+        self.sha256 = " ".join(part.sha256 for _, part in ref.parts) or ref.sha256
+        self._kernel = kernels.build(ref)
         self.halo = self._kernel.halo
 
     def __call__(self, lr: FloatArray) -> FloatArray:
-        """(n, band, y + 2 halo, x + 2 halo) to (n, band, y * scale, x * scale), reflectance."""
+        """(n, band, y + 2 halo, x + 2 halo) to (n, band, y * scale, x * scale), reflectance.
+
+        Bands are those that the model reads, in its order, and come out in the order of `spec.bands_out`, or, of a
+        model of several parts, as they went in. Bands of coarser pixels are on the grid of the others, by linear
+        interpolation.
+        """
         height, width = (size - 2 * self.halo for size in lr.shape[-2:])
         return self._kernel(np.ascontiguousarray(lr), Tile((0, height), (0, width), halo=self.halo))
