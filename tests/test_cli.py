@@ -146,26 +146,17 @@ def test_fetch_without_network_is_one_sentence(monkeypatch):
     refused(run("fetch", "sen2sr-lite"), 1, "XR_SR_WEIGHTS")
 
 
-def test_demo_without_weights_interpolates_and_says_so(tmp_path):
-    result = run("demo", "--out", tmp_path / "new" / "demo")
-
-    assert result.exit_code == 0, result.output
-    assert "Model: bicubic" in result.stdout
-    assert "xr-sr fetch" in result.stdout
-    written = open_zarr(str(tmp_path / "new" / "demo" / "havel.zarr"))
-    np.testing.assert_allclose(written.B04, upscale(sample()["r10m"], "bicubic").B04, atol=6e-5)
-    assert (tmp_path / "new" / "demo" / "havel.png").stat().st_size > 50_000
-
-
-def test_demo_takes_the_network_where_its_weights_are(tmp_path, official):
-    first, again = run("demo", "--out", tmp_path), run("demo", "--out", tmp_path, "-q")
+def test_demo_uses_the_weights_of_the_package_and_can_be_run_again(tmp_path):
+    folder = tmp_path / "new" / "demo"
+    first, again = run("demo", "--out", folder), run("demo", "--out", folder, "-q")
 
     for result in (first, again):
         assert result.exit_code == 0, result.output
-        assert "Model: sen2sr-lite" in result.stdout
-    written = open_zarr(str(tmp_path / "havel.zarr"))
-    assert written.attrs["xr_sr:model"] == "sen2sr-lite.rgbn-x4"
+        assert "Model: sen2sr" in result.stdout and "inside the package" in result.stdout
+    written = open_zarr(str(folder / "havel.zarr"))
+    np.testing.assert_allclose(written.B04, upscale(sample()["r10m"]).B04, atol=6e-5)
     assert written.odc.geobox == sample()["r10m"].to_dataset().odc.geobox.zoom_to((1280, 1280))
+    assert (folder / "havel.png").stat().st_size > 50_000
 
 
 def test_demo_without_matplotlib_still_writes_the_cube(tmp_path, monkeypatch):
@@ -558,7 +549,6 @@ PYTHONISMS = re.compile(r"\b(cube|obj|xr_sr|odc)\b[.\[]|\b[a-z_]+=[\w\['(-]|=Tru
         ("{tif} {there} -m nearest --offset 0", "--overwrite"),
         ("{dated} {cog} -m nearest", "--date 2023-07-01"),
         ("{tif} {out} -m sen3sr", "`xr-sr models`"),
-        ("{tif} {out} -m sen2sr", "--model sen2sr-lite"),
         ("{tif} {out} -m bicubic -b B12 --offset 0", "`xr-sr models`"),
         ("{tif} {out} -m sen2sr-lite -b B09 --offset 0", "--bands asks"),
         ("{untold} {out} -m bicubic", "--offset -1000 where"),

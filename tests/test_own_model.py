@@ -344,7 +344,7 @@ def test_weights_may_be_a_file_of_torch(tmp_path):
 
     report = xr_sr.register_model(MINE, weights=tmp_path / "mine.pth")
 
-    assert report.spec.weights.own
+    assert report.spec.weights.home == "user"
     assert report.field.halo == 3
 
 

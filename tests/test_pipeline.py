@@ -22,7 +22,6 @@ from xr_sr.errors import (
     OptionError,
     RadiometryError,
     UnknownModelError,
-    WeightsNotFoundError,
 )
 from xr_sr.models.span import SPAN
 
@@ -431,8 +430,6 @@ def test_unknown_names_and_options():
     cube = array(reflectance(4, 20, 20))
     with pytest.raises(UnknownModelError, match="sen2sr-lite"):
         cube.sr.upscale("sen2srlite")
-    with pytest.raises(WeightsNotFoundError, match="later"):
-        cube.sr.upscale("sen2sr")
     with pytest.raises(OptionError, match="no option 'steps'"):
         cube.sr.upscale("sen2sr-lite", steps=3)
     with pytest.raises(OptionError, match="device='gpu'"):

@@ -96,7 +96,7 @@ def prepare(
     for sent in files:
         spec = sent.spec
         assert spec.weights is not None
-        known = sent.sha256 == spec.weights.sha256 and not spec.weights.own
+        known = sent.sha256 == spec.weights.sha256 and spec.weights.home == "hub"
         path = folders.cache_folder() / spec.weights.path if known else folders.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
             _write_whole(path, sent.data)

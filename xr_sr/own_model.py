@@ -180,7 +180,7 @@ def _with_weights(spec: ModelSpec, path: Path) -> ModelSpec:
     if not path.is_file():
         raise WeightsNotFoundError(f"weights={str(path)!r} of {spec.name!r} is no file; name the file itself.")
     path = path.resolve()
-    return replace(spec, weights=WeightsFile(str(path), fetch.sha256_of(path), path.stat().st_size, own=True))
+    return replace(spec, weights=WeightsFile(str(path), fetch.sha256_of(path), path.stat().st_size, home="user"))
 
 
 def _settled(spec: ModelSpec) -> ModelSpec:

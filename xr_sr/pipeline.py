@@ -60,7 +60,8 @@ def upscale(
     obj: a DataArray with a dimension of bands, a Dataset of bands, or a DataTree with a node of 10 m bands; any order
         of dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
         read here.
-    model: a name of `xr_sr.list_models()`, such as "sen2sr-lite", "bicubic", "bilinear" or "nearest".
+    model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
+        network, "bicubic" ..., or one of your own (`register_model`).
     bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give. Only what
         they need is computed: without 20 m bands these are not read.
     other: a second cube with the 20 m bands on their own grid, whose pixels lie two by two on those of `obj` and cover
@@ -71,7 +72,8 @@ def upscale(
     weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
         cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
-    constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none".
+    constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none" is
+        refused where the network holds its constraint inside, as "sen2sr" does.
     offset: in DN, to be added; "auto" reads it from metadata and raises where there is none.
     quantification: DN per unit of reflectance.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.

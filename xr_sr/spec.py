@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 Option: TypeAlias = bool | int | float | str
 """A value that an option of a model may have."""
@@ -28,14 +28,15 @@ class Normalisation:
 class WeightsFile:
     """One file of weights, known by its hash.
 
-    path: below the folder of weights and below the hub's base URL, with "/" between the parts.
-    own: the file is the user's: no hub has it, and `path` is where it lies on the machine that registered it.
+    home: "hub": `path` is below a folder of weights and below the hub's base URL, with "/" between the parts;
+    "package": it is part of this package, in `xr_sr/weights`; "user": it is the user's, and `path` is where it lies on
+    the machine that registered it.
     """
 
     path: str
     sha256: str
     size: int
-    own: bool = False
+    home: Literal["hub", "package", "user"] = "hub"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class ModelSpec:
     coarse: those of `bands` that the sensor has on pixels twice as wide; blocks hold them by linear interpolation.
     parts: of a model made of several, the models by their part in it: "x2" brings the coarse bands to the input's
     grid, "fine" the other bands to the output's, "x4" then the coarse ones. Only "x2" where the scale is 1.
+    constrained: the network holds its constraint inside itself, so that none is added and none can be taken off.
     """
 
     name: str
@@ -105,6 +107,7 @@ class ModelSpec:
     normalisation: Normalisation = field(default_factory=Normalisation)
     non_negative: bool = False
     low_pass: LowPass | RadialSigmoid | None = None
+    constrained: bool = False
     weights: WeightsFile | None = None
     licence: str = ""
     citation: str = ""

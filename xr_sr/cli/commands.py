@@ -99,8 +99,7 @@ def main() -> None:
 def demo(out: Path, quiet: bool) -> None:
     """Upscale the sample scene and draw it beside its input.
 
-    Uses sen2sr-lite where its weights are on this machine (see `xr-sr fetch`), else bicubic interpolation. Writes
-    havel.zarr and havel.png. Needs no network.
+    Uses sen2sr, whose weights are inside the package. Writes havel.zarr and havel.png. Needs no network.
     """
     from .demonstration import run_demo
 
@@ -202,7 +201,7 @@ def upscale(source: str, target: str, **options: Any) -> None:
     a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance in steps of 0.0001.
 
     \b
-    xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr --model sen2sr-lite
+    xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr
     xr-sr upscale scene.tif out.tif --model bicubic --names B02,B03,B04,B08 --offset 0
     """
     _refine(source, target, options)

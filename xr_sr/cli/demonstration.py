@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import MissingLibraryError, StoreError, WeightsNotFoundError
+from ..errors import MissingLibraryError, StoreError
 from ..pipeline import upscale
 from ..plot import compare
 from ..samples import sample
 from ..store import open_zarr, to_zarr
-from ..weights import catalog, fetch
+from ..weights import catalog
 from .run import describe
 
-NETWORK, BASELINE = "sen2sr-lite", "bicubic"
+MODEL = "sen2sr"
 
 WINDOW = (344_020, 5_819_760, 345_300, 5_821_040)
 """The part that is drawn, (left, bottom, right, top) in EPSG:32633: a village, the end of a lake, fields."""
@@ -29,9 +29,10 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}.") from error
-    scene, model = sample("havel")["r10m"], _model(say)
+    scene = sample("havel")["r10m"]
+    say(f"Model: {catalog.get(MODEL).name}, weights inside the package")
     begin = time.perf_counter()
-    fine = upscale(scene, model)
+    fine = upscale(scene, MODEL)
     store = folder / "havel.zarr"
     to_zarr(fine, str(store), overwrite=True, progress=progress)
     say(f"{store}: {describe(fine)}; {time.perf_counter() - begin:.1f} s")
@@ -46,15 +47,3 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     except OSError as error:
         raise StoreError(f"{picture} cannot be written: {error.strerror}.") from error
     say(f"{picture}: LR, bicubic and SR of a part of it, and what each says when averaged back to 10 m")
-
-
-def _model(say: Callable[[str], object]) -> str:
-    """Choose the network where its weights are on this machine, and say which was chosen and why."""
-    spec = catalog.get(NETWORK)
-    try:
-        weights = fetch.locate(spec, download=False)
-    except WeightsNotFoundError:
-        say(f"Model: {BASELINE}, since {NETWORK} has no weights on this machine; `xr-sr fetch {NETWORK}` gets them.")
-        return BASELINE
-    say(f"Model: {spec.name}, weights {weights.path}")
-    return spec.name

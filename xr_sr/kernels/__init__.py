@@ -47,7 +47,9 @@ class KernelRef:
     def constraints(self) -> str:
         """What constraints there are, for people: "" without any."""
         if not self.parts:
-            return "" if self.low_pass is None else f"low-pass, {self.low_pass}"
+            said = ["inside the network, on the input's grid"] if self.spec.constrained else []
+            said += [f"low-pass, {self.low_pass}"] if self.low_pass is not None else []
+            return " and ".join(said)
         return "; ".join(f"{role}: {ref.constraints}" for role, ref in self.parts if ref.constraints)
 
 
@@ -55,10 +57,16 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid 
     """Give the low-pass that `constraint` means for a model: "auto" its own, "lowpass" one for any model, "none" none.
 
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
+    Raises OptionError for another word, and for "none" where the network holds its constraint inside.
     """
     if constraint == "auto":
         return spec.low_pass
     if constraint == "none":
+        if spec.constrained:
+            raise OptionError(
+                f"constraint='none': {spec.name!r} holds its constraint inside its network, and was trained with it; "
+                "it cannot be taken off. Leave constraint= out."
+            )
         return None
     if constraint == "lowpass":
         sigma = 512 / (2 * math.pi * 35) / 4 * spec.scale

@@ -9,6 +9,7 @@ they go and resume. The default optimiser needs the extra `train`. `bundled` is 
 """
 
 from ..models.lean import LeanSPAN
+from ..models.lean_fusion import LeanFusion
 from .augment import Augmentation
 from .distil import distil
 from .export import save_weights
@@ -20,6 +21,7 @@ from .teacher import Teacher
 
 __all__ = [
     "Augmentation",
+    "LeanFusion",
     "LeanSPAN",
     "Scene",
     "SensorRange",

@@ -16,11 +16,10 @@ from ..errors import (
     ModelError,
     OptionError,
     UnknownModelError,
-    WeightsNotFoundError,
     warn_caller,
 )
 from ..spec import LowPass, ModelSpec, WeightsFile
-from . import official
+from . import official, ours
 from .folders import find_file
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def register(spec: ModelSpec, *, own: bool = False, replace: bool = False) -> No
     own: it is the user's, of which `replace` may put another record under the same name.
     """
     mine = spec.name in _own
-    if spec.name in FAMILIES or spec.name in ANNOUNCED or (spec.name in _models and not (mine and replace)):
+    if spec.name in FAMILIES or (spec.name in _models and not (mine and replace)):
         hint = "to put this one in its place: replace=True" if mine else "give yours another name"
         raise ModelError(f"A model named {spec.name!r} is in the catalogue already; {hint}.")
     _models[spec.name] = spec
@@ -50,6 +49,7 @@ def register(spec: ModelSpec, *, own: bool = False, replace: bool = False) -> No
 
 
 FAMILIES: dict[str, tuple[str, ...]] = {
+    "sen2sr": ("sen2sr.rgbn-x4",),
     "sen2sr-lite": ("sen2sr-lite.rgbn-x4", "sen2sr-lite.main"),
 }
 """Families with their variants, the one that reads least first: the first that gives all wanted bands is taken."""
@@ -58,11 +58,6 @@ FUSING: dict[str, tuple[str, ...]] = {
     "sen2sr-lite": ("sen2sr-lite.rswir-x2",),
 }
 """Families with the variants that bring coarse bands to the grid of the fine ones, and no further."""
-
-ANNOUNCED: dict[str, str] = {
-    "sen2sr": "its weights are not in this version of the package; they come with a later one",
-}
-"""Names that are known and cannot be had yet, with the reason."""
 
 register(
     ModelSpec(
@@ -91,6 +86,7 @@ register(
         gsd_m=None,
     )
 )
+register(ours.RGBN)
 register(
     ModelSpec(
         name="sen2sr-lite.rgbn-x4",
@@ -128,7 +124,7 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> ModelSpec:
     """Give the model of a full name; a family's name stands for its first variant.
 
-    Raises UnknownModelError, which names the nearest ones, and WeightsNotFoundError for a model that is only announced.
+    Raises UnknownModelError, which names the nearest ones.
     """
     return _variants(name)[0]
 
@@ -153,9 +149,9 @@ def choose(
     from what the cube has, in the cube's order, with a BandWarning that names those that are left out.
     fusing: the model brings coarse bands to the grid of the fine ones, and does no more.
     The record is narrowed to what the wanted bands need: without coarse ones these are not read.
-    Raises UnknownModelError; WeightsNotFoundError for a model that is only announced; ModelError if the model cannot
-    give a wanted band; MissingBandError if the cube lacks one that the model reads. Whether it has the bands wanted of
-    a model that takes any band is left to `cube.pick`, which also knows the other nodes of a tree.
+    Raises UnknownModelError; ModelError if the model cannot give a wanted band; MissingBandError if the cube lacks one
+    that the model reads. Whether it has the bands wanted of a model that takes any band is left to `cube.pick`, which
+    also knows the other nodes of a tree.
     """
     variants = _variants(model, fusing=fusing)
     if bands is None:
@@ -199,9 +195,9 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     bands: only models that give all of these, by any alias. scale: only models that can give this scale.
     Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels; of a windowed model 0),
     window (side in input pixels; 0 where there is none), gsd_m (metres; NaN where any is right), level, licence,
-    size_mb (of the weights, 10^6 bytes), where (their place: "XR_SR_WEIGHTS", "cache", "hub", "file" for one of your
-    own, "missing" if that is gone, or "" where none are needed; by name and size, as hashes are taken before use),
-    summary.
+    size_mb (of the weights, 10^6 bytes), where (their place: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
+    one of your own, "missing" if that is gone, or "" where none are needed; by name and size, as hashes are taken
+    before use), summary.
     Raises OptionError for a scale that is no whole number from 1 on, MissingBandError for names of no band.
     """
     import pandas as pd
@@ -263,10 +259,6 @@ def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
         raise ModelError(f"{name!r} brings no bands to the grid of others. Use one of {list(FUSING)}.")
     if fusing and name in FUSING:
         return tuple(_models[full] for full in FUSING[name])
-    if name in ANNOUNCED:
-        raise WeightsNotFoundError(
-            f"{name!r} is known, but {ANNOUNCED[name]}. Until then use model='sen2sr-lite', or model='bicubic'."
-        )
     if name in FAMILIES:
         return tuple(_models[full] for full in FAMILIES[name])
     if name not in _models:
@@ -309,5 +301,5 @@ def _where(files: Sequence[WeightsFile]) -> str:
 
 def _where_one(weights: WeightsFile) -> str:
     found = find_file(weights)
-    nowhere = "missing" if weights.own else "hub"
+    nowhere = "hub" if weights.home == "hub" else "missing"
     return found[1] if found and found[0].stat().st_size == weights.size else nowhere

@@ -62,7 +62,12 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
     path, origin = find_file(wanted) or (None, "")
     if path and (origin != "cache" or not download or sha256_of(path) == wanted.sha256):
         return _verified(path, wanted)
-    if wanted.own:
+    if wanted.home == "package":
+        raise WeightsNotFoundError(
+            f"The weights of {spec.name!r} are part of the package, and are not there: {wanted.path} beside "
+            f"{catalog.__file__}. Install the package again."
+        )
+    if wanted.home == "user":
         raise WeightsNotFoundError(
             f"The weights of {spec.name!r} are not where they were registered, {wanted.path}, nor in a folder of "
             "XR_SR_WEIGHTS. Give the file as weights=, register the model again, or on a cluster bring it to the "
@@ -103,7 +108,7 @@ def _search(folder: Path, wanted: WeightsFile) -> Path:
 
 def _verified(path: Path, wanted: WeightsFile) -> Located:
     found = sha256_of(path)
-    if found != wanted.sha256 and wanted.own:
+    if found != wanted.sha256 and wanted.home == "user":
         raise WeightsHashError(
             f"{path} should have sha256 {wanted.sha256}, as it was registered, and has {found}. If it was trained on "
             "since, register it again: xr_sr.register_model(..., replace=True)."

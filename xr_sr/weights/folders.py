@@ -39,12 +39,16 @@ def hub_url() -> str:
 
 
 def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
-    """Give the first file of this path, and what led to it: "XR_SR_WEIGHTS" or "cache"; None where there is none.
+    """Give the first file of this path, and what led to it, such as "XR_SR_WEIGHTS" or "cache"; None without one.
 
-    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. A user's own file is
-    where he registered it ("file"), or lies by its bare name in a folder of `XR_SR_WEIGHTS`.
+    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. Weights of the
+    package are in the package ("package"), and nothing else stands in for them. A user's own file is where he
+    registered it ("file"), or lies by its bare name in a folder of `XR_SR_WEIGHTS`.
     """
-    if weights.own:
+    if weights.home == "package":
+        path = Path(__file__).with_name(weights.path)
+        return (path, "package") if path.is_file() else None
+    if weights.home == "user":
         own = Path(weights.path)
         places = [(own, "file"), *((folder / own.name, "XR_SR_WEIGHTS") for folder in user_folders())]
         return next(((path, origin) for path, origin in places if path.is_file()), None)

@@ -1,0 +1,226 @@
+"""The package's own weights against the official network: how close, how fast, and what size costs and gives.
+
+    python benchmarks/bundled.py [--runs FOLDER] [--write]
+
+Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
+network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `xr_sr.training.bundled`
+called s12, s16 and so on, each of as many steps, for the table of sizes. Writes results/bundled.md, and with --write
+docs/_static/bundled.jpg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from report import Report
+from runs import ROOT, Side, Spread, by_turns, column, parser, run, shared
+
+MODELS = ("sen2sr",)
+"""Those in the package."""
+
+SIZES = (12, 16, 24, 32)
+"""Channels of LeanSPAN."""
+
+CLOSE = 0.15
+"""What distilled weights may differ by, on each place."""
+
+PICTURE = ROOT / "docs" / "_static" / "bundled.jpg"
+
+
+def main() -> int:
+    """Measure closeness, then speed."""
+    arguments = parser(__doc__, repeat=5, size=1024)
+    arguments.add_argument("--runs", type=Path, help="folder of the runs s12, s16, ...")
+    arguments.add_argument("--model", default="", help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.side:
+        print(json.dumps(_time(given.model, given.size) if given.side == "time" else _closeness(draw=given.write)))
+        return 0
+    with Report("bundled", "Weights in the package against the official ones", given) as report:
+        _report_cards(report)
+        _report_closeness(report, given)
+        _report_sizes(report, given)
+    return report.exit_code
+
+
+def _report_cards(report: Report) -> None:
+    """Tell what the files say of themselves."""
+    for name in MODELS:
+        card = _card(name)
+        settings, teacher = card["settings"], card["teacher"]
+        learnt = f"taught by {teacher['model']}" if teacher else "learnt from high resolution"
+        report.text(
+            f"## `{name}`: how it was made",
+            "",
+            f"- {card['architecture']}, {card['channels']} channels, from {_origin(card['start'])}, seed "
+            f"{settings['seed']}",
+            f"- {learnt}: {settings['steps']} steps, {card['minutes']} minutes on {settings['threads']} thread(s) of "
+            f"{card['processor']}, optimiser {settings['optimiser']}",
+            f"- commit {card['commit']}, {', '.join(f'{key} {value}' for key, value in card['versions'].items())}",
+            f"- licence {card['licence']}",
+            "",
+        )
+        rows = [(entry["name"], entry["licence"], entry["weight"]) for entry in card["data"]]
+        report.table(["learnt from", "licence", "weight"], rows)
+        report.text("Not for:", "", *(f"- {use}" for use in card["not_for"]), "")
+
+
+def _origin(start: Any) -> str:
+    """Say what a run began with: random numbers, or an earlier run, and what that began with."""
+    if not isinstance(start, dict):
+        return str(start)
+    before = f"{start['settings']['steps']} steps, {start['minutes']} minutes, commit {start['commit']}"
+    return f"weights of ours ({before}, from {_origin(start['start'])})"
+
+
+def _card(name: str) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    from xr_sr.weights import catalog, fetch
+
+    with safe_open(fetch.locate(catalog.get(name)).path, "np") as file:
+        card: dict[str, Any] = json.loads(file.metadata()["card"])
+    return card
+
+
+def _report_closeness(report: Report, given: argparse.Namespace) -> None:
+    found = run(Side("bundled.py", ("--side", "closeness", *(("--write",) if given.write else ()))))["rows"]
+    report.text(
+        "## Closeness",
+        "",
+        "rms difference from the official output over that of bicubic from it, after the constraint, without 10 input "
+        "pixels at the border; 0 is the official network, 1 bicubic. Places that nothing here learnt from.",
+    )
+    places = list(found[MODELS[0]])
+    report.table(
+        ["model", *places], [(name, *(f"{row[place]:.3f}" for place in places)) for name, row in found.items()]
+    )
+    for name, row in found.items():
+        worst = max(row.values())
+        report.target(f"`{name}` is at most {CLOSE} from the official network everywhere: {worst:.3f}", worst <= CLOSE)
+
+
+def _report_sizes(report: Report, given: argparse.Namespace) -> None:
+    names = ["sen2sr-lite", *(f"{channels} channels" for channels in SIZES)]
+    times: dict[tuple[str, int], Spread] = {}
+    for cores in (1, 2):
+        sides = {
+            name: Side("bundled.py", ("--side", "time", "--model", name, "--size", str(given.size)), cores=cores)
+            for name in names
+        }
+        seen = by_turns(sides, given.repeat)
+        report.saw(seen)
+        for name in names:
+            pairs = zip(column(seen["sen2sr-lite"], "seconds"), column(seen[name], "seconds"), strict=True)
+            times[name, cores] = Spread.of([official / own for official, own in pairs])
+    report.text(
+        "",
+        "## Sizes",
+        "",
+        f"`upscale` of {given.size} x {given.size} px to an array, how many times as fast as `sen2sr-lite` in the same "
+        f"turn: median [least largest] of {given.repeat}. Multiply-adds are per input pixel, before folding. Closeness "
+        "is of runs of equal steps, shorter than those of the package.",
+    )
+    rows = []
+    for name in names:
+        mac, learnt = _cost(name), _learnt(given.runs, name)
+        rows.append((name, f"{mac:,}", *(times[name, cores].text() for cores in (1, 2)), learnt))
+    report.table(["network", "multiply-adds", "one core, times as fast", "two cores", "closeness by place"], rows)
+
+
+def _cost(name: str) -> int:
+    if name == "sen2sr-lite":
+        return 53_280
+    channels = int(name.split()[0])
+    return 36 * channels + 67 * channels**2 + 576 * channels
+
+
+def _learnt(folder: Path | None, name: str) -> str:
+    """Say how close a run of this size came, by its log."""
+    if folder is None or name == "sen2sr-lite":
+        return "-"
+    from xr_sr.training.journal import read_log
+
+    rows = [row for row in read_log(folder / f"s{name.split()[0]}" / "log.csv") if all(row.values())]
+    if not rows:
+        return "-"
+    told = {key: value for key, value in rows[-1].items() if key not in ("step", "rate", "loss", "seconds")}
+    places = ", ".join(f"{place} {float(value):.3f}" for place, value in told.items())
+    return f"{places} ({rows[-1]['step']} steps, {float(rows[-1]['seconds']) / 60:.0f} min)"
+
+
+def _closeness(*, draw: bool) -> dict[str, Any]:
+    from xr_sr.training import Teacher
+    from xr_sr.training.imagery import held_out_scenes
+    from xr_sr.training.report import distance
+
+    official, bicubic = Teacher("sen2sr-lite", device="cpu"), Teacher("bicubic", device="cpu")
+    rows = {}
+    for name in MODELS:
+        student = Teacher(name, device="cpu")
+        rows[name] = {
+            place: distance(*(model(lr[None])[0] for model in (student, official, bicubic)), lr.shape[1:], scale=4)
+            for place, lr in held_out_scenes(shared() / "data").items()
+        }
+    if draw:
+        _draw()
+    return {"rows": rows}
+
+
+def _draw() -> None:
+    """Draw one place whose truth is known: LR, bicubic, the official network, ours, HR."""
+    import aerial
+    import trust
+
+    import xr_sr
+
+    place = next(place for place in aerial.places() if place.name == trust.PICTURED)
+    lr = trust.see(place, seed=0)
+    fine = {name: lr.sr.upscale(name, device="cpu") for name in ("sen2sr-lite", *MODELS)}
+    xr_sr.compare(fine, lr, hr=place.hr).savefig(PICTURE, dpi=110, pil_kwargs={"quality": 88})
+
+
+def _time(name: str, size: int) -> dict[str, float]:
+    import os
+    import tempfile
+    import time
+
+    import dask
+    import scenes
+    import torch
+    from machine import touch_memory
+
+    import xr_sr
+    from xr_sr.models.lean import LeanSPAN
+    from xr_sr.training import save_weights
+
+    if name != "sen2sr-lite":  # speed does not depend on what the weights are
+        channels = int(name.split()[0])
+        torch.manual_seed(0)
+        path = save_weights(LeanSPAN(channels=channels), Path(tempfile.mkdtemp()) / "lean.safetensors", {})
+        name = f"lean-{channels}"
+        record = xr_sr.ModelSpec(
+            name=name,
+            summary="random weights",
+            architecture="xr_sr.models.lean:LeanSPAN",
+            bands=scenes.RGBN,
+            halo=8,
+            config=(("channels", channels),),
+            constrained=True,
+        )
+        xr_sr.register_model(record, weights=path, check=False)
+    data = scenes.reflectance(size)
+    with dask.config.set(scheduler="threads", num_workers=len(os.sched_getaffinity(0))):
+        scenes.cube(data[:, :128, :128]).sr.upscale(name, chunks=64).compute()
+        touch_memory()
+        start = time.perf_counter()
+        scenes.cube(data).sr.upscale(name).compute()
+        return {"seconds": time.perf_counter() - start}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
