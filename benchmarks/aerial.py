@@ -1,7 +1,7 @@
 """Aerial imagery as places with a known truth at 2.5 m: what the study of trust runs on.
 
-NAIP, public domain, from the shared folder; none of it has trained a network here. Places of 1 and 2 m are brought to
-2.5 m; those of 5 m are taken as if their pixels were 2.5 m wide, which makes their fields half as large as they are.
+NAIP, public domain, from the shared folder; none of it has trained a network here (North Dakota and Tennessee have).
+All are brought to 2.5 m.
 Values are counts of an aerial camera, scaled to what a meadow reflects: the spectra are plausible, not measured.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from runs import shared
@@ -35,7 +34,7 @@ class Place:
 
 def places() -> list[Place]:
     """Give all places, each read and brought to 2.5 m."""
-    return [_brought(name, native) for name, native in _native()] + _as_if()
+    return [_brought(name, native) for name, native in _native()]
 
 
 def _native() -> list[tuple[str, Any]]:
@@ -52,26 +51,6 @@ def _native() -> list[tuple[str, Any]]:
     ):
         found.append((name, rioxarray.open_rasterio(folder / file)))
     return [(name, _reflectance(counts.values, counts.odc.geobox)) for name, counts in found]
-
-
-def _as_if() -> list[Place]:
-    """Cut pieces of 256 x 256 px out of pictures of 5 m, and say that a pixel is 2.5 m wide."""
-    import rioxarray
-
-    found = []
-    for year, row, column in (
-        (20090818, 40, 60),
-        (20100629, 400, 60),
-        (20120731, 40, 600),
-        (20150926, 400, 600),
-        (20170827, 220, 330),
-    ):
-        file = shared() / "data" / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{year}.tif"
-        counts = rioxarray.open_rasterio(file).values[:, row : row + 256, column : column + 256]
-        corner = Affine.translation(500_000, 5_200_000) @ Affine.scale(GSD_M, -GSD_M)
-        hr = _reflectance(counts, GeoBox((256, 256), corner, "EPSG:32614"))
-        found.append(Place(f"North Dakota: ponds and fields, {str(year)[:4]}, as if 2.5 m", hr, hr))
-    return found
 
 
 def _reflectance(counts: Any, geobox: GeoBox) -> Any:

@@ -3,7 +3,7 @@
     python benchmarks/consistency.py [--write] [--pictures]
 
 Each output is averaged over the 4 x 4 pixels of each input pixel and compared with the input's reflectance, nodata
-left out. The network as it is offered, the network without its constraint, and bicubic interpolation. Writes
+left out. Our network, the official one, that without its constraint, and bicubic interpolation. Writes
 results/real_scenes.md, and docs/_static/real_*.jpg with --pictures.
 """
 
@@ -17,6 +17,7 @@ from report import Report
 from runs import ROOT, Side, parser, run
 
 WAYS = {
+    "sen2sr": {"model": "sen2sr"},
     "sen2sr-lite": {"model": "sen2sr-lite"},
     "without constraint": {"model": "sen2sr-lite", "constraint": "none"},
     "bicubic": {"model": "bicubic"},

@@ -1,6 +1,6 @@
 """How far to trust what was invented: models on scenes whose truth is known, with the sensor right and wrong.
 
-    python benchmarks/trust.py [--models bicubic sen2sr-lite] [--write]
+    python benchmarks/trust.py [--models bicubic sen2sr-lite sen2sr] [--write]
 
 Aerial imagery is seen through `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
 2.5 m. Then the sensor is not what it was taken for: its point spread 20 % wider or narrower, its noise doubled, its
@@ -18,7 +18,7 @@ from typing import Any
 from report import Report
 from runs import ROOT, Side, Spread, parser, run
 
-MODELS = ("bicubic", "sen2sr-lite")
+MODELS = ("bicubic", "sen2sr-lite", "sen2sr")
 
 SHOWN = {
     "psnr": "PSNR, dB",
@@ -41,6 +41,9 @@ SENSORS: dict[str, dict[str, Any]] = {
 }
 """LR pixels for the shifts."""
 
+PEER = "sen2sr-lite"
+"""What our own models are set against, place by place."""
+
 PICTURES = ROOT / "docs" / "_static"
 
 PICTURED = "Virginia: road, houses, meadow, 2 m"
@@ -61,6 +64,9 @@ def main() -> int:
         side = "pictures" if given.write else "numbers"
         rows = run(Side("trust.py", ("--side", side, "--models", *given.models, "--seed", str(given.seed))))["rows"]
         _show(report, rows, given.models)
+        for model in given.models:
+            if PEER in given.models and model not in (PEER, "bicubic"):
+                _pair(report, rows, model)
         if given.write:
             _plot(rows, given.models)
     return report.exit_code
@@ -115,6 +121,26 @@ def _show(report: Report, rows: list[dict[str, Any]], models: list[str]) -> None
             forms = [".2f" if name in ("psnr", "sam") else ".3f" if name != "reflectance" else ".4f" for name in SHOWN]
             lines.append((sensor, model, *(spread.text(form) for spread, form in zip(spreads, forms, strict=True))))
     report.table(["sensor", "model", *SHOWN.values()], lines)
+
+
+def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
+    """Tell how far a model is from the official network: the mean over places, and each with the sensor right."""
+    report.text(f"`{model}` minus `{PEER}`: the mean over places for each sensor, then each place as modelled.")
+    found = {(row["place"], row["sensor"], row["model"]): row for row in rows}
+
+    def minus(place: str, sensor: str, name: str) -> float:
+        return float(found[place, sensor, model][name] - found[place, sensor, PEER][name])
+
+    places = list(dict.fromkeys(row["place"] for row in rows))
+    lines = [
+        (
+            f"mean, {sensor}",
+            *(f"{sum(minus(place, sensor, name) for place in places) / len(places):+.4f}" for name in SHOWN),
+        )
+        for sensor in SENSORS
+    ]
+    lines += [(place, *(f"{minus(place, 'as modelled', name):+.4f}" for name in SHOWN)) for place in places]
+    report.table(["", *SHOWN.values()], lines)
 
 
 def _draw(lr: Any, fine: dict[str, Any], hr: Any) -> None:
