@@ -156,6 +156,24 @@ def test_every_benchmark_that_writes_results_is_shown():
     assert {name for name in written if f"<!-- measured: {name}.md -->" not in pages} == set()
 
 
+def test_the_page_on_pictures_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace: dict[str, object] = {}
+
+    for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "pictures.md"))):
+        exec(compile(match["code"], f"pictures.md, block {number}", "exec"), namespace)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"explore.html", "series.gif"}
+
+
+def test_every_example_shows_how_to_do_it_on_a_catalogue():
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        text = "".join(line for cell in json.loads(text_of(path))["cells"] for line in cell["source"])
+
+        assert "xr_sr.load(" in text, path.name
+
+
 def test_the_page_on_analytics_runs(recwarn):
     namespace: dict[str, object] = {}
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .own_model import measure_halo, register_model
     from .pairs import make_pairs
     from .pipeline import fuse, upscale
-    from .plot import compare
+    from .plot import compare, explore
     from .preparation import mask, reflectance
     from .registration import align
     from .samples import sample, simulate_scene
@@ -42,6 +42,7 @@ __all__ = [
     "configure",
     "errors",
     "evaluate",
+    "explore",
     "flood",
     "flood_between",
     "index",
@@ -81,6 +82,7 @@ _ROOMS = {
     "compare": "plot",
     "configure": "cluster",
     "evaluate": "metrics",
+    "explore": "plot",
     "flood": "analytics",
     "flood_between": "analytics",
     "index": "analytics",

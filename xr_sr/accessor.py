@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .analytics.levels import Per
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
-    from .plot import AnyCube, Date
+    from .plot import AnyCube, Date, Explorer
     from .radiometry import Nodata, Offset
     from .reading import Chunks, Layout
     from .registration.warping import Edge, Kernel
@@ -299,6 +299,41 @@ class SuperResolution:
             percentiles=percentiles,
             limits=limits,
             offset=offset,
+        )
+
+    def explore(
+        self,
+        sr: AnyCube | None = None,
+        hr: AnyCube | None = None,
+        *,
+        layers: Mapping[str, AnyCube] | None = None,
+        show: tuple[str, str] | None = None,
+        bands: Sequence[str] | None = None,
+        date: Date = None,
+        window: tuple[float, float, float, float] | None = None,
+        max_pixels: int = 1024,
+        percentiles: tuple[float, float] = (2.0, 98.0),
+        limits: tuple[float, float] | None = None,
+        offset: Offset = "auto",
+        title: str = "LR and SR",
+    ) -> Explorer:
+        """See `xr_sr.explore`; this cube is LR."""
+        from .plot import explore
+
+        return explore(
+            self._obj,
+            sr,
+            hr,
+            layers=layers,
+            show=show,
+            bands=bands,
+            date=date,
+            window=window,
+            max_pixels=max_pixels,
+            percentiles=percentiles,
+            limits=limits,
+            offset=offset,
+            title=title,
         )
 
     def to_zarr(

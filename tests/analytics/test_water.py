@@ -14,7 +14,7 @@ from skimage.filters import threshold_otsu
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics import class_areas, otsu, water_history
-from xr_sr.analytics.classes import FLOOD, WATER
+from xr_sr.analytics.classes import FLOOD, WATER, as_class_map
 from xr_sr.errors import CubeError, GridError, OptionError
 
 U = 255
@@ -271,6 +271,17 @@ class TestAgreement:
 
         assert found["pixels"].sel(state=["lr_only", "sr_only"]).sum() == 0
         assert found["pixels"].sum("state").values.tolist() == [3, 3]
+
+    def test_comparisons_of_class_maps_are_masks(self):
+        """They keep the attributes, so that they say of themselves that they are floods."""
+        like = mask_of([[0, 1, 0]])
+        codes = like.copy(data=np.array([[0, 2, 3]], "uint8"))
+        flooded = as_class_map(codes, FLOOD, kind="flood", title="flood", like=like) == 2
+        flooded.attrs["xr_sr:classes"] = "flood"
+
+        found = xr_sr.agreement(flooded, mask_of([[0, 1, 1]]))["agreement"]
+
+        assert found.values.tolist() == [[0, 1, 3]]
 
     def test_what_is_no_mask_is_refused(self):
         with pytest.raises(CubeError, match="no mask of water"):

@@ -41,7 +41,8 @@ def as_class_map(data: xr.DataArray, classes: Classes, *, kind: str, title: str,
 
 def is_map_of(obj: Any, kind: str) -> bool:
     """Tell whether something is a class map of a kind, as its attributes say."""
-    return isinstance(obj, xr.DataArray) and obj.attrs.get(KIND_ATTR) == kind
+    # Not what a comparison made of one, such as flood == 2, which keeps the attributes.
+    return isinstance(obj, xr.DataArray) and obj.attrs.get(KIND_ATTR) == kind and obj.dtype.kind != "b"
 
 
 def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:

@@ -5,9 +5,27 @@ from __future__ import annotations
 from ..cube import AnyCube
 from .comparison import compare
 from .document import report
+from .exploring import Explorer, explore
 from .floods import flood_map
+from .frequencies import frequency_map
+from .moving import Movie, animate
+from .timelines import series
 from .triangle import ternary
 from .trust import trust_maps
 from .views import Date
 
-__all__ = ["AnyCube", "Date", "compare", "flood_map", "report", "ternary", "trust_maps"]
+__all__ = [
+    "AnyCube",
+    "Date",
+    "Explorer",
+    "Movie",
+    "animate",
+    "compare",
+    "explore",
+    "flood_map",
+    "frequency_map",
+    "report",
+    "series",
+    "ternary",
+    "trust_maps",
+]

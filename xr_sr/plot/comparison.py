@@ -23,7 +23,7 @@ TRUE_COLOUR = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B08", "B04", "B03")
 _CALLED: Mapping[tuple[str, ...], str] = {TRUE_COLOUR: "true colour: ", FALSE_COLOUR: "false colour: "}
 
-_BICUBIC_REACH = 4
+BICUBIC_REACH = 4
 """Pixels of LR around the frame that its bicubic interpolation depends on, and one to spare."""
 
 
@@ -61,7 +61,7 @@ def compare(
         sr,
         lr,
         hr,
-        name=_model_of(sr),
+        name=model_of(sr),
         bands=bands,
         date=date,
         window=window,
@@ -95,7 +95,7 @@ def side_by_side(
             f"difference={difference!r}: 'consistency' needs lr=, 'error' needs hr=, and there is no third."
         )
     cube = see(sr)
-    chosen = _choose_bands(cube.available, bands)
+    chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
     fine = fine.at(stamp)
@@ -103,23 +103,24 @@ def side_by_side(
     truth = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
     frame = choose_frame(fine, [view for view in (coarse, truth) if view is not None], window, max_pixels)
 
-    panels = [Panel(name + fine.gsd_text(), _image(fine.read(frame, fine)))]
+    panels = [Panel(name + fine.gsd_text(), image_of(fine.read(frame, fine)))]
     if coarse is not None:
         factor = coarse.factor(fine)
-        wide = coarse.read(frame, fine, margin=_BICUBIC_REACH)
-        own = Panel("LR" + coarse.gsd_text(), _image(_inner(wide, frame, coarse, fine, 1)), factor)
+        wide = coarse.read(frame, fine, margin=BICUBIC_REACH)
+        own = Panel("LR" + coarse.gsd_text(), image_of(inner_of(wide, frame, coarse, fine, 1)), factor)
         if factor > 1 and name.casefold() != "bicubic":
-            panels.insert(0, Panel("bicubic" + fine.gsd_text(), _image(_bicubic(wide, frame, coarse, fine))))
+            panels.insert(0, Panel("bicubic" + fine.gsd_text(), image_of(bicubic_of(wide, frame, coarse, fine))))
         panels.insert(0, own)
     if truth is not None:
-        panels.append(Panel("HR" + truth.gsd_text(), _image(truth.read(frame, fine)), truth.factor(fine)))
+        panels.append(Panel("HR" + truth.gsd_text(), image_of(truth.read(frame, fine)), truth.factor(fine)))
 
-    stretch = _stretch(panels[0].image, percentiles, limits)
+    stretch = stretch_of(panels[0].image, percentiles, limits)
     maps = _differences(panels, difference)
-    return draw(panels, maps, stretch, _note(chosen, stamp, stretch), fine)
+    return draw(panels, maps, stretch, note_of(chosen, stamp, stretch), fine)
 
 
-def _choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
+def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
+    """Choose the bands to show: those asked for, else true colour, false colour or the first."""
     if bands is not None:
         if isinstance(bands, str) or len(bands) not in (1, 3):
             raise OptionError(f"bands={bands!r}: wanted a list of one band for grey, or three for red, green, blue.")
@@ -128,40 +129,40 @@ def _choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tupl
     return next(found, tuple(available[:1]))
 
 
-def _model_of(sr: AnyCube) -> str:
+def model_of(sr: AnyCube) -> str:
     """Give the name of the model that the attributes of a result tell."""
     arrays = () if isinstance(sr, xr.DataArray) else sr.data_vars.values()
     models = (str(holder.attrs["xr_sr:model"]) for holder in (sr, *arrays) if "xr_sr:model" in holder.attrs)
     return next(models, "SR")
 
 
-def _image(values: xr.DataArray) -> Image:
+def image_of(values: xr.DataArray) -> Image:
     """Turn (band, y, x) into (y, x, band)."""
     image: Image = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
     return image
 
 
-def _inner(wide: xr.DataArray, frame: Frame, coarse: View, fine: View, scale: int) -> xr.DataArray:
+def inner_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View, scale: int) -> xr.DataArray:
     """Cut the frame out of what was read of LR with a margin, or of the same made `scale` times finer."""
     factor = coarse.factor(fine)
     top, _, left, _ = coarse.extent(fine)
     # The margin is smaller where the cube ends.
-    above = min(_BICUBIC_REACH, (frame[0] - top) // factor) * scale
-    beside = min(_BICUBIC_REACH, (frame[2] - left) // factor) * scale
+    above = min(BICUBIC_REACH, (frame[0] - top) // factor) * scale
+    beside = min(BICUBIC_REACH, (frame[2] - left) // factor) * scale
     height, width = (frame[1] - frame[0]) * scale // factor, (frame[3] - frame[2]) * scale // factor
     return wide[:, above : above + height, beside : beside + width]
 
 
-def _bicubic(wide: xr.DataArray, frame: Frame, coarse: View, fine: View) -> xr.DataArray:
+def bicubic_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View) -> xr.DataArray:
     """Interpolate LR to the pixels of SR."""
     from ..pipeline import upscale
 
     factor = coarse.factor(fine)
     finer = upscale(wide, "bicubic", scale=factor, constraint="none", offset=0, quantification=1)
-    return _inner(finer, frame, coarse, fine, factor)
+    return inner_of(finer, frame, coarse, fine, factor)
 
 
-def _stretch(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
+def stretch_of(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
     """Give the reflectance of black and of white, band by band."""
     count = image.shape[-1]
     if limits is not None:
@@ -191,7 +192,7 @@ def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
     return maps
 
 
-def _note(bands: Sequence[str], stamp: np.datetime64 | None, stretch: Stretch) -> str:
+def note_of(bands: Sequence[str], stamp: np.datetime64 | None, stretch: Stretch) -> str:
     """Say when it was, and which reflectance is black and white."""
     date = "" if stamp is None else f"{stamp.astype('datetime64[D]')}   "
     spans = zip(bands, *stretch, strict=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import platform
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,11 +18,12 @@ import xarray as xr
 
 from .._version import __version__
 from ..cube import AnyCube, recognise
-from ..errors import CubeError, GeoreferenceWarning, OptionError, StoreError
+from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..georeference import pixel_size_m
 from ..optional import require
 from .comparison import side_by_side
 from .definitions import GROUPS, defined
+from .files import target_of, write_whole
 from .markup import Picture, Row, bullets, embedded, facts_table, numbers_table, page, section
 from .triangle import QUANTITIES, ternary
 from .trust import beside, trust_maps
@@ -65,7 +65,7 @@ def report(
     for cubes that do not go with the evaluation or the maps, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
-    target = _placed(path)
+    target = target_of(path, "report.html")
     if maps is not None:
         beside(maps, sr)
     numbers = evaluation[
@@ -93,7 +93,8 @@ def report(
         section("What the numbers mean", facts_table([(defined(name).label, defined(name).text) for name in known])),
         section("How they were made", facts_table(_provenance(evaluation, cubes))),
     ]
-    return _written(target, page(title, body))
+    text = page(title, body)
+    return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> list[str]:
@@ -288,24 +289,3 @@ def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tu
         found = f"Python {platform.python_version()}, NumPy {np.__version__}, xarray {xr.__version__}"
         facts.append(("versions", found))
     return facts
-
-
-def _placed(path: str | Path) -> Path:
-    """Check that a file can stand there. Raises StoreError where its folder is missing, or where it is a folder."""
-    target = Path(path).expanduser()
-    if not target.parent.is_dir():
-        raise StoreError(f"{target.parent} is no folder, so {target.name} cannot be written there. Make it first.")
-    if target.is_dir():
-        raise StoreError(f"{target} is a folder; wanted the name of a file, such as {target / 'report.html'}.")
-    return target
-
-
-def _written(path: Path, text: str) -> Path:
-    """Write a file as a whole or not at all."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import CubeError, OptionError
-from ..georeference import geobox_of, pixel_size_m, spatial_dims
+from ..georeference import geobox_of, spatial_dims
 from ..optional import require
-from .layout import DPI, scale_bar
+from .ground import draw_ground, finish, patch_key, thinned
 from .views import Date
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ COLOURS: Mapping[str, str] = {
     "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
     "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
 }  # fmt: skip
-_TITLES = {"lr_only": "water in LR only", "sr_only": "water in SR only", "permanent": "permanent water"}
+CLASS_TITLES = {"lr_only": "water in LR only", "sr_only": "water in SR only", "permanent": "permanent water"}
 _MAPS = ("flood", "agreement", "water")
-
-_WIDTH_IN, _LEGEND_IN, _TITLE_IN, _EDGE_IN = 5.2, 2.0, 0.35, 0.1
 
 
 def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels: int = 1024) -> Figure:
@@ -39,44 +37,23 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     bar of scale. North is up. Computes the map, and the areas. Raises CubeError for anything else,
     MissingLibraryError without matplotlib.
     """
-    plt: Any = require("matplotlib.pyplot", extra="viz")
-    classes, areas = _parts(found)
+    require("matplotlib", extra="viz")
+    classes, areas = parts_of(found)
     dims = spatial_dims(classes)
     assert dims is not None
-    classes, areas, stamp = _at(classes, areas, dims, date)
-    step = max(1, -(-max(classes.sizes[dim] for dim in dims) // max_pixels))
-    values = classes.transpose(*dims)[::step, ::step].values
-    geobox = geobox_of(classes)
-    assert geobox is not None
-    sides = pixel_size_m(geobox)
-    if geobox.crs is not None and geobox.affine.e > 0:
-        values = values[::-1]
-    aspect = 1.0 if sides is None else sides[0] / sides[1]
-    rows, columns = values.shape
-    height_in = _WIDTH_IN * float(np.clip(rows * aspect / columns, 0.25, 3.0))
-    figure: Figure = plt.figure(
-        figsize=(_WIDTH_IN + _LEGEND_IN + 2 * _EDGE_IN, max(height_in, 1.8) + _TITLE_IN + _EDGE_IN), dpi=DPI,
-        facecolor="white",
-    )  # fmt: skip
-    wide, high = figure.get_size_inches()
-    axes = figure.add_axes((_EDGE_IN / wide, (high - _TITLE_IN - height_in) / high, _WIDTH_IN / wide, height_in / high))
+    classes, areas, stamp = at_date(classes, areas, dims, date)
+    values, step = thinned(classes, max_pixels)
     names = str(classes.attrs["flag_meanings"]).split()
     codes = np.asarray(classes.attrs["flag_values"])
-    axes.imshow(_coloured(values, names, codes), aspect=aspect, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color="0.6", linewidth=0.5)
-    axes.set_title(_title(classes, stamp), fontsize=10, loc="left", pad=4)
-    if sides is not None:
-        scale_bar(axes, sides[1] * step, columns, rows)
-    _legend(
-        figure, axes, names, areas, present={name for name, code in zip(names, codes, strict=True) if code in values}
-    )
-    if getattr(figure.canvas, "required_interactive_framework", None) is None:
-        plt.close(figure)  # there is no window to keep it for
-    return figure
+    geobox = geobox_of(classes)
+    assert geobox is not None
+    figure, axes, _ = draw_ground(class_colours(values, names, codes), geobox, _title(classes, stamp), step=step)
+    present = {name for name, code in zip(names, codes, strict=True) if code in values}
+    _legend(figure, axes, names, areas, present=present)
+    return finish(figure)
 
 
-def _parts(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray | None]:
+def parts_of(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray | None]:
     """Give the map of classes and, where there are any, the areas."""
     if isinstance(found, xr.Dataset):
         name = next((name for name in _MAPS if name in found), None)
@@ -87,7 +64,7 @@ def _parts(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray
     raise CubeError("flood_map draws what flood(), agreement() or water() gave; this has no map of classes.")
 
 
-def _at(
+def at_date(
     classes: xr.DataArray, areas: xr.DataArray | None, dims: tuple[str, str], date: Date
 ) -> tuple[xr.DataArray, xr.DataArray | None, str]:
     """Choose one date; gives it as text too, "" without."""
@@ -105,7 +82,7 @@ def _at(
     return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
 
 
-def _coloured(values: Any, names: list[str], codes: Any) -> Any:
+def class_colours(values: Any, names: list[str], codes: Any) -> Any:
     """Turn classes into (y, x, red green blue) in 0..1; what is no class becomes unknown."""
     from matplotlib.colors import to_rgb
 
@@ -124,22 +101,17 @@ def _title(classes: xr.DataArray, stamp: str) -> str:
 
 def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None, *, present: set[str]) -> None:
     """Say what the colours mean, with the area of each class; classes that are nowhere are left out."""
-    from matplotlib.patches import Patch
-
     known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
-    handles = []
+    entries = []
     for name in names:
         if name not in present and not known.get(name):
             continue
-        title = _TITLES.get(name, name)
-        label = f"{title}\n{_hectares(known[name])}" if name in known else title
-        handles.append(
-            Patch(facecolor=COLOURS.get(name, COLOURS["unknown"]), edgecolor="0.4", linewidth=0.5, label=label)
-        )
-    box = axes.get_position()
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(box.x1 + 0.005, box.y1 + 0.01), frameon=False,
-                  fontsize=8.5, labelspacing=0.8, handlelength=1.4, handleheight=1.2)  # fmt: skip
+        title = CLASS_TITLES.get(name, name)
+        label = f"{title}\n{hectares(known[name])}" if name in known else title
+        entries.append((COLOURS.get(name, COLOURS["unknown"]), label))
+    patch_key(figure, axes, entries)
 
 
-def _hectares(area: float) -> str:
+def hectares(area: float) -> str:
+    """Write an area in hectares."""
     return f"{area:,.0f} ha" if area >= 100 else f"{area:.3g} ha"

@@ -64,10 +64,10 @@ def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, not
         return figure.add_axes((left / width_in, bottom / height_in, PANEL_IN / width_in, panel_in / height_in))
 
     # South-up grids are turned over: north is up in every picture.
-    order = slice(None, None, -1) if fine.cube.has_crs and fine.cube.geobox.affine.e > 0 else slice(None)
+    order = slice(None, None, -1) if fine.is_south_up() else slice(None)
     for number, panel in enumerate(panels):
         axes = place(number, 0)
-        _show(axes, _enlarged(_coloured(panel.image, stretch), panel.factor)[order], panel.title, aspect)
+        _show(axes, _enlarged(coloured(panel.image, stretch), panel.factor)[order], panel.title, aspect)
         if number == 0 and pixel_m is not None:
             scale_bar(axes, pixel_m[1], columns, rows)
     if maps:
@@ -87,7 +87,7 @@ def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, not
     return figure
 
 
-def _coloured(image: Image, stretch: Stretch) -> npt.NDArray[np.float32]:
+def coloured(image: Image, stretch: Stretch) -> npt.NDArray[np.float32]:
     """Turn reflectance into (y, x, red green blue alpha) in 0..1, transparent where nothing was measured."""
     low, high = stretch
     values = np.clip((image - low) / (high - low), 0, 1)

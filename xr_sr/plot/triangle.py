@@ -29,8 +29,8 @@ COLOURS = {"improvement": "#0072b2", "omission": "#e6a817", "hallucination": "#d
 INKS = COLOURS | {"omission": "#9a6d00"}
 """The same for text, which must be dark enough to be read on white."""
 
-_SERIES = ("#0072b2", "#d55e00", "#009e73", "#7a5195", "#e6a817", "#56b4e9", "#555555", "#cc79a7")
-_MARKERS = "osD^vP*X"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#7a5195", "#e6a817", "#56b4e9", "#555555", "#cc79a7")
+MARKERS = "osD^vP*X"
 
 _HEIGHT = math.sqrt(3) / 2
 _CORNERS = {"improvement": (0.5, _HEIGHT), "omission": (0.0, 0.0), "hallucination": (1.0, 0.0)}
@@ -108,7 +108,7 @@ def _points(axes: Axes, parts: Sequence[xr.Dataset], models: Sequence[Any]) -> i
         x, y = places(*(np.asarray(value.values, "float64").ravel() for value in values))
         valid = np.isfinite(x)
         drawn += int(valid.sum())
-        style: dict[str, Any] = {"color": _SERIES[number % len(_SERIES)], "marker": _MARKERS[number % len(_MARKERS)]}
+        style: dict[str, Any] = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)]}
         size = 46 if valid.sum() <= 12 else 22
         axes.scatter(
             x[valid], y[valid], s=size, edgecolor="white", linewidth=0.8, zorder=4, alpha=0.9, label=str(model), **style

@@ -7,6 +7,7 @@ and south-up grids need no case of their own.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -14,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 from ..cube import AnyCube, Cube, Plane, pick, recognise
 from ..digital_numbers import Radiometry, judge_block, to_reflectance_block
@@ -29,8 +31,57 @@ Image: TypeAlias = npt.NDArray[np.float32]
 """(y, x, band) reflectance, NaN where nothing was measured."""
 
 
+class Placed(ABC):
+    """Something on a grid. role: LR, SR, HR or another name, for messages."""
+
+    role: str
+
+    @property
+    @abstractmethod
+    def geobox(self) -> GeoBox:
+        """The grid; in pixels or in unknown units where there is no CRS."""
+
+    def factor(self, finest: Placed) -> int:
+        """Give the number of the finest grid's pixels along one pixel of this one.
+
+        Raises GridError where the two grids do not lie on each other.
+        """
+        here, there = self.geobox, finest.geobox
+        place = ~there.affine @ here.affine
+        factor: int = round(place.a)
+        off = max(abs(place.a - factor), abs(place.e - factor), abs(place.b), abs(place.d))
+        off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
+        if here.crs != there.crs or factor < 1 or off > 0.05:
+            raise GridError(
+                f"the pixels of {self.role} must be made of whole pixels of {finest.role}: {self.role} has "
+                f"{_grid_text(here)}, {finest.role} has {_grid_text(there)}. "
+                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
+            )
+        return factor
+
+    def extent(self, finest: Placed) -> Frame:
+        """Give the frame of the whole."""
+        place = ~finest.geobox.affine @ self.geobox.affine
+        height, width = self.geobox.shape
+        top, left = round(place.f), round(place.c)
+        return top, top + round(height * place.e), left, left + round(width * place.a)
+
+    def pixel_m(self) -> tuple[float, float] | None:
+        """Give height and width of a pixel on the ground; None where nobody knows."""
+        return pixel_size_m(self.geobox)
+
+    def gsd_text(self) -> str:
+        """Write the size of a pixel for a title."""
+        size = self.pixel_m()
+        return "" if size is None else f", {math.sqrt(size[0] * size[1]):.2g} m"
+
+    def is_south_up(self) -> bool:
+        """Tell whether rows run from south to north, so that pictures must be turned over."""
+        return self.geobox.crs is not None and self.geobox.affine.e > 0
+
+
 @dataclass(frozen=True, eq=False)
-class View:
+class View(Placed):
     """A cube, the bands to show, and one of its dates. role: LR, SR or HR."""
 
     role: str
@@ -39,6 +90,11 @@ class View:
     radiometry: Radiometry
     time: str | None
     position: int = 0
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The grid of the planes."""
+        return self.cube.geobox
 
     @classmethod
     def of(cls, cube: Cube, role: str, bands: Sequence[str], offset: Offset = "auto") -> View:
@@ -70,32 +126,7 @@ class View:
         times = self.planes[0].array.coords[self.time].values
         return replace(self, position=int(np.abs(times - stamp).argmin()))
 
-    def factor(self, finest: View) -> int:
-        """Give the number of the finest cube's pixels along one pixel of this one.
-
-        Raises GridError where the two grids do not lie on each other.
-        """
-        here, there = self.cube.geobox, finest.cube.geobox
-        place = ~there.affine @ here.affine
-        factor: int = round(place.a)
-        off = max(abs(place.a - factor), abs(place.e - factor), abs(place.b), abs(place.d))
-        off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
-        if here.crs != there.crs or factor < 1 or off > 0.05:
-            raise GridError(
-                f"the pixels of {self.role} must be made of whole pixels of {finest.role}: {self.role} has "
-                f"{_grid_text(self.cube)}, {finest.role} has {_grid_text(finest.cube)}. "
-                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
-            )
-        return factor
-
-    def extent(self, finest: View) -> Frame:
-        """Give the frame of the whole cube."""
-        place = ~finest.cube.geobox.affine @ self.cube.geobox.affine
-        height, width = self.cube.geobox.shape
-        top, left = round(place.f), round(place.c)
-        return top, top + round(height * place.e), left, left + round(width * place.a)
-
-    def read(self, frame: Frame, finest: View, margin: int = 0) -> xr.DataArray:
+    def read(self, frame: Frame, finest: Placed, margin: int = 0) -> xr.DataArray:
         """Compute (band, y, x) reflectance of a frame and `margin` pixels around it, as far as there are any.
 
         Raises RadiometryError if the numbers cannot be reflectance.
@@ -126,15 +157,6 @@ class View:
         shape = (len(bands), *block.shape[-2:])
         return xr.DataArray(values.reshape(shape), {"band": bands, **coords}, ("band", self.cube.y, self.cube.x))
 
-    def pixel_m(self) -> tuple[float, float] | None:
-        """Give height and width of a pixel on the ground; None where nobody knows."""
-        return pixel_size_m(self.cube.geobox)
-
-    def gsd_text(self) -> str:
-        """Write the size of a pixel for a title."""
-        size = self.pixel_m()
-        return "" if size is None else f", {math.sqrt(size[0] * size[1]):.2g} m"
-
 
 def see(obj: AnyCube) -> Cube:
     """Recognise a cube; of a tree, the 10 m node."""
@@ -142,13 +164,13 @@ def see(obj: AnyCube) -> Cube:
 
 
 def choose_frame(
-    finest: View, others: Sequence[View], window: tuple[float, float, float, float] | None, max_pixels: int
+    finest: Placed, others: Sequence[Placed], window: tuple[float, float, float, float] | None, max_pixels: int
 ) -> Frame:
     """Choose the ground to show: what all share and what lies in the window; of that the middle, on whole LR pixels."""
     extents = [view.extent(finest) for view in (finest, *others)]
     if window is not None:
         left, bottom, right, top = window
-        corners = [~finest.cube.geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
+        corners = [~finest.geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
         columns, rows = zip(*corners, strict=True)
         extents.append((math.floor(min(rows)), math.ceil(max(rows)), math.floor(min(columns)), math.ceil(max(columns))))
     coarsest = max((finest, *others), key=lambda view: view.factor(finest))
@@ -179,7 +201,7 @@ def _moment(date: str | np.datetime64) -> np.datetime64:
     return utc
 
 
-def _grid_text(cube: Cube) -> str:
-    affine, crs = cube.geobox.affine, cube.geobox.crs
+def _grid_text(geobox: GeoBox) -> str:
+    affine, crs = geobox.affine, geobox.crs
     name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
     return f"{name}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"

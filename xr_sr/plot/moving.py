@@ -1,0 +1,210 @@
+"""A series as a moving picture: one date after the other, one stretch of colours, the date above each."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ..analytics.levels import time_dim
+from ..cube import AnyCube
+from ..errors import CubeError, MissingLibraryError, OptionError
+from ..optional import require
+from ..radiometry import Offset
+from .comparison import choose_bands, image_of, note_of, stretch_of
+from .files import target_of, write_whole
+from .floods import parts_of
+from .ground import LEGEND_IN, colour_key, draw_ground, finish, patch_key
+from .layers import Layer, Sheet, class_layer, cube_or_none, picture_layer, quantity_layer, quantity_limits, sheet_of
+from .views import Frame, Placed, View, choose_frame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".gif", ".png", ".html", ".mp4")
+MOST_FRAMES = 400
+
+_ICONS = {"fast-backward": "⇤", "step-backward": "<", "play": "▶", "pause": "❚❚", "step-forward": ">",
+          "fast-forward": "⇥", "minus": "−", "plus": "+"}  # fmt: skip
+"""Characters for the names of icons in matplotlib's page."""
+
+
+@dataclass(frozen=True, eq=False)
+class Movie:
+    """A moving picture: shows itself in Jupyter, and can be saved. dates: what is written above each frame."""
+
+    dates: tuple[str, ...]
+    fps: float
+    animation: Any = field(repr=False)
+    figure: Figure = field(repr=False)
+
+    def save(self, path: str | Path, *, dpi: int = 110) -> Path:
+        """Write it by the ending of the path, and replace what is there.
+
+        path: .gif (256 colours), .png (all colours), .html (a page with buttons that works offline); .mp4 only
+            where ffmpeg is. dpi: dots per inch, of about 5 to 7 inches.
+        Raises OptionError for another ending, StoreError where the path has no folder, MissingLibraryError for .mp4
+        without ffmpeg.
+        """
+        target = target_of(path, "series.gif")
+        suffix = target.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise OptionError(f"{target.name}: known endings are {', '.join(SUFFIXES)}.")
+        if suffix == ".html":
+            text = self._page(dpi)
+            return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
+        animation: Any = require("matplotlib.animation", extra="viz")
+        if suffix == ".mp4" and not animation.FFMpegWriter.isAvailable():
+            raise MissingLibraryError("ffmpeg is not on PATH, and .mp4 needs it. Save as .gif or .html.", name="ffmpeg")
+        writer = (animation.FFMpegWriter if suffix == ".mp4" else animation.PillowWriter)(fps=self.fps)
+        return write_whole(target, lambda part: self.animation.save(part, writer=writer, dpi=dpi))
+
+    def _page(self, dpi: int) -> str:
+        """Make matplotlib's page with buttons, without the font of icons that it would load from a server."""
+        matplotlib: Any = require("matplotlib", extra="viz")
+        # Beyond the limit frames are left out, in a line of the log.
+        with matplotlib.rc_context({"savefig.dpi": dpi, "animation.embed_limit": 1000}):
+            inner = self.animation.to_jshtml(fps=self.fps, embed_frames=True)
+        icons = "".join(f'.fa-{name}::before {{ content: "{sign}"; }}' for name, sign in _ICONS.items())
+        style = f"body {{ font-family: sans-serif; }} .fa {{ font-style: normal; }} {icons}"
+        style += ".fa-flip-horizontal { display: inline-block; transform: scaleX(-1); } img { max-width: 100%; }"
+        inner = re.sub(r"<link[^>]*>", "", inner)
+        head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n<style>{style}</style></head>\n'
+        return f"{head}<body>{inner}</body></html>\n"
+
+    def _repr_html_(self) -> str:
+        wide, high = (side * 80 for side in self.figure.get_size_inches())
+        return (
+            f'<iframe srcdoc="{escape(self._page(80), quote=True)}" sandbox="allow-scripts" title="series" '
+            f'style="width:{wide + 40:.0f}px;max-width:100%;height:{high + 130:.0f}px;border:0"></iframe>'
+        )
+
+
+def animate(
+    cube: AnyCube,
+    *,
+    bands: Sequence[str] | None = None,
+    window: tuple[float, float, float, float] | None = None,
+    max_pixels: int = 512,
+    fps: float = 2.0,
+    percentiles: tuple[float, float] = (2.0, 98.0),
+    limits: tuple[float, float] | None = None,
+    offset: Offset = "auto",
+    title: str = "",
+) -> Movie:
+    """Make a moving picture of all dates of a cube, or of a map of classes or of a quantity.
+
+    cube: bands along time, at LR or SR; or what `water` or `flood` gave; or an index. bands, window, percentiles,
+        limits, offset: as in `compare`; one stretch holds for all dates. max_pixels: longest side; of what is larger,
+        the middle is shown. fps: dates per second. title: above each frame, before its date.
+
+    Returns a Movie: the last line of a cell shows it, `.save("series.gif")` keeps it. Computes the window of all dates,
+    and holds them as floats once: 12 bytes for each pixel shown and date. Choose dates by `.sel(time=...)`.
+    Raises CubeError for a cube without dates, OptionError for more than 400, MissingLibraryError.
+    """
+    require("matplotlib", extra="viz")
+    animation: Any = require("matplotlib.animation", extra="viz")
+    placed = _placed(cube, bands, offset)
+    first = placed[0]
+    frame = choose_frame(first, [], window, max_pixels)
+    layers, note = _layers(placed, first, frame, percentiles, limits)
+    dates = tuple(_date_of(each) for each in placed)
+    has_key = not isinstance(first, View)
+    heads = [f"{title}  {date}".strip() for date in dates]
+    figure, axes, image = draw_ground(
+        _decoded(layers[0]), first.geobox, heads[0], legend_in=LEGEND_IN if has_key else 0.0, note=note
+    )
+    axes.set_facecolor("0.85")
+    if has_key:
+        _key(figure, axes, layers)
+
+    def show(number: int) -> tuple[Any, ...]:
+        picture = _decoded(layers[number])
+        image.set_data(picture[::-1] if first.is_south_up() else picture)
+        axes.set_title(heads[number], fontsize=10, loc="left", pad=4)
+        return (image,)
+
+    moving = animation.FuncAnimation(figure, show, frames=len(layers), interval=1000 / fps, blit=False)
+    # Nothing is lost where it is never shown, and matplotlib would warn of that.
+    moving._draw_was_started = True
+    return Movie(dates, fps, moving, finish(figure))
+
+
+def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[Placed]:
+    """Give a view or a sheet for each date."""
+    seen = cube_or_none(cube)
+    if seen is not None:
+        view = View.of(seen, "the cube", choose_bands(seen.available, bands), offset)
+        times = [] if view.time is None else view.planes[0].array.coords[view.time].values.tolist()
+        _check(len(times))
+        return [view.at(view.stamp(place)) for place in range(len(times))]
+    # Without areas: they are those of one date, and there is one legend for all.
+    array = parts_of(cube)[0] if isinstance(cube, xr.Dataset) else cube
+    assert isinstance(array, xr.DataArray)
+    dim = time_dim(array)
+    _check(0 if dim is None else array.sizes[dim])
+    return [sheet_of("", array, place) for place in range(array.sizes[str(dim)])]
+
+
+def _check(count: int) -> None:
+    if not count:
+        raise CubeError("a moving picture needs dates: the cube has no dimension of time with coordinates.")
+    if count > MOST_FRAMES:
+        raise OptionError(f"{count} dates are more than {MOST_FRAMES}; choose some: cube.sel(time=slice(...)).")
+
+
+def _layers(
+    placed: Sequence[Placed],
+    first: Placed,
+    frame: Frame,
+    percentiles: tuple[float, float],
+    limits: tuple[float, float] | None,
+) -> tuple[list[Layer], str]:
+    """Read and colour all dates alike; gives the line below them too."""
+    if isinstance(first, View):
+        views = [each for each in placed if isinstance(each, View)]
+        images = [image_of(view.read(frame, first)) for view in views]
+        stretch = stretch_of(np.concatenate(images), percentiles, limits)
+        note = note_of([plane.band for plane in first.planes], None, stretch)
+        return [picture_layer("", image, stretch, note, flip=False) for image in images], note
+    sheets = [each for each in placed if isinstance(each, Sheet)]
+    values = [sheet.read(frame, first) for sheet in sheets]
+    if sheets[0].has_classes:
+        pairs = zip(sheets, values, strict=True)
+        return [class_layer(sheet, "", each, flip=False) for sheet, each in pairs], ""
+    ends = limits or quantity_limits(sheets[0].quantity, values, percentiles)
+    return [quantity_layer(sheet, "", each, ends, flip=False) for sheet, each in zip(sheets, values, strict=True)], ""
+
+
+def _date_of(placed: Placed) -> str:
+    if isinstance(placed, View):
+        return str(placed.planes[0].array.coords[str(placed.time)].values[placed.position])[:10]
+    assert isinstance(placed, Sheet)
+    time = placed.array.coords.get("time")
+    return "" if time is None else str(time.values)[:10]
+
+
+def _decoded(layer: Layer) -> Any:
+    """Give (y, x, red green blue alpha) of a layer; kept as PNG, a hundred dates are small."""
+    return np.asarray(require("PIL.Image", extra="viz").open(io.BytesIO(layer.png)).convert("RGBA"))
+
+
+def _key(figure: Any, axes: Any, layers: Sequence[Layer]) -> None:
+    """Draw the one legend of all dates."""
+    from matplotlib.colors import ListedColormap
+
+    legend = layers[0].legend
+    if legend["kind"] == "ramp":
+        colour_key(
+            figure, axes, ListedColormap(legend["colours"]), {0.0: legend["low"], 1.0: legend["high"]}, legend["label"]
+        )
+        return
+    entries = {entry["label"]: entry["colour"] for layer in layers for entry in layer.legend["entries"]}
+    patch_key(figure, axes, [(colour, label) for label, colour in entries.items()])

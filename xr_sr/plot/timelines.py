@@ -1,0 +1,208 @@
+"""Numbers over dates: areas of classes, values of objects, and what is usual as a band behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ..analytics.areas import class_areas
+from ..analytics.classes import KIND_ATTR
+from ..errors import CubeError, OptionError
+from ..optional import require
+from .floods import CLASS_TITLES, COLOURS
+from .ground import finish
+from .layout import DPI
+from .triangle import MARKERS, SERIES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_LINES = len(SERIES)
+"""Colours that eyes can tell apart."""
+
+_BASE = ("dry", "background")
+"""What is everywhere else: its area would press all other lines to the ground."""
+
+_WIDTH_IN, _PANEL_IN, _SMALL_IN = 7.2, 3.3, 2.1
+_USUAL = "#c9c9c9"
+
+
+def series(
+    data: xr.Dataset | xr.DataArray,
+    *,
+    reference: Any = None,
+    objects: Sequence[int] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw numbers over dates.
+
+    data: what `flood` gave, or a map of classes by date (`water`): hectares of each class, land left out. What
+        `object_series` gave: hectares of water, or the mean, for each object. Or a DataArray (time) or (time, other).
+    reference: the dates that are usual, as `.sel(time=...)` takes them, or the same kind of data for other years: their
+        mean, one standard deviation to either side, by calendar month. It is drawn as a band behind the dates that are
+        not of it, in a panel for each object; not for classes. objects: the numbers wanted, of many.
+
+    Returns a matplotlib Figure; NaN is a gap. Computes the numbers. Raises CubeError for what has no dates, OptionError
+    for more than 8 lines, which no eye can tell apart, or a reference that selects nothing; MissingLibraryError.
+    """
+    plt: Any = require("matplotlib.pyplot", extra="viz")
+    lines, label, styles = _lines(data, objects)
+    if styles and reference is not None:
+        raise OptionError("reference= is for objects and plain series, not for areas of classes.")
+    usual: xr.DataArray | None = None
+    if reference is not None:
+        lines, usual = _against(lines, reference, objects)
+    if lines.sizes["line"] > MOST_LINES:
+        raise OptionError(
+            f"{lines.sizes['line']} lines are more than can be told apart; choose up to {MOST_LINES} by objects=, such "
+            f"as objects={lines['line'].values[:3].tolist()}."
+        )
+    engine: Any = require("matplotlib.layout_engine", extra="viz").ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
+    panels = lines.sizes["line"] if usual is not None else 1
+    tall = _PANEL_IN if panels == 1 else _SMALL_IN * panels
+    figure: Figure = plt.figure(figsize=(_WIDTH_IN, tall), dpi=DPI, facecolor="white", layout=engine)
+    places = figure.subplots(panels, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for number, name in enumerate(lines["line"].values.tolist()):
+        axes = places[number if panels > 1 else 0]
+        values, style = lines.sel(line=name), styles.get(str(name), {})
+        if usual is not None:
+            _band(axes, values["time"].values, usual.sel(line=name), first=number == 0)
+        kept = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)], "label": str(name)}
+        axes.plot(values["time"].values, values.values, linewidth=1.6, markersize=4.5, markeredgecolor="white",
+                  markeredgewidth=0.6, **{**kept, **style})  # fmt: skip
+        if panels > 1:
+            axes.set_title(str(name), fontsize=9, loc="left", pad=3)
+    for axes in places:
+        _dressed(axes)
+    if styles:
+        places[0].set_ylim(bottom=0)
+    figure.supylabel(label, fontsize=9) if panels > 1 else places[0].set_ylabel(label, fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    if lines.sizes["line"] > 1 or styles or usual is not None:
+        _legend(figure, places, one_each=panels > 1)
+    return finish(figure)
+
+
+def _lines(
+    data: xr.Dataset | xr.DataArray, objects: Sequence[int] | None
+) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
+    """Give (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
+    if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
+        names, codes = str(data.attrs["flag_meanings"]).split(), list(data.attrs["flag_values"])
+        return _classes(class_areas(data, dict(zip(names, codes, strict=True)), "ellipsoidal"))
+    if isinstance(data, xr.Dataset):
+        if "area" in data and "state" in data["area"].dims:
+            return _classes(data["area"])
+        name = next((name for name in ("water", "mean") if name in data), None)
+        if name is None:
+            raise CubeError("series draws what flood(), water() or object_series() gave, or a DataArray with dates.")
+        units = str(data[name].attrs.get("units", "1"))
+        return _values(data[name], objects, units)
+    return _values(data, objects, str(data.attrs.get("units", "1")))
+
+
+def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
+    """Prepare hectares by class; land is left out, and classes that are nowhere."""
+    hectares = _dated(area).transpose("time", "state").compute()
+    kept = [
+        str(name)
+        for name in hectares["state"].values
+        if name not in _BASE and bool((hectares.sel(state=name) > 0).any())
+    ]
+    titles = [CLASS_TITLES.get(name, name) for name in kept]
+    styles: dict[str, Mapping[str, Any]] = {
+        title: {"color": COLOURS.get(name, COLOURS["unknown"])} for name, title in zip(kept, titles, strict=True)
+    }
+    if "unknown" in styles:
+        styles["unknown"] = {"color": "#777777", "linestyle": "--"}
+    lines = hectares.sel(state=kept).rename(state="line").assign_coords(line=titles)
+    return lines.drop_vars([name for name in lines.coords if name not in lines.dims]), "area, ha", styles
+
+
+def _values(
+    values: xr.DataArray, objects: Sequence[int] | None, units: str
+) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
+    """Prepare a series of numbers, or one for each entry of another dimension."""
+    values = _dated(values)
+    others = [dim for dim in values.dims if dim != "time"]
+    if len(others) > 1:
+        raise CubeError(
+            f"wanted (time) or (time, other); this lies along {list(values.dims)}. Choose with .isel first."
+        )
+    label = str(values.attrs.get("long_name", values.name or ""))
+    label += "" if units in ("1", "") else f", {units}"
+    if not others:
+        return values.compute().expand_dims(line=[str(values.name or "value")], axis=1), label, {}
+    chosen = values.transpose("time", others[0])
+    if objects is not None:
+        chosen = chosen.sel({others[0]: list(objects)})
+    names = [f"{others[0]} {each}" for each in chosen[others[0]].values.tolist()]
+    return chosen.compute().rename({others[0]: "line"}).assign_coords(line=names), label, {}
+
+
+def _dated(values: xr.DataArray) -> xr.DataArray:
+    """Call the dimension of dates "time". Raises CubeError where there is none."""
+    dated = [dim for dim in values.dims if dim in values.coords and values[dim].dtype.kind == "M"]
+    if len(dated) != 1:
+        raise CubeError(f"a series needs one dimension of dates; this lies along {list(values.dims)}.")
+    return values if dated[0] == "time" else values.rename({dated[0]: "time"})
+
+
+def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None) -> tuple[xr.DataArray, xr.DataArray]:
+    """Split off the dates of the reference; give the rest, and (time, line, edge) of what is usual on its dates."""
+    if isinstance(reference, xr.Dataset | xr.DataArray):
+        usual = _lines(reference, objects)[0]
+        if missing := sorted(set(lines["line"].values.tolist()) - set(usual["line"].values.tolist())):
+            raise OptionError(f"reference= has no values for {missing}.")
+    else:
+        places = xr.DataArray(np.arange(lines.sizes["time"]), dims=("time",), coords={"time": lines["time"]})
+        try:
+            found = np.atleast_1d(places.sel(time=reference).values)
+        except (KeyError, ValueError, TypeError) as error:
+            raise OptionError(f"reference={reference!r} selects no date: {error}.") from error
+        if not 0 < found.size < lines.sizes["time"]:
+            raise OptionError(
+                f"reference={reference!r} selects {found.size} of {lines.sizes['time']} dates; wanted some, not all."
+            )
+        usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(places.values, found))
+    months = lines["time"].dt.month.values
+    parts = []
+    for month in months:
+        same = usual.isel(time=np.flatnonzero(usual["time"].dt.month.values == month)).sel(line=lines["line"])
+        mean = same.mean("time") if same.sizes["time"] else xr.full_like(lines.isel(time=0, drop=True), np.nan)
+        spread = same.std("time", ddof=1) if same.sizes["time"] > 1 else mean * 0
+        parts.append(xr.concat([mean - spread, mean, mean + spread], "edge"))
+    return lines, xr.concat(parts, "time").assign_coords(time=lines["time"])
+
+
+def _band(axes: Any, times: Any, usual: xr.DataArray, *, first: bool) -> None:
+    low, mean, high = usual.transpose("edge", "time").values
+    names = ("usual ± 1 standard deviation", "usual, mean of the month") if first else (None, None)
+    axes.fill_between(times, low, high, color=_USUAL, alpha=0.6, linewidth=0, label=names[0], zorder=0)
+    axes.plot(times, mean, color="#7d7d7d", linewidth=1.1, linestyle="--", label=names[1], zorder=1)
+
+
+def _dressed(axes: Any) -> None:
+    """Give dates, a quiet grid, and no box."""
+    dates: Any = require("matplotlib.dates", extra="viz")
+    locator = dates.AutoDateLocator(maxticks=9)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes.grid(color="0.9", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.get_offset_text().set_fontsize(8)
+
+
+def _legend(figure: Any, places: Any, *, one_each: bool) -> None:
+    """Name the lines below the panels; of panels, whose titles name them, only the band."""
+    handles, labels = places[0].get_legend_handles_labels()
+    if one_each:
+        pairs = [(handle, text) for handle, text in zip(handles, labels, strict=True) if text.startswith("usual")]
+        handles, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8, frameon=False)
