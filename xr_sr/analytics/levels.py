@@ -15,6 +15,7 @@ import xarray as xr
 
 from ..errors import CubeError, OptionError
 from ..georeference import spatial_dims
+from ..once import once_name
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -34,7 +35,7 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     Returns float64, a scalar or (time,); NaN where nothing is finite. The histogram has 4096 bins over -1..1 for an
     index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
     a pass of its own. The level is the upper edge of the last bin of the lower class; where several are equally good,
-    the middle of them. To use one number many times, compute it once: `float(otsu(index))`.
+    the middle of them. `to_zarr` and `to_cog` work it out once, before they write.
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     import dask.array as da
@@ -54,16 +55,18 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     else:
         ends = da.stack([da.stack([_extreme(block, np.fmin), _extreme(block, np.fmax)]) for block in blocks])
         ends = da.stack([ends[:, 0].min(), ends[:, 1].max()]).rechunk(-1)
+        ends = da.map_blocks(np.asarray, ends, name=once_name("ends", ends.name), dtype="float64", meta=ends._meta)
     counts = [_histogram(block, ends) for block in blocks]
+    # By a name that `to_zarr` knows, so that it works the level out once, and not again for each region it writes.
+    how = {"drop_axis": 1, "dtype": "float64", "meta": np.empty(0, "float64")}
     if per == "date":
-        levels = da.map_blocks(_levels, counts[0], ends, drop_axis=1, dtype="float64", meta=np.empty(0, "float64"))
+        levels = da.map_blocks(_levels, counts[0], ends, name=once_name("otsu", counts[0].name, ends.name), **how)
         dim = str(time_dim(arrays[0]))
         made = xr.DataArray(levels, dims=(dim,), coords={dim: arrays[0][dim]} if dim in arrays[0].coords else None)
     else:
         total = sum(count.sum(axis=0, keepdims=True) for count in counts)
-        made = xr.DataArray(
-            da.map_blocks(_levels, total, ends, drop_axis=1, dtype="float64", meta=np.empty(0, "float64"))[0]
-        )
+        name = once_name("otsu", total.name, ends.name)
+        made = xr.DataArray(da.map_blocks(_levels, total, ends, name=name, **how)[0])
     return made.rename("threshold").assign_attrs(
         {"long_name": f"level by Otsu's method, one per {per}", "xr_sr:bins": BINS}
     )

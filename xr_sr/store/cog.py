@@ -23,6 +23,7 @@ from .. import georeference
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
+from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .content import Content, Field, XarrayObject, describe
 from .encoding import Packing, pack_block
 from .layout import edges_of
@@ -181,6 +182,9 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
 def _tags(content: Content, field: Field) -> dict[str, str]:
     """Give provenance as tags, `xr_sr_model` for `xr_sr:model` (a colon is GDAL's own), and the date in UTC."""
     provenance = {**field.attrs, **content.attrs}
+    for name in (SOURCE_ITEMS, SOURCE_LINKS):
+        if name in content.small.coords and content.small.coords[name].ndim == 0:
+            provenance[f"xr_sr:{name}"] = str(content.small.coords[name].values)
     tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
     date = content.small.coords.get("time")
     if date is not None and date.ndim == 0 and date.dtype.kind == "M":

@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 
 from .. import georeference
 from ..errors import StoreError
+from ..once import settled
 from ..radiometry import OFFSET_COORD
 from . import layout
 from .conventions import crs_text, without_conventions
@@ -99,6 +100,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Conten
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     y, x = dims
     dataset, variable = _as_dataset(obj)
+    dataset = _settled(dataset)
     geobox = georeference.geobox_of(dataset)
     if geobox is None or 0 in dataset.sizes.values():
         raise StoreError(f"there are no pixels to store: the sizes are {dict(dataset.sizes)}.")
@@ -192,6 +194,19 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
         dataset = obj.rename(None).to_dataset(name=variable)
     dataset = dataset.drop_encoding()
     return dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}), variable
+
+
+def _settled(dataset: xr.Dataset) -> xr.Dataset:
+    """Work out first what all pixels need, such as a level of the whole cube: it is written region by region."""
+    lazy = {name: var for name, var in dataset.variables.items() if var.chunks is not None}
+    arrays = settled([var.data for var in lazy.values()])
+    fresh = {
+        name: (var.dims, array, var.attrs)
+        for (name, var), array in zip(lazy.items(), arrays, strict=True)
+        if array is not var.data
+    }
+    of_coords = {name: each for name, each in fresh.items() if name in dataset.coords}
+    return dataset.assign_coords(of_coords).assign({name: fresh[name] for name in fresh.keys() - of_coords.keys()})
 
 
 def _field(

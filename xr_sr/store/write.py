@@ -75,6 +75,8 @@ def to_zarr(
     the consolidated metadata. `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there
     is never written twice. Small variables keep the types of the first call; a store without a block is replaced.
 
+    Numbers that all pixels rest on, such as a level by Otsu's method, are worked out before anything else, once a call.
+
     Returns the number of blocks that this call wrote; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
     of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
