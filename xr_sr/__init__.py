@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .registration import align
     from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
-    from .stac import load
+    from .stac import load, to_stac
     from .store import open_zarr, to_cog, to_zarr
     from .weights.catalog import list_models
 
@@ -64,6 +64,7 @@ __all__ = [
     "simulate_scene",
     "snap_geobox",
     "to_cog",
+    "to_stac",
     "to_zarr",
     "training",
     "upscale",
@@ -99,6 +100,7 @@ _ROOMS = {
     "simulate_scene": "samples",
     "snap_geobox": "grids",
     "to_cog": "store",
+    "to_stac": "stac",
     "to_zarr": "store",
     "upscale": "pipeline",
     "water": "analytics",

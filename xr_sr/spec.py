@@ -6,8 +6,9 @@ Data only: nothing here reads a file or an array, and every record can be pickle
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias
 
 Option: TypeAlias = bool | int | float | str
 """A value that an option of a model may have."""
@@ -203,4 +204,30 @@ class Provenance:
     def attrs(self) -> dict[str, str | int | float]:
         """Give the attributes that a result carries; absent facts are left out."""
         facts = {f"xr_sr:{key}": value for key, value in vars(self).items() if value not in (None, "")}
-        return {**facts, "xr_sr:note": "super-resolved, not observed"}
+        return {**facts, NOTE_ATTR: NOTE}
+
+
+MODEL_ATTR = "xr_sr:model"
+"""The attribute that says which model made something; what has it was super-resolved."""
+
+NOTE_ATTR = "xr_sr:note"
+
+SOURCE_ITEMS, SOURCE_LINKS = "source_items", "source_links"
+"""Coordinates along time: names of the STAC items that a date was made of, and their addresses, spaces between them."""
+
+NOTE = "super-resolved, not observed"
+
+
+BEFORE_ATTR = "xr_sr:before_"
+"""How the attributes begin that hold the same of the dates before, which a map of a flood rests on too."""
+
+
+def provenance_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Pick of the attributes of a result what says how it was made; {} where no model made it.
+
+    For what is derived from a result, such as an index or a map of water: it rests on the same model.
+    """
+    if MODEL_ATTR not in attrs:
+        return {}
+    names = [*(f"xr_sr:{each.name}" for each in fields(Provenance)), NOTE_ATTR]
+    return {name: attrs[name] for name in names if name in attrs}

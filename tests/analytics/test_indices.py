@@ -284,3 +284,18 @@ def test_wrapped_maps_keep_their_place():
     cube = xr.Dataset({name: wrap_xr(reflectance(6, 5), geobox_of(6, 5)) for name in ("red", "nir")})
 
     assert cube.sr.index("NDVI").odc.geobox == geobox_of(6, 5)
+
+
+def test_what_rests_on_a_model_says_so():
+    scene = xr_sr.simulate_scene(16, dates=2, bands=["B03", "B08"])["lr/r10m"].to_dataset()
+    fine = scene.sr.upscale("bicubic", scale=2)
+
+    ndwi = fine.sr.index("NDWI")
+    water = ndwi.sr.water(None, 0.1)
+    flood = ndwi.sr.flood("2023-06-15", "2023-06-20", index=None, threshold=0.1)["flood"]
+    history = xr_sr.analytics.water_history(water)["frequency"]
+    for each in (ndwi, water, flood, history):
+        assert each.attrs["xr_sr:model"] == "bicubic"
+        assert each.attrs["xr_sr:note"] == "super-resolved, not observed"
+        assert each.attrs["xr_sr:source_gsd_m"] == fine.attrs["xr_sr:source_gsd_m"]
+    assert not {"xr_sr:model", "xr_sr:note"} & set(scene.sr.index("NDWI").attrs)

@@ -29,12 +29,16 @@ SIZES = {"B11": 20, "SCL": 20}
 PAGE = 2
 
 
-def truth(band: str, tile: int, size: int) -> np.ndarray:
-    """Reflectance x 10000 of a tile, whole numbers: a slope, a pattern, and dark water in the north-west quarter."""
+def truth(band: str, tile: int, size: int, *, flooded: bool = False) -> np.ndarray:
+    """Reflectance x 10000 of a tile, whole numbers: a slope, a pattern, and water in the north-west quarter.
+
+    flooded: the south-west quarter is water too.
+    """
     count = SIDE_M // size
     row, col = np.mgrid[:count, :count]
     values = 400 + 50 * list(ASSETS).index(band) + (7 * row + 13 * (col + tile * count)) % 1500
-    values[: count // 2, : count // 2] = 60 + (row + col)[: count // 2, : count // 2] % 40
+    rows = slice(None if flooded else count // 2)
+    values[rows, : count // 2] = (260 if band == "B03" else 60) + (row + col)[rows, : count // 2] % 40
     return values
 
 
@@ -50,6 +54,7 @@ class Scene:
     cloud: float = 5.0
     cloudy: bool = False
     edge: bool = False
+    flooded: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -73,7 +78,7 @@ def write_pixels(scene: Scene, folder: Path) -> None:
             if scene.cloudy:
                 values[:, count // 2 :] = 9
         else:
-            values = (truth(band, scene.tile, size) + scene.added).astype("uint16")
+            values = (truth(band, scene.tile, size, flooded=scene.flooded) + scene.added).astype("uint16")
         if scene.edge:
             values[-count // 8 :] = 0
         path = folder / f"{scene.name}_{key}.tif"
@@ -110,7 +115,7 @@ def item_of(scene: Scene, base: str) -> dict[str, Any]:
         "bbox": [west, south, east, north],
         "properties": properties | scene.extra,
         "assets": assets,
-        "links": [],
+        "links": [{"rel": "self", "href": f"{base}/items/{scene.name}", "type": "application/geo+json"}],
     }
 
 
@@ -158,6 +163,9 @@ def serve(scenes: list[Scene], folder: Path) -> Iterator[Api]:
                 self.send(503, b"busy", "text/plain")
             elif path.startswith("/cogs/"):
                 self.send_file(api.folder / path.removeprefix("/cogs/"))
+            elif path.startswith("/items/"):
+                item = next(each for each in api.items if each["id"] == path.removeprefix("/items/"))
+                self.send(200, json.dumps(item).encode(), "application/geo+json")
             elif path == "/search":
                 self.send(200, json.dumps(self.page(query or {})).encode(), "application/geo+json")
             elif path == "/":

@@ -9,6 +9,7 @@ import xarray as xr
 
 from ..errors import CubeError
 from ..georeference import crs_coord_name
+from ..spec import provenance_of
 
 Classes: TypeAlias = Mapping[str, int]
 
@@ -26,13 +27,14 @@ KIND_ATTR = "xr_sr:classes"
 
 
 def as_class_map(data: xr.DataArray, classes: Classes, *, kind: str, title: str, like: xr.DataArray) -> xr.DataArray:
-    """Make a uint8 map say what its numbers mean. like: where the name of the CRS coordinate is taken from."""
+    """Make a uint8 map say what its numbers mean. like: gives the name of the CRS coordinate, and says what made it."""
     made = data.astype("uint8").rename(kind)
     made.attrs = {
         "long_name": title,
         "flag_values": list(classes.values()),
         "flag_meanings": " ".join(classes),
         KIND_ATTR: kind,
+        **provenance_of(like.attrs),
     }
     name = crs_coord_name(like)
     made.encoding = {"grid_mapping": name} if name in made.coords else {}

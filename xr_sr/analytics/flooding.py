@@ -12,6 +12,7 @@ from ..cube import AnyCube
 from ..errors import CubeError, GridError
 from ..georeference import spatial_dims
 from ..radiometry import Nodata, Offset
+from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .areas import Area, class_areas
 from .classes import AGREEMENT, FLOOD, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import usual_water
@@ -130,12 +131,22 @@ def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: 
     made = as_class_map(codes, FLOOD, kind="flood", title="flood", like=second)
     made.attrs[NAME_ATTR] = str(second.attrs.get(NAME_ATTR, ""))
     made.attrs["xr_sr:before"] = _dates_of(first)
+    made.attrs |= _sources_before(first)
     result = xr.Dataset({"flood": made})
     if made.odc.geobox is not None and made.odc.geobox.crs is not None:
         result["area"] = class_areas(made, FLOOD, area)
     if threshold is not None:
         result = result.assign_coords(threshold=(threshold.dims, threshold.data, dict(threshold.attrs)))
     return result
+
+
+def _sources_before(first: xr.DataArray) -> dict[str, str]:
+    """Name what the state before rests on, as `load` noted it; those of the dates after stay in coordinates."""
+    return {
+        f"{BEFORE_ATTR}{name}": " ".join(dict.fromkeys(" ".join(map(str, np.atleast_1d(coord.values))).split()))
+        for name in (SOURCE_ITEMS, SOURCE_LINKS)
+        if (coord := first.coords.get(name)) is not None
+    }
 
 
 def _joined(first: xr.DataArray, second: xr.DataArray, *, first_only: int, second_only: int) -> xr.DataArray:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..errors import CubeError, GridError
 from ..georeference import crs_coord_name, spatial_dims
+from ..spec import provenance_of
 from .areas import HECTARE_M2, Area, geobox_with_crs, lazy_areas
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .levels import time_dim
@@ -46,6 +47,7 @@ def water_history(mask: xr.DataArray) -> xr.Dataset:
     made["last"].attrs = {"long_name": "last date with water"}
     name = crs_coord_name(classes)
     for each in made.values():
+        each.attrs |= provenance_of(classes.attrs)
         each.encoding = {"grid_mapping": name} if name in made.coords else {}
     return made
 

@@ -9,6 +9,7 @@ import xarray as xr
 from ..cube import AnyCube
 from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..spec import provenance_of
 from .formulas import reckon
 from .reading import Grid, read_bands
 from .table import LETTERS, constants_of, find_index
@@ -97,6 +98,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
         "xr_sr:formula": f"{formula.text}; " + ", ".join(f"{letter} {LETTERS[letter]}" for letter in letters),
         "xr_sr:source": chosen.source,
         OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
+        **provenance_of(first.attrs),
     }
     if formula.is_normalised_difference:
         result.attrs["xr_sr:bounds"] = [-1.0, 1.0]

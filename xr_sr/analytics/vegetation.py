@@ -10,6 +10,7 @@ import xarray as xr
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
 from ..georeference import crs_coord_name
+from ..spec import provenance_of
 from .indices import NAME_ATTR
 from .levels import time_dim
 from .surface_water import index_of
@@ -69,6 +70,7 @@ def anomaly(
             "long_name": text,
             "units": "1" if key == "anomaly" else "standard deviations",
             NAME_ATTR: name,
+            **provenance_of(values.attrs),
         }
         if key == "anomaly" and "xr_sr:bounds" in values.attrs:  # -1..1 minus -1..1; standard deviations have no bound
             made[key].attrs["xr_sr:bounds"] = [-2.0, 2.0]

@@ -13,11 +13,11 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from .._version import __version__
+from ..stac.projection import PROJECTION, projection_fields
 from .selection import Finding
 
 __all__ = ["Entry", "item_name", "write_collection"]
 
-PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 ZARR = "application/vnd.zarr; version=3"
 
 
@@ -110,14 +110,7 @@ def _item(
 
 def _grid(geobox: GeoBox) -> dict[str, Any]:
     """Give the fields of STAC's projection extension, and the size of a pixel."""
-    facts: dict[str, Any] = {"gsd": float(math.hypot(geobox.affine.a, geobox.affine.d))}
-    if geobox.crs is not None:
-        epsg = geobox.crs.epsg
-        facts["proj:code"] = f"EPSG:{epsg}" if epsg else None
-        if not epsg:
-            facts["proj:wkt2"] = geobox.crs.to_wkt()
-        facts["proj:bbox"] = list(geobox.boundingbox.bbox)
-    return {**facts, "proj:shape": list(geobox.shape.yx), "proj:transform": list(geobox.affine)[:6]}
+    return {"gsd": float(math.hypot(geobox.affine.a, geobox.affine.d)), **projection_fields(geobox)}
 
 
 def _datetime(time: np.datetime64) -> datetime:

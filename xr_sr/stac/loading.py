@@ -18,6 +18,7 @@ from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError
 from ..naming import listed
 from ..preparation import mask as mask_clouds
 from ..radiometry import ADD_OFFSET_COORD
+from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .catalogues import RETRIES, Bbox, search, signer
 from .items import SCL, Group, assets_of, bands_in, epsg_of, group, meaning_of, native_gsd_m
 
@@ -223,7 +224,8 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
     offsets = ("time", np.array([each.meaning.offset for each in groups]), {
         "units": "DN", "long_name": "to be added to DN before the division by 10000"})  # fmt: skip
     baselines = ("time", np.array([each.meaning.baseline for each in groups], "float32"))
+    coords = {"time": stamps, ADD_OFFSET_COORD: offsets, "s2_processing_baseline": baselines}
     sources = ("time", [" ".join(item.id for item in each.items) for each in groups])
-    return loaded.assign_coords(
-        {"time": stamps, ADD_OFFSET_COORD: offsets, "s2_processing_baseline": baselines, "source_items": sources}
-    )
+    links = [" ".join(href for item in each.items if (href := item.get_self_href())) for each in groups]
+    known = {SOURCE_LINKS: ("time", links)} if any(links) else {}
+    return loaded.assign_coords({**coords, SOURCE_ITEMS: sources, **known})
