@@ -105,7 +105,9 @@ def safe(folder: Path, scene: xr.Dataset, *, baseline: str = "05.09") -> Path:
     return root
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["upscale", "--help"], ["demo", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["upscale", "--help"], ["demo", "-h"], ["flood", "-h"], ["load", "-h"], ["--version"]]
+)
 def test_help_is_given_without_loading_anything_heavy(arguments):
     heavy = {"torch", "zarr", "rasterio", "matplotlib", "dask.array", "pooch", "scipy"}
     call = f"from xr_sr.cli import main; main({arguments}, standalone_mode=False)"

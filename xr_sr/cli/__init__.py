@@ -1,10 +1,17 @@
-"""`xr-sr`: super-resolution from the shell. The commands are in `commands`, the opening of files in `sources`.
+"""`xr-sr`: super-resolution from the shell.
+
+The commands are in `commands`, `scenes` (load) and `floods`; what they share in `options`, the opening of files in
+`sources`.
 
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
+from . import floods as _floods  # each adds its command
+from . import scenes as _scenes
 from .commands import main
 
 __all__ = ["main"]
+
+del _floods, _scenes

@@ -10,15 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
+from .options import TEXT, names, numbers
 from .shell import Spelling, in_shell
-
-_TEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class _Group(click.Group):
@@ -62,23 +61,7 @@ def _plain_warnings(spell: Callable[[str], str]) -> Iterator[None]:
         yield
 
 
-def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Split "B04,B03" into its names."""
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _numbers(
-    _context: click.Context, _parameter: click.Parameter, value: str
-) -> float | tuple[float, ...] | Literal["auto"]:
-    """Read a number, several with commas between them, or the word "auto"."""
-    try:
-        numbers = () if value == "auto" else tuple(float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is neither a number, nor one for each date, nor 'auto'.") from None
-    return numbers if len(numbers) > 1 else numbers[0] if numbers else "auto"
-
-
-@click.group(cls=_Group, context_settings=_TEXT)
+@click.group(cls=_Group, context_settings=TEXT)
 @click.version_option(__version__, prog_name="xr-sr")
 def main() -> None:
     """Super-resolve Sentinel-2 scenes: 10 m bands become 2.5 m, with the georeference kept exact.
@@ -87,7 +70,7 @@ def main() -> None:
     """
 
 
-@main.command(context_settings=_TEXT)
+@main.command(context_settings=TEXT)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -106,14 +89,14 @@ def demo(out: Path, quiet: bool) -> None:
     run_demo(out, progress=False if quiet else None, say=click.echo)
 
 
-@main.command(context_settings=_TEXT)
+@main.command(context_settings=TEXT)
 @click.argument("source", metavar="INPUT")
 @click.argument("target", metavar="OUTPUT")
 @click.option("--model", "-m", default="sen2sr", show_default=True, help="One of `xr-sr models`.")
 @click.option(
     "--bands",
     "-b",
-    callback=_names,
+    callback=names,
     metavar="NAMES",
     help="Bands wanted, in that order, such as B04,B03,B02. Default: all that the model gives.",
 )
@@ -122,7 +105,7 @@ def demo(out: Path, quiet: bool) -> None:
 )
 @click.option(
     "--offset",
-    callback=_numbers,
+    callback=numbers,
     metavar="NUMBER",
     default="auto",
     show_default=True,
@@ -144,7 +127,7 @@ def demo(out: Path, quiet: bool) -> None:
 )
 @click.option(
     "--names",
-    callback=_names,
+    callback=names,
     metavar="NAMES",
     help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
 )
@@ -234,7 +217,7 @@ def _params_of_fuse() -> list[click.Parameter]:
     return [model if param.name == "model" else param for param in upscale.params if param.name != "scale"]
 
 
-@main.command(context_settings=_TEXT, params=_params_of_fuse())
+@main.command(context_settings=TEXT, params=_params_of_fuse())
 def fuse(source: str, target: str, **options: Any) -> None:
     """Bring the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
 
@@ -248,7 +231,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
     _refine(source, target, {**options, "scale": None, "fusing": True})
 
 
-@main.command(context_settings=_TEXT)
+@main.command(context_settings=TEXT)
 def models() -> None:
     """List the models, what they read, and where their weights are."""
     from ..weights.catalog import list_models
@@ -267,7 +250,7 @@ def models() -> None:
             click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")
 
 
-@main.command(context_settings=_TEXT)
+@main.command(context_settings=TEXT)
 @click.argument("name")
 def fetch(name: str) -> None:
     """Bring the weights of the model NAME to this machine, verify them, and say where they are."""
@@ -278,10 +261,10 @@ def fetch(name: str) -> None:
         click.echo(f"{located.path}\nsha256 {located.sha256}, verified in {time.perf_counter() - begin:.1f} s")
 
 
-@main.command(context_settings=_TEXT)
+@main.command(context_settings=TEXT)
 @click.argument("source", metavar="INPUT")
 @click.option(
-    "--names", callback=_names, metavar="NAMES", help="Names of the input's bands, where a raster does not hold them."
+    "--names", callback=names, metavar="NAMES", help="Names of the input's bands, where a raster does not hold them."
 )
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:

@@ -1,0 +1,148 @@
+"""`xr-sr flood`: what lies under water after, and did not before; as a map, with areas."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .commands import main
+from .options import OUTPUT, OVERWRITE, QUIET, TEXT, level, names, numbers
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@main.command(context_settings=TEXT)
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", metavar="AFTER")
+@OUTPUT
+@click.option("--index", default="MNDWI", show_default=True, help="High over water: MNDWI, NDWI, AWEIsh, ...")
+@click.option(
+    "--threshold",
+    default="otsu",
+    callback=level,
+    show_default=True,
+    metavar="LEVEL",
+    help="Water is where the index is above it: a number, or otsu, which finds one.",
+)
+@click.option(
+    "--per",
+    type=click.Choice(["cube", "date"]),
+    default="cube",
+    show_default=True,
+    help="Of otsu: one level for all dates, or one for each.",
+)
+@click.option(
+    "--area",
+    type=click.Choice(["ellipsoidal", "projected"]),
+    default="ellipsoidal",
+    show_default=True,
+    help="On the Earth, or in the plane of the projection.",
+)
+@click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this.")
+@click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this.")
+@click.option("--mask", is_flag=True, help="Clouds and shadows are unknown, by SCL.")
+@click.option("--grid", type=click.Choice(["fine", "coarse"]), help="Of bands on two grids, the one to work on.")
+@click.option(
+    "--offset",
+    callback=numbers,
+    metavar="NUMBER",
+    default="auto",
+    show_default=True,
+    help="DN to add, to both: -1000 for raw products since baseline 04.00, 0 for older ones; auto reads it.",
+)
+@click.option(
+    "--quantification",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10_000.0,
+    show_default=True,
+    help="DN per unit of reflectance.",
+)
+@click.option(
+    "--nodata",
+    type=float,
+    multiple=True,
+    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the files declare.",
+)
+@click.option(
+    "--names", callback=names, metavar="NAMES", help="Names of the inputs' bands, where rasters do not hold them."
+)
+@click.option("--part", help="Of several grids or arrays in the inputs, the one to read, such as r20m.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the first date too, as PNG.")
+@OVERWRITE
+@QUIET
+def flood(before: str, after: str, output: str, **options: Any) -> None:
+    """Map what was flooded between BEFORE and AFTER, and measure it.
+
+    Both are inputs as `xr-sr upscale` takes them, at any size of pixels, on one grid. Of several dates, those of BEFORE
+    are one state, and those of AFTER are mapped one by one. OUT.ZARR holds `flood` (0 dry, 1 permanent water,
+    2 flooded, 3 receded, 255 unknown) and `area` in hectares. For finer maps upscale both first.
+
+    \b
+    xr-sr flood june.zarr july.zarr -o flood.zarr --picture flood.png
+    xr-sr flood year.zarr year.zarr --before-date 2023-06-01 --after-date 2023-07-10 -o flood.zarr
+    """
+    from ..analytics import flood_between
+    from ..preparation import mask
+    from ..store import open_zarr, to_zarr
+    from .places import is_same
+    from .sources import open_cube, select_date
+
+    for source in (before, after):
+        if is_same(source, output):
+            raise click.BadParameter(f"{output} is an input; write to another place.", param_hint="--output")
+    begin = time.perf_counter()
+    cubes = []
+    for source, date in ((before, options["before_date"]), (after, options["after_date"])):
+        cube: Any = open_cube(source, options["names"] or (), options["part"])
+        cube = cube if date is None else select_date(cube, date)
+        cubes.append(mask(cube) if options["mask"] else cube)
+    how = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
+    found = flood_between(*cubes, **how, nodata=options["nodata"] or "auto")
+    quiet = options["quiet"]
+    done = to_zarr(found, output, overwrite=options["overwrite"], progress=False if quiet else None)
+    written: Any = open_zarr(output)
+    if options["picture"] is not None:
+        _draw(written, options["picture"])
+    if not quiet:
+        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
+        click.echo(f"{output}: flood by {options['index']} above {_levels(written)}; {took}")
+        for line in _areas(written):
+            click.echo(line)
+
+
+def _levels(written: xr.Dataset) -> str:
+    """Write the level, or the least and the largest of several."""
+    import numpy as np
+
+    values = np.atleast_1d(written["threshold"].values)
+    least, largest = f"{values.min():.4g}", f"{values.max():.4g}"
+    return least if least == largest else f"{least} to {largest}"
+
+
+def _areas(written: xr.Dataset) -> list[str]:
+    """Write the areas of each date, what is dry left out; nothing where there is no CRS."""
+    if "area" not in written:
+        return []
+    area = written["area"].drop_sel(state="dry")
+    rows = area if area.ndim == 2 else area.expand_dims("date")
+    dates = area["time"].values.astype("datetime64[D]").reshape(-1) if "time" in area.coords else [""] * len(rows)
+    lines = []
+    for date, row in zip(dates, rows.values, strict=True):
+        told = zip(area["state"].values, row, strict=True)
+        text = ", ".join(f"{state} {float(value):.4g} ha" for state, value in told)
+        lines.append(f"{date}: {text}" if str(date) else text)
+    return lines
+
+
+def _draw(written: xr.Dataset, picture: Path) -> None:
+    from ..errors import StoreError
+    from ..plot import flood_map
+
+    try:
+        flood_map(written).savefig(picture)
+    except OSError as error:
+        raise StoreError(f"{picture} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,75 @@
+"""`xr-sr load`: from a STAC catalogue to a Zarr of DN, on one grid."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from .commands import main
+from .options import OUTPUT, OVERWRITE, QUIET, TEXT, box, names
+
+
+@main.command(context_settings=TEXT)
+@click.option(
+    "--bbox", required=True, callback=box, metavar="W,S,E,N", help="What to load: west,south,east,north in degrees."
+)
+@click.option("--datetime", required=True, help="As STAC has it: 2023-06-01/2023-06-30, or one day.")
+@click.option(
+    "--catalogue",
+    default="earth-search",
+    show_default=True,
+    help="earth-search, planetary-computer, cdse, or the URL of a STAC API.",
+)
+@click.option("--collection", help="Of Sentinel-2 L2A there. Default: the catalogue's own, or sentinel-2-l2a.")
+@click.option(
+    "--bands",
+    "-b",
+    callback=names,
+    metavar="NAMES",
+    help="Such as B03,B11. Default: all of 10 m and 20 m, with SCL.",
+)
+@click.option("--cloud-cover", type=click.FloatRange(0, 100), help="The highest of a scene, in percent.")
+@click.option("--mask", is_flag=True, help="Leave out clouds and shadows, by SCL.")
+@click.option("--offset", type=float, help="DN to add, for all scenes. Default: what each says of itself.")
+@click.option(
+    "--grid",
+    type=click.Choice(["10", "20"]),
+    default="10",
+    show_default=True,
+    help="Size of the pixels in metres. At 10, each pixel of 20 m is repeated, which `xr-sr upscale` understands.",
+)
+@click.option("--crs", help="Of the grid, such as EPSG:32633. Default: that of most scenes.")
+@OUTPUT
+@OVERWRITE
+@QUIET
+def load(output: str, overwrite: bool, quiet: bool, **options: Any) -> None:
+    """Load Sentinel-2 scenes from a STAC catalogue into OUT.ZARR.
+
+    Numbers are DN as the catalogue has them, with the offset of each date beside them, so that `xr-sr upscale` and
+    `xr-sr flood` read them right. With a later --datetime, new dates are added to what is there.
+
+    \b
+    xr-sr load --bbox 12.45,52.36,12.55,52.42 --datetime 2023-06-01/2023-06-30 -o june.zarr
+    xr-sr upscale june.zarr fine.zarr --model sen2sr-lite
+    """
+    from ..stac import load as load_scenes
+    from ..store import to_zarr
+
+    begin = time.perf_counter()
+    cube: Any = load_scenes(**{**options, "grid": int(options["grid"])})
+    # Masked DN are floats, which would not fit steps of 0.0001.
+    done = to_zarr(cube, output, packing="float32", overwrite=overwrite, progress=False if quiet else None)
+    if not quiet:
+        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
+        click.echo(f"{output}: {_summary(cube)}; {took}")
+
+
+def _summary(cube: Any) -> str:
+    """Say in a line what was loaded."""
+    box = cube.odc.geobox
+    dates = cube["time"].values.astype("datetime64[D]").astype(str)
+    size = f"{box.shape.y} x {box.shape.x} pixels of {abs(box.affine.a):g} m in {box.crs}"
+    span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"{' '.join(map(str, cube.data_vars))}, {len(dates)} time ({span}), {size}"
