@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All benchmarks, one at a time, each writing its page to benchmarks/results/: about 35 minutes on two cores.
+# All benchmarks, one at a time, each writing its page to benchmarks/results/: about 45 minutes on two cores.
 #
 #   benchmarks/run_all.sh            PYTHON names the interpreter, XR_SR_BENCH_ENV the peer's environment
 #
@@ -29,6 +29,7 @@ step store --write
 step giant_chunk --write
 step consistency --pictures --write
 step trust --write
+step floods --write
 step against_opensr_test --large --write
 
 printf '\n== %s  missed or failed: %s\n' "$(date -u +%H:%M:%S)" "${failed[*]:-none}"
