@@ -433,6 +433,33 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, scene, arguments, c
     refused(run(*(argument.format(**places, empty=tmp_path / "empty") for argument in arguments)), code, *words)
 
 
+def test_fuse_brings_the_bands_of_a_product_to_10_m(tmp_path, scene):
+    result = run("fuse", safe(tmp_path, scene), tmp_path / "out.zarr", "-m", "glp-hpm")
+
+    assert result.exit_code == 0, result.output
+    made = open_zarr(tmp_path / "out.zarr")
+    assert made.odc.geobox.shape == (24, 32)
+    assert {"B8A", *RGBN} <= set(made.band.values if isinstance(made, xr.DataArray) else made.data_vars)
+    assert "glp-hpm" in result.stdout
+
+
+def test_fuse_takes_a_second_input(tmp_path, scene):
+    flat = scene.isel(time=0)
+    coarse = flat[["B08"]].rename(B08="B11").isel(y=slice(None, None, 2), x=slice(None, None, 2))
+    write_band(tmp_path / "r20m" / "x_B11_20m.tif", coarse["B11"].values, 20)
+    r10m = write_raster(tmp_path / "r10m.tif", flat)
+    place = ("--other", tmp_path / "r20m", "--offset", -1000)
+    for band in RGBN:
+        write_band(tmp_path / "r10m" / f"x_{band}_10m.tif", flat[band].values)
+
+    wrong = run("fuse", r10m, tmp_path / "no.zarr", "-m", "glp-hpm", *place)
+    result = run("fuse", tmp_path / "r10m", tmp_path / "out.zarr", "-m", "glp-hpm", "-b", "B11", *place)
+
+    assert wrong.exit_code == 1  # it lies elsewhere
+    assert result.exit_code == 0, result.output
+    assert open_zarr(tmp_path / "out.zarr").odc.geobox.shape == (24, 32)
+
+
 def test_numbers_that_cannot_be_reflectance_end_in_a_sentence(tmp_path, scene):
     source = write_raster(tmp_path / "in.tif", scene.isel(time=0) * np.uint16(7))
 
@@ -552,7 +579,7 @@ PYTHONISMS = re.compile(r"\b(cube|obj|xr_sr|odc)\b[.\[]|\b[a-z_]+=[\w\['(-]|=Tru
         ("{dated} {cog} -m nearest", "--date 2023-07-01"),
         ("{tif} {out} -m sen3sr", "`xr-sr models`"),
         ("{tif} {out} -m bicubic -b B12 --offset 0", "`xr-sr models`"),
-        ("{tif} {out} -m sen2sr-lite -b B09 --offset 0", "--bands asks"),
+        ("{tif} {out} -m sen2sr-lite -b B10 --offset 0", "--bands asks"),
         ("{untold} {out} -m bicubic", "--offset -1000 where"),
         ("{floats} {out} -m bicubic --offset -1000 --quantification 100", "--quantification 100 and --offset -1000"),
         ("{floats} {out} -m bicubic", "--offset 0, or --offset -1000"),

@@ -86,7 +86,7 @@ class SuperResolution:
         self,
         model: str = "sen2sr-lite",
         *,
-        to: int = 10,
+        to: int | None = 10,
         bands: Sequence[str] | None = None,
         other: AnyCube | None = None,
         layout: Layout = "auto",

@@ -1,4 +1,4 @@
-"""A second grid over the same ground, its pixels twice as wide: what a tile needs of it, and how it comes to the first.
+"""A second grid over the same ground, of wider pixels: what a tile needs of it, and how it comes to the first.
 
 Knows arrays and sizes only. The coarse pixels lie where they lie: of a scene that begins or ends in the middle of one,
 half of it is outside. Beyond its edge the scene is mirrored as on the fine grid, pixel by pixel, so that both grids
@@ -23,26 +23,40 @@ if TYPE_CHECKING:
 
     Places: TypeAlias = NDArray[np.intp]
 
-__all__ = ["Coarse", "CoarseReader", "CoarseSource", "blocks_of", "doubled", "repeated", "samples"]
+__all__ = [
+    "Coarse",
+    "CoarseReader",
+    "CoarseSource",
+    "blocks_of",
+    "doubled",
+    "far",
+    "repeated",
+    "samples",
+    "whole_blocks",
+]
 
 FAR = 4
-"""Fine pixels beyond a halo that the coarse pixels around it may cover, with one more on each side to interpolate."""
+"""Fine pixels beyond a halo that coarse ones, twice as wide, may cover, with one more on each side to interpolate."""
 
 
 @dataclass(frozen=True)
 class Coarse:
-    """Planes on the coarse grid, cut to the scene. row, col: fine pixels of the first coarse one that lie outside."""
+    """Planes on the coarse grid, cut to the scene. row, col: fine pixels of the first coarse one that lie outside.
+
+    ratio: width of a coarse pixel in fine ones.
+    """
 
     planes: Sequence[Plane]
     row: int
     col: int
+    ratio: int = 2
 
 
 @dataclass(frozen=True)
 class CoarseSource:
     """The coarse planes of one tile, inside its task.
 
-    tile, height, width: of the fine grid. row, col: as `Coarse` has them.
+    tile, height, width: of the fine grid. row, col, ratio: as `Coarse` has them.
     """
 
     arrays: Sequence[Array]
@@ -52,15 +66,20 @@ class CoarseSource:
     width: int
     row: int
     col: int
+    ratio: int = 2
 
     def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
         """Give the coarse pixels of a tile with `halo` fine pixels on each side, and one more all around.
 
         Returns (*lead, plane, y, x), and at which fine row and column of it the tile with its halo begins.
         """
-        y, y_at = cover(self.tile.y, halo, self.row)
-        x, x_at = cover(self.tile.x, halo, self.col)
-        rows, columns = mirrored_places(y, self.row, self.height), mirrored_places(x, self.col, self.width)
+        ratio = self.ratio
+        y, y_at = cover(self.tile.y, halo, self.row, ratio)
+        x, x_at = cover(self.tile.x, halo, self.col, ratio)
+        rows, columns = (
+            mirrored_places(y, self.row, self.height, ratio),
+            mirrored_places(x, self.col, self.width, ratio),
+        )
         have = (int(rows.min()), int(rows.max()) + 1), (int(columns.min()), int(columns.max()) + 1)
         out = pasted(list(zip(self.pieces, self.arrays, strict=True)), self.tile, have)
         for axis, places, (first, _) in ((-2, rows, have[0]), (-1, columns, have[1])):
@@ -77,11 +96,13 @@ class TwoGridJob:
     pieces: tuple[Piece, ...]
     row: int
     col: int
+    ratio: int
 
     def __call__(self, arrays: Sequence[Array], coarse: Sequence[Array]) -> Array:
         """Run the function on chunks of both grids."""
         job = self.job
-        return job(arrays, CoarseSource(coarse, self.pieces, job.tile, job.height, job.width, self.row, self.col))
+        place = (job.tile, job.height, job.width, self.row, self.col, self.ratio)
+        return job(arrays, CoarseSource(coarse, self.pieces, *place))
 
 
 class CoarseReader:
@@ -94,36 +115,38 @@ class CoarseReader:
 
     def gather(self, graph: dict[Any, Any], job: Job, at: tuple[int, ...]) -> tuple[list[Any], TwoGridJob]:
         """Give the keys of the chunks that hold what a task may ask for, and the task that reads them too."""
-        row, col, tile = self.coarse.row, self.coarse.col, job.tile
-        (y, _), (x, _) = cover(tile.y, job.reach, row), cover(tile.x, job.reach, col)
+        row, col, ratio, tile = self.coarse.row, self.coarse.col, self.coarse.ratio, job.tile
+        (y, _), (x, _) = cover(tile.y, job.reach, row, ratio), cover(tile.x, job.reach, col, ratio)
         wide = Tile(y=y, x=x, lead=tile.lead)
         keys, pieces = self._reader.gather(graph, wide, 1, at)  # one more: pixels half outside are mirrored about
-        return keys, TwoGridJob(job, pieces, row, col)
+        return keys, TwoGridJob(job, pieces, row, col, ratio)
 
 
-def cover(span: tuple[int, int], halo: int, origin: int) -> tuple[tuple[int, int], int]:
+def cover(span: tuple[int, int], halo: int, origin: int, ratio: int = 2) -> tuple[tuple[int, int], int]:
     """Give (start, stop) of the coarse pixels that cover a span of fine ones with its halo, and one more on each side.
 
     origin: fine pixels of the first coarse one that lie before the first fine one. Also gives how many fine pixels of
-    the cover lie before the span with its halo: two or three.
+    the cover lie before the span with its halo: as many as a coarse pixel is wide, and less than twice that.
     """
     start, stop = span[0] - halo + origin, span[1] + halo + origin
-    first = start // 2 - 1
-    return (first, -(-stop // 2) + 1), start - 2 * first
+    first = start // ratio - 1
+    return (first, -(-stop // ratio) + 1), start - ratio * first
 
 
-def mirrored_places(span: tuple[int, int], origin: int, length: int) -> Places:
+def mirrored_places(span: tuple[int, int], origin: int, length: int, ratio: int = 2) -> Places:
     """Give, for coarse pixels inside and outside of a scene of `length` fine pixels, those inside that they mirror."""
-    fine = (2 * np.arange(*span) - origin) % (2 * length)
+    places: Places = np.arange(*span)
+    # Of a pixel outside the fine one at its middle is mirrored. The one at the edge may lie half inside: it stays.
+    fine = (ratio * places - origin + (ratio - 1) // 2) % (2 * length)
     fine = np.where(fine < length, fine, 2 * length - 1 - fine)
-    places: Places = (fine + origin) // 2
-    return places
+    inside = (places >= 0) & (places <= (length - 1 + origin) // ratio)
+    return np.where(inside, places, (fine + origin) // ratio)
 
 
 def samples(source: Source, halo: int, origin: tuple[int, int], *, stack: int) -> tuple[Array, tuple[int, int]]:
-    """Give what `CoarseSource.take` gives, of planes whose coarse pixels are repeated on the fine grid.
+    """Give what `CoarseSource.take` gives, of planes whose coarse pixels are repeated 2 x 2 on the fine grid.
 
-    origin: as `Coarse` has row and col. Returns (*lead, plane, 2, y, 2, x): each coarse pixel as its four fine ones.
+    origin: as `Coarse` has row and col. Returns (*lead, plane, 2, 2, y, x): each coarse pixel as its four fine ones.
     """
     tile = source.tile
     fine = source.take(halo + FAR, stack)
@@ -137,11 +160,51 @@ def samples(source: Source, halo: int, origin: tuple[int, int], *, stack: int) -
     return blocks_of(fine), (starts[0], starts[1])
 
 
-def blocks_of(fine: Array) -> Array:
-    """Give (..., 2 y, 2 x) as (..., 2, 2, y, x): where in its block of four a pixel stands, and the block."""
+def whole_blocks(
+    source: Source, halo: int, origin: tuple[int, int], ratio: int, *, stack: int
+) -> tuple[Array, tuple[int, int]]:
+    """Give what `CoarseSource.take` gives, of planes on the fine grid, each coarse pixel as all fine ones it covers.
+
+    origin: as `Coarse` has row and col. Beyond the scene coarse pixels are mirrored, not fine ones, so that blocks stay
+    whole; of a coarse pixel that lies half outside, what is inside is repeated. The source must reach `far(ratio)` fine
+    pixels beyond `halo`. Returns (*lead, plane, ratio, ratio, y, x).
+    """
+    tile, wide = source.tile, halo + far(ratio)
+    fine = source.take(wide, stack)
+    starts, chosen = [], []
+    for axis, span, first, length in zip(
+        (-2, -1), (tile.y, tile.x), origin, (source.height, source.width), strict=True
+    ):
+        edges = (max(0, span[0] - wide), min(length, span[1] + wide))
+        # Whole coarse pixels, but for those that the scene's own edge cuts.
+        low = edges[0] if edges[0] == 0 else -(-(edges[0] + first) // ratio) * ratio - first
+        high = edges[1] if edges[1] == length else (edges[1] + first) // ratio * ratio - first
+        inside = slice(low - span[0] + wide, high - span[0] + wide)
+        fine = fine[..., inside, :] if axis == -2 else fine[..., inside]
+        before, after = (low + first) % ratio, -(high + first) % ratio
+        if before or after:
+            widths = [(0, 0)] * fine.ndim
+            widths[axis] = (before, after)
+            fine = np.pad(fine, widths, mode="edge")
+        (start, stop), at = cover(span, halo, first, ratio)
+        chosen.append(mirrored_places((start, stop), first, length, ratio) - (low + first) // ratio)
+        starts.append(at)
+    blocks = blocks_of(fine, ratio)
+    for axis, places in zip((-2, -1), chosen, strict=True):
+        blocks = blocks.take(np.asarray(places, like=blocks), axis=axis)
+    return blocks, (starts[0], starts[1])
+
+
+def far(ratio: int) -> int:
+    """Give the fine pixels beyond a halo that coarse pixels around it, and those that they mirror, may cover."""
+    return 4 * ratio
+
+
+def blocks_of(fine: Array, ratio: int = 2) -> Array:
+    """Give (..., ratio y, ratio x) as (..., ratio, ratio, y, x): where in its block a pixel stands, and the block."""
     *lead, height, width = fine.shape
-    parts: Array = np.moveaxis(fine.reshape(*lead, height // 2, 2, width // 2, 2), (-3, -1), (-4, -3))
-    return parts
+    parts: Array = fine.reshape(*lead, height // ratio, ratio, width // ratio, ratio)
+    return np.moveaxis(parts, (-3, -1), (-4, -3))
 
 
 def doubled(coarse: NDArray[np.float32], at: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -162,8 +225,8 @@ def doubled(coarse: NDArray[np.float32], at: tuple[int, int], size: tuple[int, i
     return np.ascontiguousarray(coarse)
 
 
-def repeated(coarse: Array, at: tuple[int, int], size: tuple[int, int]) -> Array:
+def repeated(coarse: Array, at: tuple[int, int], size: tuple[int, int], ratio: int = 2) -> Array:
     """Repeat pixels on the fine grid: (..., y, x) to (..., *size), which begins `at` fine pixels inside."""
-    fine = coarse.repeat(2, axis=-2).repeat(2, axis=-1)
+    fine = coarse.repeat(ratio, axis=-2).repeat(ratio, axis=-1)
     cut: Array = fine[..., at[0] : at[0] + size[0], at[1] : at[1] + size[1]]
     return cut

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .gathering import CoarseSource, Source
 
-__all__ = ["COARSE_STACK", "Second", "fuse_block"]
+__all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "share_constant"]
 
 COARSE_STACK = 2
 """The group of planes that are coarse bands on the fine grid; 0 and 1 are the fine bands and the mask."""
@@ -91,7 +91,7 @@ def _coarse_bands(
     # The pixels around those that are used take part in the decision.
     raw, at = samples(source, halo + 2, second.origin, stack=COARSE_STACK)
     constant = _constant(raw)
-    share = _share(constant)
+    share = float(constant.mean())
     if share < NATIVE_SHARE:
         _refuse_other_phase(source, tile, second, halo)
         if second.layout == "native":
@@ -171,8 +171,9 @@ def _constant(blocks: NDArray[Any]) -> NDArray[np.bool_]:
     return constant
 
 
-def _share(constant: NDArray[np.bool_]) -> float:
-    return float(constant.mean())
+def share_constant(blocks: NDArray[Any]) -> float:
+    """Give the share of blocks of repeated pixels, (..., ratio, ratio, y, x), whose pixels are one value."""
+    return float(_constant(blocks).mean())
 
 
 def _refuse_other_phase(source: Source, tile: Tile, second: Second, halo: int) -> None:
@@ -180,7 +181,7 @@ def _refuse_other_phase(source: Source, tile: Tile, second: Second, halo: int) -
     for dy, dx in ((0, 1), (1, 0), (1, 1)):
         beside = (second.origin[0] + dy) % 2, (second.origin[1] + dx) % 2
         raw, _ = samples(source, halo, beside, stack=COARSE_STACK)
-        if _share(_constant(raw)) >= NATIVE_SHARE:
+        if share_constant(raw) >= NATIVE_SHARE:
             raise GridError(
                 f"Block {tile}: pixels of the 20 m bands are repeated 2 x 2, but their blocks begin {10 * dy} m in y "
                 f"and {10 * dx} m in x beside multiples of 20 m, where the pixels of the sensor lie. Load the scene on "

@@ -64,7 +64,7 @@ class Piece:
 class Source:
     """The input of one tile, inside its task: `take` assembles as much context as is asked for.
 
-    coarse: that of the same ground on pixels twice as wide, where there is a second grid.
+    coarse: that of the same ground on wider pixels, where there is a second grid.
     """
 
     arrays: Sequence[Array]

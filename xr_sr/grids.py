@@ -5,6 +5,7 @@ Knows coordinates, names and attributes; pixels are read by nobody here.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from .georeference import place_of
 from .naming import PER_BAND_ATTRS
 from .preparation import same_dates
 
-__all__ = ["Halves", "coarser_cube", "cut_to", "halves_of", "joined", "phase_of", "snap_geobox"]
+__all__ = ["Overlay", "coarser_cube", "coarser_cubes", "cut_to", "joined", "overlay_of", "phase_of", "snap_geobox"]
 
 
 def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
@@ -56,17 +57,18 @@ def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
 
 
 @dataclass(frozen=True)
-class Halves:
-    """How the pixels of a coarser cube, twice as wide, lie on a finer grid.
+class Overlay:
+    """How the pixels of a coarser cube lie on a finer grid.
 
     rows, columns: of the coarser cube, those that the finer grid touches. row, col: finer pixels of the first of these
-    that lie outside of the finer grid, 0 or 1.
+    that lie outside of the finer grid. ratio: width of a coarser pixel in finer ones.
     """
 
     rows: slice
     columns: slice
     row: int
     col: int
+    ratio: int
 
 
 def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequence[str]) -> Cube | None:
@@ -87,56 +89,94 @@ def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequen
     return None if found.node == cube.node else found
 
 
-def phase_of(cube: Cube) -> tuple[int, int]:
-    """Say where the first 20 m pixel lies that a 10 m grid touches: 10 m pixels (row, col) of it that lie outside."""
-    row, col = place_of(cube.grid)
-    return row % 2, col % 2
+def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]:
+    """Find all cubes with wider pixels that belong to one: in `other`, and in the other nodes of its tree.
+
+    Of a tree they are the nodes whose pixels are nearest to 10, 20 and 60 m, in that order.
+    """
+    found: list[Cube] = []
+    known: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        if other is not None and not isinstance(other, xr.DataTree):
+            found.append(recognise(other))
+        for tree in (other, obj):
+            if not isinstance(tree, xr.DataTree):
+                continue
+            for gsd_m in (10.0, 20.0, 60.0):
+                with contextlib.suppress(CubeError):
+                    one = recognise(tree, model_gsd_m=gsd_m)
+                    wider = abs(one.geobox.affine.a) > 1.1 * abs(cube.geobox.affine.a)
+                    if wider and (tree is other or one.node != cube.node) and one.node not in known:
+                        found.append(one)
+                        known.add(one.node)
+    return found
 
 
-def halves_of(cube: Cube, coarse: Cube) -> Halves:
+def phase_of(cube: Cube, ratio: int = 2) -> tuple[int, int]:
+    """Say where the first coarse pixel lies that a fine grid touches: fine pixels (row, col) of it that lie outside.
+
+    In metres they begin at multiples of their size; in degrees, where nothing says so, where the cube's parent does.
+    """
+    crs = cube.geobox.crs
+    row, col = (cube.grid.row, cube.grid.col) if crs is not None and crs.geographic else place_of(cube.grid)
+    return row % ratio, col % ratio
+
+
+def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
     """Find how a coarser cube lies on the grid of a finer one.
 
-    Raises GridError where its pixels are not twice as wide, do not begin where finer ones do, or do not cover the
-    finer grid.
+    ratio: width of its pixels in finer ones; None finds it, a whole number from 2 to 6.
+    Raises GridError where its pixels are not as wide, do not begin where finer ones do, or do not cover the finer grid.
     """
     way = (
         "Load both with one geobox, xr_sr.snap_geobox(geobox), the coarser one with geobox.zoom_out(2); or cut the "
         "finer one with .isel to what both have."
     )
+    size = "coarser" if ratio is None else "20 m"
     if cube.has_crs and coarse.has_crs and cube.geobox.crs != coarse.geobox.crs:
-        raise GridError(f"the 20 m bands are in {coarse.geobox.crs}, the 10 m bands in {cube.geobox.crs}. {way}")
+        raise GridError(f"the {size} bands are in {_named(coarse)}, the 10 m bands in {_named(cube)}. {way}")
     placed = all(dim in cube.source.coords for dim in (cube.y, cube.x)) and all(
         dim in coarse.source.coords for dim in (coarse.y, coarse.x)
     )
     # Where nothing tells the place both begin at the same corner.
-    place = ~cube.geobox.affine @ coarse.geobox.affine if placed else Affine.scale(2)
-    if max(abs(place.a - 2), abs(place.e - 2)) * max(coarse.geobox.shape) > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
+    beside = Affine.scale(ratio or max(2, round(cube.geobox.shape.x / coarse.geobox.shape.x)))
+    place = ~cube.geobox.affine @ coarse.geobox.affine if placed else beside
+    times = ratio or min(max(round(place.a), 2), 6)
+    off = max(abs(place.a - times), abs(place.e - times)) * max(coarse.geobox.shape)
+    if off > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
+        wanted = "twice as wide as" if ratio == 2 else "2 to 6 times, a whole number, as wide as"
         raise GridError(
-            "the pixels of the second grid are not twice as wide as those of the first, along the same axes: "
+            f"the pixels of the second grid are not {wanted} those of the first, along the same axes: "
             f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x. {way}"
         )
     row, col = round(place.f), round(place.c)
     if max(abs(place.f - row), abs(place.c - col)) > 0.05:
         raise GridError(
-            f"the 20 m pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a 10 m pixel beside the 10 m grid. {way}"
+            f"the {size} pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a pixel beside the 10 m grid. {way}"
         )
     spans = []
     for start, fine, count in (
         (row, cube.geobox.shape.y, coarse.geobox.shape.y),
         (col, cube.geobox.shape.x, coarse.geobox.shape.x),
     ):
-        first, last = -start // 2, -(-(fine - start) // 2)
+        first, last = -start // times, -(-(fine - start) // times)
         if first < 0 or last > count:
             raise GridError(
-                f"the 20 m bands ({coarse.geobox.shape.y} x {coarse.geobox.shape.x} pixels) do not cover the 10 m "
+                f"the {size} bands ({coarse.geobox.shape.y} x {coarse.geobox.shape.x} pixels) do not cover the 10 m "
                 f"bands ({cube.geobox.shape.y} x {cube.geobox.shape.x} pixels). {way}"
             )
-        spans.append((slice(first, last), -start % 2))
+        spans.append((slice(first, last), -start % times))
     (rows, outside_y), (columns, outside_x) = spans
-    return Halves(rows, columns, outside_y, outside_x)
+    return Overlay(rows, columns, outside_y, outside_x, times)
 
 
-def cut_to(coarse: Cube, planes: Sequence[Plane], halves: Halves, cube: Cube) -> tuple[Plane, ...]:
+def _named(cube: Cube) -> str:
+    crs = cube.geobox.crs
+    return f"EPSG:{crs.epsg}" if crs is not None and crs.epsg else str(crs)[:60]
+
+
+def cut_to(coarse: Cube, planes: Sequence[Plane], overlay: Overlay, cube: Cube) -> tuple[Plane, ...]:
     """Cut planes to what the finer grid touches, and choose the dates of the finer cube; lazily."""
     if set(coarse.lead) != set(cube.lead):
         raise GridError(
@@ -147,7 +187,7 @@ def cut_to(coarse: Cube, planes: Sequence[Plane], halves: Halves, cube: Cube) ->
     for plane in planes:
         key = id(plane.array)
         if key not in arrays:
-            array = plane.array.isel({coarse.y: halves.rows, coarse.x: halves.columns})
+            array = plane.array.isel({coarse.y: overlay.rows, coarse.x: overlay.columns})
             array = same_dates(array, cube, "the cube of 20 m bands")
             band = [dim for dim in array.dims if dim not in (*coarse.lead, coarse.y, coarse.x)]
             arrays[key] = array.transpose(*cube.lead, *band, coarse.y, coarse.x)

@@ -48,7 +48,7 @@ def map_tiles(
     halo: what the tile records as its context. reach: the most context that `take` may be asked for; default `halo`.
     chunks: sides of an output block in input pixels, along (*lead, y, x). None, as a whole or in a place, is one
         element of a leading dimension, and the input's chunk, at least 64, at most 512, and at most 256 MiB of output.
-    coarse: planes on a second grid with pixels twice as wide; `source.coarse.take(halo)` gives them.
+    coarse: planes on a second grid with wider pixels; `source.coarse.take(halo)` gives them.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
     Returns float32 unless `dtype` says else. After optimisation there is one task per block, two where an input chunk
@@ -61,7 +61,7 @@ def map_tiles(
     blocks = choose_blocks(planes, chunks, bands_out * scale**2 * np.dtype(dtype).itemsize)
     token = tokenize(function, names_of(stacks), scale, halo, reach, args, blocks, str(dtype))
     if coarse is not None:
-        token = tokenize(token, names_of([coarse.planes]), coarse.row, coarse.col)
+        token = tokenize(token, names_of([coarse.planes]), coarse.row, coarse.col, coarse.ratio)
     key = f"{name}-{token}"
 
     *lead_blocks, rows, columns = ([*itertools.accumulate(sizes, initial=0)] for sizes in blocks)

@@ -6,11 +6,10 @@ Knows the order of things; each thing is done in a room of its own. What happens
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -24,16 +23,15 @@ from .engine import check_device
 from .errors import OptionError
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
-from .grids import coarser_cube, joined
+from .grids import coarser_cube, coarser_cubes, joined
 from .halo import map_tiles
 from .lattice import Lattice, map_windows
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
-from .spec import ModelSpec, Option, Provenance
-from .weights import catalog, fetch
-
-if TYPE_CHECKING:
-    pass
+from .settling import kernel_ref, with_options
+from .sharpening import Request, available_bands, guided_bands, joined_all, sides_like
+from .spec import Option, Provenance
+from .weights import catalog
 
 
 def upscale(
@@ -63,7 +61,8 @@ def upscale(
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
         network, "bicubic" ..., or one of your own (`register_model`).
     bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give. Only what
-        they need is computed: without 20 m bands these are not read.
+        they need is computed: without 20 m bands these are not read. B01 and B09, by name, come from their 60 m pixels
+        by guided fusion to 10 m (`fuse`), then by bicubic interpolation; the attribute `xr_sr:guided` says so.
     other: a second cube with the 20 m bands on their own grid, whose pixels lie two by two on those of `obj` and cover
         it; in a DataTree they are found in its other node.
     layout: of 20 m bands on the 10 m grid. "native": each pixel of the sensor repeated 2 x 2, at multiples of 20 m (an
@@ -118,7 +117,7 @@ def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "sen2sr-lite",
     *,
-    to: int = 10,
+    to: int | None = 10,
     bands: Sequence[str] | None = None,
     other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
     layout: Layout = "auto",
@@ -134,18 +133,27 @@ def fuse(
     allow_gsd: bool = False,
     **options: Option,
 ) -> Any:
-    """Bring the 20 m bands of a cube to its 10 m grid, with the detail that its 10 m bands show; lazily.
+    """Bring the 20 m bands of a cube, and those of 60 m, to its 10 m grid, with the detail of its 10 m bands; lazily.
 
-    model: a family or model that does so, such as "sen2sr-lite". to: metres between pixels of the result: 10.
+    model: "sen2sr-lite"; or without weights "glp-hpm" (the pyramid of Aiazzi et al. 2006, matched to the sensor's MTF,
+        with high-pass modulation) and "bicubic": for any bands of pixels 2 to 6 times as wide, those of 60 m too.
+    to: metres between pixels of the result: 10. None takes the finest pixels there are, of any size, as for
+        pansharpening, where one panchromatic band guides the others (for models without weights).
     bands: wanted out; None gives every band that the model can give. Those of 10 m come as reflectance, else unchanged.
+    options: of "glp-hpm", `guide`: "regression" on all finer bands, in a window of 7 coarse pixels (Selva et al. 2015);
+        "nearest", the finer band of the nearest wavelength; or the name of one. `mtf`: of the coarser bands at their
+        Nyquist frequency, one number; 0 is what is known of Sentinel-2.
     Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
     """
-    if to != 10:
+    if to is None and not catalog.without_weights(model, fusing=True):
+        raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
+    if to not in (10, None):
         raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: upscale(model={model!r}).")
     return _refined(
         obj,
         model,
         fusing=True,
+        gsd_m=None if to is None else 10.0,
         bands=bands,
         other=other,
         layout=layout,
@@ -168,6 +176,7 @@ def _refined(
     model: str,
     *,
     fusing: bool,
+    gsd_m: float | None = 10.0,
     bands: Sequence[str] | None,
     other: xr.DataArray | xr.Dataset | xr.DataTree | None,
     layout: Layout,
@@ -189,11 +198,27 @@ def _refined(
     check_device(device)
     if layout not in ("auto", "native", "resampled"):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
-    cube = recognise(obj, model_gsd_m=10.0)
-    there = _second_cube(obj, cube, other, model, fusing)
+    cube = recognise(obj, model_gsd_m=gsd_m)
+    numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    beyond = catalog.beyond(model, bands, fusing=fusing)
+    request = Request(
+        catalog.get(catalog.GUIDED), {}, layout, numbers, mask, device, sides_of(chunks, cube), 1 if fusing else 4
+    )
+    if catalog.without_weights(model, fusing=fusing) or (beyond and len(beyond) == len(bands or ())):
+        if weights is not None or constraint == "lowpass" or precision != "float32":
+            raise OptionError(
+                f"{model!r} fuses by a formula in float32; weights=, constraint= and precision= have no meaning for it."
+            )
+        if gsd_m is not None:
+            check_gsd(cube, gsd_m, allow=allow_gsd, model=model)
+        return _by_formula(obj, cube, other, catalog.GUIDED if beyond else model, bands, request, options)
+    asked = bands
+    if beyond and asked is not None:
+        bands = [band for band in asked if catalog.canonical(band) not in beyond]
+    there = _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
     available = (*cube.available, *(band for band in there.available if band not in cube.available)) if there else None
     spec, wanted = catalog.choose(model, available or cube.available, bands, fusing=fusing)
-    spec = _with_options(spec, options)
+    spec = with_options(spec, options)
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
     coarse = there if there and spec.coarse and set(spec.coarse) <= set(there.available) else None
@@ -204,7 +229,6 @@ def _refined(
     planes_out = pick(both, wanted, reader=spec.name)
     if spec.gsd_m is not None:
         check_gsd(cube, spec.gsd_m, allow=allow_gsd, model=spec.name)
-    numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     radiometry = resolve(cube, planes_in, **numbers)
     kernel = kernel_ref(spec, weights, device, constraint, precision, wanted)
     halo = kernels.halo_for(spec, kernel.low_pass)
@@ -218,18 +242,18 @@ def _refined(
         out_of=tuple(names_in.index(plane.band) if plane.band in names_in else 0 for plane in planes_out),
         give=tuple(gives.index(plane.band) for plane in planes_out),
     )
-    split = cube.band_dim is None and cube.kind != "DataArray"
+    split = bool(beyond) or (cube.band_dim is None and cube.kind != "DataArray")
     how: dict[str, Any] = {
         "scale": spec.scale,
         "reach": recipe.reach,
         "bands_out": len(planes_out),
         "args": (recipe,),
-        "chunks": sides_of(chunks, cube),
+        "chunks": request.sides,
         "split": split,
         "name": f"sr-{spec.family}",
     }
     stacks = stacks_of(cube, planes_in, mask)
-    said, read_as = radiometry.how, ""
+    said, read_as, guided = radiometry.how, "", ""
     if spec.window:
         lattice = Lattice(spec.window, spec.overlap, *place_of(cube.grid))
         data = map_windows(upscale_window, blend_block, stacks, lattice=lattice, **how)
@@ -244,6 +268,14 @@ def _refined(
         data = map_tiles(fuse_block, stacks, halo=halo, **how)
     else:
         data = map_tiles(upscale_block, stacks, halo=halo, **how)
+    if beyond and asked is not None:
+        grids = coarser_cubes(obj, cube, other)
+        request = replace(request, sides=sides_like(data[0], spec.scale), scale=spec.scale)
+        more_bands = guided_bands(cube, grids, beyond, request)
+        both, guided = joined_all(both, grids), more_bands.how
+        arrays = dict(zip(wanted, data, strict=True)) | more_bands.arrays
+        wanted = tuple(catalog.canonical(band) for band in asked)
+        planes_out, data = pick(both, wanted, reader=spec.name), [arrays[band] for band in wanted]
     provenance = Provenance(
         model=spec.name,
         version=__version__,
@@ -254,73 +286,66 @@ def _refined(
         nodata=", ".join(f"{value:g}" for value in radiometry.nodata),
         mask=mask_token(mask, cube),
         scale=spec.scale,
-        options=json.dumps(dict(options), sort_keys=True, default=int) if options else "",
+        options=_as_text(options),
         source_gsd_m=_gsd_m(cube),
         record=spec.digest() if catalog.is_own(spec.name) else "",
         layout=read_as,
+        guided=guided,
     )
     coords = offset_coords(radiometry, cube)
     return assemble(both, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
 
 
-def _second_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, model: str, fusing: bool) -> Cube | None:
-    """Find the cube of 20 m bands, where the model reads such and there is one."""
+def _by_formula(
+    obj: AnyCube,
+    cube: Cube,
+    other: AnyCube | None,
+    model: str,
+    bands: Sequence[str] | None,
+    request: Request,
+    options: Mapping[str, Option],
+) -> Any:
+    """Do what `fuse` says without weights, and what `upscale` does with the bands of 60 m alone."""
+    grids = coarser_cubes(obj, cube, other)
+    request = replace(request, spec=with_options(catalog.fusing(model), options), options=options)
+    available = available_bands(cube, grids, request, every=bands is None)
+    spec, wanted = catalog.choose(model, available, bands, fusing=True)
+    made = guided_bands(cube, grids, wanted, request)
+    both = joined_all(cube, grids)
+    planes = pick(both, wanted, reader=spec.name)
+    provenance = Provenance(
+        model=spec.name,
+        version=__version__,
+        weights_sha256="",
+        radiometry=made.radiometry.how,
+        constraint="none",
+        precision="float32",
+        nodata=", ".join(f"{value:g}" for value in made.radiometry.nodata),
+        mask=mask_token(request.mask, cube),
+        scale=request.scale,
+        options=_as_text(options),
+        source_gsd_m=_gsd_m(cube),
+        guided=made.how,
+    )
+    data = [made.arrays[band] for band in wanted]
+    coords = offset_coords(made.radiometry, cube)
+    return assemble(both, planes, data, scale=request.scale, attrs=provenance.attrs(), extra_coords=coords)
+
+
+def _as_text(options: Mapping[str, Option]) -> str:
+    return json.dumps(dict(options), sort_keys=True, default=int) if options else ""
+
+
+def _second_cube(
+    obj: AnyCube, cube: Cube, other: AnyCube | None, model: str, fusing: bool, *, quiet: bool
+) -> Cube | None:
+    """Find the cube of 20 m bands, where the model reads such and there is one. quiet: others read `other` too."""
     bands = catalog.coarse_bands(model, fusing=fusing)
+    if quiet and not bands:
+        return None
     if other is not None and not bands:
         raise OptionError(f"{model!r} reads pixels of one size, so other= has no meaning for it: leave it out.")
     return coarser_cube(obj, cube, other, bands)
-
-
-def _with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
-    """Check a model's own options against its list; `scale` is the one that interpolation has."""
-    known = dict(spec.options)
-    for name, value in options.items():
-        if name not in known:
-            raise OptionError(f"{spec.name!r} has no option {name!r}; it has {sorted(known) or 'none of its own'}.")
-        if type(value) is bool or not isinstance(value, SupportsIndex if name == "scale" else type(known[name])):
-            wanted = type(known[name]).__name__
-            raise OptionError(
-                f"{name}={value!r}: wanted {wanted}, such as {known[name]!r}; not {type(value).__name__}."
-            )
-    scale = operator.index(options.get("scale", spec.scale))  # type: ignore[arg-type]  # checked above
-    if not 1 <= scale <= 16:
-        raise OptionError(f"scale={scale!r}: wanted a whole number from 1 to 16.")
-    return replace(spec, scale=scale)
-
-
-def kernel_ref(
-    spec: ModelSpec,
-    weights: str | Path | None = None,
-    device: str = "auto",
-    constraint: str = "auto",
-    precision: str = "float32",
-    wanted: Sequence[str] = (),
-) -> kernels.KernelRef:
-    """Find the weights of a model and choose its constraint; arguments as in `upscale`.
-
-    wanted: of a model made of several, the bands that it is to give. Raises OptionError, ModelError, WeightsError.
-    """
-    if spec.parts:
-        if weights is not None and Path(weights).is_file():
-            raise OptionError(
-                f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
-                f"folder that holds them: {', '.join(file.path for file in spec.files)}."
-            )
-        parts = tuple((role, kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
-        return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
-    if precision not in kernels.PRECISIONS:
-        raise OptionError(f"precision={precision!r}: wanted one of {list(kernels.PRECISIONS)}.")
-    low_pass = kernels.constraint_for(spec, constraint)
-    if not spec.architecture:
-        if weights is not None:
-            raise OptionError(
-                f"{spec.name!r} has no weights, so weights={str(weights)!r} has no meaning: leave it out."
-            )
-        return kernels.KernelRef(spec, device=device, low_pass=low_pass)
-    if spec.weights is None and weights is None:  # a network of the user's own that has nothing to load
-        return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
-    located = fetch.locate(spec, weights)
-    return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
 
 
 def _gsd_m(cube: Cube) -> float | None:

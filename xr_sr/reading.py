@@ -16,7 +16,7 @@ from .cube import Cube, Plane
 from .errors import GridError, OptionError
 from .fusing import Second
 from .gathering import SIDE
-from .grids import cut_to, halves_of, phase_of
+from .grids import cut_to, overlay_of, phase_of
 from .preparation import to_grid
 from .radiometry import Radiometry
 
@@ -31,16 +31,25 @@ Layout: TypeAlias = Literal["auto", "native", "resampled"]
 
 
 def second_grid(
-    cube: Cube, coarse: Cube | None, planes: Sequence[Plane], radiometry: Radiometry, layout: Layout
+    cube: Cube,
+    coarse: Cube | None,
+    planes: Sequence[Plane],
+    radiometry: Radiometry,
+    layout: Layout,
+    ratio: int | None = 2,
 ) -> tuple[Second, Coarse]:
-    """Say how a task reads the 20 m bands: from a grid of their own, or from the 10 m grid."""
+    """Say how a task reads the coarser bands: from a grid of their own, or from the finer grid.
+
+    ratio: width of their pixels in finer ones; None finds it where they have a grid of their own.
+    """
     if coarse is None:
-        row, col = phase_of(cube)
-        return Second(radiometry, layout, (row, col)), Coarse(stacks_of(cube, planes, None)[0], row, col)
-    halves = halves_of(cube, coarse)
-    cut = cut_to(coarse, planes, halves, cube)
-    on_grid = Coarse(stacks_of(coarse, cut, None)[0], halves.row, halves.col)
-    return Second(radiometry, "grids", (halves.row, halves.col)), on_grid
+        assert ratio is not None
+        row, col = phase_of(cube, ratio)
+        return Second(radiometry, layout, (row, col)), Coarse(stacks_of(cube, planes, None)[0], row, col, ratio)
+    overlay = overlay_of(cube, coarse, ratio)
+    cut = cut_to(coarse, planes, overlay, cube)
+    on_grid = Coarse(stacks_of(coarse, cut, None)[0], overlay.row, overlay.col, overlay.ratio)
+    return Second(radiometry, "grids", (overlay.row, overlay.col)), on_grid
 
 
 def stacks_of(

@@ -87,6 +87,8 @@ class ModelSpec:
     level: product level of the training data, such as "L2A".
     non_negative: the network's output is clamped at zero before the constraint. low_pass: its own constraint.
     coarse: those of `bands` that the sensor has on pixels twice as wide; blocks hold them by linear interpolation.
+    fuses: it brings bands of wider pixels, each by itself, to the grid of finer ones, and no further; `halo` is then
+    that for pixels twice as wide. Guided by the finer ones where it has an option `guide`.
     parts: of a model made of several, the models by their part in it: "x2" brings the coarse bands to the input's
     grid, "fine" the other bands to the output's, "x4" then the coarse ones. Only "x2" where the scale is 1.
     constrained: the network holds its constraint inside itself, so that none is added and none can be taken off.
@@ -114,6 +116,7 @@ class ModelSpec:
     citation: str = ""
     url: str = ""
     coarse: tuple[str, ...] = ()
+    fuses: bool = False
     parts: tuple[tuple[str, ModelSpec], ...] = ()
 
     @property
@@ -121,6 +124,11 @@ class ModelSpec:
         """The files of weights of the model and of its parts."""
         own = (self.weights,) if self.weights else ()
         return (*own, *(file for _, part in self.parts for file in part.files))
+
+    @property
+    def guided(self) -> bool:
+        """Whether it fuses with the detail of finer bands."""
+        return self.fuses and "guide" in dict(self.options)
 
     @property
     def family(self) -> str:
@@ -200,6 +208,7 @@ class Provenance:
     source_gsd_m: float | None
     record: str = ""
     layout: str = ""
+    guided: str = ""
 
     def attrs(self) -> dict[str, str | int | float]:
         """Give the attributes that a result carries; absent facts are left out."""

@@ -227,7 +227,7 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     by_scale = set(catalog.list_models(scale=2)["name"])
 
     networks = {name for name in catalog.names() if name.startswith("sen2sr")}
-    assert by_band == {*INTERPOLATIONS, *networks}
+    assert by_band == {*INTERPOLATIONS, *networks, "glp-hpm", "bicubic.same-grid"}
     assert by_scale == {*INTERPOLATIONS, own_model}
     assert len(catalog.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
 

@@ -212,7 +212,10 @@ def _refine(source: str, target: str, options: dict[str, Any]) -> None:
 def _params_of_fuse() -> list[click.Parameter]:
     """Give the parameters of `upscale`, but for what means nothing here."""
     model = click.Option(
-        ("--model", "-m"), default="sen2sr-lite", show_default=True, help="One that brings 20 m to 10 m."
+        ("--model", "-m"),
+        default="sen2sr-lite",
+        show_default=True,
+        help="One that brings 20 m to 10 m; glp-hpm and bicubic need no weights, and take 60 m too.",
     )
     return [model if param.name == "model" else param for param in upscale.params if param.name != "scale"]
 
@@ -227,6 +230,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
     \b
     xr-sr fuse S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE ten.zarr
     xr-sr fuse r10m.tif ten.zarr --other r20m.tif --bands B03,B11
+    xr-sr fuse scene.zarr all.zarr --model glp-hpm
     """
     _refine(source, target, {**options, "scale": None, "fusing": True})
 

@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING
 
 from ..engine import resolve_device
 from ..errors import OptionError
-from ..spec import LowPass, ModelSpec, RadialSigmoid
+from ..spec import LowPass, ModelSpec, RadialSigmoid, Tile
+from .guidance import Guidance, guidance_halo
 
 if TYPE_CHECKING:
     from .network import NetworkPredictor
     from .protocol import FloatArray, Kernel
 
-__all__ = ["KernelRef", "build", "constrain_blend", "constraint_for", "constraint_reach", "halo_for"]
+__all__ = [
+    "Guidance",
+    "KernelRef",
+    "build",
+    "constrain_blend",
+    "constraint_for",
+    "constraint_reach",
+    "guidance_halo",
+    "halo_for",
+    "sharpen",
+]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -51,6 +62,13 @@ class KernelRef:
             said += [f"low-pass, {self.low_pass}"] if self.low_pass is not None else []
             return " and ".join(said)
         return "; ".join(f"{role}: {ref.constraints}" for role, ref in self.parts if ref.constraints)
+
+
+def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Tile, guidance: Guidance) -> FloatArray:
+    """Bring coarser bands to the grid of finer ones; see `guided.sharpen`."""
+    from . import guided
+
+    return guided.sharpen(fine, coarse, at, tile, guidance)
 
 
 def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid | None:

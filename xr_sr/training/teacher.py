@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels
-from ..pipeline import kernel_ref
+from ..settling import kernel_ref
 from ..spec import Tile
 from ..weights import catalog
 from .scenes import FloatArray

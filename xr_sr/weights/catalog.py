@@ -56,8 +56,16 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 FUSING: dict[str, tuple[str, ...]] = {
     "sen2sr-lite": ("sen2sr-lite.rswir-x2",),
+    "glp-hpm": ("glp-hpm",),
+    "bicubic": ("bicubic.same-grid",),
 }
 """Families with the variants that bring coarse bands to the grid of the fine ones, and no further."""
+
+GUIDED = "glp-hpm"
+"""What brings the bands BEYOND to the others where a network does not give them."""
+
+BEYOND = ("B01", "B09")
+"""Bands of 60 m that no network gives; B10 shows no ground."""
 
 register(
     ModelSpec(
@@ -112,6 +120,28 @@ register(
         url="https://huggingface.co/tacofoundation/SEN2SR",
     )
 )
+register(
+    ModelSpec(
+        name="glp-hpm",
+        summary="Coarser bands to the grid of finer ones, for fuse: Laplacian pyramid matched to the MTF, modulated",
+        scale=1,
+        options=(("guide", "regression"), ("mtf", 0.0)),
+        halo=18,
+        gsd_m=None,
+        citation="Photogrammetric Engineering and Remote Sensing 72 (2006), 591; doi:10.1109/TGRS.2014.2361734",
+        fuses=True,
+    )
+)
+register(
+    ModelSpec(
+        name="bicubic.same-grid",
+        summary="Coarser bands to the grid of finer ones, for fuse: by cubic convolution, without a guide",
+        scale=1,
+        halo=6,
+        gsd_m=None,
+        fuses=True,
+    )
+)
 register(official.MAIN)
 register(official.RSWIR_X2)
 
@@ -134,6 +164,23 @@ def is_own(name: str) -> bool:
     return name in _own
 
 
+def without_weights(model: str, *, fusing: bool) -> bool:
+    """Say whether a model fuses bands by a formula: guided, or by interpolation. Raises as `get`."""
+    return fusing and all(spec.fuses for spec in _variants(model, fusing=True))
+
+
+def fusing(model: str) -> ModelSpec:
+    """Give the model that `fuse` takes for a name. Raises as `get`."""
+    return _variants(model, fusing=True)[0]
+
+
+def beyond(model: str, bands: Sequence[str] | None, *, fusing: bool) -> tuple[str, ...]:
+    """Name the bands of 60 m among those asked for, by any alias, that a model does not give and guided fusion does."""
+    wanted = [canonical(band) for band in bands or ()]
+    given = {band for spec in _variants(model, fusing=fusing) for band in _gives(spec, wanted)}
+    return tuple(band for band in wanted if band in BEYOND and band not in given)
+
+
 def coarse_bands(model: str, *, fusing: bool = False) -> tuple[str, ...]:
     """Give the bands that a model, or any variant of a family, reads on pixels twice as wide. Raises as `get`."""
     return tuple(dict.fromkeys(band for spec in _variants(model, fusing=fusing) for band in spec.coarse))
@@ -154,6 +201,10 @@ def choose(
     also knows the other nodes of a tree.
     """
     variants = _variants(model, fusing=fusing)
+    if variants[0].fuses and not fusing:
+        raise ModelError(
+            f"{model!r} brings bands of wider pixels to the grid of finer ones, no further: cube.sr.fuse({model!r})."
+        )
     if bands is None:
         whole = [spec for spec in variants if set(spec.bands) <= set(available)] or variants
         givable = {band for spec in whole for band in _gives(spec, available)}
@@ -167,7 +218,7 @@ def choose(
                 BandWarning,
             )
     else:
-        wanted = tuple(_canonical(band) for band in bands)
+        wanted = tuple(canonical(band) for band in bands)
         if not wanted or len(set(wanted)) < len(wanted):
             raise ModelError(f"bands={list(bands)}: wanted one band or more, each once.")
 
@@ -231,7 +282,7 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
     """Give canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
     if isinstance(bands, str):
         raise OptionError(f"bands={bands!r}: wanted a list of names, bands=[{bands!r}].")
-    wanted = [_canonical(band) for band in bands or ()]
+    wanted = [canonical(band) for band in bands or ()]
     given = {band for spec in _models.values() for band in _gives(spec, ())}
     if unknown := [band for band in wanted if find_band(band) is None and band not in given]:
         raise MissingBandError(
@@ -255,7 +306,8 @@ def _narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
 
 
 def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
-    if fusing and name in FAMILIES and name not in FUSING:
+    alone = name in FAMILIES or (name in _models and not (_models[name].coarse or _models[name].fuses))
+    if fusing and alone and name not in FUSING:
         raise ModelError(f"{name!r} brings no bands to the grid of others. Use one of {list(FUSING)}.")
     if fusing and name in FUSING:
         return tuple(_models[full] for full in FUSING[name])
@@ -274,7 +326,8 @@ def _gives(spec: ModelSpec, asked: Iterable[str]) -> tuple[str, ...]:
     return spec.bands_out or spec.bands or tuple(asked)
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
+    """Give a band's canonical name; what is no band's name stays as it is."""
     band = find_band(name)
     return band.name if band else str(name)
 
