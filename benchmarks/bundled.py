@@ -4,8 +4,8 @@
 
 Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
 network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `xr_sr.training.bundled`
-called s12, s16 and so on, each of as many steps, for the table of sizes. Writes results/bundled.md, and with --write
-docs/_static/bundled.jpg.
+called s12, s16 and so on, each of as many steps, for the table of sizes; --curve those of the package's own run, whose
+logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
 """
 
 from __future__ import annotations
@@ -28,18 +28,22 @@ SIZES = (12, 16, 24, 32)
 CLOSE = 0.15
 """What distilled weights may differ by, on each place."""
 
-PICTURE = ROOT / "docs" / "_static" / "bundled.jpg"
+PICTURES = ROOT / "docs" / "_static"
+PICTURE = PICTURES / "bundled.jpg"
 
 
 def main() -> int:
     """Measure closeness, then speed."""
     arguments = parser(__doc__, repeat=5, size=1024)
     arguments.add_argument("--runs", type=Path, help="folder of the runs s12, s16, ...")
+    arguments.add_argument("--curve", type=Path, nargs="+", help="folders of the run, in turn, to draw its curve")
     arguments.add_argument("--model", default="", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.side:
         print(json.dumps(_time(given.model, given.size) if given.side == "time" else _closeness(draw=given.write)))
         return 0
+    if given.curve:
+        _curve(given.curve)
     with Report("bundled", "Weights in the package against the official ones", given) as report:
         _report_cards(report)
         _report_closeness(report, given)
@@ -174,14 +178,50 @@ def _closeness(*, draw: bool) -> dict[str, Any]:
 def _draw() -> None:
     """Draw one place whose truth is known: LR, bicubic, the official network, ours, HR."""
     import aerial
+    import matplotlib.pyplot as plt
+    import numpy as np
     import trust
 
-    import xr_sr
+    import xr_sr  # noqa: F401  # registers .sr
 
     place = next(place for place in aerial.places() if place.name == trust.PICTURED)
     lr = trust.see(place, seed=0)
-    fine = {name: lr.sr.upscale(name, device="cpu") for name in ("sen2sr-lite", *MODELS)}
-    xr_sr.compare(fine, lr, hr=place.hr).savefig(PICTURE, dpi=110, pil_kwargs={"quality": 88})
+    panels = {"LR, 10 m": lr}
+    panels |= {name: lr.sr.upscale(name, device="cpu").compute() for name in ("bicubic", "sen2sr-lite", *MODELS)}
+    panels["HR"] = place.hr
+    low, high = (float(place.hr.sel(band=["B04", "B03", "B02"]).quantile(share)) for share in (0.01, 0.99))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 3.5), layout="constrained")
+    for axis, (name, cube) in zip(axes, panels.items(), strict=True):
+        image = cube.sel(band=["B04", "B03", "B02"]).transpose(..., "band").values
+        axis.imshow(np.clip((image - low) / (high - low), 0, 1), interpolation="nearest")
+        axis.set_title(name, fontsize=10, loc="left")
+        axis.set(xticks=[], yticks=[])
+    figure.savefig(PICTURE, dpi=110, pil_kwargs={"quality": 88})
+
+
+def _curve(folders: list[Path]) -> None:
+    """Draw the logs of runs that went on from each other as one."""
+    import matplotlib.pyplot as plt
+
+    from xr_sr.training.journal import read_log
+
+    figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    before, told = 0.0, dict[str, list[tuple[float, float]]]()
+    for folder in folders:
+        rows = read_log(folder / "log.csv")
+        minutes = [before + float(row["seconds"]) / 60 for row in rows]
+        axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.8", linewidth=0.7)
+        for minute, row in zip(minutes, rows, strict=True):
+            for name in (key for key in row if key not in ("step", "rate", "loss", "seconds") and row[key]):
+                told.setdefault(name, []).append((minute, float(row[name])))
+        before = minutes[-1]
+        axis.axvline(before, color="0.7", linestyle=":", linewidth=1)
+    for name, points in told.items():
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axis.set(xlabel="minutes on one core", ylabel="closeness; grey: loss of single batches", yscale="log")
+    axis.legend(fontsize="small")
+    axis.grid(alpha=0.3)
+    figure.savefig(PICTURES / "bundled_curve.png", dpi=110)
 
 
 def _time(name: str, size: int) -> dict[str, float]:

@@ -23,8 +23,8 @@ RGBN = ModelSpec(
     constrained=True,
     weights=WeightsFile(
         path="distilled_24.safetensors",
-        sha256="5b7db8f37085f76025dc6777292cf905d0644bb504aa48ab18c936212a212be4",
-        size=220_496,
+        sha256="54f40a4cfe485cd99eb426f6ca5a517c5a8202b74a4b592b1fdbe45cce26830e",
+        size=221_192,
         home="package",
     ),
     licence="Apache-2.0",
