@@ -1,8 +1,8 @@
 """Draw the pictures of README and docs into docs/_static.
 
-    XR_SR_WEIGHTS=... python docs/make_pictures.py
+    python docs/make_pictures.py
 
-Needs the extra "viz" and the weights of sen2sr-lite (`xr-sr fetch sen2sr-lite`). The scene is the package's own sample.
+Needs the extra "viz". The scene is the package's own sample, the flood is a synthetic one.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def main() -> None:
     """Draw all pictures."""
     STATIC.mkdir(exist_ok=True)
     scene = xr_sr.sample("havel")
-    fine = scene.sr.upscale("sen2sr-lite").compute()
+    fine = scene.sr.upscale(bands=["B02", "B03", "B04", "B08"]).compute()
     false_colour = ["B08", "B04", "B03"]
 
     figure = xr_sr.compare(fine, scene, window=FARM, bands=false_colour, percentiles=(0.5, 99.5))
     save(figure, "havel.jpg")
     save(xr_sr.compare(fine, scene, window=VILLAGE, difference="consistency"), "consistency.jpg")
+    save(flood(), "flood.png")
     save(tiles(), "tiles.png")
     save(low_pass(), "low_pass.png")
 
@@ -53,6 +54,13 @@ def save(figure: Any, name: str) -> None:
     how = {"pil_kwargs": {"quality": 88}} if path.suffix == ".jpg" else {}
     figure.savefig(path, **how)
     print(f"{name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def flood() -> Any:
+    """The flood of README."""
+    days = xr_sr.simulate_scene(256, dates=2, flood_m=[0, 3], seed=1)["lr/r10m"].to_dataset()
+    found = days.sr.upscale().sr.flood("2023-06-15", "2023-06-20", index="NDWI", threshold=0.0)
+    return xr_sr.plot.flood_map(found)
 
 
 def tiles() -> Any:
