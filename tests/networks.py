@@ -124,3 +124,70 @@ class Single(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.pixel_shuffle(functional.conv2d(x, torch.ones(8, 2, 5, 5), padding=2), 2)
+
+
+class Hazy(Plain):
+    """Looks 15 pixels far, for what is brighter than most ground."""
+
+    level = 0.7
+
+    def __init__(self) -> None:
+        super().__init__(depth=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x - functional.avg_pool2d(functional.relu(x - self.level), 31, 1, 15))
+
+
+class Snowy(Hazy):
+    level = 1.3
+
+
+class Murky(Hazy):
+    """Looks far where its surroundings are dark."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Plain.forward(self, x - functional.relu(0.06 - functional.avg_pool2d(x, 31, 1, 15)))
+
+
+class Rooted(Plain):
+    """Takes no reflectance below zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sqrt())
+
+
+class Transposed(nn.Module):
+    """Begins with a transposed convolution, whose weights name the channels that it reads first."""
+
+    def __init__(self, bands: int = 3) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(bands, 8, 2, stride=2)
+        self.tail = nn.Conv2d(8, bands, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.tail(self.up(x))
+        return out
+
+
+class Depthwise(nn.Module):
+    """Begins with each band by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each = nn.Conv2d(3, 3, 3, padding=1, groups=3)
+        self.tail = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.tail(self.each(x))
+        return out
+
+
+class FoldedFlag(Plain):
+    """Has something else under the name of the faster form."""
+
+    folded = True
+
+
+class FoldedBare(Plain):
+    def folded(self) -> Plain:
+        return self

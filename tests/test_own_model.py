@@ -19,11 +19,13 @@ from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr import ModelSpec, Normalisation
 from xr_sr.errors import (
     ModelError,
+    OptionError,
     StoreMismatchError,
     WeightsFormatError,
     WeightsHashError,
     WeightsNotFoundError,
 )
+from xr_sr.models.lean import LeanSPAN
 from xr_sr.spec import LowPass
 from xr_sr.weights import catalog
 
@@ -264,6 +266,121 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, wor
         xr_sr.register_model(replace(MINE, **change), weights=weights)
 
     assert "mine" not in catalog.names()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"bands": None}, r"bands=None: wanted a tuple of names"),
+        ({"bands_out": 3}, r"bands_out=3: wanted a tuple of names"),
+        ({"config": 5}, r"config=5: wanted pairs"),
+        ({"low_pass": 2.0}, r"low_pass=2\.0: wanted xr_sr\.LowPass"),
+        ({"normalisation": (0.1, 0.2)}, r"wanted xr_sr\.Normalisation\(shift"),
+        ({"normalisation": Normalisation("0.1", 1.0)}, r"wanted xr_sr\.Normalisation\(shift"),
+        ({"normalisation": Normalisation(0.1, float("nan"))}, r"wanted xr_sr\.Normalisation\(shift"),
+        ({"gsd_m": "10"}, r"gsd_m='10': wanted metres above 0"),
+        ({"gsd_m": -10}, r"gsd_m=-10: wanted metres above 0"),
+        ({"architecture": "tests.networks:FoldedFlag"}, r"`folded` of .* cannot be called"),
+        ({"architecture": "tests.networks:FoldedBare"}, r"`folded` of .* cannot be called"),
+        ({"bands": ("B08", "B04", "B03")}, r"cannot be run on 3 bands, and can be on 2: .* bands="),
+        ({"bands": ("B08",), "halo": 0, "window": 64}, r"cannot be run on 1 bands, and can be on 2"),
+    ],
+)
+def test_a_field_of_another_kind_is_named_with_what_is_wanted(change, word, weights):
+    with pytest.raises(ModelError, match=word):
+        xr_sr.register_model(replace(MINE, **change), weights=weights)
+
+    assert "mine" not in catalog.names()
+
+
+@pytest.mark.parametrize("name", ["Hazy", "Snowy", "Murky"])
+def test_paths_that_only_bright_or_dark_ground_opens_are_measured(name, tmp_path):
+    spec = replace(MINE, architecture=f"tests.networks:{name}", config=(), halo=1)
+    path = weights_of(spec, tmp_path / "a.safetensors")
+
+    with pytest.raises(ModelError, match="Write halo=16"):
+        xr_sr.register_model(spec, weights=path)
+    assert xr_sr.measure_halo(network_of(spec)).halo == 16
+
+
+def test_a_network_that_cannot_take_dark_water_says_so(tmp_path):
+    spec = replace(MINE, architecture="tests.networks:Rooted")
+
+    with pytest.raises(ModelError, match=r"not finite for reflectance between -0\.05 and 1\.60"):
+        xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+
+
+@pytest.mark.parametrize(("network", "halo"), [(networks.Transposed(), 1), (networks.Depthwise(), 2)])
+def test_bands_of_a_module_are_found_whatever_convolution_is_first(network, halo):
+    assert xr_sr.measure_halo(network).halo == halo
+    with pytest.raises(ModelError, match="cannot be run on 5 bands, and can be on 3: .*bands=3"):
+        xr_sr.measure_halo(network, bands=5)
+    with pytest.raises(ModelError, match="bands=0: wanted how many"):
+        xr_sr.measure_halo(network, bands=0)
+
+
+# -- the constraint inside
+
+
+HELD = ModelSpec(
+    name="held",
+    summary="Ours, in a size of the user's",
+    architecture="xr_sr.models.lean:LeanSPAN",
+    bands=("B08", "B04"),
+    scale=2,
+    halo=8,
+    config=(("bands", 2), ("channels", 6), ("upscale", 2)),
+    constrained=True,
+)
+
+
+def held_weights(path: Path) -> Path:
+    """Weights whose detail is as large as their image."""
+    torch.manual_seed(2)
+    network = LeanSPAN(bands=2, channels=6, upscale=2)
+    with torch.no_grad():
+        network.tail.weight.mul_(20)
+        network.tail.bias.add_(0.1)
+    save_file(network.state_dict(), path)
+    return path
+
+
+def test_a_network_that_holds_its_constraint_inside_is_a_model_of_ones_own(tmp_path):
+    xr_sr.register_model(HELD, weights=held_weights(tmp_path / "a.safetensors"))
+    cube = array(reflectance(2, 40, 40), ("B08", "B04"))
+
+    out = upscaled(cube, model="held")
+
+    assert out.attrs["xr_sr:constraint"].startswith("inside the network")
+    plain = upscaled(cube, model="bicubic", scale=2)
+    off = (out - plain).isel(y=slice(32, 48), x=slice(32, 48))
+    assert abs(float(off.mean())) < 0.05 * float(off.std())
+    with pytest.raises(OptionError, match="inside its network"):
+        cube.sr.upscale("held", constraint="none")
+
+
+@pytest.mark.parametrize("change", [{}, {"halo": 0, "window": 65, "overlap": 16}])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_a_constraint_that_is_only_said_to_be_inside_is_refused(scale, change, tmp_path):
+    spec = replace(MINE, scale=scale, config=(("depth", 3), ("scale", scale)), constrained=True, **change)
+
+    with pytest.raises(ModelError, match=r"constrained=True, and over even ground .* write low_pass=LowPass"):
+        xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
+
+
+def test_the_official_network_without_its_constraint_is_not_taken_for_one_that_has_it(official):
+    spec = catalog.get("sen2sr-lite")
+    bare = replace(spec, name="bare", low_pass=None, constrained=True)
+
+    with pytest.raises(ModelError, match="constrained=True"):
+        xr_sr.register_model(bare, weights=official / spec.weights.path)
+
+
+def test_a_network_that_clamps_cannot_hold_its_constraint(tmp_path):
+    path = held_weights(tmp_path / "a.safetensors")
+
+    with pytest.raises(ModelError, match=r"non_negative=True: .* clamping at zero would undo"):
+        xr_sr.register_model(replace(HELD, non_negative=True), weights=path)
 
 
 def test_a_halo_that_is_too_small_is_told_with_what_is_written_measured_and_needed(weights):

@@ -10,17 +10,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, SupportsFloat, TypeAlias
 
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
-from .spec import LowPass, ModelSpec, Normalisation, ReceptiveField, WeightsFile
+from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid, ReceptiveField, WeightsFile
 from .weights import catalog, fetch
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from .kernels.network import NetworkPredictor
     from .kernels.receptive import Probe
 
     Model: TypeAlias = ModelSpec | Module | str
@@ -75,7 +76,8 @@ def register_model(
 
     Returns the record as registered, and what was measured; printed it says whether a smaller halo would do.
     Raises ModelError for a record that contradicts itself or the network: a halo that is too small (measured, written,
-    needed), a network that must be shown windows, another shape, another result at another place, or randomness.
+    needed), a network that must be shown windows, another shape, another result at another place, randomness, or
+    constrained=True of one that does not keep the means of bicubic interpolation.
     WeightsError for a file that is not there or holds another network. Nothing is registered then. For this process:
     call it where graphs are built, in a notebook or a script.
     """
@@ -95,8 +97,8 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
         a name; None takes what it names. bands: that a module reads; None takes those of its first convolution.
 
     Returns the field of the network alone: a constraint (`low_pass`) reads more, which `register_model` counts in. It
-    is measured on random reflectance, in double precision, by gradients and by changes. A path whose weights are zero
-    is not seen: measure a trained network, or one with random weights.
+    is measured on random reflectance of several levels, from dark water to snow, in double precision, by gradients and
+    by changes. A path whose weights are zero is not seen: measure a trained network, or one with random weights.
     Raises ModelError, which says why, for a network without such a field: one that depends on all it is shown, or that
     is another function at another place.
     """
@@ -105,6 +107,8 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
     from .kernels.receptive import Probe
 
     if isinstance(model, Module):
+        if bands is not None and (type(bands) is not int or bands < 1):
+            raise ModelError(f"bands={bands!r}: wanted how many bands the module reads, such as 4.")
         count = bands or _bands_of(model)
         return Probe(model, f"the {type(model).__name__}", bands=count).field()
     spec = catalog.get(model) if isinstance(model, str) else _settled(model)
@@ -114,14 +118,16 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
         )
     if spec.window:
         raise ModelError(f"{spec.name!r} works on windows of {spec.window} pixels, and needs no halo.")
-    return _probe(spec, weights).field()
+    return _probe(spec, _predictor(spec, weights)).field()
 
 
 def _check(spec: ModelSpec) -> ModelCheck:
     """Build and run what a record describes, and compare. Raises ModelError or WeightsError."""
+    from .kernels.faithful import check_constrained
     from .kernels.network import reach_of
 
-    probe = _probe(spec)
+    predictor = _predictor(spec)
+    probe = _probe(spec, predictor)
     if spec.window:
         if probe.consumed:
             raise ModelError(
@@ -129,6 +135,8 @@ def _check(spec: ModelSpec) -> ModelCheck:
                 "each side; wanted is one that pads, and gives the whole window."
             )
         probe.check_window(spec.window)
+        if spec.constrained:
+            check_constrained(spec, predictor)
         return ModelCheck(spec)
     field = probe.field()
     blur = math.ceil(spec.low_pass.radius / spec.scale) if spec.low_pass else 0
@@ -147,16 +155,22 @@ def _check(spec: ModelSpec) -> ModelCheck:
             f"{spec.name!r} depends on input pixels up to {field.halo} away, measured ({field}); its record says "
             f"halo={spec.halo}, so results would depend on how a scene is cut. Write halo={needed}{parts}."
         )
+    if spec.constrained:
+        check_constrained(spec, predictor)
     return ModelCheck(spec, field, needed)
 
 
-def _probe(spec: ModelSpec, weights: str | Path | None = None) -> Probe:
+def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPredictor:
     from .kernels.network import NetworkPredictor, load_network
-    from .kernels.receptive import Probe
 
     located = fetch.locate(spec, weights) if spec.weights or weights else None
     network = load_network(spec, located.path if located else None, located.sha256 if located else "")
-    predictor = NetworkPredictor(spec, network, device="cpu", precision="float32")
+    return NetworkPredictor(spec, network, device="cpu", precision="float32")
+
+
+def _probe(spec: ModelSpec, predictor: NetworkPredictor) -> Probe:
+    from .kernels.receptive import Probe
+
     return Probe(
         predictor.network,
         repr(spec.name),
@@ -169,7 +183,11 @@ def _probe(spec: ModelSpec, weights: str | Path | None = None) -> Probe:
 
 
 def _bands_of(network: Module) -> int:
-    """Give the channels that the first weight of four dimensions reads."""
+    """Give the channels that the first convolution reads, or the first weight of four dimensions."""
+    for layer in network.modules():
+        count = getattr(layer, "in_channels", None)  # those of a transposed or depthwise one stand elsewhere in weights
+        if type(count) is int:
+            return count
     found = next((weight for weight in network.parameters() if weight.ndim == 4), None)
     if found is None:
         raise ModelError(f"how many bands does the {type(network).__name__} read? Say it: measure_halo(..., bands=4).")
@@ -191,11 +209,12 @@ def _settled(spec: ModelSpec) -> ModelSpec:
     if not isinstance(spec, ModelSpec):
         raise ModelError(f"wanted a record, xr_sr.ModelSpec(name=..., architecture=..., bands=...); not {type(spec)}.")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(spec.name)):
-        raise ModelError(f"name={spec.name!r}: wanted letters, digits, '.', '-' and '_', such as 'mine.rgbn-x2'.")
+        raise ModelError(f"name={spec.name!r}: wanted letters, digits, '.', '-' and '_', such as 'mine-x2'.")
     if not re.fullmatch(r"[\w.]+:\w+", str(spec.architecture)):
         raise ModelError(
             f"{spec.name!r}: architecture={spec.architecture!r}: wanted 'module:attribute', such as 'my_nets:Small'."
         )
+    _check_kinds(spec)
     bands = _canonical(spec, "bands", spec.bands)
     bands_out = _canonical(spec, "bands_out", spec.bands_out)
     if not bands:
@@ -243,6 +262,34 @@ def _canonical(spec: ModelSpec, field: str, names: Iterable[str]) -> tuple[str, 
     return bands
 
 
+def _check_kinds(spec: ModelSpec) -> None:
+    """Raise ModelError for what is not of the kind that a field has."""
+    said = repr(spec.name)
+    for what in ("bands", "bands_out", "coarse"):
+        if not isinstance(names := getattr(spec, what), Iterable):
+            raise ModelError(f"{said}: {what}={names!r}: wanted a tuple of names, such as ('B04', 'B08').")
+    try:
+        dict(spec.config)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{said}: config={spec.config!r}: wanted pairs of a name and a value, such as (('width', 16),)."
+        ) from error
+    if not isinstance(spec.low_pass, LowPass | RadialSigmoid | None):
+        raise ModelError(f"{said}: low_pass={spec.low_pass!r}: wanted xr_sr.LowPass(sigma, radius), or None.")
+    norm = spec.normalisation
+    numbers = (
+        [value for part in vars(norm).values() for value in _each(part)] if isinstance(norm, Normalisation) else []
+    )
+    if not numbers or not all(isinstance(value, SupportsFloat) and math.isfinite(value) for value in numbers):
+        raise ModelError(
+            f"{said}: normalisation={norm!r}: wanted xr_sr.Normalisation(shift=0.1, scale=0.2), a number or a tuple of "
+            "them each."
+        )
+    gsd = spec.gsd_m
+    if gsd is not None and not (isinstance(gsd, int | float) and 0 < gsd < math.inf):
+        raise ModelError(f"{said}: gsd_m={gsd!r}: wanted metres above 0, such as 10, or None for any size.")
+
+
 def _check_numbers(spec: ModelSpec) -> None:
     """Raise ModelError for sizes that are none, or that do not go together."""
     for what, least in (("scale", 1), ("halo", 0), ("window", 0), ("overlap", 0)):
@@ -274,6 +321,10 @@ def _check_numbers(spec: ModelSpec) -> None:
             f"{spec.name!r}: overlap={spec.overlap} of window={spec.window}: wanted at most half of it, such as "
             f"{max(spec.window, 64) // 4}; without a window there is no overlap."
         )
+
+
+def _each(value: float | Iterable[float]) -> list[float]:
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def _tuple(value: float | Iterable[float]) -> float | tuple[float, ...]:

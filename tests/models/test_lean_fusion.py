@@ -29,7 +29,7 @@ def plain(image: torch.Tensor, upscale: int) -> torch.Tensor:
     return fine[..., edge:-edge, edge:-edge]
 
 
-@pytest.mark.parametrize("upscale", [2, 4])
+@pytest.mark.parametrize("upscale", [1, 2, 4])
 def test_without_weights_it_is_bicubic(upscale):
     network = LeanFusion(channels=8, upscale=upscale)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_additions_average_to_little_over_a_pixel_of_their_sensor():
 
 
 @pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("upscale", [2, 4])
+@pytest.mark.parametrize("upscale", [1, 2, 4])
 def test_folding_changes_nothing(monkeypatch, fused, upscale):
     monkeypatch.setattr(span, "_can_fuse", lambda x: fused)
     network = random_fusion(upscale=upscale)

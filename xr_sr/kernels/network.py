@@ -132,8 +132,16 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
     fold: Callable[..., nn.Module] | None = getattr(network, "folded", None)
     if fold is None:
         return network
-    with torch.no_grad():
-        folded = fold(non_negative=spec.non_negative)
+    try:
+        with torch.no_grad():
+            folded = fold(non_negative=spec.non_negative)
+    except TypeError as error:
+        raise ModelError(
+            f"{spec.name!r}: `folded` of {spec.architecture} cannot be called with non_negative={spec.non_negative} "
+            f"({error}). Wanted is a method folded(*, non_negative) that gives a faster torch module, or none."
+        ) from error
+    if not isinstance(folded, nn.Module):
+        raise ModelError(f"{spec.name!r}: `folded` of {spec.architecture} gives {folded!r:.60}, not a torch module.")
     folded.clamps_itself = True  # type: ignore[assignment]  # modules take any attribute
     return folded.eval()
 

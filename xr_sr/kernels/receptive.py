@@ -24,6 +24,13 @@ LENGTHS = (48, 112, 240)
 STRIPS = (16, 64)
 """Their other side: enough for the length, and little work; the second where a network takes no narrow image."""
 
+MOST_BANDS = range(1, 17)
+"""Numbers of bands that are tried where the one asked for is not taken."""
+
+LEVELS = ((0.0, 0.6), (-0.05, 1.6), (0.9, 1.6), (0.0, 0.05))
+"""Reflectance between which images are drawn: ground, all that occurs, cloud and snow, water. A network may have paths
+that only some of these open."""
+
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
@@ -61,22 +68,27 @@ class Probe:
         """
         with self._few_threads():
             self._settle_precision()
-            self._check_company(LENGTHS[0] + 2 * self.consumed)
+            for levels in LEVELS[:2]:
+                self._check_company(LENGTHS[0] + 2 * self.consumed, levels)
             top, bottom = self._extent(along=-2)
             left, right = self._extent(along=-1)
             found = ReceptiveField(top, bottom, left, right)
-            self._check_places(found)
+            for levels in LEVELS[:2]:
+                self._check_places(found, levels)
         return found
 
     def check_window(self, side: int) -> None:
         """Run it on a window of the one size that it will see. Raises ModelError as `field` does."""
         with self._few_threads():
             self._settle_precision(side)
-            self._check_company(side)
+            for levels in LEVELS[:2]:
+                self._check_company(side, levels)
 
-    def image(self, height: int, width: int, count: int = 1) -> Tensor:
-        """Draw reflectance between 0 and 0.6: (count, band, height, width)."""
-        return torch.rand(count, self.bands, height, width, dtype=self.dtype, generator=self.random) * 0.6
+    def image(self, height: int, width: int, count: int = 1, levels: tuple[float, float] = LEVELS[0]) -> Tensor:
+        """Draw reflectance between two levels: (count, band, height, width)."""
+        low, high = levels
+        drawn = torch.rand(count, self.bands, height, width, dtype=self.dtype, generator=self.random)
+        return low + drawn * (high - low)
 
     def run(self, image: Tensor) -> Tensor:
         """Give the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), what it consumes off.
@@ -109,7 +121,11 @@ class Probe:
                 "without padding says by an attribute `consumed` how many input pixels it loses on each side."
             )
         if not torch.isfinite(fine).all():
-            raise ModelError(f"{self.label} gives numbers that are not finite for reflectance between 0 and 0.6.")
+            low, high = float(image.min()), float(image.max())
+            raise ModelError(
+                f"{self.label} gives numbers that are not finite for reflectance between {low:.2f} and {high:.2f}, "
+                "which occurs: a little below 0 over dark water, above 1 on snow and cloud. Clamp what it cannot take."
+            )
         return fine
 
     @contextmanager
@@ -133,12 +149,36 @@ class Probe:
         except ModelError:
             self.dtype = torch.float32
             self.network.float()
-            with torch.no_grad():
-                self.run(self.image(side, side))
+            try:
+                with torch.no_grad():
+                    self.run(self.image(side, side))
+            except ModelError as error:
+                if (count := self._bands_taken(side)) is None:
+                    raise
+                raise ModelError(
+                    f"{self.label} cannot be run on {self.bands} bands, and can be on {count}: it reads another "
+                    "number. Name by bands= those that it reads, in its order; measure_halo takes their number, "
+                    f"bands={count}."
+                ) from error
 
-    def _check_company(self, side: int) -> None:
+    def _bands_taken(self, side: int) -> int | None:
+        """Find another number of bands that the network takes; None where it takes the one asked for, or no other."""
+
+        def runs(count: int) -> bool:
+            try:
+                self.network(torch.zeros(1, count, side, side))
+            except Exception:  # whatever a network of the user's raises
+                return False
+            return True
+
+        with torch.no_grad():
+            if runs(self.bands):
+                return None
+            return next((count for count in MOST_BANDS if runs(count)), None)
+
+    def _check_company(self, side: int, levels: tuple[float, float]) -> None:
         """Check that a window's output is the same twice, and the same beside others of a batch."""
-        image = self.image(side, side, count=2)
+        image = self.image(side, side, count=2, levels=levels)
         with torch.no_grad():
             one, again, both = self.run(image[:1]), self.run(image[:1]), self.run(image)
         if not torch.equal(one, again):
@@ -157,9 +197,9 @@ class Probe:
         for length in LENGTHS:
             size = length + 2 * self.consumed
             ends: list[tuple[int, int]] = []
-            for _ in range(2):
-                image = self._strip(size, along)
-                ends += [self._by_changes(image, along), self._by_gradient(image, along)]
+            for levels in LEVELS:
+                image = self._strip(size, along, levels)
+                ends += [self._by_changes(image, along, levels), self._by_gradient(image, along)]
             before, behind = max(end[0] for end in ends), max(end[1] for end in ends)
             if max(before, behind) < size // 2 - self.consumed:
                 return before, behind
@@ -172,11 +212,12 @@ class Probe:
             "the side that it was trained on, and overlap=, such as a quarter of it, instead of halo=."
         )
 
-    def _strip(self, length: int, along: int) -> Tensor:
+    def _strip(self, length: int, along: int, levels: tuple[float, float]) -> Tensor:
         """Draw an image that is long along one axis, and as narrow along the other as the network takes it."""
         for strip in STRIPS:
             other = strip + 2 * self.consumed
-            image = self.image(length, other) if along == -2 else self.image(other, length)
+            height, width = (length, other) if along == -2 else (other, length)
+            image = self.image(height, width, levels=levels)
             try:
                 with torch.no_grad():
                     self.run(image)
@@ -187,7 +228,7 @@ class Probe:
             break
         return image
 
-    def _by_changes(self, image: Tensor, along: int) -> tuple[int, int]:
+    def _by_changes(self, image: Tensor, along: int, levels: tuple[float, float]) -> tuple[int, int]:
         """Replace one half, then the other, and see how far the change goes into what was kept."""
         length = image.shape[along]
         centre = length // 2
@@ -198,7 +239,7 @@ class Probe:
             for start, count in ((0, centre + 1), (centre, length - centre)):
                 other = image.clone()
                 part = other.narrow(along, start, count)
-                part.copy_(self.image(*part.shape[-2:]))
+                part.copy_(self.image(part.shape[-2], part.shape[-1], levels=levels))
                 reached.append(self._pixels(self.run(other) != plain, along))
         upper, lower = reached
         before = length if upper and upper[-1] == last else (upper[-1] + self.consumed - centre if upper else 0)
@@ -229,12 +270,12 @@ class Probe:
         fine = torch.nonzero(changed.any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
         return [place // (self.scale or 1) for place in fine]
 
-    def _check_places(self, field: ReceptiveField) -> None:
+    def _check_places(self, field: ReceptiveField, levels: tuple[float, float]) -> None:
         """Check that an image moved by one pixel, or cut out larger, gives the same output where both can know it."""
         halo = max(field.halo, self.consumed)
         side = 2 * halo + 21  # odd, and of no use to a network that halves
         scale, lost = self.scale or 1, self.consumed
-        image = self.image(side + 3, side + 3)
+        image = self.image(side + 3, side + 3, levels=levels)
 
         def inside(top: int, left: int, size: int) -> Tensor:
             """Give the output for a crop, where its edges do not count, and where all crops have pixels."""

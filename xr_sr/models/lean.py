@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import ModelError
 from . import separable
 from .span import FoldedBody, Layers, shuffle
 
@@ -52,8 +53,8 @@ class LeanSPAN(nn.Module):
         return _assembled(x, self._body(x), self.bands, self.upscale)
 
     def folded(self, *, non_negative: bool = False) -> FoldedLeanSPAN:
-        """Give the same function with less work. non_negative: must be False, as the sum is not clamped."""
-        assert not non_negative
+        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
+        refuse_clamp(non_negative)
         return FoldedLeanSPAN(self)
 
     def layers(self) -> Layers:
@@ -114,6 +115,15 @@ def _block(block: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
     activated = functional.silu(block[0](x))
     c3 = block[2](functional.silu(block[1](activated)))
     return (c3 + x[..., 3:-3, 3:-3]) * (torch.sigmoid(c3) - 0.5), activated
+
+
+def refuse_clamp(non_negative: bool) -> None:
+    """Raise ModelError where a network that holds its constraint inside is to be clamped at zero."""
+    if non_negative:
+        raise ModelError(
+            "non_negative=True: the network holds its constraint inside, which clamping at zero would undo; wanted is "
+            "non_negative=False. Clip what you show: fine.clip(0)."
+        )
 
 
 class FoldedLeanSPAN(nn.Module):

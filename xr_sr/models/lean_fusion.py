@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import separable
-from .lean import LeanSPAN
+from .lean import LeanSPAN, refuse_clamp
 from .span import FoldedBody, shuffle
 
 SIGMA_FINE, SIGMA_COARSE = 0.5, 2.7
@@ -47,8 +47,8 @@ class LeanFusion(LeanSPAN):
         return _assembled(x, self._body(x), self.coarse, self.upscale)
 
     def folded(self, *, non_negative: bool = False) -> FoldedLeanFusion:  # type: ignore[override]
-        """Give the same function with less work. non_negative: must be False, as the sum is not clamped."""
-        assert not non_negative
+        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
+        refuse_clamp(non_negative)
         return FoldedLeanFusion(self)
 
 
@@ -89,7 +89,9 @@ def _bicubic(image: Tensor, upscale: int) -> Tensor:
     n, bands, height, width = image.shape
     rows = torch.from_numpy(separable.bicubic(upscale).taps).to(image)
     taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(upscale**2, 1, *[rows.shape[1]] * 2)
-    fine = functional.pixel_shuffle(functional.conv2d(image.reshape(n * bands, 1, height, width), taps), upscale)
+    cut = 2 - rows.shape[1] // 2  # at the scale of one it reads no neighbour
+    inner = image[..., cut : height - cut, cut : width - cut].reshape(n * bands, 1, height - 2 * cut, -1)
+    fine = functional.pixel_shuffle(functional.conv2d(inner, taps), upscale)
     return fine.view(n, bands, *fine.shape[-2:])
 
 
