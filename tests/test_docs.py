@@ -8,11 +8,15 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import rioxarray  # noqa: F401
+import torch
+from safetensors.torch import load_file
 
 import xr_sr
-from xr_sr import errors
+from tests.cubes import reflectance
+from xr_sr import errors, training
 from xr_sr.accessor import SuperResolution
 from xr_sr.weights import catalog
 
@@ -59,13 +63,28 @@ def test_code_runs_offline(name, tmp_path, monkeypatch):
     assert (tmp_path / "havel.zarr").is_dir() and (tmp_path / "havel.png").is_file()
 
 
-def test_the_page_on_training_runs(official, tmp_path, monkeypatch):
+def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    np.save("village.npy", reflectance(4, 200, 200))
+    namespace: dict[str, object] = {}
 
     for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "training.md"))):
-        exec(compile(match["code"], f"training.md, block {number}", "exec"), {})
+        exec(compile(match["code"], f"training.md, block {number}", "exec"), namespace)
 
-    assert (tmp_path / "havel.safetensors").is_file() and (tmp_path / "runs" / "havel" / "log.csv").is_file()
+    assert "halo=8, measured: 8 above" in capsys.readouterr().out
+    assert (tmp_path / "village.safetensors").is_file() and (tmp_path / "runs" / "ten" / "log.csv").is_file()
+    learnt = namespace["spec"]
+    scene = xr_sr.sample("havel")["r10m"].to_dataset().isel(y=slice(40), x=slice(40))
+    with torch.no_grad():
+        image = training.scenes_of(scene)[0].values
+        network = training.LeanSPAN(channels=12).eval()
+        network.load_state_dict(load_file("havel.safetensors"))
+        wanted = network(torch.from_numpy(image)[None])[0].numpy()
+    out = scene.sr.upscale(learnt.name, device="cpu")
+    given = np.stack([out[band].values[32:-32, 32:-32] for band in learnt.bands])
+    np.testing.assert_allclose(given, wanted, rtol=0, atol=1e-6)
 
 
 def test_the_page_on_own_models_runs(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests import cubes
-from xr_sr.errors import TrainingError, UnknownModelError, WeightsNotFoundError
+from xr_sr.errors import OptionError, TrainingError, UnknownModelError, WeightsNotFoundError
 from xr_sr.simulate import MTF_AT_NYQUIST, degrade
 from xr_sr.training import (
     LeanSPAN,
@@ -145,6 +145,29 @@ def test_weights_carry_their_card_and_equal_ones_have_equal_bytes(tmp_path):
     again.load_state_dict(load_file(one), strict=True)
     image = cubes.reflectance(4, 20, 20)
     np.testing.assert_array_equal(apply(again.eval(), image), apply(network.eval(), image))
+
+
+def test_weights_are_saved_in_new_folders_and_also_where_two_layers_share_them(tmp_path):
+    class Tied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = torch.nn.Conv2d(2, 2, 1), torch.nn.Conv2d(2, 2, 1)
+            self.two.weight = self.one.weight
+
+    tied = Tied()
+    path = save_weights(tied, tmp_path / "new" / "deep" / "tied.safetensors", {})
+
+    again = Tied()
+    again.load_state_dict(load_file(path), strict=True)
+    assert torch.equal(again.one.weight, tied.two.weight)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt"])
+def test_weights_are_not_saved_under_the_suffix_of_another_format(tmp_path, suffix):
+    with pytest.raises(OptionError, match=r"wanted is 'mine\.safetensors'"):
+        save_weights(student(), tmp_path / f"mine{suffix}", {})
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_curve_of_a_run_is_drawn(official, tmp_path):

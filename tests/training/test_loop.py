@@ -15,7 +15,7 @@ import torch
 from tests.training.small import learn
 from xr_sr.errors import OptionError, TrainingError
 from xr_sr.models.lean import bicubic
-from xr_sr.training import LeanSPAN, Settings
+from xr_sr.training import LeanSPAN, Settings, plot_log
 from xr_sr.training.journal import Journal, read_log
 from xr_sr.training.loop import Batch, train
 
@@ -153,7 +153,23 @@ def test_rows_beyond_the_checkpoint_are_forgotten(tmp_path):
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["10", "20"]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"threads": 0}, {"optimiser": "sgd"}, {"save_every": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"steps": 2.5},
+        {"steps": True},
+        {"threads": 0},
+        {"optimiser": "sgd"},
+        {"save_every": 0},
+        {"seed": -1},
+        {"learning_rate": float("nan")},
+        {"learning_rate": 0.0},
+        {"average": 2.0},
+        {"betas": (0.9, 1.0)},
+        {"betas": (0.9,)},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(OptionError, match="wanted"):
         Settings(**wrong)
@@ -166,3 +182,186 @@ def test_the_card_of_a_run_says_what_it_is(tmp_path):
 
     assert card["settings"]["steps"] == 5
     assert card["batches"] == {"target": 0.0}
+
+
+# -- what networks hold and draw
+
+
+class Dropping(LeanSPAN):
+    """Draws random numbers, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__(channels=4)
+        self.norm = torch.nn.BatchNorm2d(4, momentum=0.5)
+
+    def forward(self, x):
+        return super().forward(torch.nn.functional.dropout(self.norm(x), 0.3, self.training))
+
+
+def dropping() -> Dropping:
+    torch.manual_seed(0)
+    return Dropping()
+
+
+class KillAt(Constant):
+    """Ends at a step, as if killed."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.last = step
+
+    def __call__(self, step):
+        if step == self.last:
+            raise KeyboardInterrupt
+        return self.batch
+
+
+def test_a_network_with_dropout_and_batch_norm_resumes_by_the_bit(tmp_path):
+    settings = Settings(20, optimiser="adamw", save_every=5, device="cpu", average=0.9)
+    once = train(dropping(), Constant(), error, tmp_path / "once", settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dropping(), KillAt(13), error, tmp_path / "killed", settings)
+    torch.manual_seed(99)
+    torch.rand(7)
+    again = train(dropping(), Constant(), error, tmp_path / "killed", settings)
+
+    for (key, own), other in zip(once.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(own, other), key
+    assert int(once.norm.num_batches_tracked) == 20
+    assert not torch.equal(once.norm.running_mean, torch.zeros(4))
+
+
+def test_random_numbers_of_others_are_left_alone(tmp_path):
+    start = dropping()
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+
+    torch.manual_seed(5)
+    train(start, Still(), error, tmp_path, Settings(3, optimiser="adamw", device="cpu"))
+
+    assert torch.equal(torch.rand(3), wanted)
+
+
+class Still(Constant):
+    """Draws nothing itself."""
+
+    def __init__(self) -> None:
+        self.batch = Batch(torch.full((2, 4, 20, 20), 0.3), torch.zeros(2, 4, 16, 16), torch.ones(2))
+
+
+# -- runs that diverge
+
+
+class NanFrom(Constant):
+    """The truth is no number from a step on."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.first = step
+
+    def __call__(self, step):
+        target = self.batch.target * (float("nan") if step >= self.first else 1.0)
+        return Batch(self.batch.lr, target, self.batch.weight)
+
+
+def test_a_loss_that_is_no_number_is_seen_at_once_and_never_saved(tmp_path):
+    settings = Settings(40, optimiser="adamw", save_every=5, tell_every=40, device="cpu")
+
+    with pytest.raises(TrainingError, match="The loss at step 8 is nan"):
+        train(network(), NanFrom(7), error, tmp_path, settings)
+
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 5
+    assert all(value.isfinite().all() for value in (*state["network"].values(), *state["average"].values()))
+    train(network(), Constant(), error, tmp_path, settings)  # goes on once the cause is mended
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    class Late(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, slope):
+            return slope * float("inf")
+
+    def hides(sr, batch):
+        return error(Late.apply(sr), batch)
+
+    with pytest.raises(TrainingError, match="Weights at step 1 are no longer numbers"):
+        train(network(), Constant(), hides, tmp_path, Settings(1, optimiser="adamw", device="cpu"))
+
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+# -- folders that are not what they were
+
+
+def short(folder, **more):
+    return train(network(), Constant(), error, folder, Settings(5, optimiser="adamw", device="cpu"), **more)
+
+
+def test_other_weights_to_begin_with_are_told_as_such(tmp_path):
+    short(tmp_path)
+    torch.manual_seed(1)
+
+    with pytest.raises(TrainingError, match=r"begins with other weights here; set torch\.manual_seed"):
+        train(LeanSPAN(channels=4), Constant(), error, tmp_path, Settings(5, optimiser="adamw", device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"step": 1}, r"not that of this run: KeyError: 'average'"),
+        ([1, 2], "holds no run: wanted is a dict"),
+        ({"network": {}}, "holds no run"),
+        ({"step": 1, "average": {"a": torch.zeros(1)}}, "not that of this run: RuntimeError"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_named(tmp_path, state, words):
+    short(tmp_path)
+    torch.save(state, tmp_path / "checkpoint.pt")
+
+    with pytest.raises(TrainingError, match=words):
+        short(tmp_path)
+
+
+def test_a_folder_that_is_none_and_a_card_that_is_empty_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="is no folder"):
+        short(tmp_path / "file")
+    (tmp_path / "run.json").write_text("")
+    with pytest.raises(TrainingError, match=r"run\.json cannot be read"):
+        short(tmp_path)
+
+
+def test_rows_that_were_cut_and_stray_lines_are_forgotten(tmp_path):
+    short(tmp_path, evaluate=lambda network: {"far": 0.5})
+    log = tmp_path / "log.csv"
+    whole = read_log(log)
+    log.write_bytes(log.read_bytes() + b"note to myself\r\nx,1,2,3,4\r\n5,1e-3,0.5,1,0.")
+
+    assert read_log(log) == whole != []
+    short(tmp_path, evaluate=lambda network: {"far": 0.5})
+    assert read_log(log) == whole and b"note" not in log.read_bytes()
+    plot_log(tmp_path, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").exists()
+
+
+def test_a_run_without_a_log_has_no_curve(tmp_path):
+    with pytest.raises(TrainingError, match=r"log\.csv has no row"):
+        plot_log(tmp_path, tmp_path / "curve.png")
+
+
+def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
+    settings = Settings(20, optimiser="adamw", save_every=5, tell_every=5, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), KillAt(12), error, tmp_path, settings, evaluate=lambda network: {"far": 0.5})
+
+    train(network(), Constant(), error, tmp_path, settings, evaluate=lambda network: {"near": 0.25})
+
+    rows = read_log(tmp_path / "log.csv")
+    assert [row["step"] for row in rows] == ["5", "10", "15", "20"]
+    assert [(row["far"], row["near"]) for row in rows] == [("0.5", ""), ("", ""), ("", "0.25"), ("", "0.25")]

@@ -18,6 +18,7 @@ from .loop import Settings
 from .report import closeness, plot_log
 from .scenes import Scene, scenes_of
 from .teacher import Teacher
+from .two_grids import repeated
 
 __all__ = [
     "Augmentation",
@@ -31,6 +32,7 @@ __all__ = [
     "distil",
     "fit",
     "plot_log",
+    "repeated",
     "save_weights",
     "scenes_of",
 ]

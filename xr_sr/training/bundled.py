@@ -8,20 +8,15 @@ A run saves as it goes; the same command goes on where it was stopped. Of the im
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .._version import __version__
 from ..models.lean import LeanSPAN
 from ..models.lean_fusion import LeanFusion
 from .augment import Augmentation
@@ -31,63 +26,17 @@ from .fit import fit
 from .imagery import (
     BANDS,
     FINE,
-    TEN,
     aerial_scenes,
     held_out_scenes,
     held_out_ten_bands,
     ten_band_scenes,
     training_scenes,
 )
-from .journal import read_log
+from .journal import read_run
 from .loop import Settings
+from .model_card import card_of
 from .scenes import Scene
 from .teacher import Teacher
-
-NOT_FOR = (
-    "counting, measuring or naming what is smaller than the sensor resolves, without other evidence",
-    "legal, military or medical decisions about single objects",
-    "sensors other than Sentinel-2, or pixels other than 10 m",
-    "cloud, smoke, or values that are not reflectance",
-)
-
-
-def card_of(
-    folder: Path, network: LeanSPAN, scenes: Sequence[Scene], commit: str, start: Path | None = None
-) -> dict[str, Any]:
-    """Say of a finished run what a user of its weights should know; see docs/model_card.md.
-
-    start: the file of ours that it began with; its own card is taken along.
-    """
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    last = [row for row in read_log(folder / "log.csv") if all(row.values())][-1]
-    measured = {key: float(value) for key, value in last.items() if key not in ("step", "rate", "loss", "seconds")}
-    return {
-        "architecture": f"{type(network).__module__}:{type(network).__name__}",
-        "channels": network.features.out_channels,
-        "bands": list(TEN if isinstance(network, LeanFusion) else BANDS),
-        "gsd_m": [10.0, 2.5],
-        "start": _origin(start) if start else "random numbers",
-        "settings": run["settings"],
-        "teacher": run["batches"].get("teacher"),
-        "data": [{"name": scene.name, "licence": scene.note, "weight": round(scene.weight, 4)} for scene in scenes],
-        "measured": measured,
-        "minutes": round(float(last["seconds"]) / 60),
-        "commit": commit,
-        "version": __version__,
-        "versions": {name: version(name) for name in ("torch", "numpy", "pytorch-optimizer")},
-        "processor": platform.processor() or platform.machine(),
-        "licence": "Apache-2.0",
-        "not_for": NOT_FOR,
-    }
-
-
-def _origin(start: Path) -> dict[str, Any]:
-    """Give the hash of a file of ours and how its weights came to be, without what both runs share."""
-    with safe_open(start, "pt") as file:
-        card = json.loads(file.metadata()["card"])
-    kept = ("architecture", "channels", "start", "settings", "teacher", "measured", "minutes", "commit")
-    sha256 = hashlib.sha256(start.read_bytes()).hexdigest()
-    return {"sha256": sha256, **{key: card[key] for key in kept if key in card}}
 
 
 def network_of(state: dict[str, Tensor]) -> LeanSPAN:
@@ -101,6 +50,29 @@ def network_of(state: dict[str, Tensor]) -> LeanSPAN:
 def _started(path: Path) -> LeanSPAN:
     """Give a network with the weights of a file of ours."""
     return network_of(load_file(path))
+
+
+def beginning(network: LeanSPAN, seed: int, start: Path | None) -> LeanSPAN:
+    """Give what the commands below begin with, for a network of this form. start: weights; None for random numbers."""
+    torch.manual_seed(seed)
+    channels = network.features.out_channels
+    if start is None:
+        return type(network)(channels=channels)
+    first = _started(start)
+    widens = isinstance(network, LeanFusion) and not isinstance(first, LeanFusion)
+    return widened(first, channels) if widens else first
+
+
+def _to_fit(data: Path) -> list[Scene]:
+    """Read the truth that is fitted."""
+    return [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
+
+
+def _licences(run: Mapping[str, Any], data: Path) -> dict[str, str]:
+    """Give the licence of each scene that a run of one of the commands below may have seen, by name."""
+    batches = run["batches"]
+    read = _to_fit if "sensors" in batches else ten_band_scenes if "coarse" in batches else training_scenes
+    return {scene.name: scene.note for scene in read(data)}
 
 
 def widened(small: LeanSPAN, channels: int) -> LeanFusion:
@@ -250,7 +222,7 @@ def fit_command(
 ) -> None:
     """Fine-tune distilled weights on aerial imagery, seen through the modelled sensor."""
     network = _started(start)
-    scenes = [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
+    scenes = _to_fit(data)
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
     teacher = Teacher("sen2sr-lite", device="cpu") if truth < 1 else None
     fit(network, scenes, folder, settings, teacher=teacher, truth=truth, show=click.echo)
@@ -265,9 +237,9 @@ def fit_command(
 def export_command(data: Path, folder: Path, commit: str, start: Path | None, out: Path) -> None:
     """Write the averaged weights of a finished run, with their card."""
     state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    network = network_of(state["average"])
-    scenes = ten_band_scenes(data) if isinstance(network, LeanFusion) else training_scenes(data)
-    save_weights(network, out, card_of(folder, network, scenes, commit, start))
+    network, run = network_of(state["average"]), read_run(folder)
+    first = beginning(network, run["settings"]["seed"], start)
+    save_weights(network, out, card_of(folder, network, first, _licences(run, data), commit, start))
     click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 

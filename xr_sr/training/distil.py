@@ -15,10 +15,11 @@ from torch import nn
 
 from ..errors import TrainingError
 from .augment import Augmentation
-from .loop import Settings, consumed_by, train
+from .loop import Settings, train
 from .losses import relative_square_error
+from .matching import check_network, check_sizes, check_teacher, consumed_by, images_of, scenes_for
 from .patches import Draw, Pool, PooledBatches
-from .report import closeness
+from .report import apply, distance
 from .scenes import FloatArray, Scene
 from .teacher import Teacher
 from .two_grids import DrawTwoGrids
@@ -39,19 +40,20 @@ class Labelled:
         patch: int,
         count: int,
     ) -> None:
-        self.teacher, self.seed, self.count, self.context = teacher, seed, count, teacher.halo
+        self.teacher, self.seed, self.count = teacher, seed, count
+        self.bicubic = Teacher("bicubic", device="cpu", scale=teacher.spec.scale)
+        self.context = max(teacher.halo, self.bicubic.halo)
         side, coarse = patch + 2 * self.context, len(teacher.spec.coarse)
         self.draw = (
             DrawTwoGrids(scenes, side, augmentation, coarse=coarse) if coarse else Draw(scenes, side, augmentation)
         )
-        self.bicubic = Teacher("bicubic", device="cpu")
 
     def __call__(self, number: int) -> Pool:
         """See `patches.Maker`."""
         chance = np.random.default_rng([self.seed, 0, number])
         lr = np.stack([self.draw(chance)[1] for _ in range(self.count)])
-        target = self.teacher(lr)
-        energy = energy_of(lr, target, self.bicubic, self.context)
+        target = self.teacher(inner(lr, self.context - self.teacher.halo))
+        energy = energy_of(given(self.teacher, lr), target, self.bicubic, self.context)
         # Bands of two pixel sizes differ tenfold in what they lack: each counts by itself.
         return Pool(lr, target, energy if self.teacher.spec.coarse else energy.mean(axis=1))
 
@@ -61,11 +63,22 @@ class Labelled:
         return {"teacher": teacher, "seed": self.seed, **self.draw.describe()}
 
 
+def inner(lr: FloatArray, cut: int) -> FloatArray:
+    """Cut pixels off each side of images (..., y, x)."""
+    return lr[..., cut : lr.shape[-2] - cut, cut : lr.shape[-1] - cut]
+
+
+def given(teacher: Teacher, lr: FloatArray) -> FloatArray:
+    """Pick of (..., band, y, x) the bands that a teacher gives, in the order in which they come out."""
+    spec = teacher.spec
+    if spec.parts or spec.bands_out in ((), spec.bands):
+        return lr
+    return lr[..., [spec.bands.index(band) for band in spec.bands_out], :, :]
+
+
 def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int) -> FloatArray:
     """Give the mean square of what a target has beyond bicubic, for each input pixel: (n, band, y, x)."""
-    skip = context - bicubic.halo
-    inner = lr[..., skip : lr.shape[-2] - skip, skip : lr.shape[-1] - skip]
-    square = np.square(target - bicubic(inner))
+    square = np.square(target - bicubic(inner(lr, context - bicubic.halo)))
     scale = bicubic.spec.scale
     *lead, height, width = square.shape
     blocks = square.reshape(*lead, height // scale, scale, width // scale, scale)
@@ -80,7 +93,7 @@ def distil(
     settings: Settings | None = None,
     *,
     augmentation: Augmentation | None = None,
-    held_out: Mapping[str, FloatArray] | None = None,
+    held_out: Mapping[str, FloatArray | Scene] | Sequence[Scene] | None = None,
     side: int = 48,
     batch: int = 8,
     patch: int = 76,
@@ -93,23 +106,31 @@ def distil(
 
     network: without padding, of the teacher's bands and scale; `network.consumed` input pixels are used up on each
     side, at most the teacher's halo. scenes: see `scenes_of`; for a teacher that reads two pixel sizes, the bands of
-    the wider ones last, as `two_grids.repeated` gives them. held_out: images (band, y, x) of other places; how close
-    the network is to the teacher there goes into the log (`report.closeness`). side, batch: input pixels of a patch and
+    the wider ones last, as `repeated` gives them. held_out: scenes of other places without NaN, or images (band, y, x)
+    by name, bands of wider pixels interpolated; how close the network is to the teacher there goes into the log
+    (`closeness`). side, batch: input pixels of a patch and
     patches of a step; patch, pool: of what is labelled at a time; seen: how often each pixel of that is. evenness: 1
     counts all patches the same, 0 counts them by their detail; between them the quiet ones still teach, and errors
     where they show most weigh more.
     Returns the network with its averaged weights. Raises TrainingError, MissingLibraryError (the extra `train`).
     """
+    teacher = check_teacher(teacher)
     settings, consumed = settings or Settings(), consumed_by(network)
+    bands, coarse, scale = len(teacher.spec.bands), len(teacher.spec.coarse), teacher.spec.scale
     if consumed > teacher.halo:
         raise TrainingError(
             f"The network uses up {consumed} input pixels on each side, {teacher.spec.name!r} looks no further than "
             f"{teacher.halo}. Give a network of that reach or less."
         )
+    check_sizes(side=side, batch=batch, patch=patch, pool=pool, even=coarse > 0)
+    bands_out = bands if teacher.spec.parts else len(teacher.spec.bands_out) or bands
+    check_network(network, bands=bands, bands_out=bands_out, scale=scale, side=side)
+    scenes = scenes_for(scenes, bands)
+    held_images = images_of(held_out, bands=bands, coarse=coarse, reach=teacher.halo)
     maker = Labelled(teacher, scenes, augmentation or Augmentation(), seed=settings.seed, patch=patch, count=pool)
     batches = PooledBatches(
         maker,
-        teacher.spec.scale,
+        scale,
         consumed,
         settings.seed,
         side=side,
@@ -119,18 +140,23 @@ def distil(
         seen=seen,
         evenness=evenness,
     )
-    held = {name: (values, teacher(values[None])[0]) for name, values in (held_out or {}).items()}
-    bicubic = Teacher("bicubic", device="cpu")
+    held = {
+        name: (lr, teacher(lr[None])[0], given(teacher, maker.bicubic(lr[None])[0])) for name, lr in held_images.items()
+    }
 
-    fine = len(teacher.spec.bands) - len(teacher.spec.coarse)
-    parts = {"": slice(None)} if fine == len(teacher.spec.bands) else {" 10 m": slice(fine), " 20 m": slice(fine, None)}
+    fine = bands - coarse
+    parts = {" 10 m": slice(fine), " 20 m": slice(fine, None)} if coarse else {"": slice(None)}
+    if coarse and scale == 1:  # the fine bands are what they were
+        del parts[" 10 m"]
 
     def evaluate(student: nn.Module) -> dict[str, float]:
-        return {
-            name + part: closeness(student, lr, sr, bicubic, bands)
-            for name, (lr, sr) in held.items()
-            for part, bands in parts.items()
-        }
+        found = {}
+        for name, (lr, *images) in held.items():
+            own = apply(student, lr)
+            for part, which in parts.items():
+                student_sr, teacher_sr, plain = (image[which] for image in (own, *images))
+                found[name + part] = distance(student_sr, teacher_sr, plain, lr.shape[1:], scale=scale)
+        return found
 
     return train(
         network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate if held else None, show=show

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from ..errors import OptionError
 from .journal import replace_file
 
 __all__ = ["save_weights"]
@@ -19,10 +20,17 @@ def save_weights(network: nn.Module, path: str | Path, card: Mapping[str, Any]) 
     """Write the weights of a network as safetensors, with a card that says how they came to be, atomically.
 
     card: whatever JSON can hold, such as data, licences, seed, steps, commit, and what it must not be used for. Equal
-    weights and cards give equal bytes. Read it with `safetensors.safe_open(path, "pt").metadata()["card"]`.
+    weights and cards give equal bytes. Read it with `safetensors.safe_open(path, "pt").metadata()["card"]`. Folders are
+    made; tensors that the network holds twice are written twice. Raises OptionError for the suffix of another format.
     """
     path = Path(path)
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    if path.suffix in (".pt", ".pth", ".ckpt"):
+        raise OptionError(
+            f"{path.name!r} would be read as a file of torch, and is safetensors; wanted is "
+            f"{path.with_suffix('.safetensors').name!r}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     # One entry: several would stand in no particular order, and the same weights would have another hash.
     replace_file(path, save(tensors, {"card": json.dumps(card, sort_keys=True)}))
     return path

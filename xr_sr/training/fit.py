@@ -16,11 +16,14 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
+from ..bands import find_band
+from ..errors import MissingBandError, TrainingError
 from ..simulate import MTF_AT_NYQUIST, degrade
 from .augment import Augmentation
-from .distil import energy_of
-from .loop import Settings, consumed_by, train
+from .distil import energy_of, inner
+from .loop import Settings, train
 from .losses import relative_square_error
+from .matching import check_network, check_sizes, check_teacher, consumed_by, scenes_for
 from .patches import Draw, Pool, PooledBatches
 from .scenes import FloatArray, Scene
 from .teacher import Teacher
@@ -67,11 +70,11 @@ class Seen:
     ) -> None:
         self.bands, self.sensors, self.scale = tuple(bands), sensors, scale
         self.teacher, self.truth = teacher, truth
-        self.context = max(context, teacher.halo if teacher else 0)
+        self.bicubic = Teacher("bicubic", device="cpu", scale=scale)
+        self.context = max(context, self.bicubic.halo, teacher.halo if teacher else 0)
         context = self.context
         self.seed, self.count = seed, count
         self.draw = Draw(scenes, (patch + 2 * (context + MARGIN)) * scale, augmentation, zooms=(1.0,))
-        self.bicubic = Teacher("bicubic", device="cpu")
 
     def __call__(self, number: int) -> Pool:
         """See `patches.Maker`."""
@@ -79,9 +82,8 @@ class Seen:
         pairs = [self._seen(self.draw(chance)[1], chance) for _ in range(self.count)]
         lr, target = (np.stack(side) for side in zip(*pairs, strict=True))
         if self.teacher is not None:
-            edge = self.context - self.teacher.halo
-            seen = lr[..., edge : lr.shape[-2] - edge, edge : lr.shape[-1] - edge]
-            target = np.float32(self.truth) * target + np.float32(1 - self.truth) * self.teacher(seen)
+            taught = self.teacher(inner(lr, self.context - self.teacher.halo))
+            target = np.float32(self.truth) * target + np.float32(1 - self.truth) * taught
         return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context).mean(axis=1))
 
     def describe(self) -> dict[str, Any]:
@@ -133,14 +135,23 @@ def fit(
 
     network: from random numbers or, to fine-tune, with weights; without padding, `network.consumed` input pixels are
     used up on each side. scenes: the truth, (band, y, x) reflectance at the output's pixel size, in the order of
-    `bands`, whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. teacher, truth: with a
-    teacher the target is `truth` times the truth and the rest what the teacher gives: the more truth, the more detail,
-    right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and patches of a step; patch,
-    pool: of what is simulated at a time.
+    `bands` (any alias), whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. teacher,
+    truth: with a teacher the target is `truth` times the truth and the rest what the teacher gives: the more truth, the
+    more detail, right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and patches of a
+    step; patch, pool: of what is simulated at a time.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
     """
     settings = settings or Settings()
-    consumed = consumed_by(network)
+    consumed, bands = consumed_by(network), _sensed(bands)
+    if type(scale) is not int or scale < 2:
+        raise TrainingError(f"scale={scale!r}: wanted is a whole number from 2 on.")
+    if not 0 <= truth <= 1:
+        raise TrainingError(f"truth={truth!r}: wanted is a share of the truth, from 0 to 1.")
+    check_sizes(side=side, batch=batch, patch=patch, pool=pool)
+    check_network(network, bands=len(bands), bands_out=len(bands), scale=scale, side=side)
+    scenes = scenes_for(scenes, len(bands))
+    if teacher is not None:
+        _check_same(check_teacher(teacher), bands, scale)
     maker = Seen(
         scenes,
         bands,
@@ -156,6 +167,32 @@ def fit(
     )
     batches = PooledBatches(maker, scale, consumed, settings.seed, side=side, size=batch, patch=patch, count=pool)
     return train(network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate, show=show)
+
+
+def _sensed(bands: Sequence[str]) -> tuple[str, ...]:
+    """Give the canonical names of bands whose point spread is known. Raises MissingBandError for others."""
+    names = (bands,) if isinstance(bands, str) else tuple(bands)
+    found = tuple(band.name if (band := find_band(name)) else str(name) for name in names)
+    unknown = [name for name in found if name not in MTF_AT_NYQUIST]
+    if unknown or not found:
+        raise MissingBandError(
+            f"bands={names}: no sensor is modelled for {unknown or 'none'}; wanted are some of "
+            f"{', '.join(MTF_AT_NYQUIST)}, in the order of the scenes."
+        )
+    if len(set(found)) < len(found):
+        raise TrainingError(f"bands={names} names a band twice; wanted is one name for each band of the scenes.")
+    return found
+
+
+def _check_same(teacher: Teacher, bands: tuple[str, ...], scale: int) -> None:
+    """Raise TrainingError unless a teacher gives the bands of the truth, at its scale."""
+    spec = teacher.spec
+    reads, gives = spec.bands or bands, spec.bands_out or spec.bands or bands
+    if (reads, gives, spec.scale) != (bands, bands, scale) or spec.coarse:
+        raise TrainingError(
+            f"{spec.name!r} reads {list(reads)} and gives {list(gives)}, {spec.scale} times finer; wanted is a teacher "
+            f"of {list(bands)}, all of one pixel size, at scale {scale}."
+        )
 
 
 def _grid(values: FloatArray, bands: Sequence[str]) -> xr.DataArray:

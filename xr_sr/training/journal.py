@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import torch
 
 from ..errors import TrainingError
 
-__all__ = ["Journal", "read_log", "replace_file"]
+__all__ = ["Journal", "read_log", "read_run", "replace_file"]
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -34,16 +35,19 @@ def replace_file(path: Path, data: bytes) -> None:
 class Journal:
     """The folder of one run.
 
-    Raises TrainingError where the folder holds another run.
+    Raises TrainingError where the folder holds another run, or a damaged one.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
         wanted = json.loads(json.dumps(run, sort_keys=True))
         card = folder / "run.json"
         if card.is_file():
-            found = json.loads(card.read_text(encoding="utf-8"))
+            found = read_run(folder)
             if found != wanted:
                 raise TrainingError(
                     f"{folder} holds another run: it differs in {_differences(found, wanted)}. "
@@ -61,7 +65,12 @@ class Journal:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # the reader raises a dozen unrelated classes
             raise TrainingError(f"{path} cannot be read ({error}). Remove it to begin anew.") from error
-        self._forget_after(int(state["step"]))
+        if not isinstance(state, dict) or type(state.get("step")) is not int:
+            raise TrainingError(
+                f"{path} holds no run: wanted is a dict with a step, found is a {type(state).__name__}. Remove it to "
+                "begin anew."
+            )
+        self._forget_after(state["step"])
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -72,28 +81,64 @@ class Journal:
         partial.replace(path)
 
     def tell(self, row: Mapping[str, Any]) -> None:
-        """Add a row to the log; columns are those of the first one."""
+        """Add a row to the log, and columns for what it measures first; what it lacks is left empty."""
         path = self.folder / "log.csv"
-        begins = not path.is_file()
+        columns = _columns(path)
+        if new := [name for name in row if name not in columns]:
+            _write_log(path, [*columns, *new], [*read_log(path), row])
+            return
         with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if begins:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, columns, restval="").writerow(row)
 
     def _forget_after(self, step: int) -> None:
-        kept = [row for row in read_log(self.folder / "log.csv") if int(row["step"]) <= step]
-        (self.folder / "log.csv").unlink(missing_ok=True)
-        for row in kept:
-            self.tell(row)
+        path = self.folder / "log.csv"
+        kept = [row for row in read_log(path) if int(row["step"]) <= step]
+        if kept:
+            _write_log(path, list(kept[0]), kept)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a log; none where there is no file."""
+    """Read the rows of a log; none where there is no file.
+
+    Left out is what is no whole row: a last line that was cut while it was written, and lines of something else.
+    """
+    if not path.is_file():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    columns, *lines = list(csv.reader(whole.splitlines())) or [[]]
+    rows = (dict(zip(columns, line, strict=True)) for line in lines if len(line) == len(columns))
+    return [row for row in rows if row.get("step", "").isdecimal()]
+
+
+def read_run(folder: Path) -> Any:
+    """Read what a run is, as `run.json` says it. Raises TrainingError where there is none, or a damaged one."""
+    card = folder / "run.json"
+    try:
+        found = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            f"{card} cannot be read ({error}), so nobody knows what the run is. Give a run a folder of its own."
+        ) from error
+    return found
+
+
+def _columns(path: Path) -> list[str]:
+    """Give the columns of a log; none where it has no whole line."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        first = file.readline()
+    return next(csv.reader([first]), []) if first.endswith("\n") else []
+
+
+def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> str:
@@ -101,4 +146,6 @@ def _differences(found: Any, wanted: Any, name: str = "") -> str:
     if isinstance(found, dict) and isinstance(wanted, dict):
         keys = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         return ", ".join(_differences(found.get(key), wanted.get(key), f"{name}.{key}".lstrip(".")) for key in keys)
+    if name == "start":  # two hashes would tell nobody anything
+        return "start: the network begins with other weights here; set torch.manual_seed(0) before it is made"
     return f"{name}: {str(found)[:80]} there, {str(wanted)[:80]} here"

@@ -1,8 +1,9 @@
 """The loop: any network, any batches, one optimiser. Saves as it goes, and goes on where it was stopped.
 
 Knows tensors and the files of its own run. What a batch holds, and what it costs to be wrong about it, is the caller's
-matter. Nothing here keeps a stream of random numbers: a batch is a function of its step, so a run that was killed and
-resumed is, on one machine's processors, the run that was never killed, bit for bit.
+matter. Nothing here keeps a stream of random numbers: a batch is a function of its step, and what a network draws
+(dropout) begins anew from seed and step. So a run that was killed and resumed is, on one machine's processors, the run
+that was never killed, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ from ..errors import OptionError, TrainingError
 from ..optional import require
 from .journal import Journal
 
-__all__ = ["Batch", "Batches", "Settings", "consumed_by", "train"]
+__all__ = ["Batch", "Batches", "Settings", "mark", "train"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Settings:
     optimiser: "soap" (second-order; needs the extra `train`) or "adamw". betas: how much of its first and second
     moments an optimiser keeps; refresh: steps between SOAP's decompositions. save_every, tell_every: steps.
     threads: of torch on a CPU; another number of threads adds in another order, so it is part of what a run is.
+    Raises OptionError for numbers that no run can have.
     """
 
     steps: int = 20_000
@@ -75,9 +78,17 @@ class Settings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.refresh, self.save_every, self.tell_every, self.threads) < 1 or self.warm_up < 0:
+        whole = {name: getattr(self, name) for name in ("steps", "refresh", "save_every", "tell_every", "threads")}
+        for least, sizes in ((1, whole), (0, {"warm_up": self.warm_up, "seed": self.seed})):
+            for name, value in sizes.items():
+                if type(value) is not int or value < least:
+                    raise OptionError(f"{name}={value!r}: wanted a whole number from {least} on.")
+        if not 0 < self.learning_rate < math.inf:  # NaN neither
+            raise OptionError(f"learning_rate={self.learning_rate!r}: wanted a number above 0, such as 3e-3.")
+        shares = (self.average, *self.betas)
+        if len(self.betas) != 2 or not all(0 <= share < 1 for share in shares):
             raise OptionError(
-                f"{self}: wanted steps, refresh, save_every, tell_every, threads from 1 on, warm_up from 0."
+                f"average={self.average!r}, betas={self.betas!r}: wanted shares from 0 to less than 1, and two betas."
             )
         if self.optimiser not in ("soap", "adamw"):
             raise OptionError(f"optimiser={self.optimiser!r}: wanted 'soap' or 'adamw'.")
@@ -104,69 +115,58 @@ def train(
     network: (n, band, y, x) to (n, band, (y - 2 consumed) * scale, ...); it is trained in place, from the weights that
     it has. loss: of what it gives and the batch, one number. evaluate: numbers for the log, measured on the average.
     show: is told a line now and then.
-    Raises TrainingError if the folder holds another run, or if the loss is no longer a number.
+    Raises TrainingError if the folder holds another run or a damaged one, or if loss or weights are no longer numbers;
+    such weights are never saved.
     """
     device = torch.device(resolve_device(settings.device))
     network = _channels_last(network.to(device)).train()
-    journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": _mark(network)})
+    journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": mark(network)})
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     optimiser = _optimiser(network, settings)
     state = journal.load(str(device))
     step, seconds = 0, 0.0
     names: tuple[str, ...] = ()
     if state is not None:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        average, step, seconds = state["average"], int(state["step"]), float(state["seconds"])
+        average, step, seconds = _restored(state, network, optimiser, folder)
 
     before, threads = time.perf_counter(), torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(settings.threads)
     try:
-        while step < settings.steps:
-            rate = settings.rate(step)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            value = _learn(network, batches(step), loss, optimiser, device)
-            step += 1
-            _average(average, network, min(settings.average, step / (step + 9)))
-            last = step == settings.steps
-            if step % settings.tell_every == 0 or last:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            while step < settings.steps:
+                rate = settings.rate(step)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                torch.manual_seed(_seed_of(settings.seed, step))
+                value = _learn(network, batches(step), loss, optimiser, device)
+                step += 1
                 if not math.isfinite(value):
-                    raise TrainingError(f"The loss at step {step} is {value}. Use a lower learning_rate.")
-                spent = seconds + time.perf_counter() - before
-                row = {"step": step, "rate": f"{rate:.3e}", "loss": f"{value:.5g}", "seconds": f"{spent:.0f}"}
-                if evaluate is not None:
-                    due = step % evaluate_every == 0 or last or not names
-                    row |= _measured(network, average, evaluate) if due else dict.fromkeys(names, "")
-                    names = tuple(row)[4:]
-                journal.tell(row)
-                if show is not None:
-                    show("  ".join(f"{key} {entry}" for key, entry in row.items() if entry))
-            if step % settings.save_every == 0 or last:
-                spent = seconds + time.perf_counter() - before
-                journal.save(
-                    {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
-                    | {"step": step, "seconds": spent}
-                )
+                    raise _diverged(f"The loss at step {step} is {value}", folder)
+                _average(average, network, min(settings.average, step / (step + 9)))
+                last = step == settings.steps
+                if step % settings.tell_every == 0 or last:
+                    spent = seconds + time.perf_counter() - before
+                    row = {"step": step, "rate": f"{rate:.3e}", "loss": f"{value:.5g}", "seconds": f"{spent:.0f}"}
+                    if evaluate is not None:
+                        due = step % evaluate_every == 0 or last or not names
+                        row |= _measured(network, average, evaluate) if due else dict.fromkeys(names, "")
+                        names = tuple(row)[4:]
+                    journal.tell(row)
+                    if show is not None:
+                        show("  ".join(f"{key} {entry}" for key, entry in row.items() if entry))
+                if step % settings.save_every == 0 or last:
+                    if not (_finite(network.state_dict()) and _finite(average)):
+                        raise _diverged(f"Weights at step {step} are no longer numbers", folder)
+                    spent = seconds + time.perf_counter() - before
+                    journal.save(
+                        {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
+                        | {"step": step, "seconds": spent}
+                    )
     finally:
         torch.set_num_threads(threads)
     network.load_state_dict(average)
     return network.eval()
-
-
-def consumed_by(network: nn.Module) -> int:
-    """Give the input pixels that a network uses up on each side, which it says as `consumed`.
-
-    Raises TrainingError if it does not.
-    """
-    consumed = getattr(network, "consumed", None)
-    if not isinstance(consumed, int):
-        raise TrainingError(
-            f"{type(network).__name__} does not say how much context it uses up: wanted an attribute `consumed`, input "
-            "pixels on each side. Convolve without padding, or cut that much off the output."
-        )
-    return consumed
 
 
 def _learn(
@@ -188,7 +188,10 @@ def _learn(
 @torch.no_grad()
 def _average(average: dict[str, Tensor], network: nn.Module, kept: float) -> None:
     for key, value in network.state_dict().items():
-        average[key].lerp_(value, 1 - kept)
+        if value.is_floating_point():
+            average[key].lerp_(value, 1 - kept)
+        else:  # a count, such as BatchNorm's of its batches
+            average[key].copy_(value)
 
 
 def _measured(
@@ -202,6 +205,37 @@ def _measured(
     network.load_state_dict(own)
     network.train()
     return found
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """Give the seed of what a network draws in a step."""
+    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _finite(state: Mapping[str, Tensor]) -> bool:
+    return all(bool(value.isfinite().all()) for value in state.values())
+
+
+def _diverged(what: str, folder: Path) -> TrainingError:
+    return TrainingError(
+        f"{what}. Use a lower learning_rate, in a folder of its own; {folder} keeps what was saved before, if anything."
+    )
+
+
+def _restored(
+    state: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer, folder: Path
+) -> tuple[dict[str, Tensor], int, float]:
+    """Put a checkpoint into network and optimiser; give its average, step and seconds."""
+    try:
+        network.load_state_dict(state["average"])  # of the same form as the network, or it raises
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        return dict(state["average"]), int(state["step"]), float(state["seconds"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise TrainingError(
+            f"{folder / 'checkpoint.pt'} is not that of this run: {type(error).__name__}: {error}. Wanted are network, "
+            "average, optimiser, step and seconds of the same network. Remove the file to begin anew."
+        ) from error
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
@@ -227,7 +261,7 @@ def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     return optimiser
 
 
-def _mark(network: nn.Module) -> str:
+def mark(network: nn.Module) -> str:
     """Give the hash of the weights that a run starts from."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..errors import TrainingError
 from ..optional import require
 from .journal import read_log
 from .scenes import FloatArray
@@ -38,7 +39,8 @@ def closeness(
 
     lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), what the teacher gives with its
     context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
-    out. bands: which are measured, together. 1 is bicubic, 0 the teacher.
+    out. bicubic: `Teacher("bicubic", scale=...)`, at the network's scale. bands: which are measured, together. 1 is
+    bicubic, 0 the teacher. Raises TrainingError where these two are one, or NaN.
     """
     size = (lr.shape[-2], lr.shape[-1])
     images = (apply(network, lr), teacher_sr, bicubic(lr[None])[0])
@@ -47,17 +49,22 @@ def closeness(
 
 
 def distance(
-    sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, int], *, scale: int
+    sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, ...], *, scale: int
 ) -> float:
     """Measure `closeness` of images (band, ...) whose centres are the scene's. size: (y, x) of the scene."""
     images = (sr, teacher_sr, bicubic_sr)
     reach = max((size[0] - image.shape[-2] // scale) // 2 for image in images)
     own, wanted, plain = (_inner(image, size, scale, max(BORDER, reach)) for image in images)
     far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
+    if not far > 0:  # NaN too
+        raise TrainingError(
+            f"The teacher gives what bicubic gives, {far} apart, so there is nothing to be near to; wanted is a place "
+            "with detail, valid everywhere."
+        )
     return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
 
 
-def _inner(image: FloatArray, size: tuple[int, int], scale: int, border: int) -> FloatArray:
+def _inner(image: FloatArray, size: tuple[int, ...], scale: int, border: int) -> FloatArray:
     """Cut an image whose centre is the scene's down to what is `border` input pixels from the scene's edge."""
     rows, columns = ((length - 2 * border) * scale for length in size)
     top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
@@ -67,10 +74,12 @@ def _inner(image: FloatArray, size: tuple[int, int], scale: int, border: int) ->
 def plot_log(folder: str | Path, path: str | Path) -> None:
     """Draw the log of a run: loss, and each number that was measured on held-out scenes, over minutes.
 
-    Raises MissingLibraryError without matplotlib (the extra `train`).
+    Raises TrainingError where the folder has no log, MissingLibraryError without matplotlib (the extra `train`).
     """
     pyplot = require("matplotlib.pyplot", extra="train")
     rows = read_log(Path(folder) / "log.csv")
+    if not rows:
+        raise TrainingError(f"{Path(folder) / 'log.csv'} has no row; wanted is the folder of a run that has told one.")
     names = [name for name in rows[0] if name not in ("step", "rate", "loss", "seconds")]
     figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     minutes = [float(row["seconds"]) / 60 for row in rows]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels
-from ..settling import kernel_ref
+from ..errors import ModelError
+from ..settling import kernel_ref, with_options
 from ..spec import Tile
 from ..weights import catalog
 from .scenes import FloatArray
@@ -19,13 +20,23 @@ __all__ = ["Teacher"]
 
 
 class Teacher:
-    """A model of the catalogue with its own constraint, as a function on arrays. weights: as in `xr_sr.upscale`.
+    """A model of the catalogue with its own constraint, as a function on arrays.
 
-    Raises UnknownModelError, WeightsError.
+    weights: as in `xr_sr.upscale`. scale: of interpolation, which has any; None takes the model's own.
+    Raises UnknownModelError, ModelError for one that fuses, OptionError for a scale that it has not, WeightsError.
     """
 
-    def __init__(self, model: str, weights: str | Path | None = None, *, device: str = "auto") -> None:
+    def __init__(
+        self, model: str, weights: str | Path | None = None, *, device: str = "auto", scale: int | None = None
+    ) -> None:
         self.spec = catalog.get(model)
+        if self.spec.fuses:
+            raise ModelError(
+                f"{self.spec.name!r} fuses the bands of a cube, and is no function on one image; wanted is a model "
+                "that `upscale` takes, see xr_sr.list_models()."
+            )
+        if scale is not None:
+            self.spec = with_options(self.spec, {"scale": scale})
         ref = kernel_ref(self.spec, weights, device=device, wanted=self.spec.bands if self.spec.parts else ())
         self.sha256 = " ".join(part.sha256 for _, part in ref.parts) or ref.sha256
         self._kernel = kernels.build(ref)

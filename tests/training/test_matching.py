@@ -1,0 +1,245 @@
+"""What does not go together is refused before the first step, in one sentence; other scales go as well as four."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import xr_sr
+from tests import cubes, networks
+from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
+from xr_sr.spec import ModelSpec
+from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, closeness, distil, fit
+from xr_sr.training.journal import read_log
+from xr_sr.training.two_grids import interpolated, repeated
+from xr_sr.weights import catalog
+
+SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
+SHORT = Settings(steps=2, optimiser="adamw", device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _own_catalogue(monkeypatch):
+    """Models that a test registers are gone after it."""
+    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
+    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+
+
+def scenes(bands: int = 4, side: int = 60) -> list[Scene]:
+    return [Scene("noise", cubes.reflectance(bands, side, side))]
+
+
+def student(**config) -> LeanSPAN:
+    torch.manual_seed(0)
+    return LeanSPAN(**{"channels": 4, **config})
+
+
+def own_teacher(tmp_path, scale: int = 2, **change) -> Teacher:
+    """A teacher of two bands of the user's own, from random numbers."""
+    torch.manual_seed(1)
+    network = networks.Plain(depth=9, scale=scale)
+    save_file(network.state_dict(), tmp_path / "own.safetensors")
+    spec = ModelSpec("own", "", "tests.networks:Plain", ("B08", "B04"), scale=scale, halo=9)
+    spec = replace(spec, config=(("depth", 9), ("scale", scale)), **change)
+    xr_sr.register_model(spec, weights=tmp_path / "own.safetensors")
+    return Teacher("own", device="cpu")
+
+
+# -- other scales than four
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_network_learns_from_high_resolution_at_any_scale(tmp_path, scale):
+    settings = Settings(60, 6e-3, warm_up=5, tell_every=10, device="cpu")
+
+    fit(student(upscale=scale), scenes(side=160), tmp_path, settings, scale=scale, **SIZES)
+
+    losses = [float(row["loss"]) for row in read_log(tmp_path / "log.csv")]
+    assert np.mean(losses[-3:]) < losses[0] < 3
+
+
+def test_a_teacher_of_scale_two_is_distilled_and_measured_against_bicubic_of_two(tmp_path):
+    teacher, elsewhere = own_teacher(tmp_path), cubes.reflectance(2, 40, 36, seed=9)
+    settings = Settings(60, 6e-3, warm_up=5, tell_every=20, device="cpu")
+
+    network = distil(
+        student(bands=2, upscale=2),
+        teacher,
+        scenes(2),
+        tmp_path / "run",
+        settings,
+        held_out={"far": elsewhere},
+        **SIZES,
+    )
+
+    told = [float(row["far"]) for row in read_log(tmp_path / "run" / "log.csv") if row["far"]]
+    bicubic = Teacher("bicubic", device="cpu", scale=2)
+    assert told[-1] < told[0]
+    measured = closeness(network, elsewhere, teacher(elsewhere[None])[0], bicubic)
+    assert told[-1] == pytest.approx(measured, rel=1e-3)
+
+
+def test_a_teacher_that_gives_fewer_bands_is_compared_with_bicubic_of_these(tmp_path):
+    class First(LeanSPAN):
+        def forward(self, x):
+            return super().forward(x)[:, 1:]
+
+    torch.manual_seed(0)
+    save_file(networks.Plain(bands_out=1, depth=9).state_dict(), tmp_path / "own.safetensors")
+    spec = ModelSpec("own", "", "tests.networks:Plain", ("B08", "B04"), ("B04",), scale=2, halo=9)
+    spec = replace(spec, config=(("bands_out", 1), ("depth", 9)))
+    xr_sr.register_model(spec, weights=tmp_path / "own.safetensors")
+
+    held = {"far": cubes.reflectance(2, 40, 40)}
+    distil(
+        First(bands=2, channels=4, upscale=2),
+        Teacher("own"),
+        scenes(2),
+        tmp_path / "run",
+        SHORT,
+        held_out=held,
+        **SIZES,
+    )
+
+    assert float(read_log(tmp_path / "run" / "log.csv")[0]["far"]) > 0
+
+
+def test_the_official_model_of_20_m_bands_is_distilled_at_its_scale_of_one(official, tmp_path):
+    values = repeated(cubes.reflectance(4, 80, 80), cubes.reflectance(6, 40, 40, seed=1))
+    held = [Scene("far", values)]
+
+    network = LeanFusion(channels=4, upscale=1)
+    distil(network, Teacher("sen2sr-lite.rswir-x2"), held, tmp_path, SHORT, held_out=held, **SIZES)
+
+    row = read_log(tmp_path / "log.csv")[0]
+    assert float(row["far 20 m"]) > 0 and "far 10 m" not in row
+
+
+def test_a_scale_is_for_models_that_have_one():
+    assert Teacher("bicubic", scale=3)(np.zeros((1, 1, 9, 9), "float32")).shape == (1, 1, 15, 15)
+    with pytest.raises(OptionError, match="no option 'scale'"):
+        Teacher("sen2sr", scale=2)
+    with pytest.raises(ModelError, match="fuses the bands"):
+        Teacher("glp-hpm")
+
+
+# -- what does not go together
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": LeanSPAN(upscale=2)}, r"wanted is \(1, 4, 32, 32\): 4 bands, 4 times finer"),
+        ({"network": LeanSPAN(bands=3)}, r"cannot be run on \(1, 4, 24, 24\).*LeanSPAN\(bands=4, upscale=4\)"),
+        ({"network": LeanSPAN().requires_grad_(False)}, "no parameters to train"),
+        ({"teacher": "sen2sr"}, r"wanted training\.Teacher\('sen2sr-lite'\)"),
+        ({"scenes": scenes(3)}, r"'noise' is \(3, 60, 60\); wanted is \(band, y, x\) with 4 bands"),
+        ({"scenes": scenes()[0]}, r"a Scene; wanted is a sequence.*\[scene\] makes one"),
+        ({"scenes": cubes.array(cubes.reflectance(4, 60, 60))}, "a DataArray; wanted is a sequence of Scene"),
+        ({"scenes": [cubes.reflectance(4, 60, 60)]}, "a sequence of ndarray; wanted"),
+        ({"scenes": []}, "no scene to train on"),
+        ({"scenes": [Scene("still", cubes.reflectance(4, 60, 60), weight=0)]}, "All scenes have weight=0"),
+        ({"scenes": [Scene("less", cubes.reflectance(4, 60, 60), weight=-1.0)]}, "weight=-1.0; wanted"),
+        ({"side": 32, "patch": 20}, "side=32, patch=20"),
+        ({"batch": 0}, "batch=0: wanted whole numbers from 1 on"),
+        ({"patch": 12.0}, r"patch=12\.0: wanted whole numbers"),
+        ({"held_out": {"far": cubes.reflectance(4, 20, 60)}}, r"the outer 10 are not measured; wanted is 21"),
+        ({"held_out": {"far": np.full((4, 60, 60), np.nan, "float32")}}, "14400 values that are no numbers"),
+        ({"held_out": {"far": cubes.reflectance(3, 60, 60)}}, "with 4 bands, or a Scene"),
+        ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"uint16 .* wanted is reflectance"),
+        ({"held_out": scenes() + scenes()}, "names a place twice"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused_before_the_first_step(tmp_path, change, words):
+    run = {"network": student(), "teacher": Teacher("sen2sr", device="cpu"), "scenes": scenes(), **SIZES, **change}
+
+    with pytest.raises(TrainingError, match=words):
+        distil(folder=tmp_path / "run", settings=SHORT, **run)
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_scenes_are_held_out_as_they_are(tmp_path):
+    teacher, far = Teacher("sen2sr", device="cpu"), Scene("far", cubes.reflectance(4, 40, 40, seed=3))
+
+    for number, held in enumerate(([far], {"far": far}, {"far": far.values})):
+        distil(student(), teacher, scenes(), tmp_path / str(number), SHORT, held_out=held, **SIZES)
+
+    told = [read_log(tmp_path / str(number) / "log.csv")[0]["far"] for number in range(3)]
+    assert told[0] == told[1] == told[2] != ""
+
+
+def test_a_place_without_detail_says_that_nothing_can_be_measured(tmp_path):
+    flat = np.full((4, 40, 40), 0.3, "float32")
+    teacher = Teacher("sen2sr", device="cpu")
+
+    with pytest.raises(TrainingError, match="what bicubic gives"):
+        closeness(student(), flat, Teacher("bicubic")(flat[None])[0], Teacher("bicubic"))
+    with pytest.raises(TrainingError, match="valid everywhere"):
+        closeness(student(), flat * np.nan, teacher(flat[None])[0] * np.nan, Teacher("bicubic"))
+
+
+def test_a_windowed_teacher_is_refused_for_what_it_is(tmp_path):
+    torch.manual_seed(0)
+    save_file(networks.Attention().state_dict(), tmp_path / "w.safetensors")
+    spec = ModelSpec("own", "", "tests.networks:Attention", ("B08", "B04"), scale=2, window=16, overlap=6)
+    xr_sr.register_model(spec, weights=tmp_path / "w.safetensors")
+
+    with pytest.raises(TrainingError, match="works on windows of 16"):
+        distil(student(bands=2, upscale=2), Teacher("own"), scenes(2), tmp_path / "run", SHORT, **SIZES)
+
+
+def test_wide_pixels_need_even_patches(official, tmp_path):
+    values = repeated(cubes.reflectance(4, 120, 120), cubes.reflectance(6, 60, 60))
+    teacher = Teacher("sen2sr-lite.main", device="cpu")
+
+    with pytest.raises(TrainingError, match=r"patch=21: .* such as 22"):
+        distil(LeanFusion(channels=4), teacher, [Scene("a", values)], tmp_path, SHORT, **{**SIZES, "patch": 21})
+
+
+def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
+    values = repeated(cubes.reflectance(4, 120, 120), cubes.reflectance(6, 60, 60, seed=1))
+    teacher = Teacher("sen2sr-lite.rswir-x2", device="cpu")
+
+    for name, held in (("scene", Scene("far", values)), ("array", interpolated(values, 6))):
+        torch.manual_seed(0)
+        network = LeanFusion(channels=4, upscale=1)
+        distil(network, teacher, [Scene("a", values)], tmp_path / name, SHORT, held_out={"far": held}, **SIZES)
+
+    one, other = (read_log(tmp_path / name / "log.csv")[0]["far 20 m"] for name in ("scene", "array"))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"bands": ("B04", "B03", "B02", "PAN")}, MissingBandError, r"\['PAN'\]; wanted are some of"),
+        ({"bands": ()}, MissingBandError, "wanted are some of"),
+        ({"bands": ("B04", "red", "B02", "B08")}, TrainingError, "a band twice"),
+        ({"scenes": scenes(3, 160)}, TrainingError, "with 4 bands"),
+        ({"network": LeanSPAN(upscale=2)}, TrainingError, "4 times finer"),
+        ({"scale": 1}, TrainingError, "whole number from 2 on"),
+        ({"truth": 1.5}, TrainingError, "from 0 to 1"),
+        ({"side": 14}, TrainingError, "side=14, patch=12"),
+        ({"teacher": Teacher("bicubic", scale=2)}, TrainingError, r"2 times finer; wanted .* at scale 4"),
+        ({"teacher": "sen2sr"}, TrainingError, r"wanted training\.Teacher"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_before_the_first_step(tmp_path, change, error, words):
+    run = {"network": student(), "scenes": scenes(side=160), **SIZES, **change}
+
+    with pytest.raises(error, match=words):
+        fit(folder=tmp_path / "run", settings=SHORT, **run)
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_bands_are_fitted_by_any_of_their_names(tmp_path):
+    for name, bands in (("own", ("B04", "B03", "B02", "B08")), ("alias", ("red", "green", "blue", "nir"))):
+        fit(student(), scenes(side=160), tmp_path / name, SHORT, bands=bands, **SIZES)
+
+    assert (tmp_path / "own" / "run.json").read_bytes() == (tmp_path / "alias" / "run.json").read_bytes()

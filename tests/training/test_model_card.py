@@ -1,0 +1,112 @@
+"""What the card of a run says is what the run did, or nothing is exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from tests import cubes
+from xr_sr.errors import TrainingError
+from xr_sr.models.lean import LeanSPAN
+from xr_sr.training import Scene, Settings, Teacher, bundled, distil, fit, save_weights
+from xr_sr.weights import catalog
+
+SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
+TAUGHT = [Scene("fields", cubes.reflectance(4, 60, 60), 2.0, "CC BY 4.0")]
+TRUTH = cubes.array(cubes.reflectance(4, 160, 160, seed=1), ("B04", "B03", "B02", "B08"))
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch) -> Path:
+    """A folder of imagery that is never looked at."""
+    monkeypatch.setattr(bundled, "training_scenes", lambda data: TAUGHT)
+    monkeypatch.setattr(bundled, "aerial_scenes", lambda data: [("village", TRUTH, 0.4, "public domain")])
+    return tmp_path
+
+
+def distilled(folder: Path, seed: int = 0) -> Path:
+    """Run what the command does, for two steps."""
+    torch.manual_seed(seed)
+    settings = Settings(2, seed=seed, optimiser="adamw", device="cpu")
+    distil(LeanSPAN(channels=4), Teacher("sen2sr", device="cpu"), TAUGHT, folder, settings, **SIZES)
+    return folder
+
+
+def fitted(folder: Path, start: Path) -> Path:
+    network = LeanSPAN(channels=4)
+    network.load_state_dict(load_file(start))
+    scenes = [Scene("village", TRUTH.values, 0.4, "public domain")]
+    fit(network, scenes, folder, Settings(2, optimiser="adamw", device="cpu"), **SIZES)
+    return folder
+
+
+def export(data: Path, folder: Path, out: Path, start: Path | None = None) -> dict[str, object]:
+    """Run the command; give the card in the file."""
+    more = ["--start", str(start)] if start else []
+    arguments = ["export", "--data", str(data), "--folder", str(folder), "--commit", "abc", "--out", str(out), *more]
+    CliRunner().invoke(bundled.main, arguments, catch_exceptions=False, standalone_mode=False)
+    with safe_open(out, "pt") as file:
+        return json.loads(file.metadata()["card"])
+
+
+def test_a_distilled_run_says_what_it_learnt_from(data, tmp_path):
+    card = export(data, distilled(tmp_path / "run"), tmp_path / "a.safetensors")
+
+    assert card["start"] == "random numbers"
+    assert card["teacher"]["model"] == catalog.get("sen2sr").name
+    assert card["data"] == [{"name": "fields", "licence": "CC BY 4.0", "weight": 2.0}]
+
+
+def test_a_fine_tuned_run_says_where_it_began_and_names_its_own_data(data, tmp_path):
+    export(data, distilled(tmp_path / "first"), tmp_path / "first.safetensors")
+    fitted(tmp_path / "run", tmp_path / "first.safetensors")
+
+    card = export(data, tmp_path / "run", tmp_path / "tuned.safetensors", tmp_path / "first.safetensors")
+
+    assert card["data"] == [{"name": "village", "licence": "public domain", "weight": 0.4}]
+    assert card["teacher"] is None
+    assert card["start"]["start"] == "random numbers"
+    assert card["start"]["data"] == [{"name": "fields", "licence": "CC BY 4.0", "weight": 2.0}]
+
+
+def test_a_start_that_is_not_named_or_another_is_refused(data, tmp_path):
+    export(data, distilled(tmp_path / "first"), tmp_path / "first.safetensors")
+    export(data, distilled(tmp_path / "other", seed=1), tmp_path / "other.safetensors")
+    fitted(tmp_path / "run", tmp_path / "first.safetensors")
+
+    with pytest.raises(TrainingError, match=r"did not begin with random numbers.*--start"):
+        export(data, tmp_path / "run", tmp_path / "a.safetensors")
+    with pytest.raises(TrainingError, match=r"did not begin with the weights of other\.safetensors"):
+        export(data, tmp_path / "run", tmp_path / "a.safetensors", tmp_path / "other.safetensors")
+    with pytest.raises(TrainingError, match=r"did not begin with the weights of first\.safetensors"):
+        export(data, tmp_path / "first", tmp_path / "a.safetensors", tmp_path / "first.safetensors")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_data_without_a_licence_and_runs_without_an_end_are_refused(data, tmp_path, monkeypatch):
+    distilled(tmp_path / "run")
+    monkeypatch.setattr(bundled, "training_scenes", lambda data: [Scene("another", TAUGHT[0].values, 1.0, "MIT")])
+    with pytest.raises(TrainingError, match=r"learnt from \['fields'\], whose licence is not known"):
+        export(data, tmp_path / "run", tmp_path / "a.safetensors")
+
+    (tmp_path / "run" / "log.csv").unlink()
+    with pytest.raises(TrainingError, match="no finished run: it has no log"):
+        export(data, tmp_path / "run", tmp_path / "a.safetensors")
+
+
+def test_the_beginning_of_a_widened_run_is_found_again(tmp_path):
+    torch.manual_seed(0)
+    small = LeanSPAN(channels=4)
+    start = save_weights(small, tmp_path / "small.safetensors", {})
+    torch.manual_seed(3)
+    begun = bundled.widened(bundled.network_of(load_file(start)), 6)
+
+    again = bundled.beginning(begun, 3, start)
+
+    assert all(torch.equal(one, other) for one, other in zip(begun.parameters(), again.parameters(), strict=True))

@@ -1,0 +1,170 @@
+"""Whether network, teacher and scenes go together: asked once, before the first step.
+
+Each answer is one error that says what was wanted, what was found and what to do. Nothing is trained or drawn here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from .report import BORDER
+from .scenes import FloatArray, Scene
+from .teacher import Teacher
+from .two_grids import interpolated
+
+__all__ = ["check_network", "check_sizes", "check_teacher", "consumed_by", "images_of", "scenes_for"]
+
+
+def consumed_by(network: nn.Module) -> int:
+    """Give the input pixels that a network uses up on each side, which it says as `consumed`.
+
+    Raises TrainingError if it does not.
+    """
+    consumed = getattr(network, "consumed", None)
+    if type(consumed) is not int or consumed < 0:
+        raise TrainingError(
+            f"{type(network).__name__} does not say how much context it uses up: wanted an attribute `consumed`, input "
+            "pixels on each side. Convolve without padding, or cut that much off the output."
+        )
+    return consumed
+
+
+def check_teacher(teacher: object) -> Teacher:
+    """Give a teacher that can label patches. Raises TrainingError for another thing, or one that works on windows."""
+    if not isinstance(teacher, Teacher):
+        raise TrainingError(
+            f"teacher={str(teacher)[:80]!r} is a {type(teacher).__name__}: wanted training.Teacher('sen2sr-lite'), or "
+            "of another name in xr_sr.list_models()."
+        )
+    spec = teacher.spec
+    if spec.window:
+        raise TrainingError(
+            f"{spec.name!r} works on windows of {spec.window} pixels, and what it gives depends on all of a window; "
+            "wanted is a teacher with a halo, so that a patch has one answer."
+        )
+    return teacher
+
+
+def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int, side: int) -> None:
+    """Show a network one patch. Raises TrainingError unless bands and size of what it gives are the wanted ones.
+
+    bands, bands_out: how many it is to read, and to give; 0 reads what it gives. side: of a patch, in input pixels.
+    """
+    kind, consumed = type(network).__name__, consumed_by(network)
+    if not bands:
+        return
+    if not any(value.requires_grad for value in network.parameters()):
+        raise TrainingError(f"{kind} has no parameters to train; wanted some with requires_grad.")
+    size, wanted = side + 2 * consumed, (1, bands_out, side * scale, side * scale)
+    first = next(network.parameters())
+    training = network.training
+    try:
+        with torch.no_grad():
+            fine = network.eval()(torch.zeros(1, bands, size, size, dtype=first.dtype, device=first.device))
+    except Exception as error:  # whatever a network of the user's raises
+        raise TrainingError(
+            f"{kind} cannot be run on (1, {bands}, {size}, {size}), a patch of {side} with {consumed} pixels of "
+            f"context: {type(error).__name__}: {error}. Wanted is a network of {bands} bands, such as "
+            f"LeanSPAN(bands={bands}, upscale={scale})."
+        ) from error
+    finally:
+        network.train(training)
+    if not isinstance(fine, Tensor) or tuple(fine.shape) != wanted:
+        found = tuple(fine.shape) if isinstance(fine, Tensor) else type(fine).__name__
+        raise TrainingError(
+            f"{kind} turns (1, {bands}, {size}, {size}) into {found}; wanted is {wanted}: {bands_out} bands, {scale} "
+            f"times finer, {consumed} input pixels of context used up on each side as its `consumed` says."
+        )
+
+
+def check_sizes(*, side: int, batch: int, patch: int, pool: int, even: bool = False) -> None:
+    """Raise TrainingError for sizes of patches that are none, or that do not go together.
+
+    even: the bands have pixels of two sizes, so patches are whole pixels of the wider.
+    """
+    sizes: dict[str, Any] = {"side": side, "batch": batch, "patch": patch, "pool": pool}
+    if wrong := {name: value for name, value in sizes.items() if type(value) is not int or value < 1}:
+        raise TrainingError(f"{_told(wrong)}: wanted whole numbers from 1 on.")
+    if side > patch:
+        raise TrainingError(
+            f"side={side}, patch={patch}: batches are cut out of patches, so wanted is a side of at most the patch."
+        )
+    if even and patch % 2:
+        raise TrainingError(
+            f"patch={patch}: the teacher reads bands of pixels twice as wide, so wanted is an even number, such as "
+            f"{patch + 1}."
+        )
+
+
+def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
+    """Give the scenes, if they are a sequence of those with these bands. bands: how many; 0 for any.
+
+    Raises TrainingError otherwise.
+    """
+    if not isinstance(scenes, Sequence) or not all(isinstance(scene, Scene) for scene in scenes):
+        kinds = {type(scene).__name__ for scene in scenes} if isinstance(scenes, list | tuple) else {}
+        found = f"a sequence of {', '.join(sorted(kinds))}" if kinds else f"a {type(scenes).__name__}"
+        raise TrainingError(
+            f"scenes is {found}; wanted is a sequence of Scene: training.scenes_of(cube) gives one, [scene] makes one."
+        )
+    for scene in scenes:
+        shape = scene.values.shape
+        if len(shape) != 3 or (bands and shape[0] != bands):
+            raise TrainingError(
+                f"{scene.name!r} is {shape}; wanted is (band, y, x) with {bands or 'some'} bands. Give the bands that "
+                "are read, in their order: training.scenes_of(cube, bands)."
+            )
+        if not (np.isfinite(scene.weight) and scene.weight >= 0):
+            raise TrainingError(f"{scene.name!r} has weight={scene.weight}; wanted is a number from 0 on.")
+    if scenes and not any(scene.weight for scene in scenes):
+        raise TrainingError("All scenes have weight=0, so none would be drawn; give one of them more.")
+    return tuple(scenes)
+
+
+def images_of(
+    held_out: Mapping[str, FloatArray | Scene] | Sequence[Scene] | None, *, bands: int, coarse: int, reach: int
+) -> dict[str, FloatArray]:
+    """Give the images of places held out, each with all its pixels valid and larger than the border left out.
+
+    coarse: how many of the bands are of pixels twice as wide: repeated in a Scene, and interpolated here; interpolated
+    already in an array. reach: input pixels that network or teacher use up. Raises TrainingError.
+    """
+    if held_out is None:
+        return {}
+    if not isinstance(held_out, Mapping):
+        named = scenes_for(held_out, bands)
+        held_out = {scene.name: scene for scene in named}
+        if len(held_out) < len(named):
+            raise TrainingError("held_out names a place twice; wanted is a name for each, {'village': scene}.")
+    found, least = {}, 2 * max(BORDER, reach) + 1
+    for name, given in held_out.items():
+        values = np.asarray(given.values if isinstance(given, Scene) else given)
+        if values.ndim != 3 or (bands and len(values) != bands) or values.dtype.kind != "f":
+            raise TrainingError(
+                f"held_out[{name!r}] is {values.dtype} {values.shape}; wanted is reflectance (band, y, x) with "
+                f"{bands or 'some'} bands, or a Scene of them."
+            )
+        if min(values.shape[1:]) < least:
+            raise TrainingError(
+                f"held_out[{name!r}] has {values.shape[1:]} pixels, of which the outer {least // 2} are not measured; "
+                f"wanted is {least} or more on each side."
+            )
+        if not np.isfinite(values).all():
+            raise TrainingError(
+                f"held_out[{name!r}] has {np.count_nonzero(~np.isfinite(values))} values that are no numbers; wanted "
+                "is a piece without gaps: scene.values[:, top:bottom, left:right]."
+            )
+        if coarse and isinstance(given, Scene):
+            values = interpolated(values[:, : values.shape[1] // 2 * 2, : values.shape[2] // 2 * 2], coarse)
+        found[str(name)] = np.ascontiguousarray(values, "float32")
+    return found
+
+
+def _told(sizes: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in sizes.items())

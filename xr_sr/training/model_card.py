@@ -1,0 +1,101 @@
+"""The card of a finished run: what its weights were made of, as the run itself noted it, and refused where that fails.
+
+What a user of the weights should know; docs/model_card.md says it in words. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from .._version import __version__
+from ..errors import TrainingError
+from ..models.lean import LeanSPAN
+from ..models.lean_fusion import LeanFusion
+from .imagery import BANDS, TEN
+from .journal import read_log, read_run
+from .loop import mark
+
+__all__ = ["card_of"]
+
+NOT_FOR = (
+    "counting, measuring or naming what is smaller than the sensor resolves, without other evidence",
+    "legal, military or medical decisions about single objects",
+    "sensors other than Sentinel-2, or pixels other than 10 m",
+    "cloud, smoke, or values that are not reflectance",
+)
+
+
+def card_of(
+    folder: Path,
+    network: LeanSPAN,
+    first: LeanSPAN,
+    licences: Mapping[str, str],
+    commit: str,
+    start: Path | None = None,
+) -> dict[str, Any]:
+    """Say of a finished run what a user of its weights should know.
+
+    first: the network as the run should have begun with it. licences: of scenes, by name. start: the file of ours that
+    it began with, whose own card is taken along; None for random numbers.
+    Raises TrainingError if the run is not finished, began with other weights, or learnt from a scene without a licence.
+    """
+    run = read_run(folder)
+    rows, steps = read_log(folder / "log.csv"), run["settings"]["steps"]
+    if not rows or int(rows[-1]["step"]) != steps:
+        told = f"its log ends at step {rows[-1]['step']}" if rows else "it has no log"
+        raise TrainingError(f"{folder} is no finished run: {told}, of {steps}. Let it go on to its end.")
+    if mark(first) != run["start"]:
+        began = (
+            f"with the weights of {start.name}" if start else f"with random numbers of seed {run['settings']['seed']}"
+        )
+        raise TrainingError(
+            f"{folder} did not begin {began}: its run.json says {run['start'][:12]}, these are {mark(first)[:12]}. "
+            "Name the file that it began with by --start, and none for random numbers."
+        )
+    scenes = run["batches"]["scenes"]
+    if unknown := [scene["name"] for scene in scenes if not licences.get(scene["name"])]:
+        raise TrainingError(
+            f"{folder} learnt from {unknown}, whose licence is not known; wanted is the imagery that it saw."
+        )
+    last = rows[-1]
+    measured = {
+        key: float(value) for key, value in last.items() if key not in ("step", "rate", "loss", "seconds") and value
+    }
+    return {
+        "architecture": f"{type(network).__module__}:{type(network).__name__}",
+        "channels": network.features.out_channels,
+        "bands": list(TEN if isinstance(network, LeanFusion) else BANDS),
+        "gsd_m": [10.0, 2.5],
+        "start": _origin(start) if start else "random numbers",
+        "settings": run["settings"],
+        "teacher": run["batches"].get("teacher"),
+        "data": [
+            {"name": scene["name"], "licence": licences[scene["name"]], "weight": round(scene["weight"], 4)}
+            for scene in scenes
+        ],
+        "measured": measured,
+        "minutes": round(float(last["seconds"]) / 60),
+        "commit": commit,
+        "version": __version__,
+        "versions": {name: version(name) for name in ("torch", "numpy", "pytorch-optimizer")},
+        "processor": platform.processor() or platform.machine(),
+        "licence": "Apache-2.0",
+        "not_for": NOT_FOR,
+    }
+
+
+def _origin(start: Path) -> dict[str, Any]:
+    """Give the hash of a file of ours and how its weights came to be, without what both runs share."""
+    with safe_open(start, "pt") as file:
+        card = json.loads(file.metadata()["card"])
+    kept = ("architecture", "channels", "start", "settings", "teacher", "data", "measured", "minutes", "commit")
+    sha256 = hashlib.sha256(start.read_bytes()).hexdigest()
+    return {"sha256": sha256, **{key: card[key] for key in kept if key in card}}
