@@ -21,10 +21,11 @@ from .recognition import AnyCube, Cube, Flags, Plane, recognise, warn_caller
 __all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise", "summary", "warn_caller"]
 
 
-def pick(cube: Cube, wanted: Sequence[str], *, reader: str) -> tuple[Plane, ...]:
+def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
     """Give the planes of the wanted bands, in the wanted order.
 
     wanted: canonical names, the cube's own, or names by any catalogue. reader: who wants them, for messages.
+    cure: what else helps where some are missing; by default another model.
     Raises MissingBandError with what is needed, found and missing; AmbiguousBandError if two planes answer to one band;
     GridError if the planes do not share their other dimensions.
     """
@@ -47,11 +48,12 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str) -> tuple[Plane, ...]
         else:
             missing.append(want)
     if missing:
+        cure = cure or f"see which models read what is there: xr_sr.list_models(bands={list(cube.available)})"
         where = f"the node {cube.node!r}" if cube.node else "the cube"
         raise MissingBandError(
             f"{reader} reads {listed(wanted)}; {where} has {_found(cube)}, so {listed(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. {_elsewhere(cube, missing)}Load what is missing, or see "
-            f"which models read what is there: xr_sr.list_models(bands={list(cube.available)})."
+            f"{'is' if len(missing) == 1 else 'are'} missing. {_elsewhere(cube, missing)}Load what is missing, or "
+            f"{cure}."
         )
     if twice := [name for name, count in Counter(plane.band for plane in picked).items() if count > 1]:
         raise AmbiguousBandError(f"{reader}: {listed(twice)} stands twice in {listed(wanted)}; name each band once.")

@@ -20,14 +20,14 @@ from affine import Affine
 from .bands import is_scl
 from .cube import Cube, Plane, recognise
 from .digital_numbers import Radiometry, judge_block, to_reflectance_block
-from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError
 from .georeference import grid_of, spatial_dims
 from .metadata import declared_nodata
 from .radiometry import OWN_ATTR, Nodata, Offset, offset_coords, resolve
 from .recognition import NO_REFLECTANCE
 from .spec import Tile
 
-__all__ = ["CLOUDY_CLASSES", "mask", "reflectance"]
+__all__ = ["CLOUDY_CLASSES", "mask", "read_classes", "reflectance"]
 
 Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
@@ -72,7 +72,7 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
     Returns the same type, lazily; integers become floats, which remember their type and nodata as CF has it.
     Raises CubeError where there is no SCL, GridError where it does not fit, does not cover the cube, or lacks a date.
     """
-    masked = tuple(sorted({int(number) for number in classes})) if classes is not None else CLOUDY_CLASSES
+    masked = read_classes(classes) if classes is not None else CLOUDY_CLASSES
     found = scl if isinstance(scl, xr.DataArray) else _find_scl(obj, scl)
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
@@ -80,6 +80,16 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
         return _replace_bands(cube, obj, lambda array, planes: _masked(array, planes, cube, keep))
 
     return _each_cube(obj, of_cube)
+
+
+def read_classes(classes: Iterable[int]) -> tuple[int, ...]:
+    """Read numbers of classes, each once, ascending. Raises OptionError for words, and for what is not several."""
+    try:
+        return tuple(sorted({int(number) for number in classes}))
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"classes of SCL {classes!r}: wanted are their numbers, such as {CLOUDY_CLASSES}, the ones without ground."
+        ) from error
 
 
 def _each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:

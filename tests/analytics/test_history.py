@@ -13,7 +13,7 @@ import xr_sr
 from tests.analytics.test_water import U, mask_of, on_grid
 from tests.cubes import array, reflectance, times
 from xr_sr.analytics import anomaly, object_series, pixel_areas, water_history
-from xr_sr.errors import CubeError, GridError, OptionError
+from xr_sr.errors import CubeError, DuplicateTimeError, GridError, OptionError
 
 
 def test_history_of_each_pixel():
@@ -26,6 +26,16 @@ def test_history_of_each_pixel():
     assert found["observations"].values[0].tolist() == [4, 4, 0, 3]
     np.testing.assert_array_equal(found["first"].values[0], [day[1], day[0], np.datetime64("NaT"), day[0]])
     np.testing.assert_array_equal(found["last"].values[0], [day[3], day[2], np.datetime64("NaT"), day[0]])
+
+
+def test_what_was_masked_was_not_seen():
+    mask = mask_of([[[1, 1]], [[0, 1]]])
+    clear = xr.DataArray([[[True, False]], [[True, False]]], dims=mask.dims)
+
+    found = water_history(mask.where(clear))
+
+    assert found["observations"].values.tolist() == [[2, 0]]
+    np.testing.assert_array_equal(found["frequency"].values, [[0.5, np.nan]])
 
 
 def test_the_order_of_dates_does_not_matter():
@@ -117,6 +127,15 @@ class TestAnomaly:
 
         june = series.time.dt.month.values == 6
         assert np.isnan(found["anomaly"].values[june]).all() and np.isfinite(found["anomaly"].values[~june]).all()
+
+    def test_the_order_of_dates_does_not_matter(self, series):
+        found = anomaly(series.isel(time=slice(None, None, -1)), slice("2019", "2020"), index=None)
+
+        xr.testing.assert_allclose(found.sortby("time"), anomaly(series, slice("2019", "2020"), index=None))
+
+    def test_dates_that_are_there_twice_are_named(self, series):
+        with pytest.raises(DuplicateTimeError, match="2019-05-10"):
+            anomaly(series.isel(time=[0, 0, 1]), "2019", index=None)
 
     def test_no_spread_has_no_standard_deviations(self):
         series = on_grid(np.full((3, 2, 2), 0.4, "f4"))

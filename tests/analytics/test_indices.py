@@ -164,7 +164,7 @@ class TestGrids:
             xr_sr.index(xr.DataTree.from_dict({"r10m": tree["r10m"].to_dataset(), "r20m": moved}), "MNDWI", grid="fine")
 
     def test_a_band_that_is_nowhere_is_named(self):
-        with pytest.raises(MissingBandError, match="B11"):
+        with pytest.raises(MissingBandError, match=r"B11.*choose an index"):
             xr_sr.index(two_grids()["r10m"].to_dataset(), "MNDWI")
 
 
@@ -237,6 +237,12 @@ class TestTable:
     def test_misses_name_their_neighbours(self, small_spyndex):
         with pytest.raises(OptionError, match="near it: .*NDVI"):
             table.find_index("NDVI2")
+
+    def test_a_name_of_both_lists_is_suggested_once(self, monkeypatch):
+        monkeypatch.setattr(table, "_of_spyndex", lambda: {index.name: index for index in table.OWN})
+
+        with pytest.raises(OptionError, match=r"near it: MNDWI, (?!.*MNDWI)"):
+            table.find_index("MDNWI")
 
     def test_what_no_band_can_give_is_refused(self, small_spyndex):
         with pytest.raises(OptionError, match="needs 'T'"):

@@ -15,7 +15,7 @@ import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics import class_areas, otsu, water_history
 from xr_sr.analytics.classes import FLOOD, WATER, as_class_map
-from xr_sr.errors import CubeError, GridError, OptionError
+from xr_sr.errors import CubeError, DuplicateTimeError, GridError, OptionError, StoreMismatchError
 
 U = 255
 
@@ -84,6 +84,13 @@ class TestOtsu:
     def test_without_any_number_it_is_nan(self):
         assert np.isnan(float(otsu(on_grid(np.full((5, 5), np.nan)))))
 
+    @pytest.mark.parametrize("value", [-0.3, 0.0001, 0.4, 1.0])
+    @pytest.mark.parametrize("bounds", [{}, {"xr_sr:bounds": [-1.0, 1.0]}])
+    def test_of_values_that_are_all_alike_none_is_water(self, value, bounds):
+        found = xr_sr.water(on_grid(np.full((4, 4), value, "float32"), **bounds), None)
+
+        assert (found == 0).all()
+
     def test_several_maps_share_a_level(self):
         first, second = on_grid(two_humps(20, 20)), on_grid(two_humps(30, 20, seed=3))
         joined = on_grid(np.concatenate([first.values, second.values]))
@@ -141,10 +148,23 @@ class TestWater:
 
         assert found["area"].chunks is not None and found["flood"].chunks is not None
 
-    @pytest.mark.parametrize("threshold", ["otzu", True, float("nan")])
+    @pytest.mark.parametrize("threshold", ["otzu", True, float("nan"), None, [0.1], np.array([0.1])])
     def test_other_thresholds_are_refused(self, threshold):
         with pytest.raises(OptionError, match="neither"):
             xr_sr.water(array(reflectance(4, 4, 4)), "NDWI", threshold)
+
+    def test_numbers_of_numpy_are_thresholds(self):
+        cube = array(reflectance(4, 4, 4))
+
+        assert float(xr_sr.water(cube, "NDWI", np.float32(0.25)).threshold) == 0.25
+
+    def test_a_masked_map_is_unknown_where_it_was_masked(self):
+        mask = mask_of([[[0, 1, 1]], [[1, 1, 0]]])
+        clear = xr.DataArray([[[True, False, True]], [[True, True, False]]], dims=mask.dims)
+
+        for found in (xr_sr.water(mask.where(clear)), xr_sr.water(mask.chunk(x=2).where(clear))):
+            assert found.dtype == "uint8" and plain(found) == [[[0, U, 1]], [[1, 1, U]]]
+            assert found.attrs == mask.attrs
 
     def test_stored_and_reopened(self, tmp_path):
         mask = mask_of([[[0, 1], [U, 0]], [[1, 1], [0, U]]])
@@ -205,6 +225,58 @@ class TestFlood:
 
         of_dates = xr_sr.flood(cube, times(3)[0], slice(times(3)[1], None), index="NDWI", threshold=0.1)
         xr.testing.assert_equal(found["flood"].compute(), of_dates["flood"].compute())
+
+    @pytest.mark.parametrize("change", [{"threshold": 0.99}, {"threshold": "otsu"}, {"area": "projected"}])
+    def test_a_store_does_not_go_on_with_another_level_or_area(self, change, tmp_path):
+        cube = array(reflectance(3, 4, 14, 10))
+        asked = {"index": "NDWI", "threshold": 0.1, "area": "ellipsoidal"}
+
+        def written(**options):
+            xr_sr.flood(cube, times(3)[0], slice(times(3)[1], None), **options).sr.to_zarr(
+                tmp_path / "flood.zarr", progress=False
+            )
+
+        written(**asked)
+        written(**asked)  # the same goes on
+        with pytest.raises(StoreMismatchError, match=f"xr_sr:{next(iter(change))}"):
+            written(**asked | change)
+
+    def test_a_store_of_maps_of_water_knows_their_level(self, tmp_path):
+        cube = array(reflectance(3, 4, 14, 10))
+        xr_sr.water(cube, "NDWI", 0.1).sr.to_zarr(tmp_path / "water.zarr", progress=False)
+        xr_sr.flood(xr_sr.water(cube, "NDWI", 0.1), *times(3)[:2]).sr.to_zarr(tmp_path / "flood.zarr", progress=False)
+
+        other = xr_sr.water(cube, "NDWI", 0.2)
+        for made, place in ((other, "water.zarr"), (xr_sr.flood(other, *times(3)[:2]), "flood.zarr")):
+            with pytest.raises(StoreMismatchError, match="xr_sr:threshold"):
+                made.sr.to_zarr(tmp_path / place, progress=False)
+
+    def test_masked_maps_of_water_are_unknown_where_they_were_masked(self):
+        mask = mask_of([[[0, 0, 1, 1]], [[1, 1, 0, 0]]])
+        clear = xr.DataArray([[[True, False, True, True]], [[True, True, True, False]]], dims=mask.dims)
+        masked = mask.where(clear)
+
+        of_dates = xr_sr.flood(masked, times(2)[0], times(2)[1])
+        of_cubes = xr_sr.flood_between(masked.isel(time=[0]), masked.isel(time=1))
+        one_date = xr_sr.flood_between(masked.isel(time=0), masked.isel(time=1))
+
+        assert plain(of_dates["flood"]) == [[[2, U, 3, U]]]
+        assert plain(of_cubes["flood"]) == plain(one_date["flood"]) == [[2, U, 3, U]]
+        np.testing.assert_allclose(of_dates["area"].sel(state="unknown"), 0.02, rtol=2e-3)
+
+    def test_the_order_of_dates_does_not_matter(self):
+        cube = array(reflectance(3, 4, 14, 10))
+        selections = ("2023-06-01", slice("2023-06-05", None))
+
+        found = xr_sr.flood(cube.isel(time=[2, 0, 1]), *selections, index="NDWI")
+
+        xr.testing.assert_equal(found.compute(), xr_sr.flood(cube, *selections, index="NDWI").compute())
+
+    def test_dates_that_are_there_twice_are_named(self):
+        mask = mask_of([[[1, 0]], [[0, 0]]])
+
+        with pytest.raises(DuplicateTimeError, match=r"2023-06-01.*solar_day"):
+            xr_sr.flood(mask.isel(time=[0, 0, 1]), "2023-06-01", ["2023-06-06"])
 
     def test_one_level_per_date(self):
         cube = array(reflectance(3, 4, 14, 10))
@@ -282,6 +354,21 @@ class TestAgreement:
         found = xr_sr.agreement(flooded, mask_of([[0, 1, 1]]))["agreement"]
 
         assert found.values.tolist() == [[0, 1, 3]]
+
+    def test_masked_masks_are_unknown_where_they_were_masked(self):
+        mask = mask_of([[0, 1, 1, 0]])
+        clear = xr.DataArray([[True, True, False, False]], dims=("y", "x"))
+
+        for masked in (mask.where(clear), (mask == 1).astype("float32").where(clear)):
+            assert plain(xr_sr.agreement(masked, mask)["agreement"]) == [[0, 1, U, U]]
+
+    def test_numbers_that_say_they_are_a_flood_are_refused_with_the_way_out(self):
+        mask = mask_of([[[0, 1]], [[1, 1]]])
+        numbers = (xr_sr.flood(mask, *times(2))["flood"].isel(time=0) == 2).astype("uint8")
+
+        with pytest.raises(CubeError, match=r"map of flood.*drop_attrs"):
+            xr_sr.agreement(numbers, mask.isel(time=0))
+        assert plain(xr_sr.agreement(numbers.drop_attrs(deep=False), mask.isel(time=1))["agreement"]) == [[1, 3]]
 
     def test_what_is_no_mask_is_refused(self):
         with pytest.raises(CubeError, match="no mask of water"):

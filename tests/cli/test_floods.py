@@ -67,6 +67,40 @@ def test_dates_of_one_file_are_chosen(series, tmp_path):
     np.testing.assert_array_equal(written["flood"].values, expected["flood"].values)
 
 
+def test_dates_that_are_far_off_or_shared_are_refused(series, tmp_path):
+    series.sr.to_zarr(tmp_path / "all.zarr", progress=False)
+    source, out = tmp_path / "all.zarr", tmp_path / "flood.zarr"
+    words = ("flood", source, source, "-o", out, "--index", "NDWI", "--threshold", 0.1)
+
+    refused(run(*words), 2, "share 2023-06-15", "--before-date")
+    refused(run(*words, "--before-date", "2023-06-15", "--after-date", "2023-06-17"), 2, "share 2023-06-15")
+    refused(run(*words, "--before-date", "2022-06-15", "--after-date", "2023-06-25"), 1, "--before-date 2022-06-15",
+            "within 10 days", "2023-06-15, 2023-06-20, 2023-06-25")  # fmt: skip
+    assert not out.exists()
+    assert "before 2023-06-15" in run(*words, "--before-date", "2023-06-12", "--after-date", "2023-06-25").stdout
+
+
+def test_stored_maps_of_water_are_compared(stores, tmp_path):
+    places = []
+    for store in stores:
+        mask = xr_sr.open_zarr(store).sr.water("NDWI", 0.1)
+        places.append(tmp_path / f"water-{store.name}")
+        mask.sr.to_zarr(places[-1], progress=False)
+
+    result = run("flood", *places, "-o", tmp_path / "flood.zarr")
+
+    assert result.exit_code == 0, result.output
+    assert "flood by NDWI above 0.1, before 2023-06-15" in result.stdout and "flooded" in result.stdout
+
+
+def test_another_level_or_area_is_not_taken_for_the_same(stores, tmp_path):
+    words = ("flood", *stores, "-o", tmp_path / "flood.zarr", "--index", "NDWI", "--threshold")
+    assert run(*words, 0.1).exit_code == 0
+
+    refused(run(*words, 0.99), 1, "xr_sr:threshold", "'0.1'", "'0.99'", "--overwrite")
+    refused(run(*words, 0.1, "--area", "projected"), 1, "xr_sr:area", "--overwrite")
+
+
 def test_rasters_without_dates_are_compared_and_drawn(series, tmp_path):
     for number, name in enumerate(("before.tif", "after.tif")):
         series.isel(time=2 * number).to_dataarray("band").rio.to_raster(tmp_path / name)

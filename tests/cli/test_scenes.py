@@ -45,7 +45,8 @@ def test_a_search_becomes_a_zarr_that_upscale_takes(asked, tmp_path):
     result = run(*words, "--datetime", "2021-06-01/2022-06-08", "-b", "B03,B08", "-o", tmp_path / "in.zarr")
 
     assert result.exit_code == 0, result.output
-    assert "B03 B08, 2 time (2021-06-01 to 2022-06-05)" in result.stdout and "pixels of 10 m" in result.stdout
+    assert "B03 B08, 2 time (2021-06-01 to 2022-06-05)" in result.stdout
+    assert "pixels of 10 m in EPSG:32633; " in result.stdout
     cube = xr_sr.open_zarr(tmp_path / "in.zarr")
     assert cube["B03"].dtype == "uint16" and cube["boa_add_offset"].values.tolist() == [0, -1000]
     reflectance = xr_sr.reflectance(cube)["B03"].values
@@ -80,6 +81,8 @@ def test_what_cannot_be_done_is_said_in_the_words_of_the_shell(asked, tmp_path):
     assert nothing.exit_code == 1 and "--datetime" in nothing.stderr and "no item" in nothing.stderr
     moon = run("load", "--catalogue", "moon", "--bbox", "-1,2,3,4", "--datetime", "2021", "-o", out)
     assert moon.exit_code == 1 and "--catalogue moon is neither" in moon.stderr
+    degrees = run(*asked, "--datetime", "2021-06-01", "--crs", "EPSG:4326", "-o", out)
+    assert degrees.exit_code == 1 and "--crs" in degrees.stderr and "degrees" in degrees.stderr
     assert run("load", "--bbox", "1,2,3", "--datetime", "2021", "-o", out).exit_code == 2
     assert run("load", "--bbox", "1,2,3,4", "--datetime", "2021", "-o", "out.tif").exit_code == 2
     lacking = run(*asked, "--datetime", "2021-06-01", "-b", "B12", "-o", out)

@@ -153,6 +153,7 @@ def test_classes_have_their_colours_names_and_areas(lr, found):
     (legend,) = [layer["legend"] for layer in data_of(page)["layers"] if layer["name"].startswith("flood")]
     flooded = {"colour": COLOURS["flooded"], "label": f"flooded, {float(area.sel(state='flooded')):.3g} ha"}
     assert flooded in legend["entries"]
+    assert legend["text"] == "2023-06-01 → 2023-06-06"
 
 
 def test_a_map_alone_is_enough(found):

@@ -7,6 +7,7 @@ import itertools
 import matplotlib as mpl
 import numpy as np
 import pytest
+import rioxarray
 import xarray as xr
 from matplotlib.colors import to_rgb
 from odc.geo.xr import xr_coords
@@ -84,6 +85,39 @@ def test_what_has_no_classes_is_refused(found):
         flood_map(found["area"])
     with pytest.raises(OptionError, match="2 dates"):
         flood_map(found, date=7)
+    with pytest.raises(OptionError, match="'july' is no date"):
+        flood_map(found, date="july")
+    with pytest.raises(OptionError, match="has no dates"):
+        flood_map(found.drop_vars("time"), date="2023-06-01")
+
+
+def test_a_comparison_of_a_map_is_no_map_of_its_classes(found):
+    """It keeps the attributes, by which true would be permanent water."""
+    with pytest.raises(CubeError, match="true and false"):
+        flood_map(found["flood"] == 2)
+
+
+def test_a_map_that_was_masked_is_unknown_there(found):
+    clear = xr.zeros_like(found["flood"], bool)
+    clear[..., :3] = True
+
+    picture = image_of(flood_map(found["flood"].where(clear)))
+
+    whole = image_of(flood_map(found))
+    np.testing.assert_array_equal(picture[:, :3], whole[:, :3])
+    np.testing.assert_allclose(picture[:, 3:] - to_rgb(COLOURS["unknown"]), 0, atol=1e-6)
+
+
+def test_a_date_chosen_before_is_told(found):
+    assert "2023-06-01 → 2023-06-11" in flood_map(found.isel(time=1)).axes[0].get_title(loc="left")
+
+
+def test_a_map_is_the_same_from_a_geotiff(found, tmp_path):
+    found["flood"].isel(time=1).sr.to_cog(tmp_path / "flood.tif", progress=False)
+    read = rioxarray.open_rasterio(tmp_path / "flood.tif").squeeze()
+
+    np.testing.assert_array_equal(image_of(flood_map(read)), image_of(flood_map(found, date=1)))
+    assert "flooded" in texts(flood_map(read))
 
 
 # Viénot, Brettel and Mollon 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243: linear RGB as seen without L or M cones.

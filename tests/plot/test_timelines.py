@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -106,6 +108,30 @@ def test_months_that_the_reference_lacks_have_no_band(years):
     assert np.isfinite(mean).tolist() == [True, True, False]
 
 
+def test_one_date_has_an_axis_of_days_and_no_warning(water):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        figure = series(water.isel(time=[1]))
+        figure.canvas.draw()
+
+    assert np.ptp(figure.axes[0].get_xlim()) <= 31
+
+
+def test_masked_maps_are_unknown_where_they_were_masked(water):
+    clear = xr.ones_like(water, bool)
+    clear[1] = False
+
+    lines = lines_of(series(water.where(clear)))
+
+    assert lines["water"][1] == 0
+    np.testing.assert_allclose(lines["unknown"][1], 40 * 60 * 0.01, rtol=2e-3)
+
+
+def test_a_comparison_of_a_map_is_no_map_of_its_classes(water):
+    with pytest.raises(CubeError, match="true and false"):
+        series(water == 1)
+
+
 def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
     many = xr.concat([years["mean"].isel(object=0)] * 9, "object").assign_coords(object=range(9))
 
@@ -119,5 +145,7 @@ def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
         series(years, reference=slice("2019", "2030"))
     with pytest.raises(OptionError, match="selects no date"):
         series(years, reference="2031-01-01")
+    with pytest.raises(OptionError, match="no date in any month"):
+        series(years.sel(time=years.time.dt.month == 7), reference=years.sel(time=years.time.dt.month == 5))
     with pytest.raises(OptionError, match="not for areas"):
         series(water, reference="2023-06-01")

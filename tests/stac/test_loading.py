@@ -17,6 +17,8 @@ from tests.stac.server import ASSETS, CRS, NORTH, SIDE_M, WEST, Scene, geobox, s
 from xr_sr.errors import (
     BandWarning,
     CatalogueError,
+    GeoreferenceWarning,
+    GridError,
     MissingBandError,
     MissingLibraryError,
     OptionError,
@@ -266,6 +268,47 @@ class TestCatalogue:
             xr_sr.load(bbox=INSIDE, datetime="2021", catalogue="moon")
         with pytest.raises(OptionError, match="bbox= and datetime="):
             xr_sr.load(datetime="2021")
+
+    @pytest.mark.parametrize(
+        ("options", "error", "words"),
+        [
+            ({"crs": "EPSG:4326"}, GridError, "degrees"),
+            ({"crs": "EPSG:2263"}, GridError, "metres"),
+            ({"crs": "EPSG:99999"}, GridError, "EPSG:32633"),
+            ({"bbox": "1,2,3,4"}, OptionError, "four|numbers"),
+            ({"bbox": (3, 2, 1, 4)}, OptionError, "west < east"),
+            ({"chunks": -1}, OptionError, "chunks=-1"),
+            ({"chunks": {"x": 256}}, OptionError, "such as 1024"),
+            ({"mask": ["cloud"]}, OptionError, "numbers"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_before_anybody_is_asked(self, api, options, error, words):
+        with pytest.raises(error, match=words):
+            load(api, "2021-06-01", **options)
+        assert not api.log
+
+    @pytest.mark.parametrize(("items", "words"), [("item.json", "from_file"), ((12.4, 52.3, 12.5, 52.4), "bbox=")])
+    def test_what_is_no_item_is_refused(self, items, words):
+        with pytest.raises(OptionError, match=words):
+            xr_sr.load(items)
+
+    def test_items_that_were_given_are_not_searched_again(self, api):
+        item = next(each for each in api.items if "2021-06-01" in each["id"])
+
+        with pytest.raises(OptionError, match="for a search"):
+            xr_sr.load(item, datetime="2019")
+
+    def test_items_outside_of_the_box_are_left_out(self, api):
+        item = next(each for each in api.items if "2021-06-01" in each["id"])
+        other = {**item, "id": "far", "bbox": [100.0, 10.0, 101.0, 11.0]}
+        other["properties"] = {**item["properties"], "datetime": "2021-06-03T10:00:00Z", "grid:code": "MGRS-47PRM"}
+
+        with pytest.warns(GeoreferenceWarning, match="'far' left out"):
+            tree = xr_sr.load([item, other], bbox=INSIDE, bands="B04")
+
+        assert tree["r10m"].sizes["time"] == 1 and list(tree["r10m"].data_vars) == ["B04"]
+        with pytest.raises(CatalogueError, match="none of the 1 items"):
+            xr_sr.load(other, bbox=INSIDE)
 
     def test_signed_addresses_need_their_library_and_the_message_says_so(self, api, monkeypatch):
         item = next(each for each in api.items if "2021-06-01" in each["id"])

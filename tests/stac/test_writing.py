@@ -183,11 +183,15 @@ def test_interpolation_is_no_network_and_what_no_model_made_says_nothing_of_one(
     assert observed.properties["gsd"] == pytest.approx(10, rel=1e-3)
 
 
-def test_a_flood_map_says_what_its_numbers_mean_and_what_it_rests_on(fine, tmp_path):
+@pytest.mark.parametrize("kind", ["zarr", "tif"])
+def test_a_flood_map_says_what_its_numbers_mean_and_what_it_rests_on(kind, fine, tmp_path):
     found = fine.sr.flood("2023-06-15", "2023-06-20", index="NDWI", threshold=0.1)
-    found.sr.to_zarr(tmp_path / "flood.zarr", progress=False)
+    if kind == "zarr":
+        found.sr.to_zarr(tmp_path / "flood.zarr", progress=False)
+    else:
+        found.isel(time=0).sr.to_cog(tmp_path / "flood.tif", progress=False)
 
-    item = xr_sr.to_stac(tmp_path / "flood.zarr")
+    item = xr_sr.to_stac(tmp_path / f"flood.{kind}")
 
     classes = ClassificationExtension.ext(item.assets["data"]).classes
     assert {each.name: each.value for each in classes} == {

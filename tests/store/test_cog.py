@@ -50,6 +50,13 @@ def test_transform_and_crs_are_equal_for_other_grids(geobox, tmp_path):
         assert raster.crs.to_epsg() == geobox.crs.epsg
 
 
+def test_what_lies_beside_the_grid_is_left_out_with_its_dimensions(tmp_path):
+    written = cube(dates=None).to_dataset("band").assign(area=("state", [1.0, 2.0])).assign_coords(state=["dry", "wet"])
+
+    with rasterio.open(to_cog(written, tmp_path / "out.tif")) as raster:
+        assert raster.descriptions == ("B04", "B03")
+
+
 def test_variables_of_a_dataset_are_bands(tmp_path):
     written = cube(dates=DATES[:1]).to_dataset("band").assign(baseline=("time", [4.0]))
 

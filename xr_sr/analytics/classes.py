@@ -22,8 +22,13 @@ FLOOD: Classes = {"dry": 0, "permanent": 1, "flooded": 2, "receded": 3, "unknown
 
 AGREEMENT: Classes = {"background": 0, "water": 1, "lr_only": 2, "sr_only": 3, "unknown": UNKNOWN}
 
+_WANTED = "Wanted is what water() gives, or a DataArray of true and false, or of 0 and 1 with NaN or 255 for unknown."
+
 KIND_ATTR = "xr_sr:classes"
 """The attribute in which a class map says which of these it is."""
+
+LEVEL_ATTR, AREA_ATTR = "xr_sr:threshold", "xr_sr:area"
+"""What was asked for, as attributes of a class map: with another of them a store must not go on."""
 
 
 def as_class_map(data: xr.DataArray, classes: Classes, *, kind: str, title: str, like: xr.DataArray) -> xr.DataArray:
@@ -47,17 +52,41 @@ def is_map_of(obj: Any, kind: str) -> bool:
     return isinstance(obj, xr.DataArray) and obj.attrs.get(KIND_ATTR) == kind and obj.dtype.kind != "b"
 
 
+def classes_of(array: xr.DataArray) -> Classes:
+    """Read what the numbers of a class map mean from its attributes of CF; rasters hold them as texts, "0 1 255"."""
+    values = array.attrs["flag_values"]
+    codes = values.split() if isinstance(values, str) else values
+    return dict(zip(str(array.attrs["flag_meanings"]).split(), map(int, codes), strict=True))
+
+
+def whole_classes(classes: xr.DataArray) -> xr.DataArray:
+    """Give a class map its whole numbers again, and to NaN, which `where` leaves in it, the class unknown.
+
+    Raises CubeError for true and false: a comparison keeps the attributes of its map, and has lost the classes.
+    """
+    if classes.dtype.kind == "b":
+        raise CubeError(
+            f"wanted a map of classes ({classes.attrs.get('flag_meanings')}); this holds true and false, as a "
+            "comparison with such a map gives. Take the map itself, or make a mask: comparison.drop_attrs(deep=False)."
+        )
+    if classes.dtype.kind != "f":
+        return classes
+    return classes.fillna(UNKNOWN).astype("uint8").assign_attrs(classes.attrs)
+
+
 def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
     """Read a mask of water: 0 and 1 or false and true, beside them NaN or 255 for unknown; gives uint8 of `WATER`.
 
     role: for the message of the CubeError that is raised for a DataArray of another kind.
     """
     if is_map_of(mask, "water"):
-        return mask
-    if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif" or is_map_of(mask, "flood"):
+        return whole_classes(mask)
+    if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
+        raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_WANTED}")
+    if kind := next((kind for kind in ("flood", "agreement") if is_map_of(mask, kind)), None):
         raise CubeError(
-            f"{role} is no mask of water. Wanted is what water() gives, or a DataArray of true and false, or of 0 and "
-            "1 with NaN or 255 for unknown."
+            f"{role} is no mask of water: its attributes say that it is a map of {kind}. {_WANTED} Numbers made from "
+            "such a map keep its attributes: pass the comparison itself (found == 2), or drop_attrs(deep=False)."
         )
     values = mask.astype("uint8") if mask.dtype.kind == "b" else mask
     known = values.isin((0, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,16 @@ import xarray as xr
 from ..cube import AnyCube
 from ..errors import CubeError, GridError
 from ..georeference import spatial_dims
-from ..radiometry import Nodata, Offset
+from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .areas import Area, class_areas
-from .classes import AGREEMENT, FLOOD, UNKNOWN, Classes, as_class_map, as_water, is_map_of
+from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
+from .dates import When, listed_dates, positions_of
 from .history import usual_water
 from .indices import NAME_ATTR
 from .levels import Per, time_dim
 from .reading import Grid, on_finer_grid
-from .surface_water import Threshold, classify, index_of, level_of
-
-When: TypeAlias = Any
-"""A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+from .surface_water import Threshold, classify, index_of, level_of, told_level
 
 
 def flood(
@@ -48,13 +46,14 @@ def flood(
         "projected". grid and the rest: as in `index`.
 
     Returns a lazy Dataset: `flood` (time, y, x) uint8, 0 dry, 1 permanent water, 2 flooded, 3 receded, 255 unknown
-    (clouds, nodata; mask clouds first); `area` (time, state) in hectares; the coordinate `threshold`.
+    (clouds, nodata; mask clouds first); `area` (time, state) in hectares; the coordinate `threshold`. Compute it by
+    `found.compute()`: `dask.compute(found)` fails on any Dataset with one variable made from another (xarray 2026.9).
     Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
     """
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
-        first, second = _choose(cube, before, after)
+        first, second = _choose(as_water(cube, role="the cube"), before, after)
         return _compared(first, second, area, threshold=None)
     first, second = _choose(index_of(cube, index, reader="flood", **options), before, after)
     return _flooded(first, second, threshold, per, area)
@@ -83,6 +82,7 @@ def flood_between(
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     if is_map_of(before, "water") and is_map_of(after, "water"):
         assert isinstance(before, xr.DataArray) and isinstance(after, xr.DataArray)
+        before, after = as_water(before, role="before"), as_water(after, role="after")
         return _compared(before, _same_place(after, before), area, threshold=None)
     first = index_of(before, index, reader="flood_between", **options)
     second = index_of(after, index, reader="flood_between", **options)
@@ -106,6 +106,7 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
     repeated = on_finer_grid(coarse, fine, what="agreement compares two masks")
     codes = _joined(repeated, fine, first_only=2, second_only=3).transpose(..., *(spatial_dims(fine) or ()))
     made = as_class_map(codes.assign_coords(fine.coords), AGREEMENT, kind="agreement", title="LR against SR", like=fine)
+    made.attrs[AREA_ATTR] = area
     result = xr.Dataset({"agreement": made, "pixels": _pixels(made, AGREEMENT)})
     if made.odc.geobox is not None and made.odc.geobox.crs is not None:
         result["area"] = class_areas(made, AGREEMENT, area)
@@ -120,8 +121,9 @@ def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, pe
         levels = level_of([first], threshold, per), level_of([second], threshold, per)
     else:
         levels = (level_of([first, second], threshold, per),) * 2
-    maps = classify(first, levels[0]), classify(second, levels[1])
-    return _compared(*maps, area, threshold=levels[1])
+    maps = [classify(values, level) for values, level in zip((first, second), levels, strict=True)]
+    maps = [each.assign_attrs({LEVEL_ATTR: told_level(threshold, per)}) for each in maps]
+    return _compared(maps[0], maps[1], area, threshold=levels[1])
 
 
 def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: xr.DataArray | None) -> xr.Dataset:
@@ -130,6 +132,11 @@ def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: 
     codes = codes.transpose(*now.dims).assign_coords(now.coords)
     made = as_class_map(codes, FLOOD, kind="flood", title="flood", like=second)
     made.attrs[NAME_ATTR] = str(second.attrs.get(NAME_ATTR, ""))
+    made.attrs[AREA_ATTR] = area
+    if levels := dict.fromkeys(str(each.attrs[LEVEL_ATTR]) for each in (first, second) if LEVEL_ATTR in each.attrs):
+        made.attrs[LEVEL_ATTR] = ", ".join(levels)
+    if OWN_ATTR in second.attrs:
+        made.attrs[OWN_ATTR] = second.attrs[OWN_ATTR]
     made.attrs["xr_sr:before"] = _dates_of(first)
     made.attrs |= _sources_before(first)
     result = xr.Dataset({"flood": made})
@@ -175,29 +182,16 @@ def _choose(maps: xr.DataArray, before: When, after: When) -> tuple[xr.DataArray
         raise CubeError(
             "flood selects dates, and the cube has none. For two cubes of one date each: xr_sr.flood_between(a, b)."
         )
-    places = xr.DataArray(np.arange(maps.sizes[dim]), dims=(dim,), coords={dim: maps[dim].variable})
-    chosen = []
-    for role, when in (("before", before), ("after", after)):
-        try:
-            found = np.atleast_1d(places.sel({dim: when}).values)
-        except (KeyError, ValueError, TypeError) as error:
-            raise CubeError(f"{role}={when!r} selects no date: {error}. The cube has {_dates_of(maps)}.") from error
-        if not found.size:
-            raise CubeError(f"{role}={when!r} selects no date; the cube has {_dates_of(maps)}.")
-        chosen.append(found)
+    chosen = [positions_of(when, maps[dim], role=role) for role, when in (("before", before), ("after", after))]
     if shared := sorted(set(chosen[0].tolist()) & set(chosen[1].tolist())):
         raise CubeError(f"before and after share {_dates_of(maps.isel({dim: shared}))}; a date is one or the other.")
     return maps.isel({dim: chosen[0]}), maps.isel({dim: chosen[1]})
 
 
 def _dates_of(maps: xr.DataArray) -> str:
-    """Write the dates of a map: all of a few, else the first and the last."""
+    """Write the dates of a map."""
     dim = time_dim(maps) or "time"
-    if dim not in maps.coords:
-        return "no dates"
-    values = np.atleast_1d(maps[dim].values)
-    texts = [str(value)[:10] for value in values]
-    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"
+    return listed_dates(maps[dim]) if dim in maps.coords else "no dates"
 
 
 def _same_place(second: xr.DataArray, first: xr.DataArray) -> xr.DataArray:

@@ -35,7 +35,8 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     Returns float64, a scalar or (time,); NaN where nothing is finite. The histogram has 4096 bins over -1..1 for an
     index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
     a pass of its own. The level is the upper edge of the last bin of the lower class; where several are equally good,
-    the middle of them. `to_zarr` and `to_cog` work it out once, before they write.
+    the middle of them; of values that are all alike, none lies above it. `to_zarr` and `to_cog` work it out once,
+    before they write.
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     import dask.array as da
@@ -135,7 +136,7 @@ def _count(block: npt.NDArray[Any], ends: npt.NDArray[np.float64]) -> npt.NDArra
     if np.isfinite(ends).all():
         for row, date in zip(counts, block, strict=True):
             finite = date[np.isfinite(date)].astype("float64")
-            places = (finite - low) * (BINS / max(high - low, np.finfo("float64").tiny))
+            places = (finite - low) * (BINS / (high - low) if high > low else 0.0)
             row += np.bincount(np.clip(places, 0, BINS - 1).astype(np.int64), minlength=BINS)
     return counts[:, :, None, None]
 
@@ -155,7 +156,7 @@ def _best_edge(row: npt.NDArray[np.int64]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = moment[:-1] / below - (total - moment[:-1]) / above
         between = np.where((below > 0) & (above > 0), below * above * gap**2, -1.0)
-    if between.max() < 0:  # all values in one bin: no two classes
-        return float(np.flatnonzero(row)[0] + 0.5)
+    if between.max() < 0:  # all values in one bin: no two classes, so nothing lies above
+        return float(np.flatnonzero(row)[0] + 1)
     equal = np.flatnonzero(between >= between.max() * (1 - 1e-12))
     return float((equal[0] + equal[-1]) / 2 + 1)

@@ -146,7 +146,7 @@ def _convert(
     obj: xr.DataArray | xr.Dataset, cube: Cube, wanted: Sequence[str], reader: str, options: dict[str, Any]
 ) -> dict[str, xr.DataArray]:
     """Convert some bands of a DataArray or Dataset, and no others."""
-    planes = pick(cube, wanted, reader=reader)
+    planes = pick(cube, wanted, reader=reader, cure="choose an index of bands that are there")
     slim: Any
     if isinstance(obj, xr.Dataset):
         names = {plane.name for plane in planes}

@@ -10,8 +10,8 @@ import xarray as xr
 
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
-from ..radiometry import Nodata, Offset
-from .classes import UNKNOWN, WATER, as_class_map, is_map_of
+from ..radiometry import OWN_ATTR, Nodata, Offset
+from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .levels import Per, otsu, time_dim
 from .reading import Grid
@@ -43,11 +43,13 @@ def water(
     """
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
-        return cube
+        return as_water(cube, role="the cube")
     values = index_of(
         cube, index, grid=grid, offset=offset, quantification=quantification, nodata=nodata, reader="water"
     )
-    return classify(values, level_of([values], threshold, per))
+    made = classify(values, level_of([values], threshold, per))
+    made.attrs[LEVEL_ATTR] = told_level(threshold, per)
+    return made
 
 
 def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray:
@@ -67,13 +69,30 @@ def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.Dat
     """Give the level that a threshold means for some maps of an index, which share it unless there is one per date."""
     if isinstance(threshold, str):
         if threshold != "otsu":
-            raise OptionError(f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1.")
+            raise OptionError(_no_level(threshold))
         return otsu(maps, per=per) if len(maps) > 1 else otsu(maps[0], per=per)
     if isinstance(threshold, xr.DataArray):
         return threshold
-    if isinstance(threshold, bool) or not np.isfinite(threshold):
-        raise OptionError(f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1.")
+    # NumPy's numbers too, but no truth values, lists or arrays.
+    if not isinstance(threshold, int | float | np.number) or isinstance(threshold, bool) or not np.isfinite(threshold):
+        raise OptionError(_no_level(threshold))
     return xr.DataArray(float(threshold), name="threshold", attrs={"long_name": "level as passed"})
+
+
+def _no_level(threshold: object) -> str:
+    return (
+        f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1. Levels found before, one for each date, "
+        "are a DataArray (time)."
+    )
+
+
+def told_level(threshold: Threshold, per: Per) -> str:
+    """Write what was asked for: a number, the method, or that levels were passed."""
+    if isinstance(threshold, str):
+        return f"{threshold}, one per {per}"
+    if isinstance(threshold, xr.DataArray):
+        return "as passed" if threshold.ndim or threshold.chunks is not None else f"{float(threshold):.12g}"
+    return f"{float(threshold):.12g}"
 
 
 def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
@@ -93,6 +112,8 @@ def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
     )
     name = str(values.attrs.get(NAME_ATTR, values.name or "index"))
     made.attrs[NAME_ATTR] = name
+    if OWN_ATTR in values.attrs:
+        made.attrs[OWN_ATTR] = values.attrs[OWN_ATTR]
     return made.assign_coords(threshold=(bare.dims, bare.data, dict(level.attrs)))
 
 

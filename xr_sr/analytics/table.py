@@ -93,7 +93,7 @@ def find_index(name: str) -> Index:
             f"{', '.join(index.name for index in OWN)}. For the list of spyndex run: pip install 'xr-sr[indices]'",
             name="spyndex",
         )
-    near = difflib.get_close_matches(name.lower(), [*own, *folded], n=4, cutoff=0.4)
+    near = difflib.get_close_matches(name.lower(), list(dict.fromkeys([*own, *folded])), n=4, cutoff=0.4)
     hint = ", ".join(own[key].name if key in own else folded[key] for key in near)
     raise OptionError(f"there is no index {name!r}{f'; near it: {hint}' if hint else ''}.")
 

@@ -11,6 +11,7 @@ from ..cube import AnyCube
 from ..errors import CubeError, OptionError
 from ..georeference import crs_coord_name
 from ..spec import provenance_of
+from .dates import When, positions_of
 from .indices import NAME_ATTR
 from .levels import time_dim
 from .surface_water import index_of
@@ -19,7 +20,7 @@ Season: TypeAlias = Literal["month"] | None
 
 
 def anomaly(
-    cube: AnyCube, reference: Any, *, index: str | None = "NDVI", by: Season = "month", **options: Any
+    cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
 ) -> xr.Dataset:
     """Measure how far an index lies from what is usual.
 
@@ -39,13 +40,7 @@ def anomaly(
         raise CubeError("an anomaly needs dates: there is no dimension of time with coordinates.")
     if by not in ("month", None):
         raise OptionError(f"by={by!r}: known are 'month' and None.")
-    try:
-        usual = values.sel({dim: reference})
-    except (KeyError, ValueError, TypeError) as error:
-        raise CubeError(f"reference={reference!r} selects no date: {error}.") from error
-    usual = usual if dim in usual.dims else usual.expand_dims(dim)
-    if not usual.sizes[dim]:
-        raise CubeError(f"reference={reference!r} selects no date; the cube has {values[dim].values[[0, -1]]}.")
+    usual = values.isel({dim: positions_of(reference, values[dim], role="reference")})
     groups = _months(values, dim) if by == "month" else np.zeros(values.sizes[dim], int)
     theirs = _months(usual, dim) if by == "month" else np.zeros(usual.sizes[dim], int)
 

@@ -14,6 +14,9 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, level, names, numbers
 if TYPE_CHECKING:
     import xarray as xr
 
+_MOST_DAYS = 10
+"""How far off a date may lie that stands for another: as long as one satellite takes to come again."""
+
 
 @main.command(context_settings=TEXT)
 @click.argument("before", metavar="BEFORE")
@@ -42,8 +45,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="On the Earth, or in the plane of the projection.",
 )
-@click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this.")
-@click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this.")
+@click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this (within 10 days).")
+@click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this (within 10 days).")
 @click.option("--mask", is_flag=True, help="Clouds and shadows are unknown, by SCL.")
 @click.option("--grid", type=click.Choice(["fine", "coarse"]), help="Of bands on two grids, the one to work on.")
 @click.option(
@@ -89,17 +92,20 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     from ..preparation import mask
     from ..store import open_zarr, to_zarr
     from .places import is_same
-    from .sources import open_cube, select_date
+    from .sources import dates_of, open_cube, select_date
 
     for source in (before, after):
         if is_same(source, output):
             raise click.BadParameter(f"{output} is an input; write to another place.", param_hint="--output")
     begin = time.perf_counter()
     cubes = []
-    for source, date in ((before, options["before_date"]), (after, options["after_date"])):
+    for source, role in ((before, "before"), (after, "after")):
         cube: Any = open_cube(source, options["names"] or (), options["part"])
-        cube = cube if date is None else select_date(cube, date)
+        if (date := options[f"{role}_date"]) is not None:
+            cube = select_date(cube, date, option=f"--{role}-date", within_days=_MOST_DAYS)
         cubes.append(mask(cube) if options["mask"] else cube)
+    if is_same(before, after):
+        _refuse_shared(*(dates_of(cube) for cube in cubes))
     how = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
     found = flood_between(*cubes, **how, nodata=options["nodata"] or "auto")
     quiet = options["quiet"]
@@ -109,9 +115,32 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
         _draw(written, options["picture"])
     if not quiet:
         took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
-        click.echo(f"{output}: flood by {options['index']} above {_levels(written)}; {took}")
+        click.echo(f"{output}: flood by {_how(written)}; {took}")
         for line in _areas(written):
             click.echo(line)
+
+
+def _refuse_shared(before: Any, after: Any) -> None:
+    """Raise for dates of one input that would be both before and after, and for an input without dates."""
+    shared = [str(stamp)[:10] for stamp in after if stamp in before]
+    if shared or not len(before):
+        found = f"share {', '.join(shared[:3])}" if shared else "there are no dates in it"
+        raise click.UsageError(
+            f"BEFORE and AFTER are one input, and {found}; a date is one or the other. Choose by --before-date and "
+            "--after-date."
+        )
+
+
+def _how(written: xr.Dataset) -> str:
+    """Write the index, the level, and the dates before."""
+    from ..analytics.classes import LEVEL_ATTR
+    from ..analytics.indices import NAME_ATTR
+
+    attrs = written["flood"].attrs
+    # Of maps of water that were stored, no number is known, but what they say of themselves.
+    level = _levels(written) if "threshold" in written.coords else attrs.get(LEVEL_ATTR)
+    told = f"{attrs.get(NAME_ATTR) or 'maps of water'}{f' above {level}' if level else ''}"
+    return f"{told}, before {before}" if (before := attrs.get("xr_sr:before", "no dates")) != "no dates" else told
 
 
 def _levels(written: xr.Dataset) -> str:

@@ -40,7 +40,7 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, box, names
     show_default=True,
     help="Size of the pixels in metres. At 10, each pixel of 20 m is repeated, which `xr-sr upscale` understands.",
 )
-@click.option("--crs", help="Of the grid, such as EPSG:32633. Default: that of most scenes.")
+@click.option("--crs", help="Of the grid, in metres, such as EPSG:32633. Default: that of most scenes.")
 @OUTPUT
 @OVERWRITE
 @QUIET
@@ -68,8 +68,12 @@ def load(output: str, overwrite: bool, quiet: bool, **options: Any) -> None:
 
 def _summary(cube: Any) -> str:
     """Say in a line what was loaded."""
+    from ..georeference import pixel_size_m
+
     box = cube.odc.geobox
+    crs = f"EPSG:{box.crs.epsg}" if box.crs.epsg else box.crs.proj.name
+    ground = pixel_size_m(box)
     dates = cube["time"].values.astype("datetime64[D]").astype(str)
-    size = f"{box.shape.y} x {box.shape.x} pixels of {abs(box.affine.a):g} m in {box.crs}"
+    size = f"{box.shape.y} x {box.shape.x} pixels{f' of {ground[1]:.3g} m' if ground else ''} in {crs}"
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return f"{' '.join(map(str, cube.data_vars))}, {len(dates)} time ({span}), {size}"

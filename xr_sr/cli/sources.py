@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from ..errors import CubeError, MissingLibraryError, OptionError
@@ -134,30 +135,53 @@ def _first_line(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def select_date(cube: AnyCube, date: str) -> AnyCube:
+def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days: float | None = None) -> AnyCube:
     """Keep the date nearest to a given one, in every part of a cube that has several.
 
-    Raises OptionError for what is no date, and for a cube without any.
+    option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
+    Raises OptionError for what is no date, for a cube without any, and where the nearest is further off.
     """
     import pandas as pd
 
     try:
         moment = pd.Timestamp(date)
     except ValueError as error:
-        raise OptionError(f"--date {date} is no date; wanted one such as 2023-07-01.") from error
+        raise OptionError(f"{option} {date} is no date; wanted one such as 2023-07-01.") from error
     if pd.isna(moment):
-        raise OptionError(f"--date {date!r} is no date; wanted one such as 2023-07-01.")
-    parts = [node.dataset for node in cube.subtree] if isinstance(cube, xr.DataTree) else [cube]
-    if not any(coord.dtype.kind == "M" for part in parts for coord in part.coords.values()):
+        raise OptionError(f"{option} {date!r} is no date; wanted one such as 2023-07-01.")
+    parts = _parts(cube)
+    stamps = dates_of(cube)
+    if not stamps.size:
         dims = ", ".join(dict.fromkeys(str(dim) for part in parts for dim in part.dims))
-        raise OptionError(f"--date {date}: the input has no dates, only {dims or 'nothing'}. Leave --date out.")
+        raise OptionError(f"{option} {date}: the input has no dates, only {dims or 'nothing'}. Leave {option} out.")
     utc = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
+    days = np.nanmin(np.abs((stamps - utc) / np.timedelta64(1, "D")))
+    if within_days is not None and not days <= within_days:
+        raise OptionError(
+            f"{option} {date}: no date of the input is within {within_days:g} days of it. It has {_shown(stamps)}."
+        )
     if isinstance(cube, xr.DataTree):
         # From the root: what nodes inherit, their metadata too, stays with them.
         tree: xr.DataTree = cube.root.map_over_datasets(_nearest, utc)[cube.path]
         return tree
     part: xr.DataArray | xr.Dataset = _nearest(cube, utc)
     return part
+
+
+def dates_of(cube: AnyCube) -> npt.NDArray[np.datetime64]:
+    """Give the dates of a cube, of all its parts, ascending and each once."""
+    coords = [coord for part in _parts(cube) for coord in part.coords.values() if coord.dtype.kind == "M"]
+    found = [np.ravel(coord.values).astype("datetime64[ns]") for coord in coords if coord.ndim < 2]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, "datetime64[ns]")
+
+
+def _parts(cube: AnyCube) -> Sequence[Any]:
+    return [node.dataset for node in cube.subtree] if isinstance(cube, xr.DataTree) else [cube]
+
+
+def _shown(stamps: npt.NDArray[np.datetime64]) -> str:
+    texts = stamps.astype("datetime64[D]").astype(str).tolist()
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"
 
 
 def _nearest(part: Any, moment: np.datetime64) -> Any:

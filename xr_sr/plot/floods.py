@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ..analytics.classes import classes_of, whole_classes
 from ..errors import CubeError, OptionError
 from ..georeference import geobox_of, spatial_dims
 from ..optional import require
@@ -43,8 +44,8 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     assert dims is not None
     classes, areas, stamp = at_date(classes, areas, dims, date)
     values, step = thinned(classes, max_pixels)
-    names = str(classes.attrs["flag_meanings"]).split()
-    codes = np.asarray(classes.attrs["flag_values"])
+    meaning = classes_of(classes)
+    names, codes = list(meaning), list(meaning.values())
     geobox = geobox_of(classes)
     assert geobox is not None
     figure, axes, _ = draw_ground(class_colours(values, names, codes), geobox, _title(classes, stamp), step=step)
@@ -58,9 +59,9 @@ def parts_of(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArr
     if isinstance(found, xr.Dataset):
         name = next((name for name in _MAPS if name in found), None)
         if name is not None:
-            return found[name], found.get("area")
+            return whole_classes(found[name]), found.get("area")
     elif isinstance(found, xr.DataArray) and "flag_meanings" in found.attrs and spatial_dims(found) is not None:
-        return found, None
+        return whole_classes(found), None
     raise CubeError("flood_map draws what flood(), agreement() or water() gave; this has no map of classes.")
 
 
@@ -70,14 +71,22 @@ def at_date(
     """Choose one date; gives it as text too, "" without."""
     time = next((str(dim) for dim in classes.dims if dim not in dims), None)
     if time is None:
-        return classes, areas, ""
+        alone = classes.coords.get("time")  # of a date chosen before
+        dated = alone is not None and alone.ndim == 0 and alone.dtype.kind == "M"
+        return classes, areas, str(alone.values)[:10] if dated and alone is not None else ""
     count = classes.sizes[time]
     if date is None or isinstance(date, int):
         place = date or 0
         if not -count <= place < count:
             raise OptionError(f"date={date}: there are {count} dates, counted from 0.")
     else:
-        place = int(np.abs(classes[time].values - np.datetime64(date).astype("datetime64[ns]")).argmin())
+        if time not in classes.coords:
+            raise OptionError(f"date={date!r}: the map has no dates, only positions 0 to {count - 1} along {time}.")
+        try:
+            moment = np.datetime64(date).astype("datetime64[ns]")
+        except ValueError as error:
+            raise OptionError(f"date={date!r} is no date; wanted one such as '2023-06-20', or a position.") from error
+        place = int(np.abs(classes[time].values - moment).argmin())
     stamp = str(classes[time].values[place])[:10] if time in classes.coords else ""
     return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
 
@@ -94,9 +103,14 @@ def class_colours(values: Any, names: list[str], codes: Any) -> Any:
 
 
 def _title(classes: xr.DataArray, stamp: str) -> str:
-    before = classes.attrs.get("xr_sr:before")
     kind = str(classes.attrs.get("long_name", classes.name))
-    return f"{kind}  {before} → {stamp}" if before and stamp else f"{kind}  {stamp}".strip()
+    return f"{kind}  {when_of(classes, stamp)}".strip()
+
+
+def when_of(classes: xr.DataArray, stamp: str) -> str:
+    """Write the date of a map, of a flood also those before; "" without."""
+    before = classes.attrs.get("xr_sr:before")
+    return f"{before} → {stamp}" if before and stamp else stamp
 
 
 def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None, *, present: set[str]) -> None:

@@ -15,18 +15,19 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..analytics.classes import as_water
+from ..analytics.classes import as_water, classes_of
 from ..analytics.indices import NAME_ATTR
 from ..cube import AnyCube, Cube
 from ..errors import CubeError
 from ..georeference import geobox_of, spatial_dims
 from ..optional import require
-from .floods import CLASS_TITLES, COLOURS, at_date, hectares, parts_of
+from .floods import CLASS_TITLES, COLOURS, at_date, hectares, parts_of, when_of
 from .layout import Stretch, coloured
 from .views import Date, Frame, Image, Placed, see
 
 Legend = dict[str, Any]
-"""As JSON. kind "bands": text; "classes": entries, each a colour and a label; "ramp": label, low, high, colours."""
+"""As JSON. kind "bands": text; "classes": text, the dates, and entries, each a colour and a label; "ramp": label, low,
+high, colours."""
 
 _OTHERS = ("#56B4E9", "#CC79A7", "#000000", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#E69F00")
 """Okabe and Ito's colours again, for classes that are not ours."""
@@ -48,11 +49,15 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Sheet(Placed):
-    """A map (y, x) of classes or of one quantity, of one date. areas: hectares by class, where they are known."""
+    """A map (y, x) of classes or of one quantity, of one date.
+
+    areas: hectares by class, where they are known. when: its date, of a flood also those before; "" without.
+    """
 
     role: str
     array: xr.DataArray
     areas: Mapping[str, float]
+    when: str = ""
 
     @property
     def geobox(self) -> GeoBox:
@@ -119,9 +124,9 @@ def sheet_of(name: str, obj: AnyCube, date: Date) -> Sheet:
         array = obj if obj.dtype.kind == "f" else as_water(obj, role=name)
     dims = spatial_dims(array)
     assert dims is not None
-    array, areas, _ = at_date(array, areas, dims, date)
+    array, areas, stamp = at_date(array, areas, dims, date)
     known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
-    return Sheet(name or str(array.name or array.attrs.get("long_name", "map")), array, known)
+    return Sheet(name or str(array.name or array.attrs.get("long_name", "map")), array, known, when_of(array, stamp))
 
 
 def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip: bool) -> Layer:
@@ -136,8 +141,8 @@ def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip:
 
 def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> Layer:
     """Colour classes; the legend names those that are there, with the hectares of the whole map where known."""
-    names = str(sheet.array.attrs["flag_meanings"]).split()
-    codes = np.asarray(sheet.array.attrs["flag_values"])
+    meaning = classes_of(sheet.array)
+    names, codes = list(meaning), list(meaning.values())
     spare = iter(_OTHERS * len(names))
     colours = [COLOURS[each] if each in COLOURS else next(spare) for each in names]
     places = np.full(values.shape, len(names), "uint8")
@@ -150,9 +155,8 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
             label = CLASS_TITLES.get(each, each.replace("_", " "))
             area = f", {hectares(sheet.areas[each])}" if each in sheet.areas else ""
             entries.append({"colour": colours[place], "label": label + area})
-    return Layer(
-        name, _png(places[::-1] if flip else places, palette), values.shape, {"kind": "classes", "entries": entries}
-    )
+    legend = {"kind": "classes", "text": sheet.when, "entries": entries}
+    return Layer(name, _png(places[::-1] if flip else places, palette), values.shape, legend)
 
 
 def quantity_limits(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..analytics.areas import class_areas
-from ..analytics.classes import KIND_ATTR
+from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
 from ..errors import CubeError, OptionError
 from ..optional import require
 from .floods import CLASS_TITLES, COLOURS
@@ -75,8 +75,9 @@ def series(
                   markeredgewidth=0.6, **{**kept, **style})  # fmt: skip
         if panels > 1:
             axes.set_title(str(name), fontsize=9, loc="left", pad=3)
+    stamps = lines["time"].values
     for axes in places:
-        _dressed(axes)
+        _dressed(axes, stamps[0] if len(stamps) == 1 else None)
     if styles:
         places[0].set_ylim(bottom=0)
     figure.supylabel(label, fontsize=9) if panels > 1 else places[0].set_ylabel(label, fontsize=9)
@@ -92,8 +93,8 @@ def _lines(
 ) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
     """Give (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
     if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
-        names, codes = str(data.attrs["flag_meanings"]).split(), list(data.attrs["flag_values"])
-        return _classes(class_areas(data, dict(zip(names, codes, strict=True)), "ellipsoidal"))
+        data = whole_classes(data)
+        return _classes(class_areas(data, classes_of(data), "ellipsoidal"))
     if isinstance(data, xr.Dataset):
         if "area" in data and "state" in data["area"].dims:
             return _classes(data["area"])
@@ -160,6 +161,7 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
             raise OptionError(f"reference= has no values for {missing}.")
     else:
         places = xr.DataArray(np.arange(lines.sizes["time"]), dims=("time",), coords={"time": lines["time"]})
+        places = places.sortby("time")
         try:
             found = np.atleast_1d(places.sel(time=reference).values)
         except (KeyError, ValueError, TypeError) as error:
@@ -170,6 +172,11 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
             )
         usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(places.values, found))
     months = lines["time"].dt.month.values
+    if not np.isin(months, usual["time"].dt.month.values).any():
+        raise OptionError(
+            "reference= has no date in any month of the series, so there is nothing usual to draw. Choose years that "
+            "have these months, or leave it out."
+        )
     parts = []
     for month in months:
         same = usual.isel(time=np.flatnonzero(usual["time"].dt.month.values == month)).sel(line=lines["line"])
@@ -186,10 +193,13 @@ def _band(axes: Any, times: Any, usual: xr.DataArray, *, first: bool) -> None:
     axes.plot(times, mean, color="#7d7d7d", linewidth=1.1, linestyle="--", label=names[1], zorder=1)
 
 
-def _dressed(axes: Any) -> None:
-    """Give dates, a quiet grid, and no box."""
+def _dressed(axes: Any, only: np.datetime64 | None) -> None:
+    """Give dates, a quiet grid, and no box. only: the date of a series that has one alone."""
     dates: Any = require("matplotlib.dates", extra="viz")
     locator = dates.AutoDateLocator(maxticks=9)
+    if only is not None:
+        # Matplotlib widens an axis of one date to four years, and warns of what it finds there.
+        axes.set_xlim(only - np.timedelta64(5, "D"), only + np.timedelta64(5, "D"))
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     axes.grid(color="0.9", linewidth=0.7)

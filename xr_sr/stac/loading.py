@@ -17,8 +17,10 @@ from ..cube import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
 from ..naming import listed
 from ..preparation import mask as mask_clouds
+from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
+from .asking import box_of, items_in, read_items, require_metres, require_side
 from .catalogues import RETRIES, Bbox, search, signer
 from .items import SCL, Group, assets_of, bands_in, epsg_of, group, meaning_of, native_gsd_m
 
@@ -60,18 +62,24 @@ def load(
         by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
     offset: in DN, for all items, where metadata are wrong or missing; by default each item's own say.
     grid: "native" gives a DataTree with `r10m` and `r20m` (and `r60m` where asked for); 10 or 20 one Dataset at that
-        size, by nearest neighbour. crs: of the grid; by default that of most items. chunks: side in 10 m pixels.
+        size, by nearest neighbour. crs: of the grid, in metres; by default that of most items. chunks: side of a chunk
+        in 10 m pixels.
 
     Returns bands under canonical names, (time, y, x) uint16, 0 is nodata, with coordinates along time:
     `boa_add_offset`, which `upscale`, `reflectance` and `index` add to the DN, and `s2_processing_baseline`. One time
     stands for one solar day and one baseline: mosaics never mix baselines. Of scenes processed twice the newer is
     taken. The grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
     Nothing is read but the catalogue. Transient HTTP errors are tried again, of catalogue and pixels.
-    Raises CatalogueError without any item or answer, MissingBandError, RadiometryError where an item's offset is
+    Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres, CatalogueError without any
+    item or answer, or where no item meets the bbox, MissingBandError, RadiometryError where an item's offset is
     unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
-    items of other UTM zones are resampled.
+    items of other UTM zones are resampled, or items beside the bbox left out.
     """
-    found = _items_of(items, bbox, datetime, catalogue, collection, cloud_cover)
+    corners, bands = box_of(bbox), [bands] if isinstance(bands, str) else bands
+    if crs is not None:
+        require_metres(crs)
+    chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
+    found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
     if grid not in ("native", 10, 20):
         raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")
     wanted = _choose_bands(found, bands, masked=mask is not False)
@@ -90,7 +98,6 @@ def load(
         geobox = base.zoom_to((round(base.shape.y * largest / size), round(base.shape.x * largest / size)))
         side = max(16, round(chunks * 10 / size))
         nodes[f"r{size:g}m"] = _load_grid(groups, by_size[size], geobox, side)
-    classes = None if isinstance(mask, bool) else mask
     if grid != "native":
         made = next(iter(nodes.values()))
         return mask_clouds(made, classes=classes) if mask is not False else made
@@ -100,22 +107,25 @@ def load(
 
 def _items_of(
     items: Items | None,
-    bbox: Bbox | None,
+    bbox: tuple[float, float, float, float] | None,
     datetime: str | None,
     catalogue: str,
     collection: str | None,
     cloud_cover: float | None,
 ) -> list[Item]:
     """Take the items that were handed in, or search for them."""
-    from pystac import Item
-
     if items is None:
         if bbox is None or datetime is None:
             raise OptionError("load needs items, or bbox= and datetime= to search for them.")
         found = search(catalogue, bbox, datetime, collection=collection, cloud_cover=cloud_cover)
     else:
-        several: Iterable[Any] = [items] if isinstance(items, Item | Mapping) else items
-        found = [each if isinstance(each, Item) else Item.from_dict(dict(each)) for each in several]
+        found = read_items(items)
+        if datetime is not None or collection is not None:
+            raise OptionError(
+                "datetime= and collection= are for a search, and items are given: leave them out, and choose among the "
+                "items, or their dates with .sel(time=...)."
+            )
+        found = items_in(found, bbox)
         if cloud_cover is not None:
             found = [item for item in found if not (float(item.properties.get("eo:cloud_cover") or 0) > cloud_cover)]
     homeless = [item.id for item in found if any(each.get_absolute_href() is None for each in item.assets.values())]
@@ -176,10 +186,9 @@ def _snapped(items: Sequence[Item], bbox: Bbox | None, crs: str, size: float) ->
             raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
         bbox = [*map(min, zip(*(box[:2] for box in boxes), strict=True)),
                 *map(max, zip(*(box[2:] for box in boxes), strict=True))]  # fmt: skip
-    sides = [float(side) for side in bbox]
-    if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
-        raise OptionError(f"bbox={bbox}: wanted are (west, south, east, north) in degrees, west < east, south < north.")
-    extent = BoundingBox(sides[0], sides[1], sides[2], sides[3], crs="EPSG:4326").to_crs(crs)
+    sides = box_of(bbox)
+    assert sides is not None
+    extent = BoundingBox(*sides, crs="EPSG:4326").to_crs(crs)
     return GeoBox.from_bbox(extent, crs, resolution=size, anchor="edge")
 
 

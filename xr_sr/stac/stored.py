@@ -106,10 +106,15 @@ def _band(name: str, dtype: str, attrs: Mapping[str, Any]) -> StoredBand:
     """Describe a band by the attributes of CF on disk."""
     fill, scale = attrs.get("_FillValue"), attrs.get("scale_factor")
     floating = dtype.startswith("float")
-    values, words = attrs.get("flag_values"), str(attrs.get("flag_meanings", "")).split()
-    classes = tuple(zip(map(int, values), words, strict=False)) if values is not None else ()
     stated = float("nan") if floating else attrs.get("nodata") if fill is None else float(fill)
-    return StoredBand(name, dtype, stated, None if scale is None else float(scale), classes)
+    return StoredBand(name, dtype, stated, None if scale is None else float(scale), _classes_of(attrs))
+
+
+def _classes_of(attrs: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
+    """Read what numbers mean, by attributes of CF, or by the same as tags of a raster, which are texts."""
+    values, words = attrs.get("flag_values"), str(attrs.get("flag_meanings", "")).split()
+    values = values.split() if isinstance(values, str) else values
+    return () if values is None else tuple(zip(map(int, values), words, strict=False))
 
 
 def _stamps(cube: xr.DataArray | xr.Dataset, time: str | None) -> tuple[np.datetime64, ...]:
@@ -134,6 +139,7 @@ def _of_raster(place: str) -> Stored:
             tags, names = file.tags(), file.descriptions
             geobox = GeoBox((file.height, file.width), file.transform, None if file.crs is None else file.crs.to_wkt())
             facts = list(zip(file.dtypes, file.nodatavals, file.scales, strict=True))
+            classes = [_classes_of(file.tags(number)) for number in file.indexes]
     except rasterio.errors.RasterioIOError as error:
         raise StoreError(f"{place} cannot be read as a raster: {error}") from error
     attrs = {f"xr_sr:{key.removeprefix('xr_sr_')}": value for key, value in tags.items() if key.startswith("xr_sr_")}
@@ -141,7 +147,7 @@ def _of_raster(place: str) -> Stored:
         kind="cog",
         geobox=_placed(geobox, place),
         bands=tuple(
-            StoredBand(name or f"band-{number}", dtype, nodata, None if scale == 1 else scale)
+            StoredBand(name or f"band-{number}", dtype, nodata, None if scale == 1 else scale, classes[number - 1])
             for number, (name, (dtype, nodata, scale)) in enumerate(zip(names, facts, strict=True), start=1)
         ),
         stamps=_date_of(tags.get(_DATED)),

@@ -63,9 +63,10 @@ def to_cog(
     overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
 
     Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
-    Band names become band descriptions, attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tag of TIFF. CRS
-    and transform are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a
-    time; the file appears under its name when it is whole.
+    Band names become band descriptions, attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tag of TIFF; a
+    map of classes keeps `flag_values` and `flag_meanings` as tags of its band. CRS and transform are exact. Blocks are
+    computed on whatever scheduler of dask is active and written here, a few at a time; the file appears under its name
+    when it is whole.
     Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
     """
     target = Path(path)
@@ -96,6 +97,9 @@ def _flattened(obj: XarrayObject) -> XarrayObject:
     others = [dim for dim in flat.dims if dim not in dims]
     if isinstance(flat, xr.Dataset):
         flat = flat.drop_vars([name for name, var in flat.data_vars.items() if not set(dims) <= set(var.dims)])
+        kept = {dim for var in flat.data_vars.values() for dim in var.dims}
+        # Coordinates of what was left out, such as the states of an area, would count as dimensions of the bands.
+        flat = flat.drop_vars([name for name, coord in flat.coords.items() if not set(coord.dims) <= kept])
         others = [dim for dim in flat.dims if dim not in dims]
     if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
         raise StoreError(
@@ -161,6 +165,7 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
         for layer in layers:
             for number, name in enumerate(layer.names):
                 file.set_band_description(layer.first + number, name)
+                file.update_tags(layer.first + number, **_class_tags(layer.field))
         if field.packing.scale is not None:
             file.scales, file.offsets = (field.packing.scale,) * count, (0.0,) * count
         file.update_tags(**_tags(content, field))
@@ -190,6 +195,14 @@ def _tags(content: Content, field: Field) -> dict[str, str]:
     if date is not None and date.ndim == 0 and date.dtype.kind == "M":
         tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())
     return tags
+
+
+def _class_tags(field: Field) -> dict[str, str]:
+    """Give what the numbers of a band mean: "0 1 255" and "dry water unknown" for a map of classes, else {}."""
+    values, words = field.attrs.get("flag_values"), field.attrs.get("flag_meanings")
+    if values is None or words is None:
+        return {}
+    return {"flag_values": " ".join(map(str, values)), "flag_meanings": str(words)}
 
 
 def _profile(content: Content, packing: Packing, count: int) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""Dates of a series by the words of a user: positions along time, whatever the order that the dates lie in."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..errors import CubeError, DuplicateTimeError
+
+When: TypeAlias = Any
+"""A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+
+
+def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[np.int64]:
+    """Give the positions of the dates that a selection means, ascending in time; at least one.
+
+    stamps: (time,), in any order. role: what is selected, for messages. Raises CubeError where it selects no date,
+    DuplicateTimeError where a date is there twice.
+    """
+    dim = stamps.dims[0]
+    values, counts = np.unique(stamps.values, return_counts=True)
+    if (counts > 1).any():
+        raise DuplicateTimeError(
+            f"{role}= selects dates, and some are there more than once: {', '.join(map(str, values[counts > 1][:3]))}. "
+            "Merge them, for instance by groupby='solar_day' when loading, or keep one: cube.drop_duplicates('time')."
+        )
+    # Slices want dates in order: of falling ones they would take none, or the others.
+    places = xr.DataArray(np.arange(stamps.size), dims=(dim,), coords={dim: stamps.variable}).sortby(dim)
+    try:
+        found: npt.NDArray[np.int64] = np.atleast_1d(places.sel({dim: when}).values)
+    except (KeyError, ValueError, TypeError) as error:
+        raise CubeError(f"{role}={when!r} selects no date: {error}. There are {listed_dates(stamps)}.") from error
+    if not found.size:
+        raise CubeError(f"{role}={when!r} selects no date; there are {listed_dates(stamps)}.")
+    return found
+
+
+def listed_dates(stamps: xr.DataArray) -> str:
+    """Write dates: all of a few, else the first and the last."""
+    texts = [str(value)[:10] for value in np.sort(np.atleast_1d(stamps.values))]
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"

@@ -1,0 +1,98 @@
+"""What a user asks `load` for, checked before a catalogue is asked: box, grid, chunks, and items that are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..cube import warn_caller
+from ..errors import CatalogueError, GeoreferenceWarning, GridError, OptionError
+from ..naming import listed
+from .catalogues import Bbox
+
+if TYPE_CHECKING:
+    from pystac import Item
+
+
+def box_of(bbox: Bbox | None) -> tuple[float, float, float, float] | None:
+    """Read (west, south, east, north) in degrees; None stays None. Raises OptionError for anything else."""
+    if bbox is None:
+        return None
+    try:
+        sides = [] if isinstance(bbox, str) else [float(side) for side in bbox]
+    except (TypeError, ValueError):
+        sides = []
+    if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
+        raise OptionError(
+            f"bbox={bbox!r}: wanted are (west, south, east, north) in degrees, numbers with west < east, south < north."
+        )
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def require_metres(crs: str) -> str:
+    """Give a CRS back whose grid can be of 10 m and 20 m; raises GridError for others, and for what is none."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        axes = CRS.from_user_input(crs).axis_info
+    except CRSError as error:
+        raise GridError(f"crs={crs!r} is not known: wanted one such as 'EPSG:32633'.") from error
+    if any(axis.unit_conversion_factor != 1 or axis.unit_name != "metre" for axis in axes[:2]):
+        raise GridError(
+            f"crs={crs!r} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
+            "metres, such as the scenes' own (leave crs= out), and reproject the result: result.odc.reproject(...)."
+        )
+    return crs
+
+
+def require_side(chunks: int) -> int:
+    """Give the side of a chunk back; raises OptionError for what is no whole number above 0."""
+    if not isinstance(chunks, int) or isinstance(chunks, bool) or chunks < 1:
+        raise OptionError(f"chunks={chunks!r}: wanted is the side of a chunk in pixels of 10 m, such as 1024.")
+    return chunks
+
+
+def read_items(items: Any) -> list[Item]:
+    """Give pystac Items of what was handed in. Raises OptionError for what holds none."""
+    from pystac import Item
+
+    several: Iterable[Any] = [items] if isinstance(items, Item | Mapping) else items
+    if isinstance(items, str) or not isinstance(several, Iterable):
+        raise OptionError(
+            f"items={items!r} is no Item. Open a file by pystac.Item.from_file(...) or "
+            "pystac.ItemCollection.from_file(...); to search, name bbox= and datetime=."
+        )
+    found = []
+    for each in several:
+        if not isinstance(each, Item | Mapping):
+            raise OptionError(
+                f"items holds {each!r}; wanted are pystac Items, or dictionaries. To search, name bbox= and datetime=."
+            )
+        found.append(each if isinstance(each, Item) else Item.from_dict(dict(each)))
+    return found
+
+
+def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | None) -> list[Item]:
+    """Leave out items that do not meet a box, with a GeoreferenceWarning; those that do not say where they lie stay.
+
+    Raises CatalogueError where none meets it: their pixels would all be nodata.
+    """
+    if bbox is None:
+        return list(items)
+    near = [item for item in items if not item.bbox or _meet(item.bbox, bbox)]
+    if items and not near:
+        raise CatalogueError(
+            f"none of the {len(items)} items meets bbox={bbox}; the first lies in {items[0].bbox}. Mind the order "
+            "(west, south, east, north)."
+        )
+    if far := [item.id for item in items if item not in near]:
+        warn_caller(f"{listed(far)} left out: outside of bbox={bbox}.", GeoreferenceWarning)
+    return near
+
+
+def _meet(box: Sequence[float], bbox: tuple[float, float, float, float]) -> bool:
+    west, south, east, north = box if len(box) == 4 else (*box[:2], *box[3:5])
+    # Across the antimeridian west > east: then either side will do.
+    along = west <= bbox[2] and east >= bbox[0] if west <= east else west <= bbox[2] or east >= bbox[0]
+    return along and south <= bbox[3] and north >= bbox[1]
