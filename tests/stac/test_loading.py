@@ -17,7 +17,6 @@ from tests.stac.server import ASSETS, CRS, NORTH, SIDE_M, WEST, Scene, geobox, s
 from xr_sr.errors import (
     BandWarning,
     CatalogueError,
-    GeoreferenceWarning,
     GridError,
     MissingBandError,
     MissingLibraryError,
@@ -303,8 +302,7 @@ class TestCatalogue:
         other = {**item, "id": "far", "bbox": [100.0, 10.0, 101.0, 11.0]}
         other["properties"] = {**item["properties"], "datetime": "2021-06-03T10:00:00Z", "grid:code": "MGRS-47PRM"}
 
-        with pytest.warns(GeoreferenceWarning, match="'far' left out"):
-            tree = xr_sr.load([item, other], bbox=INSIDE, bands="B04")
+        tree = xr_sr.load([item, other], bbox=INSIDE, bands="B04")
 
         assert tree["r10m"].sizes["time"] == 1 and list(tree["r10m"].data_vars) == ["B04"]
         with pytest.raises(CatalogueError, match="none of the 1 items"):

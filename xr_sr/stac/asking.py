@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..cube import warn_caller
-from ..errors import CatalogueError, GeoreferenceWarning, GridError, OptionError
-from ..naming import listed
+from ..errors import CatalogueError, GridError, OptionError
 from .catalogues import Bbox
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def read_items(items: Any) -> list[Item]:
 
 
 def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | None) -> list[Item]:
-    """Leave out items that do not meet a box, with a GeoreferenceWarning; those that do not say where they lie stay.
+    """Leave out items that do not meet a box, as a search by it would; those that do not say where they lie stay.
 
     Raises CatalogueError where none meets it: their pixels would all be nodata.
     """
@@ -86,8 +84,6 @@ def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | No
             f"none of the {len(items)} items meets bbox={bbox}; the first lies in {items[0].bbox}. Mind the order "
             "(west, south, east, north)."
         )
-    if far := [item.id for item in items if item not in near]:
-        warn_caller(f"{listed(far)} left out: outside of bbox={bbox}.", GeoreferenceWarning)
     return near
 
 

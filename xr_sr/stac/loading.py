@@ -73,7 +73,7 @@ def load(
     Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres, CatalogueError without any
     item or answer, or where no item meets the bbox, MissingBandError, RadiometryError where an item's offset is
     unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
-    items of other UTM zones are resampled, or items beside the bbox left out.
+    items of other UTM zones are resampled.
     """
     corners, bands = box_of(bbox), [bands] if isinstance(bands, str) else bands
     if crs is not None:
