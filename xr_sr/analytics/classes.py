@@ -52,11 +52,11 @@ def is_map_of(obj: Any, kind: str) -> bool:
     return isinstance(obj, xr.DataArray) and obj.attrs.get(KIND_ATTR) == kind and obj.dtype.kind != "b"
 
 
-def classes_of(array: xr.DataArray) -> Classes:
-    """Read what the numbers of a class map mean from its attributes of CF; rasters hold them as texts, "0 1 255"."""
-    values = array.attrs["flag_values"]
+def classes_of(attrs: Mapping[str, Any]) -> Classes:
+    """Read what numbers mean from attributes of CF, or from the tags of a raster, "0 1 255"; {} where none say it."""
+    values = attrs.get("flag_values", ())
     codes = values.split() if isinstance(values, str) else values
-    return dict(zip(str(array.attrs["flag_meanings"]).split(), map(int, codes), strict=True))
+    return dict(zip(str(attrs.get("flag_meanings", "")).split(), map(int, codes), strict=False))
 
 
 def whole_classes(classes: xr.DataArray) -> xr.DataArray:

@@ -44,7 +44,7 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     assert dims is not None
     classes, areas, stamp = at_date(classes, areas, dims, date)
     values, step = thinned(classes, max_pixels)
-    meaning = classes_of(classes)
+    meaning = classes_of(classes.attrs)
     names, codes = list(meaning), list(meaning.values())
     geobox = geobox_of(classes)
     assert geobox is not None

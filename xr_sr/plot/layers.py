@@ -141,7 +141,7 @@ def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip:
 
 def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> Layer:
     """Colour classes; the legend names those that are there, with the hectares of the whole map where known."""
-    meaning = classes_of(sheet.array)
+    meaning = classes_of(sheet.array.attrs)
     names, codes = list(meaning), list(meaning.values())
     spare = iter(_OTHERS * len(names))
     colours = [COLOURS[each] if each in COLOURS else next(spare) for each in names]

@@ -94,7 +94,7 @@ def _lines(
     """Give (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
     if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
         data = whole_classes(data)
-        return _classes(class_areas(data, classes_of(data), "ellipsoidal"))
+        return _classes(class_areas(data, classes_of(data.attrs), "ellipsoidal"))
     if isinstance(data, xr.Dataset):
         if "area" in data and "state" in data["area"].dims:
             return _classes(data["area"])

@@ -6,7 +6,7 @@ Reads metadata only, no pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..analytics.classes import Classes, classes_of
 from ..errors import StoreError
 from ..georeference import geobox_of
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
@@ -33,7 +34,7 @@ class StoredBand:
     dtype: str
     nodata: float | None = None
     scale: float | None = None
-    classes: tuple[tuple[int, str], ...] = ()
+    classes: Classes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,7 @@ def _band(name: str, dtype: str, attrs: Mapping[str, Any]) -> StoredBand:
     fill, scale = attrs.get("_FillValue"), attrs.get("scale_factor")
     floating = dtype.startswith("float")
     stated = float("nan") if floating else attrs.get("nodata") if fill is None else float(fill)
-    return StoredBand(name, dtype, stated, None if scale is None else float(scale), _classes_of(attrs))
-
-
-def _classes_of(attrs: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
-    """Read what numbers mean, by attributes of CF, or by the same as tags of a raster, which are texts."""
-    values, words = attrs.get("flag_values"), str(attrs.get("flag_meanings", "")).split()
-    values = values.split() if isinstance(values, str) else values
-    return () if values is None else tuple(zip(map(int, values), words, strict=False))
+    return StoredBand(name, dtype, stated, None if scale is None else float(scale), classes_of(attrs))
 
 
 def _stamps(cube: xr.DataArray | xr.Dataset, time: str | None) -> tuple[np.datetime64, ...]:
@@ -139,7 +133,7 @@ def _of_raster(place: str) -> Stored:
             tags, names = file.tags(), file.descriptions
             geobox = GeoBox((file.height, file.width), file.transform, None if file.crs is None else file.crs.to_wkt())
             facts = list(zip(file.dtypes, file.nodatavals, file.scales, strict=True))
-            classes = [_classes_of(file.tags(number)) for number in file.indexes]
+            classes = [classes_of(file.tags(number)) for number in file.indexes]
     except rasterio.errors.RasterioIOError as error:
         raise StoreError(f"{place} cannot be read as a raster: {error}") from error
     attrs = {f"xr_sr:{key.removeprefix('xr_sr_')}": value for key, value in tags.items() if key.startswith("xr_sr_")}

@@ -208,9 +208,8 @@ def _asset(place: str, stored: Stored) -> Any:
         "eo:bands": [_eo_band(each) for each in stored.bands],
         "raster:bands": [_raster_band(each, size) for each in stored.bands],
     }
-    classes = next((each.classes for each in stored.bands if each.classes), ())
-    if classes:
-        fields["classification:classes"] = [{"value": value, "name": word} for value, word in classes]
+    if classes := next((each.classes for each in stored.bands if each.classes), None):
+        fields["classification:classes"] = [{"value": value, "name": word} for word, value in classes.items()]
     if stored.kind == "zarr":
         kwargs = {"engine": "zarr", "chunks": {}, "decode_coords": "all", "zarr_format": stored.zarr_format}
         fields["xarray:open_kwargs"] = kwargs
