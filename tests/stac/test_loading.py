@@ -106,6 +106,8 @@ class TestGrid:
 
     def test_without_a_box_all_of_the_items_is_loaded(self, api):
         items = [pystac.Item.from_dict(each) for each in api.items if "2021-06-01" in each["id"]]
+        west, south, east, north = items[0].bbox
+        items[0].bbox = [west, south, 0.0, east, north, 100.0]  # STAC allows heights too
 
         tree = xr_sr.load(items, bands=["B04"])
 
@@ -279,6 +281,7 @@ class TestCatalogue:
             ({"chunks": -1}, OptionError, "chunks=-1"),
             ({"chunks": {"x": 256}}, OptionError, "such as 1024"),
             ({"mask": ["cloud"]}, OptionError, "numbers"),
+            ({"grid": 30}, OptionError, "'native', 10 and 20"),
         ],
     )
     def test_what_cannot_be_meant_is_refused_before_anybody_is_asked(self, api, options, error, words):

@@ -52,7 +52,7 @@ def load(output: str, overwrite: bool, quiet: bool, **options: Any) -> None:
 
     \b
     xr-sr load --bbox 12.45,52.36,12.55,52.42 --datetime 2023-06-01/2023-06-30 -o june.zarr
-    xr-sr upscale june.zarr fine.zarr --model sen2sr-lite
+    xr-sr upscale june.zarr fine.zarr
     """
     from ..stac import load as load_scenes
     from ..store import to_zarr

@@ -78,7 +78,7 @@ def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | No
     """
     if bbox is None:
         return list(items)
-    near = [item for item in items if not item.bbox or _meet(item.bbox, bbox)]
+    near = [item for item in items if not item.bbox or _meet(_flat(item.bbox), bbox)]
     if items and not near:
         raise CatalogueError(
             f"none of the {len(items)} items meets bbox={bbox}; the first lies in {items[0].bbox}. Mind the order "
@@ -87,8 +87,28 @@ def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | No
     return near
 
 
-def _meet(box: Sequence[float], bbox: tuple[float, float, float, float]) -> bool:
-    west, south, east, north = box if len(box) == 4 else (*box[:2], *box[3:5])
+def clear_enough(items: Sequence[Item], cloud_cover: float | None) -> list[Item]:
+    """Leave out items with more cloud than this, in percent; those that do not say it stay, and with None all do."""
+    most = float("inf") if cloud_cover is None else cloud_cover
+    return [item for item in items if not (float(item.properties.get("eo:cloud_cover") or 0) > most)]
+
+
+def box_around(items: Sequence[Item]) -> tuple[float, float, float, float]:
+    """Give the box of all items. Raises GridError where none says its own."""
+    boxes = [_flat(item.bbox) for item in items if item.bbox]
+    if not boxes:
+        raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _flat(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """Leave out the heights of a box of six numbers."""
+    return (box[0], box[1], box[2], box[3]) if len(box) == 4 else (box[0], box[1], box[3], box[4])
+
+
+def _meet(box: tuple[float, float, float, float], bbox: tuple[float, float, float, float]) -> bool:
+    west, south, east, north = box
     # Across the antimeridian west > east: then either side will do.
     along = west <= bbox[2] and east >= bbox[0] if west <= east else west <= bbox[2] or east >= bbox[0]
     return along and south <= bbox[3] and north >= bbox[1]

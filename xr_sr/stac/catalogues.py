@@ -54,12 +54,10 @@ def search(
     datetime: str | None,
     *,
     collection: str | None = None,
-    cloud_cover: float | None = None,
 ) -> list[Item]:
     """Find items, page by page; transient errors are tried again, five times, waiting longer each time.
 
-    datetime: as STAC has it, "2023-06-01/2023-06-30". cloud_cover: the highest wanted, in percent; judged here, since
-    not every API can, and items that do not say it pass. Raises CatalogueError where the catalogue does not answer.
+    datetime: as STAC has it, "2023-06-01/2023-06-30". Raises CatalogueError where the catalogue does not answer.
     """
     from pystac_client import Client
     from pystac_client.exceptions import APIError
@@ -77,12 +75,9 @@ def search(
             datetime=datetime,
             limit=100,
         )
-        items = list(found.items())
+        return list(found.items())
     except (APIError, RequestException) as error:
         raise CatalogueError(f"{where.url} does not answer the search: {error}") from error
-    if cloud_cover is None:
-        return items
-    return [item for item in items if not (float(item.properties.get("eo:cloud_cover") or 0) > cloud_cover)]
 
 
 def signer(hrefs: Iterable[str]) -> Callable[[str], str] | None:

@@ -20,7 +20,7 @@ from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
-from .asking import box_of, items_in, read_items, require_metres, require_side
+from .asking import box_around, box_of, clear_enough, items_in, read_items, require_metres, require_side
 from .catalogues import RETRIES, Bbox, search, signer
 from .items import SCL, Group, assets_of, bands_in, epsg_of, group, meaning_of, native_gsd_m
 
@@ -79,16 +79,16 @@ def load(
     if crs is not None:
         require_metres(crs)
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
-    found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
     if grid not in ("native", 10, 20):
         raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")
+    found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
     wanted = _choose_bands(found, bands, masked=mask is not False)
     meanings = {id(item): meaning_of(item, offset=offset) for item in found}
     groups = group(found, meanings)
     kept = [item for each in groups for item in each.items]
     zone = _zone_of(kept, crs)
     largest = 60.0 if any(native_gsd_m(band) == 60 for band in wanted) else 20.0
-    base = _snapped(kept, bbox, zone, largest)
+    base = _snapped(corners or box_around(kept), zone, largest)
 
     nodes = {}
     by_size: dict[float, list[str]] = {}
@@ -117,7 +117,7 @@ def _items_of(
     if items is None:
         if bbox is None or datetime is None:
             raise OptionError("load needs items, or bbox= and datetime= to search for them.")
-        found = search(catalogue, bbox, datetime, collection=collection, cloud_cover=cloud_cover)
+        found = search(catalogue, bbox, datetime, collection=collection)
     else:
         found = read_items(items)
         if datetime is not None or collection is not None:
@@ -126,8 +126,7 @@ def _items_of(
                 "items, or their dates with .sel(time=...)."
             )
         found = items_in(found, bbox)
-        if cloud_cover is not None:
-            found = [item for item in found if not (float(item.properties.get("eo:cloud_cover") or 0) > cloud_cover)]
+    found = clear_enough(found, cloud_cover)  # here, since not every API can
     homeless = [item.id for item in found if any(each.get_absolute_href() is None for each in item.assets.values())]
     if homeless:
         raise CatalogueError(
@@ -178,17 +177,9 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
     return zone
 
 
-def _snapped(items: Sequence[Item], bbox: Bbox | None, crs: str, size: float) -> GeoBox:
-    """Give the grid of `size` metres that covers the bbox, or else the items, its edges on multiples of `size`."""
-    if bbox is None:
-        boxes = [item.bbox for item in items if item.bbox]
-        if not boxes:
-            raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
-        bbox = [*map(min, zip(*(box[:2] for box in boxes), strict=True)),
-                *map(max, zip(*(box[2:] for box in boxes), strict=True))]  # fmt: skip
-    sides = box_of(bbox)
-    assert sides is not None
-    extent = BoundingBox(*sides, crs="EPSG:4326").to_crs(crs)
+def _snapped(box: tuple[float, float, float, float], crs: str, size: float) -> GeoBox:
+    """Give the grid of `size` metres that covers a box in degrees, its edges on multiples of `size`."""
+    extent = BoundingBox(*box, crs="EPSG:4326").to_crs(crs)
     return GeoBox.from_bbox(extent, crs, resolution=size, anchor="edge")
 
 
