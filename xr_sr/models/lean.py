@@ -23,6 +23,9 @@ from .span import FoldedBody, Layers, shuffle
 SMOOTH = (0.0475, 0.905, 0.0475)
 """k: with it the constraint on the input's grid passes nearly what the Gaussian of SEN2SR passes."""
 
+BODY = 6
+"""Input pixels of context that the network alone uses up on each side; the constraint needs two more."""
+
 START = 0.1
 """What the last convolution is multiplied by at the start, so that training begins at bicubic."""
 
@@ -33,8 +36,8 @@ class LeanSPAN(nn.Module):
     channels: of the features; 24 costs 53,280 multiply-adds per input pixel before it is folded.
     """
 
-    consumed = 8
-    """Input pixels of context used up on each side: six by the network, two by the constraint."""
+    consumed = BODY + 2
+    """Input pixels of context used up on each side: by the network, and by the constraint."""
 
     def __init__(self, bands: int = 4, channels: int = 24, upscale: int = 4) -> None:
         super().__init__()
@@ -86,7 +89,8 @@ def _assembled(x: Tensor, added: Tensor, bands: int, upscale: int) -> Tensor:
     x: (n, bands, y, x). added: (n, bands * upscale^2, y - 12, x - 12).
     """
     inner = added[..., 2:-2, 2:-2].contiguous()
-    return bicubic(x, upscale) + functional.pixel_shuffle(inner, upscale) - _low(added, bands, upscale)
+    plain = bicubic(x[..., BODY:-BODY, BODY:-BODY], upscale)
+    return plain + functional.pixel_shuffle(inner, upscale) - _low(added, bands, upscale)
 
 
 def _low(added: Tensor, bands: int, upscale: int) -> Tensor:
@@ -100,11 +104,11 @@ def _low(added: Tensor, bands: int, upscale: int) -> Tensor:
 
 
 def bicubic(x: Tensor, upscale: int) -> Tensor:
-    """Interpolate what is left of an image when the context is gone: one convolution for all phases at once."""
+    """Interpolate each band, one convolution for all phases at once; two pixels are used up on each side."""
     n, bands, height, width = x.shape
     rows = torch.from_numpy(separable.bicubic(upscale).taps).to(x)
     taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(upscale**2, 1, *[rows.shape[1]] * 2)
-    cut = LeanSPAN.consumed - rows.shape[1] // 2
+    cut = 2 - rows.shape[1] // 2  # at the scale of one it reads no neighbour
     inner = x[..., cut : height - cut, cut : width - cut].reshape(n * bands, 1, height - 2 * cut, -1)
     fine = functional.pixel_shuffle(functional.conv2d(inner, taps), upscale)
     return fine.view(n, bands, *fine.shape[-2:])

@@ -18,16 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import separable
-from .lean import LeanSPAN, refuse_clamp
+from .lean import BODY, LeanSPAN, bicubic, refuse_clamp
 from .span import FoldedBody, shuffle
 
 SIGMA_FINE, SIGMA_COARSE = 0.5, 2.7
 """Standard deviations of k, in input pixels."""
 RADIUS_FINE, RADIUS_COARSE = 2, 6
 """Where k is cut off: at a little above two deviations the wide one has a hundredth of its weight left."""
-
-BODY = 6
-"""Input pixels of context that the network alone uses up."""
 
 
 class LeanFusion(LeanSPAN):
@@ -72,7 +69,7 @@ def _assembled(x: Tensor, added: Tensor, coarse: int, upscale: int) -> Tensor:
     kept = x[..., ring : height - ring, ring : width - ring] - low
     ring = RADIUS_COARSE + 2
     inner = added[..., ring : height - 12 - ring, ring : width - 12 - ring].contiguous()
-    return functional.pixel_shuffle(inner, upscale) + _bicubic(kept, upscale)
+    return functional.pixel_shuffle(inner, upscale) + bicubic(kept, upscale)
 
 
 def _blurred(image: Tensor, sigma: float, radius: int) -> Tensor:
@@ -82,17 +79,6 @@ def _blurred(image: Tensor, sigma: float, radius: int) -> Tensor:
     planes = image.reshape(n * bands, 1, height, width)
     tall = functional.conv2d(planes, taps.view(1, 1, -1, 1))
     return functional.conv2d(tall, taps.view(1, 1, 1, -1)).view(n, bands, height - 2 * radius, width - 2 * radius)
-
-
-def _bicubic(image: Tensor, upscale: int) -> Tensor:
-    """Interpolate each band; two pixels are used up on each side."""
-    n, bands, height, width = image.shape
-    rows = torch.from_numpy(separable.bicubic(upscale).taps).to(image)
-    taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(upscale**2, 1, *[rows.shape[1]] * 2)
-    cut = 2 - rows.shape[1] // 2  # at the scale of one it reads no neighbour
-    inner = image[..., cut : height - cut, cut : width - cut].reshape(n * bands, 1, height - 2 * cut, -1)
-    fine = functional.pixel_shuffle(functional.conv2d(inner, taps), upscale)
-    return fine.view(n, bands, *fine.shape[-2:])
 
 
 class FoldedLeanFusion(nn.Module):
