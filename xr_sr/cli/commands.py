@@ -16,7 +16,7 @@ import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
-from .options import TEXT, names, numbers
+from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, names
 from .shell import Spelling, in_shell
 
 
@@ -103,35 +103,11 @@ def demo(out: Path, quiet: bool) -> None:
 @click.option(
     "--scale", type=click.IntRange(1, 16), help="For interpolation: output pixels per input pixel. Default: 4."
 )
-@click.option(
-    "--offset",
-    callback=numbers,
-    metavar="NUMBER",
-    default="auto",
-    show_default=True,
-    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones, or one for each "
-    "date, such as 0,-1000; auto reads it.",
-)
-@click.option(
-    "--quantification",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10_000.0,
-    show_default=True,
-    help="DN per unit of reflectance.",
-)
-@click.option(
-    "--nodata",
-    type=float,
-    multiple=True,
-    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the file declares.",
-)
-@click.option(
-    "--names",
-    callback=names,
-    metavar="NAMES",
-    help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
-)
-@click.option("--part", help="Of several grids or arrays in INPUT, the one to read, such as r20m.")
+@OFFSET
+@QUANTIFICATION
+@NODATA
+@NAMES
+@PART
 @click.option(
     "--other", metavar="INPUT", help="The 20 m bands on their own grid, where INPUT holds those of 10 m only."
 )
@@ -175,7 +151,7 @@ def demo(out: Path, quiet: bool) -> None:
 @click.option(
     "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished Zarr is gone on with."
 )
-@click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
+@QUIET
 def upscale(source: str, target: str, **options: Any) -> None:
     """Upscale INPUT and write OUTPUT.
 

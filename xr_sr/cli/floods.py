@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import main
-from .options import OUTPUT, OVERWRITE, QUIET, TEXT, level, names, numbers
+from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, level
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,31 +49,11 @@ _MOST_DAYS = 10
 @click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this (within 10 days).")
 @click.option("--mask", is_flag=True, help="Clouds and shadows are unknown, by SCL.")
 @click.option("--grid", type=click.Choice(["fine", "coarse"]), help="Of bands on two grids, the one to work on.")
-@click.option(
-    "--offset",
-    callback=numbers,
-    metavar="NUMBER",
-    default="auto",
-    show_default=True,
-    help="DN to add, to both: -1000 for raw products since baseline 04.00, 0 for older ones; auto reads it.",
-)
-@click.option(
-    "--quantification",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10_000.0,
-    show_default=True,
-    help="DN per unit of reflectance.",
-)
-@click.option(
-    "--nodata",
-    type=float,
-    multiple=True,
-    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the files declare.",
-)
-@click.option(
-    "--names", callback=names, metavar="NAMES", help="Names of the inputs' bands, where rasters do not hold them."
-)
-@click.option("--part", help="Of several grids or arrays in the inputs, the one to read, such as r20m.")
+@OFFSET
+@QUANTIFICATION
+@NODATA
+@NAMES
+@PART
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the first date too, as PNG.")
 @OVERWRITE
 @QUIET

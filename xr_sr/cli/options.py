@@ -62,3 +62,32 @@ OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished one is gone on with."
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
+OFFSET = click.option(
+    "--offset",
+    callback=numbers,
+    metavar="NUMBER",
+    default="auto",
+    show_default=True,
+    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones, or one for each "
+    "date, such as 0,-1000; auto reads it.",
+)
+QUANTIFICATION = click.option(
+    "--quantification",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10_000.0,
+    show_default=True,
+    help="DN per unit of reflectance.",
+)
+NODATA = click.option(
+    "--nodata",
+    type=float,
+    multiple=True,
+    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the file declares.",
+)
+NAMES = click.option(
+    "--names",
+    callback=names,
+    metavar="NAMES",
+    help="Names of the input's bands, where a raster does not hold them: B02,B03,B04,B08.",
+)
+PART = click.option("--part", help="Of several grids or arrays in the input, the one to read, such as r20m.")
