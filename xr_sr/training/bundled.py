@@ -112,14 +112,23 @@ def widened(small: LeanSPAN, channels: int) -> LeanFusion:
     return wide
 
 
+DATA = click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
+FOLDER = click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
+START = click.option(
+    "--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with"
+)
+SEED = click.option("--seed", default=0, show_default=True)
+THREADS = click.option("--threads", default=1, show_default=True)
+
+
 @click.group()
 def main() -> None:
     """Make the weights of the package again."""
 
 
 @main.command("distil")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
+@DATA
+@FOLDER
 @click.option("--channels", default=24, show_default=True)
 @click.option("--start", type=click.Path(path_type=Path, exists=True), help="weights to begin with, not random numbers")
 @click.option("--steps", default=20_000, show_default=True)
@@ -128,8 +137,8 @@ def main() -> None:
 @click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
 @click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
 @click.option("--refresh", default=5, show_default=True, help="steps between the optimiser's decompositions")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@SEED
+@THREADS
 def distil_command(
     data: Path,
     folder: Path,
@@ -171,14 +180,14 @@ def distil_command(
 
 
 @main.command("distil-ten")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
-@click.option("--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with")
+@DATA
+@FOLDER
+@START
 @click.option("--channels", default=32, show_default=True, help="where those are of four bands")
 @click.option("--steps", default=12_000, show_default=True)
 @click.option("--rate", default=4e-3, show_default=True, help="highest learning rate")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@SEED
+@THREADS
 def distil_ten_command(
     data: Path, folder: Path, start: Path, channels: int, steps: int, rate: float, seed: int, threads: int
 ) -> None:
@@ -207,16 +216,16 @@ def distil_ten_command(
 
 
 @main.command("fit")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
-@click.option("--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with")
+@DATA
+@FOLDER
+@START
 @click.option(
     "--truth", default=1.0, show_default=True, help="share of the truth in what is learnt; the rest is taught"
 )
 @click.option("--steps", default=6_000, show_default=True)
 @click.option("--rate", default=2e-3, show_default=True, help="highest learning rate")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@SEED
+@THREADS
 def fit_command(
     data: Path, folder: Path, start: Path, truth: float, steps: int, rate: float, seed: int, threads: int
 ) -> None:
@@ -229,7 +238,7 @@ def fit_command(
 
 
 @main.command("export")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
+@DATA
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the run")
 @click.option("--commit", required=True, help="of the code that ran")
 @click.option("--start", type=click.Path(path_type=Path, exists=True), help="weights that the run began with")
