@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from against_peer import peer_folder, peer_python
+from against_peer import require_peer
 from machine import peak_memory_mib
 from report import Report
 from runs import Side, Spread, by_turns, column, parser, ratios, run
@@ -77,7 +77,7 @@ def _compare(report: Report, folder: Path, size: int, repeat: int) -> None:
     run(Side("against_opensr_test.py", ("--side", "inputs", "--inputs", str(inputs), "--lr", str(size))))
     read = ("--inputs", str(inputs))
     sides = {
-        "opensr-test": Side("opensr_test_side.py", read, python=peer_python(peer_folder()), cores=1),
+        "opensr-test": Side("opensr_test_side.py", read, python=require_peer(), cores=1),
         "profile opensr-test": Side("against_opensr_test.py", ("--side", "opensr-test", *read), cores=1),
         "default profile": Side("against_opensr_test.py", ("--side", "default", *read), cores=1),
     }

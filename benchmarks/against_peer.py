@@ -45,6 +45,16 @@ def peer_python(folder: Path) -> str:
     return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
+def require_peer() -> str:
+    """Give the interpreter of the peer's environment; ends the program with the way out where there is none."""
+    python = peer_python(peer_folder())
+    if not Path(python).is_file():
+        raise SystemExit(
+            "There is no peer: run `python benchmarks/peer_env.py`, or name its folder in XR_SR_BENCH_ENV."
+        )
+    return python
+
+
 def main() -> int:
     """Compare values, then times; exit code 1 if a target is missed."""
     arguments = parser(__doc__, repeat=5, size=1024)
@@ -58,10 +68,7 @@ def main() -> int:
     if given.side:
         print(json.dumps(_side(given)))
         return 0
-    if not Path(peer_python(peer_folder())).is_file():
-        raise SystemExit(
-            "There is no peer: run `python benchmarks/peer_env.py`, or name its folder in XR_SR_BENCH_ENV."
-        )
+    require_peer()
     with (
         tempfile.TemporaryDirectory(prefix="xr-sr-peer-") as folder,
         Report("against_peer", f"Against sen2sr {PEER_VERSION}", given) as report,
@@ -111,7 +118,7 @@ def _write_inputs(target: Path, size: int | None) -> dict[str, float]:
 
 def _peer(task: str, *args: str, **options: object) -> Side:
     weights = shared() / "weights" / "SEN2SRLite" / "NonReference_RGBN_x4"
-    python = peer_python(peer_folder())
+    python = require_peer()
     return Side("peer_side.py", (task, "--weights", str(weights), *args), python=python, **options)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from against_peer import PEER_VERSION, peer_folder, peer_python
+from against_peer import PEER_VERSION, require_peer
 from machine import cores, peak_memory_mib, touch_memory
 from report import Report
 from runs import Side, Spread, by_turns, column, parser, ratios, run, shared
@@ -43,10 +43,7 @@ def main() -> int:
     if given.side:
         print(json.dumps(_side(given)))
         return 0
-    if not Path(peer_python(peer_folder())).is_file():
-        raise SystemExit(
-            "There is no peer: run `python benchmarks/peer_env.py`, or name its folder in XR_SR_BENCH_ENV."
-        )
+    require_peer()
     with (
         tempfile.TemporaryDirectory(prefix="xr-sr-peer-") as folder,
         Report("ten_bands_speed", f"Ten bands against sen2sr {PEER_VERSION}", given, threads=given.cores) as report,
@@ -98,7 +95,7 @@ def _cube(data: object) -> object:
 
 def _peer(task: str, *args: str, count: int | None = None) -> Side:
     weights = shared() / "weights" / "SEN2SRLite" / "main"
-    python = peer_python(peer_folder())
+    python = require_peer()
     return Side("ten_bands_peer.py", (task, "--weights", str(weights), *args), python=python, cores=count)
 
 

@@ -70,7 +70,7 @@ def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.Dat
     if isinstance(threshold, str):
         if threshold != "otsu":
             raise OptionError(_no_level(threshold))
-        return otsu(maps, per=per) if len(maps) > 1 else otsu(maps[0], per=per)
+        return otsu(maps, per=per)
     if isinstance(threshold, xr.DataArray):
         return threshold
     # NumPy's numbers too, but no truth values, lists or arrays.
