@@ -17,7 +17,7 @@ import xr_sr
 from tests.cubes import RGBN, array, dataset, geobox_of, reflectance
 from xr_sr.analytics import table
 from xr_sr.analytics.formulas import parse
-from xr_sr.errors import BandWarning, GridError, MissingBandError, MissingLibraryError, OptionError
+from xr_sr.errors import BandWarning, GridError, MissingBandError, MissingLibraryError, OptionError, StoreError
 
 
 @pytest.fixture
@@ -305,3 +305,19 @@ def test_what_rests_on_a_model_says_so():
         assert each.attrs["xr_sr:note"] == "super-resolved, not observed"
         assert each.attrs["xr_sr:source_gsd_m"] == fine.attrs["xr_sr:source_gsd_m"]
     assert not {"xr_sr:model", "xr_sr:note"} & set(scene.sr.index("NDWI").attrs)
+
+
+def test_a_store_does_not_go_on_with_another_constant(tmp_path):
+    cube = array(np.stack([reflectance(4, 8, 8, seed=seed) for seed in (1, 2)]))
+    place = str(tmp_path / "savi.zarr")
+    xr_sr.to_zarr(xr_sr.index(cube.isel(time=slice(1)), "SAVI"), place)
+
+    with pytest.raises(StoreError, match=r"constants"):
+        xr_sr.to_zarr(xr_sr.index(cube, "SAVI", L=0.1), place)
+
+
+def test_letters_and_grids_that_nothing_has_are_refused():
+    with pytest.raises(OptionError, match=r"\['l'\] are letters of none of"):
+        xr_sr.index(array(reflectance(4, 8, 8)), ["NDVI", "SAVI"], l=0.3)
+    with pytest.raises(OptionError, match=r"grid='corse': known are 'fine' and 'coarse'"):
+        xr_sr.index(xr_sr.sample("havel"), "MNDWI", grid="corse")

@@ -7,6 +7,7 @@ from typing import Any, overload
 import xarray as xr
 
 from ..cube import AnyCube
+from ..errors import OptionError
 from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import provenance_of
@@ -72,6 +73,9 @@ def index(
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     if isinstance(name, str):
         return _one(cube, name, constants, options)
+    known = {letter for each in name for letter in find_index(each).formula.letters}
+    if unknown := sorted(set(constants) - known):
+        raise OptionError(f"{unknown} are letters of none of {list(name)}, whose letters are {sorted(known)}.")
     maps = [_one(cube, each, _its_own(each, constants), options) for each in name]
     return xr.Dataset({str(array.name): array for array in maps})
 
@@ -80,6 +84,12 @@ def _its_own(name: str, constants: dict[str, float]) -> dict[str, float]:
     """Keep of the constants those that an index has, where several are asked for together."""
     letters = find_index(name).formula.letters
     return {letter: value for letter, value in constants.items() if letter in letters}
+
+
+def _told_constants(values: dict[str, Any], bands: list[str]) -> dict[str, str]:
+    """Tell the constants of a formula, which a store goes on with only where they are the same."""
+    told = ", ".join(f"{letter} {value:g}" for letter, value in sorted(values.items()) if letter not in bands)
+    return {"xr_sr:constants": told} if told else {}
 
 
 def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:
@@ -97,6 +107,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
         NAME_ATTR: chosen.name,
         "xr_sr:formula": f"{formula.text}; " + ", ".join(f"{letter} {LETTERS[letter]}" for letter in letters),
         "xr_sr:source": chosen.source,
+        **_told_constants(values, letters),
         OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
         **provenance_of(first.attrs),
     }
