@@ -430,3 +430,19 @@ class TestRealFlood:
 
         pixels = [(mask == code).sum().item() for code in WATER.values()]
         np.testing.assert_allclose(hectares.values, np.array(pixels) * 7.88 * 9.97 / 1e4, rtol=5e-3)
+
+
+def test_an_empty_map_among_others_changes_no_level():
+    index = on_grid(two_humps(20, 20))
+
+    assert float(otsu([index * np.nan, index])) == float(otsu(index))
+    assert np.isnan(float(otsu([index * np.nan, index * np.nan])))
+
+
+def test_levels_of_other_dates_are_refused():
+    series = on_grid(two_humps(2, 20, 20))
+    levels = otsu(series, per="date")
+
+    assert xr_sr.water(series, None, levels).shape == (2, 20, 20)
+    with pytest.raises(OptionError, match="of other dates than the cube, 2 of 2"):
+        xr_sr.water(series.isel(time=[1, 0]), None, levels)

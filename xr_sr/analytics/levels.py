@@ -7,6 +7,7 @@ cut. What the level is used for is told by `surface_water`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -54,8 +55,8 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     if len(known) == len(bounds):
         ends = da.from_array(np.array([min(b[0] for b in known), max(b[1] for b in known)], "float64"), chunks=-1)
     else:
-        ends = da.stack([da.stack([_extreme(block, np.fmin), _extreme(block, np.fmax)]) for block in blocks])
-        ends = da.stack([ends[:, 0].min(), ends[:, 1].max()]).rechunk(-1)
+        least = reduce(da.fmin, [_extreme(block, np.fmin) for block in blocks])
+        ends = da.stack([least, reduce(da.fmax, [_extreme(block, np.fmax) for block in blocks])]).rechunk(-1)
         ends = da.map_blocks(np.asarray, ends, name=once_name("ends", ends.name), dtype="float64", meta=ends._meta)
     counts = [_histogram(block, ends) for block in blocks]
     # By a name that `to_zarr` knows, so that it works the level out once, and not again for each region it writes.

@@ -102,6 +102,13 @@ def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
         raise OptionError(f"threshold= lies along {extra}; it can be one number, or one for each date.")
     if level.dims and level.sizes[time] != values.sizes[time]:
         raise OptionError(f"threshold= has {level.sizes[time]} dates, the cube {values.sizes[time]}.")
+    if level.dims and time in level.indexes and time in values.indexes:
+        dates = level[time].values
+        if wrong := np.flatnonzero(dates != values[time].values).size:
+            raise OptionError(
+                f"threshold= is of other dates than the cube, {wrong} of {len(dates)}: wanted is one for each date, "
+                f"in the order of the cube: threshold.sel({time}=cube.{time})."
+            )
     bare = level.variable  # coordinates of the level would be aligned, and dates dropped in silence
     compared = xr.apply_ufunc(
         _classify_block, values.drop_vars(list(values.coords)), xr.DataArray(bare), dask="parallelized",
