@@ -192,3 +192,13 @@ def test_graphs_travel_to_workers():
         (optimised,) = dask.optimize(result)
         again = pickle.loads(pickle.dumps(dict(optimised.__dask_graph__())))
         assert again.keys() == optimised.__dask_graph__().keys(), name
+
+
+def test_a_reference_without_spread_has_no_standard_deviations():
+    """0.7 is no number of float32, so the mean of three is not quite each of them."""
+    ndvi = on_grid(np.full((4, 5, 5), 0.7, "float32"))
+    ndvi[3] = 0.6
+
+    found = anomaly(ndvi, ndvi["time"].values[:3], index=None, by=None)
+
+    assert np.isnan(found["standardised"]).all() and np.allclose(found["anomaly"][3], -0.1)

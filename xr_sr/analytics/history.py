@@ -111,6 +111,7 @@ def object_series(
     weighted, valid = total.isel(sum=0), total.isel(sum=1)
     made = xr.Dataset({"mean": weighted / valid.where(valid > 0), "valid": valid / HECTARE_M2})
     made["mean"].attrs = {"long_name": f"mean of {values.name}", "units": str(values.attrs.get("units", "1"))}
+    made.attrs = provenance_of(values.attrs)
     made["valid"].attrs = {"long_name": "area with valid pixels", "units": "ha"}
     if is_water:
         made["water"] = (weighted / HECTARE_M2).assign_attrs(long_name="area of water", units="ha")

@@ -19,6 +19,10 @@ from .surface_water import index_of
 Season: TypeAlias = Literal["month"] | None
 
 
+_NO_SPREAD = 1e-6
+"""Standard deviation of an index below which its float32 values are all alike."""
+
+
 def anomaly(
     cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
 ) -> xr.Dataset:
@@ -53,9 +57,10 @@ def anomaly(
             parts.append(xr.Dataset({"anomaly": missing, "standardised": missing}))
             continue
         mean = _across_time(same, dim).mean(dim)
-        spread = _across_time(same, dim).std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
+        several = _across_time(same, dim).astype("float64")
+        spread = several.std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
         off = part - mean
-        parts.append(xr.Dataset({"anomaly": off, "standardised": off / spread.where(spread > 0)}))
+        parts.append(xr.Dataset({"anomaly": off, "standardised": off / spread.where(spread > _NO_SPREAD)}))
     made = xr.concat(parts, dim, data_vars="all", coords="minimal", compat="override").sel({dim: values[dim]})
     name, crs = str(values.attrs.get(NAME_ATTR, values.name or "index")), crs_coord_name(values)
     texts = {"anomaly": f"{name} minus its mean in the reference", "standardised": f"{name}, standard deviations off"}
