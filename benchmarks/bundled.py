@@ -42,6 +42,7 @@ def main() -> int:
     if given.side:
         print(json.dumps(_time(given.model, given.size) if given.side == "time" else _closeness(draw=given.write)))
         return 0
+    sys.path.insert(0, str(ROOT))  # as `run` does for its processes
     if given.curve:
         _curve(given.curve)
     with Report("bundled", "Weights in the package against the official ones", given) as report:
