@@ -20,7 +20,7 @@ Season: TypeAlias = Literal["month"] | None
 
 
 _NO_SPREAD = 1e-6
-"""Standard deviation of an index below which its float32 values are all alike."""
+"""Standard deviation below which the values of a pixel are all alike."""
 
 
 def anomaly(
@@ -35,7 +35,8 @@ def anomaly(
 
     Returns a lazy Dataset (time, y, x), float32: `anomaly`, value minus mean of the reference; `standardised`, the same
     over its standard deviation (of a sample, n - 1). NaN where the reference has no valid value; `standardised` also
-    where it has fewer than two, or no spread. Dates of the reference are compared too, themselves included.
+    where it has fewer than two, or no spread (below 1e-6). Dates of the reference are compared too, themselves
+    included.
     Raises CubeError where the reference is no date of the cube.
     """
     values = index_of(cube, index, reader="anomaly", **options)
@@ -57,8 +58,8 @@ def anomaly(
             parts.append(xr.Dataset({"anomaly": missing, "standardised": missing}))
             continue
         mean = _across_time(same, dim).mean(dim)
-        several = _across_time(same, dim).astype("float64")
-        spread = several.std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
+        exact = _across_time(same, dim).astype("float64")  # alike values then have no spread by rounding
+        spread = exact.std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
         off = part - mean
         parts.append(xr.Dataset({"anomaly": off, "standardised": off / spread.where(spread > _NO_SPREAD)}))
     made = xr.concat(parts, dim, data_vars="all", coords="minimal", compat="override").sel({dim: values[dim]})
