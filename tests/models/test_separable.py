@@ -89,7 +89,46 @@ def test_a_sum_of_products_is_the_blur_of_its_kernel():
     image = torch.rand(46, 51)
     start = torch.rand(40, 45)
 
-    out = separable.Products(kernel, rank=7).add(image, start.clone())
+    out = separable.Products(kernel, rank=7).apply(image, start.clone(), add=1)
 
     wanted = start + functional.conv2d(image[None, None], torch.from_numpy(kernel).float()[None, None])[0, 0]
     torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("reach", [4, 12, 20])
+def test_a_sampling_is_a_strided_convolution(reach):
+    image = torch.rand(19 * 4 + reach, 17 * 4 + reach)
+    sampling = separable.sampled_gaussian(2.3, reach, stride=4)
+    kernel = torch.tensor(sampling.kernel, dtype=torch.float32)
+
+    out = sampling.apply(image, torch.empty(20, 18))
+
+    assert kernel.sum() == pytest.approx(1) and kernel[0, 0] == kernel[-1, -1] < kernel.max()
+    wanted = functional.conv2d(image[None, None], kernel[None, None], stride=4)[0, 0]
+    torch.testing.assert_close(out, wanted, rtol=0, atol=1e-6)
+
+
+def test_sinc_keeps_a_wave_that_bicubic_weakens():
+    """A wave of 3 pixels, a little below what pixels can hold."""
+    x, fine = np.arange(64.0), (np.arange(4 * 50) + 0.5) / 4 - 0.5 + 7
+    image = torch.tensor(np.cos(2 * np.pi * x / 3), dtype=torch.float32)[None]
+
+    found = {}
+    for name in ("sinc", "bicubic"):
+        out = getattr(separable, name)(4).along_x(image, 7, 50, torch.empty(1, 200))[0].numpy()
+        found[name] = np.abs(out - np.cos(2 * np.pi * fine / 3)).max()
+    assert found["sinc"] < 0.08 < found["bicubic"]
+
+
+def test_a_sampled_sigmoid_is_the_blur_between_pixels():
+    """Of even reach its centre lies between two pixels: two such samples straddle what the odd one gives."""
+    places = np.arange(200.0)
+    image = torch.tensor(np.cos(2 * np.pi * 0.06 * places)[:, None] * np.cos(2 * np.pi * 0.04 * places)[None])
+    blur = separable.radial_sigmoid(48 / 512, 7.25 / 512, 20, 20, stride=4)
+
+    out = blur.apply(image.float(), torch.empty(46, 46)).numpy()
+
+    centres = np.arange(46) * 4 + 9.5
+    gain = 1 / (1 + np.exp((np.hypot(0.06, 0.04) - 48 / 512) / (7.25 / 512)))
+    wanted = gain * np.cos(2 * np.pi * 0.06 * centres)[:, None] * np.cos(2 * np.pi * 0.04 * centres)[None]
+    assert np.abs(out - wanted).max() < 0.03

@@ -82,7 +82,9 @@ class SigmoidConstraint:
     """
 
     def __init__(self, low_pass: RadialSigmoid, scale: int) -> None:
-        self.blur = separable.radial_sigmoid(low_pass.cutoff, low_pass.sharpness, low_pass.radius, low_pass.rank)
+        self.blur = separable.radial_sigmoid(
+            low_pass.cutoff, low_pass.sharpness, 2 * low_pass.radius + 1, low_pass.rank
+        )
         self.bicubic = separable.bicubic(scale)
         self.margin = low_pass.radius
         self.reach = -(-low_pass.radius // scale) + self.bicubic.margin
@@ -104,4 +106,4 @@ class SigmoidConstraint:
                 self.bicubic.along_y(coarse[date, band], k, low_height, tall)
                 self.bicubic.along_x(tall, k, low_width, difference)
                 torch.sub(inner, plane, out=inner)
-                out[date, band].copy_(self.blur.add(inner, plane[m : m + height, m : m + width]))
+                out[date, band].copy_(self.blur.apply(inner, plane[m : m + height, m : m + width], add=1))

@@ -1,9 +1,10 @@
 """One-dimensional linear operators on regular grids, applied along rows and columns as small matrix products.
 
-An upsampling, a blur, or one after the other are all the same thing: each output pixel is a weighted sum of a few
-neighbouring input pixels, with weights that repeat from one input pixel to the next. A run of input pixels times one
-small banded matrix gives a run of output pixels; such products run near the processor's peak, where a depthwise
-convolution does not. Knows tensors only; which operator serves what is the matter of `interpolate` and `constrain`.
+An upsampling, a blur, a sampling of a blurred image, or one after the other are all the same thing: each output pixel
+is a weighted sum of a few neighbouring input pixels, with weights that repeat from one input pixel to the next. A run
+of input pixels times one small banded matrix gives a run of output pixels; such products run near the processor's peak,
+where a depthwise convolution does not. Knows tensors only; which operator serves what is the matter of `interpolate`,
+`constrain` and the networks.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ the processor idle: 32 and 16 took 60 % of the time of 128 and 64 (Zen 3, one th
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """`out[i] = sum_k taps[i % scale, k] * in[i // scale + first + k]`: a banded, periodic, linear map of one axis.
+    """A banded, periodic, linear map: `out[i] = sum_k taps[i % scale, k] * in[i // scale * stride + first + k]`.
 
     taps: (scale, reach) float64; scale: output pixels per input pixel; first: offset of the first tap, usually
-    negative.
+    negative. stride: input pixels from one output pixel to the next, for a sampling, whose scale is 1.
     """
 
     taps: NDArray[np.float64]
     first: int
+    stride: int = 1
 
     @property
     def scale(self) -> int:
@@ -55,7 +57,7 @@ class Operator:
 
     def then(self, blur: Operator) -> Operator:
         """Give the operator that applies this one and then `blur` (of scale 1) on the finer grid."""
-        assert blur.scale == 1
+        assert blur.scale == blur.stride == self.stride == 1
         scale, reach = self.scale, self.taps.shape[1]
         first_fine, last_fine = blur.first, scale - 1 + blur.first + blur.taps.shape[1] - 1
         first = first_fine // scale + self.first
@@ -70,7 +72,7 @@ class Operator:
 
     def after_smoothing(self, smoother: Operator) -> Operator:
         """Give the operator that applies `smoother` (of scale 1) on the coarse grid and then this one."""
-        assert smoother.scale == 1
+        assert smoother.scale == smoother.stride == self.stride == 1
         taps = np.stack([np.convolve(phase, smoother.taps[0]) for phase in self.taps])
         return Operator(taps, self.first + smoother.first)
 
@@ -79,30 +81,31 @@ class Operator:
         return {}
 
     def matrix(self, pixels: int, device: torch.device) -> Tensor:
-        """Give the dense block for a run of `pixels` input pixels: (pixels * scale, pixels + reach - 1) float32."""
+        """Give the dense block for a run: (pixels * scale, (pixels - 1) * stride + reach) float32."""
         key = (pixels, device)
         if key not in self._matrices:
             scale, reach = self.taps.shape
-            block = np.zeros((pixels * scale, pixels + reach - 1), dtype=np.float32)
+            block = np.zeros((pixels * scale, (pixels - 1) * self.stride + reach), dtype=np.float32)
             for pixel in range(pixels):
-                block[pixel * scale : (pixel + 1) * scale, pixel : pixel + reach] = self.taps
+                at = pixel * self.stride
+                block[pixel * scale : (pixel + 1) * scale, at : at + reach] = self.taps
             self._matrices[key] = torch.from_numpy(block).to(device)
         return self._matrices[key]
 
     def _runs(self, pixels: int) -> list[tuple[int, int]]:
-        step = RUN_FINE if self.scale == 1 else RUN_COARSE
+        step = RUN_FINE if self.scale == self.stride == 1 else RUN_COARSE
         return [(start, min(step, pixels - start)) for start in range(0, pixels, step)]
 
     def along_x(self, source: Tensor, origin: int, pixels: int, out: Tensor, *, add: int = 0) -> Tensor:
         """Map the last axis of a matrix: (rows, columns) to (rows, pixels * scale), written to `out`.
 
-        origin: index in `source` of the first output's own pixel. add: 0 replaces `out`, 1 and -1 add to and subtract
-        from it.
+        origin: index in `source` of the first output's own pixel, for a sampling in steps of `stride`. add: 0 replaces
+        `out`, 1 and -1 add to and subtract from it.
         """
         scale, reach = self.taps.shape
         for start, count in self._runs(pixels):
-            at = origin + start + self.first
-            window = source[:, at : at + count + reach - 1]
+            at = (origin + start) * self.stride + self.first
+            window = source[:, at : at + (count - 1) * self.stride + reach]
             part = out[:, start * scale : (start + count) * scale]
             _multiply(window, self.matrix(count, source.device).t(), part, add)
         return out
@@ -111,8 +114,8 @@ class Operator:
         """Map the first axis of a matrix: (rows, columns) to (pixels * scale, columns); else as `along_x`."""
         scale, reach = self.taps.shape
         for start, count in self._runs(pixels):
-            at = origin + start + self.first
-            window = source[at : at + count + reach - 1]
+            at = (origin + start) * self.stride + self.first
+            window = source[at : at + (count - 1) * self.stride + reach]
             _multiply(self.matrix(count, source.device), window, out[start * scale : (start + count) * scale], add)
         return out
 
@@ -120,40 +123,49 @@ class Operator:
 class Products:
     """A sum of products of two one-dimensional blurs: a two-dimensional blur that is not separable by itself.
 
-    kernel: (2 radius + 1, 2 radius + 1), symmetric as a matrix. rank: how many products stand for it; its eigenvectors
-    are the best choice of as many.
+    kernel: (reach, reach), symmetric as a matrix. rank: how many products stand for it; its eigenvectors are the best
+    choice of as many. stride: as of `Operator`, for a sampling of the blurred image.
     """
 
-    def __init__(self, kernel: NDArray[np.float64], rank: int) -> None:
-        self.radius = kernel.shape[0] // 2
+    def __init__(self, kernel: NDArray[np.float64], rank: int, stride: int = 1) -> None:
+        self.reach, self.stride = len(kernel), stride
         values, vectors = np.linalg.eigh(kernel)
         largest = np.argsort(-np.abs(values))[:rank]
-        self.along_columns = [Operator(vectors[:, k][None], -self.radius) for k in largest]
-        self._along_rows = vectors[:, largest] * values[largest]  # (2 radius + 1, rank)
+        self.along_columns = [Operator(vectors[:, k][None], 0, stride) for k in largest]
+        self._along_rows = vectors[:, largest] * values[largest]  # (reach, rank)
         self._matrices: dict[tuple[int, torch.device], Tensor] = {}
 
-    def add(self, source: Tensor, out: Tensor) -> Tensor:
-        """Add the blurred image to `out`: (rows + 2 radius, columns + 2 radius) to (rows, columns)."""
+    @property
+    def kernel(self) -> NDArray[np.float64]:
+        """What the products are together: (reach, reach) float64."""
+        return np.asarray(self._along_rows @ np.concatenate([operator.taps for operator in self.along_columns]))
+
+    def apply(self, source: Tensor, out: Tensor, *, add: int = 0) -> Tensor:
+        """Blur an image: ((rows - 1) * stride + reach, (columns - 1) * stride + reach) to (rows, columns), in `out`.
+
+        add: as of `Operator.along_x`.
+        """
         rows, columns = out.shape
-        reach, rank = 2 * self.radius, len(self.along_columns)
+        rank, step = len(self.along_columns), RUN_FINE if self.stride == 1 else RUN_COARSE
         # The products of one row lie together, so a run of rows is one matrix, and their sum one matrix product.
-        blurred = source.new_empty(rows + reach, rank, columns)
+        blurred = source.new_empty((rows - 1) * self.stride + self.reach, rank, columns)
         for k, operator in enumerate(self.along_columns):
-            operator.along_x(source, self.radius, columns, blurred[:, k])
-        for start in range(0, rows, RUN_FINE):
-            count = min(RUN_FINE, rows - start)
-            window = blurred[start : start + count + reach].view(-1, columns)
-            _multiply(self._matrix(count, source.device), window, out[start : start + count], 1)
+            operator.along_x(source, 0, columns, blurred[:, k])
+        for start in range(0, rows, step):
+            count = min(step, rows - start)
+            at = start * self.stride
+            window = blurred[at : at + (count - 1) * self.stride + self.reach].view(-1, columns)
+            _multiply(self._matrix(count, source.device), window, out[start : start + count], add)
         return out
 
     def _matrix(self, count: int, device: torch.device) -> Tensor:
-        """Give the dense block for a run of rows: (count, (count + 2 radius) * rank) float32."""
+        """Give the dense block for a run of rows: (count, ((count - 1) * stride + reach) * rank) float32."""
         key = (count, device)
         if key not in self._matrices:
             reach, rank = self._along_rows.shape
-            block = np.zeros((count, count + reach - 1, rank), np.float32)
+            block = np.zeros((count, (count - 1) * self.stride + reach, rank), np.float32)
             for row in range(count):
-                block[row, row : row + reach] = self._along_rows
+                block[row, row * self.stride : row * self.stride + reach] = self._along_rows
             self._matrices[key] = torch.from_numpy(block.reshape(count, -1)).to(device)
         return self._matrices[key]
 
@@ -172,14 +184,28 @@ def gaussian(sigma: float, radius: int) -> Operator:
     return Operator((weights / weights.sum())[None], -radius)
 
 
-def radial_sigmoid(cutoff: float, sharpness: float, radius: int, rank: int) -> Products:
-    """Give the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut at `radius` pixels."""
+def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
+    """Give every `stride`-th pixel of a blur by a Gaussian of `sigma` pixels, cut to `reach` pixels, with a sum of one.
+
+    The samples lie in the middle of `stride` pixels, where `reach` is an odd number of these.
+    """
+    weights = np.exp(-0.5 * ((np.arange(reach) - (reach - 1) / 2) / sigma) ** 2)
+    weights /= weights.sum()
+    return Products(weights[:, None] * weights, 1, stride)
+
+
+def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, stride: int = 1) -> Products:
+    """Give the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut to `reach` pixels.
+
+    stride: every how many pixels it is wanted, in the middle of as many, where `reach` is even.
+    """
     size = 512  # samples of the gain: its spatial tail is gone long before half of them
     frequency = np.fft.fftfreq(size)
     distance = np.hypot(frequency[:, None], frequency)
-    kernel = np.fft.ifft2(1 / (1 + np.exp((distance - cutoff) / sharpness))).real
-    places = np.arange(-radius, radius + 1)
-    return Products(kernel[np.ix_(places, places)], rank)
+    between = np.exp(1j * np.pi * frequency * (1 - reach % 2))  # half a pixel on, for a centre between two pixels
+    kernel = np.fft.ifft2(between[:, None] * between / (1 + np.exp((distance - cutoff) / sharpness))).real
+    places = np.arange(reach) - reach // 2
+    return Products(kernel[np.ix_(places, places)], rank, stride)
 
 
 def weights(taps: Sequence[float]) -> Operator:
@@ -212,6 +238,17 @@ def bicubic(scale: int, a: float = -0.5) -> Operator:
         return inner
 
     return _upsampling(scale, 2, weight)
+
+
+def sinc(scale: int) -> Operator:
+    """Give band-limited interpolation between pixel centres: a sinc in a Kaiser window of seven pixels, beta 2."""
+
+    def weight(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        inside = np.clip(1 - (distance / 3.5) ** 2, 0, None)
+        windowed: NDArray[np.float64] = np.sinc(distance) * np.i0(2 * np.sqrt(inside)) / np.i0(2.0)
+        return windowed
+
+    return _upsampling(scale, 3, weight)
 
 
 def _upsampling(scale: int, support: int, weight: object) -> Operator:
