@@ -249,7 +249,7 @@ def _time(name: str, size: int) -> dict[str, float]:
             summary="random weights",
             architecture="xr_sr.models.lean:LeanSPAN",
             bands=scenes.RGBN,
-            halo=8,
+            halo=10,
             config=(("channels", channels),),
             constrained=True,
         )

@@ -73,7 +73,7 @@ def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
     for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "training.md"))):
         exec(compile(match["code"], f"training.md, block {number}", "exec"), namespace)
 
-    assert "halo=8, measured: 8 above" in capsys.readouterr().out
+    assert "halo=10, measured: 10 above" in capsys.readouterr().out
     assert (tmp_path / "village.safetensors").is_file() and (tmp_path / "runs" / "ten" / "log.csv").is_file()
     learnt = namespace["spec"]
     scene = xr_sr.sample("havel")["r10m"].to_dataset().isel(y=slice(40), x=slice(40))
@@ -83,7 +83,7 @@ def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
         network.load_state_dict(load_file("havel.safetensors"))
         wanted = network(torch.from_numpy(image)[None])[0].numpy()
     out = scene.sr.upscale(learnt.name, device="cpu")
-    given = np.stack([out[band].values[32:-32, 32:-32] for band in learnt.bands])
+    given = np.stack([out[band].values[40:-40, 40:-40] for band in learnt.bands])
     np.testing.assert_allclose(given, wanted, rtol=0, atol=1e-6)
 
 

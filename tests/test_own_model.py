@@ -328,7 +328,7 @@ HELD = ModelSpec(
     architecture="xr_sr.models.lean:LeanSPAN",
     bands=("B08", "B04"),
     scale=2,
-    halo=8,
+    halo=10,
     config=(("bands", 2), ("channels", 6), ("upscale", 2)),
     constrained=True,
 )

@@ -56,7 +56,7 @@ def test_a_student_gets_nearer_to_its_teacher_on_a_place_it_has_not_seen(officia
     )
 
     measured = [float(row["elsewhere"]) for row in read_log(tmp_path / "log.csv") if row["elsewhere"]]
-    assert measured[-1] < 0.9 * measured[0] < 0.9 * 1.1
+    assert measured[-1] < measured[0] < 1 and measured[-1] < 0.75  # 1 is bicubic
 
 
 def test_closeness_is_one_for_bicubic_and_zero_for_the_teacher(official):
@@ -122,7 +122,7 @@ def test_sensors_differ_from_patch_to_patch_and_are_a_function_of_the_number():
 
 def test_a_network_learns_from_high_resolution(tmp_path):
     # Checks of 3 pixels: detail that bicubic blurs and that a network can find again.
-    truth = scenes(3, 160)
+    truth = scenes(3, 180)
     run = {"side": 12, "batch": 4, "patch": 16, "pool": 12}
 
     fit(student(), truth, tmp_path, Settings(120, 6e-3, warm_up=10, tell_every=10, device="cpu"), **run)
@@ -143,7 +143,7 @@ def test_weights_carry_their_card_and_equal_ones_have_equal_bytes(tmp_path):
         assert json.loads(file.metadata()["card"]) == card
     again = LeanSPAN(channels=8)
     again.load_state_dict(load_file(one), strict=True)
-    image = cubes.reflectance(4, 20, 20)
+    image = cubes.reflectance(4, 24, 24)
     np.testing.assert_array_equal(apply(again.eval(), image), apply(network.eval(), image))
 
 
@@ -192,7 +192,7 @@ def test_a_network_that_pads_is_told_what_is_wanted(official, tmp_path):
 
 
 def test_a_network_that_looks_further_than_its_teacher_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match=r"uses up 8 .* no further than 2"):
+    with pytest.raises(TrainingError, match=r"uses up 10 .* no further than 2"):
         distil(student(), Teacher("bicubic"), scenes(), tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_the_official_model_of_20_m_bands_is_distilled_at_its_scale_of_one(offic
     values = repeated(cubes.reflectance(4, 80, 80), cubes.reflectance(6, 40, 40, seed=1))
     held = [Scene("far", values)]
 
-    network = LeanFusion(channels=4, upscale=1)
+    network = LeanFusion(channels=(4, 4), upscale=1)
     distil(network, Teacher("sen2sr-lite.rswir-x2"), held, tmp_path, SHORT, held_out=held, **SIZES)
 
     row = read_log(tmp_path / "log.csv")[0]
@@ -134,7 +134,7 @@ def test_a_scale_is_for_models_that_have_one():
     ("change", "words"),
     [
         ({"network": LeanSPAN(upscale=2)}, r"wanted is \(1, 4, 32, 32\): 4 bands, 4 times finer"),
-        ({"network": LeanSPAN(bands=3)}, r"cannot be run on \(1, 4, 24, 24\).*LeanSPAN\(bands=4, upscale=4\)"),
+        ({"network": LeanSPAN(bands=3)}, r"cannot be run on \(1, 4, 28, 28\).*LeanSPAN\(bands=4, upscale=4\)"),
         ({"network": LeanSPAN().requires_grad_(False)}, "no parameters to train"),
         ({"teacher": "sen2sr"}, r"wanted training\.Teacher\('sen2sr-lite'\)"),
         ({"scenes": scenes(3)}, r"'noise' is \(3, 60, 60\); wanted is \(band, y, x\) with 4 bands"),
@@ -193,12 +193,20 @@ def test_a_windowed_teacher_is_refused_for_what_it_is(tmp_path):
         distil(student(bands=2, upscale=2), Teacher("own"), scenes(2), tmp_path / "run", SHORT, **SIZES)
 
 
+def test_bands_are_those_that_a_teacher_gives(official):
+    assert Teacher("sen2sr-lite.main", bands=("B8A", "B11")).gives == ("B8A", "B11")
+    with pytest.raises(OptionError, match=r"bands=\['B09'\]: 'sen2sr-lite.main' gives .*, of which some can be had"):
+        Teacher("sen2sr-lite.main", bands=["B09"])
+    with pytest.raises(OptionError, match="all at once: leave bands= out"):
+        Teacher("sen2sr", bands=["B04"])
+
+
 def test_wide_pixels_need_even_patches(official, tmp_path):
     values = repeated(cubes.reflectance(4, 120, 120), cubes.reflectance(6, 60, 60))
     teacher = Teacher("sen2sr-lite.main", device="cpu")
 
     with pytest.raises(TrainingError, match=r"patch=21: .* such as 22"):
-        distil(LeanFusion(channels=4), teacher, [Scene("a", values)], tmp_path, SHORT, **{**SIZES, "patch": 21})
+        distil(LeanFusion(channels=(4, 4)), teacher, [Scene("a", values)], tmp_path, SHORT, **{**SIZES, "patch": 21})
 
 
 def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
@@ -207,7 +215,7 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
 
     for name, held in (("scene", Scene("far", values)), ("array", interpolated(values, 6))):
         torch.manual_seed(0)
-        network = LeanFusion(channels=4, upscale=1)
+        network = LeanFusion(channels=(4, 4), upscale=1)
         distil(network, teacher, [Scene("a", values)], tmp_path / name, SHORT, held_out={"far": held}, **SIZES)
 
     one, other = (read_log(tmp_path / name / "log.csv")[0]["far 20 m"] for name in ("scene", "array"))

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from tests import cubes
 from xr_sr.errors import TrainingError
-from xr_sr.models.lean import LeanSPAN
-from xr_sr.training import Scene, Settings, Teacher, bundled, distil, fit, save_weights
+from xr_sr.models.lean_fusion import LeanCoarse
+from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, save_weights
+from xr_sr.training.imagery import BANDS, FINE
 from xr_sr.weights import catalog
 
 SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
@@ -100,13 +101,27 @@ def test_data_without_a_licence_and_runs_without_an_end_are_refused(data, tmp_pa
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
 
 
-def test_the_beginning_of_a_widened_run_is_found_again(tmp_path):
+def test_networks_for_four_and_for_six_bands_become_one_for_ten(tmp_path):
     torch.manual_seed(0)
-    small = LeanSPAN(channels=4)
-    start = save_weights(small, tmp_path / "small.safetensors", {})
-    torch.manual_seed(3)
-    begun = bundled.widened(bundled.network_of(load_file(start)), 6)
+    four, six = LeanSPAN(channels=6), LeanCoarse(channels=5)
+    with torch.no_grad():
+        four.tail.weight.mul_(20)
+    for name, network in (("fine", four), ("coarse", six)):
+        save_weights(network, tmp_path / f"{name}.safetensors", {"of": name})
+    out = tmp_path / "ten.safetensors"
+    arguments = [f"--{name}={tmp_path / name}.safetensors" for name in ("fine", "coarse")]
 
-    again = bundled.beginning(begun, 3, start)
+    CliRunner().invoke(bundled.main, ["join", *arguments, f"--out={out}"], catch_exceptions=False)
 
-    assert all(torch.equal(one, other) for one, other in zip(begun.parameters(), again.parameters(), strict=True))
+    both = LeanFusion(channels=(6, 5))
+    both.load_state_dict(load_file(out), strict=True)
+    image = torch.rand(1, 10, 50, 50)
+    with torch.no_grad():
+        ten, alone, others = both(image), both.fine.added(image[:, :4]), six(image)
+        theirs = four.added(image[:, [FINE.index(band) for band in BANDS]])
+    torch.testing.assert_close(ten[:, 4:], others)
+    torch.testing.assert_close(alone[:, [FINE.index(band) for band in BANDS]], theirs)
+    with safe_open(out, "pt") as file:
+        assert json.loads(file.metadata()["card"]) == {"fine": {"of": "fine"}, "coarse": {"of": "coarse"}}
+    swapped = [f"--fine={tmp_path}/coarse.safetensors", f"--coarse={tmp_path}/fine.safetensors", f"--out={out}"]
+    assert "must be of four bands" in CliRunner().invoke(bundled.main, ["join", *swapped]).output

@@ -8,7 +8,7 @@ import torch
 
 from tests import cubes
 from xr_sr.coarser import doubled
-from xr_sr.models.lean_fusion import LeanFusion
+from xr_sr.models.lean_fusion import LeanCoarse, LeanFusion
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
 from xr_sr.training.distil import Labelled
 from xr_sr.training.journal import read_log
@@ -100,7 +100,7 @@ def test_a_student_of_ten_bands_gets_nearer_to_the_pipeline(official, tmp_path):
     torch.manual_seed(0)
     elsewhere = interpolated(scene(96, seed=9).values, 6)
     distil(
-        LeanFusion(channels=8),
+        LeanFusion(channels=(8, 8)),
         Teacher("sen2sr-lite.main", device="cpu"),
         [scene(seed=1), scene(seed=2)],
         tmp_path,
@@ -116,3 +116,18 @@ def test_a_student_of_ten_bands_gets_nearer_to_the_pipeline(official, tmp_path):
     first, last = rows[0], rows[-1]
     assert float(last["elsewhere 10 m"]) < float(first["elsewhere 10 m"])
     assert float(last["elsewhere 20 m"]) < min(0.95, float(first["elsewhere 20 m"]))
+
+
+def test_a_student_of_the_coarse_bands_alone_is_taught_these(official, tmp_path):
+    torch.manual_seed(0)
+    teacher = Teacher("sen2sr-lite.main", device="cpu", bands=("B05", "B06", "B07", "B8A", "B11", "B12"))
+    held, settings = {"elsewhere": scene(96, seed=9)}, Settings(2, optimiser="adamw", device="cpu")
+    sizes = {"side": 16, "batch": 2, "patch": 32, "pool": 4}
+
+    distil(LeanCoarse(channels=4), teacher, [scene(seed=1)], tmp_path, settings, held_out=held, **sizes)
+
+    row = read_log(tmp_path / "log.csv")[-1]
+    assert 0 < float(row["elsewhere 20 m"]) < 1.1 and "elsewhere 10 m" not in row
+    whole = Teacher("sen2sr-lite.main", device="cpu")
+    lr = interpolated(scene(96, seed=9).values, 6)[None]
+    np.testing.assert_array_equal(teacher(lr), whole(lr)[:, 4:])

@@ -1,16 +1,19 @@
 """LeanSPAN, our own small network: what of SPAN reaches the output, over bicubic, with the constraint built in.
 
-    sr = bicubic(lr) + s - up(k * mean(s))
+    sr = bicubic(lr) + s - sinc(G s)
 
-s is what SPAN's two live blocks and tail give, mean its average over the output pixels of one input pixel, k a smoother
-of three taps, up linear interpolation: the low frequencies of what the network adds are taken away again on the input's
-own grid, which costs a thousandth of the network. So whatever the weights are, the result averages back to what bicubic
-interpolation does. Torch alone: no bands, files or arrays of places.
+s is what SPAN's two live blocks and tail give. G s is s blurred by the Gaussian of SEN2SR's constraint and sampled once
+for each input pixel, which is nearly as often as so smooth an image must be; sinc interpolates it to the output again.
+So low frequencies are those of the input, whatever the weights are, and nothing wide is blurred on the fine grid. Torch
+alone: no bands, files or arrays of places.
 
-Source of the network: C. Wan et al., "Swift Parameter-free Attention Network" (CVPRW 2024), pruned as `span` says.
+Source of the network: C. Wan et al., "Swift Parameter-free Attention Network" (CVPRW 2024), pruned as `span` says; of
+the Gaussian: C. Aybar et al., Remote Sensing of Environment (2026), doi:10.1016/j.rse.2025.115222.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -18,51 +21,41 @@ from torch.nn import functional
 
 from ..errors import ModelError
 from . import separable
+from .separable import Operator, Products
 from .span import FoldedBody, Layers, shuffle
 
-SMOOTH = (0.0475, 0.905, 0.0475)
-"""k: with it the constraint on the input's grid passes nearly what the Gaussian of SEN2SR passes."""
+SIGMA = 512 / (2 * math.pi * 35) / 4
+"""Of the Gaussian, in input pixels: its gain falls to exp(-1/2) at 35 of the 512 bins of output pixels of a quarter."""
 
-BODY = 6
-"""Input pixels of context that the network alone uses up on each side; the constraint needs two more."""
+BODY, SINC, BICUBIC = 6, 3, 2
+"""Input pixels of context that the network and the interpolations use up on each side."""
 
 START = 0.1
 """What the last convolution is multiplied by at the start, so that training begins at bicubic."""
 
 
-class LeanSPAN(nn.Module):
-    """(n, bands, y, x) to (n, bands, (y - 16) * upscale, (x - 16) * upscale), reflectance in and out, without padding.
+class LeanFeatures(nn.Module):
+    """What LeanSPAN knows of an image before its tail: (n, bands, y, x) to (n, channels, y - 10, x - 10)."""
 
-    channels: of the features; 24 costs 53,280 multiply-adds per input pixel before it is folded.
-    """
-
-    consumed = BODY + 2
-    """Input pixels of context used up on each side: by the network, and by the constraint."""
-
-    def __init__(self, bands: int = 4, channels: int = 24, upscale: int = 4) -> None:
+    def __init__(self, bands: int, channels: int) -> None:
         super().__init__()
-        self.bands, self.upscale = bands, upscale
         self.features = nn.Conv2d(bands, channels, 3)
         self.first = nn.ModuleList([nn.Conv2d(channels, channels, 3) for _ in range(3)])
         self.last = nn.ModuleList([nn.Conv2d(channels, channels, 3) for _ in range(3)])
         self.mix = nn.Conv2d(channels, channels, 3)
         self.gather = nn.Conv2d(4 * channels, channels, 1)
-        self.tail = nn.Conv2d(channels, bands * upscale**2, 3)
-        with torch.no_grad():
-            self.tail.weight.mul_(START)
-            self.tail.bias.zero_()  # type: ignore[union-attr]  # it has one
 
     def forward(self, x: Tensor) -> Tensor:
-        return _assembled(x, self._body(x), self.bands, self.upscale)
+        features = self.features(x)
+        first, _ = _block(self.first, features)
+        last, activated = _block(self.last, features)
+        parts = [features[..., 4:-4, 4:-4], self.mix(last), first[..., 1:-1, 1:-1], activated[..., 3:-3, 3:-3]]
+        out: Tensor = self.gather(torch.cat(parts, dim=1))
+        return out
 
-    def folded(self, *, non_negative: bool = False) -> FoldedLeanSPAN:
-        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
-        refuse_clamp(non_negative)
-        return FoldedLeanSPAN(self)
-
-    def layers(self) -> Layers:
-        """Give weight and bias of each convolution."""
-        order = (self.features, *self.first, *self.last, self.mix, self.gather, self.tail)
+    def layers(self, tail: nn.Conv2d) -> Layers:
+        """Give weight and bias of each convolution, with those of a tail."""
+        order = (self.features, *self.first, *self.last, self.mix, self.gather, tail)
         pairs = [(layer.weight, layer.bias) for layer in order]
         return Layers(
             features=pairs[0],
@@ -73,45 +66,83 @@ class LeanSPAN(nn.Module):
             tail=pairs[9],
         )
 
-    def _body(self, x: Tensor) -> Tensor:
-        """(n, bands, y, x) to (n, bands * upscale^2, y - 12, x - 12)."""
-        features = self.features(x)
-        first, _ = _block(self.first, features)
-        last, activated = _block(self.last, features)
-        parts = [features[..., 4:-4, 4:-4], self.mix(last), first[..., 1:-1, 1:-1], activated[..., 3:-3, 3:-3]]
-        out: Tensor = self.tail(self.gather(torch.cat(parts, dim=1)))
-        return out
 
+class LeanSPAN(LeanFeatures):
+    """(n, bands, y, x) to (n, bands, (y - 20) * upscale, (x - 20) * upscale), reflectance in and out, without padding.
 
-def _assembled(x: Tensor, added: Tensor, bands: int, upscale: int) -> Tensor:
-    """Add to the bicubic image what the network gave, without its low frequencies.
-
-    x: (n, bands, y, x). added: (n, bands * upscale^2, y - 12, x - 12).
+    channels: of the features; 24 costs 53,280 multiply-adds per input pixel before it is folded.
     """
-    inner = added[..., 2:-2, 2:-2].contiguous()
-    plain = bicubic(x[..., BODY:-BODY, BODY:-BODY], upscale)
-    return plain + functional.pixel_shuffle(inner, upscale) - _low(added, bands, upscale)
+
+    blur_reach = 3
+    """Input pixels along which s is blurred."""
+    consumed = BODY + blur_reach // 2 + SINC
+    """Input pixels of context used up on each side."""
+
+    def __init__(self, bands: int = 4, channels: int = 24, upscale: int = 4) -> None:
+        super().__init__(bands, channels)
+        self.bands, self.upscale = bands, upscale
+        self.tail = tail_of(channels, bands, upscale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return assembled(x[..., BODY:-BODY, BODY:-BODY], self.added(x), self.blur())
+
+    def blur(self) -> Products:
+        """Give the low-pass filter of the constraint, sampled once for each input pixel."""
+        return separable.sampled_gaussian(SIGMA * self.upscale, self.blur_reach * self.upscale, self.upscale)
+
+    def added(self, x: Tensor) -> Tensor:
+        """Give s: (n, bands, y, x) to (n, bands, (y - 12) * upscale, (x - 12) * upscale)."""
+        return functional.pixel_shuffle(self.tail(super().forward(x)), self.upscale)
+
+    def folded(self, *, non_negative: bool = False) -> FoldedLeanSPAN:
+        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
+        refuse_clamp(non_negative)
+        return FoldedLeanSPAN(self)
 
 
-def _low(added: Tensor, bands: int, upscale: int) -> Tensor:
-    """Give what the addition has in low frequencies: two input pixels are used up on each side."""
-    n, _, height, width = added.shape
-    mean = added.unflatten(1, (bands, -1)).mean(2).reshape(n * bands, 1, height, width)
-    taps = mean.new_tensor(SMOOTH)
-    smooth = functional.conv2d(mean, (taps[:, None] * taps)[None, None])
-    fine = functional.interpolate(smooth, scale_factor=upscale, mode="bilinear", align_corners=False)
-    return fine.view(n, bands, *fine.shape[-2:])[..., upscale:-upscale, upscale:-upscale]
+def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
+    """Make a last convolution, that begins with little."""
+    tail = nn.Conv2d(channels, bands * upscale**2, 3)
+    with torch.no_grad():
+        tail.weight.mul_(START)
+        tail.bias.zero_()  # type: ignore[union-attr]  # it has one
+    return tail
 
 
-def bicubic(x: Tensor, upscale: int) -> Tensor:
-    """Interpolate each band, one convolution for all phases at once; two pixels are used up on each side."""
-    n, bands, height, width = x.shape
-    rows = torch.from_numpy(separable.bicubic(upscale).taps).to(x)
-    taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(upscale**2, 1, *[rows.shape[1]] * 2)
-    cut = 2 - rows.shape[1] // 2  # at the scale of one it reads no neighbour
-    inner = x[..., cut : height - cut, cut : width - cut].reshape(n * bands, 1, height - 2 * cut, -1)
-    fine = functional.pixel_shuffle(functional.conv2d(inner, taps), upscale)
+def assembled(x: Tensor, added: Tensor, blur: Products) -> Tensor:
+    """Add s to the bicubic image without its low frequencies; what `blur` and `SINC` read is used up on each side.
+
+    x: (n, bands, y, x). added: (n, bands, y * upscale, x * upscale).
+    """
+    upscale = blur.stride
+    ring = blur.reach // upscale // 2 + SINC
+    low = interpolated(sampled(added, blur), separable.sinc(upscale), SINC)
+    plain = interpolated(trim(x, ring - BICUBIC), separable.bicubic(upscale), BICUBIC)
+    return plain + trim(added, ring * upscale) - low
+
+
+def sampled(image: Tensor, blur: Products) -> Tensor:
+    """Blur each band and keep one pixel for each stride: (n, bands, y, x), shortened by what the blur reads."""
+    n, bands, height, width = image.shape
+    kernel = torch.from_numpy(blur.kernel).to(image)[None, None]
+    found = functional.conv2d(image.reshape(n * bands, 1, height, width), kernel, stride=blur.stride)
+    return found.view(n, bands, *found.shape[-2:])
+
+
+def interpolated(image: Tensor, operator: Operator, ring: int) -> Tensor:
+    """Interpolate each band, one convolution for all phases at once; `ring` pixels are used up on each side."""
+    n, bands, height, width = image.shape
+    rows = torch.from_numpy(operator.taps).to(image)
+    taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(-1, 1, *[rows.shape[1]] * 2)
+    cut = ring - rows.shape[1] // 2  # bicubic at the scale of one reads no neighbour
+    inner = trim(image, cut).reshape(n * bands, 1, height - 2 * cut, width - 2 * cut)
+    fine = functional.pixel_shuffle(functional.conv2d(inner, taps), operator.scale)
     return fine.view(n, bands, *fine.shape[-2:])
+
+
+def trim(image: Tensor, pixels: int) -> Tensor:
+    """Cut pixels off each side of images (..., y, x)."""
+    return image[..., pixels : image.shape[-2] - pixels, pixels : image.shape[-1] - pixels]
 
 
 def _block(block: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,34 +167,34 @@ class FoldedLeanSPAN(nn.Module):
     Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
     """
 
-    consumed = LeanSPAN.consumed
     takes_float32 = True
     """The image is float32 also where the weights are of half precision."""
 
     def __init__(self, network: LeanSPAN) -> None:
         super().__init__()
-        self.body = FoldedBody(network.layers())
-        self.bands, self.upscale = network.bands, network.upscale
-        self.bicubic = separable.bicubic(network.upscale)
-        self.smooth = separable.bilinear(network.upscale).after_smoothing(separable.weights(SMOOTH))
+        self.body = FoldedBody(network.layers(network.tail))
+        self.consumed, self.upscale, self.blur = network.consumed, network.upscale, network.blur()
+        self.bicubic, self.sinc = separable.bicubic(network.upscale), separable.sinc(network.upscale)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        added = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
-        if x.requires_grad or x.dtype != torch.float32:  # the products below are float32's, and know no gradient
-            return _assembled(x, added, self.bands, self.upscale)
-        n, _, height, width = added.shape
-        rows, columns = height - 4, width - 4
-        fine = shuffle(added[..., 2:-2, 2:-2], self.upscale)
-        mean = added.permute(0, 2, 3, 1).reshape(n, height, width, self.bands, -1).mean(-1)
-        # Along y first, while the image is still narrow; the two images that are added then share nothing.
-        plain = x.new_empty(rows * self.upscale, x.shape[-1])
-        low = x.new_empty(rows * self.upscale, width)
+        phases = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
+        if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
+            return assembled(x[..., BODY:-BODY, BODY:-BODY], functional.pixel_shuffle(phases, self.upscale), self.blur)
+        added = shuffle(phases, self.upscale)
+        n, bands, height, width = x.shape
+        rows, columns = height - 2 * self.consumed, width - 2 * self.consumed
+        fine = trim(added, (self.consumed - BODY) * self.upscale)
+        samples = x.new_empty(rows + 2 * SINC, columns + 2 * SINC)
+        # Along y first, while the images are still narrow; the two that are added then share nothing.
+        plain = x.new_empty(rows * self.upscale, width)
+        low = x.new_empty(rows * self.upscale, columns + 2 * SINC)
         for image in range(n):
-            for band in range(self.bands):
+            for band in range(bands):
+                self.blur.apply(added[image, band], samples)
                 out = fine[image, band]
                 self.bicubic.along_y(x[image, band], self.consumed, rows, plain)
                 self.bicubic.along_x(plain, self.consumed, columns, out, add=1)
-                self.smooth.along_y(mean[image, ..., band], 2, rows, low)
-                self.smooth.along_x(low, 2, columns, out, add=-1)
+                self.sinc.along_y(samples, SINC, rows, low)
+                self.sinc.along_x(low, SINC, columns, out, add=-1)
         return fine

@@ -201,6 +201,10 @@ class FoldedBody(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.gathered(x))
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """Give what the last convolution reads: (n, channels, y - 10, x - 10)."""
         if self.from_image:
             features, seen = self._convolve("features", x[..., 3:-3, 3:-3]), x
         else:
@@ -212,7 +216,11 @@ class FoldedBody(nn.Module):
         mixed += self._convolve("from_features", features)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_first", first)[..., 1:-1, 1:-1]
         mixed += self._convolve("from_activated", activated)[..., 3:-3, 3:-3]
-        return self._convolve("tail", mixed, "relu" if self.non_negative else "none")
+        return mixed
+
+    def last(self, gathered: Tensor) -> Tensor:
+        """Run the last convolution: (n, channels, y, x) to (n, out * upscale^2, y - 2, x - 2)."""
+        return self._convolve("tail", gathered, "relu" if self.non_negative else "none")
 
     def _block(self, name: str, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         activated = self._convolve(f"{name}_c1", x, "swish")

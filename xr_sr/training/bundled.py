@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanFusion
+from ..models.lean_fusion import LeanCoarse, LeanFusion
 from .augment import Augmentation
 from .distil import distil
 from .export import save_weights
 from .fit import fit
 from .imagery import (
     BANDS,
+    COARSE,
     FINE,
     aerial_scenes,
     held_out_scenes,
@@ -34,33 +35,35 @@ from .imagery import (
 )
 from .journal import read_run
 from .loop import Settings
-from .model_card import card_of
+from .model_card import card_in, card_of
 from .scenes import Scene
 from .teacher import Teacher
 
 
-def network_of(state: dict[str, Tensor]) -> LeanSPAN:
-    """Give a network of four or ten bands with these weights."""
+def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
+    """Give a network of ours with these weights: of four bands, or of the six coarse ones of ten."""
     channels, bands = state["features.weight"].shape[:2]
-    network = LeanSPAN(channels=channels) if bands == len(BANDS) else LeanFusion(channels=channels)
+    network = LeanSPAN(channels=channels) if bands == len(BANDS) else LeanCoarse(channels=channels)
     network.load_state_dict(state, strict=True)
     return network
 
 
-def _started(path: Path) -> LeanSPAN:
-    """Give a network with the weights of a file of ours."""
-    return network_of(load_file(path))
-
-
-def beginning(network: LeanSPAN, seed: int, start: Path | None) -> LeanSPAN:
+def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> LeanSPAN | LeanCoarse:
     """Give what the commands below begin with, for a network of this form. start: weights; None for random numbers."""
     torch.manual_seed(seed)
-    channels = network.features.out_channels
-    if start is None:
-        return type(network)(channels=channels)
-    first = _started(start)
-    widens = isinstance(network, LeanFusion) and not isinstance(first, LeanFusion)
-    return widened(first, channels) if widens else first
+    return network_of(load_file(start)) if start else type(network)(channels=network.features.out_channels)
+
+
+def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:
+    """Make one network of ten bands of that of four, whose bands are put into another order, and that of the others."""
+    both = LeanFusion(channels=(fine.features.out_channels, coarse.features.out_channels))
+    both.coarse.load_state_dict(coarse.state_dict())
+    state, order = fine.state_dict(), [BANDS.index(band) for band in FINE]
+    state["features.weight"] = state["features.weight"][:, order]
+    for key in ("tail.weight", "tail.bias"):
+        state[key] = state[key].unflatten(0, (len(BANDS), -1))[order].flatten(0, 1)
+    both.fine.load_state_dict(state)
+    return both
 
 
 def _to_fit(data: Path) -> list[Scene]:
@@ -75,48 +78,12 @@ def _licences(run: Mapping[str, Any], data: Path) -> dict[str, str]:
     return {scene.name: scene.note for scene in read(data)}
 
 
-def widened(small: LeanSPAN, channels: int) -> LeanFusion:
-    """Give a network of ten bands that treats the four of 10 m as one of four bands does, before its constraint.
-
-    The first channels are those of `small`; the others begin with random numbers, and are not seen by the tail yet.
-    """
-    wide = LeanFusion(channels=channels)
-    old, phases = small.features.out_channels, small.upscale**2
-    places = [FINE.index(band) for band in BANDS]
-    rows = [place * phases + phase for place in places for phase in range(phases)]
-    with torch.no_grad():
-        for name, layer in wide.named_modules():
-            if not isinstance(layer, torch.nn.Conv2d):
-                continue
-            theirs = small.get_submodule(name)
-            assert isinstance(theirs, torch.nn.Conv2d)
-            assert layer.bias is not None
-            assert theirs.bias is not None
-            if name == "tail":
-                layer.weight[:, old:].mul_(0.1)
-                layer.weight[rows] = torch.cat([theirs.weight, layer.weight[rows, old:].mul(0.1)], dim=1)
-                layer.bias[rows] = theirs.bias
-                continue
-            into = layer.weight[:old]
-            if name == "features":
-                into.zero_()
-                into[:, places] = theirs.weight
-            elif name == "gather":  # four maps of features stand one after the other
-                into.zero_()
-                for part in range(4):
-                    into[:, part * channels : part * channels + old] = theirs.weight[:, part * old : (part + 1) * old]
-            else:
-                into.zero_()
-                into[:, :old] = theirs.weight
-            layer.bias[:old] = theirs.bias
-    return wide
-
-
 DATA = click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
 FOLDER = click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
 START = click.option(
-    "--start", type=click.Path(path_type=Path, exists=True), required=True, help="weights to begin with"
+    "--start", type=click.Path(path_type=Path, exists=True), help="weights of ours to begin with, not random numbers"
 )
+RATE = click.option("--rate", default=6e-3, show_default=True, help="highest learning rate")
 SEED = click.option("--seed", default=0, show_default=True)
 THREADS = click.option("--threads", default=1, show_default=True)
 
@@ -130,9 +97,9 @@ def main() -> None:
 @DATA
 @FOLDER
 @click.option("--channels", default=24, show_default=True)
-@click.option("--start", type=click.Path(path_type=Path, exists=True), help="weights to begin with, not random numbers")
+@START
 @click.option("--steps", default=20_000, show_default=True)
-@click.option("--rate", default=6e-3, show_default=True, help="highest learning rate")
+@RATE
 @click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
 @click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
 @click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
@@ -154,8 +121,7 @@ def distil_command(
     threads: int,
 ) -> None:
     """Learn the official network's function."""
-    torch.manual_seed(seed)
-    network = _started(start) if start else LeanSPAN(channels=channels)
+    network = beginning(LeanSPAN(channels=channels), seed, start)
     settings = Settings(
         steps,
         rate,
@@ -179,30 +145,25 @@ def distil_command(
     )
 
 
-@main.command("distil-ten")
+@main.command("distil-coarse")
 @DATA
 @FOLDER
+@click.option("--channels", default=24, show_default=True)
 @START
-@click.option("--channels", default=32, show_default=True, help="where those are of four bands")
 @click.option("--steps", default=12_000, show_default=True)
-@click.option("--rate", default=4e-3, show_default=True, help="highest learning rate")
+@RATE
 @SEED
 @THREADS
-def distil_ten_command(
-    data: Path, folder: Path, start: Path, channels: int, steps: int, rate: float, seed: int, threads: int
+def distil_coarse_command(
+    data: Path, folder: Path, channels: int, start: Path | None, steps: int, rate: float, seed: int, threads: int
 ) -> None:
-    """Learn what the official pipeline of ten bands gives, in one pass; begins with weights of ours."""
-    torch.manual_seed(seed)
-    network = _started(start)
-    if not isinstance(network, LeanFusion):
-        network = widened(network, channels)
-    settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=50)
+    """Learn what the official pipeline gives for the 20 m bands, in one pass."""
     distil(
-        network,
-        Teacher("sen2sr-lite.main", device="cpu"),
+        beginning(LeanCoarse(channels=channels), seed, start),
+        Teacher("sen2sr-lite.main", device="cpu", bands=COARSE),
         ten_band_scenes(data),
         folder,
-        settings,
+        Settings(steps, rate, betas=(0.95, 0.99), refresh=5, seed=seed, threads=threads, save_every=200, tell_every=50),
         augmentation=Augmentation(light=0.35, snow=0.15, mix=0.1),
         held_out=held_out_ten_bands(data),
         side=72,
@@ -223,14 +184,14 @@ def distil_ten_command(
     "--truth", default=1.0, show_default=True, help="share of the truth in what is learnt; the rest is taught"
 )
 @click.option("--steps", default=6_000, show_default=True)
-@click.option("--rate", default=2e-3, show_default=True, help="highest learning rate")
+@RATE
 @SEED
 @THREADS
 def fit_command(
-    data: Path, folder: Path, start: Path, truth: float, steps: int, rate: float, seed: int, threads: int
+    data: Path, folder: Path, start: Path | None, truth: float, steps: int, rate: float, seed: int, threads: int
 ) -> None:
-    """Fine-tune distilled weights on aerial imagery, seen through the modelled sensor."""
-    network = _started(start)
+    """Learn from aerial imagery, seen through the modelled sensor; begin with distilled weights to fine-tune them."""
+    network = beginning(LeanSPAN(), seed, start)
     scenes = _to_fit(data)
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
     teacher = Teacher("sen2sr-lite", device="cpu") if truth < 1 else None
@@ -241,7 +202,7 @@ def fit_command(
 @DATA
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the run")
 @click.option("--commit", required=True, help="of the code that ran")
-@click.option("--start", type=click.Path(path_type=Path, exists=True), help="weights that the run began with")
+@START
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def export_command(data: Path, folder: Path, commit: str, start: Path | None, out: Path) -> None:
     """Write the averaged weights of a finished run, with their card."""
@@ -249,7 +210,24 @@ def export_command(data: Path, folder: Path, commit: str, start: Path | None, ou
     network, run = network_of(state["average"]), read_run(folder)
     first = beginning(network, run["settings"]["seed"], start)
     save_weights(network, out, card_of(folder, network, first, _licences(run, data), commit, start))
-    click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    click.echo(_told(out))
+
+
+@main.command("join")
+@click.option("--fine", type=click.Path(path_type=Path, exists=True), required=True, help="exported, of four bands")
+@click.option("--coarse", type=click.Path(path_type=Path, exists=True), required=True, help="exported, of the others")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
+def join_command(fine: Path, coarse: Path, out: Path) -> None:
+    """Write the weights of one network of ten bands, with the cards of both that it is made of."""
+    four, six = network_of(load_file(fine)), network_of(load_file(coarse))
+    if not isinstance(four, LeanSPAN) or not isinstance(six, LeanCoarse):
+        raise click.UsageError(f"{fine} must be of four bands and {coarse} of the coarse ones; see the command export.")
+    save_weights(together(four, six), out, {"fine": card_in(fine), "coarse": card_in(coarse)})
+    click.echo(_told(out))
+
+
+def _told(out: Path) -> str:
+    return f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}"
 
 
 if __name__ == "__main__":

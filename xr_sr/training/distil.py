@@ -59,7 +59,7 @@ class Labelled:
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""
-        teacher = {"model": self.teacher.spec.name, "sha256": self.teacher.sha256}
+        teacher = {"model": self.teacher.spec.name, "sha256": self.teacher.sha256, "gives": list(self.teacher.gives)}
         return {"teacher": teacher, "seed": self.seed, **self.draw.describe()}
 
 
@@ -70,10 +70,9 @@ def inner(lr: FloatArray, cut: int) -> FloatArray:
 
 def given(teacher: Teacher, lr: FloatArray) -> FloatArray:
     """Pick of (..., band, y, x) the bands that a teacher gives, in the order in which they come out."""
-    spec = teacher.spec
-    if spec.parts or spec.bands_out in ((), spec.bands):
+    if teacher.gives == teacher.spec.bands:
         return lr
-    return lr[..., [spec.bands.index(band) for band in spec.bands_out], :, :]
+    return lr[..., [teacher.spec.bands.index(band) for band in teacher.gives], :, :]
 
 
 def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int) -> FloatArray:
@@ -123,8 +122,7 @@ def distil(
             f"{teacher.halo}. Give a network of that reach or less."
         )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool, even=coarse > 0)
-    bands_out = bands if teacher.spec.parts else len(teacher.spec.bands_out) or bands
-    check_network(network, bands=bands, bands_out=bands_out, scale=scale, side=side)
+    check_network(network, bands=bands, bands_out=len(teacher.gives), scale=scale, side=side)
     scenes = scenes_for(scenes, bands)
     held_images = images_of(held_out, bands=bands, coarse=coarse, reach=teacher.halo)
     maker = Labelled(teacher, scenes, augmentation or Augmentation(), seed=settings.seed, patch=patch, count=pool)
@@ -144,10 +142,10 @@ def distil(
         name: (lr, teacher(lr[None])[0], given(teacher, maker.bicubic(lr[None])[0])) for name, lr in held_images.items()
     }
 
-    fine = bands - coarse
+    fine = sum(band not in teacher.spec.coarse for band in teacher.gives)
     parts = {" 10 m": slice(fine), " 20 m": slice(fine, None)} if coarse else {"": slice(None)}
-    if coarse and scale == 1:  # the fine bands are what they were
-        del parts[" 10 m"]
+    if scale == 1 or not fine:  # the fine bands are what they were, or not there
+        parts.pop(" 10 m", None)
 
     def evaluate(student: nn.Module) -> dict[str, float]:
         found = {}

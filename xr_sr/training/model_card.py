@@ -18,12 +18,12 @@ from safetensors import safe_open
 from .._version import __version__
 from ..errors import TrainingError
 from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanFusion
-from .imagery import BANDS, TEN
+from ..models.lean_fusion import LeanCoarse
+from .imagery import BANDS, COARSE
 from .journal import read_log, read_run
 from .loop import mark
 
-__all__ = ["card_of"]
+__all__ = ["card_in", "card_of"]
 
 NOT_FOR = (
     "counting, measuring or naming what is smaller than the sensor resolves, without other evidence",
@@ -35,8 +35,8 @@ NOT_FOR = (
 
 def card_of(
     folder: Path,
-    network: LeanSPAN,
-    first: LeanSPAN,
+    network: LeanSPAN | LeanCoarse,
+    first: LeanSPAN | LeanCoarse,
     licences: Mapping[str, str],
     commit: str,
     start: Path | None = None,
@@ -72,7 +72,7 @@ def card_of(
     return {
         "architecture": f"{type(network).__module__}:{type(network).__name__}",
         "channels": network.features.out_channels,
-        "bands": list(TEN if isinstance(network, LeanFusion) else BANDS),
+        "bands": list(COARSE if isinstance(network, LeanCoarse) else BANDS),
         "gsd_m": [10.0, 2.5],
         "start": _origin(start) if start else "random numbers",
         "settings": run["settings"],
@@ -92,10 +92,16 @@ def card_of(
     }
 
 
+def card_in(path: Path) -> dict[str, Any]:
+    """Read the card of a file of ours."""
+    with safe_open(path, "pt") as file:
+        card: dict[str, Any] = json.loads(file.metadata()["card"])
+    return card
+
+
 def _origin(start: Path) -> dict[str, Any]:
     """Give the hash of a file of ours and how its weights came to be, without what both runs share."""
-    with safe_open(start, "pt") as file:
-        card = json.loads(file.metadata()["card"])
+    card = card_in(start)
     kept = ("architecture", "channels", "start", "settings", "teacher", "data", "measured", "minutes", "commit")
     sha256 = hashlib.sha256(start.read_bytes()).hexdigest()
     return {"sha256": sha256, **{key: card[key] for key in kept if key in card}}

@@ -5,12 +5,13 @@ An image goes in and an image comes out; the weights of a teacher are never look
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .. import kernels
-from ..errors import ModelError
+from ..errors import ModelError, OptionError
 from ..settling import kernel_ref, with_options
 from ..spec import Tile
 from ..weights import catalog
@@ -22,12 +23,20 @@ __all__ = ["Teacher"]
 class Teacher:
     """A model of the catalogue with its own constraint, as a function on arrays.
 
-    weights: as in `xr_sr.upscale`. scale: of interpolation, which has any; None takes the model's own.
-    Raises UnknownModelError, ModelError for one that fuses, OptionError for a scale that it has not, WeightsError.
+    weights: as in `xr_sr.upscale`. scale: of interpolation, which has any; None takes the model's own. bands: of a
+    model of several parts, canonical names of those that are wanted; None for all.
+    Raises UnknownModelError, ModelError for one that fuses, OptionError for a scale or bands that it has not,
+    WeightsError.
     """
 
     def __init__(
-        self, model: str, weights: str | Path | None = None, *, device: str = "auto", scale: int | None = None
+        self,
+        model: str,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        scale: int | None = None,
+        bands: Sequence[str] | None = None,
     ) -> None:
         self.spec = catalog.get(model)
         if self.spec.fuses:
@@ -37,17 +46,31 @@ class Teacher:
             )
         if scale is not None:
             self.spec = with_options(self.spec, {"scale": scale})
-        ref = kernel_ref(self.spec, weights, device=device, wanted=self.spec.bands if self.spec.parts else ())
+        self.gives = self._gives(bands)
+        """Canonical names of the bands that come out; () for a model that takes any."""
+        ref = kernel_ref(self.spec, weights, device=device, wanted=self.gives if self.spec.parts else ())
         self.sha256 = " ".join(part.sha256 for _, part in ref.parts) or ref.sha256
         self._kernel = kernels.build(ref)
         self.halo = self._kernel.halo
 
+    def _gives(self, bands: Sequence[str] | None) -> tuple[str, ...]:
+        spec = self.spec
+        every = spec.bands if spec.parts else spec.bands_out or spec.bands
+        if bands is None:
+            return every
+        wanted = tuple(band for band in every if band in bands)
+        if not spec.parts or not wanted or len(wanted) != len(bands):
+            raise OptionError(
+                f"bands={list(bands)}: {spec.name!r} gives {list(every)}"
+                f"{', of which some can be had' if spec.parts else ', all at once: leave bands= out'}."
+            )
+        return wanted
+
     def __call__(self, lr: FloatArray) -> FloatArray:
         """(n, band, y + 2 halo, x + 2 halo) to (n, band, y * scale, x * scale), reflectance.
 
-        Bands are those that the model reads, in its order, and come out in the order of `spec.bands_out`, or, of a
-        model of several parts, as they went in. Bands of coarser pixels are on the grid of the others, by linear
-        interpolation.
+        Bands are those that the model reads, in its order, and come out as `gives` says. Bands of coarser pixels are on
+        the grid of the others, by linear interpolation.
         """
         height, width = (size - 2 * self.halo for size in lr.shape[-2:])
         return self._kernel(np.ascontiguousarray(lr), Tile((0, height), (0, width), halo=self.halo))
