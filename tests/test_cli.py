@@ -443,6 +443,23 @@ def test_fuse_brings_the_bands_of_a_product_to_10_m(tmp_path, scene):
     assert "glp-hpm" in result.stdout
 
 
+def test_fuse_is_told_the_guide_and_the_transfer(tmp_path):
+    for node in ("r10m", "r20m"):
+        part = sample("havel")[node].to_dataset()
+        side = 24 if node == "r10m" else 12
+        part.isel(y=slice(0, side), x=slice(0, side)).to_netcdf(tmp_path / f"{node}.nc")
+    words = ("--other", tmp_path / "r20m.nc", "-b", "B11", "-m", "glp-hpm", "-q")
+
+    assert run("fuse", tmp_path / "r10m.nc", tmp_path / "a.zarr", *words).exit_code == 0
+    told = run("fuse", tmp_path / "r10m.nc", tmp_path / "b.zarr", *words, "--guide", "B08", "--mtf", 0.15)
+
+    assert told.exit_code == 0, told.output
+    plain, other = (open_zarr(tmp_path / name) for name in ("a.zarr", "b.zarr"))
+    assert "B08" in other.attrs["xr_sr:guided"] and "0.15" in other.attrs["xr_sr:options"]
+    assert abs(other["B11"] - plain["B11"]).max() > 1e-3
+    refused(run("fuse", tmp_path / "r10m.nc", tmp_path / "c.zarr", *words, "--guide", "B77"), 1, "--guide", "B77")
+
+
 def test_fuse_takes_a_second_input(tmp_path, scene):
     flat = scene.isel(time=0)
     coarse = flat[["B08"]].rename(B08="B11").isel(y=slice(None, None, 2), x=slice(None, None, 2))

@@ -193,7 +193,18 @@ def _params_of_fuse() -> list[click.Parameter]:
         show_default=True,
         help="One that brings 20 m to 10 m; glp-hpm and bicubic need no weights, and take 60 m too.",
     )
-    return [model if param.name == "model" else param for param in upscale.params if param.name != "scale"]
+    guide = click.Option(
+        ("--guide",),
+        metavar="NAME",
+        help="Of glp-hpm: regression on all finer bands (its default), nearest, or a band.",
+    )
+    mtf = click.Option(
+        ("--mtf",),
+        type=click.FloatRange(min=0, max=1),
+        help="Of glp-hpm: transfer of the wider pixels at their Nyquist frequency. Default: that of Sentinel-2.",
+    )
+    rest = [param for param in upscale.params if param.name not in ("model", "scale")]
+    return [*rest[:2], model, guide, mtf, *rest[2:]]
 
 
 @main.command(context_settings=TEXT, params=_params_of_fuse())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +42,14 @@ class Order:
     overwrite: bool
     quiet: bool
     fusing: bool = False
+    guide: str | None = None
+    mtf: float | None = None
+
+    @property
+    def of_model(self) -> dict[str, Any]:
+        """Options of the model that were given."""
+        given = {"scale": self.scale, "guide": self.guide, "mtf": self.mtf}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
@@ -52,7 +60,6 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
     if order.date is not None:
         cube = select_date(cube, order.date)
         other = None if other is None else select_date(other, order.date)
-    options: Mapping[str, Any] = {} if order.scale is None else {"scale": order.scale}
     result = (fuse if order.fusing else upscale)(
         cube,
         order.model,
@@ -68,7 +75,7 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
         precision=order.precision,
         chunks=order.chunks,
         allow_gsd=order.allow_gsd,
-        **options,
+        **order.of_model,
     )
     progress = False if order.quiet else None
     done = True
