@@ -36,7 +36,9 @@ def main() -> int:
     arguments = parser(__doc__, repeat=3, size=512)
     arguments.add_argument("--part", choices=["equality", "speed", "all"], default="all")
     arguments.add_argument("--cores", type=int, nargs="+", default=[1, 2])
-    arguments.add_argument("--models", nargs="+", default=[OFFICIAL], help="ten-band models (default: %(default)s)")
+    arguments.add_argument(
+        "--models", nargs="+", default=[OFFICIAL, "sen2sr"], help="ten-band models (default: %(default)s)"
+    )
     arguments.add_argument("--inputs", type=Path, help=argparse.SUPPRESS)
     arguments.add_argument("--outputs", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()

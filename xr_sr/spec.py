@@ -92,6 +92,7 @@ class ModelSpec:
     parts: of a model made of several, the models by their part in it: "x2" brings the coarse bands to the input's
     grid, "fine" the other bands to the output's, "x4" then the coarse ones. Only "x2" where the scale is 1.
     constrained: the network holds its constraint inside itself, so that none is added and none can be taken off.
+    selects: bands that are not wanted cost nothing: the network's `folded` is told by `gives` the places of the others.
     """
 
     name: str
@@ -111,6 +112,7 @@ class ModelSpec:
     non_negative: bool = False
     low_pass: LowPass | RadialSigmoid | None = None
     constrained: bool = False
+    selects: bool = False
     weights: WeightsFile | None = None
     licence: str = ""
     citation: str = ""

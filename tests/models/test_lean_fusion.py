@@ -13,7 +13,7 @@ from xr_sr.models.lean_fusion import LeanFusion
 def random_fusion(seed: int = 3, **config: int) -> LeanFusion:
     """Make one whose additions are as large as its image."""
     torch.manual_seed(seed)
-    network = LeanFusion(**{"channels": (12, 10), **config})
+    network = LeanFusion(**{"channels": 12, "coarse_channels": 10, **config})
     with torch.no_grad():
         network.fine.tail.weight.mul_(20)
         network.coarse.tail.weight.mul_(20)
@@ -29,7 +29,7 @@ def plain(image: torch.Tensor, upscale: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("upscale", [1, 2, 4])
 def test_without_weights_it_is_bicubic(upscale):
-    network = LeanFusion(channels=(8, 8), upscale=upscale)
+    network = LeanFusion(channels=8, coarse_channels=8, upscale=upscale)
     with torch.no_grad():
         network.fine.tail.weight.zero_()
         network.coarse.tail.weight.zero_()
@@ -70,8 +70,21 @@ def test_folding_changes_nothing(monkeypatch, fused, upscale):
     torch.testing.assert_close(fine, wanted, rtol=0, atol=5e-6)
 
 
+@pytest.mark.parametrize("gives", [[0, 3], [5, 9], [1, 8], [2]])
+def test_bands_that_are_not_wanted_are_left_out_and_change_nothing(gives):
+    network = random_fusion()
+    image = torch.rand(2, 10, 45, 52).contiguous(memory_format=torch.channels_last)
+
+    with torch.no_grad():
+        folded = network.folded(gives=gives)
+        torch.testing.assert_close(folded(image), network(image)[:, gives], rtol=0, atol=5e-6)
+        torch.testing.assert_close(folded.double()(image.double()).float(), folded.float()(image), rtol=0, atol=5e-6)
+
+    assert (folded.fine is None) == (min(gives) > 3) and (folded.coarse is None) == (max(gives) < 4)
+
+
 def test_an_output_pixel_depends_on_the_context_that_is_consumed_and_on_no_more():
-    network = random_fusion(channels=(6, 6), upscale=2).double()
+    network = random_fusion(channels=6, coarse_channels=6, upscale=2).double()
     side = 2 * LeanFusion.consumed + 1
     image = torch.rand(1, 10, side, side, dtype=torch.float64, requires_grad=True)
 

@@ -112,7 +112,7 @@ def test_the_official_model_of_20_m_bands_is_distilled_at_its_scale_of_one(offic
     values = repeated(cubes.reflectance(4, 80, 80), cubes.reflectance(6, 40, 40, seed=1))
     held = [Scene("far", values)]
 
-    network = LeanFusion(channels=(4, 4), upscale=1)
+    network = LeanFusion(channels=4, coarse_channels=4, upscale=1)
     distil(network, Teacher("sen2sr-lite.rswir-x2"), held, tmp_path, SHORT, held_out=held, **SIZES)
 
     row = read_log(tmp_path / "log.csv")[0]
@@ -206,7 +206,14 @@ def test_wide_pixels_need_even_patches(official, tmp_path):
     teacher = Teacher("sen2sr-lite.main", device="cpu")
 
     with pytest.raises(TrainingError, match=r"patch=21: .* such as 22"):
-        distil(LeanFusion(channels=(4, 4)), teacher, [Scene("a", values)], tmp_path, SHORT, **{**SIZES, "patch": 21})
+        distil(
+            LeanFusion(channels=4, coarse_channels=4),
+            teacher,
+            [Scene("a", values)],
+            tmp_path,
+            SHORT,
+            **{**SIZES, "patch": 21},
+        )
 
 
 def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
@@ -215,7 +222,7 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
 
     for name, held in (("scene", Scene("far", values)), ("array", interpolated(values, 6))):
         torch.manual_seed(0)
-        network = LeanFusion(channels=(4, 4), upscale=1)
+        network = LeanFusion(channels=4, coarse_channels=4, upscale=1)
         distil(network, teacher, [Scene("a", values)], tmp_path / name, SHORT, held_out={"far": held}, **SIZES)
 
     one, other = (read_log(tmp_path / name / "log.csv")[0]["far 20 m"] for name in ("scene", "array"))

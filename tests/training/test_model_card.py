@@ -113,7 +113,7 @@ def test_networks_for_four_and_for_six_bands_become_one_for_ten(tmp_path):
 
     CliRunner().invoke(bundled.main, ["join", *arguments, f"--out={out}"], catch_exceptions=False)
 
-    both = LeanFusion(channels=(6, 5))
+    both = LeanFusion(channels=6, coarse_channels=5)
     both.load_state_dict(load_file(out), strict=True)
     image = torch.rand(1, 10, 50, 50)
     with torch.no_grad():

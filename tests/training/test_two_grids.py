@@ -100,7 +100,7 @@ def test_a_student_of_ten_bands_gets_nearer_to_the_pipeline(official, tmp_path):
     torch.manual_seed(0)
     elsewhere = interpolated(scene(96, seed=9).values, 6)
     distil(
-        LeanFusion(channels=(8, 8)),
+        LeanFusion(channels=8, coarse_channels=8),
         Teacher("sen2sr-lite.main", device="cpu"),
         [scene(seed=1), scene(seed=2)],
         tmp_path,

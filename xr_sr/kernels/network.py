@@ -134,7 +134,7 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
         return network
     try:
         with torch.no_grad():
-            folded = fold(non_negative=spec.non_negative)
+            folded = fold(non_negative=spec.non_negative, **_selection(spec))
     except TypeError as error:
         raise ModelError(
             f"{spec.name!r}: `folded` of {spec.architecture} cannot be called with non_negative={spec.non_negative} "
@@ -144,6 +144,11 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
         raise ModelError(f"{spec.name!r}: `folded` of {spec.architecture} gives {folded!r:.60}, not a torch module.")
     folded.clamps_itself = True  # type: ignore[assignment]  # modules take any attribute
     return folded.eval()
+
+
+def _selection(spec: ModelSpec) -> dict[str, list[int]]:
+    """Give the places of the bands that are wanted of a network, where it can leave out others."""
+    return {"gives": [spec.bands.index(band) for band in spec.bands_out]} if spec.selects else {}
 
 
 def read_state(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ the Gaussian: C. Aybar et al., Remote Sensing of Environment (2026), doi:10.1016
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ class LeanSPAN(LeanFeatures):
         self.tail = tail_of(channels, bands, upscale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return assembled(x[..., BODY:-BODY, BODY:-BODY], self.added(x), self.blur())
+        return assembled(trim(x, BODY), self.added(x), self.blur())
 
     def blur(self) -> Products:
         """Give the low-pass filter of the constraint, sampled once for each input pixel."""
@@ -94,10 +95,13 @@ class LeanSPAN(LeanFeatures):
         """Give s: (n, bands, y, x) to (n, bands, (y - 12) * upscale, (x - 12) * upscale)."""
         return functional.pixel_shuffle(self.tail(super().forward(x)), self.upscale)
 
-    def folded(self, *, non_negative: bool = False) -> FoldedLeanSPAN:
-        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
+    def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanSPAN:
+        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
+
+        gives: places of the bands that come out; what only the others need is not done. None for all.
+        """
         refuse_clamp(non_negative)
-        return FoldedLeanSPAN(self)
+        return FoldedLeanSPAN(self, gives)
 
 
 def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
@@ -107,6 +111,15 @@ def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
         tail.weight.mul_(START)
         tail.bias.zero_()  # type: ignore[union-attr]  # it has one
     return tail
+
+
+def narrowed(tail: nn.Conv2d, gives: Sequence[int], upscale: int) -> nn.Conv2d:
+    """Give a last convolution of some bands alone, by their places."""
+    fewer = nn.Conv2d(tail.in_channels, len(gives) * upscale**2, 3)
+    with torch.no_grad():
+        for own, other in zip(fewer.parameters(), tail.parameters(), strict=True):
+            own.copy_(other.unflatten(0, (-1, upscale**2))[list(gives)].flatten(0, 1))
+    return fewer
 
 
 def assembled(x: Tensor, added: Tensor, blur: Products) -> Tensor:
@@ -165,14 +178,16 @@ class FoldedLeanSPAN(nn.Module):
     """LeanSPAN for inference, on channels-last batches; shapes as there.
 
     Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
+    gives: places of the bands that come out; None for all.
     """
 
     takes_float32 = True
     """The image is float32 also where the weights are of half precision."""
 
-    def __init__(self, network: LeanSPAN) -> None:
+    def __init__(self, network: LeanSPAN, gives: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.body = FoldedBody(network.layers(network.tail))
+        self.gives = list(range(network.bands) if gives is None else gives)
+        self.body = FoldedBody(network.layers(narrowed(network.tail, self.gives, network.upscale)))
         self.consumed, self.upscale, self.blur = network.consumed, network.upscale, network.blur()
         self.bicubic, self.sinc = separable.bicubic(network.upscale), separable.sinc(network.upscale)
         self.requires_grad_(False)
@@ -180,9 +195,10 @@ class FoldedLeanSPAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         phases = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
         if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
-            return assembled(x[..., BODY:-BODY, BODY:-BODY], functional.pixel_shuffle(phases, self.upscale), self.blur)
+            inner = trim(x[:, self.gives], BODY)
+            return assembled(inner, functional.pixel_shuffle(phases, self.upscale), self.blur)
         added = shuffle(phases, self.upscale)
-        n, bands, height, width = x.shape
+        n, _, height, width = x.shape
         rows, columns = height - 2 * self.consumed, width - 2 * self.consumed
         fine = trim(added, (self.consumed - BODY) * self.upscale)
         samples = x.new_empty(rows + 2 * SINC, columns + 2 * SINC)
@@ -190,9 +206,9 @@ class FoldedLeanSPAN(nn.Module):
         plain = x.new_empty(rows * self.upscale, width)
         low = x.new_empty(rows * self.upscale, columns + 2 * SINC)
         for image in range(n):
-            for band in range(bands):
-                self.blur.apply(added[image, band], samples)
-                out = fine[image, band]
+            for place, band in enumerate(self.gives):
+                self.blur.apply(added[image, place], samples)
+                out = fine[image, place]
                 self.bicubic.along_y(x[image, band], self.consumed, rows, plain)
                 self.bicubic.along_x(plain, self.consumed, columns, out, add=1)
                 self.sinc.along_y(samples, SINC, rows, low)

@@ -14,12 +14,25 @@ ten-band model, C. Aybar et al., Remote Sensing of Environment (2026), doi:10.10
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from . import separable
-from .lean import BICUBIC, BODY, LeanFeatures, LeanSPAN, interpolated, refuse_clamp, tail_of, trim
+from .lean import (
+    BICUBIC,
+    BODY,
+    FoldedLeanSPAN,
+    LeanFeatures,
+    LeanSPAN,
+    interpolated,
+    narrowed,
+    refuse_clamp,
+    tail_of,
+    trim,
+)
 from .separable import Products
 from .span import FoldedBody, shuffle
 
@@ -67,27 +80,31 @@ class LeanCoarse(LeanFeatures):
 class LeanFusion(nn.Module):
     """(n, bands, y, x) to (n, bands, (y - 28) * upscale, (x - 28) * upscale), reflectance, without padding.
 
-    coarse: how many of the bands, the last ones, are those of the coarser pixels. channels: of the network for the fine
-    bands, and of that for the coarse ones.
+    coarse: how many of the bands, the last ones, are those of the coarser pixels. channels, coarse_channels: of the
+    networks for the fine and for the coarse bands.
     """
 
     consumed = LeanCoarse.consumed
     """Input pixels of context used up on each side."""
 
     def __init__(
-        self, bands: int = 10, coarse: int = 6, channels: tuple[int, int] = (24, 24), upscale: int = 4
+        self, bands: int = 10, coarse: int = 6, channels: int = 24, coarse_channels: int = 24, upscale: int = 4
     ) -> None:
         super().__init__()
-        self.fine = LeanFine(bands - coarse, channels[0], upscale)
-        self.coarse = LeanCoarse(bands, coarse, channels[1], upscale)
+        self.bands = bands
+        self.fine = LeanFine(bands - coarse, channels, upscale)
+        self.coarse = LeanCoarse(bands, coarse, coarse_channels, upscale)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.fine(_fine_bands(x, self.fine.bands)), self.coarse(x)], dim=1)
 
-    def folded(self, *, non_negative: bool = False) -> FoldedLeanFusion:
-        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint."""
+    def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanFusion:
+        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
+
+        gives: places of the bands that come out, ascending; what only the others need is not done. None for all.
+        """
         refuse_clamp(non_negative)
-        return FoldedLeanFusion(self)
+        return FoldedLeanFusion(self, gives)
 
 
 def _fine_bands(x: Tensor, count: int) -> Tensor:
@@ -110,7 +127,7 @@ def _assembled(image: Tensor, phases: Tensor, upscale: int) -> Tensor:
 
 
 class FoldedLeanFusion(nn.Module):
-    """LeanFusion for inference, on channels-last batches; shapes as there.
+    """LeanFusion for inference, on channels-last batches; shapes as there, or with the bands of `gives` alone.
 
     Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
     """
@@ -119,50 +136,57 @@ class FoldedLeanFusion(nn.Module):
     takes_float32 = True
     """The image is float32 also where the weights are of half precision."""
 
-    def __init__(self, network: LeanFusion) -> None:
+    def __init__(self, network: LeanFusion, gives: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.fine, self.coarse = network.fine.folded(), FoldedLeanCoarse(network.coarse)
-        self.bands = network.fine.bands
+        self.first_coarse = network.fine.bands
+        places = range(network.bands) if gives is None else gives
+        fine = [place for place in places if place < self.first_coarse]
+        coarse = [place - self.first_coarse for place in places if place >= self.first_coarse]
+        self.fine = FoldedLeanSPAN(network.fine, fine) if fine else None
+        self.coarse = FoldedLeanCoarse(network.coarse, coarse) if coarse else None
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = _fine_bands(x, self.bands).contiguous(memory_format=torch.channels_last)
-        return torch.cat([self.fine(seen), self.coarse(x)], dim=1)
+        found = []
+        if self.fine is not None:
+            seen = _fine_bands(x, self.first_coarse).contiguous(memory_format=torch.channels_last)
+            found.append(self.fine(seen))
+        if self.coarse is not None:
+            found.append(self.coarse(x))
+        return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
 
 class FoldedLeanCoarse(nn.Module):
-    """LeanCoarse for inference, on channels-last batches; shapes as there.
+    """LeanCoarse for inference, on channels-last batches. gives: places among the coarse bands of those that come out.
 
     The last convolution runs where its detail is kept alone; the mean of its phases is a convolution of its own.
     """
 
-    def __init__(self, network: LeanCoarse) -> None:
+    def __init__(self, network: LeanCoarse, gives: Sequence[int]) -> None:
         super().__init__()
-        self.body = FoldedBody(network.layers(network.tail))
-        self.coarse, self.upscale = network.coarse, network.upscale
-        weight, bias = network.tail.weight.detach(), network.tail.bias
-        assert bias is not None
-        self.mean = nn.Conv2d(weight.shape[1], self.coarse, 3)
-        self.mean.weight.copy_(weight.unflatten(0, (self.coarse, -1)).mean(1))
-        assert self.mean.bias is not None
-        self.mean.bias.copy_(bias.detach().unflatten(0, (self.coarse, -1)).mean(1))
+        tail = narrowed(network.tail, gives, network.upscale)
+        self.body = FoldedBody(network.layers(tail))
+        self.places, self.upscale = [place - network.coarse for place in gives], network.upscale
+        self.mean = nn.Conv2d(tail.in_channels, len(gives), 3)
+        for own, other in zip(self.mean.parameters(), tail.parameters(), strict=True):
+            own.data = other.detach().unflatten(0, (len(gives), -1)).mean(1)
         self.bicubic = separable.bicubic(network.upscale)
         self.blur = separable.gaussian(SIGMA, RADIUS)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.body.gathered(x.to(next(self.body.buffers()).dtype))
-        image = x[:, -self.coarse :]
+        gathered = self.body.gathered(x.to(next(self.body.buffers()).dtype))
+        image = x[:, self.places]
         if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
-            return _assembled(image, self.body.last(features).to(x.dtype), self.upscale)
-        n, _, height, width = x.shape
+            return _assembled(image, self.body.last(gathered).to(x.dtype), self.upscale)
+        n, bands, height, width = image.shape
         rows, columns = height - 2 * LeanCoarse.consumed, width - 2 * LeanCoarse.consumed
-        fine = shuffle(self.body.last(trim(features, RADIUS + BICUBIC)), self.upscale).to(x.dtype)
-        mean = self.mean(features).to(x.dtype).contiguous()
+        fine = shuffle(self.body.last(trim(gathered, RADIUS + BICUBIC)), self.upscale).to(x.dtype)
+        mean = self.mean(gathered).to(x.dtype).contiguous()
         kept = trim(image, BODY + RADIUS).contiguous()
         wide = x.new_empty(rows + 2 * BICUBIC, mean.shape[-1])
         tall = x.new_empty(rows * self.upscale, columns + 2 * BICUBIC)
         for date in range(n):
-            for band in range(self.coarse):
+            for band in range(bands):
                 inner = kept[date, band]
                 self.blur.along_y(mean[date, band], RADIUS, rows + 2 * BICUBIC, wide)
                 self.blur.along_x(wide, RADIUS, columns + 2 * BICUBIC, inner, add=-1)

@@ -56,7 +56,7 @@ def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> 
 
 def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:
     """Make one network of ten bands of that of four, whose bands are put into another order, and that of the others."""
-    both = LeanFusion(channels=(fine.features.out_channels, coarse.features.out_channels))
+    both = LeanFusion(channels=fine.features.out_channels, coarse_channels=coarse.features.out_channels)
     both.coarse.load_state_dict(coarse.state_dict())
     state, order = fine.state_dict(), [BANDS.index(band) for band in FINE]
     state["features.weight"] = state["features.weight"][:, order]
