@@ -38,6 +38,7 @@ from .loop import Settings
 from .model_card import card_in, card_of
 from .scenes import Scene
 from .teacher import Teacher
+from .widen import widened
 
 
 def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
@@ -49,9 +50,13 @@ def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
 
 
 def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> LeanSPAN | LeanCoarse:
-    """Give what the commands below begin with, for a network of this form. start: weights; None for random numbers."""
+    """Give what the commands below begin with, for a network of this form.
+
+    start: weights, of as many channels or fewer (see `widened`); None for random numbers.
+    """
     torch.manual_seed(seed)
-    return network_of(load_file(start)) if start else type(network)(channels=network.features.out_channels)
+    wide = type(network)(channels=network.features.out_channels)
+    return widened(network_of(load_file(start)), wide) if start else wide
 
 
 def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:

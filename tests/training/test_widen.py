@@ -1,0 +1,34 @@
+"""A network of more channels begins with the function of one of fewer, and all of it learns."""
+
+import pytest
+import torch
+
+from xr_sr.errors import ModelError
+from xr_sr.models.lean import LeanSPAN
+from xr_sr.models.lean_fusion import LeanCoarse
+from xr_sr.training.widen import widened
+
+
+@pytest.mark.parametrize(("form", "bands"), [(LeanSPAN, 4), (LeanCoarse, 10)])
+def test_a_wider_network_gives_the_same_and_then_learns_with_all_its_channels(form, bands):
+    torch.manual_seed(2)
+    narrow, wide = form(channels=8), form(channels=12)
+    before = wide.first[1].weight.detach().clone()
+    widened(narrow, wide)
+    image = torch.rand(1, bands, 40, 40)
+    wanted = narrow(image)
+    torch.testing.assert_close(wide(image), wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(wide.first[1].weight[8:, 8:], before[8:, 8:])
+
+    torch.optim.SGD(wide.parameters(), 0.1).zero_grad()
+    wide(image).square().sum().backward()
+    assert wide.tail.weight.grad[:, 8:].abs().max() > 0
+    torch.optim.SGD(wide.parameters(), 0.1).step()
+    assert not torch.allclose(wide(image), wanted)
+
+
+def test_networks_that_do_not_fit_are_refused():
+    with pytest.raises(ModelError, match="a LeanSPAN of 12 channels; wanted is a LeanSPAN of at most 8"):
+        widened(LeanSPAN(channels=12), LeanSPAN(channels=8))
+    with pytest.raises(ModelError, match="wanted is a LeanCoarse"):
+        widened(LeanSPAN(channels=8), LeanCoarse(channels=8))

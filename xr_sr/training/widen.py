@@ -1,0 +1,43 @@
+"""A start for a network of more channels: the function of one of fewer, so that what that learnt is not learnt again.
+
+Source: T. Chen et al., "Net2Net: Accelerating Learning via Knowledge Transfer" (ICLR 2016), of which this is the plain
+form: what is new reads the image at once, and nothing reads what is new.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+
+from ..errors import ModelError
+from ..models.lean import LeanFeatures
+
+Network = TypeVar("Network", bound=LeanFeatures)
+
+
+def widened(narrow: LeanFeatures, wide: Network) -> Network:
+    """Give `wide`, changed in place, the function of `narrow`, which has as many channels or fewer.
+
+    Its other channels keep the weights that they are made with; only the weights by which known channels read them
+    become zero, so that they learn from the first step on. Raises ModelError for networks that do not fit.
+    """
+    old, new = narrow.features.out_channels, wide.features.out_channels
+    if old > new or type(narrow) is not type(wide):
+        raise ModelError(
+            f"the start is a {type(narrow).__name__} of {old} channels; wanted is a {type(wide).__name__} of at most "
+            f"{new}. Begin with other weights, or learn {old} channels."
+        )
+    known = narrow.state_dict()
+    with torch.no_grad():
+        for key, mine in wide.state_dict().items():
+            theirs = known[key]
+            if theirs.ndim == 1:  # a bias
+                mine[: len(theirs)] = theirs
+            elif key == "features.weight":  # reads bands
+                mine[:old] = theirs
+            else:  # reads channels: `gather` of four images one after the other, the others of one
+                read, images = mine.unflatten(1, (-1, new)), theirs.unflatten(1, (-1, old))
+                read[: len(theirs), :, old:] = 0
+                read[: len(theirs), :, :old] = images
+    return wide
