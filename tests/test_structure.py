@@ -37,7 +37,7 @@ LEVELS = (
     {"coarser"},
     {"gathering"},
     {"spec"},
-    {"bands", "optional"},
+    {"bands", "optional", "moments"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -240,6 +240,8 @@ def test_what_cannot_be_told_is_refused(zarr, cog, fine, tmp_path):
     assert xr_sr.to_stac(undated, datetime="2023-06-15T12:00+02:00").datetime.hour == 10
     with pytest.raises(OptionError, match="no date"):
         xr_sr.to_stac(undated, datetime="soon", overwrite=True)
+    with pytest.raises(OptionError, match="no date"):
+        xr_sr.to_stac(undated, datetime="", overwrite=True)
 
     with pytest.raises(StoreError, match="no Zarr"):
         xr_sr.to_stac(zarr.with_suffix(".json"), tmp_path / "new.json")

@@ -17,6 +17,7 @@ import xarray as xr
 
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..georeference import spatial_dims
+from ..moments import nearest_place, read_date
 from ..naming import find_band_dim
 from .folders import open_folder
 from .places import is_local
@@ -141,30 +142,22 @@ def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days
     option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
     Raises OptionError for what is no date, for a cube without any, and where the nearest is further off.
     """
-    import pandas as pd
-
-    try:
-        moment = pd.Timestamp(date)
-    except ValueError as error:
-        raise OptionError(f"{option} {date} is no date; wanted one such as 2023-07-01.") from error
-    if pd.isna(moment):
-        raise OptionError(f"{option} {date!r} is no date; wanted one such as 2023-07-01.")
+    moment = read_date(date, told=f"{option} {date}")
     parts = _parts(cube)
     stamps = dates_of(cube)
     if not stamps.size:
         dims = ", ".join(dict.fromkeys(str(dim) for part in parts for dim in part.dims))
         raise OptionError(f"{option} {date}: the input has no dates, only {dims or 'nothing'}. Leave {option} out.")
-    utc = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
-    days = np.nanmin(np.abs((stamps - utc) / np.timedelta64(1, "D")))
+    days = np.nanmin(np.abs((stamps - moment) / np.timedelta64(1, "D")))
     if within_days is not None and not days <= within_days:
         raise OptionError(
             f"{option} {date}: no date of the input is within {within_days:g} days of it. It has {_shown(stamps)}."
         )
     if isinstance(cube, xr.DataTree):
         # From the root: what nodes inherit, their metadata too, stays with them.
-        tree: xr.DataTree = cube.root.map_over_datasets(_nearest, utc)[cube.path]
+        tree: xr.DataTree = cube.root.map_over_datasets(_nearest, moment)[cube.path]
         return tree
-    part: xr.DataArray | xr.Dataset = _nearest(cube, utc)
+    part: xr.DataArray | xr.Dataset = _nearest(cube, moment)
     return part
 
 
@@ -188,6 +181,4 @@ def _nearest(part: Any, moment: np.datetime64) -> Any:
     dims = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
     if not dims:
         return part
-    # By hand, since .sel wants dates in order, each once. NaT is nearest to nothing.
-    gaps = np.abs((part.coords[dims[0]].values - moment) / np.timedelta64(1, "s"))
-    return part.isel({dims[0]: int(np.where(np.isnan(gaps), np.inf, gaps).argmin())})
+    return part.isel({dims[0]: nearest_place(part.coords[dims[0]].values, moment)})

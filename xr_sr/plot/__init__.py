@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..cube import AnyCube
+from ..moments import Date
 from .comparison import compare
 from .document import report
 from .exploring import Explorer, explore
@@ -12,7 +13,6 @@ from .moving import Movie, animate
 from .timelines import series
 from .triangle import ternary
 from .trust import trust_maps
-from .views import Date
 
 __all__ = [
     "AnyCube",

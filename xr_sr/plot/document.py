@@ -20,6 +20,7 @@ from .._version import __version__
 from ..cube import AnyCube, recognise
 from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..georeference import pixel_size_m
+from ..moments import Date
 from ..optional import require
 from .comparison import side_by_side
 from .definitions import GROUPS, defined
@@ -27,7 +28,6 @@ from .files import target_of, write_whole
 from .markup import Picture, Row, bullets, embedded, facts_table, numbers_table, page, section
 from .triangle import QUANTITIES, ternary
 from .trust import beside, trust_maps
-from .views import Date
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,11 +23,12 @@ from affine import Affine
 
 from ..cube import AnyCube, Cube
 from ..errors import OptionError
+from ..moments import Date
 from ..optional import require
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .files import target_of, write_whole
 from .layers import Layer, Sheet, class_layer, cube_or_none, picture_layer, quantity_layer, quantity_limits, sheet_of
-from .views import Date, Frame, Image, Placed, View, choose_frame
+from .views import Frame, Image, Placed, View, choose_frame
 
 if TYPE_CHECKING:
     from ..radiometry import Offset

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ..analytics.classes import classes_of, whole_classes
-from ..errors import CubeError, OptionError
+from ..errors import CubeError
 from ..georeference import geobox_of, spatial_dims
+from ..moments import Date, place_of
 from ..optional import require
 from .ground import draw_ground, finish, patch_key, thinned
-from .views import Date
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,19 +74,7 @@ def at_date(
         alone = classes.coords.get("time")  # of a date chosen before
         dated = alone is not None and alone.ndim == 0 and alone.dtype.kind == "M"
         return classes, areas, str(alone.values)[:10] if dated and alone is not None else ""
-    count = classes.sizes[time]
-    if date is None or isinstance(date, int):
-        place = date or 0
-        if not -count <= place < count:
-            raise OptionError(f"date={date}: there are {count} dates, counted from 0.")
-    else:
-        if time not in classes.coords:
-            raise OptionError(f"date={date!r}: the map has no dates, only positions 0 to {count - 1} along {time}.")
-        try:
-            moment = np.datetime64(date).astype("datetime64[ns]")
-        except ValueError as error:
-            raise OptionError(f"date={date!r} is no date; wanted one such as '2023-06-20', or a position.") from error
-        place = int(np.abs(classes[time].values - moment).argmin())
+    place = place_of(date, classes[time].values, holder="the map")
     stamp = str(classes[time].values[place])[:10] if time in classes.coords else ""
     return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
 

@@ -20,10 +20,11 @@ from ..analytics.indices import NAME_ATTR
 from ..cube import AnyCube, Cube
 from ..errors import CubeError
 from ..georeference import geobox_of, spatial_dims
+from ..moments import Date
 from ..optional import require
 from .floods import CLASS_TITLES, COLOURS, at_date, hectares, parts_of, when_of
 from .layout import Stretch, coloured
-from .views import Date, Frame, Image, Placed, see
+from .views import Frame, Image, Placed, see
 
 Legend = dict[str, Any]
 """As JSON. kind "bands": text; "classes": text, the dates, and entries, each a colour and a label; "ramp": label, low,

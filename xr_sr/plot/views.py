@@ -19,14 +19,13 @@ from odc.geo.geobox import GeoBox
 
 from ..cube import AnyCube, Cube, Plane, pick, recognise
 from ..digital_numbers import Radiometry, judge_block, to_reflectance_block
-from ..errors import GridError, OptionError
+from ..errors import GridError
 from ..georeference import pixel_size_m
+from ..moments import Date, nearest_place, place_of
 from ..radiometry import Offset, resolve
 from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]
-Date: TypeAlias = "str | np.datetime64 | int | None"
-
 Image: TypeAlias = npt.NDArray[np.float32]
 """(y, x, band) reflectance, NaN where nothing was measured."""
 
@@ -49,7 +48,9 @@ class Placed(ABC):
         here, there = self.geobox, finest.geobox
         place = ~there.affine @ here.affine
         factor: int = round(place.a)
-        off = max(abs(place.a - factor), abs(place.e - factor), abs(place.b), abs(place.d))
+        height, width = here.shape  # over all of it a step that is a little off adds up
+        off = max(abs(place.a - factor) * width, abs(place.e - factor) * height)
+        off = max(off, abs(place.b) * height, abs(place.d) * width)
         off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
         if here.crs != there.crs or factor < 1 or off > 0.05:
             raise GridError(
@@ -111,20 +112,15 @@ class View(Placed):
             known = scalar is not None and scalar.ndim == 0 and scalar.dtype.kind == "M"
             return scalar.values.astype("datetime64[ns]")[()] if known and scalar is not None else None
         times = self.planes[0].array.coords[self.time].values
-        if isinstance(date, int) and not -len(times) <= date < len(times):
-            raise OptionError(f"date={date}: {self.role} has {len(times)} dates, counted from 0.")
-        if date is None or isinstance(date, int):
-            chosen: np.datetime64 = times[date or 0]
-            return chosen
-        nearest: np.datetime64 = times[np.abs(times - _moment(date)).argmin()]
-        return nearest
+        chosen: np.datetime64 = times[place_of(date, times, holder=self.role)]
+        return chosen
 
     def at(self, stamp: np.datetime64 | None) -> View:
         """Give the view at the date nearest to a stamp."""
         if self.time is None or stamp is None:
             return self
         times = self.planes[0].array.coords[self.time].values
-        return replace(self, position=int(np.abs(times - stamp).argmin()))
+        return replace(self, position=nearest_place(times, stamp))
 
     def read(self, frame: Frame, finest: Placed, margin: int = 0) -> xr.DataArray:
         """Compute (band, y, x) reflectance of a frame and `margin` pixels around it, as far as there are any.
@@ -187,18 +183,6 @@ def choose_frame(
             raise GridError("the cubes and the window share no ground, or less than one pixel of the coarsest cube.")
         frame += [first, last]
     return frame[0], frame[1], frame[2], frame[3]
-
-
-def _moment(date: str | np.datetime64) -> np.datetime64:
-    """Read a date as UTC."""
-    import pandas as pd
-
-    try:
-        moment = pd.Timestamp(date)
-    except ValueError as error:
-        raise OptionError(f"date={date!r} is no date; wanted one such as '2023-07-01', or a position.") from error
-    utc: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
-    return utc
 
 
 def _grid_text(geobox: GeoBox) -> str:

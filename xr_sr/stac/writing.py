@@ -19,6 +19,7 @@ from .._version import __version__
 from ..bands import find_band
 from ..errors import OptionError, StoreError, UnknownModelError
 from ..georeference import pixel_size_m
+from ..moments import read_date
 from ..spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
 from ..weights import catalog
 from ..weights.folders import hub_url
@@ -81,7 +82,7 @@ def to_stac(
     if target.exists() and not overwrite:
         raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
     stored = read_stored(text)
-    stamps = stored.stamps if datetime is None else (_stamp(datetime),)
+    stamps = stored.stamps if datetime is None else (read_date(datetime, told=f"datetime={datetime!r}"),)
     if not stamps:
         raise OptionError(f"{text} does not say its date: pass datetime='2023-06-15T10:00:00Z'.")
     geometry, bbox = outline(stored.geobox)
@@ -263,17 +264,6 @@ def _add_sources(item: Item, stored: Stored, sources: Iterable[Source]) -> None:
         item.properties["xr_sr:source_items"] = list(dict.fromkeys(names))
     for href in dict.fromkeys(hrefs):
         item.add_link(Link(RelType.DERIVED_FROM, href, media_type="application/geo+json"))
-
-
-def _stamp(given: str | np.datetime64) -> np.datetime64:
-    import pandas as pd
-
-    try:
-        moment = pd.Timestamp(given)
-    except ValueError as error:
-        raise OptionError(f"datetime={given!r} is no date: wanted one such as '2023-06-15T10:00:00Z'.") from error
-    stamp: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
-    return stamp
 
 
 def _moment(stamp: np.datetime64) -> datetime:

@@ -1,0 +1,53 @@
+"""Which date of a series is meant, by a position or by a time stamp: one reading for pictures and the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import OptionError
+
+Date: TypeAlias = "str | np.datetime64 | int | None"
+
+
+def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:
+    """Read a date, year first, as UTC; raises OptionError for what is none. told: how it was given, for the message."""
+    import pandas as pd
+
+    try:
+        if isinstance(date, str) and not re.match(r"\d{4}", date.strip()):
+            raise ValueError("a month alone, or 01/07/2023, could be several dates")
+        moment = pd.Timestamp(date)
+    except (ValueError, TypeError) as error:
+        raise OptionError(f"{told} is no date; wanted is one such as 2023-07-01.") from error
+    if pd.isna(moment):
+        raise OptionError(f"{told} is no date; wanted is one such as 2023-07-01.")
+    utc: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
+    return utc
+
+
+def nearest_place(stamps: npt.NDArray[Any], moment: np.datetime64) -> int:
+    """Give the position of the stamp nearest to a moment, the first of equals; NaT is nearest to nothing."""
+    # By hand, since .sel wants dates in order, each once.
+    gaps = np.abs((stamps - moment) / np.timedelta64(1, "s"))
+    return int(np.where(np.isnan(gaps), np.inf, gaps).argmin())
+
+
+def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
+    """Give the position that a date means: its own where it is one, 0 for None, else that of the nearest stamp.
+
+    holder: what has the dates, for the message of the OptionError that is raised for positions that there are not, for
+    what is no date, and for dates where the stamps are none.
+    """
+    if date is None or isinstance(date, int | np.integer):
+        place = int(date or 0)
+        if not -len(stamps) <= place < len(stamps):
+            raise OptionError(f"date={place}: {holder} has {len(stamps)} dates, counted from 0.")
+        return place
+    moment = read_date(date, told=f"date={date!r}")
+    if stamps.dtype.kind != "M":
+        raise OptionError(f"date={date!r}: {holder} has no dates, only positions 0 to {len(stamps) - 1}.")
+    return nearest_place(stamps, moment)
