@@ -53,8 +53,10 @@ def require_side(chunks: int) -> int:
 
 def read_items(items: Any) -> list[Item]:
     """Give pystac Items of what was handed in. Raises OptionError for what holds none."""
-    from pystac import Item
+    from pystac import Item, STACTypeError
 
+    if isinstance(items, Mapping) and "features" in items:  # of a file, or an API's answer
+        items = items["features"]
     several: Iterable[Any] = [items] if isinstance(items, Item | Mapping) else items
     if isinstance(items, str) or not isinstance(several, Iterable):
         raise OptionError(
@@ -67,7 +69,10 @@ def read_items(items: Any) -> list[Item]:
             raise OptionError(
                 f"items holds {each!r}; wanted are pystac Items, or dictionaries. To search, name bbox= and datetime=."
             )
-        found.append(each if isinstance(each, Item) else Item.from_dict(dict(each)))
+        try:
+            found.append(each if isinstance(each, Item) else Item.from_dict(dict(each)))
+        except (STACTypeError, KeyError) as error:
+            raise OptionError(f"items holds a dictionary that is no Item: {error}.") from error
     return found
 
 
@@ -98,8 +103,11 @@ def box_around(items: Sequence[Item]) -> tuple[float, float, float, float]:
     boxes = [_flat(item.bbox) for item in items if item.bbox]
     if not boxes:
         raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
-    west, south, east, north = zip(*boxes, strict=True)
-    return min(west), min(south), max(east), max(north)
+    if any(west > east for west, _, east, _ in boxes):  # across the antimeridian: counted from 0 to 360 and beyond
+        turned = [(west % 360, south, east % 360, north) for west, south, east, north in boxes]
+        boxes = [(west, south, east + 360 * (west > east), north) for west, south, east, north in turned]
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    return min(wests), min(souths), max(easts), max(norths)
 
 
 def _flat(box: Sequence[float]) -> tuple[float, float, float, float]:
@@ -109,6 +117,6 @@ def _flat(box: Sequence[float]) -> tuple[float, float, float, float]:
 
 def _meet(box: tuple[float, float, float, float], bbox: tuple[float, float, float, float]) -> bool:
     west, south, east, north = box
-    # Across the antimeridian west > east: then either side will do.
-    along = west <= bbox[2] and east >= bbox[0] if west <= east else west <= bbox[2] or east >= bbox[0]
+    east += 360 * (west > east)  # across the antimeridian
+    along = any(west + turn <= bbox[2] and east + turn >= bbox[0] for turn in (-360, 0, 360))
     return along and south <= bbox[3] and north >= bbox[1]

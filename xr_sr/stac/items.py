@@ -122,12 +122,13 @@ class Group:
 def group(items: Iterable[Item], meanings: Mapping[int, Meaning]) -> list[Group]:
     """Sort items into dates of a cube, by solar day and baseline, so that no mosaic mixes baselines.
 
-    meanings: by `id()` of the item. Of one tile at one moment, processed several times, the newest baseline is kept.
+    meanings: by `id()` of the item. Of one tile at one moment, processed several times, the newest baseline is kept;
+    parts of one tile from two data strips are no such, and both stay.
     Stamps are made unique, by milliseconds, where one day has two baselines.
     """
-    newest: dict[tuple[str, datetime], Item] = {}
+    newest: dict[tuple[str, datetime, str], Item] = {}
     for item in items:
-        key = (_tile_of(item), moment_of(item).replace(microsecond=0))
+        key = (_tile_of(item), moment_of(item).replace(microsecond=0), _strip_of(item))
         other = newest.get(key)
         if other is None or _rank(item, meanings) > _rank(other, meanings):
             newest[key] = item
@@ -147,6 +148,12 @@ def group(items: Iterable[Item], meanings: Mapping[int, Meaning]) -> list[Group]
             stamp = unique[-1].stamp + timedelta(milliseconds=1)
         unique.append(Group(stamp, each.items, each.meaning))
     return unique
+
+
+def _strip_of(item: Item) -> str:
+    """Give the time at which the sensing of an item's data strip began, as its name tells; "" where there is none."""
+    found = re.search(r"_S(\d{8}T\d{6})_", str(item.properties.get("s2:datastrip_id", "")))
+    return found[1] if found else ""
 
 
 def moment_of(item: Item) -> datetime:
