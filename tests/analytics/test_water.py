@@ -14,7 +14,7 @@ from skimage.filters import threshold_otsu
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics import class_areas, otsu, water_history
-from xr_sr.analytics.classes import FLOOD, WATER, as_class_map
+from xr_sr.analytics.classes import FLOOD, WATER, as_class_map, as_water
 from xr_sr.errors import CubeError, DuplicateTimeError, GridError, OptionError, StoreMismatchError
 
 U = 255
@@ -446,3 +446,22 @@ def test_levels_of_other_dates_are_refused():
     assert xr_sr.water(series, None, levels).shape == (2, 20, 20)
     with pytest.raises(OptionError, match="of other dates than the cube, 2 of 2"):
         xr_sr.water(series.isel(time=[1, 0]), None, levels)
+
+
+def test_an_index_that_was_multiplied_is_not_taken_for_the_index():
+    index = on_grid(two_humps(40, 40), **{"xr_sr:bounds": [-1.0, 1.0]})
+    scaled = (index * 10_000).assign_attrs(index.attrs)
+
+    with pytest.raises(CubeError, match="xr_sr:bounds says -1 to 1"):
+        otsu(scaled).compute()
+    assert float(otsu(scaled.drop_attrs(deep=False))) == pytest.approx(float(otsu(index)) * 10_000, abs=10)
+
+
+def test_means_of_classes_are_no_class():
+    water = mask_of([[[0, 1, 1, U]], [[0, 1, 0, 1]]])
+    mean = water.mean("time").assign_attrs(water.attrs)
+
+    found = class_areas(as_water(mean, role="water"), WATER, "projected")
+
+    shares = (found / found.sum()).to_series().to_dict()
+    assert shares == pytest.approx({"dry": 0.25, "water": 0.25, "unknown": 0.5})

@@ -60,7 +60,7 @@ def classes_of(attrs: Mapping[str, Any]) -> Classes:
 
 
 def whole_classes(classes: xr.DataArray) -> xr.DataArray:
-    """Give a class map its whole numbers again, and to NaN, which `where` leaves in it, the class unknown.
+    """Give a class map its whole numbers again; NaN, which `where` leaves in it, and means become unknown.
 
     Raises CubeError for true and false: a comparison keeps the attributes of its map, and has lost the classes.
     """
@@ -71,7 +71,10 @@ def whole_classes(classes: xr.DataArray) -> xr.DataArray:
         )
     if classes.dtype.kind != "f":
         return classes
-    return classes.fillna(UNKNOWN).astype("uint8").assign_attrs(classes.attrs)
+    # Means of classes, which xarray gives under the attributes of their map, are none of them.
+    codes = list(classes_of(classes.attrs).values())
+    known = classes.isin(codes) if codes else classes.notnull()
+    return classes.where(known, UNKNOWN).astype("uint8").assign_attrs(classes.attrs)
 
 
 def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:

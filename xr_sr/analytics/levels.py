@@ -35,9 +35,9 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
 
     Returns float64, a scalar or (time,); NaN where nothing is finite. The histogram has 4096 bins over -1..1 for an
     index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
-    a pass of its own. The level is the upper edge of the last bin of the lower class; where several are equally good,
-    the middle of them; of values that are all alike, none lies above it. `to_zarr` and `to_cog` work it out once,
-    before they write.
+    a pass of its own. Values far outside of such bounds raise CubeError when they are computed. The level is the upper
+    edge of the last bin of the lower class; where several are equally good, the middle of them; of values that are all
+    alike, none lies above it. `to_zarr` and `to_cog` work it out once, before they write.
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     import dask.array as da
@@ -137,6 +137,12 @@ def _count(block: npt.NDArray[Any], ends: npt.NDArray[np.float64]) -> npt.NDArra
     if np.isfinite(ends).all():
         for row, date in zip(counts, block, strict=True):
             finite = date[np.isfinite(date)].astype("float64")
+            if finite.size and (finite.min() < 2 * low - high or finite.max() > 2 * high - low):
+                raise CubeError(
+                    f"the index holds {finite.min():.4g} to {finite.max():.4g}, and its attribute xr_sr:bounds says "
+                    f"{low:g} to {high:g}. Numbers made from an index keep its attributes: take the index itself, or "
+                    "array.drop_attrs(deep=False)."
+                )
             places = (finite - low) * (BINS / (high - low) if high > low else 0.0)
             row += np.bincount(np.clip(places, 0, BINS - 1).astype(np.int64), minlength=BINS)
     return counts[:, :, None, None]
