@@ -114,6 +114,13 @@ def test_rasters_without_dates_are_compared_and_drawn(series, tmp_path):
     assert "flooded" in result.stdout
 
 
+def test_a_picture_of_no_known_kind_is_refused_before_anything_is_written(stores, tmp_path):
+    words = ("flood", *stores, "-o", tmp_path / "flood.zarr", "--picture", tmp_path / "flood.abc")
+
+    refused(run(*words), 2, "--picture", ".png")
+    assert not (tmp_path / "flood.zarr").exists()
+
+
 def test_clouds_are_unknown_where_they_are_masked(series, tmp_path):
     classes = np.full((96, 96), 4, "uint8")
     classes[:, :30] = 9

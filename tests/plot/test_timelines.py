@@ -73,6 +73,8 @@ def test_objects_are_lines_and_nan_is_a_gap(water, years):
     np.testing.assert_allclose(lines_of(series(objects))["object 2"], objects["water"].sel(object=2))
     assert np.isnan(lines_of(series(years))["object 3"][1])
     assert lines_of(series(years.rename(time="t"), objects=[7])).keys() == {"object 7"}
+    with pytest.raises(OptionError, match=r"no \[99\]; known are"):
+        series(years, objects=[99])
 
 
 def test_the_band_is_mean_and_deviation_of_the_month_in_the_reference(years):

@@ -85,6 +85,16 @@ def test_several_cubes_beside_maps_of_one_are_refused():
     assert len(trust_maps(given.isel(model=1), sr=cubes).axes[0].images) == 1
 
 
+def test_one_cube_beside_maps_of_several_stands_beside_its_own():
+    cube = array(np.full((3, 24, 32), 0.1, "float32"), ("B04", "B03", "B02"), geobox=grid(24, 32))
+
+    figure = trust_maps(maps("model"), sr=cube.assign_attrs({"xr_sr:model": "network"}))
+
+    assert [len(figure.axes[row * 5].images) for row in (0, 1)] == [0, 1]
+    with pytest.raises(errors.OptionError, match="one cube"):
+        trust_maps(maps("model"), sr=cube)
+
+
 @pytest.mark.parametrize("date", [1, -1, "2023-06-20", TIMES[1]])
 def test_a_date_is_chosen_by_place_or_stamp(date):
     given = maps("time")

@@ -77,6 +77,8 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     for source in (before, after):
         if is_same(source, output):
             raise click.BadParameter(f"{output} is an input; write to another place.", param_hint="--output")
+    if (picture := options["picture"]) is not None:
+        _check_picture(picture)
     begin = time.perf_counter()
     cubes = []
     for source, role in ((before, "before"), (after, "after")):
@@ -91,8 +93,8 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     quiet = options["quiet"]
     done = to_zarr(found, output, overwrite=options["overwrite"], progress=False if quiet else None)
     written: Any = open_zarr(output)
-    if options["picture"] is not None:
-        _draw(written, options["picture"])
+    if picture is not None:
+        _draw(written, picture)
     if not quiet:
         took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
         click.echo(f"{output}: flood by {_how(written)}; {took}")
@@ -145,6 +147,16 @@ def _areas(written: xr.Dataset) -> list[str]:
         text = ", ".join(f"{state} {float(value):.4g} ha" for state, value in told)
         lines.append(f"{date}: {text}" if str(date) else text)
     return lines
+
+
+def _check_picture(picture: Path) -> None:
+    """Raise for a name that tells no format of pictures, before any work is done."""
+    from ..optional import require
+
+    require("matplotlib", extra="viz")
+    known = require("matplotlib.backend_bases", extra="viz").FigureCanvasBase.get_supported_filetypes()
+    if picture.suffix.lower().lstrip(".") not in known:
+        raise click.BadParameter(f"{picture} must end in .png, or one of {', '.join(known)}.", param_hint="--picture")
 
 
 def _draw(written: xr.Dataset, picture: Path) -> None:

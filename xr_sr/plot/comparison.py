@@ -10,9 +10,10 @@ import xarray as xr
 
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
+from ..moments import Date
 from ..optional import require
 from .layout import Map, Panel, Stretch, draw
-from .views import Date, Frame, Image, View, choose_frame, see
+from .views import Frame, Image, View, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +113,9 @@ def side_by_side(
             panels.insert(0, Panel("bicubic" + fine.gsd_text(), image_of(bicubic_of(wide, frame, coarse, fine))))
         panels.insert(0, own)
     if truth is not None:
-        panels.append(Panel("HR" + truth.gsd_text(), image_of(truth.read(frame, fine)), truth.factor(fine)))
+        panels.append(
+            Panel("HR" + truth.gsd_text(), image_of(truth.read(frame, fine)), truth.factor(fine), is_truth=True)
+        )
 
     stretch = stretch_of(panels[0].image, percentiles, limits)
     maps = _differences(panels, difference)
@@ -182,7 +185,7 @@ def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
     label = "averaged back − LR" if kind == "consistency" else "minus HR"
     maps = {}
     for number, panel in enumerate(panels):
-        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.title.startswith("HR")):
+        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.is_truth):
             continue
         height, width, bands = reference.image.shape
         blocks = panel.image.reshape(height, reference.factor, width, reference.factor, bands)

@@ -29,11 +29,12 @@ TITLE_IN, GAP_IN, NOTE_IN = 0.30, 0.06, 0.30
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture. factor: pixels of the finest cube along one of its own."""
+    """One picture. factor: pixels of the finest cube along one of its own. is_truth: it is what SR should be."""
 
     title: str
     image: Image
     factor: int = 1
+    is_truth: bool = False
 
 
 @dataclass(frozen=True, eq=False)

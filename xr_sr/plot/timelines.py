@@ -11,6 +11,7 @@ import xarray as xr
 from ..analytics.areas import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
 from ..errors import CubeError, OptionError
+from ..naming import listed
 from ..optional import require
 from .floods import CLASS_TITLES, COLOURS
 from .ground import finish
@@ -140,6 +141,9 @@ def _values(
         return values.compute().expand_dims(line=[str(values.name or "value")], axis=1), label, {}
     chosen = values.transpose("time", others[0])
     if objects is not None:
+        known = chosen[others[0]].values.tolist()
+        if missing := [each for each in objects if each not in known]:
+            raise OptionError(f"objects={list(objects)}: there is no {missing}; known are {listed(known)}.")
         chosen = chosen.sel({others[0]: list(objects)})
     names = [f"{others[0]} {each}" for each in chosen[others[0]].values.tolist()]
     return chosen.compute().rename({others[0]: "line"}).assign_coords(line=names), label, {}

@@ -14,10 +14,11 @@ from odc.geo.geobox import GeoBox
 from ..cube import AnyCube
 from ..errors import CubeError, GridError, OptionError
 from ..georeference import geobox_of, pixel_size_m, spatial_dims
+from ..moments import Date, place_of
 from ..optional import require
-from .comparison import FALSE_COLOUR, TRUE_COLOUR
+from .comparison import FALSE_COLOUR, TRUE_COLOUR, model_of
 from .triangle import COLOURS, QUANTITIES, chosen
-from .views import Date, View, see
+from .views import View, see
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,6 +119,15 @@ def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyC
     """
     if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
         sr = {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
+    if isinstance(sr, xr.DataArray | xr.Dataset) and maps.sizes.get("model", 1) > 1:
+        names = [str(name) for name in maps.indexes["model"]]
+        own = model_of(sr)
+        if own not in names:
+            raise OptionError(
+                f"the maps are about {names}, and sr= is one cube, by {own}: pass {{name: cube, ...}}, or select the "
+                "maps that it belongs to."
+            )
+        return {own: sr}
     if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) or "model" in maps.dims:
         return sr
     if "model" in maps.coords and str(maps["model"].item()) in sr:
@@ -135,19 +145,7 @@ def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | 
     """Select one date; give it too."""
     if "time" not in maps.dims:
         return _stamped(maps)
-    count = maps.sizes["time"]
-    if date is None or isinstance(date, int):
-        position = date or 0
-        if not -count <= position < count:
-            raise OptionError(f"date={date}: there are {count} dates, counted from 0.")
-        one = maps.isel(time=position)
-    else:
-        try:
-            moment = np.datetime64(date)
-        except ValueError as error:
-            raise OptionError(f"date={date!r} is no date; wanted one such as '2023-07-01', or a position.") from error
-        one = maps.isel(time=int(np.abs(maps["time"].values - moment).argmin()))
-    return _stamped(one)
+    return _stamped(maps.isel(time=place_of(date, maps["time"].values, holder="the maps")))
 
 
 def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
