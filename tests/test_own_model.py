@@ -359,6 +359,12 @@ def test_a_network_that_holds_its_constraint_inside_is_a_model_of_ones_own(tmp_p
         cube.sr.upscale("held", constraint="none")
 
 
+def test_a_wide_halo_is_checked_like_a_narrow_one(tmp_path):
+    xr_sr.register_model(replace(HELD, name="far", halo=40), weights=held_weights(tmp_path / "a.safetensors"))
+
+    assert "far" in set(xr_sr.list_models()["name"])
+
+
 @pytest.mark.parametrize("change", [{}, {"halo": 0, "window": 65, "overlap": 16}])
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_a_constraint_that_is_only_said_to_be_inside_is_refused(scale, change, tmp_path):

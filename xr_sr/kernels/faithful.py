@@ -37,7 +37,8 @@ def check_constrained(spec: ModelSpec, predictor: NetworkPredictor) -> None:
     """
     bicubic = Interpolator("bicubic", spec.scale)
     side = spec.window or SIDE + 2 * max(predictor.reach, bicubic.reach)
-    kept = side // 2 + (side - side // 2) % 2  # in the middle, by whole input pixels
+    half = (spec.window or SIDE) // 2
+    kept = half + (side - half) % 2  # in the middle, by whole input pixels
     blocks = spec.scale if spec.scale > 1 else 4  # at the scale of one a pixel is its own mean
     gives = [spec.bands.index(band) for band in spec.bands_out or spec.bands]
     for level in LEVELS:
