@@ -37,7 +37,7 @@ LEVELS = (
     {"coarser"},
     {"gathering"},
     {"spec"},
-    {"bands", "optional", "moments"},
+    {"bands", "optional", "moments", "unread"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -31,6 +31,7 @@ from .errors import (
 )
 from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, named_crs, pixel_size_m, spatial_dims, zoomed
 from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
+from .unread import kept_unread
 
 __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
 
@@ -296,11 +297,7 @@ def _with_crs_coord(obj: xr.Dataset) -> xr.Dataset:
 
 def _transposed(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
     """Put dimensions in order, lazily; arrays in files are wrapped first, since many cannot be read transposed."""
-    if array.dims == dims:
-        return array
-    if array.chunks is None and not getattr(array.variable, "_in_memory", True):
-        array = array.chunk(array.encoding.get("preferred_chunks", {}))
-    return array.transpose(*dims)
+    return array if array.dims == dims else kept_unread(array).transpose(*dims)
 
 
 def _sort_others(

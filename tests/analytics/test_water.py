@@ -465,3 +465,15 @@ def test_means_of_classes_are_no_class():
 
     shares = (found / found.sum()).to_series().to_dict()
     assert shares == pytest.approx({"dry": 0.25, "water": 0.25, "unknown": 0.5})
+
+
+def test_what_lies_in_files_is_not_read_before_it_is_asked_for(tmp_path):
+    index = on_grid(two_humps(2, 40, 40)).rename("MNDWI")
+    index.to_zarr(tmp_path / "index.zarr")
+    opened = xr.open_dataset(tmp_path / "index.zarr", engine="zarr", decode_coords="all")["MNDWI"]
+    water = xr_sr.water(opened, None, 0.1)
+
+    assert otsu(opened).chunks is not None and water.chunks is not None
+    assert not opened.variable._in_memory
+    assert float(otsu(opened)) == float(otsu(index))
+    np.testing.assert_array_equal(water, xr_sr.water(index, None, 0.1))

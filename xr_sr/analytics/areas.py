@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import GridError, OptionError
 from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
+from ..unread import kept_unread
 from .classes import Classes
 from .levels import time_dim
 
@@ -56,7 +57,7 @@ def class_areas(classes: xr.DataArray, meaning: Classes, area: Area) -> xr.DataA
 
     dims, time = spatial_dims(classes), time_dim(classes)
     assert dims is not None
-    ordered = classes.transpose(*([time] if time else []), *dims)
+    ordered = kept_unread(classes).transpose(*([time] if time else []), *dims)
     data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
     data = data if time else data[None]
     areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[1:])

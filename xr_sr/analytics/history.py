@@ -12,6 +12,7 @@ import xarray as xr
 from ..errors import CubeError, GridError
 from ..georeference import crs_coord_name, spatial_dims
 from ..spec import provenance_of
+from ..unread import kept_unread
 from .areas import HECTARE_M2, Area, geobox_with_crs, lazy_areas
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .levels import time_dim
@@ -85,6 +86,7 @@ def object_series(
     import dask.array as da
 
     is_water = is_map_of(values, "water")
+    values = kept_unread(values)
     numbers = values.where(values != UNKNOWN) if is_water else values
     numbers = numbers.drop_vars("threshold", errors="ignore")
     dims, time = spatial_dims(numbers), time_dim(numbers)

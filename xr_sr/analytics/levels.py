@@ -17,6 +17,7 @@ import xarray as xr
 from ..errors import CubeError, OptionError
 from ..georeference import spatial_dims
 from ..once import once_name
+from ..unread import kept_unread
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -92,7 +93,7 @@ def _blocks(array: xr.DataArray) -> da.Array:
     dims, time = spatial_dims(array), time_dim(array)
     if dims is None:
         raise CubeError(f"there are no y and x among {list(array.dims)}, so this is no map.")
-    data = array.transpose(*([time] if time else []), *dims).data
+    data = kept_unread(array).transpose(*([time] if time else []), *dims).data
     lazy = data if isinstance(data, da.Array) else da.from_array(data, chunks={-1: 2048, -2: 2048})
     return lazy if time else lazy[None]
 

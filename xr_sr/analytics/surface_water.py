@@ -11,6 +11,7 @@ import xarray as xr
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
 from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..unread import kept_unread
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .levels import Per, otsu, time_dim
@@ -62,7 +63,7 @@ def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) ->
             f"{reader} with index=None wants the index itself, a DataArray of floats, as index() gives it; this is "
             f"a {type(cube).__name__}. Name an index to reckon it from bands."
         )
-    return cube
+    return kept_unread(cube)
 
 
 def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:

@@ -18,6 +18,7 @@ from ..bands import find_band
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
 from ..naming import find_band_dim, listed
+from ..unread import is_unread, kept_unread
 from .blocks import SIDE
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ def read(obj: Image, role: str) -> Scene:
     of which the floating variables on the grid are taken. role: LR, SR or HR.
     Raises GridError without y and x, CubeError for more dimensions, RadiometryError for integers.
     """
-    array = _as_array(obj, role)
-    if array.chunks is None and not array.variable._in_memory:
-        array = array.chunk()  # files stay unread
+    array = kept_unread(_as_array(obj, role))
     dims = spatial_dims(array)
     box = geobox_of(array) if dims else None
     if dims is None or box is None:
@@ -339,7 +338,7 @@ def _dask(array: xr.DataArray) -> da.Array:
 def _is_lazy(obj: Image) -> bool:
     """Tell whether an object is backed by dask, or by a file that was not read yet."""
     arrays = obj.data_vars.values() if isinstance(obj, xr.Dataset) else (obj,)
-    return any(array.chunks is not None or not array.variable._in_memory for array in arrays)
+    return any(array.chunks is not None or is_unread(array) for array in arrays)
 
 
 def _stamps(scene: Scene) -> Any:
