@@ -23,6 +23,16 @@ def test_field_of_convolutions_is_their_number(depth, scale):
     assert field_of(networks.Plain(depth=depth, scale=scale)) == ReceptiveField(depth, depth, depth, depth)
 
 
+def test_a_measurement_draws_no_random_numbers_of_torch():
+    network = networks.Plain(depth=2, scale=2)
+    torch.manual_seed(3)
+    wanted = torch.rand(4)
+    torch.manual_seed(3)
+    xr_sr.measure_halo(network, bands=2)
+
+    torch.testing.assert_close(torch.rand(4), wanted)
+
+
 def test_a_network_that_takes_no_narrow_image_is_measured_on_a_wider_one():
     assert field_of(networks.Wide()) == ReceptiveField(3, 3, 3, 3)
 

@@ -255,7 +255,8 @@ class Probe:
         if not row.requires_grad:
             return 0, 0
         try:
-            (slope,) = torch.autograd.grad((row * torch.rand_like(row)).sum(), source, allow_unused=True)
+            weights = torch.rand(row.shape, dtype=self.dtype, generator=self.random).to(row)
+            (slope,) = torch.autograd.grad((row * weights).sum(), source, allow_unused=True)
         except (RuntimeError, NotImplementedError):  # a step without gradient: changes must do
             return 0, 0
         if slope is None or slope.isnan().any():
