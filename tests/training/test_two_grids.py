@@ -10,7 +10,7 @@ from tests import cubes
 from xr_sr.coarser import doubled
 from xr_sr.models.lean_fusion import LeanCoarse, LeanFusion
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
-from xr_sr.training.distil import Labelled
+from xr_sr.training.distil import Labelled, balanced
 from xr_sr.training.journal import read_log
 from xr_sr.training.loop import Batch
 from xr_sr.training.losses import relative_square_error
@@ -75,7 +75,7 @@ def test_light_and_mixtures_leave_wide_pixels_whole():
 
 def test_ten_bands_are_labelled_by_the_whole_pipeline(official):
     teacher = Teacher("sen2sr-lite.main", device="cpu")
-    maker = Labelled(teacher, [scene()], PLAIN, seed=1, patch=16, count=2)
+    maker = Labelled(teacher, [scene()], PLAIN, seed=1, patch=16, count=2, balance=1)
 
     pool = maker(0)
 
@@ -131,3 +131,11 @@ def test_a_student_of_the_coarse_bands_alone_is_taught_these(official, tmp_path)
     whole = Teacher("sen2sr-lite.main", device="cpu")
     lr = interpolated(scene(96, seed=9).values, 6)[None]
     np.testing.assert_array_equal(teacher(lr), whole(lr)[:, 4:])
+
+
+def test_bands_are_balanced_between_all_the_same_and_by_their_detail():
+    energy = np.array([1.0, 4.0, 16.0], "float32").reshape(1, 3, 1, 1)
+
+    assert balanced(energy, 0).tolist() == [[[7.0]]]
+    np.testing.assert_array_equal(balanced(energy, 1), energy)
+    np.testing.assert_allclose(balanced(energy, 0.5).ravel(), np.sqrt(7 * energy.ravel()), rtol=1e-6)

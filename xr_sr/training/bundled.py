@@ -106,6 +106,7 @@ def main() -> None:
 @click.option("--steps", default=20_000, show_default=True)
 @RATE
 @click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
+@click.option("--balance", default=0.0, show_default=True, help="the same among the bands of a patch")
 @click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
 @click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
 @click.option("--refresh", default=5, show_default=True, help="steps between the optimiser's decompositions")
@@ -119,6 +120,7 @@ def distil_command(
     steps: int,
     rate: float,
     evenness: float,
+    balance: float,
     snow: float,
     beta: float,
     refresh: int,
@@ -146,6 +148,7 @@ def distil_command(
         augmentation=Augmentation(light=0.35, snow=snow, mix=0.1),
         held_out=held_out_scenes(data),
         evenness=evenness,
+        balance=balance,
         show=click.echo,
     )
 

@@ -39,8 +39,9 @@ class Labelled:
         seed: int,
         patch: int,
         count: int,
+        balance: float = 0.0,
     ) -> None:
-        self.teacher, self.seed, self.count = teacher, seed, count
+        self.teacher, self.seed, self.count, self.balance = teacher, seed, count, balance
         self.bicubic = Teacher("bicubic", device="cpu", scale=teacher.spec.scale)
         self.context = max(teacher.halo, self.bicubic.halo)
         side, coarse = patch + 2 * self.context, len(teacher.spec.coarse)
@@ -54,13 +55,12 @@ class Labelled:
         lr = np.stack([self.draw(chance)[1] for _ in range(self.count)])
         target = self.teacher(inner(lr, self.context - self.teacher.halo))
         energy = energy_of(given(self.teacher, lr), target, self.bicubic, self.context)
-        # Bands of two pixel sizes differ tenfold in what they lack: each counts by itself.
-        return Pool(lr, target, energy if self.teacher.spec.coarse else energy.mean(axis=1))
+        return Pool(lr, target, balanced(energy, self.balance))
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""
         teacher = {"model": self.teacher.spec.name, "sha256": self.teacher.sha256, "gives": list(self.teacher.gives)}
-        return {"teacher": teacher, "seed": self.seed, **self.draw.describe()}
+        return {"teacher": teacher, "seed": self.seed, "balance": self.balance, **self.draw.describe()}
 
 
 def inner(lr: FloatArray, cut: int) -> FloatArray:
@@ -84,6 +84,14 @@ def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int
     return np.asarray(blocks.mean((-3, -1)), "float32")
 
 
+def balanced(energy: FloatArray, balance: float) -> FloatArray:
+    """Give the detail by which bands count, see `distil`: (n, band, y, x), or (n, y, x) where they count together."""
+    whole = energy.mean(axis=1)
+    if balance == 0:
+        return np.asarray(whole, "float32")
+    return np.asarray(energy if balance == 1 else energy**balance * whole[:, None] ** (1 - balance), "float32")
+
+
 def distil(
     network: nn.Module,
     teacher: Teacher,
@@ -99,6 +107,7 @@ def distil(
     pool: int = 144,
     seen: float = 3.0,
     evenness: float = 1.0,
+    balance: float | None = None,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Train a network to give what the teacher gives; see `loop.train` for resuming and files.
@@ -110,7 +119,8 @@ def distil(
     (`closeness`). side, batch: input pixels of a patch and
     patches of a step; patch, pool: of what is labelled at a time; seen: how often each pixel of that is. evenness: 1
     counts all patches the same, 0 counts them by their detail; between them the quiet ones still teach, and errors
-    where they show most weigh more.
+    where they show most weigh more. balance: the same among the bands of a patch; by default 1 for a teacher that
+    reads two pixel sizes, whose bands differ tenfold in what they lack, else 0.
     Returns the network with its averaged weights. Raises TrainingError, MissingLibraryError (the extra `train`).
     """
     teacher = check_teacher(teacher)
@@ -125,7 +135,15 @@ def distil(
     check_network(network, bands=bands, bands_out=len(teacher.gives), scale=scale, side=side)
     scenes = scenes_for(scenes, bands)
     held_images = images_of(held_out, bands=bands, coarse=coarse, reach=teacher.halo)
-    maker = Labelled(teacher, scenes, augmentation or Augmentation(), seed=settings.seed, patch=patch, count=pool)
+    maker = Labelled(
+        teacher,
+        scenes,
+        augmentation or Augmentation(),
+        seed=settings.seed,
+        patch=patch,
+        count=pool,
+        balance=float(coarse > 0) if balance is None else balance,
+    )
     batches = PooledBatches(
         maker,
         scale,
