@@ -46,6 +46,18 @@ class Oblique(nn.Module):
         return out.repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
+class Jumping(nn.Module):
+    """One convolution at each dilation, beside each other."""
+
+    def __init__(self, dilations: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(2, 2, 3, padding=far, dilation=far) for far in dilations])
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = sum(layer(x) for layer in self.layers)  # type: ignore[assignment]
+        return out
+
+
 class Rounded(Plain):
     """A step without gradient in between."""
 

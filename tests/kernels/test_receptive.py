@@ -23,6 +23,18 @@ def test_field_of_convolutions_is_their_number(depth, scale):
     assert field_of(networks.Plain(depth=depth, scale=scale)) == ReceptiveField(depth, depth, depth, depth)
 
 
+@pytest.mark.parametrize("dilations", [(1, 50), (1, 6, 60), (60,), (1, 24, 48), (111,)])
+def test_kernels_that_jump_are_followed(dilations):
+    assert field_of(networks.Jumping(dilations)).halo == max(dilations)
+
+
+def test_a_network_that_says_what_it_loses_in_no_whole_number_is_refused():
+    network = networks.Valid()
+    network.consumed = 2.5
+    with pytest.raises(ModelError, match=r"consumed=2\.5: wanted"):
+        field_of(network)
+
+
 def test_a_measurement_draws_no_random_numbers_of_torch():
     network = networks.Plain(depth=2, scale=2)
     torch.manual_seed(3)

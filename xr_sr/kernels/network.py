@@ -148,7 +148,7 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
 
 def _selection(spec: ModelSpec) -> dict[str, list[int]]:
     """Give the places of the bands that are wanted of a network, where it can leave out others."""
-    return {"gives": [spec.bands.index(band) for band in spec.bands_out]} if spec.selects else {}
+    return {"gives": [spec.bands.index(band) for band in spec.bands_out or spec.bands]} if spec.selects else {}
 
 
 def read_state(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -56,7 +56,12 @@ class Probe:
         self.label = label
         self.bands, self.bands_out, self.scale = bands, bands_out, scale
         self.shift, self.width = shift, width
-        self.consumed = int(getattr(network, "consumed", 0))
+        self.consumed = getattr(network, "consumed", 0)
+        if type(self.consumed) is not int or self.consumed < 0:
+            raise ModelError(
+                f"{label} has an attribute consumed={self.consumed!r}: wanted is how many input pixels it loses on "
+                "each side, a whole number."
+            )
         self.dtype = torch.float64
         self.random = torch.Generator().manual_seed(20)
 
@@ -98,7 +103,7 @@ class Probe:
         shown = ((image - self.shift) / self.width).to(self.dtype)
         try:
             fine = self.network(shown)
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        except Exception as error:  # whatever a network of the user's raises
             size = f"({', '.join(map(str, image.shape))})"
             raise ModelError(
                 f"{self.label} cannot be run on a tensor {size} of {_short(self.dtype)}: {type(error).__name__}: "
@@ -201,7 +206,8 @@ class Probe:
                 image = self._strip(size, along, levels)
                 ends += [self._by_changes(image, along, levels), self._by_gradient(image, along)]
             before, behind = max(end[0] for end in ends), max(end[1] for end in ends)
-            if max(before, behind) < size // 2 - self.consumed:
+            inside = max(before, behind) < size // 2 - self.consumed
+            if inside and (length == LENGTHS[-1] or self._nothing_beyond(before, behind, along)):
                 return before, behind
             if length > LENGTHS[0] and image.shape.numel() > self.bands * size * (STRIPS[0] + 2 * self.consumed):
                 break  # attention over a wide strip of full length could take all memory
@@ -211,6 +217,12 @@ class Probe:
             "recurrence, or a very deep network. No halo would do; it is a windowed model: give its record window=, "
             "the side that it was trained on, and overlap=, such as a quarter of it, instead of halo=."
         )
+
+    def _nothing_beyond(self, before: int, behind: int, along: int) -> bool:
+        """Tell whether the longest image shows no more than a shorter did: a dilated kernel may have jumped over it."""
+        image = self._strip(LENGTHS[-1] + 2 * self.consumed, along, LEVELS[0])
+        far = self._by_changes(image, along, LEVELS[0])
+        return far[0] <= before and far[1] <= behind
 
     def _strip(self, length: int, along: int, levels: tuple[float, float]) -> Tensor:
         """Draw an image that is long along one axis, and as narrow along the other as the network takes it."""
