@@ -394,6 +394,19 @@ def test_a_network_of_ones_own_may_read_both_sizes(tmp_path, monkeypatch):
     close(computed(made), computed(on_one))
 
 
+@pytest.mark.parametrize("name", ["sen2sr-lite", "sen2sr-lite.main"])
+def test_weights_by_the_name_of_a_model_are_those_of_each_part(official, name):
+    tree = tree_of(at_10m(20, 20))
+    plain, named = (
+        tree.sr.upscale(name, bands=["B11", "B04"]),
+        tree.sr.upscale(name, bands=["B11", "B04"], weights=name),
+    )
+
+    assert named.attrs["xr_sr:weights_sha256"] == plain.attrs["xr_sr:weights_sha256"]
+    assert tree.sr.fuse(weights="sen2sr-lite").attrs["xr_sr:weights_sha256"] in plain.attrs["xr_sr:weights_sha256"]
+    close(computed(named), computed(plain))
+
+
 def test_what_cannot_be_done_says_the_way_out(official):
     tree = tree_of(at_10m(20, 20))
     r10m, r20m = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
@@ -413,6 +426,14 @@ def test_what_cannot_be_done_says_the_way_out(official):
         tree.sr.fuse(bands=["B02"])
     with pytest.raises(MissingBandError, match="'B12'"):
         r10m.sr.fuse(other=r20m.drop_vars("B12"), bands=["B11"])
+    with pytest.raises(GridError, match="run the other way: turn one round"):
+        r10m.sr.fuse(other=r20m.isel(y=slice(None, None, -1)))
+    with pytest.raises(ModelError, match=r"gives pixels 4 times finer.*cube\.sr\.upscale"):
+        tree.sr.fuse("sen2sr-lite.main")
+    with pytest.raises(OptionError, match="have no meaning"):
+        tree.sr.fuse("glp-hpm", constraint="bogus")
+    with pytest.raises(OptionError, match="no weights for the parts"):
+        tree.sr.upscale("sen2sr-lite.main", weights="sen2sr")
     with pytest.raises(OptionError, match="3 files of weights"):
         tree.sr.upscale("sen2sr-lite.main", weights=official / "SEN2SRLite/main/model.safetensor")
 

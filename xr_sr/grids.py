@@ -146,9 +146,11 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
     off = max(abs(place.a - times), abs(place.e - times)) * max(coarse.geobox.shape)
     if off > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
         wanted = "twice as wide as" if ratio == 2 else "2 to 6 times, a whole number, as wide as"
+        turned = " Their rows or columns run the other way: turn one round, coarse.isel(y=slice(None, None, -1))."
         raise GridError(
             f"the pixels of the second grid are not {wanted} those of the first, along the same axes: "
-            f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x. {way}"
+            f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x."
+            f"{turned if min(place.a, place.e) < 0 else ''} {way}"
         )
     row, col = round(place.f), round(place.c)
     if max(abs(place.f - row), abs(place.c - col)) > 0.05:

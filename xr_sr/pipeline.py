@@ -205,7 +205,7 @@ def _refined(
         catalog.get(catalog.GUIDED), {}, layout, numbers, mask, device, sides_of(chunks, cube), 1 if fusing else 4
     )
     if catalog.without_weights(model, fusing=fusing) or (beyond and len(beyond) == len(bands or ())):
-        if weights is not None or constraint == "lowpass" or precision != "float32":
+        if weights is not None or constraint not in ("auto", "none") or precision != "float32":
             raise OptionError(
                 f"{model!r} fuses by a formula in float32; weights=, constraint= and precision= have no meaning for it."
             )

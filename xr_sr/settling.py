@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import SupportsIndex
 from . import kernels
 from .errors import OptionError
 from .spec import ModelSpec, Option
-from .weights import fetch
+from .weights import catalog, fetch
 
 __all__ = ["kernel_ref", "with_options"]
 
@@ -45,7 +46,11 @@ def kernel_ref(
 
     wanted: of a model made of several, the bands that it is to give. Raises OptionError, ModelError, WeightsError.
     """
+    if not isinstance(weights, str | os.PathLike | None):
+        raise OptionError(f"weights={weights!r}: wanted a file, a folder, or the name of a model.")
     if spec.parts:
+        if weights in (*catalog.FAMILIES, *catalog.names()):
+            spec, weights = _with_parts_of(str(weights), spec), None
         if weights is not None and Path(weights).is_file():
             raise OptionError(
                 f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
@@ -65,4 +70,22 @@ def kernel_ref(
     if spec.weights is None and weights is None:  # a network of the user's own that has nothing to load
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
+    if weights is not None and Path(weights).is_file():
+        from .kernels.network import load_network
+
+        load_network(spec, located.path, located.sha256)  # what does not fit is said here, and not in a task
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
+
+
+def _with_parts_of(name: str, spec: ModelSpec) -> ModelSpec:
+    """Give a model of several parts the weights that another one has for the same parts."""
+    full = (*catalog.FAMILIES.get(name, (name,)), *catalog.FUSING.get(name, ()))
+    known = [dict(catalog.get(each).parts) for each in full]
+    roles = [role for role, _ in spec.parts]
+    parts = next((parts for parts in known if set(roles) <= set(parts)), None)
+    if parts is None:
+        raise OptionError(
+            f"weights={name!r} has no weights for the parts {roles} of {spec.name!r}. Leave weights= out, or give a "
+            f"folder that holds them: {', '.join(file.path for file in spec.files)}."
+        )
+    return replace(spec, parts=tuple((role, replace(part, weights=parts[role].weights)) for role, part in spec.parts))

@@ -92,7 +92,8 @@ class ModelSpec:
     parts: of a model made of several, the models by their part in it: "x2" brings the coarse bands to the input's
     grid, "fine" the other bands to the output's, "x4" then the coarse ones. Only "x2" where the scale is 1.
     constrained: the network holds its constraint inside itself, so that none is added and none can be taken off.
-    selects: bands that are not wanted cost nothing: the network's `folded` is told by `gives` the places of the others.
+    selects: bands that are not wanted cost nothing: the network's `folded` is told by `gives` the places of the others,
+    ascending; `bands_out` is then in the order of `bands`.
     """
 
     name: str

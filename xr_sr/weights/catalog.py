@@ -292,7 +292,9 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
 
 
 def _narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
-    """Leave out what only the coarse bands need, where none is wanted."""
+    """Leave out what bands need that are not wanted: any of them, or only the coarse ones all together."""
+    if spec.selects:
+        return replace(spec, bands_out=tuple(band for band in spec.bands_out or spec.bands if band in wanted))
     if not spec.parts or set(spec.coarse) & set(wanted):
         return spec
     if spec.scale == 1:
@@ -311,6 +313,11 @@ def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
         raise ModelError(f"{name!r} brings no bands to the grid of others. Use one of {list(FUSING)}.")
     if fusing and name in FUSING:
         return tuple(_models[full] for full in FUSING[name])
+    if fusing and name in _models and _models[name].scale != 1:
+        raise ModelError(
+            f"{name!r} gives pixels {_models[name].scale} times finer, more than bringing bands to the grid of others "
+            f"does: cube.sr.upscale({name!r}). fuse takes one of {list(FUSING)}."
+        )
     if name in FAMILIES:
         return tuple(_models[full] for full in FAMILIES[name])
     if name not in _models:
