@@ -26,7 +26,8 @@ from xr_sr.errors import (
     WeightsNotFoundError,
 )
 from xr_sr.models.lean import LeanSPAN
-from xr_sr.spec import LowPass
+from xr_sr.models.lean_fusion import LeanFusion
+from xr_sr.spec import LowPass, RadialSigmoid
 from xr_sr.weights import catalog
 
 MINE = ModelSpec(
@@ -272,6 +273,12 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, wor
     ("change", "word"),
     [
         ({"bands": None}, r"bands=None: wanted a tuple of names"),
+        ({"bands": (4, 8)}, r"bands=\(4, 8\) holds \[4, 8\], which are no names"),
+        ({"fuses": True}, r"fuses=True is of the package's own"),
+        ({"low_pass": LowPass("3", 4)}, r"wanted numbers for \['sigma'\]"),
+        ({"low_pass": RadialSigmoid(0.1, 0.01, -3, 2)}, r"whole radius and rank from 1 on"),
+        ({"low_pass": RadialSigmoid(0.1, 0.0, 3, 2)}, r"a sharpness above 0"),
+        ({"selects": True, "bands_out": ("B04", "B08")}, r"wanted them in the order of bands="),
         ({"bands_out": 3}, r"bands_out=3: wanted a tuple of names"),
         ({"config": 5}, r"config=5: wanted pairs"),
         ({"low_pass": 2.0}, r"low_pass=2\.0: wanted xr_sr\.LowPass"),
@@ -669,3 +676,58 @@ def test_a_store_runs_few_windows_twice(windowed):
     assert (y.edges, x.edges) == tuple(layout.edges_of(sizes) for sizes in fine.chunks[-2:])
     assert len(graphs) > 1
     assert sum(map(len, graphs)) <= 1.014 * len(set().union(*graphs))
+
+
+# -- bands of two pixel sizes
+
+
+FUSED = ModelSpec(
+    name="both",
+    summary="Ours, of three bands",
+    architecture="xr_sr.models.lean_fusion:LeanFusion",
+    bands=("red", "nir", "swir16"),
+    coarse=["swir16"],
+    scale=4,
+    halo=14,
+    config=(("bands", 3), ("channels", 4), ("coarse", 1), ("coarse_channels", 4)),
+    constrained=True,
+    selects=True,
+)
+
+
+def fused_weights(path: Path) -> Path:
+    torch.manual_seed(2)
+    save_file(LeanFusion(3, 1, 4, 4).state_dict(), path)
+    return path
+
+
+def test_bands_of_wider_pixels_are_named_by_any_alias(tmp_path):
+    report = xr_sr.register_model(FUSED, weights=fused_weights(tmp_path / "a.safetensors"))
+
+    assert (report.spec.bands, report.spec.coarse) == (("B04", "B08", "B11"), ("B11",))
+    fine, wide = dataset(reflectance(2, 40, 40), ("B04", "B08")), reflectance(1, 20, 20)
+    coarse = dataset(wide, ("B11",), geobox=geobox_of(40, 40).zoom_out(2))
+    whole = fine.sr.upscale("both", other=coarse, device="cpu")
+    some = fine.sr.upscale("both", other=coarse, bands=["B11", "B04"], device="cpu")
+
+    assert list(whole) == ["B04", "B08", "B11"] and list(some) == ["B11", "B04"]
+    for band in some:
+        np.testing.assert_allclose(some[band], whole[band], rtol=0, atol=2e-6)
+
+
+def test_a_network_of_two_pixel_sizes_needs_a_record_of_two(tmp_path):
+    with pytest.raises(ModelError, match=r"Write coarse=\('B11',\)"):
+        xr_sr.register_model(replace(FUSED, coarse=()), weights=fused_weights(tmp_path / "a.safetensors"))
+
+
+def test_a_file_that_does_not_fit_is_refused_before_anything_runs(weights, tmp_path):
+    xr_sr.register_model(MINE, weights=weights)
+    other = held_weights(tmp_path / "other.safetensors")
+    (tmp_path / "notes.py").write_text("x = 1")
+    cube = array(reflectance(2, 20, 20), ("B08", "B04"))
+
+    for file in (other, tmp_path / "notes.py"):
+        with pytest.raises(WeightsFormatError):
+            cube.sr.upscale("mine", weights=file)
+    with pytest.raises(OptionError, match="a file, a folder, or the name"):
+        cube.sr.upscale("mine", weights=5)

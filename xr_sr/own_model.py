@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, SupportsFloat, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
+
+import numpy as np
 
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
@@ -128,6 +130,11 @@ def _check(spec: ModelSpec) -> ModelCheck:
 
     predictor = _predictor(spec)
     probe = _probe(spec, predictor)
+    if (coarse := getattr(predictor.network, "reads_coarse", len(spec.coarse))) != len(spec.coarse):
+        raise ModelError(
+            f"{spec.name!r}: its network takes the last {coarse} of its bands for those of pixels twice as wide, "
+            f"interpolated; its record names coarse={list(spec.coarse)}. Write coarse={spec.bands[-coarse:]}."
+        )
     if spec.window:
         if probe.consumed:
             raise ModelError(
@@ -217,6 +224,7 @@ def _settled(spec: ModelSpec) -> ModelSpec:
     _check_kinds(spec)
     bands = _canonical(spec, "bands", spec.bands)
     bands_out = _canonical(spec, "bands_out", spec.bands_out)
+    coarse = _canonical(spec, "coarse", spec.coarse)
     if not bands:
         raise ModelError(f"{spec.name!r}: bands=() names no band; wanted those that it reads, such as ('B04', 'B08').")
     if extra := [band for band in bands_out if band not in bands]:
@@ -226,6 +234,11 @@ def _settled(spec: ModelSpec) -> ModelSpec:
         )
     if spec.options:
         raise ModelError(f"{spec.name!r}: options= are for the package's own models; arguments of a class are config=.")
+    if spec.fuses:
+        raise ModelError(
+            f"{spec.name!r}: fuses=True is of the package's own formulas; a network has scale=1 and coarse=."
+        )
+    spec = replace(spec, bands=bands, bands_out=bands_out, coarse=coarse)
     _check_numbers(spec)
     norm = spec.normalisation
     norm = Normalisation(*(_tuple(value) for value in (norm.shift, norm.scale)))
@@ -238,8 +251,6 @@ def _settled(spec: ModelSpec) -> ModelSpec:
         raise ModelError(f"{spec.name!r}: normalisation divides by scale={norm.scale}; wanted numbers other than 0.")
     settled = replace(
         spec,
-        bands=bands,
-        bands_out=bands_out,
         normalisation=norm,
         config=tuple(sorted((str(key), value) for key, value in dict(spec.config).items())),
     )
@@ -255,7 +266,10 @@ def _settled(spec: ModelSpec) -> ModelSpec:
 def _canonical(spec: ModelSpec, field: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ModelError(f"{spec.name!r}: {field}={names!r}: wanted a tuple of names, ({names!r},).")
-    found = [(str(name), find_band(str(name))) for name in names]
+    names = tuple(names)
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise ModelError(f"{spec.name!r}: {field}={names} holds {odd}, which are no names; wanted are such as 'B04'.")
+    found = [(name, find_band(name)) for name in names]
     bands = tuple(band.name if band else name for name, band in found)
     if len(set(bands)) < len(bands):
         raise ModelError(f"{spec.name!r}: {field}={tuple(names)} names a band twice.")
@@ -276,11 +290,12 @@ def _check_kinds(spec: ModelSpec) -> None:
         ) from error
     if not isinstance(spec.low_pass, LowPass | RadialSigmoid | None):
         raise ModelError(f"{said}: low_pass={spec.low_pass!r}: wanted xr_sr.LowPass(sigma, radius), or None.")
+    numbers = vars(spec.low_pass) if spec.low_pass else {}
+    if odd := [name for name, value in numbers.items() if not _is_number(value)]:
+        raise ModelError(f"{said}: low_pass={spec.low_pass!r}: wanted numbers for {odd}.")
     norm = spec.normalisation
-    numbers = (
-        [value for part in vars(norm).values() for value in _each(part)] if isinstance(norm, Normalisation) else []
-    )
-    if not numbers or not all(isinstance(value, SupportsFloat) and math.isfinite(value) for value in numbers):
+    values = [value for part in vars(norm).values() for value in _each(part)] if isinstance(norm, Normalisation) else []
+    if not values or not all(isinstance(value, SupportsFloat) and math.isfinite(value) for value in values):
         raise ModelError(
             f"{said}: normalisation={norm!r}: wanted xr_sr.Normalisation(shift=0.1, scale=0.2), a number or a tuple of "
             "them each."
@@ -302,6 +317,18 @@ def _check_numbers(spec: ModelSpec) -> None:
         low.sigma > 0 and type(low.radius) is int and low.radius >= 0
     ):
         raise ModelError(f"{spec.name!r}: low_pass={low}: wanted a sigma above 0, and a whole radius from 0 on.")
+    if isinstance(low, RadialSigmoid) and not (
+        low.cutoff > 0 and low.sharpness > 0 and all(type(n) is int and n >= 1 for n in (low.radius, low.rank))
+    ):
+        raise ModelError(
+            f"{spec.name!r}: low_pass={low!r}: wanted a cutoff and a sharpness above 0, and a whole radius and rank "
+            "from 1 on."
+        )
+    if spec.selects and list(spec.bands_out) != [band for band in spec.bands if band in spec.bands_out]:
+        raise ModelError(
+            f"{spec.name!r} selects, and has bands_out={list(spec.bands_out)}: wanted them in the order of "
+            f"bands={list(spec.bands)}."
+        )
     if spec.window and spec.halo:
         raise ModelError(
             f"{spec.name!r} has halo={spec.halo} and window={spec.window}; wanted one: a halo where an output pixel "
@@ -323,9 +350,14 @@ def _check_numbers(spec: ModelSpec) -> None:
         )
 
 
-def _each(value: float | Iterable[float]) -> list[float]:
-    return list(value) if isinstance(value, Iterable) else [value]
+def _each(value: Any) -> list[Any]:
+    found: list[Any] = np.ravel(value).tolist()
+    return found
 
 
-def _tuple(value: float | Iterable[float]) -> float | tuple[float, ...]:
-    return tuple(map(float, value)) if isinstance(value, Iterable) else float(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _tuple(value: Any) -> float | tuple[float, ...]:
+    return tuple(map(float, value)) if np.ndim(value) else float(value)

@@ -70,7 +70,7 @@ class LeanCoarse(LeanFeatures):
 
     def __init__(self, bands: int = 10, coarse: int = 6, channels: int = 24, upscale: int = 4) -> None:
         super().__init__(bands, channels)
-        self.coarse, self.upscale = coarse, upscale
+        self.coarse, self.upscale, self.reads_coarse = coarse, upscale, coarse
         self.tail = tail_of(channels, coarse, upscale)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class LeanFusion(nn.Module):
         self, bands: int = 10, coarse: int = 6, channels: int = 24, coarse_channels: int = 24, upscale: int = 4
     ) -> None:
         super().__init__()
-        self.bands = bands
+        self.bands, self.reads_coarse = bands, coarse
         self.fine = LeanFine(bands - coarse, channels, upscale)
         self.coarse = LeanCoarse(bands, coarse, coarse_channels, upscale)
 
@@ -138,7 +138,7 @@ class FoldedLeanFusion(nn.Module):
 
     def __init__(self, network: LeanFusion, gives: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.first_coarse = network.fine.bands
+        self.first_coarse, self.reads_coarse = network.fine.bands, network.reads_coarse
         places = range(network.bands) if gives is None else gives
         fine = [place for place in places if place < self.first_coarse]
         coarse = [place - self.first_coarse for place in places if place >= self.first_coarse]

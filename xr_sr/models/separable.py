@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -194,6 +194,7 @@ def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
     return Products(weights[:, None] * weights, 1, stride)
 
 
+@cache
 def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, stride: int = 1) -> Products:
     """Give the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut to `reach` pixels.
 
