@@ -153,3 +153,17 @@ def test_detail_counts_the_more_the_less_even_a_run_is():
     assert (np.diff(share[0.6]) > 0).all()
     np.testing.assert_allclose(share[0.0], (energy + 2.5e-7) / 2e-5, rtol=1e-5)
     np.testing.assert_allclose(share[0.6][1], 1, rtol=0.01)
+
+
+def test_haze_is_taken_from_each_band_by_itself():
+    patch = np.random.default_rng(3).uniform(0.05, 0.3, (4, 40, 40)).astype("float32")
+    cleared = Augmentation(light=0, snow=0, mix=0, haze=1)(patch, np.random.default_rng(0))
+    turned = Augmentation(light=0, snow=0, mix=0)(patch, np.random.default_rng(0))
+
+    for band, plain in zip(cleared, turned, strict=True):
+        slope, taken = np.polyfit(plain.ravel(), band.ravel(), 1)
+        np.testing.assert_allclose(slope * plain + taken, band, rtol=0, atol=1e-5)
+        assert -0.12 <= taken / slope < -0.01
+    assert (
+        len({round(float((band.mean() - plain.mean())), 4) for band, plain in zip(cleared, turned, strict=True)}) == 4
+    )

@@ -24,12 +24,14 @@ class Augmentation:
     """How often a patch is changed, as shares of all patches; the rest is only turned.
 
     light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly grey image made of the
-    bands. mix: each band a mixture of all four.
+    bands. mix: each band a mixture of all four. haze: each band loses some of its darkest reflectance, as by correction
+    of the atmosphere, so that forests become as dark in blue as they are on the ground.
     """
 
     light: float = 0.35
     snow: float = 0.15
     mix: float = 0.1
+    haze: float = 0.0
 
     def __call__(self, patch: FloatArray, chance: np.random.Generator) -> FloatArray:
         """Change a patch (band, y, x) of reflectance."""
@@ -41,6 +43,8 @@ class Augmentation:
             patch = _snowed(patch, chance)
         elif kind < self.light + self.snow + self.mix:
             patch = _mixed(patch, chance)
+        elif kind < self.light + self.snow + self.mix + self.haze:
+            patch = _cleared(patch, chance)
         return np.ascontiguousarray(np.clip(patch, LOWEST, HIGHEST), "float32")
 
 
@@ -72,3 +76,10 @@ def _mixed(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
     shares = np.eye(bands) + chance.normal(0, 0.25, (bands, bands))
     mixed: FloatArray = np.tensordot(shares / shares.sum(1, keepdims=True).clip(0.3), patch, 1)
     return mixed
+
+
+def _cleared(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+    dark = np.percentile(patch, 5, axis=(1, 2), keepdims=True).clip(0, 0.12)
+    contrast = np.exp(chance.normal(0, 0.4))
+    cleared: FloatArray = (patch - dark * chance.uniform(0.3, 1.0, (len(patch), 1, 1))) * contrast
+    return cleared

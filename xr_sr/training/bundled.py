@@ -108,6 +108,7 @@ def main() -> None:
 @click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
 @click.option("--balance", default=0.0, show_default=True, help="the same among the bands of a patch")
 @click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
+@click.option("--haze", default=0.0, show_default=True, help="share of patches of which haze is taken")
 @click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
 @click.option("--refresh", default=5, show_default=True, help="steps between the optimiser's decompositions")
 @SEED
@@ -122,6 +123,7 @@ def distil_command(
     evenness: float,
     balance: float,
     snow: float,
+    haze: float,
     beta: float,
     refresh: int,
     seed: int,
@@ -145,7 +147,7 @@ def distil_command(
         training_scenes(data),
         folder,
         settings,
-        augmentation=Augmentation(light=0.35, snow=snow, mix=0.1),
+        augmentation=Augmentation(light=0.35, snow=snow, mix=0.1, haze=haze),
         held_out=held_out_scenes(data),
         evenness=evenness,
         balance=balance,
