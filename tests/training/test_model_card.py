@@ -12,9 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests import cubes
+from xr_sr import __version__
 from xr_sr.errors import TrainingError
 from xr_sr.models.lean_fusion import LeanCoarse
-from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, save_weights
+from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, journal, save_weights
 from xr_sr.training.imagery import BANDS, FINE
 from xr_sr.weights import catalog
 
@@ -125,3 +126,42 @@ def test_networks_for_four_and_for_six_bands_become_one_for_ten(tmp_path):
         assert json.loads(file.metadata()["card"]) == {"fine": {"of": "fine"}, "coarse": {"of": "coarse"}}
     swapped = [f"--fine={tmp_path}/coarse.safetensors", f"--coarse={tmp_path}/fine.safetensors", f"--out={out}"]
     assert "must be of four bands" in CliRunner().invoke(bundled.main, ["join", *swapped]).output
+
+
+def test_weights_of_a_checkpoint_before_the_last_step_are_not_exported(data, tmp_path):
+    folder = distilled(tmp_path / "run")
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({**state, "step": 1}, folder / "checkpoint.pt")  # killed after the last row of the log
+
+    with pytest.raises(TrainingError, match=r"no finished run: its checkpoint is of step 1, of 2"):
+        export(data, folder, tmp_path / "a.safetensors")
+    (folder / "checkpoint.pt").unlink()
+    with pytest.raises(TrainingError, match=r"has no checkpoint\.pt"):
+        export(data, folder, tmp_path / "a.safetensors")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_versions_and_processor_are_those_that_the_run_began_with(data, tmp_path, monkeypatch):
+    made = {"version": "0.0.1", "versions": {"torch": "1.0"}, "processor": "abacus"}
+    with monkeypatch.context() as then:
+        then.setattr(journal, "made_with", lambda: made)
+        folder = distilled(tmp_path / "run")
+    distilled(folder)  # resumed by another version
+
+    card = export(data, folder, tmp_path / "a.safetensors")
+
+    assert {key: card[key] for key in made} == made
+    assert card["versions_noted"] == "as the run began"
+
+
+def test_of_a_run_that_noted_no_versions_they_are_those_of_the_export(data, tmp_path):
+    folder = distilled(tmp_path / "run")
+    run = json.loads((folder / "run.json").read_text())
+    del run["made_with"]
+    (folder / "run.json").write_text(json.dumps(run))
+    distilled(folder)
+
+    card = export(data, folder, tmp_path / "a.safetensors")
+
+    assert "made_with" not in json.loads((folder / "run.json").read_text())
+    assert card["version"] == __version__ and card["versions_noted"] == "at the export"

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..errors import TrainingError
 from ..models.lean import LeanSPAN
 from ..models.lean_fusion import LeanCoarse, LeanFusion
 from .augment import Augmentation
@@ -33,7 +34,7 @@ from .imagery import (
     ten_band_scenes,
     training_scenes,
 )
-from .journal import read_run
+from .journal import read_checkpoint, read_run
 from .loop import Settings
 from .model_card import card_in, card_of
 from .scenes import Scene
@@ -216,10 +217,12 @@ def fit_command(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def export_command(data: Path, folder: Path, commit: str, start: Path | None, out: Path) -> None:
     """Write the averaged weights of a finished run, with their card."""
-    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    network, run = network_of(state["average"]), read_run(folder)
+    run, state = read_run(folder), read_checkpoint(folder)
+    if state is None:
+        raise TrainingError(f"{folder} has no checkpoint.pt; wanted is the folder of a finished run.")
+    network = network_of(state["average"])
     first = beginning(network, run["settings"]["seed"], start)
-    save_weights(network, out, card_of(folder, network, first, _licences(run, data), commit, start))
+    save_weights(network, out, card_of(folder, network, first, _licences(run, data), commit, start, step=state["step"]))
     click.echo(_told(out))
 
 

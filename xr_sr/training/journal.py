@@ -1,6 +1,7 @@
 """The files of a run: written whole or not at all, and read back to go on.
 
-<folder>/run.json         what the run is: settings and data; a run goes on only where this is the same
+<folder>/run.json         what the run is: settings and data; a run goes on only where this is the same; beside
+                          that (made_with) the versions and the processor that it began with, which may change
 <folder>/log.csv          one row every few steps: step, learning rate, loss, seconds, and what else is measured
 <folder>/checkpoint.pt    network, its average, optimiser, step: all that the next step depends on
 """
@@ -11,15 +12,19 @@ import csv
 import io
 import json
 import os
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .._version import __version__
 from ..errors import TrainingError
 
-__all__ = ["Journal", "read_log", "read_run", "replace_file"]
+__all__ = ["Journal", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -45,31 +50,24 @@ class Journal:
         except (FileExistsError, NotADirectoryError) as error:
             raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
         wanted = json.loads(json.dumps(run, sort_keys=True))
-        card = folder / "run.json"
+        card, made = folder / "run.json", made_with()
         if card.is_file():
             found = read_run(folder)
+            made = found.pop("made_with", None)
             if found != wanted:
                 raise TrainingError(
                     f"{folder} holds another run: it differs in {_differences(found, wanted)}. "
                     "Give this run a folder of its own, or ask for what that one was."
                 )
-        replace_file(card, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+        told = {**wanted, "made_with": made} if made else wanted  # of a run begun by an older version nobody noted it
+        replace_file(card, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
 
     def load(self, device: str) -> dict[str, Any] | None:
         """Read the checkpoint, None where there is none; rows of the log beyond it are forgotten."""
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
+        state = read_checkpoint(self.folder, device)
+        if state is None:
             (self.folder / "log.csv").unlink(missing_ok=True)
             return None
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:  # the reader raises a dozen unrelated classes
-            raise TrainingError(f"{path} cannot be read ({error}). Remove it to begin anew.") from error
-        if not isinstance(state, dict) or type(state.get("step")) is not int:
-            raise TrainingError(
-                f"{path} holds no run: wanted is a dict with a step, found is a {type(state).__name__}. Remove it to "
-                "begin anew."
-            )
         self._forget_after(state["step"])
         return state
 
@@ -99,6 +97,32 @@ class Journal:
             path.unlink(missing_ok=True)
 
 
+def made_with() -> dict[str, Any]:
+    """Give the versions and the processor of this process."""
+    versions = {}
+    for name in ("torch", "numpy", "pytorch-optimizer"):
+        with suppress(PackageNotFoundError):  # the last comes with the extra `train`
+            versions[name] = version(name)
+    return {"version": __version__, "versions": versions, "processor": platform.processor() or platform.machine()}
+
+
+def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any] | None:
+    """Read the checkpoint of a run, None where there is none. Raises TrainingError for a damaged one."""
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # the reader raises a dozen unrelated classes
+        raise TrainingError(f"{path} cannot be read ({error}). Remove it to begin anew.") from error
+    if not isinstance(state, dict) or type(state.get("step")) is not int:
+        raise TrainingError(
+            f"{path} holds no run: wanted is a dict with a step, found is a {type(state).__name__}. Remove it to "
+            "begin anew."
+        )
+    return state
+
+
 def read_log(path: Path) -> list[dict[str, str]]:
     """Read the rows of a log; none where there is no file.
 
@@ -112,15 +136,19 @@ def read_log(path: Path) -> list[dict[str, str]]:
     return [row for row in rows if row.get("step", "").isdecimal()]
 
 
-def read_run(folder: Path) -> Any:
+def read_run(folder: Path) -> dict[str, Any]:
     """Read what a run is, as `run.json` says it. Raises TrainingError where there is none, or a damaged one."""
     card = folder / "run.json"
     try:
-        found = json.loads(card.read_text(encoding="utf-8"))
+        found: Any = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(
             f"{card} cannot be read ({error}), so nobody knows what the run is. Give a run a folder of its own."
         ) from error
+    if not isinstance(found, dict):
+        raise TrainingError(
+            f"{card} holds a {type(found).__name__}; wanted is what a run is. Give a run a folder of its own."
+        )
     return found
 
 

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
-from .._version import __version__
 from ..errors import TrainingError
 from ..models.lean import LeanSPAN
 from ..models.lean_fusion import LeanCoarse
 from .imagery import BANDS, COARSE
-from .journal import read_log, read_run
+from .journal import made_with, read_log, read_run
 from .loop import mark
 
 __all__ = ["card_in", "card_of"]
@@ -40,17 +37,21 @@ def card_of(
     licences: Mapping[str, str],
     commit: str,
     start: Path | None = None,
+    *,
+    step: int,
 ) -> dict[str, Any]:
     """Say of a finished run what a user of its weights should know.
 
     first: the network as the run should have begun with it. licences: of scenes, by name. start: the file of ours that
-    it began with, whose own card is taken along; None for random numbers.
+    it began with, whose own card is taken along; None for random numbers. step: of the checkpoint that the weights are
+    out of; the last row of a log is written before it.
     Raises TrainingError if the run is not finished, began with other weights, or learnt from a scene without a licence.
     """
     run = read_run(folder)
     rows, steps = read_log(folder / "log.csv"), run["settings"]["steps"]
-    if not rows or int(rows[-1]["step"]) != steps:
-        told = f"its log ends at step {rows[-1]['step']}" if rows else "it has no log"
+    if not rows or {step, int(rows[-1]["step"])} != {steps}:
+        ends = f"its log ends at step {rows[-1]['step']}" if rows else "it has no log"
+        told = f"its checkpoint is of step {step}" if step != steps else ends
         raise TrainingError(f"{folder} is no finished run: {told}, of {steps}. Let it go on to its end.")
     if mark(first) != run["start"]:
         began = (
@@ -65,7 +66,7 @@ def card_of(
         raise TrainingError(
             f"{folder} learnt from {unknown}, whose licence is not known; wanted is the imagery that it saw."
         )
-    last = rows[-1]
+    last, made = rows[-1], run.get("made_with")
     measured = {
         key: float(value) for key, value in last.items() if key not in ("step", "rate", "loss", "seconds") and value
     }
@@ -84,9 +85,8 @@ def card_of(
         "measured": measured,
         "minutes": round(float(last["seconds"]) / 60),
         "commit": commit,
-        "version": __version__,
-        "versions": {name: version(name) for name in ("torch", "numpy", "pytorch-optimizer")},
-        "processor": platform.processor() or platform.machine(),
+        **(made or made_with()),
+        "versions_noted": "as the run began" if made else "at the export",
         "licence": "Apache-2.0",
         "not_for": NOT_FOR,
     }
