@@ -144,6 +144,15 @@ def test_a_scale_is_for_models_that_have_one():
         ({"scenes": []}, "no scene to train on"),
         ({"scenes": [Scene("still", cubes.reflectance(4, 60, 60), weight=0)]}, "All scenes have weight=0"),
         ({"scenes": [Scene("less", cubes.reflectance(4, 60, 60), weight=-1.0)]}, "weight=-1.0; wanted"),
+        ({"scenes": [Scene("dn", cubes.reflectance(4, 60, 60) * 10_000)]}, "'dn': half .* no surface .*scenes_of"),
+        ({"scenes": [Scene("dn", np.ones((4, 60, 60), "uint16"))]}, r"uint16 values in a ndarray; wanted is reflect"),
+        (
+            {"scenes": [Scene("half", np.ones((4, 60, 60), "float16"))]},
+            "float16 values in a ndarray; wanted .* float32",
+        ),
+        ({"scenes": [Scene("other", np.ones((4, 60, 60), ">f4"))]}, ">f4 values in a ndarray; wanted"),
+        ({"scenes": [Scene("list", cubes.reflectance(4, 60, 60).tolist())]}, "values in a list; wanted"),
+        ({"scenes": [Scene("cube", cubes.array(cubes.reflectance(4, 60, 60)))]}, "float32 values in a DataArray"),
         ({"side": 32, "patch": 20}, "side=32, patch=20"),
         ({"batch": 0}, "batch=0: wanted whole numbers from 1 on"),
         ({"patch": 12.0}, r"patch=12\.0: wanted whole numbers"),
@@ -151,6 +160,7 @@ def test_a_scale_is_for_models_that_have_one():
         ({"held_out": {"far": np.full((4, 60, 60), np.nan, "float32")}}, "14400 values that are no numbers"),
         ({"held_out": {"far": cubes.reflectance(3, 60, 60)}}, "with 4 bands, or a Scene"),
         ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"uint16 .* wanted is reflectance"),
+        ({"held_out": {"far": cubes.reflectance(4, 60, 60) * 10_000}}, r"held_out\['far'\]: half .* no surface"),
         ({"held_out": scenes() + scenes()}, "names a place twice"),
     ],
 )
@@ -161,6 +171,16 @@ def test_what_cannot_be_distilled_is_refused_before_the_first_step(tmp_path, cha
         distil(folder=tmp_path / "run", settings=SHORT, **run)
 
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("form", [lambda values: values.astype("float64"), lambda values: values[:, ::-1, ::-1]])
+def test_scenes_of_wider_floats_and_of_views_are_learnt_from(tmp_path, form):
+    values = cubes.reflectance(4, 60, 60)
+    values[:, :20] = np.nan
+
+    distil(student(), Teacher("sen2sr"), [Scene("view", form(values))], tmp_path, SHORT, **{**SIZES, "pool": 16})
+
+    assert len(read_log(tmp_path / "log.csv")) == 1
 
 
 def test_scenes_are_held_out_as_they_are(tmp_path):
@@ -235,6 +255,7 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
         ({"bands": ("B04", "B03", "B02", "PAN")}, MissingBandError, r"\['PAN'\]; wanted are some of"),
         ({"bands": ()}, MissingBandError, "wanted are some of"),
         ({"bands": ("B04", "red", "B02", "B08")}, TrainingError, "a band twice"),
+        ({"scenes": [Scene("dn", np.full((4, 160, 160), 800.0))]}, TrainingError, "'dn': half .* are 800 and more"),
         ({"scenes": scenes(3, 160)}, TrainingError, "with 4 bands"),
         ({"network": LeanSPAN(upscale=2)}, TrainingError, "4 times finer"),
         ({"scale": 1}, TrainingError, "whole number from 2 on"),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..digital_numbers import HIGHEST_MEDIAN
 from ..errors import TrainingError
 from .report import BORDER
 from .scenes import FloatArray, Scene
@@ -103,7 +104,7 @@ def check_sizes(*, side: int, batch: int, patch: int, pool: int, even: bool = Fa
 
 
 def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
-    """Give the scenes, if they are a sequence of those with these bands. bands: how many; 0 for any.
+    """Give the scenes, if they are a sequence of those with reflectance of these bands. bands: how many; 0 for any.
 
     Raises TrainingError otherwise.
     """
@@ -114,12 +115,19 @@ def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
             f"scenes is {found}; wanted is a sequence of Scene: training.scenes_of(cube) gives one, [scene] makes one."
         )
     for scene in scenes:
+        if not isinstance(scene.values, np.ndarray) or scene.values.dtype not in (np.float32, np.float64):
+            kind = f"{scene.values.dtype} values" if hasattr(scene.values, "dtype") else "values"
+            raise TrainingError(
+                f"{scene.name!r} has {kind} in a {type(scene.values).__name__}; wanted is reflectance as a NumPy array "
+                "of float32. training.scenes_of(cube) makes it of DN too."
+            )
         shape = scene.values.shape
         if len(shape) != 3 or (bands and shape[0] != bands):
             raise TrainingError(
                 f"{scene.name!r} is {shape}; wanted is (band, y, x) with {bands or 'some'} bands. Give the bands that "
                 "are read, in their order: training.scenes_of(cube, bands)."
             )
+        _check_reflectance(repr(scene.name), scene.values)
         if not (np.isfinite(scene.weight) and scene.weight >= 0):
             raise TrainingError(f"{scene.name!r} has weight={scene.weight}; wanted is a number from 0 on.")
     if scenes and not any(scene.weight for scene in scenes):
@@ -160,10 +168,22 @@ def images_of(
                 f"held_out[{name!r}] has {np.count_nonzero(~np.isfinite(values))} values that are no numbers; wanted "
                 "is a piece without gaps: scene.values[:, top:bottom, left:right]."
             )
+        _check_reflectance(f"held_out[{name!r}]", values)
         if coarse and isinstance(given, Scene):
             values = interpolated(values[:, : values.shape[1] // 2 * 2, : values.shape[2] // 2 * 2], coarse)
         found[str(name)] = np.ascontiguousarray(values, "float32")
     return found
+
+
+def _check_reflectance(what: str, values: FloatArray) -> None:
+    """Raise TrainingError where half of the valid values are higher than any surface is."""
+    valid = values[np.isfinite(values)]
+    if valid.size and (median := float(np.median(valid))) >= HIGHEST_MEDIAN:
+        raise TrainingError(
+            f"{what}: half of its valid values are {median:.4g} and more, and no surface is so bright: they look like "
+            "DN stored as floats, or a picture. Wanted is reflectance, (DN + offset) / 10000; training.scenes_of(cube) "
+            "makes it."
+        )
 
 
 def _told(sizes: Mapping[str, object]) -> str:

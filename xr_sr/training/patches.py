@@ -165,7 +165,11 @@ def zoomed(values: FloatArray, zoom: float) -> FloatArray:
     if zoom == 1.0:
         return values
     sized = torch.nn.functional.interpolate(
-        torch.from_numpy(values)[None], scale_factor=zoom, mode="bicubic", antialias=True, align_corners=False
+        torch.from_numpy(np.ascontiguousarray(values))[None],
+        scale_factor=zoom,
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
     )
     return np.ascontiguousarray(sized[0].numpy())
 
