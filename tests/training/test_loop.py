@@ -312,6 +312,17 @@ def test_other_weights_to_begin_with_are_told_as_such(tmp_path):
         train(LeanSPAN(channels=4), Constant(), error, tmp_path, Settings(5, optimiser="adamw", device="cpu"))
 
 
+def test_a_run_that_saved_nothing_may_be_begun_anew_as_another(tmp_path):
+    settings = Settings(9, optimiser="adamw", device="cpu", tell_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), KillAt(3), error, tmp_path, settings)
+
+    short(tmp_path)
+
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["steps"] == 5
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["5"]
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

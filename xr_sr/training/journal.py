@@ -40,7 +40,8 @@ def replace_file(path: Path, data: bytes) -> None:
 class Journal:
     """The folder of one run.
 
-    Raises TrainingError where the folder holds another run, or a damaged one.
+    Raises TrainingError where the folder holds another run, or a damaged one. One that has saved nothing may be begun
+    anew as another.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
@@ -53,12 +54,14 @@ class Journal:
         card, made = folder / "run.json", made_with()
         if card.is_file():
             found = read_run(folder)
-            made = found.pop("made_with", None)
-            if found != wanted:
+            then = found.pop("made_with", None)
+            saved = (folder / "checkpoint.pt").is_file()
+            if saved and found != wanted:
                 raise TrainingError(
                     f"{folder} holds another run: it differs in {_differences(found, wanted)}. "
                     "Give this run a folder of its own, or ask for what that one was."
                 )
+            made = then if saved else made
         told = {**wanted, "made_with": made} if made else wanted  # of a run begun by an older version nobody noted it
         replace_file(card, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
 
