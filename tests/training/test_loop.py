@@ -323,6 +323,37 @@ def test_a_run_that_saved_nothing_may_be_begun_anew_as_another(tmp_path):
     assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["5"]
 
 
+def test_a_folder_is_written_by_one_run_at_a_time(tmp_path):
+    class Intruding(Constant):
+        def __call__(self, step):
+            with pytest.raises(TrainingError, match="Somebody trains in .* right now"):
+                short(tmp_path)
+            return self.batch
+
+    train(network(), Intruding(), error, tmp_path, Settings(5, optimiser="adamw", device="cpu"))
+
+    short(tmp_path)  # it is free again
+
+
+def test_the_folder_of_a_run_that_failed_or_was_killed_is_free(official, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), KillAt(2), error, tmp_path / "failed", Settings(5, optimiser="adamw", device="cpu"))
+    assert run_apart(tmp_path / "killed", "9", "2") == -signal.SIGKILL
+
+    short(tmp_path / "failed")
+    short(tmp_path / "killed")
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_place_of_the_last(tmp_path, monkeypatch):
+    journal, flushed = Journal(tmp_path, {"a": 1}), []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (flushed.append(os.fstat(file).st_size), sync(file)))
+
+    journal.save({"step": 20})
+
+    assert flushed == [(tmp_path / "checkpoint.pt").stat().st_size]
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -4,6 +4,7 @@
                           that (made_with) the versions and the processor that it began with, which may change
 <folder>/log.csv          one row every few steps: step, learning rate, loss, seconds, and what else is measured
 <folder>/checkpoint.pt    network, its average, optimiser, step: all that the next step depends on
+<folder>/.lock            held while a run goes on: a folder is written by one process
 """
 
 from __future__ import annotations
@@ -13,32 +14,61 @@ import io
 import json
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
+from filelock import FileLock, Timeout
 
 from .._version import __version__
 from ..errors import TrainingError
 
-__all__ = ["Journal", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
+__all__ = ["Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make the folder of a run, and keep others out of it. Raises TrainingError where it is none, or taken."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            f"Somebody trains in {folder} right now, and one folder holds one run. Wait for its end, or give this run "
+            "a folder of its own."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written so that a reader sees the old one or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        file.write(data)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    with replacing(path) as file:
+        file.write(data)
+
+
 class Journal:
-    """The folder of one run.
+    """The files of one run, in a folder that is there; see `held`.
 
     Raises TrainingError where the folder holds another run, or a damaged one. One that has saved nothing may be begun
     anew as another.
@@ -46,10 +76,6 @@ class Journal:
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
         wanted = json.loads(json.dumps(run, sort_keys=True))
         card, made = folder / "run.json", made_with()
         if card.is_file():
@@ -76,10 +102,8 @@ class Journal:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint in place of the last one."""
-        path = self.folder / "checkpoint.pt"
-        partial = path.with_name(".checkpoint.pt.partial")
-        torch.save(dict(state), partial)
-        partial.replace(path)
+        with replacing(self.folder / "checkpoint.pt") as file:
+            torch.save(dict(state), file)
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Add a row to the log, and columns for what it measures first; what it lacks is left empty."""

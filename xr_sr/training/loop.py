@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from ..engine import resolve_device
 from ..errors import OptionError, TrainingError
 from ..optional import require
-from .journal import Journal
+from .journal import Journal, held
 
 __all__ = ["Batch", "Batches", "Settings", "mark", "train"]
 
@@ -115,25 +116,25 @@ def train(
     network: (n, band, y, x) to (n, band, (y - 2 consumed) * scale, ...); it is trained in place, from the weights that
     it has. loss: of what it gives and the batch, one number. evaluate: numbers for the log, measured on the average.
     show: is told a line now and then.
-    Raises TrainingError if the folder holds another run or a damaged one, or if loss or weights are no longer numbers;
-    such weights are never saved.
+    Raises TrainingError if the folder holds another run or a damaged one, if another process trains in it, or if loss
+    or weights are no longer numbers; such weights are never saved.
     """
     device = torch.device(resolve_device(settings.device))
     network = _channels_last(network.to(device)).train()
-    journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": mark(network)})
-    average = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    optimiser = _optimiser(network, settings)
-    state = journal.load(str(device))
-    step, seconds = 0, 0.0
-    names: tuple[str, ...] = ()
-    if state is not None:
-        average, step, seconds = _restored(state, network, optimiser, folder)
+    with held(folder):
+        journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": mark(network)})
+        average = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        optimiser = _optimiser(network, settings)
+        state = journal.load(str(device))
+        step, seconds = 0, 0.0
+        names: tuple[str, ...] = ()
+        if state is not None:
+            average, step, seconds = _restored(state, network, optimiser, folder)
 
-    before, threads = time.perf_counter(), torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(settings.threads)
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        before = time.perf_counter()
+        with _own_threads(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            if device.type == "cpu":
+                torch.set_num_threads(settings.threads)
             while step < settings.steps:
                 rate = settings.rate(step)
                 for group in optimiser.param_groups:
@@ -163,10 +164,18 @@ def train(
                         {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
                         | {"step": step, "seconds": spent}
                     )
-    finally:
-        torch.set_num_threads(threads)
     network.load_state_dict(average)
     return network.eval()
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Put the number of torch's threads back."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _learn(
