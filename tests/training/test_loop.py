@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 
 from tests.training.small import learn
+from xr_sr import engine
 from xr_sr.errors import OptionError, TrainingError
 from xr_sr.training import LeanSPAN, Settings, plot_log
 from xr_sr.training.journal import Journal, read_log
@@ -352,6 +354,52 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_place_of_the_last(tmp_p
     journal.save({"step": 20})
 
     assert flushed == [(tmp_path / "checkpoint.pt").stat().st_size]
+
+
+def test_a_run_has_its_own_threads_also_where_a_kernel_settles_those_of_its_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "torch_threads", lambda: 3)
+    found = []
+
+    class Taught(Constant):
+        def __call__(self, step):
+            engine.settle_threads()
+            found.append(torch.get_num_threads())
+            return self.batch
+
+    def meddling(network):
+        torch.set_num_threads(4)
+        return {"far": 0.5}
+
+    def run():
+        settings = Settings(3, optimiser="adamw", device="cpu", threads=2, tell_every=1)
+        train(network(), Taught(), error, tmp_path, settings, evaluate=meddling)
+        found.append(torch.get_num_threads())
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+
+    assert found == [2, 2, 2, 3]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="auto is the GPU here")
+def test_auto_is_the_device_that_it_stands_for(tmp_path):
+    settings = Settings(5, optimiser="adamw")
+    train(network(), Constant(), error, tmp_path, settings)
+    run = json.loads((tmp_path / "run.json").read_text())
+    short(tmp_path)  # on "cpu"
+
+    assert run["settings"]["device"] == "cpu"
+    run["settings"]["device"] = "auto"  # as older versions noted it
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    train(network(), Constant(), error, tmp_path, settings)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize("name", ["step", "rate", "loss", "seconds"])
+def test_what_is_measured_does_not_take_the_place_of_a_column(tmp_path, name):
+    with pytest.raises(TrainingError, match=rf"evaluate gives \['{name}'\], which the log has already"):
+        short(tmp_path, evaluate=lambda network: {name: 0.5, "far": 0.5})
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,7 @@ def test_a_scale_is_for_models_that_have_one():
         ({"held_out": {"far": cubes.reflectance(3, 60, 60)}}, "with 4 bands, or a Scene"),
         ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"uint16 .* wanted is reflectance"),
         ({"held_out": {"far": cubes.reflectance(4, 60, 60) * 10_000}}, r"held_out\['far'\]: half .* no surface"),
+        ({"held_out": {"loss": cubes.reflectance(4, 60, 60)}}, "a place 'loss', as the log names one of its own"),
         ({"held_out": scenes() + scenes()}, "names a place twice"),
     ],
 )

@@ -24,9 +24,13 @@ import torch
 from filelock import FileLock, Timeout
 
 from .._version import __version__
+from ..engine import resolve_device
 from ..errors import TrainingError
 
-__all__ = ["Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
+__all__ = ["OWN_COLUMNS", "Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
+
+OWN_COLUMNS = ("step", "rate", "loss", "seconds")
+"""Of each log; the others are what is measured."""
 
 
 @contextmanager
@@ -79,7 +83,7 @@ class Journal:
         wanted = json.loads(json.dumps(run, sort_keys=True))
         card, made = folder / "run.json", made_with()
         if card.is_file():
-            found = read_run(folder)
+            found = _resolved(read_run(folder))
             then = found.pop("made_with", None)
             saved = (folder / "checkpoint.pt").is_file()
             if saved and found != wanted:
@@ -194,6 +198,14 @@ def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     replace_file(path, text.getvalue().encode())
+
+
+def _resolved(found: dict[str, Any]) -> dict[str, Any]:
+    """Give what a run is with the device that "auto" stood for: older versions noted it as it was written."""
+    settings = found.get("settings")
+    if not isinstance(settings, dict) or settings.get("device") != "auto":
+        return found
+    return {**found, "settings": {**settings, "device": resolve_device("auto")}}
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> str:

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engine import resolve_device
+from ..engine import resolve_device, settle_threads
 from ..errors import OptionError, TrainingError
 from ..optional import require
-from .journal import Journal, held
+from .journal import OWN_COLUMNS, Journal, held
 
 __all__ = ["Batch", "Batches", "Settings", "mark", "train"]
 
@@ -61,7 +61,8 @@ class Settings:
     average: of the weights that are kept, an exponential mean over steps (EMA); what is left of the old at each.
     optimiser: "soap" (second-order; needs the extra `train`) or "adamw". betas: how much of its first and second
     moments an optimiser keeps; refresh: steps between SOAP's decompositions. save_every, tell_every: steps.
-    threads: of torch on a CPU; another number of threads adds in another order, so it is part of what a run is.
+    device: as in `xr_sr.upscale`. threads: of torch on a CPU; another number of threads adds in another order. Both are
+    part of what a run is.
     Raises OptionError for numbers that no run can have.
     """
 
@@ -122,7 +123,8 @@ def train(
     device = torch.device(resolve_device(settings.device))
     network = _channels_last(network.to(device)).train()
     with held(folder):
-        journal = Journal(folder, {"settings": asdict(settings), "batches": batches.describe(), "start": mark(network)})
+        told = {**asdict(settings), "device": str(device)}
+        journal = Journal(folder, {"settings": told, "batches": batches.describe(), "start": mark(network)})
         average = {key: value.detach().clone() for key, value in network.state_dict().items()}
         optimiser = _optimiser(network, settings)
         state = journal.load(str(device))
@@ -133,9 +135,9 @@ def train(
 
         before = time.perf_counter()
         with _own_threads(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            if device.type == "cpu":
-                torch.set_num_threads(settings.threads)
             while step < settings.steps:
+                if device.type == "cpu":  # each time: batches and evaluations are others' matter
+                    torch.set_num_threads(settings.threads)
                 rate = settings.rate(step)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
@@ -152,7 +154,7 @@ def train(
                     if evaluate is not None:
                         due = step % evaluate_every == 0 or last or not names
                         row |= _measured(network, average, evaluate) if due else dict.fromkeys(names, "")
-                        names = tuple(row)[4:]
+                        names = tuple(row)[len(OWN_COLUMNS) :]
                     journal.tell(row)
                     if show is not None:
                         show("  ".join(f"{key} {entry}" for key, entry in row.items() if entry))
@@ -171,6 +173,7 @@ def train(
 @contextmanager
 def _own_threads() -> Iterator[None]:
     """Put the number of torch's threads back."""
+    settle_threads()  # a teacher's kernel does so at its first task in a thread, and never again
     threads = torch.get_num_threads()
     try:
         yield
@@ -213,6 +216,10 @@ def _measured(
         found = {key: f"{value:.4g}" for key, value in evaluate(network.eval()).items()}
     network.load_state_dict(own)
     network.train()
+    if taken := [key for key in found if key in OWN_COLUMNS]:
+        raise TrainingError(
+            f"evaluate gives {taken}, which the log has already; wanted are other names than {', '.join(OWN_COLUMNS)}."
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..digital_numbers import HIGHEST_MEDIAN
 from ..errors import TrainingError
+from .journal import OWN_COLUMNS
 from .report import BORDER
 from .scenes import FloatArray, Scene
 from .teacher import Teacher
@@ -152,6 +153,11 @@ def images_of(
             raise TrainingError("held_out names a place twice; wanted is a name for each, {'village': scene}.")
     found, least = {}, 2 * max(BORDER, reach) + 1
     for name, given in held_out.items():
+        if name in OWN_COLUMNS:
+            raise TrainingError(
+                f"held_out names a place {name!r}, as the log names one of its own columns; wanted are other names "
+                f"than {', '.join(OWN_COLUMNS)}."
+            )
         values = np.asarray(given.values if isinstance(given, Scene) else given)
         if values.ndim != 3 or (bands and len(values) != bands) or values.dtype.kind != "f":
             raise TrainingError(

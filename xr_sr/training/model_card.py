@@ -17,7 +17,7 @@ from ..errors import TrainingError
 from ..models.lean import LeanSPAN
 from ..models.lean_fusion import LeanCoarse
 from .imagery import BANDS, COARSE
-from .journal import made_with, read_log, read_run
+from .journal import OWN_COLUMNS, made_with, read_log, read_run
 from .loop import mark
 
 __all__ = ["card_in", "card_of"]
@@ -67,9 +67,7 @@ def card_of(
             f"{folder} learnt from {unknown}, whose licence is not known; wanted is the imagery that it saw."
         )
     last, made = rows[-1], run.get("made_with")
-    measured = {
-        key: float(value) for key, value in last.items() if key not in ("step", "rate", "loss", "seconds") and value
-    }
+    measured = {key: float(value) for key, value in last.items() if key not in OWN_COLUMNS and value}
     return {
         "architecture": f"{type(network).__module__}:{type(network).__name__}",
         "channels": network.features.out_channels,

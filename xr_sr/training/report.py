@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import TrainingError
 from ..optional import require
-from .journal import read_log
+from .journal import OWN_COLUMNS, read_log
 from .scenes import FloatArray
 from .teacher import Teacher
 
@@ -80,7 +80,7 @@ def plot_log(folder: str | Path, path: str | Path) -> None:
     rows = read_log(Path(folder) / "log.csv")
     if not rows:
         raise TrainingError(f"{Path(folder) / 'log.csv'} has no row; wanted is the folder of a run that has told one.")
-    names = [name for name in rows[0] if name not in ("step", "rate", "loss", "seconds")]
+    names = [name for name in rows[0] if name not in OWN_COLUMNS]
     figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     minutes = [float(row["seconds"]) / 60 for row in rows]
     axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.75", linewidth=0.8, label="loss")
