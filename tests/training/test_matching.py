@@ -13,7 +13,18 @@ import xr_sr
 from tests import cubes, networks
 from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
 from xr_sr.spec import ModelSpec
-from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, closeness, distil, fit
+from xr_sr.training import (
+    Augmentation,
+    LeanFusion,
+    LeanSPAN,
+    Scene,
+    SensorRange,
+    Settings,
+    Teacher,
+    closeness,
+    distil,
+    fit,
+)
 from xr_sr.training.journal import read_log
 from xr_sr.training.two_grids import interpolated, repeated
 from xr_sr.weights import catalog
@@ -161,15 +172,23 @@ def test_a_scale_is_for_models_that_have_one():
         ({"held_out": {"far": cubes.reflectance(3, 60, 60)}}, "with 4 bands, or a Scene"),
         ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"uint16 .* wanted is reflectance"),
         ({"held_out": {"far": cubes.reflectance(4, 60, 60) * 10_000}}, r"held_out\['far'\]: half .* no surface"),
+        ({"evenness": 1.5}, r"evenness=1\.5: wanted plain numbers from 0 to 1"),
+        ({"evenness": float("nan")}, "evenness=nan: wanted"),
+        ({"balance": -0.1, "evenness": "much"}, r"evenness='much', balance=-0\.1: wanted"),
+        ({"seen": 0}, "seen=0: wanted .* above 0"),
+        ({"seen": float("inf")}, "seen=inf: wanted"),
+        ({"augmentation": "strong"}, r"augmentation='strong' is a str; wanted is training\.Augmentation"),
+        ({"settings": {"steps": 2}}, r"is a dict; wanted is training\.Settings"),
         ({"held_out": {"loss": cubes.reflectance(4, 60, 60)}}, "a place 'loss', as the log names one of its own"),
         ({"held_out": scenes() + scenes()}, "names a place twice"),
     ],
 )
 def test_what_cannot_be_distilled_is_refused_before_the_first_step(tmp_path, change, words):
-    run = {"network": student(), "teacher": Teacher("sen2sr", device="cpu"), "scenes": scenes(), **SIZES, **change}
+    run = {"network": student(), "teacher": Teacher("sen2sr", device="cpu"), "scenes": scenes(), "settings": SHORT}
+    run |= {**SIZES, **change}
 
     with pytest.raises(TrainingError, match=words):
-        distil(folder=tmp_path / "run", settings=SHORT, **run)
+        distil(folder=tmp_path / "run", **run)
 
     assert not (tmp_path / "run").exists()
 
@@ -261,18 +280,46 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
         ({"network": LeanSPAN(upscale=2)}, TrainingError, "4 times finer"),
         ({"scale": 1}, TrainingError, "whole number from 2 on"),
         ({"truth": 1.5}, TrainingError, "from 0 to 1"),
+        ({"truth": 0.5}, TrainingError, r"truth=0\.5 leaves the rest to a teacher, and there is none"),
+        ({"sensors": (0.75, 1.25)}, TrainingError, r"is a tuple; wanted is training\.SensorRange"),
+        ({"augmentation": 0.5}, TrainingError, r"is a float; wanted is training\.Augmentation"),
+        ({"settings": {"steps": 2}}, TrainingError, r"is a dict; wanted is training\.Settings"),
         ({"side": 14}, TrainingError, "side=14, patch=12"),
         ({"teacher": Teacher("bicubic", scale=2)}, TrainingError, r"2 times finer; wanted .* at scale 4"),
         ({"teacher": "sen2sr"}, TrainingError, r"wanted training\.Teacher"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_the_first_step(tmp_path, change, error, words):
-    run = {"network": student(), "scenes": scenes(side=160), **SIZES, **change}
+    run = {"network": student(), "scenes": scenes(side=160), "settings": SHORT, **SIZES, **change}
 
     with pytest.raises(error, match=words):
-        fit(folder=tmp_path / "run", settings=SHORT, **run)
+        fit(folder=tmp_path / "run", **run)
 
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (Augmentation, {"light": 1.5}),
+        (Augmentation, {"snow": -0.1}),
+        (Augmentation, {"mix": "some"}),
+        (Augmentation, {"light": 0.6, "snow": 0.3, "mix": 0.2}),
+        (Augmentation, {"light": float("nan")}),
+        (SensorRange, {"width": (1.25, 0.75)}),
+        (SensorRange, {"width": (0.0, 1.0)}),
+        (SensorRange, {"width": 1.0}),
+        (SensorRange, {"noise": (2.0, 1.0)}),
+        (SensorRange, {"noise": (-1.0, 1.0)}),
+        (SensorRange, {"noise": (0.0, float("nan"))}),
+        (SensorRange, {"noise": (0.0, 1.0, 2.0)}),
+        (SensorRange, {"shift_px": -0.1}),
+        (SensorRange, {"shift_px": float("inf")}),
+    ],
+)
+def test_augmentations_and_sensors_that_cannot_be_are_refused(kind, wrong):
+    with pytest.raises(OptionError, match=rf"{next(iter(wrong))}=.*: wanted"):
+        kind(**wrong)
 
 
 def test_bands_are_fitted_by_any_of_their_names(tmp_path):

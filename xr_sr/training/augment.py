@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import OptionError
 from .scenes import FloatArray
 
 __all__ = ["Augmentation", "turn"]
@@ -25,13 +26,23 @@ class Augmentation:
 
     light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly grey image made of the
     bands. mix: each band a mixture of all four. haze: each band loses some of its darkest reflectance, as by correction
-    of the atmosphere, so that forests become as dark in blue as they are on the ground.
+    of the atmosphere, so that forests become as dark in blue as they are on the ground. Raises
+    OptionError for shares that no patches have.
     """
 
     light: float = 0.35
     snow: float = 0.15
     mix: float = 0.1
     haze: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = (self.light, self.snow, self.mix, self.haze)
+        right = all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
+        if not right or sum(shares) > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 is a little more or less
+            raise OptionError(
+                f"light={self.light!r}, snow={self.snow!r}, mix={self.mix!r}, haze={self.haze!r}: wanted plain "
+                "numbers from 0 to 1, together at most 1."
+            )
 
     def __call__(self, patch: FloatArray, chance: np.random.Generator) -> FloatArray:
         """Change a patch (band, y, x) of reflectance."""

@@ -17,7 +17,17 @@ from ..errors import TrainingError
 from .augment import Augmentation
 from .loop import Settings, train
 from .losses import relative_square_error
-from .matching import check_network, check_sizes, check_teacher, consumed_by, images_of, scenes_for
+from .matching import (
+    check_kinds,
+    check_network,
+    check_seen,
+    check_shares,
+    check_sizes,
+    check_teacher,
+    consumed_by,
+    images_of,
+    scenes_for,
+)
 from .patches import Draw, Pool, PooledBatches
 from .report import apply, distance
 from .scenes import FloatArray, Scene
@@ -124,6 +134,7 @@ def distil(
     Returns the network with its averaged weights. Raises TrainingError, MissingLibraryError (the extra `train`).
     """
     teacher = check_teacher(teacher)
+    check_kinds({"settings": (settings, Settings), "augmentation": (augmentation, Augmentation)})
     settings, consumed = settings or Settings(), consumed_by(network)
     bands, coarse, scale = len(teacher.spec.bands), len(teacher.spec.coarse), teacher.spec.scale
     if consumed > teacher.halo:
@@ -132,6 +143,8 @@ def distil(
             f"{teacher.halo}. Give a network of that reach or less."
         )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool, even=coarse > 0)
+    check_shares(evenness=evenness, balance=float(coarse > 0) if balance is None else balance)
+    check_seen(seen)
     check_network(network, bands=bands, bands_out=len(teacher.gives), scale=scale, side=side)
     scenes = scenes_for(scenes, bands)
     held_images = images_of(held_out, bands=bands, coarse=coarse, reach=teacher.halo)

@@ -7,6 +7,7 @@ than its teacher on the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +18,13 @@ import xarray as xr
 from torch import nn
 
 from ..bands import find_band
-from ..errors import MissingBandError, TrainingError
+from ..errors import MissingBandError, OptionError, TrainingError
 from ..simulate import MTF_AT_NYQUIST, degrade
 from .augment import Augmentation
 from .distil import energy_of, inner
 from .loop import Settings, train
 from .losses import relative_square_error
-from .matching import check_network, check_sizes, check_teacher, consumed_by, scenes_for
+from .matching import check_kinds, check_network, check_shares, check_sizes, check_teacher, consumed_by, scenes_for
 from .patches import Draw, Pool, PooledBatches
 from .scenes import FloatArray, Scene
 from .teacher import Teacher
@@ -42,12 +43,23 @@ class SensorRange:
     """How far sensors differ from the modelled one.
 
     width: of the point spread function, least and most, as a factor. noise: gain of the modelled noise, least and
-    most. shift_px: standard deviation of each band's displacement along y and x, in input pixels.
+    most. shift_px: standard deviation of each band's displacement along y and x, in input pixels. Raises OptionError
+    for numbers that no sensors have.
     """
 
     width: tuple[float, float] = (0.75, 1.25)
     noise: tuple[float, float] = (0.0, 2.0)
     shift_px: float = 0.07
+
+    def __post_init__(self) -> None:
+        for name, ends in (("width", self.width), ("noise", self.noise)):
+            numbers = isinstance(ends, Sequence) and all(isinstance(end, int | float) for end in ends)
+            if not numbers or len(ends) != 2 or not 0 <= ends[0] <= ends[1] < math.inf:
+                raise OptionError(f"{name}={ends!r}: wanted two plain numbers from 0 on, the least and the most.")
+        if self.width[0] == 0:
+            raise OptionError(f"width={self.width!r}: wanted a least above 0, for no sensor sees points as points.")
+        if not isinstance(self.shift_px, int | float) or not 0 <= self.shift_px < math.inf:
+            raise OptionError(f"shift_px={self.shift_px!r}: wanted a plain number from 0 on.")
 
 
 class Seen:
@@ -141,12 +153,18 @@ def fit(
     step; patch, pool: of what is simulated at a time.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
     """
+    kinds = {"sensors": (sensors, SensorRange), "augmentation": (augmentation, Augmentation)}
+    check_kinds({"settings": (settings, Settings), **kinds})
     settings = settings or Settings()
     consumed, bands = consumed_by(network), _sensed(bands)
     if type(scale) is not int or scale < 2:
         raise TrainingError(f"scale={scale!r}: wanted is a whole number from 2 on.")
-    if not 0 <= truth <= 1:
-        raise TrainingError(f"truth={truth!r}: wanted is a share of the truth, from 0 to 1.")
+    check_shares(truth=truth)
+    if truth < 1 and teacher is None:
+        raise TrainingError(
+            f"truth={truth!r} leaves the rest to a teacher, and there is none; wanted is truth=1, or a teacher such as "
+            "training.Teacher('sen2sr-lite')."
+        )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool)
     check_network(network, bands=len(bands), bands_out=len(bands), scale=scale, side=side)
     scenes = scenes_for(scenes, len(bands))

@@ -5,6 +5,7 @@ Each answer is one error that says what was wanted, what was found and what to d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,17 @@ from .scenes import FloatArray, Scene
 from .teacher import Teacher
 from .two_grids import interpolated
 
-__all__ = ["check_network", "check_sizes", "check_teacher", "consumed_by", "images_of", "scenes_for"]
+__all__ = [
+    "check_kinds",
+    "check_network",
+    "check_seen",
+    "check_shares",
+    "check_sizes",
+    "check_teacher",
+    "consumed_by",
+    "images_of",
+    "scenes_for",
+]
 
 
 def consumed_by(network: nn.Module) -> int:
@@ -102,6 +113,29 @@ def check_sizes(*, side: int, batch: int, patch: int, pool: int, even: bool = Fa
             f"patch={patch}: the teacher reads bands of pixels twice as wide, so wanted is an even number, such as "
             f"{patch + 1}."
         )
+
+
+def check_kinds(given: Mapping[str, tuple[object, type]]) -> None:
+    """Raise TrainingError where what is given under a name is neither None nor of its kind."""
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            raise TrainingError(
+                f"{name}={str(value)[:80]!r} is a {type(value).__name__}; wanted is training.{kind.__name__}(...), or "
+                "nothing for the usual one."
+            )
+
+
+def check_shares(**shares: object) -> None:
+    """Raise TrainingError for what is no share."""
+    wrong = {name: value for name, value in shares.items() if not (isinstance(value, int | float) and 0 <= value <= 1)}
+    if wrong:
+        raise TrainingError(f"{_told(wrong)}: wanted plain numbers from 0 to 1.")
+
+
+def check_seen(seen: object) -> None:
+    """Raise TrainingError for what is not how often pixels can be seen."""
+    if not (isinstance(seen, int | float) and 0 < seen < math.inf):
+        raise TrainingError(f"seen={seen!r}: wanted is how often each pixel is, a plain number above 0.")
 
 
 def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
