@@ -256,6 +256,41 @@ def test_wide_pixels_need_even_patches(official, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        lambda fine, coarse: cubes.reflectance(10, 80, 80),  # resampled by somebody
+        lambda fine, coarse: repeated(fine, coarse)[:, 1:, 1:],  # begins inside of a wide pixel
+        lambda fine, coarse: repeated(fine, coarse)[[*range(4, 10), *range(4)]],  # in another order
+        lambda fine, coarse: np.concatenate([repeated(fine, coarse)[:9], cubes.reflectance(1, 80, 80)]),
+    ],
+)
+def test_wide_pixels_that_are_not_repeated_are_refused(official, tmp_path, misfit):
+    sound = [cubes.reflectance(4, 80, 80), cubes.reflectance(6, 40, 40, seed=1)]
+    values = misfit(*sound)
+    values[:, :30] = np.nan
+    run = {"scenes": [Scene("sound", repeated(*sound))], "teacher": Teacher("sen2sr-lite.rswir-x2", device="cpu")}
+
+    for change in ({"scenes": [Scene("misfit", values)]}, {"held_out": {"misfit": Scene("misfit", values[:, 30:])}}):
+        network = LeanFusion(channels=4, coarse_channels=4, upscale=1)
+        with pytest.raises(TrainingError, match=r"misfit.*: only .* in band \d of the last 6, .*training\.repeated"):
+            distil(network, folder=tmp_path / "run", settings=SHORT, **{**run, **SIZES, **change})
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_wide_pixels_of_scenes_with_an_odd_edge_and_gaps_are_repeated(official, tmp_path):
+    values = repeated(cubes.reflectance(4, 80, 80), cubes.reflectance(6, 40, 40, seed=1))[:, :79, :77]
+    values[:, 3, 5] = np.nan
+    values[:, 70:] = np.nan
+    values[4:, 20:22, 20:22] += np.float32([[0, 0.01], [0, 0]])
+
+    network = LeanFusion(channels=4, coarse_channels=4, upscale=1)
+    distil(network, Teacher("sen2sr-lite.rswir-x2"), [Scene("odd", values)], tmp_path, SHORT, **SIZES)
+
+    assert len(read_log(tmp_path / "log.csv")) == 1
+
+
 def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
     values = repeated(cubes.reflectance(4, 120, 120), cubes.reflectance(6, 60, 60, seed=1))
     teacher = Teacher("sen2sr-lite.rswir-x2", device="cpu")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..digital_numbers import HIGHEST_MEDIAN
 from ..errors import TrainingError
+from ..fusing import NATIVE_SHARE, share_constant
 from .journal import OWN_COLUMNS
 from .report import BORDER
 from .scenes import FloatArray, Scene
@@ -138,10 +139,10 @@ def check_seen(seen: object) -> None:
         raise TrainingError(f"seen={seen!r}: wanted is how often each pixel is, a plain number above 0.")
 
 
-def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
+def scenes_for(scenes: object, bands: int, coarse: int = 0) -> tuple[Scene, ...]:
     """Give the scenes, if they are a sequence of those with reflectance of these bands. bands: how many; 0 for any.
 
-    Raises TrainingError otherwise.
+    coarse: how many of them, the last ones, are of pixels twice as wide, each repeated. Raises TrainingError otherwise.
     """
     if not isinstance(scenes, Sequence) or not all(isinstance(scene, Scene) for scene in scenes):
         kinds = {type(scene).__name__ for scene in scenes} if isinstance(scenes, list | tuple) else {}
@@ -163,6 +164,7 @@ def scenes_for(scenes: object, bands: int) -> tuple[Scene, ...]:
                 "are read, in their order: training.scenes_of(cube, bands)."
             )
         _check_reflectance(repr(scene.name), scene.values)
+        _check_repeated(repr(scene.name), scene.values, coarse)
         if not (np.isfinite(scene.weight) and scene.weight >= 0):
             raise TrainingError(f"{scene.name!r} has weight={scene.weight}; wanted is a number from 0 on.")
     if scenes and not any(scene.weight for scene in scenes):
@@ -181,7 +183,7 @@ def images_of(
     if held_out is None:
         return {}
     if not isinstance(held_out, Mapping):
-        named = scenes_for(held_out, bands)
+        named = scenes_for(held_out, bands, coarse)
         held_out = {scene.name: scene for scene in named}
         if len(held_out) < len(named):
             raise TrainingError("held_out names a place twice; wanted is a name for each, {'village': scene}.")
@@ -210,6 +212,7 @@ def images_of(
             )
         _check_reflectance(f"held_out[{name!r}]", values)
         if coarse and isinstance(given, Scene):
+            _check_repeated(f"held_out[{name!r}]", values, coarse)
             values = interpolated(values[:, : values.shape[1] // 2 * 2, : values.shape[2] // 2 * 2], coarse)
         found[str(name)] = np.ascontiguousarray(values, "float32")
     return found
@@ -224,6 +227,20 @@ def _check_reflectance(what: str, values: FloatArray) -> None:
             "DN stored as floats, or a picture. Wanted is reflectance, (DN + offset) / 10000; training.scenes_of(cube) "
             "makes it."
         )
+
+
+def _check_repeated(what: str, values: FloatArray, coarse: int) -> None:
+    """Raise TrainingError unless nearly all valid wide pixels of each of the last bands are one value."""
+    rows, columns = (size // 2 for size in values.shape[1:])
+    for number, band in enumerate(values[-coarse:] if coarse else (), start=1):
+        blocks = band[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).transpose(1, 3, 0, 2)
+        blocks = blocks[..., np.isfinite(blocks).all(axis=(0, 1))][..., None]
+        if blocks.size and (share := share_constant(blocks)) < NATIVE_SHARE:
+            raise TrainingError(
+                f"{what}: only {share:.0%} of the blocks of 2 x 2 pixels are one value in band {number} of the last "
+                f"{coarse}, those of pixels twice as wide. Wanted is each of these pixels repeated from the corner on: "
+                "training.repeated(fine, coarse) does so with what stands on two grids."
+            )
 
 
 def _told(sizes: Mapping[str, object]) -> str:
