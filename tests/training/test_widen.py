@@ -32,3 +32,23 @@ def test_networks_that_do_not_fit_are_refused():
         widened(LeanSPAN(channels=12), LeanSPAN(channels=8))
     with pytest.raises(ModelError, match="wanted is a LeanCoarse"):
         widened(LeanSPAN(channels=8), LeanCoarse(channels=8))
+
+
+@pytest.mark.parametrize(
+    ("form", "narrow", "wide", "words"),
+    [
+        (LeanSPAN, {"upscale": 2}, {}, "4 bands into 4, 2 times finer; wanted is one that turns 4 into 4, 4 times"),
+        (LeanSPAN, {}, {"upscale": 2}, "4 bands into 4, 4 times finer; wanted is one that turns 4 into 4, 2 times"),
+        (LeanSPAN, {"bands": 1}, {}, "1 bands into 1, 4 times finer; wanted is one that turns 4 into 4"),
+        (LeanSPAN, {"bands": 3}, {}, "3 bands into 3"),
+        (LeanCoarse, {"coarse": 4, "upscale": 2}, {"coarse": 1}, "10 bands into 4, 2 times .* 10 into 1, 4 times"),
+    ],
+)
+def test_a_start_of_other_bands_or_scale_is_refused(form, narrow, wide, words):
+    mine = form(channels=8, **wide)
+    before = [value.clone() for value in mine.parameters()]
+
+    with pytest.raises(ModelError, match=words):
+        widened(form(channels=8, **narrow), mine)
+
+    assert all(torch.equal(own, old) for own, old in zip(mine.parameters(), before, strict=True))

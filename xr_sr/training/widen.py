@@ -11,12 +11,13 @@ from typing import TypeVar
 import torch
 
 from ..errors import ModelError
-from ..models.lean import LeanFeatures
+from ..models.lean import LeanSPAN
+from ..models.lean_fusion import LeanCoarse
 
-Network = TypeVar("Network", bound=LeanFeatures)
+Network = TypeVar("Network", bound=LeanSPAN | LeanCoarse)
 
 
-def widened(narrow: LeanFeatures, wide: Network) -> Network:
+def widened(narrow: LeanSPAN | LeanCoarse, wide: Network) -> Network:
     """Give `wide`, changed in place, the function of `narrow`, which has as many channels or fewer.
 
     Its other channels keep the weights that they are made with; only the weights by which known channels read them
@@ -27,6 +28,12 @@ def widened(narrow: LeanFeatures, wide: Network) -> Network:
         raise ModelError(
             f"the start is a {type(narrow).__name__} of {old} channels; wanted is a {type(wide).__name__} of at most "
             f"{new}. Begin with other weights, or learn {old} channels."
+        )
+    found, wanted = _form(narrow), _form(wide)
+    if found != wanted:
+        raise ModelError(
+            f"the start turns {found[0]} bands into {found[1]}, {found[2]} times finer; wanted is one that turns "
+            f"{wanted[0]} into {wanted[1]}, {wanted[2]} times finer. Begin with other weights."
         )
     known = narrow.state_dict()
     with torch.no_grad():
@@ -41,3 +48,8 @@ def widened(narrow: LeanFeatures, wide: Network) -> Network:
                 read[: len(theirs), :, old:] = 0
                 read[: len(theirs), :, :old] = images
     return wide
+
+
+def _form(network: LeanSPAN | LeanCoarse) -> tuple[int, int, int]:
+    """Give how many bands a network reads and gives, and how much finer."""
+    return network.features.in_channels, network.tail.out_channels // network.upscale**2, network.upscale
