@@ -235,8 +235,15 @@ def test_a_windowed_teacher_is_refused_for_what_it_is(tmp_path):
 
 def test_bands_are_those_that_a_teacher_gives(official):
     assert Teacher("sen2sr-lite.main", bands=("B8A", "B11")).gives == ("B8A", "B11")
+    assert Teacher("sen2sr-lite.main", bands=["swir16", "B8A_20m"]).gives == ("B8A", "B11")
     with pytest.raises(OptionError, match=r"bands=\['B09'\]: 'sen2sr-lite.main' gives .*, of which some can be had"):
         Teacher("sen2sr-lite.main", bands=["B09"])
+    with pytest.raises(OptionError, match="of which some can be had"):
+        Teacher("sen2sr-lite.main", bands=["B11", "swir16"])
+    with pytest.raises(OptionError, match=r"bands='B11': wanted a list of names, such as bands=\['B11'\]"):
+        Teacher("sen2sr-lite.main", bands="B11")
+    with pytest.raises(OptionError, match=r"bands=\[\]: wanted a list"):
+        Teacher("sen2sr-lite.main", bands=[])
     with pytest.raises(OptionError, match="all at once: leave bands= out"):
         Teacher("sen2sr", bands=["B04"])
 

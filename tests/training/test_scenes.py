@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import cubes
-from xr_sr.errors import MissingBandError, RadiometryError
+from xr_sr.errors import MissingBandError, OptionError, RadiometryError
 from xr_sr.training import scenes_of
 
 
@@ -35,6 +35,18 @@ def test_each_date_is_a_scene_and_an_empty_one_is_none(kind, lazy):
     assert [scene.name for scene in scenes] == ["series 0", "series 2"]
     assert [scene.weight for scene in scenes] == [1.0, 1.0]
     np.testing.assert_array_equal(scenes[1].values, values[2])
+
+
+def test_bands_are_a_list_of_any_of_their_names():
+    cube = cubes.array(cubes.reflectance(4, 9, 9))
+
+    own, alias = (scenes_of(cube, bands)[0] for bands in (["B04", "B08"], ["red", "nir"]))
+
+    np.testing.assert_array_equal(own.values, alias.values)
+    with pytest.raises(OptionError, match=r"bands='B04': wanted a list of names, such as bands=\['B04'\]"):
+        scenes_of(cube, "B04")
+    with pytest.raises(OptionError, match=r"bands=\(\): wanted a list of names, such as bands=\['B04'\]"):
+        scenes_of(cube, ())
 
 
 def test_what_a_run_is_made_of_is_told_by_content():

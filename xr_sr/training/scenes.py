@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cube import AnyCube, pick, recognise
+from ..errors import OptionError
 from ..preparation import reflectance
 from ..radiometry import Nodata, Offset
 
-__all__ = ["FloatArray", "Scene", "scenes_of"]
+__all__ = ["FloatArray", "Scene", "check_names", "scenes_of"]
 
 FloatArray = NDArray[np.float32]
 
@@ -41,6 +42,12 @@ class Scene:
         return {"name": self.name, "shape": list(self.values.shape), "weight": self.weight, "sha256": digest[:16]}
 
 
+def check_names(bands: Sequence[str]) -> None:
+    """Raise OptionError for bands that are one name, whose letters would be taken for bands, or none."""
+    if isinstance(bands, str) or not len(bands):
+        raise OptionError(f"bands={bands!r}: wanted a list of names, such as bands=[{bands or 'B04'!r}].")
+
+
 def scenes_of(
     obj: AnyCube,
     bands: Sequence[str] = ("B04", "B03", "B02", "B08"),
@@ -55,9 +62,11 @@ def scenes_of(
     """Read a cube as scenes, one for each date; a date without a single valid pixel gives none.
 
     obj: DN or reflectance; DataArray, Dataset or DataTree; offset, quantification, nodata as in `xr_sr.reflectance`.
-    bands: those that the network reads, in its order. Values are computed here and held in memory.
-    Raises CubeError, MissingBandError, RadiometryError as `xr_sr.upscale` does.
+    bands: those that the network reads, in its order, by any of their names. Values are computed here and held in
+    memory. Raises CubeError, MissingBandError, RadiometryError as `xr_sr.upscale` does, OptionError for bands that are
+    no list of names.
     """
+    check_names(bands)
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj
     cube = recognise(converted)

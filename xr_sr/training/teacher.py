@@ -15,7 +15,7 @@ from ..errors import ModelError, OptionError
 from ..settling import kernel_ref, with_options
 from ..spec import Tile
 from ..weights import catalog
-from .scenes import FloatArray
+from .scenes import FloatArray, check_names
 
 __all__ = ["Teacher"]
 
@@ -24,7 +24,7 @@ class Teacher:
     """A model of the catalogue with its own constraint, as a function on arrays.
 
     weights: as in `xr_sr.upscale`. scale: of interpolation, which has any; None takes the model's own. bands: of a
-    model of several parts, canonical names of those that are wanted; None for all.
+    model of several parts, those that are wanted, by any of their names; None for all.
     Raises UnknownModelError, ModelError for one that fuses, OptionError for a scale or bands that it has not,
     WeightsError.
     """
@@ -58,8 +58,10 @@ class Teacher:
         every = spec.bands if spec.parts else spec.bands_out or spec.bands
         if bands is None:
             return every
-        wanted = tuple(band for band in every if band in bands)
-        if not spec.parts or not wanted or len(wanted) != len(bands):
+        check_names(bands)
+        named = {catalog.canonical(band) for band in bands}
+        wanted = tuple(band for band in every if band in named)
+        if not spec.parts or len(wanted) != len(bands):
             raise OptionError(
                 f"bands={list(bands)}: {spec.name!r} gives {list(every)}"
                 f"{', of which some can be had' if spec.parts else ', all at once: leave bands= out'}."
