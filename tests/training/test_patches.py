@@ -164,6 +164,4 @@ def test_haze_is_taken_from_each_band_by_itself():
         slope, taken = np.polyfit(plain.ravel(), band.ravel(), 1)
         np.testing.assert_allclose(slope * plain + taken, band, rtol=0, atol=1e-5)
         assert -0.12 <= taken / slope < -0.01
-    assert (
-        len({round(float(band.mean() - plain.mean()), 4) for band, plain in zip(cleared, turned, strict=True)}) == 4
-    )
+    assert len({round(float(band.mean() - plain.mean()), 4) for band, plain in zip(cleared, turned, strict=True)}) == 4

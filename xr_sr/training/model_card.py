@@ -76,8 +76,14 @@ def card_of(
         "start": _origin(start) if start else "random numbers",
         "settings": run["settings"],
         "teacher": run["batches"].get("teacher"),
+        "batches": {key: value for key, value in run["batches"].items() if key not in ("scenes", "teacher")},
         "data": [
-            {"name": scene["name"], "licence": licences[scene["name"]], "weight": round(scene["weight"], 4)}
+            {
+                "name": scene["name"],
+                "licence": licences[scene["name"]],
+                "weight": round(scene["weight"], 4),
+                "sha256": scene.get("sha256"),
+            }
             for scene in scenes
         ],
         "measured": measured,
@@ -100,6 +106,17 @@ def card_in(path: Path) -> dict[str, Any]:
 def _origin(start: Path) -> dict[str, Any]:
     """Give the hash of a file of ours and how its weights came to be, without what both runs share."""
     card = card_in(start)
-    kept = ("architecture", "channels", "start", "settings", "teacher", "data", "measured", "minutes", "commit")
+    kept = (
+        "architecture",
+        "channels",
+        "start",
+        "settings",
+        "teacher",
+        "batches",
+        "data",
+        "measured",
+        "minutes",
+        "commit",
+    )
     sha256 = hashlib.sha256(start.read_bytes()).hexdigest()
     return {"sha256": sha256, **{key: card[key] for key in kept if key in card}}
