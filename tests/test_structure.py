@@ -14,6 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "xr_sr"
 
 LEVELS = (
+    {"__main__"},
     {"__init__"},
     {"accessor", "cli"},
     {"plot"},

@@ -225,13 +225,17 @@ def fuse(source: str, target: str, **options: Any) -> None:
 @main.command(context_settings=TEXT)
 def models() -> None:
     """List the models, what they read, and where their weights are."""
-    from ..weights.catalog import list_models
+    from ..weights.catalog import get, list_models
 
     table = list_models()
     width = max(map(len, table["name"]))
     rows: list[dict[Any, Any]] = table.to_dict("records")
     for model in rows:
-        reads = f"{model['bands']} to {'any scale' if model['bands'] == 'any' else 'x' + str(model['scale'])}"
+        spec = get(model["name"])
+        scale = (
+            "any scale" if "scale" in dict(spec.options) else f"x{spec.scale}" if spec.scale > 1 else "the finer grid"
+        )
+        reads = f"{model['bands']} to {scale}"
         click.echo(f"{model['name']:<{width}}  {reads:<24} {model['summary']}")
         facts = [
             f"weights {model['size_mb']:g} MB, {model['where']}" if model["size_mb"] else "",
