@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import xr_sr
+from tests.weights.test_bundled import crop_offline
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -100,6 +101,10 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(index, tmp_path):
     assert "xr_sr/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert f"-{xr_sr.__version__}-" in wheel.name
+    # What is in it works alone: nothing of the source tree, no network.
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    crop_offline(tmp_path / "cache", tmp_path / "installed", ROOT)
 
 
 def test_the_core_has_lower_bounds_only():

@@ -49,7 +49,7 @@ def register(spec: ModelSpec, *, own: bool = False, replace: bool = False) -> No
 
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "sen2sr": ("sen2sr.rgbn-x4",),
+    "sen2sr": ("sen2sr.rgbn-x4", "sen2sr.ten-x4"),
     "sen2sr-lite": ("sen2sr-lite.rgbn-x4", "sen2sr-lite.main"),
 }
 """Families with their variants, the one that reads least first: the first that gives all wanted bands is taken."""
@@ -60,6 +60,9 @@ FUSING: dict[str, tuple[str, ...]] = {
     "bicubic": ("bicubic.same-grid",),
 }
 """Families with the variants that bring coarse bands to the grid of the fine ones, and no further."""
+
+SHARPENED = ("sen2sr-lite.rswir-x2", "glp-hpm")
+"""Of these what adds detail to the coarse bands."""
 
 GUIDED = "glp-hpm"
 """What brings the bands BEYOND to the others where a network does not give them."""
@@ -95,6 +98,8 @@ register(
     )
 )
 register(ours.RGBN)
+register(ours.FAST)
+register(ours.TEN)
 register(
     ModelSpec(
         name="sen2sr-lite.rgbn-x4",
@@ -346,10 +351,13 @@ def _in_order(bands: Iterable[str]) -> list[str]:
 
 def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str], instead: Sequence[str] = ()) -> str:
     have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
+    missing = list(missing)
+    guided = set(missing) <= set(spec.coarse) and set(spec.coarse) & set(available)
     return (
         f"{spec.name!r} reads {list(spec.bands)}; {have}, so {_in_order(missing)} are missing. "
         f"Load them{', or name the bands that can be had with these: bands=' + str(list(instead)) if instead else ''}, "
-        "or use a model that takes each band by itself, such as model='bicubic'."
+        "or use a model that takes each band by itself, such as model='bicubic'"
+        f"{f'; cube.sr.fuse({GUIDED!r}) brings to the finer grid those that are there' if guided else ''}."
     )
 
 
