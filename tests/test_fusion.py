@@ -57,8 +57,12 @@ def computed(made: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return made.sel(band=[band for band in TEN if band in made.band.values])
 
 
-def lite(cube: xr.DataArray | xr.Dataset | xr.DataTree, **options: object) -> xr.DataArray:
-    return computed(cube.sr.upscale("sen2sr-lite", device="cpu", **options))
+TEN_BANDS = pytest.mark.parametrize("model", ["sen2sr-lite", "sen2sr.ten-x4"])
+"""The official networks, one after the other, and ours in one pass."""
+
+
+def lite(cube: xr.DataArray | xr.Dataset | xr.DataTree, model: str = "sen2sr-lite", **options: object) -> xr.DataArray:
+    return computed(cube.sr.upscale(model, device="cpu", **options))
 
 
 def fused(cube: xr.DataArray | xr.Dataset | xr.DataTree, **options: object) -> xr.DataArray:
@@ -136,19 +140,20 @@ def test_20_m_to_10_m_equals_the_official_part_inside_a_window(example, official
 # ---------------------------------------------------------------------------------------------
 
 
+@TEN_BANDS
 @settings(deadline=None, max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), top=st.integers(0, 1), left=st.integers(0, 1))
-def test_result_depends_neither_on_chunks_nor_on_the_layout(data, top, left):
+def test_result_depends_neither_on_chunks_nor_on_the_layout(model, data, top, left):
     tree = tree_of(at_10m(42, 40))
     crop = {"y": slice(top, None), "x": slice(left, 40 - left)}
     r10m, r20m = tree["r10m"].to_dataset().isel(crop), tree["r20m"].to_dataset()
     repeated = array(at_10m(42, 40), TEN).isel(crop)
-    whole = lite(repeated, chunks=1000)
+    whole = lite(repeated, model, chunks=1000)
     cut = data.draw(st.integers(5, 30))
     side = (data.draw(st.integers(14, 40)), data.draw(st.integers(14, 40)))  # slivers have a test of their own
 
-    close(lite(r10m.chunk(y=cut), other=r20m.chunk(x=data.draw(st.integers(3, 20))), chunks=side), whole)
-    close(lite(repeated.chunk(band=3, x=cut), chunks=side), whole)
+    close(lite(r10m.chunk(y=cut), model, other=r20m.chunk(x=data.draw(st.integers(3, 20))), chunks=side), whole)
+    close(lite(repeated.chunk(band=3, x=cut), model, chunks=side), whole)
 
 
 @pytest.mark.parametrize("side", [1, (3, 30)])
@@ -156,16 +161,18 @@ def test_slivers(side):
     tree = tree_of(at_10m(14, 12))
 
     close(fused(tree, chunks=side), fused(tree), 4e-6)
+    close(lite(tree, "sen2sr.ten-x4", chunks=side), lite(tree, "sen2sr.ten-x4"), 4e-6)
 
 
+@TEN_BANDS
 @pytest.mark.parametrize("top", [0, 1])
-def test_a_crop_equals_the_whole_beyond_the_halo(top):
+def test_a_crop_equals_the_whole_beyond_the_halo(top, model):
     tree = tree_of(at_10m(90, 88))
-    whole = lite(tree, bands=["B03", "B11"])
+    whole = lite(tree, model, bands=["B03", "B11"])
     crop = tree["r10m"].to_dataset().isel(y=slice(top, 89), x=slice(top, 87))
 
     # In the crop the scene is mirrored at other places; 32 pixels further in nothing of it is left.
-    inner = lite(crop, other=tree["r20m"].to_dataset(), bands=["B03", "B11"]).isel(
+    inner = lite(crop, model, other=tree["r20m"].to_dataset(), bands=["B03", "B11"]).isel(
         y=slice(132, -132), x=slice(132, -132)
     )
 
@@ -204,7 +211,8 @@ def test_dates_do_not_see_each_other_and_are_matched():
 
     for n in range(3):
         close(fused(tree_of(values[n])), together.isel(time=n))
-    close(lite(tree, chunks={"time": 3}).isel(time=1), lite(tree_of(values[1])))
+    for model in ("sen2sr-lite", "sen2sr.ten-x4"):
+        close(lite(tree, model, chunks={"time": 3}).isel(time=1), lite(tree_of(values[1]), model))
     with pytest.raises(GridError, match="lacks"):
         r10m.sr.fuse(other=r20m.isel(time=[0, 1]))
 
@@ -213,15 +221,17 @@ def test_dates_do_not_see_each_other_and_are_matched():
 # ------------------------------------------------------------------------------------------------
 
 
-def test_any_bands_in_any_order_are_those_of_all_ten():
+@TEN_BANDS
+def test_any_bands_in_any_order_are_those_of_all_ten(model):
     tree = tree_of(at_10m(20, 24))
-    whole = lite(tree)
+    whole = lite(tree, model)
 
     for bands in (["B12"], ["B03", "B11"], ["B8A", "B02", "B05"]):
-        made = tree.sr.upscale("sen2sr-lite", bands=bands)
+        made = tree.sr.upscale(model, bands=bands)
         assert list(made) == bands
         close(computed(made), whole.sel(band=[band for band in TEN if band in bands]))
-    close(lite(tree["r10m"].to_dataset(), bands=FINE[:1]), lite(tree, bands=FINE[:1]))
+    if model == "sen2sr-lite":
+        close(lite(tree["r10m"].to_dataset(), bands=FINE[:1]), lite(tree, bands=FINE[:1]))
 
 
 def untouchable(shape: tuple[int, ...]) -> da.Array:
@@ -286,7 +296,8 @@ def test_holes_do_not_depend_on_chunks():
     tree["r20m/B11"][3:14, 6:12] = np.nan
     tree["r10m/B03"][22:, 30:33] = np.nan
 
-    close(lite(tree, chunks=13), lite(tree, chunks=100))
+    for model in ("sen2sr-lite", "sen2sr.ten-x4"):
+        close(lite(tree, model, chunks=13), lite(tree, model, chunks=100))
     close(fused(tree, chunks=9), fused(tree, chunks=100))
 
 
@@ -436,6 +447,20 @@ def test_what_cannot_be_done_says_the_way_out(official):
         tree.sr.upscale("sen2sr-lite.main", weights="sen2sr")
     with pytest.raises(OptionError, match="3 files of weights"):
         tree.sr.upscale("sen2sr-lite.main", weights=official / "SEN2SRLite/main/model.safetensor")
+
+
+@pytest.mark.parametrize("way", ["sen2sr-lite", "glp-hpm", "bicubic"])
+def test_what_was_sharpened_is_not_sharpened_again(way):
+    tree = tree_of(at_10m(24, 24))
+    ten = tree.sr.fuse(way).compute()
+
+    for model in ("sen2sr", "sen2sr-lite"):
+        if way == "bicubic":
+            assert "B11" in ten.sr.upscale(model, layout="resampled")
+            continue
+        with pytest.raises(ModelError, match="sharpen them twice"):
+            ten.sr.upscale(model, layout="resampled")
+        assert list(ten.sr.upscale(model, bands=["B04"])) == ["B04"]
 
 
 def test_a_snapped_geobox_cuts_no_coarser_pixel():

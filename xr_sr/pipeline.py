@@ -20,7 +20,7 @@ from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
 from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import OptionError
+from .errors import ModelError, OptionError
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
 from .grids import coarser_cube, coarser_cubes, joined
@@ -30,7 +30,7 @@ from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .settling import kernel_ref, with_options
 from .sharpening import Request, available_bands, guided_bands, joined_all, sides_like
-from .spec import Option, Provenance
+from .spec import MODEL_ATTR, ModelSpec, Option, Provenance
 from .weights import catalog
 
 
@@ -222,6 +222,8 @@ def _refined(
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
     coarse = there if there and spec.coarse and set(spec.coarse) <= set(there.available) else None
+    if spec.coarse and coarse is None:
+        _refuse_fused(cube, spec)
     both = joined(cube, coarse) if coarse else cube
     reads = [band for band in spec.bands or wanted if band not in spec.coarse]
     planes_in = pick(cube, reads, reader=spec.name)
@@ -334,6 +336,16 @@ def _by_formula(
 
 def _as_text(options: Mapping[str, Option]) -> str:
     return json.dumps(dict(options), sort_keys=True, default=int) if options else ""
+
+
+def _refuse_fused(cube: Cube, spec: ModelSpec) -> None:
+    """Raise ModelError for bands that were brought to the finer grid before: the model would sharpen them once more."""
+    made = str(cube.source.attrs.get(MODEL_ATTR, ""))
+    if made in catalog.SHARPENED:
+        raise ModelError(
+            f"{', '.join(spec.coarse)} were brought to this grid by {made!r} (attribute {MODEL_ATTR}), and "
+            f"{spec.name!r} does that itself: it would sharpen them twice. Give it the scene before fuse()."
+        )
 
 
 def _second_cube(
