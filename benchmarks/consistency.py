@@ -18,6 +18,7 @@ from runs import ROOT, Side, parser, run
 
 WAYS = {
     "sen2sr": {"model": "sen2sr"},
+    "sen2sr-fast": {"model": "sen2sr-fast"},
     "sen2sr-lite": {"model": "sen2sr-lite"},
     "without constraint": {"model": "sen2sr-lite", "constraint": "none"},
     "bicubic": {"model": "bicubic"},
