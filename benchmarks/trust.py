@@ -61,8 +61,10 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     arguments.add_argument("--tried", nargs="+", default=[], metavar="NAME=FILE", help="weights of trials")
     given = arguments.parse_args()
-    given.models += [_register(*tried.split("=", 1)) for tried in given.tried]
+    given.models += [tried.split("=", 1)[0] for tried in given.tried]
     if given.side:
+        for tried in given.tried:
+            _register(*tried.split("=", 1))
         print(json.dumps({"rows": _measure(given.models, given.seed, pictures=given.side == "pictures")}))
         return 0
     given.no_calibration = True  # no times here
@@ -80,15 +82,14 @@ def main() -> int:
     return report.exit_code
 
 
-def _register(name: str, path: str) -> str:
-    """Make a model of weights of the form and size of the package's own; gives its name."""
+def _register(name: str, path: str) -> None:
+    """Make a model of weights of the form and size of the package's own."""
     from dataclasses import replace
 
     import xr_sr
     from xr_sr.weights import catalog
 
     xr_sr.register_model(replace(catalog.get("sen2sr"), name=name, weights=None), weights=path, check=False)
-    return name
 
 
 def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, Any]]:
