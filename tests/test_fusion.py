@@ -437,6 +437,8 @@ def test_what_cannot_be_done_says_the_way_out(official):
         tree.sr.fuse(bands=["B02"])
     with pytest.raises(MissingBandError, match="'B12'"):
         r10m.sr.fuse(other=r20m.drop_vars("B12"), bands=["B11"])
+    with pytest.raises(GridError, match=r"The finer comes first: fine\.sr\.upscale\(other=coarse\)"):
+        r20m.sr.upscale(other=r10m)
     with pytest.raises(GridError, match="run the other way: turn one round"):
         r10m.sr.fuse(other=r20m.isel(y=slice(None, None, -1)))
     with pytest.raises(ModelError, match=r"gives pixels 4 times finer.*cube\.sr\.upscale"):

@@ -20,7 +20,7 @@ from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
 from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import ModelError, OptionError
+from .errors import GridError, ModelError, OptionError
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
 from .grids import coarser_cube, coarser_cubes, joined
@@ -357,6 +357,13 @@ def _second_cube(
         return None
     if other is not None and not bands:
         raise OptionError(f"{model!r} reads pixels of one size, so other= has no meaning for it: leave it out.")
+    if isinstance(other, xr.DataArray | xr.Dataset):
+        theirs, ours = pixel_size_m(recognise(other).geobox), pixel_size_m(cube.geobox)
+        if theirs and ours and theirs[0] < 0.75 * ours[0]:
+            raise GridError(
+                f"other= holds pixels of {theirs[0]:.3g} m, and the cube those of {ours[0]:.3g} m. The finer comes "
+                "first: fine.sr.upscale(other=coarse)."
+            )
     return coarser_cube(obj, cube, other, bands)
 
 

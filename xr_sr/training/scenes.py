@@ -70,7 +70,9 @@ def scenes_of(
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj
     cube = recognise(converted)
-    planes = pick(cube, bands, reader="a network in training")
+    planes = pick(
+        cube, bands, reader="a network in training", cure="join bands of two pixel sizes by training.repeated"
+    )
     layers = []
     for plane in planes:
         array = plane.array if plane.index is None else plane.array.isel({cube.band_dim: plane.index})
