@@ -165,3 +165,14 @@ def test_haze_is_taken_from_each_band_by_itself():
         np.testing.assert_allclose(slope * plain + taken, band, rtol=0, atol=1e-5)
         assert -0.12 <= taken / slope < -0.01
     assert len({round(float(band.mean() - plain.mean()), 4) for band, plain in zip(cleared, turned, strict=True)}) == 4
+
+
+def test_snow_is_dark_where_it_absorbs():
+    patch = np.random.default_rng(3).uniform(0.05, 0.3, (6, 24, 24)).astype("float32")
+    snow = Augmentation(light=0, snow=1, mix=0, absorbed=(-2, -1))
+    chance = np.random.default_rng(0)
+
+    for _ in range(50):
+        made = snow(patch, chance)
+        assert made[:4].mean() > made[4:].mean()
+        assert made[4:].mean() < 0.21 and made[4:].std() > 0

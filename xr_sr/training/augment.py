@@ -26,14 +26,15 @@ class Augmentation:
 
     light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly grey image made of the
     bands. mix: each band a mixture of all four. haze: each band loses some of its darkest reflectance, as by correction
-    of the atmosphere, so that forests become as dark in blue as they are on the ground. Raises
-    OptionError for shares that no patches have.
+    of the atmosphere, so that forests become as dark in blue as they are on the ground.
+    absorbed: places of bands in which snow is dark, those of SWIR. Raises OptionError for shares that no patches have.
     """
 
     light: float = 0.35
     snow: float = 0.15
     mix: float = 0.1
     haze: float = 0.0
+    absorbed: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         shares = (self.light, self.snow, self.mix, self.haze)
@@ -51,7 +52,7 @@ class Augmentation:
         if kind < self.light:
             patch = _relit(patch, chance)
         elif kind < self.light + self.snow:
-            patch = _snowed(patch, chance)
+            patch = _snowed(patch, chance, self.absorbed)
         elif kind < self.light + self.snow + self.mix:
             patch = _mixed(patch, chance)
         elif kind < self.light + self.snow + self.mix + self.haze:
@@ -73,12 +74,17 @@ def _relit(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
     return changed + offset
 
 
-def _snowed(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
+def _snowed(patch: FloatArray, chance: np.random.Generator, absorbed: tuple[int, ...] = ()) -> FloatArray:
     bands = len(patch)
     grey = np.tensordot(chance.dirichlet(np.ones(bands)) * chance.choice([-1, 1]), patch, 1)
     grey = (grey - grey.mean()) / (grey.std() + 1e-4)
     colour = (patch - patch.mean((1, 2), keepdims=True)) * chance.uniform(0, 1) + chance.normal(0, 0.04, (bands, 1, 1))
     snowed: FloatArray = chance.uniform(0.25, 0.9) + grey * np.exp(chance.uniform(np.log(0.02), np.log(0.3))) + colour
+    for place in absorbed:
+        own = (patch[place] - patch[place].mean()) / (patch[place].std() + 1e-4)
+        shared = chance.uniform(-0.5, 1)  # of the texture: what is not snow is brighter here, and shadow is dark in all
+        texture = (1 - abs(shared)) * own + shared * grey
+        snowed[place] = chance.uniform(0.02, 0.2) * (1 + chance.uniform(0.05, 0.5) * texture)
     return snowed
 
 

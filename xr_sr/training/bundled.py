@@ -163,10 +163,19 @@ def distil_command(
 @START
 @click.option("--steps", default=12_000, show_default=True)
 @RATE
+@click.option("--snow", default=0.15, show_default=True, help="share of patches that are turned to snow, dark in SWIR")
 @SEED
 @THREADS
 def distil_coarse_command(
-    data: Path, folder: Path, channels: int, start: Path | None, steps: int, rate: float, seed: int, threads: int
+    data: Path,
+    folder: Path,
+    channels: int,
+    start: Path | None,
+    steps: int,
+    rate: float,
+    snow: float,
+    seed: int,
+    threads: int,
 ) -> None:
     """Learn what the official pipeline gives for the 20 m bands, in one pass."""
     distil(
@@ -175,7 +184,7 @@ def distil_coarse_command(
         ten_band_scenes(data),
         folder,
         Settings(steps, rate, betas=(0.95, 0.99), refresh=5, seed=seed, threads=threads, save_every=200, tell_every=50),
-        augmentation=Augmentation(light=0.35, snow=0.15, mix=0.1),
+        augmentation=Augmentation(light=0.35, snow=snow, mix=0.1, absorbed=(-2, -1)),
         held_out=held_out_ten_bands(data),
         side=72,
         batch=4,
