@@ -36,7 +36,8 @@ def text_of(page: Path) -> str:
 
 def prose_of(page: Path) -> str:
     """Read a page without its code blocks."""
-    return re.sub(r"^```(?!\{figure).*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.compile(r"^```(\{figure)?.*?^```$", re.MULTILINE | re.DOTALL)
+    return blocks.sub(lambda block: block[0] if block[1] else "", text_of(page))
 
 
 def anchors_of(page: Path) -> set[str]:
