@@ -24,6 +24,8 @@ from report import Report
 from runs import Side, Spread, by_turns, column, parser, ratios, run, shared
 
 OFFICIAL = "sen2sr-lite"
+PEER = f"package sen2sr {PEER_VERSION}"
+"""Not our model of that name."""
 EDGE_LR, SCALE = 20, 4
 TOLERANCE = 1e-4
 TARGETS = {OFFICIAL: 5.0}
@@ -130,17 +132,17 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     )
     rows, claims = [], []
     for count in given.cores:
-        sides = {"sen2sr": _peer("speed", *read, "--threads", str(count), count=count)}
+        sides = {PEER: _peer("speed", *read, "--threads", str(count), count=count)}
         sides |= {model: Side("ten_bands_speed.py", ("--side", model, *read), cores=count) for model in given.models}
         seen = by_turns(sides, given.repeat)
         report.saw(seen)
         seconds = {name: column(side, "seconds") for name, side in seen.items()}
         for name, side in seen.items():
-            ratio, pairs = ratios(seconds["sen2sr"], seconds[name])
+            ratio, pairs = ratios(seconds[PEER], seconds[name])
             peak = Spread.of(column(side, "peak_mib")).largest
-            said = "1" if name == "sen2sr" else f"**{ratio:.2f}**; pairs {pairs.text()}"
+            said = "1" if name == PEER else f"**{ratio:.2f}**; pairs {pairs.text()}"
             rows.append((count, name, Spread.of(seconds[name]).text(), said, f"{peak:.0f}"))
-            if name != "sen2sr":
+            if name != PEER:
                 target = TARGETS.get(name, ONE_PASS)
                 claims.append(
                     (f"{name}: {ratio:.2f} times as fast, cores: {count}; at least {target:g}", ratio >= target)
