@@ -355,7 +355,7 @@ def _against(models: list[str]) -> list[dict[str, Any]]:
 
 def _share(own: Any, wanted: Any, plain: Any) -> float:
     """Give the rms of `own` from what is wanted over that of `plain`, inside."""
-    inner = (slice(40, -40), slice(40, -40))
+    inner = (..., slice(40, -40), slice(40, -40))
     return _rms((own - wanted)[inner]) / _rms((plain - wanted)[inner])
 
 
