@@ -21,10 +21,10 @@ def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:
         if isinstance(date, str) and not re.match(r"\d{4}", date.strip()):
             raise ValueError("a month alone, or 01/07/2023, could be several dates")
         moment = pd.Timestamp(date)
+        if pd.isna(moment):
+            raise ValueError("not a time")
     except (ValueError, TypeError) as error:
         raise OptionError(f"{told} is no date; wanted is one such as 2023-07-01.") from error
-    if pd.isna(moment):
-        raise OptionError(f"{told} is no date; wanted is one such as 2023-07-01.")
     utc: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
     return utc
 
