@@ -106,7 +106,7 @@ class Report:
     def _page(self) -> Iterable[str]:
         yield f"# {self.title}"
         yield ""
-        command = " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+        command = " ".join(["benchmarks/" + Path(sys.argv[0]).name, *map(_without_folder, sys.argv[1:])])
         yield f"`python {command}`, {self.started:%Y-%m-%d %H:%M} UTC, {_commit()}"
         yield ""
         yield from (f"- {line}" for line in machine.describe())
@@ -137,3 +137,9 @@ def _commit() -> str:
 
 def _git(*args: str) -> str:
     return subprocess.run(["git", *args], cwd=runs.ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _without_folder(word: str) -> str:
+    """Leave out where on this machine a file or folder lies: "name=/a/b" becomes "name=b"."""
+    name, mark, path = word.rpartition("=")
+    return f"{name}{mark}{Path(path).name}" if path.startswith("/") else word
