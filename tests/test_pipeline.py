@@ -314,6 +314,26 @@ def test_few_tasks_per_block(make):
     assert len(ours) <= (2 if make is array else 2 + 4) * 16
 
 
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [
+        ((512, 512), ((256, 256), (256, 256))),
+        ((300, 500), ((160, 140), (256, 244))),
+        ((600, 200), ((208, 208, 184), (200,))),
+        ((256, 250), ((256,), (250,))),
+        ((600, 600), ((304, 296), (304, 296))),
+        ((1030, 40), ((272, 272, 272, 214), (40,))),
+    ],
+)
+def test_a_small_scene_in_memory_is_work_for_four_cores(shape, chunks):
+    cube = array(np.zeros((4, *shape), "float32"))
+    out = cube.sr.upscale("bicubic", scale=2)
+    series = xr.concat([cube.assign_coords(time=day) for day in range(4)], "time").sr.upscale("bicubic", scale=2)
+
+    assert out.chunks[-2:] == tuple(tuple(2 * side for side in axis) for axis in chunks)
+    assert [len(axis) for axis in series.chunks[-2:]] == [-(-length // 512) for length in shape]
+
+
 def test_the_graph_holds_no_weights():
     import cloudpickle
 

@@ -5,6 +5,7 @@ Turns what a user handed in into what `halo` and `lattice` take; nothing is read
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
@@ -28,6 +29,12 @@ Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
 
 Layout: TypeAlias = Literal["auto", "native", "resampled"]
 """What 20 m bands on a 10 m grid are: pixels repeated 2 x 2, or resampled; "auto" looks around each pixel."""
+
+PARTS = 4
+"""Blocks that a scene in memory is cut into where it can be: a block is one task, and a task has one core."""
+
+STEP = 16
+"""What the sides of such blocks are multiples of: of every pixel's width among Sentinel-2's bands and more."""
 
 
 def second_grid(
@@ -91,14 +98,29 @@ def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
 
 
 def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
-    """Give dask's view of an array, wrapping what is in memory or in a file in blocks of the default size."""
+    """Give dask's view of an array, wrapping what is in memory or in a file in blocks that several cores share."""
     if array.chunks is None:
-        sides = {
-            dim: SIDE if dim in (cube.y, cube.x) else 1 if dim in cube.lead else -1 for dim in map(str, array.dims)
-        }
-        array = array.chunk(sides)
+        images = math.prod(array.sizes[dim] for dim in cube.lead)
+        height, width = _even_sides(array.sizes[cube.y], array.sizes[cube.x], images)
+        sides = {str(dim): 1 if dim in cube.lead else -1 for dim in array.dims}
+        array = array.chunk(sides | {cube.y: height, cube.x: width})
     lazy: da.Array = array.variable.data
     return lazy
+
+
+def _even_sides(height: int, width: int, images: int) -> tuple[int, int]:
+    """Choose sides that share a scene evenly: of `SIDE` at most, of a small scene less, until there are `PARTS`.
+
+    The same on every machine, so that a store has the same chunks wherever it is written.
+    """
+    parts = [max(1, -(-length // SIDE)) for length in (height, width)]
+    while True:
+        rows, columns = (
+            max(1, -(-length // (part * STEP))) * STEP for length, part in zip((height, width), parts, strict=True)
+        )
+        if images * parts[0] * parts[1] >= PARTS or max(rows, columns) <= SIDE // 2:
+            return rows, columns
+        parts[0 if rows >= columns else 1] += 1
 
 
 def sides_of(chunks: Chunks, cube: Cube) -> list[int | None] | None:
