@@ -194,22 +194,23 @@ class FoldedLeanSPAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         phases = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
+        image = x[:, self.gives]
         if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
-            inner = trim(x[:, self.gives], BODY)
-            return assembled(inner, functional.pixel_shuffle(phases, self.upscale), self.blur)
+            return assembled(trim(image, BODY), functional.pixel_shuffle(phases, self.upscale), self.blur)
         added = shuffle(phases, self.upscale)
-        n, _, height, width = x.shape
+        image = image.contiguous()  # no longer channels-last, which matrix products would copy again and again
+        n, bands, height, width = image.shape
         rows, columns = height - 2 * self.consumed, width - 2 * self.consumed
         fine = trim(added, (self.consumed - BODY) * self.upscale)
         samples = x.new_empty(rows + 2 * SINC, columns + 2 * SINC)
         # Along y first, while the images are still narrow; the two that are added then share nothing.
         plain = x.new_empty(rows * self.upscale, width)
         low = x.new_empty(rows * self.upscale, columns + 2 * SINC)
-        for image in range(n):
-            for place, band in enumerate(self.gives):
-                self.blur.apply(added[image, place], samples)
-                out = fine[image, place]
-                self.bicubic.along_y(x[image, band], self.consumed, rows, plain)
+        for date in range(n):
+            for band in range(bands):
+                self.blur.apply(added[date, band], samples)
+                out = fine[date, band]
+                self.bicubic.along_y(image[date, band], self.consumed, rows, plain)
                 self.bicubic.along_x(plain, self.consumed, columns, out, add=1)
                 self.sinc.along_y(samples, SINC, rows, low)
                 self.sinc.along_x(low, SINC, columns, out, add=-1)
