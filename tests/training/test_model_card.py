@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from click import ClickException
 from click.testing import CliRunner
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from tests import cubes
 from xr_sr import __version__
-from xr_sr.errors import TrainingError
 from xr_sr.models.lean_fusion import LeanCoarse
 from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, journal, save_weights
 from xr_sr.training.imagery import BANDS, FINE
@@ -84,11 +85,11 @@ def test_a_start_that_is_not_named_or_another_is_refused(data, tmp_path):
     export(data, distilled(tmp_path / "other", seed=1), tmp_path / "other.safetensors")
     fitted(tmp_path / "run", tmp_path / "first.safetensors")
 
-    with pytest.raises(TrainingError, match=r"did not begin with random numbers.*--start"):
+    with pytest.raises(ClickException, match=r"did not begin with random numbers.*--start"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
-    with pytest.raises(TrainingError, match=r"did not begin with the weights of other\.safetensors"):
+    with pytest.raises(ClickException, match=r"did not begin with the weights of other\.safetensors"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors", tmp_path / "other.safetensors")
-    with pytest.raises(TrainingError, match=r"did not begin with the weights of first\.safetensors"):
+    with pytest.raises(ClickException, match=r"did not begin with the weights of first\.safetensors"):
         export(data, tmp_path / "first", tmp_path / "a.safetensors", tmp_path / "first.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
 
@@ -96,11 +97,11 @@ def test_a_start_that_is_not_named_or_another_is_refused(data, tmp_path):
 def test_data_without_a_licence_and_runs_without_an_end_are_refused(data, tmp_path, monkeypatch):
     distilled(tmp_path / "run")
     monkeypatch.setattr(bundled, "training_scenes", lambda data: [Scene("another", TAUGHT[0].values, 1.0, "MIT")])
-    with pytest.raises(TrainingError, match=r"learnt from \['fields'\], whose licence is not known"):
+    with pytest.raises(ClickException, match=r"learnt from \['fields'\], whose licence is not known"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
 
     (tmp_path / "run" / "log.csv").unlink()
-    with pytest.raises(TrainingError, match="no finished run: it has no log"):
+    with pytest.raises(ClickException, match="no finished run: it has no log"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
 
 
@@ -130,15 +131,27 @@ def test_networks_for_four_and_for_six_bands_become_one_for_ten(tmp_path):
     assert "must be of four bands" in CliRunner().invoke(bundled.main, ["join", *swapped]).output
 
 
+@pytest.mark.parametrize("content", [b"no weights", save({"conv.weight": torch.zeros(4, 4)})])
+def test_a_file_that_holds_something_else_is_told_in_a_line(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    files = [f"--{name}={tmp_path / 'a.safetensors'}" for name in ("fine", "coarse")]
+
+    told = CliRunner().invoke(bundled.main, ["join", *files, f"--out={tmp_path / 'ten.safetensors'}"])
+
+    assert told.exit_code == 1 and re.match(r"Error: .*a\.safetensors", told.output)
+    assert "weights" in told.output and isinstance(told.exception, SystemExit)
+    assert not (tmp_path / "ten.safetensors").exists()
+
+
 def test_weights_of_a_checkpoint_before_the_last_step_are_not_exported(data, tmp_path):
     folder = distilled(tmp_path / "run")
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save({**state, "step": 1}, folder / "checkpoint.pt")  # killed after the last row of the log
 
-    with pytest.raises(TrainingError, match=r"no finished run: its checkpoint is of step 1, of 2"):
+    with pytest.raises(ClickException, match=r"no finished run: its checkpoint is of step 1, of 2"):
         export(data, folder, tmp_path / "a.safetensors")
     (folder / "checkpoint.pt").unlink()
-    with pytest.raises(TrainingError, match=r"has no checkpoint\.pt"):
+    with pytest.raises(ClickException, match=r"has no checkpoint\.pt"):
         export(data, folder, tmp_path / "a.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import TrainingError
+from ..errors import TrainingError, XrSrError
 from ..models.lean import LeanSPAN
 from ..models.lean_fusion import LeanCoarse, LeanFusion
 from .augment import Augmentation
@@ -43,11 +44,30 @@ from .widen import widened
 
 
 def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
-    """Give a network of ours with these weights: of four bands, or of the six coarse ones of ten."""
-    channels, bands = state["features.weight"].shape[:2]
-    network = LeanSPAN(channels=channels) if bands == len(BANDS) else LeanCoarse(channels=channels)
-    network.load_state_dict(state, strict=True)
+    """Give a network of ours with these weights: of four bands, or of the six coarse ones of ten.
+
+    Raises TrainingError for weights of another form.
+    """
+    try:
+        channels, bands = state["features.weight"].shape[:2]
+        network = LeanSPAN(channels=channels) if bands == len(BANDS) else LeanCoarse(channels=channels)
+        network.load_state_dict(state, strict=True)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            "wanted are weights of LeanSPAN or LeanCoarse, as the commands distil, distil-coarse and export make them; "
+            f"these have {len(state)} tensors, {', '.join(sorted(state)[:3])}, ..."
+        ) from error
     return network
+
+
+def _stored(path: Path) -> LeanSPAN | LeanCoarse:
+    """Give a network of ours with the weights of a file."""
+    try:
+        return network_of(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"{path} is no file of weights that safetensors can read: {error}") from error
+    except TrainingError as error:
+        raise TrainingError(f"{path}: {error}") from error
 
 
 def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> LeanSPAN | LeanCoarse:
@@ -57,7 +77,7 @@ def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> 
     """
     torch.manual_seed(seed)
     wide = type(network)(channels=network.features.out_channels)
-    return widened(network_of(load_file(start)), wide) if start else wide
+    return widened(_stored(start), wide) if start else wide
 
 
 def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:
@@ -94,7 +114,18 @@ SEED = click.option("--seed", default=0, show_default=True)
 THREADS = click.option("--threads", default=1, show_default=True)
 
 
-@click.group()
+class _Group(click.Group):
+    """Commands whose errors are sentences."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours is one line on stderr and exit code 1, with no traceback."""
+        try:
+            return super().invoke(ctx)
+        except XrSrError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
 def main() -> None:
     """Make the weights of the package again."""
 
@@ -241,7 +272,7 @@ def export_command(data: Path, folder: Path, commit: str, start: Path | None, ou
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def join_command(fine: Path, coarse: Path, out: Path) -> None:
     """Write the weights of one network of ten bands, with the cards of both that it is made of."""
-    four, six = network_of(load_file(fine)), network_of(load_file(coarse))
+    four, six = _stored(fine), _stored(coarse)
     if not isinstance(four, LeanSPAN) or not isinstance(six, LeanCoarse):
         raise click.UsageError(f"{fine} must be of four bands and {coarse} of the coarse ones; see the command export.")
     save_weights(together(four, six), out, {"fine": card_in(fine), "coarse": card_in(coarse)})
