@@ -715,6 +715,54 @@ def test_bands_of_wider_pixels_are_named_by_any_alias(tmp_path):
         np.testing.assert_allclose(some[band], whole[band], rtol=0, atol=2e-6)
 
 
+class Mixing(torch.nn.Module):
+    """Gives each of three bands with some of the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + self.share * x[:, -1:]).repeat_interleave(2, -1).repeat_interleave(2, -2)
+
+    def folded(self, *, non_negative: bool = False, gives: list[int] | None = None) -> torch.nn.Module:
+        return torch.nn.Sequential(self, Chosen(gives))
+
+
+class Chosen(torch.nn.Module):
+    def __init__(self, gives: list[int] | None) -> None:
+        super().__init__()
+        self.gives = gives
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.gives is None else x[:, self.gives]
+
+
+def test_fine_bands_alone_need_no_coarse_ones_where_the_record_says_so(tmp_path):
+    xr_sr.register_model(replace(FUSED, fine_alone=True), weights=fused_weights(tmp_path / "a.safetensors"))
+    fine = dataset(reflectance(2, 40, 40), ("B04", "B08"))
+    coarse = dataset(reflectance(1, 20, 20), ("B11",), geobox=geobox_of(40, 40).zoom_out(2))
+    whole = fine.sr.upscale("both", other=coarse, device="cpu")
+
+    np.testing.assert_allclose(
+        fine.sr.upscale("both", bands=["nir"], device="cpu")["B08"], whole["B08"], rtol=0, atol=2e-6
+    )
+
+
+def test_fine_bands_that_need_the_coarse_ones_are_found_out(tmp_path):
+    file = tmp_path / "mixing.safetensors"
+    save_file(Mixing().state_dict(), file)
+    spec = replace(
+        FUSED, name="mixed", architecture=f"{__name__}:Mixing", scale=2, halo=1, constrained=False, config=()
+    )
+
+    xr_sr.register_model(spec, weights=file)
+    with pytest.raises(ModelError, match=r"'mixed\.alone' says fine_alone.*B08.*another"):
+        xr_sr.register_model(replace(spec, name="mixed.alone", fine_alone=True), weights=file)
+    with pytest.raises(ModelError, match=r"coarse=\(\.\.\.\) and selects=True"):
+        xr_sr.register_model(replace(spec, name="mixed.alone", fine_alone=True, selects=False), weights=file)
+
+
 def test_a_network_of_two_pixel_sizes_needs_a_record_of_two(tmp_path):
     with pytest.raises(ModelError, match=r"Write coarse=\('B11',\)"):
         xr_sr.register_model(replace(FUSED, coarse=()), weights=fused_weights(tmp_path / "a.safetensors"))

@@ -135,6 +135,8 @@ def _check(spec: ModelSpec) -> ModelCheck:
             f"{spec.name!r}: its network takes the last {coarse} of its bands for those of pixels twice as wide, "
             f"interpolated; its record names coarse={list(spec.coarse)}. Write coarse={spec.bands[-coarse:]}."
         )
+    if spec.fine_alone:
+        _check_fine_alone(spec, predictor)
     if spec.window:
         if probe.consumed:
             raise ModelError(
@@ -165,6 +167,27 @@ def _check(spec: ModelSpec) -> ModelCheck:
     if spec.constrained:
         check_constrained(spec, predictor)
     return ModelCheck(spec, field, needed)
+
+
+def _check_fine_alone(spec: ModelSpec, predictor: NetworkPredictor) -> None:
+    """Raise ModelError where the fine bands are another result, or none, if the coarse ones are not shown."""
+    import torch
+
+    fine = [band for band in spec.bands if band not in spec.coarse]
+    given = [band for band in spec.bands_out or spec.bands if band in fine]
+    side = 2 * spec.halo + 8
+    image = torch.rand(1, len(spec.bands), side, side, generator=torch.Generator().manual_seed(0))
+    image = image.contiguous(memory_format=torch.channels_last)
+    alone = _predictor(catalog.narrowed(spec, given)).network
+    said = f"{spec.name!r} says fine_alone, and where {given} alone are wanted"
+    with torch.inference_mode():
+        whole = predictor.network(image)[:, : len(given)]
+        try:
+            found = alone(image[:, : len(fine)].contiguous(memory_format=torch.channels_last))
+        except (RuntimeError, IndexError) as error:
+            raise ModelError(f"{said} its network cannot do without the coarse bands: {error}") from error
+    if found.shape != whole.shape or not torch.allclose(found, whole, rtol=0, atol=1e-5):
+        raise ModelError(f"{said} the result is another. Leave fine_alone out: coarse bands are then always read.")
 
 
 def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPredictor:
@@ -329,6 +352,8 @@ def _check_numbers(spec: ModelSpec) -> None:
             f"{spec.name!r} selects, and has bands_out={list(spec.bands_out)}: wanted them in the order of "
             f"bands={list(spec.bands)}."
         )
+    if spec.fine_alone and not (spec.selects and spec.coarse):
+        raise ModelError(f"{spec.name!r} says fine_alone: wanted is a record with coarse=(...) and selects=True.")
     if spec.window and spec.halo:
         raise ModelError(
             f"{spec.name!r} has halo={spec.halo} and window={spec.window}; wanted one: a halo where an output pixel "

@@ -94,6 +94,8 @@ class ModelSpec:
     constrained: the network holds its constraint inside itself, so that none is added and none can be taken off.
     selects: bands that are not wanted cost nothing: the network's `folded` is told by `gives` the places of the others,
     ascending; `bands_out` is then in the order of `bands`.
+    fine_alone: of one that selects: bands that are not coarse need none of these, so where they alone are wanted the
+    coarse ones are not read, and the folded network is not shown them.
     """
 
     name: str
@@ -114,6 +116,7 @@ class ModelSpec:
     low_pass: LowPass | RadialSigmoid | None = None
     constrained: bool = False
     selects: bool = False
+    fine_alone: bool = False
     weights: WeightsFile | None = None
     licence: str = ""
     citation: str = ""

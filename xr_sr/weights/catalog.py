@@ -236,7 +236,7 @@ def choose(
             f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. "
             f"Leave them out, or use another model: {others}."
         )
-    spec = _narrowed(spec, wanted)
+    spec = narrowed(spec, wanted)
     if missing := set(spec.bands) - set(available):
         lesser = [band for band in available if band in _gives(variants[0], ())]
         if spec.name == variants[0].name or set(variants[0].bands) - set(available):
@@ -296,20 +296,21 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
     return wanted
 
 
-def _narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
+def narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
     """Leave out what bands need that are not wanted: any of them, or only the coarse ones all together."""
+    wanted = set(wanted)
     if spec.selects:
-        return replace(spec, bands_out=tuple(band for band in spec.bands_out or spec.bands if band in wanted))
-    if not spec.parts or set(spec.coarse) & set(wanted):
+        spec = replace(spec, bands_out=tuple(band for band in spec.bands_out or spec.bands if band in wanted))
+    if not (spec.parts or spec.fine_alone) or set(spec.coarse) & wanted:
         return spec
+    fine = tuple(band for band in spec.bands if band not in spec.coarse)
     if spec.scale == 1:
-        fine = [band for band in spec.bands if band not in spec.coarse]
         raise ModelError(
             f"{spec.name!r} brings {_in_order(spec.coarse)} to the grid of {_in_order(fine)}; bands= asks for "
             f"{_in_order(wanted)} alone, which are there already."
         )
     parts = tuple((role, part) for role, part in spec.parts if role == "fine")
-    return replace(spec, bands=tuple(band for band in spec.bands if band not in spec.coarse), coarse=(), parts=parts)
+    return replace(spec, bands=fine, coarse=(), parts=parts)
 
 
 def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:

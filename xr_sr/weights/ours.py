@@ -58,6 +58,7 @@ TEN = replace(
     bands=_TEN,
     bands_out=_TEN,
     coarse=_COARSE,
+    fine_alone=True,
     halo=14,  # receptive field 6 + constraint 8, tested
     config=(("bands", 10), ("coarse", 6), ("channels", 24), ("coarse_channels", 24), ("upscale", 4)),
     weights=WeightsFile(
