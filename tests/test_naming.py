@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from xr_sr.errors import AmbiguousBandError, MissingBandError
-from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables
+from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
 
 
 def array(dtype: str = "uint16", **attrs: object) -> xr.DataArray:
@@ -96,3 +96,9 @@ def test_variables_keep_their_order():
 def test_names_are_listed_as_one_types_them():
     assert listed(["red", 1, np.int64(2), np.str_("nir")]) == "'red', 1, 2, 'nir'"
     assert listed([]) == "nothing"
+
+
+def test_masks_with_names_of_bands_are_said_to_hold_no_numbers():
+    told = str(no_bands({"B04": array("bool"), "B08": array("bool")}))
+
+    assert "'B04', 'B08' have names of bands, and hold bool; wanted are numbers" in told

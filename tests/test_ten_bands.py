@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import dask
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from zarr.storage import LocalStore
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance
 from tests.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, fused, lite, tree_of
-from xr_sr.errors import GridError, StoreError
+from xr_sr.errors import BandWarning, GridError, MissingBandError, ModelError, OptionError, StoreError
 
 pytestmark = pytest.mark.usefixtures("official")
 
@@ -170,13 +172,73 @@ def test_grids_of_different_maps_are_refused():
         r10m.sr.fuse(other=tree_on(DEGREES, values)["r20m"].to_dataset())
 
 
+def tree_of_60_m(values: np.ndarray) -> xr.DataTree:
+    tree = tree_of(values)
+    geobox = geobox_of(*values.shape[-2:]).zoom_out(6)
+    tree["r60m"] = xr.DataTree(dataset(reflectance(2, *geobox.shape), ("B01", "B09"), geobox=geobox))
+    return tree
+
+
 def test_a_tree_with_a_60_m_node_gives_the_ten_bands():
     values = at_10m(42, 48)
-    tree, plain = tree_of(values), tree_of(values)
-    tree["r60m"] = xr.DataTree(dataset(reflectance(2, 7, 8), ("B01", "B09"), geobox=geobox_of(42, 48).zoom_out(6)))
+    tree, plain = tree_of_60_m(values), tree_of(values)
 
-    made = tree.sr.upscale("sen2sr-lite", device="cpu")
+    with pytest.warns(BandWarning, match=r"\['B01', 'B09'\] of the cube are left out\. To silence"):
+        made = tree.sr.upscale("sen2sr-lite", device="cpu")
 
     assert list(made) == [*FINE, *COARSE]
     close(computed(made), lite(plain))
     close(fused(tree, bands=["B11"]), fused(plain, bands=["B11"]))
+
+
+# -- what is left out is said
+# ------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_four_bands_names_what_it_leaves_of_a_tree():
+    tree = tree_of_60_m(at_10m(24, 24))
+
+    with pytest.warns(
+        BandWarning, match=r"'sen2sr-fast' gives .*'B05'.*'B12'.*'B01', 'B09'\] of the cube are left out"
+    ):
+        made = tree.sr.upscale("sen2sr-fast")
+
+    assert set(made) == set(FINE)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_missing_20_m_band_is_named(apart):
+    tree = tree_of(at_10m(24, 24))
+    r10m, r20m = tree["r10m"].to_dataset(), tree["r20m"].to_dataset().drop_vars("B06")
+    cube, other = (r10m, r20m) if apart else (xr.DataTree.from_dict({"r10m": r10m, "r20m": r20m}), None)
+
+    with pytest.warns(BandWarning, match=r"left out, since 'sen2sr\.ten-x4' needs \['B06'\] too\. To silence"):
+        made = cube.sr.upscale(other=other)
+
+    assert set(made) == set(FINE)
+
+
+def test_a_second_cube_without_wider_bands_is_refused():
+    r10m = tree_of(at_10m(24, 24))["r10m"].to_dataset()
+
+    with pytest.raises(MissingBandError, match=r"other= holds \['B02', .*\]; wanted are bands of wider pixels"):
+        r10m.sr.upscale(other=r10m)
+
+
+@pytest.mark.parametrize(
+    ("model", "bands", "words"),
+    [
+        ("sen2sr-fast", ["B04", "B11"], r"asks for \['B11'\] too\. .*another model: \['sen2sr', 'sen2sr-lite', 'near"),
+        ("sen2sr", ["B99"], r"\['B99'\] are names of no band that is known"),
+        ("sen2sr", 4, r"bands=4: wanted names of bands"),
+        ("sen2sr", [4], r"bands=\[4\]: wanted names of bands"),
+    ],
+)
+def test_bands_that_a_model_does_not_give_are_told_with_a_way_that_works(model, bands, words):
+    cube = array(at_10m(24, 24), TEN)
+
+    with pytest.raises((ModelError, OptionError), match=words) as told:
+        cube.sr.upscale(model, bands=bands)
+
+    for name in re.findall(r"'([a-z][-a-z0-9.]+)'", str(told.value).partition("another model")[2]):
+        assert cube.sr.upscale(name, bands=bands).sizes["band"] == len(bands)

@@ -132,6 +132,11 @@ def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
                 )
     if not variables:
         return MissingBandError("no variable of the Dataset lies on y and x, so there is no band to read.")
+    if named := [name for name in variables if find_band(str(name))]:
+        kinds = sorted({str(variables[name].dtype) for name in named})
+        return MissingBandError(
+            f"{listed(named)} have names of bands, and hold {', '.join(kinds)}; wanted are numbers, DN or reflectance."
+        )
     return MissingBandError(
         f"no variable of the Dataset has the name of a Sentinel-2 band; on the grid there are {listed(variables)}. "
         f"Rename them: cube.rename({{{next(iter(variables))!r}: 'B02', ...}})."

@@ -6,7 +6,7 @@ Knows the order of things; each thing is done in a room of its own. What happens
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
 from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import GridError, ModelError, OptionError
+from .errors import GridError, MissingBandError, ModelError, OptionError
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
 from .grids import coarser_cube, coarser_cubes, joined
@@ -196,6 +196,8 @@ def _refined(
     """Do what `upscale` says, or, with `fusing`, what `fuse` does."""
     if isinstance(bands, str):
         bands = [bands]
+    if bands is not None and not (isinstance(bands, Iterable) and all(isinstance(band, str) for band in bands)):
+        raise OptionError(f"bands={bands!r}: wanted names of bands, such as bands=['B04', 'B08'].")
     check_device(device)
     if layout not in ("auto", "native", "resampled"):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
@@ -218,7 +220,9 @@ def _refined(
         bands = [band for band in asked if catalog.canonical(band) not in beyond]
     there = _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
     available = (*cube.available, *(band for band in there.available if band not in cube.available)) if there else None
-    spec, wanted = catalog.choose(model, available or cube.available, bands, fusing=fusing)
+    available = available or cube.available
+    elsewhere = [band for _, names in cube.elsewhere for band in names if band not in available]
+    spec, wanted = catalog.choose(model, available, bands, fusing=fusing, elsewhere=elsewhere)
     spec = with_options(spec, options)
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
@@ -365,7 +369,13 @@ def _second_cube(
                 f"other= holds pixels of {theirs[0]:.3g} m, and the cube those of {ours[0]:.3g} m. The finer comes "
                 "first: fine.sr.upscale(other=coarse)."
             )
-    return coarser_cube(obj, cube, other, bands)
+    found = coarser_cube(obj, cube, other, bands)
+    if other is not None and found is not None and not quiet and not set(bands) & set(found.available):
+        raise MissingBandError(
+            f"other= holds {list(found.available)}; wanted are bands of wider pixels that {model!r} reads, of "
+            f"{list(bands)}. Leave it out, or give the cube that has them."
+        )
+    return found
 
 
 def _gsd_m(cube: Cube) -> float | None:

@@ -165,7 +165,10 @@ def _sorted(
             groups.setdefault((None, ratio), []).append(band)
         else:
             have = [*cube.available, *(name for other in coarser for name in other.available)]
-            raise MissingBandError(f"{band!r} is wanted, and nowhere among the cube's bands, {have}.")
+            raise MissingBandError(
+                f"{band!r} is wanted, and nowhere among the cube's bands, {have}. Load it too, as other= or a node of "
+                "the tree, or leave it out of bands=."
+            )
     return fine, groups
 
 

@@ -170,6 +170,19 @@ def test_weights_are_not_saved_under_the_suffix_of_another_format(tmp_path, suff
     assert not list(tmp_path.iterdir())
 
 
+def test_a_card_that_json_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="card= holds what JSON cannot"):
+        save_weights(student(), tmp_path / "new" / "mine.safetensors", {"rms": np.float32(1)})
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(4, 40, 40), (1, 3, 40, 40), (1, 4, 20, 40)])
+def test_a_teacher_says_which_images_it_takes(shape):
+    with pytest.raises(OptionError, match=r"wanted \(n, 4, y, x\), .*of more than 20 pixels a side"):
+        Teacher("sen2sr", device="cpu")(np.zeros(shape, "float32"))
+
+
 def test_the_curve_of_a_run_is_drawn(official, tmp_path):
     distil(
         student(4),

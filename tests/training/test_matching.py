@@ -146,6 +146,15 @@ def test_a_scale_is_for_models_that_have_one():
     [
         ({"network": LeanSPAN(upscale=2)}, r"wanted is \(1, 4, 32, 32\): 4 bands, 4 times finer"),
         ({"network": LeanSPAN(bands=3)}, r"cannot be run on \(1, 4, 28, 28\).*LeanSPAN\(bands=4, upscale=4\)"),
+        ({"network": LeanSPAN}, r"an instance of torch\.nn\.Module; found <class"),
+        (
+            {
+                "network": LeanSPAN(),
+                "teacher": Teacher("sen2sr.ten-x4", device="cpu"),
+                "scenes": [Scene("ten", cubes.reflectance(10, 80, 80))],
+            },
+            r"cannot be run on \(1, 10, .*LeanFusion\(bands=10, coarse=6, upscale=4\)",
+        ),
         ({"network": LeanSPAN().requires_grad_(False)}, "no parameters to train"),
         ({"teacher": "sen2sr"}, r"wanted training\.Teacher\('sen2sr-lite'\)"),
         ({"scenes": scenes(3)}, r"'noise' is \(3, 60, 60\); wanted is \(band, y, x\) with 4 bands"),
@@ -357,9 +366,13 @@ def test_what_cannot_be_fitted_is_refused_before_the_first_step(tmp_path, change
         (SensorRange, {"noise": (0.0, 1.0, 2.0)}),
         (SensorRange, {"shift_px": -0.1}),
         (SensorRange, {"shift_px": float("inf")}),
+        (Settings, {"learning_rate": "x"}),
+        (Settings, {"average": "x"}),
+        (Settings, {"betas": 0.9}),
+        (Settings, {"betas": (0.9, True)}),
     ],
 )
-def test_augmentations_and_sensors_that_cannot_be_are_refused(kind, wrong):
+def test_augmentations_sensors_and_settings_that_cannot_be_are_refused(kind, wrong):
     with pytest.raises(OptionError, match=rf"{next(iter(wrong))}=.*: wanted"):
         kind(**wrong)
 

@@ -145,7 +145,7 @@ def distil(
     check_sizes(side=side, batch=batch, patch=patch, pool=pool, even=coarse > 0)
     check_shares(evenness=evenness, balance=float(coarse > 0) if balance is None else balance)
     check_seen(seen)
-    check_network(network, bands=bands, bands_out=len(teacher.gives), scale=scale, side=side)
+    check_network(network, bands=bands, bands_out=len(teacher.gives), scale=scale, side=side, coarse=coarse)
     scenes = scenes_for(scenes, bands, coarse)
     held_images = images_of(held_out, bands=bands, coarse=coarse, reach=teacher.halo)
     maker = Labelled(

@@ -65,16 +65,23 @@ def check_teacher(teacher: object) -> Teacher:
     return teacher
 
 
-def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int, side: int) -> None:
+def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int, side: int, coarse: int = 0) -> None:
     """Show a network one patch. Raises TrainingError unless bands and size of what it gives are the wanted ones.
 
     bands, bands_out: how many it is to read, and to give; 0 reads what it gives. side: of a patch, in input pixels.
+    coarse: how many of them are of pixels twice as wide.
     """
+    if not isinstance(network, nn.Module):
+        raise TrainingError(f"wanted a network, an instance of torch.nn.Module; found {network!r:.60}.")
     kind, consumed = type(network).__name__, consumed_by(network)
     if not bands:
         return
     if not any(value.requires_grad for value in network.parameters()):
         raise TrainingError(f"{kind} has no parameters to train; wanted some with requires_grad.")
+    such = f"LeanSPAN(bands={bands}, upscale={scale})"
+    if coarse:
+        fusion = "LeanFusion" if bands_out == bands else "LeanCoarse"
+        such = f"{fusion}(bands={bands}, coarse={coarse}, upscale={scale})"
     size, wanted = side + 2 * consumed, (1, bands_out, side * scale, side * scale)
     first = next(network.parameters())
     training = network.training
@@ -85,7 +92,7 @@ def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int,
         raise TrainingError(
             f"{kind} cannot be run on (1, {bands}, {size}, {size}), a patch of {side} with {consumed} pixels of "
             f"context: {type(error).__name__}: {error}. Wanted is a network of {bands} bands, such as "
-            f"LeanSPAN(bands={bands}, upscale={scale})."
+            f"{such}."
         ) from error
     finally:
         network.train(training)

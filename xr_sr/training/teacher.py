@@ -72,7 +72,13 @@ class Teacher:
         """(n, band, y + 2 halo, x + 2 halo) to (n, band, y * scale, x * scale), reflectance.
 
         Bands are those that the model reads, in its order, and come out as `gives` says. Bands of coarser pixels are on
-        the grid of the others, by linear interpolation.
+        the grid of the others, by linear interpolation. Raises OptionError for another shape.
         """
+        read = len(self.spec.bands)
+        if lr.ndim != 4 or (read and lr.shape[1] != read) or min(lr.shape[-2:]) <= 2 * self.halo:
+            raise OptionError(
+                f"an image of shape {lr.shape}: wanted (n, {read or 'band'}, y, x), {list(self.spec.bands)}, of more "
+                f"than {2 * self.halo} pixels a side, which {self.spec.name!r} uses up."
+            )
         height, width = (size - 2 * self.halo for size in lr.shape[-2:])
         return self._kernel(np.ascontiguousarray(lr), Tile((0, height), (0, width), halo=self.halo))

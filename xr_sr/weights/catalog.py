@@ -192,14 +192,20 @@ def coarse_bands(model: str, *, fusing: bool = False) -> tuple[str, ...]:
 
 
 def choose(
-    model: str, available: Sequence[str], bands: Sequence[str] | None = None, *, fusing: bool = False
+    model: str,
+    available: Sequence[str],
+    bands: Sequence[str] | None = None,
+    *,
+    fusing: bool = False,
+    elsewhere: Sequence[str] = (),
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """Pick the variant of a model for a cube, and the bands that come out.
 
     model: full name or family. available: canonical names of the cube's bands, in its order.
     bands: what is wanted out, by any alias, in that order; None means every band of the cube that the model can give
     from what the cube has, in the cube's order, with a BandWarning that names those that are left out.
-    fusing: the model brings coarse bands to the grid of the fine ones, and does no more.
+    fusing: the model brings coarse bands to the grid of the fine ones, and does no more. elsewhere: bands of other
+    nodes of a tree, which are not read: a model of certain bands leaves them out with the others.
     The record is narrowed to what the wanted bands need: without coarse ones these are not read.
     Raises UnknownModelError; ModelError if the model cannot give a wanted band; MissingBandError if the cube lacks one
     that the model reads. Whether it has the bands wanted of a model that takes any band is left to `cube.pick`, which
@@ -216,9 +222,11 @@ def choose(
         wanted = tuple(band for band in available if band in givable)
         if not wanted:
             raise MissingBandError(_lacking(variants[0], available, variants[0].bands))
-        if dropped := [band for band in available if band not in givable]:
+        beside = elsewhere if any(spec.bands for spec in variants) else ()
+        if dropped := [band for band in (*available, *beside) if band not in givable]:
+            why = _for_want(variants, available)
             warn_caller(
-                f"{model!r} gives {_in_order(givable)}; {dropped} of the cube are left out. "
+                f"{model!r} gives {_in_order(givable)}; {dropped} of the cube are left out{why}. "
                 f"To silence this, name the bands that you want: bands={list(wanted)}.",
                 BandWarning,
             )
@@ -231,10 +239,8 @@ def choose(
     if spec is None:
         most = _gives(variants[-1], wanted)
         excess = [band for band in wanted if band not in most]
-        others = [name for name in _models if set(excess) <= set(_gives(_models[name], excess))]
         raise ModelError(
-            f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. "
-            f"Leave them out, or use another model: {others}."
+            f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. {_way_out(wanted, excess, fusing)}"
         )
     spec = narrowed(spec, wanted)
     if missing := set(spec.bands) - set(available):
@@ -360,6 +366,33 @@ def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str], 
         "or use a model that takes each band by itself, such as model='bicubic'"
         f"{f'; cube.sr.fuse({GUIDED!r}) brings to the finer grid those that are there' if guided else ''}."
     )
+
+
+def _way_out(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
+    """Say what to do where bands are wanted that a model does not give."""
+    given = {band for spec in _models.values() for band in spec.bands}
+    if unknown := [band for band in excess if find_band(band) is None and band not in given]:
+        return f"{unknown} are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
+    members = {full for family in FAMILIES.values() for full in family}
+    names = FUSING if fusing else [*FAMILIES, *(name for name in _models if name not in members)]
+    others = [
+        name
+        for name in names
+        if any(
+            set(wanted) <= set(_gives(spec, wanted)) and (fusing or (spec.scale > 1 and not spec.fuses))
+            for spec in _variants(name, fusing=fusing)
+        )
+    ]
+    return f"Leave them out, or use another model: {others}."
+
+
+def _for_want(variants: Sequence[ModelSpec], available: Sequence[str]) -> str:
+    """Say which bands are missing for a variant whose coarse bands are there in part; "" where none is so."""
+    for spec in variants:
+        missing = [band for band in spec.bands if band not in available]
+        if missing and set(spec.coarse) & set(available):
+            return f", since {spec.name!r} needs {_in_order(missing)} too"
+    return ""
 
 
 def _where(files: Sequence[WeightsFile]) -> str:
