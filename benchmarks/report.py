@@ -24,6 +24,9 @@ QUIET_LOAD = 0.3
 QUIET_SHARE = 0.05
 """A share of processor time above this, taken by others, is a warning."""
 
+VERDICTS = ("- met:", "- **MISSED**:")
+"""How a line begins that says whether something holds."""
+
 DRIFT = 0.1
 """A change of the best convolution above this, from before to after, is a warning."""
 
@@ -101,7 +104,9 @@ class Report:
     def target(self, claim: str, met: bool) -> None:
         """Add the verdict on something that must hold."""
         self.failed |= not met
-        self.lines += [f"- {'met' if met else '**MISSED**'}: {claim}"]
+        if len(self.lines) > 1 and self.lines[-1] == "" and self.lines[-2].startswith(VERDICTS):
+            self.lines.pop()  # one list
+        self.lines += [f"{VERDICTS[0 if met else 1]} {claim}", ""]
 
     def _page(self) -> Iterable[str]:
         yield f"# {self.title}"

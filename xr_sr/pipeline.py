@@ -81,7 +81,7 @@ def upscale(
     precision: "float32"; "bfloat16" and "float16" run the network at half precision, for GPUs: bfloat16 differs by up
         to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it.
     chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512;
-        what has none is cut evenly, a small scene down to 256 until there are four blocks.
+        what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: go on where the ground size of a pixel is more than 1.5 times off what the model was made for.
     options: the model's own; interpolation has `scale`.
 
