@@ -26,8 +26,8 @@ RGBN = ModelSpec(
     selects=True,
     weights=WeightsFile(
         path="distilled_24.safetensors",
-        sha256="48712290d8553526555874d0234994948c2409059fe823eef359b6793bb9a65f",
-        size=231_072,
+        sha256="6d1a26cdd1fe026a3ee9079587dd6b1423e0c7177415c0f8d80e9142b03cf0ec",
+        size=231_808,
         home="package",
     ),
     licence="Apache-2.0",
@@ -41,8 +41,8 @@ FAST = replace(
     config=(("bands", 4), ("channels", 12), ("upscale", 4)),
     weights=WeightsFile(
         path="distilled_12.safetensors",
-        sha256="de0436378d56a9dbd2d26e2ca80c7a00f4363daf4724e4c1b5eeb168fd6dba78",
-        size=80_536,
+        sha256="5f3a3f143fa0ca9860bc4eb9ac4220e461b405a0efa80d3e65f40ce547a97216",
+        size=80_792,
         home="package",
     ),
 )
@@ -63,8 +63,8 @@ TEN = replace(
     config=(("bands", 10), ("coarse", 6), ("channels", 24), ("coarse_channels", 24), ("upscale", 4)),
     weights=WeightsFile(
         path="distilled_ten.safetensors",
-        sha256="a47782cb2c96ef2ea5bad311386d5d600fafd07e2718282c53294c2547e56e39",
-        size=485_624,
+        sha256="be85d74d8fb59a94fa728fb67dca50e264e6c8b2683a8ac591c3ca33448c44fd",
+        size=491_400,
         home="package",
     ),
 )
