@@ -4,8 +4,8 @@
 
 Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
 network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `xr_sr.training.bundled`
-called z12, z16 and so on, each of as many steps, for the table of sizes; --curve those of the package's own run, whose
-logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
+called z12, z16 and so on, each of as many steps, for the table of sizes, and --long further ones there; --curve those
+of the package's own run, whose logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ def main() -> int:
     """Measure closeness, then speed."""
     arguments = parser(__doc__, repeat=5, size=1024)
     arguments.add_argument("--runs", type=Path, help="folder of the runs z12, z16, ...")
+    arguments.add_argument(
+        "--long",
+        nargs="*",
+        default={},
+        type=lambda pair: tuple(pair.split("=", 1)),
+        help="long runs there by channels: 12=NAME 24=NAME",
+    )
     arguments.add_argument("--curve", type=Path, nargs="+", help="folders of the run, in turn, to draw its curve")
     arguments.add_argument("--model", default="", help=argparse.SUPPRESS)
     given = arguments.parse_args()
+    given.long = dict(given.long)
     if given.side:
         print(json.dumps(_time(given.model, given.size) if given.side == "time" else _closeness(draw=given.write)))
         return 0
@@ -149,14 +157,16 @@ def _report_sizes(report: Report, given: argparse.Namespace) -> None:
         "",
         f"`upscale` of {given.size} x {given.size} px to an array, how many times as fast as `sen2sr-lite` in the same "
         f"turn: median [least largest] of {given.repeat}. Multiply-adds are per input pixel, before folding. Closeness "
-        "is of runs of equal steps from random numbers, shorter than those of the package: it tells sizes apart, and "
-        "is not what a size can reach.",
+        "is of runs from random numbers: short ones of equal steps, which tell 32 channels from the others and no "
+        "more, and long ones, those that the package's weights went on from.",
     )
     rows = []
     for name in names:
-        mac, learnt = _cost(name), _learnt(given.runs, name)
-        rows.append((name, f"{mac:,}", *(times[name, cores].text() for cores in (1, 2)), learnt))
-    report.table(["network", "multiply-adds", "one core, times as fast", "two cores", "closeness by place"], rows)
+        channels = name.split()[0]
+        learnt = [_learnt(given.runs, run) for run in (f"z{channels}", given.long.get(channels, ""))]
+        rows.append((name, f"{_cost(name):,}", *(times[name, cores].text() for cores in (1, 2)), *learnt))
+    head = ["network", "multiply-adds", "one core, times as fast", "two cores"]
+    report.table([*head, "closeness by place, short run", "long run"], rows)
     for name, channels in (("sen2sr", 24), ("sen2sr-fast", 12)):
         found = [times[f"{channels} channels", cores] for cores in (1, 2)]
         said = " on one core, ".join(spread.text() for spread in found)
@@ -174,12 +184,12 @@ def _cost(name: str) -> int:
 
 
 def _learnt(folder: Path | None, name: str) -> str:
-    """Say how close a run of this size came, by its log."""
-    if folder is None or name == "sen2sr-lite":
+    """Say how close a run came, by its log; "-" for one that is not there."""
+    if folder is None or not name or not (folder / name).is_dir():
         return "-"
     from xr_sr.training.journal import read_log
 
-    rows = [row for row in read_log(folder / f"z{name.split()[0]}" / "log.csv") if all(row.values())]
+    rows = [row for row in read_log(folder / name / "log.csv") if all(row.values())]
     if not rows:
         return "-"
     told = {key: value for key, value in rows[-1].items() if key not in ("step", "rate", "loss", "seconds")}
