@@ -446,6 +446,13 @@ def test_a_tree_without_bands_says_what_it_has():
         recognise(xr.DataTree())
 
 
+def test_a_tree_whose_nodes_have_no_pixels_says_so():
+    tree = xr.DataTree.from_dict({"r10m": dataset(RGBN), "r20m": dataset(["B05"], geobox=GB10.zoom_out(2))})
+
+    with pytest.raises(GridError, match=r"node '/r10m': the cube has no pixels"):
+        recognise(tree.isel(y=slice(0, 0)))
+
+
 def test_a_tree_of_one_dataset_is_that_dataset():
     cube = recognise(xr.DataTree(dataset(["red", "nir"])))
 

@@ -219,6 +219,9 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     if not found:
         if len(refused) == 1:
             raise refused[0][1]
+        for path, why in refused:
+            if not isinstance(why, MissingBandError):  # bands are there, and something else is wrong
+                raise type(why)(f"node {path!r}: {why}") from why
         raise MissingBandError(
             f"no node of the tree holds Sentinel-2 bands on a grid; its nodes with data are "
             f"{listed(path for path, _ in refused)}. Expected are Datasets of bands, such as 'r10m' and 'r20m'."
