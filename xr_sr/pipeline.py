@@ -219,8 +219,7 @@ def _refined(
     if beyond and asked is not None:
         bands = [band for band in asked if catalog.canonical(band) not in beyond]
     there = _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
-    available = (*cube.available, *(band for band in there.available if band not in cube.available)) if there else None
-    available = available or cube.available
+    available = tuple(dict.fromkeys((*cube.available, *(there.available if there else ()))))
     elsewhere = [band for _, names in cube.elsewhere for band in names if band not in available]
     spec, wanted = catalog.choose(model, available, bands, fusing=fusing, elsewhere=elsewhere)
     spec = with_options(spec, options)
@@ -362,15 +361,16 @@ def _second_cube(
         return None
     if other is not None and not bands:
         raise OptionError(f"{model!r} reads pixels of one size, so other= has no meaning for it: leave it out.")
-    if isinstance(other, xr.DataArray | xr.Dataset):
-        theirs, ours = pixel_size_m(recognise(other).geobox), pixel_size_m(cube.geobox)
-        if theirs and ours and theirs[0] < 0.75 * ours[0]:
-            raise GridError(
-                f"other= holds pixels of {theirs[0]:.3g} m, and the cube those of {ours[0]:.3g} m. The finer comes "
-                "first: fine.sr.upscale(other=coarse)."
-            )
     found = coarser_cube(obj, cube, other, bands)
-    if other is not None and found is not None and not quiet and not set(bands) & set(found.available):
+    if other is None or found is None:
+        return found
+    theirs, ours = pixel_size_m(found.geobox), pixel_size_m(cube.geobox)
+    if theirs and ours and theirs[0] < 0.75 * ours[0]:
+        raise GridError(
+            f"other= holds pixels of {theirs[0]:.3g} m, and the cube those of {ours[0]:.3g} m. The finer comes "
+            "first: fine.sr.upscale(other=coarse)."
+        )
+    if not quiet and not set(bands) & set(found.available):
         raise MissingBandError(
             f"other= holds {list(found.available)}; wanted are bands of wider pixels that {model!r} reads, of "
             f"{list(bands)}. Leave it out, or give the cube that has them."

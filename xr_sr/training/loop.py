@@ -85,10 +85,12 @@ class Settings:
             for name, value in sizes.items():
                 if type(value) is not int or value < least:
                     raise OptionError(f"{name}={value!r}: wanted a whole number from {least} on.")
-        if not (_is_number(self.learning_rate) and 0 < self.learning_rate < math.inf):  # NaN neither
+        if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):  # NaN neither
             raise OptionError(f"learning_rate={self.learning_rate!r}: wanted a number above 0, such as 3e-3.")
         betas = self.betas if isinstance(self.betas, tuple | list) else ()
-        if len(betas) != 2 or not all(_is_number(share) and 0 <= share < 1 for share in (self.average, *betas)):
+        if len(betas) != 2 or not all(
+            isinstance(share, int | float) and 0 <= share < 1 for share in (self.average, *betas)
+        ):
             raise OptionError(
                 f"average={self.average!r}, betas={self.betas!r}: wanted shares from 0 to less than 1, and two betas."
             )
@@ -99,10 +101,6 @@ class Settings:
         """Give the learning rate of a step."""
         rise = min(1.0, (step + 1) / (self.warm_up + 1))
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def train(

@@ -18,7 +18,7 @@ from ..errors import (
     UnknownModelError,
     warn_caller,
 )
-from ..spec import LowPass, ModelSpec, WeightsFile
+from ..spec import ModelSpec, WeightsFile
 from . import official, ours
 from .folders import find_file
 
@@ -100,31 +100,7 @@ register(
 register(ours.RGBN)
 register(ours.FAST)
 register(ours.TEN)
-register(
-    ModelSpec(
-        name="sen2sr-lite.rgbn-x4",
-        summary="SEN2SRLite of ESA OpenSR, the four 10 m bands to 2.5 m: a small convolutional network",
-        architecture="xr_sr.models.span:SPAN",
-        bands=("B04", "B03", "B02", "B08"),
-        bands_out=("B04", "B03", "B02", "B08"),
-        scale=4,
-        halo=10,  # receptive field 6 + constraint 3 + bicubic 1, tested
-        gsd_m=10.0,
-        level="L2A",
-        config=(("in_channels", 4), ("out_channels", 4), ("feature_channels", 24), ("upscale", 4), ("num_blocks", 6)),
-        non_negative=True,
-        # The official mask is a Gaussian of 35 bins on 512; beyond 4.3 sigma nothing is left in float32 that shows.
-        low_pass=LowPass(sigma=512 / (2 * math.pi * 35), radius=10),
-        weights=WeightsFile(
-            path="SEN2SRLite/NonReference_RGBN_x4/model.safetensor",
-            sha256="479aa796d5068d0b1206118ccbca27bd3223df0214db1a9b31a1e18349ed1c7e",
-            size=2_308_216,
-        ),
-        licence="CC0-1.0",
-        citation="Remote Sensing of Environment (2026), doi:10.1016/j.rse.2025.115222",
-        url="https://huggingface.co/tacofoundation/SEN2SR",
-    )
-)
+register(official.RGBN)
 register(
     ModelSpec(
         name="glp-hpm",
@@ -294,12 +270,17 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
     if isinstance(bands, str):
         raise OptionError(f"bands={bands!r}: wanted a list of names, bands=[{bands!r}].")
     wanted = [canonical(band) for band in bands or ()]
-    given = {band for spec in _models.values() for band in _gives(spec, ())}
-    if unknown := [band for band in wanted if find_band(band) is None and band not in given]:
-        raise MissingBandError(
-            f"{unknown} of bands= are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
-        )
+    if unknown := _unknown(wanted):
+        raise MissingBandError(unknown)
     return wanted
+
+
+def _unknown(bands: Iterable[str]) -> str:
+    """Say which canonical names are neither of a band of Sentinel-2 nor of one that a model gives; "" for none."""
+    given = {band for spec in _models.values() for band in _gives(spec, ())}
+    unknown = [band for band in bands if find_band(band) is None and band not in given]
+    said = f"{unknown} of bands= are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
+    return said if unknown else ""
 
 
 def narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
@@ -370,9 +351,8 @@ def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str], 
 
 def _way_out(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
     """Say what to do where bands are wanted that a model does not give."""
-    given = {band for spec in _models.values() for band in spec.bands}
-    if unknown := [band for band in excess if find_band(band) is None and band not in given]:
-        return f"{unknown} are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
+    if unknown := _unknown(excess):
+        return unknown
     members = {full for family in FAMILIES.values() for full in family}
     names = FUSING if fusing else [*FAMILIES, *(name for name in _models if name not in members)]
     others = [
