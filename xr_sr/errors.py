@@ -22,7 +22,7 @@
     └── MissingLibraryError (ImportError)    an optional library is not installed
 
     XrSrWarning (UserWarning)
-    ├── BandWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
+    ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
 
 A message says what was wanted, what was found, and what to do.
 """
@@ -35,6 +35,7 @@ import warnings
 __all__ = [
     "AmbiguousBandError",
     "BandWarning",
+    "CatalogWarning",
     "CatalogueError",
     "ClippingWarning",
     "CubeError",
@@ -156,6 +157,10 @@ class GeoreferenceWarning(XrSrWarning):
 
 class ResolutionWarning(XrSrWarning):
     """The ground size of a pixel is a little off from what the model was made for."""
+
+
+class CatalogWarning(XrSrWarning):
+    """Items of a catalog do not say how they belong together."""
 
 
 class RadiometryWarning(XrSrWarning):

@@ -92,6 +92,8 @@ def item_of(scene: Scene, base: str) -> dict[str, Any]:
     properties["grid:code"] = f"MGRS-33U{scene.tile}"
     if scene.baseline is not None:
         properties["s2:processing_baseline"] = scene.baseline
+    began = re.sub(r"[-:Z]", "", scene.when)
+    properties["s2:datastrip_id"] = f"S2A_OPER_MSI_L2A_DS_2APS_{began}_S{began}_N{scene.baseline}"
     if scene.applied is not None:
         properties["earthsearch:boa_offset_applied"] = scene.applied
     assets = {}
@@ -192,7 +194,9 @@ def serve(scenes: list[Scene], folder: Path) -> Iterator[Api]:
 
             def wanted(item: dict[str, Any]) -> bool:
                 west, south, east, north = item["bbox"]
-                inside = not box or (west < box[2] and east > box[0] and south < box[3] and north > box[1])
+                spans = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
+                along = not box or any(first < box[2] and last > box[0] for first, last in spans)
+                inside = not box or (along and south < box[3] and north > box[1])
                 when = item["properties"]["datetime"]
                 return inside and (first in ("", "..") or when >= first) and (last in ("", "..") or when <= last)
 

@@ -1,4 +1,4 @@
-"""Thirteen real items of five catalogues: offset, bands, dates; and what is done where they contradict themselves."""
+"""Thirteen real items of five catalogues: offset, bands; and what is done where they contradict themselves."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import math
 import sys
 import warnings
-from datetime import UTC, datetime
 
 import pystac
 import pytest
 
 import xr_sr
 from xr_sr.errors import CatalogueError, OptionError, RadiometryError, RadiometryWarning
-from xr_sr.stac.asking import box_around, items_in, read_items
-from xr_sr.stac.items import assets_of, bands_in, epsg_of, group, meaning_of, solar_day
+from xr_sr.stac.asking import read_items
+from xr_sr.stac.items import assets_of, bands_in, epsg_of, meaning_of
 
 REAL = {
     "cdse_S2B_MSIL2A_20200322T074609_N0500_R135_T36NYH_20230612T214223": (-1000, 5.0, 32636),
@@ -141,55 +140,9 @@ def test_relative_addresses_without_a_home_are_refused():
         xr_sr.load(made)
 
 
-class TestDates:
-    @pytest.mark.parametrize(
-        ("bbox", "when", "day"),
-        [
-            ([12, 50, 13, 51], "2023-06-01T23:40:00Z", "2023-06-02"),
-            ([150, -30, 151, -29], "2023-06-01T23:40:00Z", "2023-06-02"),
-            ([-150, 60, -149, 61], "2023-06-01T01:00:00Z", "2023-05-31"),
-            ([178.6, -17, -179.9, -16], "2023-06-01T22:19:00Z", "2023-06-02"),
-        ],
-    )
-    def test_the_day_is_that_of_the_sun(self, bbox, when, day):
-        made = item(**{"s2:processing_baseline": "05.09"})
-        made.bbox, made.datetime = bbox, pystac.utils.str_to_datetime(when)
+def test_a_collection_of_features_is_read_and_what_is_none_is_refused(shared):
+    found = json.loads((shared / "data" / "stac" / f"{next(iter(REAL))}.json").read_text(encoding="utf-8"))
 
-        assert solar_day(made) == day
-
-    def test_of_two_data_strips_both_parts_of_a_tile_are_kept(self):
-        def part(begin, baseline):
-            strip = f"S2A_OPER_MSI_L2A_DS_2APS_20230615T120000_S{begin}_N05.09"
-            return item(**{"grid:code": "MGRS-33UUU", "s2:datastrip_id": strip, "s2:processing_baseline": baseline})
-
-        upper, lower, again = part("20230615T101559", "05.09"), part("20230615T102013", "05.09"), None
-        again = part("20230615T101559", "05.10")
-        groups = group([upper, lower, again], {id(each): meaning_of(each, offset=0) for each in (upper, lower, again)})
-
-        assert {id(each) for one in groups for each in one.items} == {id(lower), id(again)}
-
-    def test_times_are_unique_where_one_day_has_two_baselines(self):
-        one, other = item(**{"grid:code": "MGRS-33UUU"}), item(**{"grid:code": "MGRS-33UVU"})
-        meanings = {id(one): meaning_of(one, offset=0), id(other): meaning_of(other, offset=-1000)}
-
-        groups = group([one, other], meanings)
-
-        assert len({each.stamp for each in groups}) == 2
-        assert sorted(each.meaning.offset for each in groups) == [-1000, 0]
-
-
-class TestBoxes:
-    def test_items_on_both_sides_of_the_antimeridian_make_a_narrow_box(self):
-        east, across, west = (pystac.Item("x", None, box, datetime.now(UTC), {}) for box in (
-            [178.0, -17.0, 179.0, -16.0], [178.6, -17.5, -179.9, -16.0], [-179.9, -17.0, -179.0, -16.0]))  # fmt: skip
-
-        assert box_around([east, across, west]) == pytest.approx((178.0, -17.5, 181.0, -16.0))
-        assert box_around([east]) == (178.0, -17.0, 179.0, -16.0)
-        assert len(items_in([east, across, west], (-179.95, -17.0, -179.92, -16.0))) == 1
-
-    def test_a_collection_of_features_is_read_and_what_is_none_is_refused(self, shared):
-        found = json.loads((shared / "data" / "stac" / f"{next(iter(REAL))}.json").read_text(encoding="utf-8"))
-
-        assert [item.id for item in read_items({"type": "FeatureCollection", "features": [found]})] == [found["id"]]
-        with pytest.raises(OptionError, match="no Item"):
-            read_items({"type": "Feature"})
+    assert [item.id for item in read_items({"type": "FeatureCollection", "features": [found]})] == [found["id"]]
+    with pytest.raises(OptionError, match="no Item"):
+        read_items({"type": "Feature"})

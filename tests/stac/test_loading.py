@@ -24,6 +24,8 @@ from xr_sr.errors import (
     RadiometryError,
     RadiometryWarning,
 )
+from xr_sr.stac.catalogues import search
+from xr_sr.stac.extents import read_box
 
 OLD = Scene(0, "2021-06-01T10:00:00Z", "03.01")
 RAW = Scene(0, "2022-06-05T10:00:00Z", "04.00", added=1000, edge=True)
@@ -226,6 +228,20 @@ class TestCatalogue:
 
         assert tree["r10m"].sizes["time"] == 8
         assert sum(path == "/search" for _, path, _ in api.log) > 3
+
+    def test_an_area_across_the_antimeridian_is_searched_on_both_sides_and_each_item_comes_once(self, api):
+        item = next(each for each in api.items if "2021-06-01" in each["id"])
+        sides = {"west": [179.8, 48, 179.9, 49], "across": [179.9, 48, -179.9, 49], "east": [-179.9, 48, -179.8, 49]}
+        others = [{**item, "id": name, "bbox": bbox} for name, bbox in sides.items()]
+        api.items.extend(others)
+        try:
+            found = [search(api.url, read_box(box), "2021-06-01/2021-06-02")
+                     for box in ((179.85, 48.1, -179.85, 48.9), (179.85, 48.1, 180.15, 48.9))]  # fmt: skip
+        finally:
+            del api.items[-len(others) :]
+
+        for each in found:
+            assert sorted(item.id for item in each) == ["across", "east", "west"]
 
     def test_nothing_but_the_catalogue_is_read_before_compute(self, api):
         tree = load(api, "2021-06-01")

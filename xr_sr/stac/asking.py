@@ -6,25 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CatalogueError, GridError, OptionError
-from .catalogues import Bbox
+from .extents import Box, item_box, meet
 
 if TYPE_CHECKING:
     from pystac import Item
-
-
-def box_of(bbox: Bbox | None) -> tuple[float, float, float, float] | None:
-    """Read (west, south, east, north) in degrees; None stays None. Raises OptionError for anything else."""
-    if bbox is None:
-        return None
-    try:
-        sides = [] if isinstance(bbox, str) else [float(side) for side in bbox]
-    except (TypeError, ValueError):
-        sides = []
-    if len(sides) != 4 or not (sides[0] < sides[2] and sides[1] < sides[3]):
-        raise OptionError(
-            f"bbox={bbox!r}: wanted are (west, south, east, north) in degrees, numbers with west < east, south < north."
-        )
-    return sides[0], sides[1], sides[2], sides[3]
 
 
 def require_metres(crs: str) -> str:
@@ -76,14 +61,14 @@ def read_items(items: Any) -> list[Item]:
     return found
 
 
-def items_in(items: Sequence[Item], bbox: tuple[float, float, float, float] | None) -> list[Item]:
+def items_in(items: Sequence[Item], bbox: Box | None) -> list[Item]:
     """Leave out items that do not meet a box, as a search by it would; those that do not say where they lie stay.
 
     Raises CatalogueError where none meets it: their pixels would all be nodata.
     """
     if bbox is None:
         return list(items)
-    near = [item for item in items if not item.bbox or _meet(_flat(item.bbox), bbox)]
+    near = [item for item in items if (box := item_box(item)) is None or meet(box, bbox)]
     if items and not near:
         raise CatalogueError(
             f"none of the {len(items)} items meets bbox={bbox}; the first lies in {items[0].bbox}. Mind the order "
@@ -96,27 +81,3 @@ def clear_enough(items: Sequence[Item], cloud_cover: float | None) -> list[Item]
     """Leave out items with more cloud than this, in percent; those that do not say it stay, and with None all do."""
     most = float("inf") if cloud_cover is None else cloud_cover
     return [item for item in items if not (float(item.properties.get("eo:cloud_cover") or 0) > most)]
-
-
-def box_around(items: Sequence[Item]) -> tuple[float, float, float, float]:
-    """Give the box of all items. Raises GridError where none says its own."""
-    boxes = [_flat(item.bbox) for item in items if item.bbox]
-    if not boxes:
-        raise GridError("the items have no bbox: pass bbox=(west, south, east, north).")
-    if any(west > east for west, _, east, _ in boxes):  # across the antimeridian: counted from 0 to 360 and beyond
-        turned = [(west % 360, south, east % 360, north) for west, south, east, north in boxes]
-        boxes = [(west, south, east + 360 * (west > east), north) for west, south, east, north in turned]
-    wests, souths, easts, norths = zip(*boxes, strict=True)
-    return min(wests), min(souths), max(easts), max(norths)
-
-
-def _flat(box: Sequence[float]) -> tuple[float, float, float, float]:
-    """Leave out the heights of a box of six numbers."""
-    return (box[0], box[1], box[2], box[3]) if len(box) == 4 else (box[0], box[1], box[3], box[4])
-
-
-def _meet(box: tuple[float, float, float, float], bbox: tuple[float, float, float, float]) -> bool:
-    west, south, east, north = box
-    east += 360 * (west > east)  # across the antimeridian
-    along = any(west + turn <= bbox[2] and east + turn >= bbox[0] for turn in (-360, 0, 360))
-    return along and south <= bbox[3] and north >= bbox[1]

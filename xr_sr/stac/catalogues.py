@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..errors import CatalogueError
 from ..optional import require
+from .extents import Box, split
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -50,12 +51,12 @@ def find_catalogue(name: str) -> Catalogue:
 
 def search(
     catalogue: str,
-    bbox: Bbox | None,
+    bbox: Box | None,
     datetime: str | None,
     *,
     collection: str | None = None,
 ) -> list[Item]:
-    """Find items, page by page; transient errors are tried again, five times, waiting longer each time.
+    """Find items, page by page, each once; transient errors are tried again, five times, waiting longer each time.
 
     datetime: as STAC has it, "2023-06-01/2023-06-30". Raises CatalogueError where the catalogue does not answer.
     """
@@ -69,13 +70,12 @@ def search(
     retry = Retry(total=RETRIES, backoff_factor=0.2, status_forcelist=_TRANSIENT, allowed_methods=None)
     try:
         client = Client.open(where.url, stac_io=StacApiIO(max_retries=retry, timeout=60))
-        found = client.search(
-            collections=[collection or where.collection],
-            bbox=None if bbox is None else [float(side) for side in bbox],
-            datetime=datetime,
-            limit=100,
-        )
-        return list(found.items())
+        found: dict[tuple[str | None, str], Item] = {}
+        for box in [None] if bbox is None else split(bbox):
+            # One search for each side of the antimeridian: few APIs take west > east.
+            hits = client.search(collections=[collection or where.collection], bbox=box, datetime=datetime, limit=100)
+            found |= {(item.collection_id, item.id): item for item in hits.items()}
+        return list(found.values())
     except (APIError, RequestException) as error:
         raise CatalogueError(f"{where.url} does not answer the search: {error}") from error
 

@@ -1,17 +1,15 @@
-"""What STAC items say of themselves: baseline, offset, day; which belong together, and which asset is which band."""
+"""What STAC items say of themselves: baseline, offset, CRS, and which asset is which band."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..bands import BANDS, find_band, is_scl, stated_gsd_m
 from ..cube import warn_caller
-from ..errors import CatalogueError, MissingBandError, RadiometryError, RadiometryWarning
+from ..errors import MissingBandError, RadiometryError, RadiometryWarning
 from ..metadata import read_baseline, read_flag
 from ..naming import listed
 
@@ -110,67 +108,6 @@ def native_gsd_m(band: str) -> float:
     return _GSD_M[band]
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Items that make one date of a cube: one solar day, one baseline, one offset. stamp: of the first of them, UTC."""
-
-    stamp: datetime
-    items: tuple[Item, ...]
-    meaning: Meaning
-
-
-def group(items: Iterable[Item], meanings: Mapping[int, Meaning]) -> list[Group]:
-    """Sort items into dates of a cube, by solar day and baseline, so that no mosaic mixes baselines.
-
-    meanings: by `id()` of the item. Of one tile at one moment, processed several times, the newest baseline is kept;
-    parts of one tile from two data strips are no such, and both stay.
-    Stamps are made unique, by milliseconds, where one day has two baselines.
-    """
-    newest: dict[tuple[str, datetime, str], Item] = {}
-    for item in items:
-        key = (_tile_of(item), moment_of(item).replace(microsecond=0), _strip_of(item))
-        other = newest.get(key)
-        if other is None or _rank(item, meanings) > _rank(other, meanings):
-            newest[key] = item
-    days: dict[tuple[str, str, float], list[Item]] = defaultdict(list)
-    for item in newest.values():
-        meaning = meanings[id(item)]
-        days[solar_day(item), f"{meaning.baseline:.2f}", meaning.offset].append(item)
-    made: list[Group] = []
-    for members in days.values():
-        ordered = tuple(sorted(members, key=lambda item: (moment_of(item), item.id)))
-        made.append(Group(moment_of(ordered[0]), ordered, meanings[id(ordered[0])]))
-    made.sort(key=lambda each: (each.stamp, each.meaning.baseline))
-    unique: list[Group] = []
-    for each in made:
-        stamp = each.stamp
-        if unique and stamp <= unique[-1].stamp:
-            stamp = unique[-1].stamp + timedelta(milliseconds=1)
-        unique.append(Group(stamp, each.items, each.meaning))
-    return unique
-
-
-def _strip_of(item: Item) -> str:
-    """Give the time at which the sensing of an item's data strip began, as its name tells; "" where there is none."""
-    found = re.search(r"_S(\d{8}T\d{6})_", str(item.properties.get("s2:datastrip_id", "")))
-    return found[1] if found else ""
-
-
-def moment_of(item: Item) -> datetime:
-    """Give the time of an item in UTC, without zone."""
-    moment = item.datetime or item.common_metadata.start_datetime
-    if moment is None:
-        raise CatalogueError(f"{item.id} has no datetime, so it has no place in a series.")
-    return moment.replace(tzinfo=None)
-
-
-def solar_day(item: Item) -> str:
-    """Give the day at the longitude of an item: UTC plus an hour for each 15 degrees east."""
-    west, east = (item.bbox[0], item.bbox[2]) if item.bbox else (0.0, 0.0)
-    middle = (west + east) / 2 if west <= east else ((west + east + 360) / 2 + 180) % 360 - 180
-    return (moment_of(item) + timedelta(hours=middle / 15)).date().isoformat()
-
-
 def epsg_of(item: Item) -> str | None:
     """Name the CRS of an item, "EPSG:32633"; None where it does not say."""
     code = item.properties.get("proj:code") or item.properties.get("proj:epsg")
@@ -207,16 +144,3 @@ def _declared_offset(item: Item) -> float | None:
 
 def _holds_pixels(asset: Asset) -> bool:
     return str(asset.media_type or "image/").startswith("image/")
-
-
-def _tile_of(item: Item) -> str:
-    for key in ("grid:code", "s2:mgrs_tile"):
-        if key in item.properties:
-            return str(item.properties[key]).removeprefix("MGRS-")
-    return ",".join(f"{side:.3f}" for side in item.bbox) if item.bbox else item.id
-
-
-def _rank(item: Item, meanings: Mapping[int, Meaning]) -> tuple[float, str]:
-    baseline = meanings[id(item)].baseline
-    made = item.properties.get("s2:generation_time") or item.properties.get("processing:datetime") or ""
-    return (baseline if baseline == baseline else -1.0, f"{made} {item.id}")

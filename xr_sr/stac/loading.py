@@ -20,9 +20,11 @@ from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
-from .asking import box_around, box_of, clear_enough, items_in, read_items, require_metres, require_side
+from .asking import clear_enough, items_in, read_items, require_metres, require_side
 from .catalogues import RETRIES, Bbox, search, signer
-from .items import SCL, Group, assets_of, bands_in, epsg_of, group, meaning_of, native_gsd_m
+from .extents import Box, box_of_items, middle, read_box
+from .grouping import Group, group
+from .items import SCL, assets_of, bands_in, epsg_of, meaning_of, native_gsd_m
 
 if TYPE_CHECKING:
     from pystac import Item, ItemCollection
@@ -54,7 +56,8 @@ def load(
     """Load Sentinel-2 scenes from a STAC catalogue as a lazy cube of DN.
 
     items: what a search gave (pystac Items, an ItemCollection, dictionaries); else bbox and datetime say what to search
-        for. bbox: (west, south, east, north) in degrees, what is loaded; without it, all that the items cover.
+        for. bbox: (west, south, east, north) in degrees, what is loaded; without it, all that the items cover. A box
+        whose west is greater than its east crosses the antimeridian (RFC 7946), and so does (179.8, -17, 180.2, -16).
     datetime: as STAC has it: "2023-06-01/2023-06-30". catalogue: "earth-search", "planetary-computer" (needs the extra
         "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API.
     bands: any names of bands, and "SCL"; by default all of 10 m and 20 m, with SCL where it is there. cloud_cover: the
@@ -67,15 +70,15 @@ def load(
 
     Returns bands under canonical names, (time, y, x) uint16, 0 is nodata, with coordinates along time:
     `boa_add_offset`, which `upscale`, `reflectance` and `index` add to the DN, and `s2_processing_baseline`. One time
-    stands for one solar day and one baseline: mosaics never mix baselines. Of scenes processed twice the newer is
-    taken. The grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
+    stands for one solar day, at the longitude of the area, and one baseline: mosaics never mix baselines. Parts of a
+    tile from several data strips are mosaicked; of versions of one acquisition the newest is taken. The grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
     Nothing is read but the catalogue. Transient HTTP errors are tried again, of catalogue and pixels.
     Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres, CatalogueError without any
     item or answer, or where no item meets the bbox, MissingBandError, RadiometryError where an item's offset is
     unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
-    items of other UTM zones are resampled.
+    items of other UTM zones are resampled, CatalogWarning where items do not say whether they are parts or versions.
     """
-    corners, bands = box_of(bbox), [bands] if isinstance(bands, str) else bands
+    corners, bands = None if bbox is None else read_box(bbox), [bands] if isinstance(bands, str) else bands
     if crs is not None:
         require_metres(crs)
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
@@ -84,11 +87,12 @@ def load(
     found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
     wanted = _choose_bands(found, bands, masked=mask is not False)
     meanings = {id(item): meaning_of(item, offset=offset) for item in found}
-    groups = group(found, meanings)
+    area = corners or box_of_items(found)
+    groups = group(found, meanings, longitude=middle(area))
     kept = [item for each in groups for item in each.items]
     zone = _zone_of(kept, crs)
     largest = 60.0 if any(native_gsd_m(band) == 60 for band in wanted) else 20.0
-    base = _snapped(corners or box_around(kept), zone, largest)
+    base = _snapped(corners or box_of_items(kept), zone, largest)
 
     nodes = {}
     by_size: dict[float, list[str]] = {}
@@ -107,7 +111,7 @@ def load(
 
 def _items_of(
     items: Items | None,
-    bbox: tuple[float, float, float, float] | None,
+    bbox: Box | None,
     datetime: str | None,
     catalogue: str,
     collection: str | None,
@@ -177,7 +181,7 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
     return zone
 
 
-def _snapped(box: tuple[float, float, float, float], crs: str, size: float) -> GeoBox:
+def _snapped(box: Box, crs: str, size: float) -> GeoBox:
     """Give the grid of `size` metres that covers a box in degrees, its edges on multiples of `size`."""
     extent = BoundingBox(*box, crs="EPSG:4326").to_crs(crs)
     return GeoBox.from_bbox(extent, crs, resolution=size, anchor="edge")
@@ -208,6 +212,7 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
             geobox=geobox,
             chunks={"time": 1, "y": side, "x": side},
             groupby=lambda item, parsed, place: places[place],
+            preserve_original_order=True,
             # One type for all: a type for each band fails in odc-stac 0.5 where chunks are given.
             dtype="uint16",
             nodata=0,
