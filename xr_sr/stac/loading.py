@@ -71,7 +71,8 @@ def load(
     Returns bands under canonical names, (time, y, x) uint16, 0 is nodata, with coordinates along time:
     `boa_add_offset`, which `upscale`, `reflectance` and `index` add to the DN, and `s2_processing_baseline`. One time
     stands for one solar day, at the longitude of the area, and one baseline: mosaics never mix baselines. Parts of a
-    tile from several data strips are mosaicked; of versions of one acquisition the newest is taken. The grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
+    tile from several data strips are mosaicked; of versions of one acquisition the newest is taken. The
+    grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
     Nothing is read but the catalogue. Transient HTTP errors are tried again, of catalogue and pixels.
     Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres, CatalogueError without any
     item or answer, or where no item meets the bbox, MissingBandError, RadiometryError where an item's offset is
