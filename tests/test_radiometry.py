@@ -155,7 +155,8 @@ def test_what_lies_along_dates_counts_more_than_an_attribute_left_from_one_of_th
 
 def test_a_list_in_the_attributes_lies_along_dates():
     assert meaning(array(dates=2, attrs={"processing_baseline": ["05.09", "02.01"]})).offset == (-1000, 0)
-    assert meaning(array(dates=2, attrs={"processing_baseline": ["05.09"]})).offset == (-1000,)
+    with pytest.warns(RadiometryWarning, match="is taken for 2021-06-01"):  # not for 2022: all products have it then
+        assert meaning(array(dates=2, attrs={"processing_baseline": ["05.09"]})).offset == (-1000,)
 
 
 def test_metadata_along_bands_must_agree():

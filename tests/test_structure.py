@@ -30,6 +30,8 @@ LEVELS = (
     {"kernels"},
     {"preparation", "registration", "simulate"},
     {"radiometry"},
+    {"offsets"},
+    {"dating"},
     {"metadata"},
     {"cube"},
     {"recognition"},
@@ -38,7 +40,7 @@ LEVELS = (
     {"coarser"},
     {"gathering"},
     {"spec"},
-    {"bands", "optional", "moments", "unread"},
+    {"bands", "optional", "moments", "unread", "product_metadata"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -9,98 +9,99 @@ from __future__ import annotations
 import ast
 import contextlib
 import math
-import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from .cube import Cube, Plane
 from .errors import RadiometryError
+from .product_metadata import PRODUCTS, Product, plain_name, read_number, read_product
 
 __all__ = [
     "Fact",
     "Scaling",
     "declared_nodata",
     "declared_scaling",
-    "find_fact",
+    "find_facts",
+    "find_products",
     "packed_scaling",
-    "product_baseline",
-    "read_baseline",
-    "read_flag",
     "step_names",
     "steps_of",
     "stored_dtype",
     "time_axis",
 ]
 
-_PRODUCT = re.compile(r"S2[A-Z]_MSIL(?:1C|2A)_\d{8}T\d{6}_N(\d{4})_R\d{3}")
 _NODATA_KEYS = ("_FillValue", "nodata", "missing_value", "nodatavals")
+
+Read: TypeAlias = Callable[[object], object]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that metadata says: `values` holds one for all, or one per place along the leading dimension `axis`."""
+    """One thing that metadata say: `values` holds one for all, or one per place along the leading dimension `axis`.
+
+    values: as they were read; None where they are unknown. kept: it stands in an attribute or an encoding, of which
+    `xarray.concat` keeps those of the first array, for all that is joined to it; coordinates are compared instead.
+    """
 
     name: str
     values: tuple[object, ...]
     axis: int | None = None
+    kept: bool = False
 
     def at(self, step: int) -> object:
-        """Give the value at a place along the axis."""
+        """Return the value at a place along the axis."""
         return self.values[0] if self.axis is None else self.values[step]
+
+    @property
+    def known(self) -> bool:
+        """Whether any value is known."""
+        return any(value is not None for value in self.values)
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """A declared linear conversion, value = stored * scale + offset; `scale` is None where only the offset is said."""
+    """A declared linear conversion, value = stored * scale + offset; `scale` is None where only the offset is said.
+
+    kept: it stands in attributes; see `Fact`.
+    """
 
     name: str
     scale: float | None
     offset: float
+    kept: bool = False
 
 
-def find_fact(cube: Cube, planes: Sequence[Plane], names: Sequence[str]) -> Fact | None:
-    """Look for the first of some names that is there: in coordinates, variables, then attributes.
+def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:
+    """Find what stands under each of some names: in coordinates and variables, else attributes, else encodings.
 
-    names: lower case, words joined by "_"; "s2:processing_baseline" is found as "s2_processing_baseline". Variables
-    count where they lie along leading dimensions only, so a map of that name does not. Raises RadiometryError where
-    bands contradict each other.
+    names: of `product_metadata`. read: makes a value of what is found; None where it says nothing. Variables count
+    where they lie along leading dimensions only, so a map of that name does not.
+    Returns the facts in the order of the names, those that say nothing too. Raises RadiometryError where bands
+    contradict each other, or `read` refuses a value.
     """
+    facts = []
     for name in names:
-        for holders in _levels(cube, planes):
+        for holders, kept in _levels(cube, planes):
             found = [
                 fact
                 for holder in holders
                 for key, value in holder.items()
-                if _plain(key) == name and (fact := steps_of(value, cube, planes, str(key))) is not None
+                if plain_name(key) == name and (fact := steps_of(value, cube, planes, str(key), read)) is not None
             ]
             if found:
-                _agree([fact.values for fact in found], repr(found[0].name))
-                return found[0]
-    return None
+                facts.append(replace(found[0], values=_merged(found), kept=kept))
+                break
+    return facts
 
 
-def product_baseline(cube: Cube, planes: Sequence[Plane]) -> Fact | None:
-    """Read the processing baseline in the name of the ESA product that the pixels were opened from: "_N0509_R013_"."""
-    texts = [
-        str(text)
-        for holder in (
-            *(plane.array.encoding for plane in planes),
-            *(plane.array.attrs for plane in planes),
-            cube.source.attrs,
-        )
-        for key, text in holder.items()
-        if _plain(key) in ("source", "product_uri", "product_id")
-    ]
-    found = {match[1] for text in texts if (match := _PRODUCT.search(text))}
-    if len(found) > 1:
-        raise RadiometryError(
-            f"the bands come from products of different baselines, {sorted(found)}. Pass offset= for each date."
-        )
-    return Fact("the name of the product", tuple(found)) if found else None
+def find_products(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
+    """Find the names of the ESA products that the pixels come from; their values are `Product`s."""
+    facts = [fact for fact in find_facts(cube, planes, PRODUCTS, read_product) if fact.known]
+    return [replace(fact, name="the name of the product") if fact.kept else fact for fact in facts]
 
 
 def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
@@ -119,7 +120,7 @@ def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
 
 def packed_scaling(array: xr.DataArray) -> bool:
     """Tell whether the array was unpacked with a scale or an offset when it was read, as its encoding says."""
-    scale, offset = _number(array.encoding.get("scale_factor")), _number(array.encoding.get("add_offset"))
+    scale, offset = read_number(array.encoding.get("scale_factor")), read_number(array.encoding.get("add_offset"))
     return not _says_nothing(scale, offset)
 
 
@@ -146,7 +147,7 @@ def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
     return tuple(sorted(value for value in values if math.isfinite(value)))
 
 
-def steps_of(value: object, cube: Cube, planes: Sequence[Plane], name: str) -> Fact | None:
+def steps_of(value: object, cube: Cube, planes: Sequence[Plane], name: str, read: Read) -> Fact | None:
     """Lay a value along the leading dimensions of a cube; None where it does not fit there.
 
     value: a scalar, a DataArray, or a sequence with one entry for each place along time.
@@ -158,20 +159,53 @@ def steps_of(value: object, cube: Cube, planes: Sequence[Plane], name: str) -> F
             return None
         values = np.asarray(value.values)
         if cube.band_dim in dims:
-            values = np.moveaxis(values, dims.index(str(cube.band_dim)), 0)
-            _agree([plane.tolist() for plane in values], f"{name!r} along {cube.band_dim!r}")
-            values = values[0]
+            values = np.moveaxis(values, dims.index(str(cube.band_dim)), -1)
             dims.remove(str(cube.band_dim))
-        if len(dims) > 1:
+        axis = cube.lead.index(dims[0]) if dims else None
+        steps = math.prod(values.shape[: len(dims)])
+        rows = [np.ravel(row).tolist() for row in values.reshape(steps, -1)]
+        places = step_names(cube, planes, axis) if axis is not None and len(dims) == 1 else [""] * steps
+        read_rows = [[_read(each, read, name, at) for each in row] for row, at in zip(rows, places, strict=True)]
+        if len(dims) > 1 and any(each is not None for row in read_rows for each in row):
             raise RadiometryError(f"{name!r} lies along {dims}; one offset for each date is what can be applied.")
-        return Fact(name, tuple(values.reshape(-1).tolist()), cube.lead.index(dims[0]) if dims else None)
+        for row in read_rows:
+            _agree(row, f"{name!r} along {cube.band_dim!r}")
+        return None if len(dims) > 1 else Fact(name, tuple(row[0] for row in read_rows), axis)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
-        return Fact(name, (value,))
+        return Fact(name, (_read(value, read, name),))
     values = np.asarray(value, dtype=object).reshape(-1)
     axis = time_axis(cube, planes)
     if axis is not None and len(values) == planes[0].array.sizes[cube.lead[axis]]:
-        return Fact(name, tuple(values), axis)
-    return Fact(name, (values[0],)) if len(set(map(str, values))) == 1 else None
+        places = step_names(cube, planes, axis)
+        return Fact(name, tuple(_read(each, read, name, at) for each, at in zip(values, places, strict=True)), axis)
+    return Fact(name, (_read(values[0], read, name),)) if len(set(map(str, values))) == 1 else None
+
+
+def _read(value: object, read: Read, name: str, place: str = "") -> object:
+    """Read one value; what is wrong with it is said with its name and place."""
+    try:
+        return read(value)
+    except RadiometryError as error:
+        raise RadiometryError(f"{name!r}{f' at {place}' if place else ''}: {error}.") from None
+
+
+def _merged(facts: Sequence[Fact]) -> tuple[object, ...]:
+    """Return the values of one fact that several holders have; raises where they contradict each other."""
+    first = facts[0]
+    if not any(isinstance(value, Product) for fact in facts for value in fact.values):
+        _agree([fact.values for fact in facts], repr(first.name))
+        return first.values
+    merged = []
+    for step in range(len(first.values)):
+        products = [product for fact in facts if isinstance(product := fact.at(step), Product)]
+        if len({product.baseline for product in products}) > 1:
+            raise RadiometryError(
+                f"the bands come from products of different baselines, "
+                f"{sorted(product.baseline for product in products)}. Pass offset= for each date."
+            )
+        days = frozenset(day for product in products for day in product.days)
+        merged.append(Product(products[0].baseline, days) if products else None)
+    return tuple(merged)
 
 
 def step_names(cube: Cube, planes: Sequence[Plane], axis: int) -> list[str]:
@@ -185,45 +219,14 @@ def step_names(cube: Cube, planes: Sequence[Plane], axis: int) -> list[str]:
     return [f"{text} ({dim} {place})" for place, text in enumerate(texts)]
 
 
-def read_baseline(value: object) -> float | None:
-    """Read a processing baseline as a number: 5.09 of 5.09, "05.09", "N0509", "0509"; None where it is not known.
-
-    99.99 is what a local run of Sen2Cor writes, whatever its version, so it tells nothing.
-    """
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    if isinstance(value, str):
-        text = value.strip().upper().removeprefix("N")
-        if not re.fullmatch(r"\d{4}|\d{2}\.\d|\d{1,2}\.\d{2}", text):  # "1.2" is the version of something else
-            return None
-        value = float(text)
-    number = _number(value)
-    if number is None or not math.isfinite(number):
-        return None
-    number = number / 100 if number >= 100 else number
-    return number if 0 < number < 90 else None
-
-
-def read_flag(value: object) -> bool | None:
-    """Read a flag that may have been stored as a number or as text; None where it is not known."""
-    if isinstance(value, str | bytes):
-        text = (value.decode(errors="replace") if isinstance(value, bytes) else value).strip().lower()
-        return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(text)
-    number = _number(value)
-    return None if number is None or not math.isfinite(number) else number != 0
-
-
-def _levels(cube: Cube, planes: Sequence[Plane]) -> Iterator[list[Mapping[Any, Any]]]:
-    """Give what carries names and values; what lies along dates first: an attribute may be left from one of them."""
+def _levels(cube: Cube, planes: Sequence[Plane]) -> Iterator[tuple[list[Mapping[Any, Any]], bool]]:
+    """Yield what carries names and values, what lies along dates first; and whether joining keeps the first's alone."""
     arrays = list({id(plane.array): plane.array for plane in planes}.values())
     variables = cube.source.data_vars if isinstance(cube.source, xr.Dataset) else {}
-    yield [*(array.coords for array in arrays), cube.source.coords, variables]
-    yield [array.attrs for array in arrays]
-    yield [cube.source.attrs]
-
-
-def _plain(key: Hashable) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(key).lower()).strip("_")
+    yield [*(array.coords for array in arrays), cube.source.coords, variables], False
+    yield [array.attrs for array in arrays], True
+    yield [cube.source.attrs], True
+    yield [{key: array.encoding[key] for key in ("source",) if key in array.encoding} for array in arrays], True
 
 
 def _agree(values: Iterable[object], what: str) -> None:
@@ -251,17 +254,17 @@ def _scaling_of(plane: Plane) -> Scaling | None:
     holders: list[Mapping[Any, Any]] = [plane.array.attrs]
     if plane.index is not None:
         holders += [plane.array.isel({plane.array.dims[-3]: plane.index}).coords]
-    for holder in holders:
-        plain = {_plain(key): value for key, value in holder.items()}
+    for number, holder in enumerate(holders):
+        plain = {plain_name(key): value for key, value in holder.items()}
         nested = _first_mapping(plain.get("raster_bands"))
         for name, scale_key, offset_key, where in (
             ("scale_factor and add_offset", "scale_factor", "add_offset", plain),
             ("raster:scale and raster:offset", "raster_scale", "raster_offset", plain),
             ("raster:bands", "scale", "offset", nested),
         ):
-            scale, offset = _number(where.get(scale_key)), _number(where.get(offset_key))
+            scale, offset = read_number(where.get(scale_key)), read_number(where.get(offset_key))
             if not _says_nothing(scale, offset):
-                return Scaling(name, scale, offset or 0.0)
+                return Scaling(name, scale, offset or 0.0, kept=number == 0)
     return None
 
 
@@ -281,14 +284,6 @@ def _first_mapping(value: object) -> Mapping[Any, Any]:
     if isinstance(value, list | tuple | np.ndarray) and len(value):
         value = value[0]
     return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: object) -> float | None:
-    """Read one number; None where it is none."""
-    try:
-        return float(np.asarray(value).reshape(()).item()) if value is not None else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _numbers(value: object) -> list[float]:

@@ -16,19 +16,8 @@ import xarray as xr
 from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
 from .errors import RadiometryError, RadiometryWarning
-from .metadata import (
-    Fact,
-    declared_nodata,
-    declared_scaling,
-    find_fact,
-    packed_scaling,
-    product_baseline,
-    read_baseline,
-    read_flag,
-    step_names,
-    stored_dtype,
-    time_axis,
-)
+from .metadata import declared_nodata, declared_scaling, packed_scaling, stored_dtype, time_axis
+from .offsets import find_add_offset, find_baseline, find_flags, told_offset
 
 __all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
 
@@ -47,18 +36,8 @@ ADD_OFFSET_COORD = "boa_add_offset"
 OFFSET_COORD = "radiometry_offset"
 """The coordinate along dates in which results say what was added to the DN of each."""
 
-_BOA_ADD_OFFSET = -1000.0
-_FIRST_BASELINE_WITH_OFFSET = 4.0  # of 2022-01-25; ESA has since reprocessed older dates with it
-_FLAG_NAMES = ("earthsearch_boa_offset_applied", "boa_offset_applied")
-_BASELINE_NAMES = ("s2_processing_baseline", "processing_baseline", "s2_product_baseline", "processing_version")
 # Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN.
 _DARK_BANDS = frozenset({"B04", "B11", "B12"})
-_WAYS_OUT = (
-    "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
-    "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
-    "(Earth Engine's HARMONIZED, openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have "
-    "it read: odc.stac.load(..., with_properties=['s2:processing_baseline', 'earthsearch:boa_offset_applied'])"
-)
 
 
 def resolve(
@@ -72,9 +51,9 @@ def resolve(
     """Find out what the numbers of some bands mean; computes nothing but metadata along dates.
 
     An `offset` that is given counts most, then what our own results say about themselves, then the dtype.
-    Integers are DN. Their offset is told by `boa_add_offset` (of `load`), `earthsearch_boa_offset_applied` (true: 0),
-    the processing baseline (04.00 and later: -1000, else 0), or a scale and offset that is declared and not applied;
-    dates may differ.
+    Integers are DN. Their offset is read from `boa_add_offset` (of `load`), `earthsearch:boa_offset_applied` (true: 0),
+    the processing baseline or the name of the product (04.00 and later: -1000, else 0), or a scale and offset that is
+    declared and not applied; all names are in `product_metadata`. Dates may differ.
     Floats are reflectance if they were unpacked with a scale when read, or if nothing speaks of DN. With a flag or
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.
@@ -82,7 +61,8 @@ def resolve(
     quantification: DN per unit of reflectance; offset=0, quantification=1 declares floats to be reflectance.
     nodata: 'auto' is 0 for DN, and what is declared; other values replace that. NaN and infinity are nodata always.
     Raises RadiometryError for types that hold no reflectance (uint8), where the offset cannot be known (naming the
-    dates if it is some of them), or where metadata contradicts itself. Warns RadiometryWarning of a positive `offset`.
+    dates if it is some of them), where metadata contradicts itself, or where it stands once and cannot hold for all
+    dates; where it may, a RadiometryWarning says so. Warns RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
     quantification = float(quantification)
@@ -105,7 +85,7 @@ def resolve(
     elif floats and not (sign := _sign_of_dn(cube, planes)):
         kind, how = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})"
     else:
-        offsets, axis, how = _told(cube, planes, quantification, sign if floats else "")
+        offsets, axis, how = told_offset(cube, planes, quantification, sign if floats else "")
         declared = True
 
     values = _nodata_values(cube, planes, kind, nodata)
@@ -219,13 +199,10 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
         raise RadiometryError(
             f"{names} were unpacked with a scale when read, the other bands not. Read all with mask_and_scale=True."
         )
-    if find_fact(cube, planes, (ADD_OFFSET_COORD,)) is not None:
-        return f"a {ADD_OFFSET_COORD}"
-    flag, baseline = find_fact(cube, planes, _FLAG_NAMES), find_fact(cube, planes, _BASELINE_NAMES)
-    if flag is not None and any(read_flag(value) is not None for value in flag.values):
-        return f"a {flag.name}"
-    if baseline is not None and any(read_baseline(value) is not None for value in baseline.values):
-        return f"a {baseline.name}"
+    baseline = find_baseline(cube, planes, products=False)
+    said = [find_add_offset(cube, planes), *find_flags(cube, planes), baseline]
+    if known := [fact.name for fact in said if fact is not None and fact.known]:
+        return f"a {known[0]}"
     scaling = declared_scaling(planes)
     if scaling is not None:
         return f"a {scaling.name} that nobody applied"
@@ -234,77 +211,6 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
         return f"a nodata value of {whole[0]:g}"
     stored = stored_dtype(planes[0].array)
     return f"pixels stored as {stored}" if stored is not None and stored.kind in "iu" else ""
-
-
-def _told(
-    cube: Cube, planes: Sequence[Plane], quantification: float, sign: str
-) -> tuple[tuple[float, ...], int | None, str]:
-    """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what."""
-    if (said := find_fact(cube, planes, (ADD_OFFSET_COORD,))) is not None:
-        numbers = tuple(float(value) for value in said.values if isinstance(value, int | float))
-        if len(numbers) == len(said.values) and all(map(math.isfinite, numbers)):
-            return numbers, said.axis, f"offset by {said.name}"
-    flag = find_fact(cube, planes, _FLAG_NAMES)
-    baseline = find_fact(cube, planes, _BASELINE_NAMES) or product_baseline(cube, planes)
-    facts = [fact for fact in (flag, baseline) if fact is not None]
-    axes = {fact.axis for fact in facts} - {None}
-    if len(axes) > 1:
-        raise RadiometryError(
-            f"{' and '.join(fact.name for fact in facts)} lie along different dimensions. Pass offset=."
-        )
-    axis = axes.pop() if axes else None
-    steps = 1 if axis is None else planes[0].array.sizes[cube.lead[axis]]
-    offsets = [_offset_at(step, flag, baseline) for step in range(steps)]
-    known = [offset for offset in offsets if offset is not None]
-    if len(known) == steps:
-        return tuple(known), axis, f"offset by {' and '.join(fact.name for fact in facts)}"
-    names = [fact.name for fact in facts]
-    if known and axis is not None:
-        unknown = [name for name, offset in zip(step_names(cube, planes, axis), offsets, strict=True) if offset is None]
-        raise RadiometryError(
-            f"{' and '.join(names)} are unknown at "
-            f"{', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}, so there the offset is too. Drop "
-            f"these dates, or pass offset= with one number for each of the {steps} dates."
-        )
-    scaling = declared_scaling(planes)
-    if scaling is not None:
-        return (_in_dn(scaling.scale, scaling.offset, scaling.name, quantification),), None, f"offset by {scaling.name}"
-    bands = ", ".join(str(plane.name) for plane in planes)
-    what = f"has {sign}, so it holds DN with NaN for nodata" if sign else "holds integers, so digital numbers (DN)"
-    empty = "nothing tells (no boa_offset_applied, processing baseline, or scale)"
-    if names:
-        empty = f"{' and '.join(names)} {'tells' if len(names) == 1 else 'tell'} not"
-    floats = " If it is reflectance already, pass offset=0, quantification=1." if sign else ""
-    raise RadiometryError(
-        f"the cube ({bands}: {planes[0].array.dtype}) {what}, but {empty} whether 1000 must still be "
-        f"subtracted.{floats} {_WAYS_OUT}."
-    )
-
-
-def _offset_at(step: int, flag: Fact | None, baseline: Fact | None) -> float | None:
-    """Decide the offset of one date; None where it is not known."""
-    if flag is not None and read_flag(flag.at(step)):
-        return 0.0
-    number = read_baseline(baseline.at(step)) if baseline is not None else None
-    if number is None:
-        return None
-    return _BOA_ADD_OFFSET if number >= _FIRST_BASELINE_WITH_OFFSET else 0.0
-
-
-def _in_dn(scale: float | None, offset: float, name: str, quantification: float) -> float:
-    """Turn a declared scale and offset into an offset in DN."""
-    if scale is None or scale == 1:
-        if scale is None and 0 < abs(offset) < 1:
-            return round(offset * quantification, 3)
-        if offset == int(offset):
-            return offset
-        raise RadiometryError(f"{name} say {scale} and {offset}, which is no offset in DN. Pass offset=.")
-    if not math.isclose(1 / scale, quantification, rel_tol=1e-3):
-        raise RadiometryError(
-            f"{name} say {scale:g} per DN, so {1 / scale:.6g} DN are reflectance 1, and not "
-            f"quantification={quantification:g}. Pass quantification={1 / scale:.6g}, and offset= if you know better."
-        )
-    return round(offset / scale, 3)
 
 
 def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata) -> tuple[float, ...]:

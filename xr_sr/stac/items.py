@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..bands import BANDS, find_band, is_scl, stated_gsd_m
 from ..cube import warn_caller
 from ..errors import MissingBandError, RadiometryError, RadiometryWarning
-from ..metadata import read_baseline, read_flag
 from ..naming import listed
+from ..product_metadata import (
+    BASELINES,
+    FLAGS,
+    PRODUCTS,
+    offset_of_baseline,
+    plain_name,
+    read_baseline,
+    read_flag,
+    read_product,
+)
 
 if TYPE_CHECKING:
     from pystac import Asset, Item
 
-BOA_ADD_OFFSET = -1000.0
-FIRST_BASELINE_WITH_OFFSET = 4.0
+T = TypeVar("T")
+
 SCL = "SCL"
 SCL_GSD_M = 20.0
 
 _GSD_M = {band.name: band.gsd_m for band in BANDS} | {SCL: SCL_GSD_M}
-_PRODUCT = re.compile(r"S2[A-Z]_MSIL(?:1C|2A)_\d{8}T\d{6}_N(\d{4})_R\d{3}")
-_BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
-_PRODUCT_KEYS = ("s2:product_uri", "sentinel:product_id", "earthsearch:s3_path", "title")
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,12 @@ def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
     baseline = _baseline_of(item)
     if offset is not None:
         return Meaning(float(offset), float("nan") if baseline is None else baseline, "as passed")
-    flags = [read_flag(value) for key, value in item.properties.items() if key.endswith("boa_offset_applied")]
+    flags = [value for _, value in _facts_of(item, FLAGS, read_flag)]
     if True in flags:
         return Meaning(0.0, baseline if baseline is not None else float("nan"), "boa_offset_applied")
     declared = _declared_offset(item)
     if baseline is not None:
-        expected = BOA_ADD_OFFSET if baseline >= FIRST_BASELINE_WITH_OFFSET else 0.0
+        expected = offset_of_baseline(baseline)
         if declared is not None and declared != expected:
             warn_caller(
                 f"{item.id}: its processing baseline {baseline:05.2f} means an offset of {expected:g} DN, its "
@@ -118,12 +123,31 @@ def epsg_of(item: Item) -> str | None:
 
 
 def _baseline_of(item: Item) -> float | None:
-    for key in _BASELINE_KEYS:
-        if (number := read_baseline(item.properties.get(key))) is not None:
-            return number
-    texts = [item.id, *(str(item.properties.get(key, "")) for key in _PRODUCT_KEYS)]
-    found = next((match for text in texts if (match := _PRODUCT.search(text))), None)
-    return None if found is None else read_baseline(found[1])
+    """Read the processing baseline in the properties, else in the name of the product."""
+    if found := _facts_of(item, BASELINES, read_baseline):
+        return found[0][1]
+    named = _facts_of(item, PRODUCTS, read_product)
+    if product := read_product(item.id) or (named[0][1] if named else None):
+        return product.baseline
+    return None
+
+
+def _facts_of(item: Item, names: Sequence[str], read: Callable[[object], T | None]) -> list[tuple[str, T]]:
+    """Read the properties of some names, in the order of the names; those that say nothing are left out.
+
+    Raises RadiometryError, with the item's name, where `read` refuses a value.
+    """
+    plain = {plain_name(key): (key, value) for key, value in item.properties.items()}
+    found = []
+    for name in names:
+        key, value = plain.get(name, ("", None))
+        try:
+            fact = read(value)
+        except RadiometryError as error:
+            raise RadiometryError(f"{item.id}: {key!r}: {error}.") from None
+        if fact is not None:
+            found.append((key, fact))
+    return found
 
 
 def _declared_offset(item: Item) -> float | None:

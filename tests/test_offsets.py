@@ -1,0 +1,117 @@
+"""One list of names for cubes and Items: what `load` reads, `upscale` reads, and finds the same offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.cubes import array, dataset
+from xr_sr.cube import recognise
+from xr_sr.errors import RadiometryError
+from xr_sr.product_metadata import BASELINES, FLAGS, PRODUCTS
+from xr_sr.radiometry import Radiometry, resolve
+from xr_sr.stac.items import meaning_of
+
+PRODUCT = "S2C_MSIL2A_20210126T101311_N{}_R022_T33UXP_20210126T140000.SAFE"
+FACTS = [
+    *((name, True, 0) for name in FLAGS),
+    *((name, value, offset) for name in BASELINES for value, offset in (("05.11", -1000), ("03.01", 0))),
+    *((name, PRODUCT.format(digits), offset) for name in PRODUCTS for digits, offset in (("0511", -1000), ("0301", 0))),
+]
+
+
+def meaning(cube: Any) -> Radiometry:
+    found = recognise(cube)
+    return resolve(found, found.planes)
+
+
+def dn(dates: int = 2) -> xr.DataArray:
+    made = array(np.full((dates, 4, 12, 12), 1500, "uint16"))
+    return made.assign_coords(time=np.array(["2021-01-26T10:13:11", "2021-01-27T10:00:00"], "datetime64[ns]")[:dates])
+
+
+@pytest.mark.parametrize(("name", "value", "offset"), FACTS)
+def test_cubes_and_items_are_read_by_the_same_names(name, value, offset):
+    import pystac
+
+    key = name.replace("_", ":", 1)
+    item = pystac.Item("ITEM", None, None, pystac.utils.str_to_datetime("2021-01-26T10:13:11Z"), {key: value})
+    along_time = dn().assign_coords({key: ("time", [value] * 2)})
+    variable = dataset(dn().values).assign_coords(time=dn().time).assign({key: ("time", [value] * 2)})
+    scalar = dn(1).isel(time=0).assign_coords({key: value})
+    attribute = dn(1).assign_attrs({key: value})
+
+    assert meaning_of(item).offset == offset
+    assert [meaning(cube).offset for cube in (along_time, variable, scalar, attribute)] == [(offset,)] * 4
+
+
+def test_the_name_of_the_product_may_differ_between_dates():
+    names = [PRODUCT.format("0511"), PRODUCT.format("0301").replace("20210126T", "20210127T")]
+
+    assert meaning(dn().assign_coords({"s2:product_uri": ("time", names)})).offset == (-1000, 0)
+
+
+def test_texts_along_bands_that_name_no_product_are_no_contradiction():
+    cube = dn().assign_coords(title=("band", ["Red", "Green", "Blue", "NIR"]), processing_baseline="05.09")
+
+    assert meaning(cube).offset == (-1000,)
+
+
+def test_a_name_that_says_nothing_leaves_it_to_the_next():
+    cube = dn().assign_coords(
+        {"processing:version": ("time", ["1.2", "1.2"]), "s2:product_uri": ("time", [PRODUCT.format("0511")] * 2)}
+    )
+
+    assert meaning(cube).offset == (-1000,)
+
+
+def test_the_same_baseline_in_two_spellings_is_no_contradiction():
+    bands = dataset(dn(1).isel(time=0).values)
+    bands["B04"].attrs["processing_baseline"] = "05.09"
+    for band in ("B03", "B02", "B08"):
+        bands[band].attrs["processing_baseline"] = 5.09
+
+    assert meaning(bands).offset == (-1000,)
+
+
+def test_any_of_several_flags_that_is_true_counts():
+    cube = dn().assign_coords(
+        {
+            "earthsearch:boa_offset_applied": ("time", [False, False]),
+            "sentinel:boa_offset_applied": ("time", [True, False]),
+            "processing:version": ("time", ["05.09", "05.09"]),
+        }
+    )
+
+    assert meaning(cube).offset == (0, -1000)
+
+
+@pytest.mark.parametrize("value", [0.5, 2, "True,False"])
+def test_a_flag_that_is_neither_true_nor_false_is_refused_with_its_date(value):
+    name = "earthsearch_boa_offset_applied"
+    cube = dn().assign_coords({name: ("time", [value, type(value)(1)]), "s2_processing_baseline": 5.09})
+
+    with pytest.raises(RadiometryError, match=rf"{name}' at 2021-01-26 \(time 0\): .*neither true nor false"):
+        meaning(cube)
+    with pytest.raises(RadiometryError, match="neither true nor false"):
+        meaning(cube.astype("float32"))
+
+
+def test_the_mean_of_two_baselines_is_refused_with_its_date():
+    cube = dn().assign_coords(s2_processing_baseline=("time", np.float32([5.09, (2.14 + 5.09) / 2])))
+
+    with pytest.raises(RadiometryError, match=r"2021-01-27 \(time 1\): 3\.615 is no processing baseline"):
+        meaning(cube)
+
+
+def test_an_item_with_such_a_flag_is_refused_by_its_name():
+    import pystac
+
+    when = pystac.utils.str_to_datetime("2021-01-26T10:13:11Z")
+    item = pystac.Item("ITEM", None, None, when, {"earthsearch:boa_offset_applied": 0.5})
+
+    with pytest.raises(RadiometryError, match="ITEM: 'earthsearch:boa_offset_applied': 0.5 is neither"):
+        meaning_of(item)

@@ -1,0 +1,157 @@
+"""Which offset in DN the metadata of a cube tell, date by date.
+
+Where metadata stand is known to `metadata`, what they are called to `product_metadata`, and whether what stands once
+can hold for several dates to `dating`. What integers and floats mean is decided in `radiometry`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .cube import Cube, Plane
+from .dating import check_dates
+from .errors import RadiometryError
+from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
+from .product_metadata import (
+    ADD_OFFSETS,
+    BASELINES,
+    FLAGS,
+    Product,
+    offset_of_baseline,
+    read_baseline,
+    read_flag,
+    read_number,
+)
+
+__all__ = ["find_add_offset", "find_baseline", "find_flags", "told_offset"]
+
+_WAYS_OUT = (
+    "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
+    "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
+    "(Earth Engine's HARMONIZED, openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have "
+    "it read: odc.stac.load(..., with_properties=['s2:processing_baseline', 'earthsearch:boa_offset_applied'])"
+)
+
+
+def told_offset(
+    cube: Cube, planes: Sequence[Plane], quantification: float, sign: str
+) -> tuple[tuple[float, ...], int | None, str]:
+    """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what.
+
+    sign: what shows that floats are DN, for messages. In this order: an offset in DN; a flag that is true (0); the
+    processing baseline, else that in the name of the product; a declared scale and offset.
+    Raises RadiometryError where nothing tells it, or not for all dates, and for what is found once and cannot hold for
+    all dates; warns RadiometryWarning where it may.
+    """
+    added = find_add_offset(cube, planes)
+    if added is not None and all(value is not None for value in added.values):
+        numbers = tuple(value for value in added.values if isinstance(value, float))
+        check_dates(added, numbers[0], cube, planes)
+        return numbers, added.axis, f"offset by {added.name}"
+    flags, baseline = find_flags(cube, planes), find_baseline(cube, planes)
+    facts = [*flags, *([] if baseline is None else [baseline])]
+    names = " and ".join(fact.name for fact in facts)
+    axes = {fact.axis for fact in facts} - {None}
+    if len(axes) > 1:
+        raise RadiometryError(f"{names} lie along different dimensions. Pass offset=.")
+    axis = axes.pop() if axes else None
+    steps = 1 if axis is None else planes[0].array.sizes[cube.lead[axis]]
+    decided = [_decide(step, flags, baseline) for step in range(steps)]
+    known = [each[0] for each in decided if each is not None]
+    if len(known) == steps:
+        for fact in facts:
+            places = [step for step, each in enumerate(decided) if each is not None and each[1] is fact]
+            if places:
+                where = places if axis is not None and axis == time_axis(cube, planes) else None
+                check_dates(fact, known[places[0]], cube, planes, places=where)
+        return tuple(known), axis, f"offset by {names}"
+    if known and axis is not None:
+        labels = step_names(cube, planes, axis)
+        unknown = [label for label, each in zip(labels, decided, strict=True) if each is None]
+        raise RadiometryError(
+            f"{names} are unknown at "
+            f"{', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}, so there the offset is too. Drop "
+            f"these dates, or pass offset= with one number for each of the {steps} dates."
+        )
+    scaling = declared_scaling(planes)
+    if scaling is not None:
+        offset = _in_dn(scaling.scale, scaling.offset, scaling.name, quantification)
+        check_dates(Fact(scaling.name, (offset,), kept=scaling.kept), offset, cube, planes)
+        return (offset,), None, f"offset by {scaling.name}"
+    raise _nothing_tells(planes, sign, facts)
+
+
+def find_add_offset(cube: Cube, planes: Sequence[Plane]) -> Fact | None:
+    """Find an offset that stands in DN, such as the `boa_add_offset` of `load`; None without one that is known."""
+    return _first(find_facts(cube, planes, ADD_OFFSETS, _read_offset))
+
+
+def find_flags(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
+    """Find the flags that say whether the offset is in the pixels; those along dates, where there are any."""
+    found = [fact for fact in find_facts(cube, planes, FLAGS, read_flag) if fact.known]
+    return [fact for fact in found if fact.axis is not None] or found
+
+
+def find_baseline(cube: Cube, planes: Sequence[Plane], *, products: bool = True) -> Fact | None:
+    """Find the processing baseline: what lies along dates and is known everywhere counts more than what does not.
+
+    products: read the names of products too. Where all is unknown, what is there and says nothing.
+    """
+    found = find_facts(cube, planes, BASELINES, read_baseline)
+    named = find_products(cube, planes) if products and not any(fact.known for fact in found) else []
+    return _first([*found, *named]) or (found[0] if found else None)
+
+
+def _first(facts: Sequence[Fact]) -> Fact | None:
+    known = [fact for fact in facts if fact.known]
+    dated = [fact for fact in known if fact.axis is not None] or known
+    return next((fact for fact in dated if None not in fact.values), dated[0] if dated else None)
+
+
+def _read_offset(value: object) -> float | None:
+    """Read an offset in DN; None where it is not known."""
+    number = read_number(value)
+    return None if number is None or not math.isfinite(number) else number
+
+
+def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[float, Fact] | None:
+    """Decide the offset of one date, and say by which fact; None where it is not known."""
+    for flag in flags:
+        if flag.at(step):
+            return 0.0, flag
+    value = None if baseline is None else baseline.at(step)
+    number = value.baseline if isinstance(value, Product) else value
+    if baseline is None or not isinstance(number, float):
+        return None
+    return offset_of_baseline(number), baseline
+
+
+def _in_dn(scale: float | None, offset: float, name: str, quantification: float) -> float:
+    """Turn a declared scale and offset into an offset in DN."""
+    if scale is None or scale == 1:
+        if scale is None and 0 < abs(offset) < 1:
+            return round(offset * quantification, 3)
+        if offset == int(offset):
+            return offset
+        raise RadiometryError(f"{name} say {scale} and {offset}, which is no offset in DN. Pass offset=.")
+    if not math.isclose(1 / scale, quantification, rel_tol=1e-3):
+        raise RadiometryError(
+            f"{name} say {scale:g} per DN, so {1 / scale:.6g} DN are reflectance 1, and not "
+            f"quantification={quantification:g}. Pass quantification={1 / scale:.6g}, and offset= if you know better."
+        )
+    return round(offset / scale, 3)
+
+
+def _nothing_tells(planes: Sequence[Plane], sign: str, facts: Sequence[Fact]) -> RadiometryError:
+    """Make the error of a cube whose offset nothing tells."""
+    bands = ", ".join(str(plane.name) for plane in planes)
+    what = f"has {sign}, so it holds DN with NaN for nodata" if sign else "holds integers, so digital numbers (DN)"
+    empty = "nothing tells (no boa_offset_applied, processing baseline, or scale)"
+    if facts:
+        empty = f"{' and '.join(fact.name for fact in facts)} {'tells' if len(facts) == 1 else 'tell'} not"
+    floats = " If it is reflectance already, pass offset=0, quantification=1." if sign else ""
+    return RadiometryError(
+        f"the cube ({bands}: {planes[0].array.dtype}) {what}, but {empty} whether 1000 must still be "
+        f"subtracted.{floats} {_WAYS_OUT}."
+    )
