@@ -13,7 +13,8 @@ import pytest
 import xr_sr
 from xr_sr.errors import CatalogueError, OptionError, RadiometryError, RadiometryWarning
 from xr_sr.stac.asking import read_items
-from xr_sr.stac.items import assets_of, bands_in, epsg_of, meaning_of
+from xr_sr.stac.assets import bands_in, sources_of
+from xr_sr.stac.items import epsg_of, meaning_of
 
 REAL = {
     "cdse_S2B_MSIL2A_20200322T074609_N0500_R135_T36NYH_20230612T214223": (-1000, 5.0, 32636),
@@ -66,11 +67,11 @@ def test_each_band_is_found_at_its_native_size(real):
     found, (_, _, epsg) = real
 
     names = bands_in(found)
-    assets = assets_of(found, names)
+    sources = sources_of(found, names)
 
     assert set(names) >= {"B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "SCL"}
     for band, size in (("B04", 10), ("B11", 20), ("SCL", 20)):
-        shape = found.assets[assets[band]].extra_fields.get("proj:shape")
+        shape = found.assets[sources[band].asset].extra_fields.get("proj:shape")
         assert shape == [109_800 // size] * 2
     assert epsg_of(found) == f"EPSG:{epsg}"
 

@@ -1,15 +1,13 @@
-"""What STAC items say of themselves: baseline, offset, CRS, and which asset is which band."""
+"""What STAC items say of themselves: baseline, offset, CRS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ..bands import BANDS, find_band, is_scl, stated_gsd_m
 from ..cube import warn_caller
-from ..errors import MissingBandError, RadiometryError, RadiometryWarning
-from ..naming import listed
+from ..errors import RadiometryError, RadiometryWarning
 from ..product_metadata import (
     BASELINES,
     FLAGS,
@@ -20,16 +18,12 @@ from ..product_metadata import (
     read_flag,
     read_product,
 )
+from .assets import reflectance_records
 
 if TYPE_CHECKING:
-    from pystac import Asset, Item
+    from pystac import Item
 
 T = TypeVar("T")
-
-SCL = "SCL"
-SCL_GSD_M = 20.0
-
-_GSD_M = {band.name: band.gsd_m for band in BANDS} | {SCL: SCL_GSD_M}
 
 
 @dataclass(frozen=True)
@@ -76,43 +70,6 @@ def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
     )
 
 
-def assets_of(item: Item, wanted: Sequence[str]) -> dict[str, str]:
-    """Find the asset of each band, by canonical name ("SCL" too), at its native resolution.
-
-    Raises MissingBandError where an item has none.
-    """
-    found: dict[str, str] = {}
-    for key, asset in item.assets.items():
-        band = _band_of(key)
-        if band is None or band not in wanted or band in found:
-            continue
-        if stated_gsd_m(key) in (None, _GSD_M[band]) and _holds_pixels(asset):
-            found[band] = key
-    if missing := [band for band in wanted if band not in found]:
-        raise MissingBandError(
-            f"{item.id} has no asset for {listed(missing)}; its assets are {listed(item.assets)}. Choose by bands=."
-        )
-    return found
-
-
-def bands_in(item: Item) -> list[str]:
-    """Name the bands of 10 m and 20 m that an item has, and SCL, in the sensor's order."""
-    names = {_band_of(key) for key in item.assets}
-    found = [band.name for band in BANDS if band.gsd_m < 60 and band.name in names]
-    return [*found, SCL] if SCL in names else found
-
-
-def _band_of(key: str) -> str | None:
-    """Name the band that an asset's key stands for; "SCL" for the scene classification."""
-    band = find_band(key)
-    return SCL if is_scl(key) else None if band is None else band.name
-
-
-def native_gsd_m(band: str) -> float:
-    """Give the native pixel size of a band or of SCL."""
-    return _GSD_M[band]
-
-
 def epsg_of(item: Item) -> str | None:
     """Name the CRS of an item, "EPSG:32633"; None where it does not say."""
     code = item.properties.get("proj:code") or item.properties.get("proj:epsg")
@@ -153,18 +110,9 @@ def _facts_of(item: Item, names: Sequence[str], read: Callable[[object], T | Non
 def _declared_offset(item: Item) -> float | None:
     """Read the offset of the reflectance assets, in DN; None where they declare none, or different ones."""
     found = set()
-    for key, asset in item.assets.items():
-        if find_band(key) is None:
-            continue
-        fields = asset.extra_fields
-        nested = fields.get("raster:bands") or fields.get("bands")
-        record: Mapping[str, Any] = nested[0] if isinstance(nested, list) and nested else {}
-        for holder, prefix in ((fields, "raster:"), (record, ""), (record, "raster:")):
-            scale, offset = holder.get(f"{prefix}scale"), holder.get(f"{prefix}offset")
+    for record in reflectance_records(item):
+        for prefix in ("raster:", ""):
+            scale, offset = record.get(f"{prefix}scale"), record.get(f"{prefix}offset")
             if isinstance(scale, int | float) and isinstance(offset, int | float) and scale not in (0, 1):
                 found.add(float(round(offset / scale)))
     return found.pop() if len(found) == 1 else None
-
-
-def _holds_pixels(asset: Asset) -> bool:
-    return str(asset.media_type or "image/").startswith("image/")

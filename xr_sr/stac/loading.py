@@ -21,10 +21,11 @@ from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .asking import clear_enough, items_in, read_items, require_metres, require_side
+from .assets import SCL, bands_in, counted, native_gsd_m, sources_of
 from .catalogues import RETRIES, Bbox, search, signer
 from .extents import Box, box_of_items, middle, read_box
 from .grouping import Group, group
-from .items import SCL, assets_of, bands_in, epsg_of, meaning_of, native_gsd_m
+from .items import epsg_of, meaning_of
 
 if TYPE_CHECKING:
     from pystac import Item, ItemCollection
@@ -87,6 +88,8 @@ def load(
         raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")
     found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
     wanted = _choose_bands(found, bands, masked=mask is not False)
+    for item in found:
+        sources_of(item, wanted)  # before the offset, which a band that is missing may be the reason not to know
     meanings = {id(item): meaning_of(item, offset=offset) for item in found}
     area = corners or box_of_items(found)
     groups = group(found, meanings, longitude=middle(area))
@@ -196,19 +199,19 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
     items = [item for each in groups for item in each.items]
     # A number for each item, ascending in time: odc-stac sorts by it, so its times come in the order of the groups.
     places = [place for place, each in enumerate(groups) for _ in each.items]
-    assets = [assets_of(item, bands) for item in items]
-    if any(each != assets[0] for each in assets):
+    sources = [sources_of(item, bands) for item in items]
+    if any(each != sources[0] for each in sources):
         raise CatalogueError(
-            "the items call their assets by different names, so they come from several catalogues. Load those of each "
-            "catalogue by themselves, and bring them together with xr.concat(..., 'time')."
+            "the items call their assets by different names, or order the bands in them differently, so they come from "
+            "several catalogues. Load those of each by themselves, and join them with xr.concat(..., 'time')."
         )
-    names = assets[0]
-    sign = signer(item.assets[key].href for item in items for key in names.values())
+    names = {band: source.name for band, source in sources[0].items()}
+    sign = signer(item.assets[source.asset].href for item in items for source in sources[0].values())
     # What the user has set counts; the rest goes into the graph with the addresses, so workers have it too.
     options = {key: value for key, value in _HTTP.items() if key not in os.environ}
     with rasterio.Env(**options):
         loaded = odc.stac.load(
-            items,
+            [counted(item, each) for item, each in zip(items, sources, strict=True)],
             bands=list(names.values()),
             geobox=geobox,
             chunks={"time": 1, "y": side, "x": side},
@@ -231,7 +234,7 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
         "units": "DN", "long_name": "to be added to DN before the division by 10000"})  # fmt: skip
     baselines = ("time", np.array([each.meaning.baseline for each in groups], "float32"))
     coords = {"time": stamps, ADD_OFFSET_COORD: offsets, "s2_processing_baseline": baselines}
-    sources = ("time", [" ".join(item.id for item in each.items) for each in groups])
+    names_of_items = ("time", [" ".join(item.id for item in each.items) for each in groups])
     links = [" ".join(href for item in each.items if (href := item.get_self_href())) for each in groups]
     known = {SOURCE_LINKS: ("time", links)} if any(links) else {}
-    return loaded.assign_coords({**coords, SOURCE_ITEMS: sources, **known})
+    return loaded.assign_coords({**coords, SOURCE_ITEMS: names_of_items, **known})
