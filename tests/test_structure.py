@@ -40,7 +40,7 @@ LEVELS = (
     {"coarser"},
     {"gathering"},
     {"spec"},
-    {"bands", "optional", "moments", "unread", "product_metadata"},
+    {"arguments", "bands", "optional", "moments", "product_metadata", "unread"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

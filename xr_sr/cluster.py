@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kernels
+from .arguments import check_flag
 from .spec import ModelSpec
 from .weights import catalog, fetch, folders
 
@@ -53,6 +54,7 @@ def configure(
         def setup(self, worker: Any) -> None:
             worker.xr_sr = prepare(worker.state.nthreads, *self.args)
 
+    check_flag("keep_memory", keep_memory)
     own = dict(weights or {})
     files = []
     for model in dict.fromkeys([*models, *own]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import numpy as np
 
+from .arguments import check_flag, check_path
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
@@ -83,9 +84,11 @@ def register_model(
     WeightsError for a file that is not there or holds another network. Nothing is registered then. For this process:
     call it where graphs are built, in a notebook or a script.
     """
+    check_flag("check", check)
+    check_flag("replace", replace)
     spec = _settled(spec)
     if weights is not None:
-        spec = _with_weights(spec, Path(weights).expanduser())
+        spec = _with_weights(spec, check_path("weights", weights, WeightsNotFoundError))
     report = _check(spec) if check else ModelCheck(spec)
     if spec.name not in catalog.names() or catalog.get(spec.name) != spec:
         catalog.register(spec, own=True, replace=replace)
@@ -305,6 +308,8 @@ def _check_kinds(spec: ModelSpec) -> None:
     for what in ("bands", "bands_out", "coarse"):
         if not isinstance(names := getattr(spec, what), Iterable):
             raise ModelError(f"{said}: {what}={names!r}: wanted a tuple of names, such as ('B04', 'B08').")
+    for what in ("non_negative", "constrained", "selects", "fine_alone", "fuses"):
+        check_flag(f"{said}: {what}", getattr(spec, what))
     try:
         dict(spec.config)
     except (TypeError, ValueError) as error:

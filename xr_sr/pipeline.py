@@ -15,6 +15,7 @@ import xarray as xr
 
 from . import kernels
 from ._version import __version__
+from .arguments import check_flag
 from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
@@ -198,6 +199,7 @@ def _refined(
         bands = [bands]
     if bands is not None and not (isinstance(bands, Iterable) and all(isinstance(band, str) for band in bands)):
         raise OptionError(f"bands={bands!r}: wanted names of bands, such as bands=['B04', 'B08'].")
+    check_flag("allow_gsd", allow_gsd)
     check_device(device)
     if layout not in ("auto", "native", "resampled"):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")

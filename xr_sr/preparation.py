@@ -17,6 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 from affine import Affine
 
+from .arguments import check_whole, shown
 from .bands import is_scl
 from .cube import Cube, Plane, recognise
 from .digital_numbers import Radiometry, judge_block, to_reflectance_block
@@ -85,11 +86,21 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
 def read_classes(classes: Iterable[int]) -> tuple[int, ...]:
     """Read numbers of classes, each once, ascending. Raises OptionError for words, and for what is not several."""
     try:
-        return tuple(sorted({int(number) for number in classes}))
-    except (TypeError, ValueError) as error:
+        if isinstance(classes, str | bytes):  # the text "89" is no list of classes
+            raise TypeError
+        return tuple(sorted({_class_number(number) for number in classes}))
+    except (OverflowError, TypeError, ValueError) as error:
         raise OptionError(
-            f"classes of SCL {classes!r}: wanted are their numbers, such as {CLOUDY_CLASSES}, the ones without ground."
+            f"classes of SCL {shown(classes)}: wanted are their numbers, such as {CLOUDY_CLASSES}, the ones without "
+            "ground."
         ) from error
+
+
+def _class_number(number: object) -> int:
+    """Return a number of a class; numbers of float rasters count where they are whole, truth values do not."""
+    if isinstance(number, float | np.floating) and float(number).is_integer():
+        return int(number)
+    return check_whole("class", number)
 
 
 def _each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:

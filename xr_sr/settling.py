@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from . import kernels
-from .errors import OptionError
+from .arguments import check_path
+from .errors import OptionError, WeightsNotFoundError
 from .spec import ModelSpec, Option
 from .weights import catalog, fetch
 
@@ -51,7 +52,7 @@ def kernel_ref(
     if spec.parts:
         if weights in (*catalog.FAMILIES, *catalog.names()):
             spec, weights = _with_parts_of(str(weights), spec), None
-        if weights is not None and Path(weights).is_file():
+        if weights is not None and check_path("weights", weights, WeightsNotFoundError).is_file():
             raise OptionError(
                 f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
                 f"folder that holds them: {', '.join(file.path for file in spec.files)}."
@@ -70,7 +71,7 @@ def kernel_ref(
     if spec.weights is None and weights is None:  # a network of the user's own that has nothing to load
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
-    if weights is not None and Path(weights).is_file():
+    if weights is not None and Path(weights).expanduser().is_file():
         from .kernels.network import load_network
 
         load_network(spec, located.path, located.sha256)  # what does not fit is said here, and not in a task

@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from tests.store.scenes import BANDS, DATES, cube, reflectance
-from xr_sr.errors import StoreError
+from xr_sr.errors import OptionError, StoreError
 from xr_sr.georeference import geobox_of
 from xr_sr.store import open_zarr, to_zarr
 
@@ -215,3 +215,42 @@ def test_the_spatial_axes_may_have_any_name(tmp_path):
     xr.testing.assert_identical(
         open_zarr(tmp_path / "out.zarr").compute(), written.rename(latitude="lat", longitude="lon")
     )
+
+
+@pytest.fixture(scope="module")
+def written() -> dict:
+    store: dict = {}
+    to_zarr(cube(GRIDS["north-up"]), store, pyramid=1, progress=False)
+    return store
+
+
+@pytest.mark.parametrize("level", ["1", "", None, 1.0, True, [0], np.array([1, 2])], ids=repr)
+def test_a_level_is_a_whole_number_or_all(written, level):
+    with pytest.raises(OptionError, match="level=.*expected a whole number of a level of the pyramid, or 'all'"):
+        open_zarr(written, level=level)
+
+
+@pytest.mark.parametrize(
+    "chunks", [0, -2, 1.5, "20", True, {"nope": 3}, {"y": 0}, {"y": (3, 3)}, {"y": ()}, {"y": "b"}, (2, 2)], ids=repr
+)
+def test_chunks_are_such_as_dask_can_make(written, chunks):
+    with pytest.raises(OptionError, match=r"chunks=.*expected a number of pixels.*\['time', .*None takes the blocks"):
+        open_zarr(written, chunks=chunks)
+
+
+@pytest.mark.parametrize("chunks", [7, -1, "auto", {"y": 7}, {"y": (30, 10), "time": -1}, {"x": "auto"}, {}], ids=repr)
+def test_chunks_do_not_change_values(written, chunks):
+    xr.testing.assert_equal(open_zarr(written, chunks=chunks).compute(), open_zarr(written).compute())
+
+
+def test_chunks_of_a_dimension_hold_for_the_variables_that_have_it():
+    """A variable without time beside those with it: xarray refuses chunks of a dimension that an array lacks."""
+    dated = cube(GRIDS["north-up"])
+    both = dated.to_dataset("band").assign(still=dated.isel(time=0, band=0, drop=True))
+    store: dict = {}
+    to_zarr(both, store, progress=False)
+
+    read = open_zarr(store, chunks={"time": 1, "y": 20})
+
+    assert read.still.chunks == ((20, 20), (56,))
+    assert read[BANDS[0]].chunksizes["time"] == (1,) * dated.sizes["time"]

@@ -54,6 +54,28 @@ def test_text_is_no_date():
         stamps_of(along(["monday", "tuesday"]), "time")
 
 
+@pytest.mark.parametrize(
+    "dates",
+    [
+        np.array(["3000-01-01"], "datetime64[s]"),
+        np.array(["1600-01-01", "2020-01-01"], "datetime64[ms]"),
+        [cftime.Datetime360Day(2023, 2, 30)],
+        [cftime.DatetimeNoLeap(5000, 1, 1)],
+    ],
+    ids=["year 3000", "year 1600", "30 February", "year 5000"],
+)
+def test_dates_that_nanoseconds_cannot_hold_are_refused(dates):
+    with pytest.raises(StoreError, match=r"'time' holds dates that a store cannot: .*convert_calendar\('standard'"):
+        stamps_of(along(dates), "time")
+
+
+def test_dates_beside_something_else_are_no_dates():
+    mixed = np.array([pd.Timestamp("2023-01-01"), 3], dtype=object)
+
+    with pytest.raises(StoreError, match="neither dates nor whole numbers"):
+        stamps_of(along(mixed), "time")
+
+
 def test_whole_numbers_and_no_coordinate_serve_too():
     assert stamps_of(along([7, 3]), "time").values.tolist() == [7, 3]
     assert stamps_of(xr.Dataset({"a": ("time", [1.0, 2.0])}), "time").values.tolist() == [0, 1]

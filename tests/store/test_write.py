@@ -16,6 +16,7 @@ from xr_sr.errors import (
     ClippingWarning,
     DuplicateTimeError,
     GridError,
+    OptionError,
     StoreError,
     StoreMismatchError,
 )
@@ -430,3 +431,25 @@ def test_the_number_of_blocks_written_is_given(tmp_path):
 
     assert to_zarr(cube(), tmp_path / "out.zarr", progress=False) == blocks
     assert to_zarr(cube(), tmp_path / "out.zarr", progress=False) == 0
+
+
+@pytest.mark.parametrize("packing", [3, None, True, ["int16"], np.int16], ids=repr)
+def test_packing_is_a_word_or_words_by_name(packing, tmp_path):
+    with pytest.raises(OptionError, match="packing=.*expected 'int16', 'float32' or 'native', or one of them by name"):
+        to_zarr(cube(), tmp_path / "a.zarr", packing=packing)
+    assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("pyramid", ["a", "1", None, 1.5, [1], -1], ids=repr)
+def test_a_pyramid_is_a_number_of_levels_or_a_flag(pyramid, tmp_path):
+    with pytest.raises(OptionError, match="pyramid=.*expected a whole number of coarser levels, or True for all"):
+        to_zarr(cube(), tmp_path / "a.zarr", pyramid=pyramid)
+    assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "a\0b", "~no-such-user/a.zarr"], ids=["long", "null", "nobody's"])
+def test_a_path_that_no_file_system_takes_is_one_sentence(place):
+    with pytest.raises(StoreError, match="^store=.* cannot be used as a path: "):
+        to_zarr(cube(), place)
+    with pytest.raises(StoreError, match="^store=.* cannot be used as a path: "):
+        open_zarr(place)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from ..arguments import check_flag
 from ..simulate.resample import downsample
 from .blocks import FloatArray, Layout, Level, check_level, map_images
 from .comparing import Metric, measure_blocks
@@ -77,6 +78,7 @@ def synthesis(
     hr: where given, SR and LR are first harmonised with it, as for `correctness`, so that the two can be read together.
     Arguments as in `correctness`. Returns a Dataset with `synthesis`, in units of the distance, lazy if an input is.
     """
+    check_flag("align", align)
     at = check_level(at)
     support = check_support(at, support, distance)
     coarse = read(lr, "LR")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import xarray as xr
 
 from .._version import __version__
+from ..arguments import check_flag
 from ..errors import OptionError
 from .agreement import added, agree
 from .blocks import Layout, Level
@@ -81,6 +82,7 @@ def evaluate(
     """
     if profile not in ("default", "opensr-test"):
         raise OptionError(f"profile={profile!r}: wanted 'default' or 'opensr-test'.")
+    check_flag("align", align)
     if options and profile == "default":
         raise OptionError(f"{list(options)} are no options of the default profile; did you mean profile='opensr-test'?")
     if hr is None and (objects is not None or profile == "opensr-test"):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
+from ..arguments import check_flag
 from ..errors import OptionError
 from .blocks import FloatArray, Layout, Level, check_level, map_images, sum_up
 from .comparing import labels_of
@@ -88,6 +89,7 @@ def correctness(
     """
     at = check_level(at)
     support = check_support(at, support, distance)
+    check_flag("align", align)
     check_judging(threshold, quantile, scoring)
     low, true = read(lr, "LR"), read(hr, "HR")
 

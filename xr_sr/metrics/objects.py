@@ -17,6 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_flag
 from ..errors import CubeError, GridError, OptionError
 from ..georeference import Grid, grid_of, spatial_dims
 from .inputs import short_crs
@@ -165,6 +166,7 @@ def _check_rule(rule: Rule) -> str | float:
 
 def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, instances: bool | None) -> Reading:
     """Decide how the mask is read. Raises CubeError for what is no mask."""
+    check_flag("instances", instances, optional=True)
     if connectivity not in (4, 8):
         raise OptionError(f"connectivity={connectivity!r}: wanted 4 or 8 neighbours.")
     if isinstance(threshold, str) or not math.isfinite(threshold):

@@ -18,6 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_path
 from ..cube import AnyCube, Cube, pick, recognise
 from ..engine import check_device
 from ..errors import CubeError, GeoreferenceWarning, GridError, OptionError, RadiometryError, WeightsNotFoundError
@@ -113,7 +114,7 @@ def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ..
             f"{what} needs weights, and none come with this package: pass weights=, {files}. Nothing is downloaded."
         )
     named = [weights] if isinstance(weights, str | Path) else list(weights)
-    paths = [Path(path).expanduser() for path in named]
+    paths = [check_path("weights", path, WeightsNotFoundError) for path in named]
     if absent := [str(path) for path in paths if not path.is_file()]:
         raise WeightsNotFoundError(f"{what} needs the weights that you name, and {absent} is no file. Wanted: {files}.")
     return tuple((str(path.resolve()), sha256_of(path)) for path in paths)

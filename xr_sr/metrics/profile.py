@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ..arguments import check_flag
 from ..errors import OptionError
 from ..naming import listed
 from .blocks import FloatArray, Layout, map_images
@@ -33,6 +34,7 @@ def opensr_test(
     hallucination along time; or with `maps` the last three and `classification` on the grid of SR, NaN in the border.
     Raises OptionError for what opensr-test lacks or fails at, GridError, CubeError, MissingBandError.
     """
+    check_flag("maps", maps)
     config = configured(options)
     low, true = read(lr, "LR"), read(hr, "HR")
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..arguments import check_flag
 from ..errors import GridError, OptionError
 from ..registration.phase import phase_correlation_shift
 from ..registration.warping import warp
@@ -53,6 +54,8 @@ class OpenSRTest:
 
     def __post_init__(self) -> None:
         """Refuse what opensr-test refuses, or fails at."""
+        for name in ("harm_apply_spectral", "harm_apply_spatial"):
+            check_flag(name, getattr(self, name))
         if not _is_whole(self.border_mask, 0):
             raise OptionError(f"border_mask={self.border_mask!r}: wanted a whole number of HR pixels, 0 or more.")
         if self.patch_size is not None and not _is_whole(self.patch_size, 1):

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from ..arguments import check_path
 from ..errors import StoreError
 
 
@@ -14,7 +15,7 @@ def target_of(path: str | Path, example: str) -> Path:
 
     Raises StoreError where its folder is missing, or where it is a folder.
     """
-    target = Path(path).expanduser()
+    target = check_path("path", path, StoreError)
     if not target.parent.is_dir():
         raise StoreError(f"{target.parent} is no folder, so {target.name} cannot be written there. Make it first.")
     if target.is_dir():

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ..arguments import check_flag
 from ..errors import CubeError, OptionError
 from .channels import Channel, pair_of
 from .correlation import shift_by_phase
@@ -47,6 +48,7 @@ def estimate_shift(
     Raises CubeError for other shapes, OptionError for options that do not exist, WeightsNotFoundError and
     MissingLibraryError for "features".
     """
+    check_flag("window", window)
     checked_options(method=method, max_shift=max_shift, upsample=upsample, channel=channel, weights=weights)
     moving, reference = _bands(moving), _bands(reference)
     if moving.shape != reference.shape or min(moving.shape[-2:]) < LEAST_SIDE:

@@ -17,6 +17,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_flag
 from ..errors import BandWarning, GridError, MissingBandError, OptionError
 from ..georeference import geobox_of
 from ..naming import listed
@@ -71,6 +72,7 @@ def degrade(
     noise of a band is not known, or shifts= names a band that is not there, GridError for another CRS or orientation,
     RadiometryError for integers.
     """
+    check_flag("snap", snap)
     if sum(option is not None for option in (factor, gsd, like)) != 1:
         raise OptionError("degrade takes one of factor=4, gsd=10 (in the CRS's unit) and like=<cube or geobox>.")
     if kernel is not None and mtf is not None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import check_flag
 from ..errors import CubeError, GridError, OptionError
 from ..naming import listed
 from .degradation import Mtf, degrade
@@ -113,6 +114,7 @@ def harmonise(
     Source: Gonzalez and Woods, Digital Image Processing, 3.3.2 (histogram specification); Michel et al. 2022,
     doi:10.3390/data7070096 (SEN2VENuS).
     """
+    check_flag("now", now)
     if method not in ("histogram", "linear", "moments"):
         raise OptionError(f"method={method!r}: wanted 'histogram', 'linear' or 'moments'.")
     ours, theirs = read(source, "source"), read(reference, "reference")

@@ -83,6 +83,7 @@ def load(
     corners, bands = None if bbox is None else read_box(bbox), [bands] if isinstance(bands, str) else bands
     if crs is not None:
         require_metres(crs)
+    mask = bool(mask) if isinstance(mask, np.bool_) else mask
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
     if grid not in ("native", 10, 20):
         raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from .._version import __version__
+from ..arguments import check_flag, check_path, shown
 from ..bands import find_band
 from ..errors import OptionError, StoreError, UnknownModelError
 from ..georeference import pixel_size_m
@@ -77,6 +78,9 @@ def to_stac(
     """
     from pystac import Item
 
+    check_flag("overwrite", overwrite)
+    if not isinstance(place, str | os.PathLike):
+        raise StoreError(f"place={shown(place)}: expected the path or URL of what to_zarr or to_cog wrote.")
     text = os.fspath(place).rstrip("/")
     target = _target(text, path)
     if target.exists() and not overwrite:
@@ -110,10 +114,12 @@ def to_stac(
 
 def _target(place: str, path: str | os.PathLike[str] | None) -> Path:
     if path is not None:
-        return Path(path)
+        return check_path("path", path, StoreError)
     if "://" in place or "::" in place:
         raise OptionError(f"{place} is a URL: say where the Item goes, path='item.json'.")
-    return Path(place).with_suffix(".json")
+    if not Path(place).name:
+        raise StoreError(f"place={place!r}: expected the path or URL of what to_zarr or to_cog wrote.")
+    return check_path("place", place, StoreError).with_suffix(".json")
 
 
 def _properties(stored: Stored, spec: ModelSpec | None, licence: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import georeference
+from ..arguments import check_flag, check_path
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
@@ -69,7 +70,9 @@ def to_cog(
     when it is whole.
     Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
     """
-    target = Path(path)
+    check_flag("overwrite", overwrite)
+    check_flag("progress", progress, optional=True)
+    target = check_path("path", path, StoreError)
     if target.is_dir():
         raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
     if target.exists() and not overwrite:

@@ -16,7 +16,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from .. import georeference
-from ..errors import StoreError
+from ..arguments import shown
+from ..errors import OptionError, StoreError
 from ..once import settled
 from ..radiometry import OFFSET_COORD
 from . import layout
@@ -95,6 +96,10 @@ class Content:
 
 def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Content:
     """Take an object apart. Raises StoreError, GridError or DuplicateTimeError for what cannot be stored."""
+    if not isinstance(packing, str | Mapping):
+        raise OptionError(
+            f"packing={shown(packing)}: expected 'int16', 'float32' or 'native', or one of them by name of a variable."
+        )
     dims = georeference.spatial_dims(obj)
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")

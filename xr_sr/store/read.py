@@ -9,7 +9,8 @@ from typing import Any, Literal, overload
 import numpy as np
 import xarray as xr
 
-from ..errors import StoreError
+from ..arguments import check_whole, shown
+from ..errors import OptionError, StoreError
 from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import Found, find
@@ -60,9 +61,9 @@ def open_zarr(
     target = Target.of(store, read_only=True, storage_options=storage_options)
     record = _record(target)
     levels = len(record.cuts)
-    if level == "all":
+    if isinstance(level, str) and level == "all":
         return xr.DataTree.from_dict({str(number): _level(target, record, number, chunks) for number in range(levels)})
-    if not 0 <= level < levels:
+    if not 0 <= check_whole("level", level, unit="a level of the pyramid, or 'all'") < levels:
         raise StoreError(f"{target.label} has {levels} level(s), 0 to {levels - 1}; level {level} is not among them.")
     dataset = _level(target, record, level, chunks)
     if record.kind == "Dataset":
@@ -98,14 +99,17 @@ def _level(
         consolidated=is_consolidated(target, record.groups[level], record.zarr_format),
     )
     dataset = dataset.drop_vars(LEDGER)
+    _check_chunks(chunks, dataset)
     # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
     dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
     for name in record.fields:
         # Only what lies on the grid becomes dask: dates share a chunk on disk, which chunks of one date would read
         # again and again.
         array = dataset[name]
-        known = {dim: side for dim, side in _blocks(record, level).items() if dim in array.dims}
-        dataset[name] = _decoded(array.chunk(known if chunks is None else chunks))
+        asked = _blocks(record, level) if chunks is None else chunks
+        if isinstance(asked, Mapping):
+            asked = {dim: side for dim, side in asked.items() if dim in array.dims}
+        dataset[name] = _decoded(array.chunk(asked))
     for name in record.text:
         if name in dataset.variables:
             plain = xr.Variable(
@@ -117,6 +121,23 @@ def _level(
     dataset.attrs = {} if record.kind == "DataArray" else _plain(read_group(target, "", record.zarr_format))
     dataset = xr.Dataset({name: dataset[name] for name in record.variables}, dataset.coords, dataset.attrs)
     return _sorted(dataset, record.time)
+
+
+def _check_chunks(chunks: object, dataset: xr.Dataset) -> None:
+    """Raise OptionError for chunks that dask cannot make, or of a dimension that the store does not have."""
+    sides = list(chunks.items()) if isinstance(chunks, Mapping) else [] if chunks is None else [("", chunks)]
+    unknown = [dim for dim, _ in sides if dim and dim not in dataset.dims]
+    for dim, side in sides:
+        sizes = side if isinstance(side, tuple) and dim else (side,)
+        whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes)
+        good = side in (None, "auto", -1) or (whole and min(sizes, default=0) >= 1)
+        if len(sizes) > 1 and not unknown:
+            good = good and sum(sizes) == dataset.sizes[dim]
+        if not good or unknown:
+            raise OptionError(
+                f"chunks={shown(chunks)}: expected a number of pixels, at least 1, -1 for a whole dimension, 'auto', "
+                f"or these by name of a dimension, of {list(dataset.dims)}; None takes the blocks as written."
+            )
 
 
 def _decoded(array: xr.DataArray) -> xr.DataArray:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import zarr
@@ -20,6 +19,7 @@ from zarr.buffer.cpu import buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
+from ..arguments import check_path
 from ..errors import StoreError
 from .encoding import ZarrFormat
 
@@ -66,7 +66,7 @@ class Target:
                     return cls.of(text.split("://", 1)[1], read_only=read_only)
                 options = dict(storage_options) if storage_options else None
                 return cls(_remote(text, options, read_only=read_only), "", text)
-            path = Path(text).expanduser()
+            path = check_path("store", text, StoreError)
             if path.exists() and not path.is_dir():
                 raise StoreError(f"{text} is a file; a Zarr store is a folder. Name another path.")
             return cls(LocalStore(path, read_only=read_only), "", text)

@@ -91,7 +91,7 @@ def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
             index = xr.CFTimeIndex(elements).to_datetimeindex(unsafe=True, time_unit="ns")
         else:
             index = pd.to_datetime(elements, utc=True).tz_localize(None)
-    except (OverflowError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return as_nanoseconds(index.to_numpy().reshape(values.shape))
 
@@ -106,19 +106,19 @@ def _is_dated(coordinate: xr.DataArray) -> bool:
         return True
     if coordinate.dtype.kind != "O" or coordinate.ndim != 1 or coordinate.size == 0:
         return False
-    return hasattr(coordinate.values[0], "timetuple")
+    return all(hasattr(value, "timetuple") for value in coordinate.values)
 
 
 def _nanoseconds(dataset: xr.Dataset, dim: str) -> NDArray[np.int64]:
-    import pandas as pd
-
     coordinate = dataset.coords[dim]
-    if coordinate.dtype.kind == "M" and isinstance(coordinate.dtype, np.dtype):
-        dates = coordinate.values.astype("datetime64[ns]")
-    elif isinstance(index := dataset.indexes[dim], xr.CFTimeIndex):
-        dates = index.to_datetimeindex(unsafe=True, time_unit="ns").to_numpy("datetime64[ns]")
-    else:
-        dates = pd.to_datetime(index, utc=True).tz_localize(None).to_numpy("datetime64[ns]")
+    plain = isinstance(coordinate.dtype, np.dtype)  # else dates with a time zone, a type of pandas
+    dates = as_nanoseconds(coordinate.values if plain else dataset.indexes[dim].to_numpy(dtype=object))
+    if dates is None:
+        raise StoreError(
+            f"the coordinate {dim!r} holds dates that a store cannot: they must lie between 1677-09-21 and 2262-04-11 "
+            "and exist in the Gregorian calendar, which 30 February of a 360-day calendar does not. Convert them, "
+            f"obj.convert_calendar('standard', align_on='date', dim={dim!r}), or drop them."
+        )
     if np.isnat(dates).any():
         raise StoreError(
             f"the coordinate {dim!r} has a date missing (NaT) at {np.flatnonzero(np.isnat(dates)).tolist()}; drop it."

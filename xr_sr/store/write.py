@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
+from ..arguments import check_flag, check_whole
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..naming import listed
 from ..progress import active_client, progress_bar, shares_memory
@@ -88,13 +90,16 @@ def to_zarr(
     Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
     to the store themselves. Two runs on one store at the same time are not supported.
     """
+    check_flag("overwrite", overwrite)
+    check_flag("progress", progress, optional=True)
     if zarr_format not in (2, 3) or shards not in (None, "block"):
         raise StoreError(
             f"zarr_format={zarr_format!r}, shards={shards!r}: known are the formats 2 and 3, and shards='block'."
         )
     if shards and zarr_format == 2:
         raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
-    _refuse_options(obj, chunks, region)
+    _refuse_options(obj, chunks, region, pyramid)
+    pyramid = bool(pyramid) if isinstance(pyramid, np.bool_) else pyramid
     target = Target.of(store, storage_options=storage_options)
     target.refuse_append_only()
     content = describe(obj, packing)
@@ -145,7 +150,7 @@ def _is_begun(record: Record, target: Target) -> bool:
     )
 
 
-def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None) -> None:
+def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None, pyramid: int | bool) -> None:
     """Refuse what can be seen to be wrong before anything is looked at."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         advice = "; hand in the Dataset of one node: tree['r10m'].to_dataset()" if isinstance(obj, xr.DataTree) else ""
@@ -153,6 +158,8 @@ def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: i
     sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
     if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
         raise StoreError(f"chunks={chunks!r}: wanted a side in pixels, an int of at least 1, or two of them as (y, x).")
+    if not isinstance(pyramid, bool | np.bool_):
+        check_whole("pyramid", pyramid, least=0, unit="coarser levels, or True for all")
     if region is not None and not _is_count(region):
         raise StoreError(f"region={region!r}: wanted a number of blocks, an int of at least 1.")
 

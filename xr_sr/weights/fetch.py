@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
 from ..spec import ModelSpec, WeightsFile
 from . import catalog
@@ -54,7 +55,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
         networks = [name for name in catalog.names() if catalog.get(name).files]
         raise ModelError(f"{spec.name!r} works without weights, so there are none to find. Those of {networks} can be.")
     if weights is not None:
-        given = Path(weights).expanduser()
+        given = check_path("weights", weights, WeightsNotFoundError)
         if given.is_file():
             return Located(given.resolve(), sha256_of(given))
         return _verified(_search(given, wanted), wanted)

@@ -1,0 +1,143 @@
+"""Arguments of the wrong kind: each is one OptionError before anything is done, and words are no flags."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.cubes import array, reflectance
+from xr_sr.arguments import check_choice, check_flag, check_number, check_path, check_whole, shown
+from xr_sr.errors import OptionError, StoreError
+
+ROOMS = ("analytics", "metrics", "pairs", "plot", "registration", "simulate", "training")
+
+LR = array(reflectance(4, 32, 32))
+HR = array(reflectance(4, 128, 128), geobox=LR.odc.geobox.zoom_to((128, 128)))
+IMAGE = reflectance(32, 32)
+OBJECTS = xr.DataArray(np.eye(8, dtype=int), dims=("y", "x"))
+SPEC = xr_sr.ModelSpec("flags", "", "torch.nn:Identity", bands=("B04",), scale=1)
+
+CALLS = {
+    "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
+    "evaluate(align)": lambda flag: xr_sr.evaluate(LR, HR, HR, align=flag),
+    "fuse(allow_gsd)": lambda flag: LR.sr.fuse("bicubic", allow_gsd=flag),
+    "load(mask)": lambda flag: xr_sr.load([], mask=flag),
+    "register_model(check)": lambda flag: xr_sr.register_model(SPEC, check=flag),
+    "register_model(replace)": lambda flag: xr_sr.register_model(SPEC, replace=flag),
+    "to_cog(overwrite)": lambda flag: LR.sr.to_cog("never.tif", overwrite=flag),
+    "to_cog(progress)": lambda flag: LR.sr.to_cog("never.tif", progress=flag),
+    "to_stac(overwrite)": lambda flag: xr_sr.to_stac("never.zarr", overwrite=flag),
+    "to_zarr(overwrite)": lambda flag: LR.sr.to_zarr("never.zarr", overwrite=flag),
+    "to_zarr(progress)": lambda flag: LR.sr.to_zarr("never.zarr", progress=flag),
+    "to_zarr(pyramid)": lambda flag: LR.sr.to_zarr("never.zarr", pyramid=flag),
+    "upscale(allow_gsd)": lambda flag: LR.sr.upscale("bicubic", allow_gsd=flag),
+    "correctness(align)": lambda flag: xr_sr.metrics.correctness(LR, HR, HR, align=flag),
+    "detection_rate(instances)": lambda flag: xr_sr.metrics.detection_rate(OBJECTS, OBJECTS * 0.5, instances=flag),
+    "object_scores(instances)": lambda flag: xr_sr.metrics.object_scores(OBJECTS, OBJECTS * 0.5, instances=flag),
+    "opensr_test(maps)": lambda flag: xr_sr.metrics.opensr_test(LR, HR, HR, maps=flag),
+    "synthesis(align)": lambda flag: xr_sr.metrics.synthesis(LR, HR, HR, align=flag),
+    "estimate_shift(window)": lambda flag: xr_sr.registration.estimate_shift(IMAGE, IMAGE, window=flag),
+    "degrade(snap)": lambda flag: xr_sr.simulate.degrade(HR, 4, snap=flag),
+    "harmonise(now)": lambda flag: xr_sr.simulate.harmonise(LR, LR, now=flag),
+}
+"""One call for each flag of the public interface, right but for the flag."""
+
+
+def flags_of_the_interface() -> set[str]:
+    """Name every parameter of a public function whose annotation has `bool` in it."""
+    found = set()
+    for module in (xr_sr, *(getattr(xr_sr, room) for room in ROOMS)):
+        for name in module.__all__:
+            function = getattr(module, name)
+            if not inspect.isfunction(function):
+                continue
+            for parameter in inspect.signature(function).parameters.values():
+                if "bool" in str(parameter.annotation):
+                    found.add(f"{name}({parameter.name})")
+    return found
+
+
+def test_each_flag_of_the_interface_has_a_call_here():
+    assert flags_of_the_interface() == set(CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("word", ["no", "False", b"yes"])
+def test_a_word_is_no_flag(call, word, tmp_path, monkeypatch):
+    """In Python the text "no" is true: `overwrite="no"` would replace a store."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(OptionError, match=call.split("(")[1][:-1] + r"=|classes of SCL"):
+        CALLS[call](word)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", sorted(set(CALLS) - {"to_zarr(pyramid)"}))
+@pytest.mark.parametrize("flag", [0, 1, 0.0, np.array([True]), [True]], ids=repr)
+def test_a_number_or_a_list_is_no_flag(call, flag, tmp_path, monkeypatch):
+    if call == "load(mask)" and isinstance(flag, list | np.ndarray):
+        flag = [[True]]  # a list names classes there, and a truth value is no class
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(OptionError):
+        CALLS[call](flag)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["non_negative", "constrained", "selects", "fine_alone", "fuses"])
+def test_flags_of_a_record_are_no_words(flag):
+    with pytest.raises(OptionError, match=f"{flag}='no': expected True or False"):
+        xr_sr.register_model(replace(SPEC, **{flag: "no"}))
+
+
+def test_a_store_is_kept_where_overwrite_is_a_word(tmp_path):
+    LR.sr.to_zarr(tmp_path / "a.zarr", progress=False)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a.zarr").rglob("*")}
+
+    with pytest.raises(OptionError, match="overwrite='no': expected True or False; got a value of type str"):
+        (LR * 2).sr.to_zarr(tmp_path / "a.zarr", overwrite="no", progress=False)
+
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "a.zarr").rglob("*")} == before
+
+
+def test_flags_of_numpy_are_flags(tmp_path):
+    assert LR.sr.to_zarr(tmp_path / "a.zarr", overwrite=np.True_, progress=np.False_) > 0
+
+
+def test_checks_return_what_passes_and_say_what_does_not():
+    assert check_flag("a", np.False_) is None
+    assert check_flag("a", None, optional=True) is None
+    assert check_whole("a", np.int16(3), least=3) == 3
+    assert check_number("a", np.float32(0.5), above=0, most=1) == 0.5
+    assert check_choice("a", "x", ("x", None)) is None
+    for wrong in (2, 3.0, "3", True, None, np.array(3), [3]):
+        with pytest.raises(OptionError, match=r"^a=.*: expected a whole number, at least 3; got"):
+            check_whole("a", wrong, least=3)
+    for wrong in (0, np.nan, np.inf, "1", True, None, np.array(1.0), 2, 10**400):
+        with pytest.raises(OptionError, match=r"^a=.*: expected a finite number above 0 and at most 1; got"):
+            check_number("a", wrong, above=0, most=1)
+    for wrong in ("y", 2.0, True, np.array(["x"]), xr.DataArray("x")):
+        with pytest.raises(OptionError, match=r"^a=.*: expected one of 'x', 2, None; got"):
+            check_choice("a", wrong, ("x", 2, None))
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", 3, None, b"bytes"], ids=["long", "null", "int", "none", "bytes"])
+def test_what_is_no_path_is_one_sentence(path):
+    with pytest.raises(StoreError, match="^path=.* cannot be used as a path: .*Pass the path of a file or folder"):
+        check_path("path", path, StoreError)
+
+
+def test_a_path_may_name_what_is_not_there(tmp_path):
+    assert check_path("path", str(tmp_path / "new"), StoreError) == tmp_path / "new"
+
+
+def test_arguments_in_messages_are_one_short_line():
+    assert shown(np.arange(1000).reshape(10, 100)).count("\n") == 0
+    assert len(shown("x" * 1000)) == 80

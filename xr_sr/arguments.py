@@ -1,0 +1,102 @@
+"""Checks of arguments: flags, choices, whole numbers, numbers, paths. Each raises an error of one sentence.
+
+Knows Python's types only. What a function does with an argument that passed is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import SupportsIndex
+
+import numpy as np
+
+from .errors import OptionError, XrSrError
+
+__all__ = ["check_choice", "check_flag", "check_number", "check_path", "check_whole", "shown"]
+
+
+def check_flag(name: str, value: object, *, optional: bool = False) -> None:
+    """Raise OptionError unless an argument is True or False, or None with `optional`.
+
+    Words and numbers are refused: the text "no" is true in Python, and so is any other.
+    """
+    if isinstance(value, bool | np.bool_) or (optional and value is None):
+        return
+    raise OptionError(
+        f"{name}={shown(value)}: expected True or False{', or None' if optional else ''}; got {_kind(value)}."
+    )
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Raise OptionError unless an argument is one of some words, numbers or None."""
+    for choice in choices:
+        # An array compares element by element, and True equals 1.
+        if value is choice or (isinstance(value, type(choice)) and not _is_flag(value) and value == choice):
+            return
+    raise OptionError(f"{name}={shown(value)}: expected one of {', '.join(map(repr, choices))}; got {_kind(value)}.")
+
+
+def check_whole(name: str, value: object, *, least: int | None = None, unit: str = "") -> int:
+    """Return an argument as a whole number; NumPy's count, True and 4.0 do not. Raises OptionError."""
+    if isinstance(value, SupportsIndex) and not _is_flag(value) and not isinstance(value, np.ndarray):
+        number = operator.index(value)
+        if least is None or number >= least:
+            return number
+    what = "a whole number" + (f" of {unit}" if unit else "") + ("" if least is None else f", at least {least}")
+    raise OptionError(f"{name}={shown(value)}: expected {what}; got {_kind(value)}.")
+
+
+def check_number(
+    name: str, value: object, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+) -> float:
+    """Return an argument as a finite number within bounds. Raises OptionError; truth values are no numbers."""
+    if isinstance(value, int | float | np.integer | np.floating) and not _is_flag(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and least <= number <= most and number > above:
+            return number
+    bounds = [f"at least {least:g}"] if least > -math.inf else []
+    bounds += [f"above {above:g}"] if above > -math.inf else []
+    bounds += [f"at most {most:g}"] if most < math.inf else []
+    raise OptionError(
+        f"{name}={shown(value)}: expected a finite number{' ' if bounds else ''}{' and '.join(bounds)}; "
+        f"got {_kind(value)}."
+    )
+
+
+def check_path(name: str, value: object, error: type[XrSrError]) -> Path:
+    """Return an argument as a path that the file system can look for, "~" expanded, whether something is there or not.
+
+    Raises `error` for what is no path, and for names that are too long, hold a null character, or may not be read.
+    """
+    try:
+        path = Path(os.fspath(value)).expanduser()  # type: ignore[call-overload]  # what is no path raises TypeError
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()  # `exists` swallows the error for a null character
+    except (OSError, RuntimeError, TypeError, ValueError) as reason:  # RuntimeError: "~nobody"
+        said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise error(
+            f"{name}={shown(value)} cannot be used as a path: {said}. Pass the path of a file or folder."
+        ) from reason
+    return path
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Write an argument for a message, in one line, shortened where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool | np.bool_)
