@@ -8,18 +8,17 @@ give only what it could compute without padding.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..spec import ModelSpec
+from ..weights.states import read_tensors
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -163,16 +162,13 @@ def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
             f"{path} should have sha256 {sha256}, and has {found}. It changed or is damaged: fetch it again."
         )
     try:
-        if path.suffix in {".pt", ".pth", ".ckpt"}:
-            state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        else:
-            from safetensors.torch import load
-
-            state = load(data)
-    except Exception as error:  # the readers raise a dozen unrelated classes for a damaged file
+        state = read_tensors(data, path.suffix)
+    except ValueError as error:
+        # Not `from error`: below it stands torch's advice to load the file unsafely.
         raise WeightsFormatError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {error}). Fetch it again."
-        ) from error
+            f"{path} cannot be read as weights: {error}. Fetch it again, or save its tensors alone: "
+            "torch.save(model.state_dict(), file)."
+        ) from None
     for wrapper in ("state_dict", "params_ema", "params"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]

@@ -10,15 +10,17 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_path
 from ..errors import WeightsFormatError, WeightsNotFoundError
 from ..optional import require
+from ..weights.states import read_tensors
 from .phase import FloatArray
 
 Weights: TypeAlias = "Mapping[str, str | PathLike[str]]"
@@ -46,7 +48,7 @@ def shift_by_features(moving: FloatArray, reference: FloatArray, weights: Weight
 
 def checked_paths(weights: Weights | None) -> tuple[str, str]:
     """Give the files of DISK and LightGlue; raises WeightsNotFoundError if one is not named or not there."""
-    named = {name: Path(fspath(path)).expanduser() for name, path in (weights or {}).items()}
+    named = {name: check_path("weights", path, WeightsNotFoundError) for name, path in dict(weights or {}).items()}
     missing = [name for name in NAMES if name not in named or not named[name].is_file()]
     if missing or set(named) - set(NAMES):
         raise WeightsNotFoundError(
@@ -110,17 +112,14 @@ def _renamed(name: str) -> str:
 
 def _state(path: str) -> dict[str, Any]:
     """Read a state dict without running anything that is in the file."""
-    import torch
-
+    suffix = Path(path).suffix
     try:
-        if path.endswith(".safetensors"):
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every broken file raises an error of its own kind
-        raise WeightsFormatError(f"{path} is no file of weights that can be read safely: {error}") from error
-    return state
+        state = read_tensors(Path(path).read_bytes(), suffix if suffix == ".safetensors" else ".pth")
+    except (OSError, ValueError) as error:
+        raise WeightsFormatError(f"{path} is no file of weights that can be read safely: {error}.") from None
+    if not isinstance(state, Mapping):
+        raise WeightsFormatError(f"{path} holds no state dict: expected names with tensors.")
+    return dict(state)
 
 
 def _load(network: Any, state: Mapping[str, Any], path: str) -> None:

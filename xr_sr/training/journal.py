@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from .._version import __version__
 from ..engine import resolve_device
 from ..errors import TrainingError
+from ..weights.states import why_refused
 
 __all__ = ["OWN_COLUMNS", "Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
 
@@ -145,7 +146,7 @@ def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # the reader raises a dozen unrelated classes
-        raise TrainingError(f"{path} cannot be read ({error}). Remove it to begin anew.") from error
+        raise TrainingError(f"{path} cannot be read: {why_refused(error)}. Remove it to begin anew.") from None
     if not isinstance(state, dict) or type(state.get("step")) is not int:
         raise TrainingError(
             f"{path} holds no run: wanted is a dict with a step, found is a {type(state).__name__}. Remove it to "

@@ -1,0 +1,55 @@
+"""Files of weights as tensors by name, read without running anything in them; and why a file is refused, in a sentence.
+
+torch's own messages recommend loading a refused file unsafely, so they are not passed on.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from typing import Any
+
+__all__ = ["read_tensors", "why_refused"]
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_GLOBAL = re.compile(r"Unsupported [^\n]*?GLOBAL ([\w.]+)")
+
+
+def read_tensors(data: bytes, suffix: str, device: str = "cpu") -> Any:
+    """Read what a file of weights holds: by torch's weights-only unpickler (.pt, .pth, .ckpt), else as safetensors.
+
+    data: the bytes of the file. Raises ValueError, with a sentence to be shown, for whatever cannot be read so.
+    """
+    try:
+        if suffix in {".pt", ".pth", ".ckpt"}:
+            import torch
+
+            if _is_program(data):  # torch would advise to run it
+                raise ValueError("it is a TorchScript program; save its tensors, torch.save(model.state_dict(), file)")
+            return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        from safetensors.torch import load
+
+        return load(data)
+    except Exception as error:  # the readers raise a dozen unrelated classes for a damaged file
+        raise ValueError(why_refused(error)) from error
+
+
+def why_refused(error: Exception) -> str:
+    """Return one sentence about a file that a reader refused, without full stop and without codes for terminals."""
+    text = _ESCAPES.sub("", str(error))
+    if held := _GLOBAL.search(text):
+        return f"it holds {held[1]}, and only tensors, numbers, texts and containers of them are read from it"
+    if "weights_only" in text:
+        return "it holds more than tensors, numbers, texts and containers of them, and nothing else is read from it"
+    said = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return said.split(". ")[0].rstrip(".")[:200]
+
+
+def _is_program(data: bytes) -> bool:
+    """Tell whether a file is TorchScript: a ZIP file with code beside its constants."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
