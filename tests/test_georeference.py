@@ -418,3 +418,66 @@ def test_utm_feet_and_rotated_pixels_are_measured_on_the_ground():
 def test_ground_size_is_unknown_without_crs_or_off_the_globe():
     assert pixel_size_m(GeoBox((4, 4), UTM, None)) is None
     assert pixel_size_m(GeoBox((4, 4), Affine(10, 0, 1e30, 0, -10, 1e30), "EPSG:32633")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0 0 0 0 0 0", "499980 10 0 5800020 0 0", "nan nan nan nan nan nan", "inf 10 0 5800020 0 -10", "a b"],
+)
+def test_a_transform_whose_pixels_have_no_width_is_passed_over(text):
+    """odc-geo raises where it is inverted; the coordinates say where the pixels are."""
+    plain = raster(GRIDS["north up"])
+    there = plain.assign_coords(spatial_ref=plain.spatial_ref.assign_attrs(GeoTransform=text))
+
+    assert geobox_of(there) == GRIDS["north up"]
+    assert geobox_of(there.isel(x=slice(2, 3))).affine.xoff == 500_000
+    assert there.spatial_ref.attrs["GeoTransform"] == text  # what the user holds is left alone
+
+
+@pytest.mark.parametrize("name", [{"a": 1}, 3, None, ("spatial_ref",)], ids=repr)
+@pytest.mark.parametrize("holder", ["attrs", "encoding"])
+def test_a_grid_mapping_that_is_no_name_is_passed_over(name, holder):
+    there = raster(GRIDS["north up"])
+    setattr(there, holder, {"grid_mapping": name})
+
+    assert geobox_of(there) == GRIDS["north up"]
+    assert getattr(there, holder) == {"grid_mapping": name}
+
+
+@pytest.mark.parametrize("code", [math.inf, -math.inf, math.nan, "inf", 1e300, 10**400, [], {}, "EPSG:0"], ids=repr)
+def test_a_code_that_names_no_crs_is_passed_over(code):
+    assert named_crs({"proj:epsg": code}) is None
+    assert named_crs({"proj:epsg": code}, {"proj:code": "EPSG:32633"}).epsg == 32633
+
+
+def test_metres_are_no_degrees():
+    metres = raster(GRIDS["north up"])
+    places = {dim: metres[dim].values for dim in ("y", "x")}
+    wrong = metres.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"}))
+
+    with pytest.raises(GridError, match=r"EPSG:4326 counts in degrees, and the latitudes .* 5799935 to 5800015"):
+        geobox_of(wrong)
+    with pytest.raises(GridError, match="counts in degrees"):
+        grid_of(xr.DataArray(metres.values, dims=("y", "x"), coords=places), crs=odc.geo.CRS("EPSG:4326"))
+
+
+@pytest.mark.parametrize("north", [90.0, 89.5])
+def test_latitudes_end_at_the_pole(north):
+    latitudes, longitudes = north - np.arange(4.0), 359.5 - np.arange(3.0)
+    crs = {"spatial_ref": xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"})}
+    coordinates = {"latitude": latitudes, "longitude": longitudes[::-1], **crs}
+    cube = xr.DataArray(np.zeros((4, 3)), dims=("latitude", "longitude"), coords=coordinates)
+
+    assert geobox_of(cube).shape == (4, 3)
+    with pytest.raises(GridError, match="the latitudes of the pixels run from 88 to 91; .* at most 90 degrees"):
+        geobox_of(cube.assign_coords(latitude=91.0 - np.arange(4)))
+    with pytest.raises(GridError, match="the longitudes of the pixels run from 359.5 to 361.5; .* at most 360 degrees"):
+        geobox_of(cube.assign_coords(longitude=359.5 + np.arange(3)))
+
+
+@pytest.mark.parametrize("name", [1, None, ("a", "b")], ids=repr)
+def test_names_of_dimensions_are_text(name):
+    cube = xr.DataArray(np.zeros((2, 3, 4)), dims=(name, "y", "x"))
+
+    with pytest.raises(GridError, match=r"names of dimensions must be text; .* Rename them: cube.rename\("):
+        spatial_dims(cube)

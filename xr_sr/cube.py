@@ -5,6 +5,7 @@ How a cube is recognised is in `recognition`; results are put back into its form
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections import Counter
@@ -76,7 +77,8 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
     size = pixel_size_m(cube.geobox)
     if size is None:
         return
-    off = max(max(side / gsd_m, gsd_m / side) for side in size)
+    # At a pole a pixel has no width.
+    off = max(max(side / gsd_m, gsd_m / side if side else math.inf) for side in size)
     if off <= 1.1:
         return
     found = f"{model} was made for pixels of {gsd_m:g} m; these are {_sides(size)} on the ground"

@@ -19,6 +19,7 @@
     │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
     ├── CatalogueError (OSError)             a catalogue does not answer, or has nothing to load
     ├── TrainingError (RuntimeError)         a training run cannot begin, or cannot go on
+    ├── EngineError (RuntimeError)           dask is configured in a way that is not supported
     └── MissingLibraryError (ImportError)    an optional library is not installed
 
     XrSrWarning (UserWarning)
@@ -40,6 +41,7 @@ __all__ = [
     "ClippingWarning",
     "CubeError",
     "DuplicateTimeError",
+    "EngineError",
     "GeoreferenceWarning",
     "GridError",
     "MissingBandError",
@@ -137,6 +139,10 @@ class CatalogueError(XrSrError, OSError):
 
 class TrainingError(XrSrError, RuntimeError):
     """A training run cannot begin, or cannot go on."""
+
+
+class EngineError(XrSrError, RuntimeError):
+    """dask is configured in a way that is not supported."""
 
 
 class MissingLibraryError(XrSrError, ImportError):

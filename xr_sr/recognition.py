@@ -274,7 +274,7 @@ def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
     if stated := _NODE_GSD.fullmatch(node.name or ""):
         return float(stated[1])
     sides = pixel_size_m(cube.geobox) or cube.geobox.resolution.map(abs).yx
-    return math.sqrt(sides[0] * sides[1])
+    return math.sqrt(sides[0] * sides[1]) or max(sides)  # at a pole a pixel has no width
 
 
 def _require_grid(obj: xr.DataArray | xr.Dataset, crs: CRS | None) -> tuple[Grid, str, str]:

@@ -16,6 +16,7 @@ from ..bands import find_band, is_scl
 from ..cube import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
 from ..naming import listed
+from ..planning import refuse_query_planning
 from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
@@ -80,6 +81,7 @@ def load(
     unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
     items of other UTM zones are resampled, CatalogWarning where items do not say whether they are parts or versions.
     """
+    refuse_query_planning()
     corners, bands = None if bbox is None else read_box(bbox), [bands] if isinstance(bands, str) else bands
     if crs is not None:
         require_metres(crs)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..arguments import check_whole, shown
 from ..errors import OptionError, StoreError
+from ..planning import refuse_query_planning
 from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import Found, find
@@ -58,6 +59,7 @@ def open_zarr(
     storage_options: for fsspec, where `store` is a URL.
     Raises StoreError for what is no store of ours, for a template that is not whole, and for a level that is not there.
     """
+    refuse_query_planning()
     target = Target.of(store, read_only=True, storage_options=storage_options)
     record = _record(target)
     levels = len(record.cuts)
