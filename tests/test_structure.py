@@ -40,7 +40,7 @@ LEVELS = (
     {"coarser"},
     {"gathering"},
     {"spec"},
-    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "unread"},
+    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "readable", "unread"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -29,6 +29,7 @@ from pyproj.exceptions import CRSError
 
 from .errors import GridError
 from .planning import refuse_query_planning
+from .readable import refuse_beyond_degrees, transform_of, without_unreadable
 
 __all__ = [
     "Grid",
@@ -159,31 +160,8 @@ def grid_of(obj: XarrayObject, *, crs: CRS | None = None) -> Grid | None:
     if geobox.crs is None and crs is not None:
         geobox = GeoBox(geobox.shape, geobox.affine, crs)
     if axes[0] is not None and axes[1] is not None:
-        _refuse_beyond_degrees(geobox)
+        refuse_beyond_degrees(geobox)
     return _snapped(geobox, lattice, axes) or Grid.alone(geobox, assumed=assumed)
-
-
-def _refuse_beyond_degrees(geobox: GeoBox) -> None:
-    """Raise GridError where a CRS counts in degrees and pixel centres are no latitudes or longitudes."""
-    if geobox.crs is None or not geobox.crs.geographic:
-        return
-    rows, cols = geobox.shape
-    corners = [geobox.affine @ (col, row) for col in (0.5, cols - 0.5) for row in (0.5, rows - 0.5)]
-    for name, values, limit in (
-        ("latitudes", [y for _, y in corners], 90.0),
-        ("longitudes", [x for x, _ in corners], 360.0),
-    ):
-        if not max(map(abs, values)) <= limit + 1e-6:
-            raise GridError(
-                f"the CRS {_label(geobox.crs)} counts in degrees, and the {name} of the pixels run from "
-                f"{min(values):.10g} to {max(values):.10g}; expected at most {limit:g} degrees from zero. If they are "
-                "metres, write the CRS that they belong to, such as cube.rio.write_crs('EPSG:32633'); else crop the "
-                "cube to what lies on Earth."
-            )
-
-
-def _label(crs: CRS) -> str:
-    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
 
 
 def geobox_of(obj: XarrayObject) -> GeoBox | None:
@@ -298,24 +276,10 @@ def _tolerance_px(values: NDArray[np.floating[Any]], step: float, least: float) 
 
 def _readable(obj: XarrayObject, dims: tuple[str, str] | None) -> XarrayObject:
     """Rename spatial dimensions to what odc-geo reads, and leave out of the metadata what it cannot read."""
-    obj = _without_unreadable(obj)
+    obj = without_unreadable(obj)
     if dims is None or dims in _ODC_NAMES:
         return obj
     return obj.rename({name: plain for name, plain in zip(dims, ("y", "x"), strict=True) if name != plain})
-
-
-def _without_unreadable(obj: XarrayObject) -> XarrayObject:
-    """Drop a `grid_mapping` that is no name, and a `GeoTransform` whose pixels have no width: odc-geo raises there."""
-    for holder in ("attrs", "encoding"):
-        kept = getattr(obj, holder)
-        if not isinstance(kept.get("grid_mapping", ""), str):
-            obj = obj.copy(deep=False)
-            setattr(obj, holder, {key: value for key, value in kept.items() if key != "grid_mapping"})
-    for name, coord in obj.coords.items():
-        if "GeoTransform" in coord.attrs and coord.ndim == 0 and _transform_of(coord) is None:
-            plain = {key: value for key, value in coord.attrs.items() if key != "GeoTransform"}
-            obj = obj.assign_coords({name: xr.Variable((), coord.variable.data, plain, coord.encoding)})
-    return obj
 
 
 def _rotated(obj: XarrayObject, lattice: Affine, axes: tuple[_Axis, _Axis]) -> GeoBox | None:
@@ -374,16 +338,7 @@ def _step(obj: XarrayObject, dim: str, axis: NDArray[np.floating[Any]]) -> float
 def _stored_transform(obj: XarrayObject) -> Affine | None:
     """Read `GeoTransform` of the CRS coordinate: the lattice of the raster that the cube was cut from."""
     coordinate = obj.odc.crs_coord
-    return None if coordinate is None else _transform_of(coordinate)
-
-
-def _transform_of(coordinate: xr.DataArray) -> Affine | None:
-    """Read `GeoTransform` of a coordinate; None without six finite numbers that give pixels a width."""
-    try:
-        affine = Affine.from_gdal(*map(float, str(coordinate.attrs.get("GeoTransform", "")).split()))
-    except (TypeError, ValueError):
-        return None
-    return affine if all(map(math.isfinite, affine)) and affine.determinant else None
+    return None if coordinate is None else transform_of(coordinate)
 
 
 def _snapped(geobox: GeoBox, lattice: Affine | None, axes: tuple[_Axis, _Axis]) -> Grid | None:
