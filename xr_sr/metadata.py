@@ -6,7 +6,6 @@ date.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +17,11 @@ import xarray as xr
 
 from .cube import Cube, Plane
 from .errors import RadiometryError
-from .product_metadata import PRODUCTS, Product, plain_name, read_number, read_product
+from .packings import Scaling, read_scaling
+from .product_metadata import PRODUCTS, Product, plain_name, read_product
 
 __all__ = [
     "Fact",
-    "Scaling",
     "declared_nodata",
     "declared_scaling",
     "find_facts",
@@ -32,6 +31,7 @@ __all__ = [
     "steps_of",
     "stored_dtype",
     "time_axis",
+    "unpacked_by",
 ]
 
 _NODATA_KEYS = ("_FillValue", "nodata", "missing_value", "nodatavals")
@@ -60,19 +60,6 @@ class Fact:
     def known(self) -> bool:
         """Whether any value is known."""
         return any(value is not None for value in self.values)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """A declared linear conversion, value = stored * scale + offset; `scale` is None where only the offset is said.
-
-    kept: it stands in attributes; see `Fact`.
-    """
-
-    name: str
-    scale: float | None
-    offset: float
-    kept: bool = False
 
 
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:
@@ -107,8 +94,7 @@ def find_products(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
 def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
     """Find a scale and an offset that are declared but not applied: CF attributes, STAC raster:bands; None without.
 
-    A scale of 1 with an offset of 0 is what readers write where the file says nothing, so it is no information.
-    Raises RadiometryError where bands say different things.
+    Raises RadiometryError where bands declare different ones.
     """
     found = {plane.band: _scaling_of(plane) for plane in planes}
     said = [scaling for scaling in found.values() if scaling is not None]
@@ -120,8 +106,13 @@ def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
 
 def packed_scaling(array: xr.DataArray) -> bool:
     """Tell whether the array was unpacked with a scale or an offset when it was read, as its encoding says."""
-    scale, offset = read_number(array.encoding.get("scale_factor")), read_number(array.encoding.get("add_offset"))
-    return not _says_nothing(scale, offset)
+    return unpacked_by(array) is not None
+
+
+def unpacked_by(array: xr.DataArray) -> Scaling | None:
+    """Return the scale and offset with which the array was unpacked when it was read; None where it was not."""
+    keys = ("scale_factor", "add_offset")
+    return read_scaling({key: array.encoding[key] for key in keys if key in array.encoding})
 
 
 def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
@@ -250,40 +241,11 @@ def time_axis(cube: Cube, planes: Sequence[Plane]) -> int | None:
 
 
 def _scaling_of(plane: Plane) -> Scaling | None:
-    """Find the scaling that is declared for one band."""
-    holders: list[Mapping[Any, Any]] = [plane.array.attrs]
-    if plane.index is not None:
-        holders += [plane.array.isel({plane.array.dims[-3]: plane.index}).coords]
-    for number, holder in enumerate(holders):
-        plain = {plain_name(key): value for key, value in holder.items()}
-        nested = _first_mapping(plain.get("raster_bands"))
-        for name, scale_key, offset_key, where in (
-            ("scale_factor and add_offset", "scale_factor", "add_offset", plain),
-            ("raster:scale and raster:offset", "raster_scale", "raster_offset", plain),
-            ("raster:bands", "scale", "offset", nested),
-        ):
-            scale, offset = read_number(where.get(scale_key)), read_number(where.get(offset_key))
-            if not _says_nothing(scale, offset):
-                return Scaling(name, scale, offset or 0.0, kept=number == 0)
-    return None
-
-
-def _says_nothing(scale: float | None, offset: float | None) -> bool:
-    return scale in (None, 1.0) and offset in (None, 0.0)
-
-
-def _first_mapping(value: object) -> Mapping[Any, Any]:
-    """Give the first record of `raster:bands`, which may be a list, one record, an array of them, or its text."""
-    if isinstance(value, xr.DataArray):
-        value = value.values.reshape(-1)[0] if value.ndim == 0 else None
-    if isinstance(value, str):
-        try:
-            value = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            return {}
-    if isinstance(value, list | tuple | np.ndarray) and len(value):
-        value = value[0]
-    return value if isinstance(value, Mapping) else {}
+    """Find the scaling that is declared for one band, in its attributes or its coordinates."""
+    found = read_scaling(plane.array.attrs, kept=True)
+    if found is not None or plane.index is None:
+        return found
+    return read_scaling(plane.array.isel({plane.array.dims[-3]: plane.index}).coords)
 
 
 def _numbers(value: object) -> list[float]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .cube import Cube, Plane
+from .cube import Cube, Plane, warn_caller
 from .dating import check_dates
-from .errors import RadiometryError
+from .errors import RadiometryError, RadiometryWarning
 from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
+from .packings import offset_in_dn
 from .product_metadata import (
     ADD_OFFSETS,
     BASELINES,
@@ -48,6 +49,7 @@ def told_offset(
     if added is not None and all(value is not None for value in added.values):
         numbers = tuple(value for value in added.values if isinstance(value, float))
         check_dates(added, numbers[0], cube, planes)
+        _warn_of_positive(f"{added.name} is {max(numbers):g}", max(numbers))
         return numbers, added.axis, f"offset by {added.name}"
     flags, baseline = find_flags(cube, planes), find_baseline(cube, planes)
     facts = [*flags, *([] if baseline is None else [baseline])]
@@ -76,7 +78,8 @@ def told_offset(
         )
     scaling = declared_scaling(planes)
     if scaling is not None:
-        offset = _in_dn(scaling.scale, scaling.offset, scaling.name, quantification)
+        offset = offset_in_dn(scaling, quantification)
+        _warn_of_positive(str(scaling), offset)
         check_dates(Fact(scaling.name, (offset,), kept=scaling.kept), offset, cube, planes)
         return (offset,), None, f"offset by {scaling.name}"
     raise _nothing_tells(planes, sign, facts)
@@ -110,9 +113,23 @@ def _first(facts: Sequence[Fact]) -> Fact | None:
 
 
 def _read_offset(value: object) -> float | None:
-    """Read an offset in DN; None where it is not known."""
+    """Read an offset in DN; None where it is not known. Raises RadiometryError for one in reflectance, as -0.1 is."""
     number = read_number(value)
-    return None if number is None or not math.isfinite(number) else number
+    if number is None or math.isnan(number):
+        return None
+    if math.isinf(number) or 0 < abs(number) < 1:
+        raise RadiometryError(f"{number:g} is no offset in DN, such as -1000 or 0; correct it, or pass offset=")
+    return number
+
+
+def _warn_of_positive(declared: str, offset: float) -> None:
+    """Warn of an offset that makes everything brighter."""
+    if offset > 0:
+        warn_caller(
+            f"{declared}, so {offset:g} is added to DN, which makes everything brighter: BOA_ADD_OFFSET is -1000. Pass "
+            "offset=-1000 where 1000 must still be subtracted, else offset=0.",
+            RadiometryWarning,
+        )
 
 
 def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[float, Fact] | None:
@@ -125,22 +142,6 @@ def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[fl
     if baseline is None or not isinstance(number, float):
         return None
     return offset_of_baseline(number), baseline
-
-
-def _in_dn(scale: float | None, offset: float, name: str, quantification: float) -> float:
-    """Turn a declared scale and offset into an offset in DN."""
-    if scale is None or scale == 1:
-        if scale is None and 0 < abs(offset) < 1:
-            return round(offset * quantification, 3)
-        if offset == int(offset):
-            return offset
-        raise RadiometryError(f"{name} say {scale} and {offset}, which is no offset in DN. Pass offset=.")
-    if not math.isclose(1 / scale, quantification, rel_tol=1e-3):
-        raise RadiometryError(
-            f"{name} say {scale:g} per DN, so {1 / scale:.6g} DN are reflectance 1, and not "
-            f"quantification={quantification:g}. Pass quantification={1 / scale:.6g}, and offset= if you know better."
-        )
-    return round(offset / scale, 3)
 
 
 def _nothing_tells(planes: Sequence[Plane], sign: str, facts: Sequence[Fact]) -> RadiometryError:

@@ -16,8 +16,9 @@ import xarray as xr
 from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
 from .errors import RadiometryError, RadiometryWarning
-from .metadata import declared_nodata, declared_scaling, packed_scaling, stored_dtype, time_axis
+from .metadata import declared_nodata, declared_scaling, packed_scaling, stored_dtype, time_axis, unpacked_by
 from .offsets import find_add_offset, find_baseline, find_flags, told_offset
+from .packings import Scaling, require_plausible
 
 __all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
 
@@ -191,7 +192,9 @@ def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
 
 def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
     """Say what speaks for it that floats are DN; "" where nothing does, or where they were unpacked when read."""
-    unpacked = [packed_scaling(plane.array) for plane in planes]
+    unpacked = [unpacked_by(plane.array) for plane in planes]
+    for applied in filter(None, unpacked):
+        _check_unpacked(applied)
     if all(unpacked):
         return ""
     if any(unpacked):
@@ -211,6 +214,21 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
         return f"a nodata value of {whole[0]:g}"
     stored = stored_dtype(planes[0].array)
     return f"pixels stored as {stored}" if stored is not None and stored.kind in "iu" else ""
+
+
+def _check_unpacked(scaling: Scaling) -> None:
+    """Refuse what was unpacked with a scale or an offset that cannot be; warn of an offset that makes it brighter."""
+    way = "Passing offset=0, quantification=1 says that the numbers are reflectance all the same."
+    try:
+        require_plausible(scaling)
+    except RadiometryError as error:
+        raise RadiometryError(f"the numbers were unpacked when read, and {error} {way}") from None
+    if scaling.offset > 0:
+        warn_caller(
+            f"the numbers were unpacked when read, and {scaling}, which is positive, so it makes everything brighter: "
+            f"Sentinel-2's is -0.1. {way}",
+            RadiometryWarning,
+        )
 
 
 def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata) -> tuple[float, ...]:

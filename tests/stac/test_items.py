@@ -147,3 +147,16 @@ def test_a_collection_of_features_is_read_and_what_is_none_is_refused(shared):
     assert [item.id for item in read_items({"type": "FeatureCollection", "features": [found]})] == [found["id"]]
     with pytest.raises(OptionError, match="no Item"):
         read_items({"type": "Feature"})
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.0, -0.1), (1e-4, math.nan), (1e-4, math.inf), (1e-4, -1000.0)])
+def test_a_scale_or_an_offset_that_cannot_be_is_refused_by_its_item_and_does_not_count_beside_a_baseline(scale, offset):
+    untold, told = item(), item(**{"s2:processing_baseline": "05.09"})
+    for each in (untold, told):
+        each.assets["red"].extra_fields["raster:bands"] = [{"scale": scale, "offset": offset}]
+
+    with pytest.raises(RadiometryError, match="ITEM: raster:bands declare .* the offset"):
+        meaning_of(untold)
+    with pytest.warns(RadiometryWarning, match=r"The offset of its processing baseline 05\.09 is used"):
+        assert meaning_of(told).offset == -1000
+    assert meaning_of(untold, offset=0).offset == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..cube import warn_caller
 from ..errors import RadiometryError, RadiometryWarning
+from ..packings import offset_in_dn, read_scaling
 from ..product_metadata import (
     BASELINES,
     FLAGS,
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from pystac import Item
 
 T = TypeVar("T")
+
+QUANTIFICATION = 10_000.0
+"""DN per unit of reflectance."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,26 @@ def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
     name of the product (-1000 from 04.00 on, else 0); the scale and offset of the assets. Warns with a
     RadiometryWarning where baseline and assets contradict each other. Raises RadiometryError where nothing tells.
     """
-    baseline = _baseline_of(item)
     if offset is not None:
-        return Meaning(float(offset), float("nan") if baseline is None else baseline, "as passed")
+        with contextlib.suppress(RadiometryError):  # that the metadata are wrong is why it is passed
+            known = _baseline_of(item)
+            return Meaning(float(offset), float("nan") if known is None else known, "as passed")
+        return Meaning(float(offset), float("nan"), "as passed")
+    baseline = _baseline_of(item)
     flags = [value for _, value in _facts_of(item, FLAGS, read_flag)]
     if True in flags:
         return Meaning(0.0, baseline if baseline is not None else float("nan"), "boa_offset_applied")
-    declared = _declared_offset(item)
+    try:
+        declared = _declared_offset(item)
+    except RadiometryError as error:
+        if baseline is None:
+            raise RadiometryError(f"{item.id}: {error}") from None
+        expected = offset_of_baseline(baseline)
+        warn_caller(
+            f"{item.id}: {error} The offset of its processing baseline {baseline:05.2f} is used, {expected:g} DN.",
+            RadiometryWarning,
+        )
+        return Meaning(expected, baseline, "processing baseline")
     if baseline is not None:
         expected = offset_of_baseline(baseline)
         if declared is not None and declared != expected:
@@ -108,11 +126,13 @@ def _facts_of(item: Item, names: Sequence[str], read: Callable[[object], T | Non
 
 
 def _declared_offset(item: Item) -> float | None:
-    """Read the offset of the reflectance assets, in DN; None where they declare none, or different ones."""
+    """Read the offset of the reflectance assets, in DN; None where they declare none, or different ones.
+
+    Raises RadiometryError for a scale or an offset that cannot be.
+    """
     found = set()
     for record in reflectance_records(item):
-        for prefix in ("raster:", ""):
-            scale, offset = record.get(f"{prefix}scale"), record.get(f"{prefix}offset")
-            if isinstance(scale, int | float) and isinstance(offset, int | float) and scale not in (0, 1):
-                found.add(float(round(offset / scale)))
+        scaling = read_scaling({"bands": [record]})
+        if scaling is not None and not {"offset", "raster:offset"}.isdisjoint(record):
+            found.add(float(round(offset_in_dn(scaling, QUANTIFICATION))))
     return found.pop() if len(found) == 1 else None
