@@ -153,7 +153,9 @@ def test_pixels_a_little_off_are_warned_of(step, wide):
 def test_other_pixels_are_an_error_unless_allowed(step, wide):
     cube = grid(step, wide=wide)
 
-    with pytest.raises(ResolutionError, match="allow_gsd=True"):
+    # As the page on stores says: a resampled pixel is not one that the network has seen.
+    advice = r"Load the bands at 10 m in the UTM zone .*do not resample these pixels.*allow_gsd=True"
+    with pytest.raises(ResolutionError, match=advice):
         check_gsd(cube, 10.0, allow=False, model="a model")
     check_gsd(cube, 10.0, allow=True, model="a model")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cloudpickle
 import dask
 import dask.array as da
@@ -11,6 +13,7 @@ import torch
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
@@ -481,3 +484,15 @@ def test_a_snapped_geobox_cuts_no_coarser_pixel():
         xr_sr.snap_geobox(geobox.to_crs("EPSG:4326"))
     with pytest.raises(GridError, match="do not divide"):
         xr_sr.snap_geobox(geobox.pad(0).zoom_to(resolution=7))
+
+
+@pytest.mark.parametrize(("pixel", "resolution"), [(7, 20), (15, 20), (25, 20), (10, 25), (10, 20)])
+def test_the_advice_of_snap_geobox_makes_a_grid_that_it_takes(pixel, resolution):
+    grid = GeoBox.from_bbox((600_003, 5_400_001, 600_903, 5_400_901), "EPSG:32633", resolution=pixel, anchor="floating")
+
+    with pytest.raises(GridError) as caught:
+        xr_sr.snap_geobox(grid, resolution)
+
+    advised = float(re.search(r"resolution=([\d.]+), anchor='edge'", str(caught.value))[1])
+    anew = GeoBox.from_bbox(grid.boundingbox, grid.crs, resolution=advised, anchor="edge")
+    assert xr_sr.snap_geobox(anew, resolution).resolution.x == advised

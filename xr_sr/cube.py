@@ -82,7 +82,10 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
     if off <= 1.1:
         return
     found = f"{model} was made for pixels of {gsd_m:g} m; these are {_sides(size)} on the ground"
-    way = f"Reproject first, for instance cube.odc.reproject('utm', resolution={gsd_m:g})"
+    way = (
+        f"Load the bands at {gsd_m:g} m in the UTM zone of the scene, for instance odc.stac.load(..., crs='utm', "
+        f"resolution={gsd_m:g}); do not resample these pixels, which adds no detail"
+    )
     if off > 1.5 and not allow:
         raise ResolutionError(f"{found}. {way}, or pass allow_gsd=True to go on at your own risk.")
     if off <= 1.5 and not allow:

@@ -6,6 +6,7 @@ Knows coordinates, names and attributes; pixels are read by nobody here.
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from .arguments import check_number
 from .cube import AnyCube, Cube, Plane, recognise
 from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
 from .georeference import place_of
@@ -33,6 +35,9 @@ def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
     Returns a geobox with the same pixels, at most one coarser pixel larger on each side; the same one where it fits.
     Raises GridError where it is rotated or in degrees, or where its own pixels do not fit into `resolution`.
     """
+    if not isinstance(geobox, GeoBox):
+        raise GridError(f"snap_geobox needs a geobox, such as cube.odc.geobox; this is a {type(geobox).__name__}.")
+    resolution = check_number("resolution", resolution, above=0)
     affine = geobox.affine
     if not geobox.axis_aligned or (geobox.crs is not None and geobox.crs.geographic):
         raise GridError(
@@ -42,10 +47,12 @@ def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
     places = []
     for start, step, count in ((affine.f, affine.e, geobox.shape.y), (affine.c, affine.a, geobox.shape.x)):
         factor, first = resolution / abs(step), start / step
-        if abs(factor - round(factor)) > 1e-6 or round(factor) < 1 or abs(first - round(first)) > 1e-3:
+        nests = abs(factor - round(factor)) <= 1e-6 and round(factor) >= 1
+        if not nests or abs(first - round(first)) > 1e-3:
+            side = abs(step) if nests else _dividing(resolution, factor)
             raise GridError(
                 f"the pixels, {abs(step):g} wide from {start:g} on, do not divide multiples of {resolution:g}. "
-                f"Make the grid anew: GeoBox.from_bbox(bbox, crs, resolution={abs(step):g}, anchor='edge')."
+                f"Make the grid anew: GeoBox.from_bbox(bbox, crs, resolution={side:g}, anchor='edge')."
             )
         factor, first = round(factor), round(first)
         low = first // factor * factor
@@ -54,6 +61,13 @@ def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
     if (row, col, rows, columns) == (0, 0, *geobox.shape):
         return geobox
     return GeoBox((rows, columns), affine @ Affine.translation(col, row), geobox.crs)
+
+
+def _dividing(resolution: float, factor: float) -> float:
+    """Return a size of pixels, in few digits, of which a whole number not below `factor` makes `resolution`."""
+    least = max(1, math.ceil(factor))
+    sides = ((count, float(f"{resolution / count:g}")) for count in range(least, least + 16))
+    return next((side for count, side in sides if side * count == resolution), resolution / least)
 
 
 @dataclass(frozen=True)

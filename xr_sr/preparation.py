@@ -253,7 +253,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
     if grid.geobox.crs is not None and cube.has_crs and grid.geobox.crs != cube.geobox.crs:
         raise GridError(
             f"{what} is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. "
-            "Reproject one of them, by nearest neighbour."
+            "Reproject the first to the grid of the cube, by nearest neighbour: .odc.reproject(cube.odc.geobox)."
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
     if all(dim in scl.coords for dim in dims) and all(dim in cube.source.coords for dim in (cube.y, cube.x)):

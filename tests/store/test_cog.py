@@ -156,3 +156,10 @@ def test_clipped_values_are_warned_of(tmp_path):
 
     with pytest.warns(ClippingWarning, match="^1 values"):
         to_cog(cube(dates=None, values=values), tmp_path / "out.tif")
+
+
+def test_the_dimension_that_a_raster_cannot_have_is_named(tmp_path):
+    members = cube(dates=None).expand_dims(member=2)
+
+    with pytest.raises(StoreError, match=r"for each place along 'member': obj.isel\(\{'member': 0\}\)"):
+        to_cog(members, tmp_path / "a.tif")

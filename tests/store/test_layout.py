@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import accumulate, pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xr_sr.errors import StoreError
-from xr_sr.store.layout import Cut, adopt_cut, choose_cut, edges_of, even_cut, shard_side, stored_cut
+from xr_sr.store.layout import Cut, adopt_cut, choose_cut, edges_of, even_cut, even_edges, shard_side, stored_cut
 
 sizes = st.lists(st.integers(1, 3000), min_size=1, max_size=12)
 
@@ -64,6 +65,26 @@ def test_blocks_of_a_sliced_cube_are_replaced_by_even_ones():
 def test_a_chunk_that_does_not_divide_the_blocks_is_refused_with_those_that_do():
     with pytest.raises(StoreError, match=r"600 px along 'y'.*\[.*512, 1024, 2048\]"):
         choose_cut(edges_of([2048] * 3), chunk=600, axis="y")
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(1, 4000))
+def test_what_the_message_about_chunks_advises_works(blocks, chunk):
+    edges = edges_of(blocks)
+    try:
+        assert_sound(choose_cut(edges, chunk=chunk, axis="y"), edges[-1])
+    except StoreError as error:
+        listed, block = re.search(r"Use one of \[([\d, ]+)\], .*\.chunk\(\{'y': (-?\d+)\}\)", str(error)).groups()
+        for other in map(int, listed.split(",")):
+            choose_cut(edges, chunk=other, axis="y")
+        assert block == "-1" or int(block) < edges[-1]  # no block larger than the scene
+        advised = even_edges(edges[-1], edges[-1] if block == "-1" else int(block))
+        assert choose_cut(advised, chunk=chunk, axis="y").chunk == min(chunk, edges[-1])
+
+
+def test_a_small_scene_is_not_told_of_large_blocks():
+    with pytest.raises(StoreError, match=r"first give the cube blocks that 20 px divide: \.chunk\(\{'y': 200\}\)"):
+        choose_cut(edges_of([202, 202]), chunk=20, axis="y")
 
 
 @settings(deadline=None)

@@ -453,3 +453,10 @@ def test_a_path_that_no_file_system_takes_is_one_sentence(place):
         to_zarr(cube(), place)
     with pytest.raises(StoreError, match="^store=.* cannot be used as a path: "):
         open_zarr(place)
+
+
+def test_a_tree_is_told_of_a_node_that_it_has(tmp_path):
+    tree = xr.DataTree.from_dict({"/scene/fine": cube().to_dataset("band")})
+
+    with pytest.raises(StoreError, match=r"tree\['/scene/fine'\]\.to_dataset\(\)"):
+        to_zarr(tree, tmp_path / "a.zarr")

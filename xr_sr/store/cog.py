@@ -107,7 +107,8 @@ def _flattened(obj: XarrayObject) -> XarrayObject:
     if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
         raise StoreError(
             f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
-            "for each date: obj.isel(time=0); a Dataset's variables are its bands already."
+            f"for each place along {others[0]!r}: obj.isel({{{others[0]!r}: 0}}); a Dataset's variables are its bands "
+            "already."
         )
     return flat.transpose(*others, *dims)
 

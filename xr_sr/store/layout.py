@@ -86,8 +86,8 @@ def choose_cut(
         if chunk < 1 or inner % chunk:
             raise StoreError(
                 f"chunks: {chunk} px along {axis!r} do not divide the blocks, whose edges are {_short(edges)}. "
-                f"Use one of {_divisors(inner)[-8:]}, or first give the cube blocks of {_up(BLOCK, max(chunk, 1))} px "
-                "with .chunk(...)."
+                f"Use one of {_divisors(inner)[-8:]}, or first give the cube blocks that {chunk} px divide: "
+                f".chunk({{{axis!r}: {_fitting_block(edges, max(chunk, 1))}}})."
             )
         side = chunk
     else:
@@ -97,6 +97,13 @@ def choose_cut(
         edges = even_edges(edges[-1], max(side, max(sides) - max(sides) % side))
     side = min(side, edges[-1])
     return Cut(edges, side, _region_edges(edges, region_blocks))
+
+
+def _fitting_block(edges: tuple[int, ...], chunk: int) -> int:
+    """Return the side of a block, near those that there are, which a chunk divides; -1 for one block of all."""
+    sides = [stop - start for start, stop in pairwise(edges)]
+    side = min(max(sides), BLOCK) // chunk * chunk or chunk
+    return side if side < edges[-1] else -1
 
 
 def stored_cut(*, chunk: int, unit: int, block: int, regions: tuple[int, ...]) -> Cut:

@@ -153,7 +153,8 @@ def _is_begun(record: Record, target: Target) -> bool:
 def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None, pyramid: int | bool) -> None:
     """Refuse what can be seen to be wrong before anything is looked at."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
-        advice = "; hand in the Dataset of one node: tree['r10m'].to_dataset()" if isinstance(obj, xr.DataTree) else ""
+        path = next((node.path for node in obj.subtree if node.data_vars), "/") if isinstance(obj, xr.DataTree) else ""
+        advice = f"; hand in the Dataset of one node: tree[{path!r}].to_dataset()" if path else ""
         raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
     sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
     if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
