@@ -69,7 +69,7 @@ def lite(cube: xr.DataArray | xr.Dataset | xr.DataTree, model: str = "sen2sr-lit
 
 
 def fused(cube: xr.DataArray | xr.Dataset | xr.DataTree, **options: object) -> xr.DataArray:
-    return computed(cube.sr.fuse(device="cpu", **options))
+    return computed(cube.sr.fuse("sen2sr-lite", device="cpu", **options))
 
 
 def close(one: xr.DataArray, other: xr.DataArray, tolerance: float = 1e-6) -> None:
@@ -217,7 +217,7 @@ def test_dates_do_not_see_each_other_and_are_matched():
     for model in ("sen2sr-lite", "sen2sr.ten-x4"):
         close(lite(tree, model, chunks={"time": 3}).isel(time=1), lite(tree_of(values[1]), model))
     with pytest.raises(GridError, match="lacks"):
-        r10m.sr.fuse(other=r20m.isel(time=[0, 1]))
+        r10m.sr.fuse("sen2sr-lite", other=r20m.isel(time=[0, 1]))
 
 
 # -- only the needed work
@@ -365,7 +365,7 @@ def test_arrays_of_both_sizes_give_one_array():
     r10m = tree["r10m"].to_dataset().to_dataarray("band").assign_coords(band=["blue", "green", "red", "nir"])
     r20m = tree["r20m"].to_dataset().to_dataarray("wavelength").transpose("y", "x", "wavelength")
 
-    made = r10m.sr.fuse(other=r20m, bands=["B12", "red"]).compute()
+    made = r10m.sr.fuse("sen2sr-lite", other=r20m, bands=["B12", "red"]).compute()
 
     assert made.dims == ("band", "y", "x")
     assert list(made.band.values) == ["B12", "red"]
@@ -419,7 +419,10 @@ def test_weights_by_the_name_of_a_model_are_those_of_each_part(official, name):
     )
 
     assert named.attrs["xr_sr:weights_sha256"] == plain.attrs["xr_sr:weights_sha256"]
-    assert tree.sr.fuse(weights="sen2sr-lite").attrs["xr_sr:weights_sha256"] in plain.attrs["xr_sr:weights_sha256"]
+    assert (
+        tree.sr.fuse("sen2sr-lite", weights="sen2sr-lite").attrs["xr_sr:weights_sha256"]
+        in plain.attrs["xr_sr:weights_sha256"]
+    )
     close(computed(named), computed(plain))
 
 
@@ -427,25 +430,25 @@ def test_what_cannot_be_done_says_the_way_out(official):
     tree = tree_of(at_10m(20, 20))
     r10m, r20m = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
     with pytest.raises(GridError, match="do not cover"):
-        r10m.sr.fuse(other=r20m.isel(y=slice(1, None)))
+        r10m.sr.fuse("sen2sr-lite", other=r20m.isel(y=slice(1, None)))
     with pytest.raises(GridError, match="not twice as wide"):
-        r10m.sr.fuse(other=dataset(at_10m(20, 20)[:6], COARSE))
+        r10m.sr.fuse("sen2sr-lite", other=dataset(at_10m(20, 20)[:6], COARSE))
     with pytest.raises(GridError, match="beside the 10 m grid"):
-        r10m.sr.fuse(other=r20m.assign_coords(x=r20m.x + 5))
+        r10m.sr.fuse("sen2sr-lite", other=r20m.assign_coords(x=r20m.x + 5))
     with pytest.raises(OptionError, match="other= has no meaning"):
         r10m.sr.upscale("bicubic", other=r20m)
     with pytest.raises(OptionError, match="layout='repeated'"):
-        r10m.sr.fuse(other=r20m, layout="repeated")
+        r10m.sr.fuse("sen2sr-lite", other=r20m, layout="repeated")
     with pytest.raises(OptionError, match="to=5"):
-        r10m.sr.fuse(other=r20m, to=5)
+        r10m.sr.fuse("sen2sr-lite", other=r20m, to=5)
     with pytest.raises(ModelError, match="there already"):
-        tree.sr.fuse(bands=["B02"])
+        tree.sr.fuse("sen2sr-lite", bands=["B02"])
     with pytest.raises(MissingBandError, match="'B12'"):
-        r10m.sr.fuse(other=r20m.drop_vars("B12"), bands=["B11"])
+        r10m.sr.fuse("sen2sr-lite", other=r20m.drop_vars("B12"), bands=["B11"])
     with pytest.raises(GridError, match=r"The finer comes first: fine\.sr\.upscale\(other=coarse\)"):
         r20m.sr.upscale(other=r10m)
     with pytest.raises(GridError, match="run the other way: turn one round"):
-        r10m.sr.fuse(other=r20m.isel(y=slice(None, None, -1)))
+        r10m.sr.fuse("sen2sr-lite", other=r20m.isel(y=slice(None, None, -1)))
     with pytest.raises(ModelError, match=r"gives pixels 4 times finer.*cube\.sr\.upscale"):
         tree.sr.fuse("sen2sr-lite.main")
     with pytest.raises(OptionError, match="have no meaning"):

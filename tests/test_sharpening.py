@@ -294,4 +294,4 @@ def test_what_cannot_be_done_says_the_way_out():
     with pytest.raises(GridError, match="2 to 6 times"):
         tree["r10m"].to_dataset().sr.fuse("glp-hpm", other=r20m.isel(x=slice(None, None, 4), y=slice(None, None, 4)))
     with pytest.raises(OptionError, match="to=None"):
-        tree.sr.fuse(to=None)
+        tree.sr.fuse("sen2sr-lite", to=None)

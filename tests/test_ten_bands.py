@@ -151,7 +151,7 @@ def test_a_crop_that_cuts_20_m_pixels_fits_in_degrees_and_south_up(geobox, top):
     values = at_10m(42, 40)
     tree, north_up = tree_on(geobox, values), tree_of(values)
 
-    made = cut(tree["r10m"], top).sr.fuse(other=tree["r20m"].to_dataset(), device="cpu")
+    made = cut(tree["r10m"], top).sr.fuse("sen2sr-lite", other=tree["r20m"].to_dataset(), device="cpu")
 
     same_pixels(named(made), fused(cut(north_up["r10m"], top), other=north_up["r20m"].to_dataset()))
 
@@ -160,16 +160,16 @@ def test_a_crop_that_cuts_20_m_pixels_fits_in_degrees_and_south_up(geobox, top):
 def test_repeated_pixels_in_degrees_begin_where_the_grid_does(geobox):
     values = at_10m(42, 40)
 
-    made = array(values, TEN, geobox=geobox).sr.fuse(layout="native", device="cpu")
+    made = array(values, TEN, geobox=geobox).sr.fuse("sen2sr-lite", layout="native", device="cpu")
 
-    same_pixels(named(made), named(tree_on(geobox, values).sr.fuse(device="cpu")))
+    same_pixels(named(made), named(tree_on(geobox, values).sr.fuse("sen2sr-lite", device="cpu")))
 
 
 def test_grids_of_different_maps_are_refused():
     values = at_10m(42, 40)
     r10m = tree_of(values)["r10m"].to_dataset()
     with pytest.raises(GridError, match="EPSG:4326"):
-        r10m.sr.fuse(other=tree_on(DEGREES, values)["r20m"].to_dataset())
+        r10m.sr.fuse("sen2sr-lite", other=tree_on(DEGREES, values)["r20m"].to_dataset())
 
 
 def tree_of_60_m(values: np.ndarray) -> xr.DataTree:
@@ -202,18 +202,6 @@ def test_a_model_of_four_bands_names_what_it_leaves_of_a_tree():
         BandWarning, match=r"'sen2sr-fast' gives .*'B05'.*'B12'.*'B01', 'B09'\] of the cube are left out"
     ):
         made = tree.sr.upscale("sen2sr-fast")
-
-    assert set(made) == set(FINE)
-
-
-@pytest.mark.parametrize("apart", [True, False])
-def test_a_missing_20_m_band_is_named(apart):
-    tree = tree_of(at_10m(24, 24))
-    r10m, r20m = tree["r10m"].to_dataset(), tree["r20m"].to_dataset().drop_vars("B06")
-    cube, other = (r10m, r20m) if apart else (xr.DataTree.from_dict({"r10m": r10m, "r20m": r20m}), None)
-
-    with pytest.warns(BandWarning, match=r"left out, since 'sen2sr\.ten-x4' needs \['B06'\] too\. To silence"):
-        made = cube.sr.upscale(other=other)
 
     assert set(made) == set(FINE)
 

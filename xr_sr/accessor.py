@@ -84,7 +84,7 @@ class SuperResolution:
 
     def fuse(
         self,
-        model: str = "sen2sr-lite",
+        model: str = "glp-hpm",
         *,
         to: int | None = 10,
         bands: Sequence[str] | None = None,

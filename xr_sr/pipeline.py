@@ -21,7 +21,7 @@ from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
 from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import GridError, MissingBandError, ModelError, OptionError
+from .errors import GridError, MissingBandError, OptionError
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
 from .grids import coarser_cube, coarser_cubes, joined
@@ -30,9 +30,18 @@ from .lattice import Lattice, map_windows
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .settling import kernel_ref, with_options
-from .sharpening import Request, available_bands, guided_bands, joined_all, sides_like
-from .spec import MODEL_ATTR, ModelSpec, Option, Provenance
-from .weights import catalog
+from .sharpening import (
+    Request,
+    available_bands,
+    fallback_bands,
+    guided_bands,
+    joined_all,
+    refuse_sharpened,
+    sides_like,
+    warn_fallback,
+)
+from .spec import Option, Provenance
+from .weights import catalog, fallback
 
 
 def upscale(
@@ -62,8 +71,10 @@ def upscale(
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
         network, "bicubic" ..., or one of your own (`register_model`).
     bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give. Only what
-        they need is computed: without 20 m bands these are not read. B01 and B09, by name, come from their 60 m pixels
-        by guided fusion to 10 m (`fuse`), then by bicubic interpolation; the attribute `xr_sr:guided` says so.
+        they need is computed: without 20 m bands these are not read. Two kinds of bands are computed without the
+        network, by guided fusion to 10 m (`fuse`), then by bicubic interpolation: B01 and B09, where they are named
+        here, and bands of 20 m where others that the network needs beside them are missing, with a BandWarning. The
+        attribute `xr_sr:guided` names them.
     other: a second cube with the 20 m bands on their own grid, whose pixels lie two by two on those of `obj` and cover
         it; in a DataTree they are found in its other node.
     layout: of 20 m bands on the 10 m grid. "native": each pixel of the sensor repeated 2 x 2, at multiples of 20 m (an
@@ -117,7 +128,7 @@ def upscale(
 
 def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
-    model: str = "sen2sr-lite",
+    model: str = "glp-hpm",
     *,
     to: int | None = 10,
     bands: Sequence[str] | None = None,
@@ -137,8 +148,9 @@ def fuse(
 ) -> Any:
     """Bring the 20 m bands of a cube, and those of 60 m, to its 10 m grid, with the detail of its 10 m bands; lazily.
 
-    model: "sen2sr-lite"; or without weights "glp-hpm" (the pyramid of Aiazzi et al. 2006, matched to the sensor's MTF,
-        with high-pass modulation) and "bicubic": for any bands of pixels 2 to 6 times as wide, those of 60 m too.
+    model: "glp-hpm" (the pyramid of Aiazzi et al. 2006, matched to the sensor's MTF, with high-pass modulation) or
+        "bicubic", both without weights and for any bands of pixels 2 to 6 times as wide, those of 60 m too; or
+        "sen2sr-lite", the official network, for the six bands of 20 m, which needs all ten bands.
     to: metres between pixels of the result: 10. None takes the finest pixels there are, of any size, as for
         pansharpening, where one panchromatic band guides the others (for models without weights).
     bands: wanted out; None gives every band that the model can give. Those of 10 m come as reflectance, else unchanged.
@@ -150,7 +162,7 @@ def fuse(
     if to is None and not catalog.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
     if to not in (10, None):
-        raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: upscale(model={model!r}).")
+        raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
     return _refined(
         obj,
         model,
@@ -205,31 +217,45 @@ def _refined(
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
     cube = recognise(obj, model_gsd_m=gsd_m)
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
-    beyond = catalog.beyond(model, bands, fusing=fusing)
+    beyond = fallback.beyond(model, bands, fusing=fusing)
+    formula = catalog.without_weights(model, fusing=fusing)
+    there = None if formula else _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
+    lacking = {} if formula or fusing else fallback_bands(model, bands, cube, there)
+    guided_too = (*beyond, *lacking)
     request = Request(
-        catalog.get(catalog.GUIDED), {}, layout, numbers, mask, device, sides_of(chunks, cube), 1 if fusing else 4
+        catalog.get(catalog.GUIDED),
+        {},
+        layout,
+        numbers,
+        mask,
+        device,
+        sides_of(chunks, cube),
+        1 if fusing else catalog.get(model).scale,
     )
-    if catalog.without_weights(model, fusing=fusing) or (beyond and len(beyond) == len(bands or ())):
+    if formula or (guided_too and bands and {catalog.canonical(band) for band in bands} <= {*guided_too}):
         if weights is not None or constraint not in ("auto", "none") or precision != "float32":
+            what = f"{', '.join(guided_too)} without the network" if guided_too else repr(model)
             raise OptionError(
-                f"{model!r} fuses by a formula in float32; weights=, constraint= and precision= have no meaning for it."
+                f"{what}: guided fusion is a formula in float32; weights=, constraint= and precision= have no meaning "
+                "for it. Leave them out."
             )
+        gsd_m = gsd_m if fusing else catalog.get(model).gsd_m
         if gsd_m is not None:
             check_gsd(cube, gsd_m, allow=allow_gsd, model=model)
-        return _by_formula(obj, cube, other, catalog.GUIDED if beyond else model, bands, request, options)
-    asked = bands
-    if beyond and asked is not None:
-        bands = [band for band in asked if catalog.canonical(band) not in beyond]
-    there = _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
+        made = _by_formula(obj, cube, other, catalog.GUIDED if guided_too else model, bands, request, options)
+        warn_fallback(model, lacking, cube)
+        return made
     available = tuple(dict.fromkeys((*cube.available, *(there.available if there else ()))))
     elsewhere = [band for _, names in cube.elsewhere for band in names if band not in available]
-    spec, wanted = catalog.choose(model, available, bands, fusing=fusing, elsewhere=elsewhere)
+    by_network = None if bands is None else [band for band in bands if catalog.canonical(band) not in guided_too]
+    spec, wanted = catalog.choose(model, available, by_network, fusing=fusing, elsewhere=elsewhere, fallback=[*lacking])
+    order = [band for band in available if band in (*wanted, *lacking)] if bands is None else bands
     spec = with_options(spec, options)
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
     coarse = there if there and spec.coarse and set(spec.coarse) <= set(there.available) else None
     if spec.coarse and coarse is None:
-        _refuse_fused(cube, spec)
+        refuse_sharpened(cube, spec.coarse, spec.name)
     both = joined(cube, coarse) if coarse else cube
     reads = [band for band in spec.bands or wanted if band not in spec.coarse]
     planes_in = pick(cube, reads, reader=spec.name)
@@ -250,7 +276,7 @@ def _refined(
         out_of=tuple(names_in.index(plane.band) if plane.band in names_in else 0 for plane in planes_out),
         give=tuple(gives.index(plane.band) for plane in planes_out),
     )
-    split = bool(beyond) or (cube.band_dim is None and cube.kind != "DataArray")
+    split = bool(guided_too) or (cube.band_dim is None and cube.kind != "DataArray")
     how: dict[str, Any] = {
         "scale": spec.scale,
         "reach": recipe.reach,
@@ -276,13 +302,15 @@ def _refined(
         data = map_tiles(fuse_block, stacks, halo=halo, **how)
     else:
         data = map_tiles(upscale_block, stacks, halo=halo, **how)
-    if beyond and asked is not None:
+    if guided_too:
         grids = coarser_cubes(obj, cube, other)
         request = replace(request, sides=sides_like(data[0], spec.scale), scale=spec.scale)
-        more_bands = guided_bands(cube, grids, beyond, request)
+        more_bands = guided_bands(cube, grids, guided_too, request)
+        warn_fallback(model, lacking, cube)
         both, guided = joined_all(both, grids), more_bands.how
+        said = said if more_bands.read_as == said else more_bands.read_as
         arrays = dict(zip(wanted, data, strict=True)) | more_bands.arrays
-        wanted = tuple(catalog.canonical(band) for band in asked)
+        wanted = tuple(catalog.canonical(band) for band in order)
         planes_out, data = pick(both, wanted, reader=spec.name), [arrays[band] for band in wanted]
     provenance = Provenance(
         model=spec.name,
@@ -313,7 +341,7 @@ def _by_formula(
     request: Request,
     options: Mapping[str, Option],
 ) -> Any:
-    """Do what `fuse` says without weights, and what `upscale` does with the bands of 60 m alone."""
+    """Do what `fuse` says without weights, and what `upscale` does with bands that all come by guided fusion."""
     grids = coarser_cubes(obj, cube, other)
     request = replace(request, spec=with_options(catalog.fusing(model), options), options=options)
     available = available_bands(cube, grids, request, every=bands is None)
@@ -325,7 +353,7 @@ def _by_formula(
         model=spec.name,
         version=__version__,
         weights_sha256="",
-        radiometry=made.radiometry.how,
+        radiometry=made.read_as,
         constraint="none",
         precision="float32",
         nodata=", ".join(f"{value:g}" for value in made.radiometry.nodata),
@@ -342,16 +370,6 @@ def _by_formula(
 
 def _as_text(options: Mapping[str, Option]) -> str:
     return json.dumps(dict(options), sort_keys=True, default=int) if options else ""
-
-
-def _refuse_fused(cube: Cube, spec: ModelSpec) -> None:
-    """Raise ModelError for bands that were brought to the finer grid before: the model would sharpen them once more."""
-    made = str(cube.source.attrs.get(MODEL_ATTR, ""))
-    if made in catalog.SHARPENED:
-        raise ModelError(
-            f"{', '.join(spec.coarse)} were brought to this grid by {made!r} (attribute {MODEL_ATTR}), and "
-            f"{spec.name!r} does that itself: it would sharpen them twice. Give it the scene before fuse()."
-        )
 
 
 def _second_cube(

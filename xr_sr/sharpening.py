@@ -1,7 +1,7 @@
 """Bands of wider pixels on the grid of finer ones, without weights: which bands guide which, from which grids, lazily.
 
-`glp-hpm` and `bicubic` of `fuse`, and the 60 m bands beside those that a network gives. What happens inside a task is
-`guiding`'s matter; results are put together by `pipeline`.
+`glp-hpm` and `bicubic` of `fuse`, and the bands beside those that a network gives: of 60 m, and of 20 m where the
+network lacks inputs. What happens inside a task is in `guiding`; results are put together by `pipeline`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .bands import BANDS, find_band
 from .block import Recipe, upscale_block
 from .coarser import Coarse, far
 from .cube import Cube, pick
-from .errors import BandWarning, MissingBandError, OptionError, warn_caller
+from .errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from .fusing import COARSE_STACK
 from .georeference import pixel_size_m
 from .grids import joined
@@ -26,13 +26,23 @@ from .halo import map_tiles
 from .radiometry import Radiometry, resolve
 from .reading import Layout, second_grid, stacks_of
 from .simulate.psf import MTF_AT_NYQUIST
-from .spec import ModelSpec, Option
-from .weights import catalog
+from .spec import MODEL_ATTR, ModelSpec, Option
+from .weights import catalog, fallback
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Guided", "Request", "available_bands", "guided_bands", "joined_all", "sides_like"]
+__all__ = [
+    "Guided",
+    "Request",
+    "available_bands",
+    "fallback_bands",
+    "guided_bands",
+    "joined_all",
+    "refuse_sharpened",
+    "sides_like",
+    "warn_fallback",
+]
 
 _BANDS = {band.name: band for band in BANDS}
 _FINEST_M = 0.75 * min(band.gsd_m for band in BANDS)
@@ -59,19 +69,21 @@ class Request:
 class Guided:
     """Lazy bands, (*lead, y, x) each, by canonical name. how: a sentence for the attributes of the result.
 
-    radiometry: of the finer bands.
+    radiometry: of the finer bands. read_as: how the values of all bands were read, for the attributes.
     """
 
     arrays: dict[str, da.Array]
     how: str
     radiometry: Radiometry
+    read_as: str
 
 
 def guided_bands(cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str], request: Request) -> Guided:
     """Bring bands to the grid of a cube, those that the sensor has there as they are.
 
     coarser: cubes of wider pixels over the same ground. wanted: canonical names.
-    Raises MissingBandError where no cube has a band, or nothing is there to guide it; GridError where grids do not fit.
+    Raises MissingBandError where no cube has a band, or nothing is there to guide it; GridError where grids do not fit;
+    ModelError for bands that were fused before.
     """
     spec, sides = request.spec, request.sides
     fine, groups = _sorted(cube, coarser, wanted)
@@ -87,8 +99,10 @@ def guided_bands(cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str], req
     if fine:
         arrays |= _as_they_are(cube, fine, request)
         sides = sides_like(arrays[fine[0]], request.scale)
-    said = []
+    said, read_as = [], [radiometry.how]
     for (place, ratio), names in groups.items():
+        if place is None and spec.guided:
+            refuse_sharpened(cube, names, spec.name)
         second_cube = None if place is None else coarser[place]
         planes = pick(second_cube or cube, names, reader=spec.name)
         theirs = resolve(second_cube or cube, planes, **request.numbers)
@@ -117,7 +131,54 @@ def guided_bands(cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str], req
         arrays |= dict(zip(names, made, strict=True))
         sides = sides or sides_like(arrays[names[0]], request.scale)
         said.append(_how(names, guides, more, request))
-    return Guided(arrays, "; ".join(said), radiometry)
+        if theirs.how != radiometry.how:
+            read_as.append(f"{', '.join(names)}: {theirs.how}")
+    return Guided(arrays, "; ".join(said), radiometry, "; ".join(read_as))
+
+
+def fallback_bands(
+    model: str, bands: Sequence[str] | None, cube: Cube, wider: Cube | None
+) -> dict[str, tuple[str, ...]]:
+    """Find the bands that guided fusion computes because a network lacks inputs for them.
+
+    model, bands: as in `upscale`. wider: the cube of 20 m bands, if they have a grid of their own.
+    Returns canonical names with the inputs that are missing, none where these are there, but not on one grid; {} where
+    the network computes all, or where no finer band is there to guide the others.
+    """
+    wide = wider.available if wider else ()
+    lacking = fallback.incomplete(model, bands, cube.available, wide)
+    there = {
+        band: missing
+        for band, missing in lacking.items()
+        if band in wide or (band in _BANDS and _native_ratio(cube, band) > 1)
+    }
+    return there if _fine_bands(cube) else {}
+
+
+def warn_fallback(model: str, lacking: Mapping[str, tuple[str, ...]], cube: Cube) -> None:
+    """Warn with a BandWarning of bands that come by guided fusion instead of a network; see `fallback_bands`."""
+    if not lacking:
+        return
+    names, missing = list(lacking), list(next(iter(lacking.values())))
+    why, cure = f"{missing} are missing", f"load {missing} too"
+    if not missing:
+        why, cure = "not all of these are on one grid", "hand them in on one grid"
+    warn_caller(
+        f"{model!r} computes {names} from all bands that it reads, and {why}. They are computed without the network "
+        f"instead: guided fusion to the finer grid ({catalog.GUIDED!r}, guided by {_fine_bands(cube)}), then bicubic "
+        f"interpolation; the attribute xr_sr:guided says so. For the network's result {cure}.",
+        BandWarning,
+    )
+
+
+def refuse_sharpened(cube: Cube, bands: Sequence[str], reader: str) -> None:
+    """Raise ModelError for bands that were brought to the finer grid before: they would be sharpened once more."""
+    made = str(cube.source.attrs.get(MODEL_ATTR, ""))
+    if made in catalog.SHARPENED:
+        raise ModelError(
+            f"{', '.join(bands)} were brought to this grid by {made!r} (attribute {MODEL_ATTR}), and {reader!r} does "
+            "that itself: it would sharpen them twice. Give it the scene before fuse()."
+        )
 
 
 def available_bands(cube: Cube, coarser: Sequence[Cube], request: Request, *, every: bool) -> tuple[str, ...]:

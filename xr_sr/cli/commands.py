@@ -189,9 +189,9 @@ def _params_of_fuse() -> list[click.Parameter]:
     """Give the parameters of `upscale`, but for what means nothing here."""
     model = click.Option(
         ("--model", "-m"),
-        default="sen2sr-lite",
+        default="glp-hpm",
         show_default=True,
-        help="One that brings 20 m to 10 m; glp-hpm and bicubic need no weights, and take 60 m too.",
+        help="glp-hpm and bicubic need no weights, and take 60 m too; sen2sr-lite is the official network.",
     )
     guide = click.Option(
         ("--guide",),
@@ -211,13 +211,13 @@ def _params_of_fuse() -> list[click.Parameter]:
 def fuse(source: str, target: str, **options: Any) -> None:
     """Bring the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
 
-    The ten bands of OUTPUT have 10 m pixels: those that the sensor has at 20 m with the detail of the others. Places
-    and options are those of `upscale`.
+    All bands of OUTPUT have 10 m pixels: those that the sensor has at 20 m or 60 m with the detail of the others.
+    Places and options are those of `upscale`.
 
     \b
     xr-sr fuse S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE ten.zarr
     xr-sr fuse r10m.tif ten.zarr --other r20m.tif --bands B03,B11
-    xr-sr fuse scene.zarr all.zarr --model glp-hpm
+    xr-sr fuse scene.zarr ten.zarr --model sen2sr-lite
     """
     _refine(source, target, {**options, "scale": None, "fusing": True})
 

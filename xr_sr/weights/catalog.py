@@ -55,8 +55,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """Families with their variants, the one that reads least first: the first that gives all wanted bands is taken."""
 
 FUSING: dict[str, tuple[str, ...]] = {
-    "sen2sr-lite": ("sen2sr-lite.rswir-x2",),
     "glp-hpm": ("glp-hpm",),
+    "sen2sr-lite": ("sen2sr-lite.rswir-x2",),
     "bicubic": ("bicubic.same-grid",),
 }
 """Families with the variants that bring coarse bands to the grid of the fine ones, and no further."""
@@ -65,10 +65,7 @@ SHARPENED = ("sen2sr-lite.rswir-x2", "glp-hpm")
 """Of these what adds detail to the coarse bands."""
 
 GUIDED = "glp-hpm"
-"""What brings the bands BEYOND to the others where a network does not give them."""
-
-BEYOND = ("B01", "B09")
-"""Bands of 60 m that no network gives; B10 shows no ground."""
+"""What computes bands of wider pixels where a network does not; see `fallback`."""
 
 register(
     ModelSpec(
@@ -137,7 +134,7 @@ def get(name: str) -> ModelSpec:
 
     Raises UnknownModelError, which names the nearest ones.
     """
-    return _variants(name)[0]
+    return variants_of(name)[0]
 
 
 def is_own(name: str) -> bool:
@@ -147,24 +144,17 @@ def is_own(name: str) -> bool:
 
 def without_weights(model: str, *, fusing: bool) -> bool:
     """Say whether a model fuses bands by a formula: guided, or by interpolation. Raises as `get`."""
-    return fusing and all(spec.fuses for spec in _variants(model, fusing=True))
+    return fusing and all(spec.fuses for spec in variants_of(model, fusing=True))
 
 
 def fusing(model: str) -> ModelSpec:
     """Give the model that `fuse` takes for a name. Raises as `get`."""
-    return _variants(model, fusing=True)[0]
-
-
-def beyond(model: str, bands: Sequence[str] | None, *, fusing: bool) -> tuple[str, ...]:
-    """Name the bands of 60 m among those asked for, by any alias, that a model does not give and guided fusion does."""
-    wanted = [canonical(band) for band in bands or ()]
-    given = {band for spec in _variants(model, fusing=fusing) for band in _gives(spec, wanted)}
-    return tuple(band for band in wanted if band in BEYOND and band not in given)
+    return variants_of(model, fusing=True)[0]
 
 
 def coarse_bands(model: str, *, fusing: bool = False) -> tuple[str, ...]:
     """Give the bands that a model, or any variant of a family, reads on pixels twice as wide. Raises as `get`."""
-    return tuple(dict.fromkeys(band for spec in _variants(model, fusing=fusing) for band in spec.coarse))
+    return tuple(dict.fromkeys(band for spec in variants_of(model, fusing=fusing) for band in spec.coarse))
 
 
 def choose(
@@ -174,6 +164,7 @@ def choose(
     *,
     fusing: bool = False,
     elsewhere: Sequence[str] = (),
+    fallback: Sequence[str] = (),
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """Pick the variant of a model for a cube, and the bands that come out.
 
@@ -182,28 +173,30 @@ def choose(
     from what the cube has, in the cube's order, with a BandWarning that names those that are left out.
     fusing: the model brings coarse bands to the grid of the fine ones, and does no more. elsewhere: bands of other
     nodes of a tree, which are not read: a model of certain bands leaves them out with the others.
+    fallback: those of `available` that are computed without the model, which neither reads nor gives them.
     The record is narrowed to what the wanted bands need: without coarse ones these are not read.
     Raises UnknownModelError; ModelError if the model cannot give a wanted band; MissingBandError if the cube lacks one
     that the model reads. Whether it has the bands wanted of a model that takes any band is left to `cube.pick`, which
     also knows the other nodes of a tree.
     """
-    variants = _variants(model, fusing=fusing)
+    variants = variants_of(model, fusing=fusing)
     if variants[0].fuses and not fusing:
         raise ModelError(
             f"{model!r} brings bands of wider pixels to the grid of finer ones, no further: cube.sr.fuse({model!r})."
         )
+    usable = [band for band in available if band not in fallback]
     if bands is None:
-        whole = [spec for spec in variants if set(spec.bands) <= set(available)] or variants
-        givable = {band for spec in whole for band in _gives(spec, available)}
-        wanted = tuple(band for band in available if band in givable)
+        whole = [spec for spec in variants if set(spec.bands) <= set(usable)] or variants
+        givable = {band for spec in whole for band in given_by(spec, usable)}
+        wanted = tuple(band for band in usable if band in givable)
         if not wanted:
-            raise MissingBandError(_lacking(variants[0], available, variants[0].bands))
+            raise MissingBandError(_lacking(variants[0], available, variants[0].bands, fallback=fallback))
         beside = elsewhere if any(spec.bands for spec in variants) else ()
-        if dropped := [band for band in (*available, *beside) if band not in givable]:
-            why = _for_want(variants, available)
+        if dropped := [band for band in (*usable, *beside) if band not in givable]:
+            shown = [band for band in available if band in wanted or band in fallback]
             warn_caller(
-                f"{model!r} gives {_in_order(givable)}; {dropped} of the cube are left out{why}. "
-                f"To silence this, name the bands that you want: bands={list(wanted)}.",
+                f"{model!r} gives {in_order({*givable, *fallback})}; {dropped} of the cube are left out. "
+                f"To silence this, name the bands that you want: bands={shown}.",
                 BandWarning,
             )
     else:
@@ -211,19 +204,19 @@ def choose(
         if not wanted or len(set(wanted)) < len(wanted):
             raise ModelError(f"bands={list(bands)}: wanted one band or more, each once.")
 
-    spec = next((spec for spec in variants if set(wanted) <= set(_gives(spec, wanted))), None)
+    spec = next((spec for spec in variants if set(wanted) <= set(given_by(spec, wanted))), None)
     if spec is None:
-        most = _gives(variants[-1], wanted)
+        most = given_by(variants[-1], wanted)
         excess = [band for band in wanted if band not in most]
         raise ModelError(
-            f"{model!r} gives {_in_order(most)}; bands= asks for {excess} too. {_way_out(wanted, excess, fusing)}"
+            f"{model!r} gives {in_order(most)}; bands= asks for {excess} too. {_way_out(wanted, excess, fusing)}"
         )
     spec = narrowed(spec, wanted)
-    if missing := set(spec.bands) - set(available):
-        lesser = [band for band in available if band in _gives(variants[0], ())]
-        if spec.name == variants[0].name or set(variants[0].bands) - set(available):
+    if missing := set(spec.bands) - set(usable):
+        lesser = [band for band in usable if band in given_by(variants[0], ())]
+        if spec.name == variants[0].name or set(variants[0].bands) - set(usable):
             lesser = []
-        raise MissingBandError(_lacking(spec, available, missing, lesser))
+        raise MissingBandError(_lacking(spec, available, missing, lesser, fallback))
     return spec, wanted
 
 
@@ -246,7 +239,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     rows = [
         {
             "name": spec.name,
-            "bands": " ".join(_gives(spec, ())) or "any",
+            "bands": " ".join(given_by(spec, ())) or "any",
             "scale": spec.scale,
             "halo": spec.halo,
             "window": spec.window,
@@ -258,7 +251,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "summary": spec.summary,
         }
         for spec in _models.values()
-        if set(wanted) <= set(_gives(spec, wanted))
+        if set(wanted) <= set(given_by(spec, wanted))
         and (scale in (None, spec.scale) or ("scale" in dict(spec.options) and scale in SCALES))
     ]
     columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
@@ -277,7 +270,7 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
 
 def _unknown(bands: Iterable[str]) -> str:
     """Say which canonical names are neither of a band of Sentinel-2 nor of one that a model gives; "" for none."""
-    given = {band for spec in _models.values() for band in _gives(spec, ())}
+    given = {band for spec in _models.values() for band in given_by(spec, ())}
     unknown = [band for band in bands if find_band(band) is None and band not in given]
     said = f"{unknown} of bands= are names of no band that is known; wanted are such as 'B04', 'red' or 'B02_10m'."
     return said if unknown else ""
@@ -293,14 +286,14 @@ def narrowed(spec: ModelSpec, wanted: Iterable[str]) -> ModelSpec:
     fine = tuple(band for band in spec.bands if band not in spec.coarse)
     if spec.scale == 1:
         raise ModelError(
-            f"{spec.name!r} brings {_in_order(spec.coarse)} to the grid of {_in_order(fine)}; bands= asks for "
-            f"{_in_order(wanted)} alone, which are there already."
+            f"{spec.name!r} brings {in_order(spec.coarse)} to the grid of {in_order(fine)}; bands= asks for "
+            f"{in_order(wanted)} alone, which are there already."
         )
     parts = tuple((role, part) for role, part in spec.parts if role == "fine")
     return replace(spec, bands=fine, coarse=(), parts=parts)
 
 
-def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
+def variants_of(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
     alone = name in FAMILIES or (name in _models and not (_models[name].coarse or _models[name].fuses))
     if fusing and alone and name not in FUSING:
         raise ModelError(f"{name!r} brings no bands to the grid of others. Use one of {list(FUSING)}.")
@@ -321,7 +314,7 @@ def _variants(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
     return (_models[name],)
 
 
-def _gives(spec: ModelSpec, asked: Iterable[str]) -> tuple[str, ...]:
+def given_by(spec: ModelSpec, asked: Iterable[str]) -> tuple[str, ...]:
     """Give the bands that a model gives; one that does each band by itself gives what it is asked for."""
     return spec.bands_out or spec.bands or tuple(asked)
 
@@ -332,20 +325,27 @@ def canonical(name: str) -> str:
     return band.name if band else str(name)
 
 
-def _in_order(bands: Iterable[str]) -> list[str]:
+def in_order(bands: Iterable[str]) -> list[str]:
     """Order bands as the sensor does: B8A after B08."""
     return sorted(bands, key=lambda band: band.replace("B8A", "B08A"))
 
 
-def _lacking(spec: ModelSpec, available: Sequence[str], missing: Iterable[str], instead: Sequence[str] = ()) -> str:
+def _lacking(
+    spec: ModelSpec,
+    available: Sequence[str],
+    missing: Iterable[str],
+    instead: Sequence[str] = (),
+    fallback: Sequence[str] = (),
+) -> str:
     have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
     missing = list(missing)
     guided = set(missing) <= set(spec.coarse) and set(spec.coarse) & set(available)
     return (
-        f"{spec.name!r} reads {list(spec.bands)}; {have}, so {_in_order(missing)} are missing. "
+        f"{spec.name!r} reads {list(spec.bands)}; {have}, so {in_order(missing)} are missing. "
         f"Load them{', or name the bands that can be had with these: bands=' + str(list(instead)) if instead else ''}, "
         "or use a model that takes each band by itself, such as model='bicubic'"
-        f"{f'; cube.sr.fuse({GUIDED!r}) brings to the finer grid those that are there' if guided else ''}."
+        f"{f'; cube.sr.fuse({GUIDED!r}) brings to the finer grid those that are there' if guided else ''}"
+        f"{f'; bands={list(fallback)} need none of them, and cube.sr.fuse() takes all at 10 m' if fallback else ''}."
     )
 
 
@@ -359,20 +359,11 @@ def _way_out(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
         name
         for name in names
         if any(
-            set(wanted) <= set(_gives(spec, wanted)) and (fusing or (spec.scale > 1 and not spec.fuses))
-            for spec in _variants(name, fusing=fusing)
+            set(wanted) <= set(given_by(spec, wanted)) and (fusing or (spec.scale > 1 and not spec.fuses))
+            for spec in variants_of(name, fusing=fusing)
         )
     ]
     return f"Leave them out, or use another model: {others}."
-
-
-def _for_want(variants: Sequence[ModelSpec], available: Sequence[str]) -> str:
-    """Say which bands are missing for a variant whose coarse bands are there in part; "" where none is so."""
-    for spec in variants:
-        missing = [band for band in spec.bands if band not in available]
-        if missing and set(spec.coarse) & set(available):
-            return f", since {spec.name!r} needs {_in_order(missing)} too"
-    return ""
 
 
 def _where(files: Sequence[WeightsFile]) -> str:
