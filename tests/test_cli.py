@@ -27,6 +27,8 @@ from xr_sr.cli.sources import open_cube, select_date
 from xr_sr.pipeline import upscale
 from xr_sr.samples import sample, simulate_scene
 from xr_sr.store import open_zarr, to_zarr
+from xr_sr.store.claim import claimed
+from xr_sr.store.target import Target
 
 RGBN = ("B02", "B03", "B04", "B08")
 STEM = "T33UUU_20230701T101031"
@@ -187,6 +189,19 @@ def test_a_geotiff_becomes_a_zarr_as_the_function_makes_it(tmp_path, scene):
     np.testing.assert_allclose(written, expected, atol=6e-5)
     assert written.odc.geobox == scene.odc.geobox.zoom_to((96, 128))
     assert "96 x 128 pixels of 2.5 m" in result.stdout
+
+
+def test_a_zarr_that_another_process_writes_is_refused_in_a_sentence(tmp_path, scene):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    call = ("upscale", source, tmp_path / "out.zarr", "-m", "bicubic", "--offset", -1000)
+    with claimed(Target.of(tmp_path / "out.zarr")):
+        result = run(*call)
+        forced = run(*call, "--overwrite")
+
+    for each in (result, forced):
+        refused(each, 1, "out.zarr is being written by process", "pass --wait 600 to wait for it")
+        assert len(each.stderr.splitlines()) == 1
+    assert run(*call, "--wait", 5).exit_code == 0
 
 
 def test_a_cog_can_be_written_and_read(tmp_path, scene):

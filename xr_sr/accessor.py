@@ -347,6 +347,7 @@ class SuperResolution:
         pyramid: int | bool = 0,
         region: int | None = None,
         overwrite: bool = False,
+        wait: float = 0,
         progress: bool | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> int:
@@ -363,6 +364,7 @@ class SuperResolution:
             pyramid=pyramid,
             region=region,
             overwrite=overwrite,
+            wait=wait,
             progress=progress,
             storage_options=storage_options,
         )

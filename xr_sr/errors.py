@@ -24,6 +24,7 @@
 
     XrSrWarning (UserWarning)
     ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
+    └── StoreWarning
 
 A message says what was wanted, what was found, and what to do.
 """
@@ -54,6 +55,7 @@ __all__ = [
     "ResolutionWarning",
     "StoreError",
     "StoreMismatchError",
+    "StoreWarning",
     "TrainingError",
     "UnknownModelError",
     "WeightsError",
@@ -175,6 +177,10 @@ class RadiometryWarning(XrSrWarning):
 
 class ClippingWarning(XrSrWarning):
     """Values did not fit the packed range of a store and were clipped."""
+
+
+class StoreWarning(XrSrWarning):
+    """A call wrote nothing to a store, or another writer would not be noticed."""
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

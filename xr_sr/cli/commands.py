@@ -16,7 +16,7 @@ import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
-from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, names
+from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, WAIT, names
 from .shell import Spelling, in_shell
 
 
@@ -151,6 +151,7 @@ def demo(out: Path, quiet: bool) -> None:
 @click.option(
     "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished Zarr is gone on with."
 )
+@WAIT
 @QUIET
 def upscale(source: str, target: str, **options: Any) -> None:
     """Upscale INPUT and write OUTPUT.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import main
-from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, level
+from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, WAIT, level
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,6 +56,7 @@ _MOST_DAYS = 10
 @PART
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the first date too, as PNG.")
 @OVERWRITE
+@WAIT
 @QUIET
 def flood(before: str, after: str, output: str, **options: Any) -> None:
     """Map what was flooded between BEFORE and AFTER, and measure it.
@@ -88,10 +89,11 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
         cubes.append(mask(cube) if options["mask"] else cube)
     if is_same(before, after):
         _refuse_shared(*(dates_of(cube) for cube in cubes))
-    how = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
-    found = flood_between(*cubes, **how, nodata=options["nodata"] or "auto")
+    formula = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
+    found = flood_between(*cubes, **formula, nodata=options["nodata"] or "auto")
     quiet = options["quiet"]
-    done = to_zarr(found, output, overwrite=options["overwrite"], progress=False if quiet else None)
+    how = {"overwrite": options["overwrite"], "wait": options["wait"]}
+    done = to_zarr(found, output, **how, progress=False if quiet else None)
     written: Any = open_zarr(output)
     if picture is not None:
         _draw(written, picture)

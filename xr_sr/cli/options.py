@@ -61,6 +61,13 @@ OUTPUT = click.option(
 OVERWRITE = click.option(
     "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished one is gone on with."
 )
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait for another process that writes to the same Zarr. Default: end with an error at once.",
+)
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
 OFFSET = click.option(
     "--offset",

@@ -40,6 +40,7 @@ class Order:
     allow_gsd: bool
     zarr_format: str
     overwrite: bool
+    wait: float
     quiet: bool
     fusing: bool = False
     guide: str | None = None
@@ -81,7 +82,8 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
     done = True
     if suffix_of(target) == ".zarr":
         zarr_format: Literal[2, 3] = 2 if order.zarr_format == "2" else 3
-        done = to_zarr(result, target, zarr_format=zarr_format, overwrite=order.overwrite, progress=progress) > 0
+        how: dict[str, Any] = {"overwrite": order.overwrite, "wait": order.wait, "progress": progress}
+        done = to_zarr(result, target, zarr_format=zarr_format, **how) > 0
     else:
         to_cog(result, target, overwrite=order.overwrite, progress=progress)
     if not order.quiet:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .commands import main
-from .options import OUTPUT, OVERWRITE, QUIET, TEXT, box, names
+from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 
 
 @main.command(context_settings=TEXT)
@@ -43,8 +43,9 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, box, names
 @click.option("--crs", help="Of the grid, in metres, such as EPSG:32633. Default: that of most scenes.")
 @OUTPUT
 @OVERWRITE
+@WAIT
 @QUIET
-def load(output: str, overwrite: bool, quiet: bool, **options: Any) -> None:
+def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any) -> None:
     """Load Sentinel-2 scenes from a STAC catalogue into OUT.ZARR.
 
     Numbers are DN as the catalogue has them, with the offset of each date beside them, so that `xr-sr upscale` and
@@ -60,7 +61,8 @@ def load(output: str, overwrite: bool, quiet: bool, **options: Any) -> None:
     begin = time.perf_counter()
     cube: Any = load_scenes(**{**options, "grid": int(options["grid"])})
     # Masked DN are floats, which would not fit steps of 0.0001.
-    done = to_zarr(cube, output, packing="float32", overwrite=overwrite, progress=False if quiet else None)
+    how: dict[str, Any] = {"overwrite": overwrite, "wait": wait, "progress": False if quiet else None}
+    done = to_zarr(cube, output, packing="float32", **how)
     if not quiet:
         took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
         click.echo(f"{output}: {_summary(cube)}; {took}")

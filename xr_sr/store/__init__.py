@@ -3,7 +3,8 @@
 In reading order: `write` is the door, `content` takes an object apart, with `plain` for what is small, `encoding` and
 `layout` say how pixels lie and are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks`
 and keeps the `ledger`, `record` is what a store says of itself, `growth` says whether later dates go with it, `target`
-is the place it lies in, `read` opens it. Imports go one way only.
+is the place it lies in, `read` opens it. Imports go one way only. One call at a time writes: it holds a `claim`, which
+names its `owner` and is created by `exclusive`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..errors import StoreError
 from ..progress import Graph
+from .claim import refuse_lost
 from .content import Field
 from .encoding import Packing, pack_block
 from .layout import Cut
@@ -32,11 +34,15 @@ _GRAPH_BLOCKS = 512
 
 @dataclass(frozen=True, eq=False)
 class Sink:
-    """Where the blocks of a field go. array: as long as it will be, whatever is published."""
+    """Where the blocks of a field go.
+
+    array: as long as it will be, whatever is published. claim: the id of the claim under which they are written.
+    """
 
     array: zarr.Array[Any]
     packing: Packing
     label: str
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,7 +253,10 @@ def _places(field: Field, index: tuple[int, ...], step: Step, time: str | None) 
 
 def _put(sink: Sink, place: tuple[slice | int, ...], values: NDArray[Any]) -> None:
     try:
+        refuse_lost(sink.claim)
         sink.array[place] = values
+    except StoreError:
+        raise
     except Exception as error:
         raise cannot_write(f"{sink.array.path!r} of {sink.label}", error) from error
 

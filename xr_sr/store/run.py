@@ -29,6 +29,7 @@ from .blocks import (
     graphs,
     region_of,
 )
+from .claim import Claim
 from .content import Content, Field
 from .layout import Cut
 from .ledger import Ledger, open_ledger, pending, published, reserve
@@ -48,7 +49,8 @@ class Run:
 
     content: with the blocks of the first of `cuts`. slots: where each of its dates goes; (0,) without time. length:
     dates that are published; room: with those that are being added. done: per level, (date of the content, region_y,
-    region_x). clipped: values, so far. published_at: on the monotonic clock.
+    region_x). claim: checked before anything counts as written. clipped: values, so far. published_at: on the
+    monotonic clock.
     """
 
     target: Target
@@ -60,6 +62,7 @@ class Run:
     room: int
     ledgers: tuple[Ledger, ...]
     done: _Done
+    claim: Claim
     clipped: int = 0
     published_at: float = -math.inf
     sinks: dict[tuple[int, str], Sink] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class Run:
         self.dates = {slot: date for date, slot in enumerate(self.slots)}
 
     @classmethod
-    def begin(cls, target: Target, record: Record, content: Content, cut: tuple[Cut, Cut]) -> Run:
+    def begin(cls, target: Target, record: Record, content: Content, cut: tuple[Cut, Cut], claim: Claim) -> Run:
         """Mend what a kill has torn, give each date a slot, and read the ledgers.
 
         Where the store commits, new dates are there at once: nobody sees them before the commit.
@@ -87,7 +90,7 @@ class Run:
         ledgers = tuple(open_ledger(target, record, level, room) for level in range(len(record.cuts)))
         cuts = (cut, *(record.cut(level) for level in range(1, len(record.cuts))))
         done = tuple(ledger.done(slots) for ledger in ledgers)
-        return cls(target, record, content, cuts, slots, length or 0, room, ledgers, done)
+        return cls(target, record, content, cuts, slots, length or 0, room, ledgers, done, claim)
 
     @property
     def total_blocks(self) -> int:
@@ -133,6 +136,7 @@ class Run:
             work, (row, col) = found
             self.clipped += clipped
             with self.target.writing("the ledger"):
+                self.claim.check()
                 for position, slot in moves[work]:
                     self.ledgers[level].mark(slot, row, col)
                     self.done[level][position, row, col] = True
@@ -153,6 +157,7 @@ class Run:
             dates.append(self.dates[slot])
         if slots:
             with self.target.writing("the time axis"):
+                self.claim.check()
                 write_small(self.target, self.record, self.content.small, dates, slots)
                 publish(self.target, self.record, self.length + len(slots))
             self.length += len(slots)
@@ -225,7 +230,8 @@ class Run:
             path = join_path(self.record.groups[level], each.name)
             document: Any = read_array(self.target, path, self.record.zarr_format)
             stretched(document, self.record.time, self.room)
-            self.sinks[level, each.name] = Sink(self.target.array(path, document), each.packing, self.target.label)
+            array = self.target.array(path, document)
+            self.sinks[level, each.name] = Sink(array, each.packing, self.target.label, self.claim.owner.id)
         return self.sinks[level, each.name]
 
 

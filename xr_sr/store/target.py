@@ -28,6 +28,9 @@ StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str
 
 Document: TypeAlias = dict[str, Any]
 
+CLAIM = ".xr_sr_claim"
+"""How the objects begin that keep other writers away; see `claim`. They are no part of the Zarr."""
+
 _Result = TypeVar("_Result")
 _OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 _ARRAY_KEYS = ("zarr.json", ".zarray", ".zattrs")
@@ -128,13 +131,13 @@ class Target:
         _wait(self.store.delete(self.path(*parts)))
 
     def names(self) -> list[str]:
-        """List what lies directly below, without the half-written files that a killed process leaves behind."""
+        """List what lies directly below, without claims and the half-written files that a killed process leaves."""
 
         async def collect() -> list[str]:
             return [name async for name in self.store.list_dir(self.prefix)]
 
         found = (name.rstrip("/").rsplit("/", 1)[-1] for name in _wait(collect()))
-        return sorted({name for name in found if name and not name.endswith(".partial")})
+        return sorted({name for name in found if name and not name.startswith(CLAIM) and not name.endswith(".partial")})
 
     def has_chunks(self, path: str) -> bool:
         """Say whether anything of an array is written beside its documents."""

@@ -11,16 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, check_whole
+from ..arguments import check_flag, check_number, check_whole
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..naming import listed
 from ..progress import active_client, progress_bar, shares_memory
 from ..recognition import warn_caller
 from . import layout
+from .claim import claimed
 from .content import Content, XarrayObject, describe, fingerprint
 from .encoding import INT16, ZarrFormat
 from .growth import fitted
-from .inspection import find, refuse_others
+from .inspection import Found, find, refuse_others
 from .layout import Cut
 from .record import LEDGER, CutRecord, Record, check_fingerprint
 from .run import Run
@@ -39,6 +40,7 @@ def to_zarr(
     pyramid: int | bool = 0,
     region: int | None = None,
     overwrite: bool = False,
+    wait: float = 0,
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> int:
@@ -69,6 +71,7 @@ def to_zarr(
     region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
         are small.
     overwrite: replace the Zarr that lies there, whoever wrote it. What is no Zarr is never deleted.
+    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once.
     progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
@@ -87,8 +90,14 @@ def to_zarr(
     DuplicateTimeError for equal dates. StoreError for a place that is not ours, is read-only or full: what is done is
     kept, and the same call goes on.
 
+    One call at a time writes to a store, from any process or machine: it holds a claim, an object `.xr_sr_claim` in the
+    store, which is renewed every 10 s and deleted at the end. Another call raises StoreError that names the writer, or
+    waits (`wait`). The claim of a call that was killed is taken over: at once where its process is seen to be gone,
+    else 60 s after it was renewed last, by the store's own time stamps. Where a store cannot create an object
+    exclusively (some file systems of fsspec), nothing keeps a second writer away, and a StoreWarning says so.
+
     Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
-    to the store themselves. Two runs on one store at the same time are not supported.
+    to the store themselves.
     """
     check_flag("overwrite", overwrite)
     check_flag("progress", progress, optional=True)
@@ -99,6 +108,7 @@ def to_zarr(
     if shards and zarr_format == 2:
         raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
     _refuse_options(obj, chunks, region, pyramid)
+    wait = check_number("wait", wait, least=0)
     pyramid = bool(pyramid) if isinstance(pyramid, np.bool_) else pyramid
     target = Target.of(store, storage_options=storage_options)
     target.refuse_append_only()
@@ -113,27 +123,30 @@ def to_zarr(
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
     _refuse_unreachable(target)
 
-    with target.writing("the root group"):
-        found = find(target)
-        refuse_others(found, target, overwrite=overwrite)
-    if isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target):
-        record = found
-        _check(record, content, target, {**wanted, **_wanted_chunks(chunks, content)})
-        content = fitted(target, record, content)
-        cuts = _adopted_cuts(record, content)
-        if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
-            warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
-    else:
-        cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
-        record = _record(content.cut_like(*cuts), cuts, wanted)
-        with target.writing("the template"):
-            build(target, content, record)
-    with target.writing("the metadata"):
-        target.sweep()
-        run = Run.begin(target, record, content.cut_like(*cuts), cuts)
-    total, done = run.total_blocks, run.done_blocks
-    with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
-        run.finish(advance)
+    found = _found(target, overwrite=overwrite)
+    if not _is_extended(found, target, overwrite=overwrite):
+        _chosen_cuts(content, chunks, region, even=shards is not None)  # raises before anything is written
+    with claimed(target, wait=wait) as claim:
+        found = _found(target, overwrite=overwrite)
+        if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
+            record = found
+            _check(record, content, target, {**wanted, **_wanted_chunks(chunks, content)})
+            content = fitted(target, record, content)
+            cuts = _adopted_cuts(record, content)
+            if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
+                warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
+        else:
+            cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
+            record = _record(content.cut_like(*cuts), cuts, wanted)
+            with target.writing("the template"):
+                build(target, content, record, claim.check)
+        with target.writing("the metadata"):
+            claim.check()
+            target.sweep()
+            run = Run.begin(target, record, content.cut_like(*cuts), cuts, claim)
+        total, done = run.total_blocks, run.done_blocks
+        with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
+            run.finish(advance)
     if run.clipped:
         warn_caller(
             f"{run.clipped} values lay beyond {INT16.limit:.4f} and were clipped to it. If they should be reflectance, "
@@ -141,6 +154,19 @@ def to_zarr(
             ClippingWarning,
         )
     return total - done
+
+
+def _found(target: Target, *, overwrite: bool) -> Record | Found:
+    """Look at what lies at a target. Raises StoreError where it is not ours to touch."""
+    with target.writing("the root group"):
+        found = find(target)
+        refuse_others(found, target, overwrite=overwrite)
+    return found
+
+
+def _is_extended(found: Record | Found, target: Target, *, overwrite: bool) -> bool:
+    """Return whether a store is resumed or extended, and not begun anew."""
+    return isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target)
 
 
 def _is_begun(record: Record, target: Target) -> bool:
