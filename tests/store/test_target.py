@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import fsspec
 import pytest
 import zarr
+from zarr.buffer.cpu import buffer_prototype
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 from xr_sr.errors import StoreError
@@ -30,20 +33,6 @@ def test_every_way_to_name_a_folder_leads_to_the_same_keys(tmp_path, place):
     assert target.read("group", "missing.json") is None
     assert target.names() == ["group"]
     assert (tmp_path / "a.zarr/group/zarr.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("place", "reach"),
-    [
-        (MemoryStore(), "object"),
-        (LoggingStore(MemoryStore()), "object"),
-        ({}, "object"),
-        ("memory://xr-sr-target", "process"),
-        ("out.zarr", ""),
-    ],
-)
-def test_memory_is_told_from_places_that_others_reach(place, reach):
-    assert Target.of(place).in_memory == reach
 
 
 def test_what_is_no_store_is_refused():
@@ -86,6 +75,15 @@ def test_clearing_keeps_the_root_group_of_one_format_only(tmp_path, place, keep)
     target.clear(keep=keep)
 
     assert target.names() == (["zarr.json"] if keep == 3 else [".zattrs", ".zgroup"])
+
+
+@pytest.mark.parametrize("place", ["memory://xr-sr-present", "folder", {}])
+def test_keys_that_hold_something_are_told_from_missing_and_emptied_ones(tmp_path, place):
+    target = Target.of(tmp_path / place if place == "folder" else place)
+    target.write({}, "a", "zarr.json")
+    asyncio.run(target.store.set("b", buffer_prototype.buffer.from_bytes(b"")))
+
+    assert target.present(["a/zarr.json", "b", "c"]) == {"a/zarr.json"}
 
 
 def test_half_written_files_do_not_count_and_are_swept(tmp_path):

@@ -374,7 +374,10 @@ def test_memory_is_a_place_too(store):
 
 @pytest.mark.parametrize("place", ["memory://xr-sr-test/b.zarr", {}])
 def test_memory_is_refused_where_other_processes_would_write(place):
-    with dask.config.set(scheduler="processes"), pytest.raises(StoreError, match="memory of this process.*threads"):
+    with (
+        dask.config.set(scheduler="processes"),
+        pytest.raises(StoreError, match="cannot be reached by the workers.*threads"),
+    ):
         to_zarr(cube(), place)
 
 

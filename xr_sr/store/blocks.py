@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import StorePath
 
 from ..errors import StoreError
 from ..progress import Graph
@@ -22,6 +23,7 @@ from .claim import refuse_lost
 from .content import Field
 from .encoding import Packing, pack_block
 from .layout import Cut
+from .reach import Session, merge_forks, own_fork
 from .target import cannot_write
 
 Region: TypeAlias = tuple[int, int]
@@ -37,12 +39,22 @@ class Sink:
     """Where the blocks of a field go.
 
     array: as long as it will be, whatever is published. claim: the id of the claim under which they are written.
+    forked: its store is a fork of a session, see `reach`.
     """
 
     array: zarr.Array[Any]
     packing: Packing
     label: str
     claim: str = ""
+    forked: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What tasks did. clipped: number of values. changes: the fork that holds what they wrote, if their sink is one."""
+
+    clipped: int
+    changes: Session | None = None
 
 
 @dataclass(frozen=True)
@@ -75,19 +87,26 @@ class CoarserWork:
     fields: tuple[tuple[Field, Sink, Sink], ...]
 
 
-def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> int:
-    """Pack a block and write it to its chunks; returns how many values were clipped. Raises StoreError if it fails."""
+def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> Written:
+    """Pack a block and write it to its chunks. Raises StoreError if it fails."""
     clipped = 0
+    sink, changes = _own(sink)
     for part, place in places:
         packed, beyond = pack_block(block[part], sink.packing)
         clipped += beyond
         _put(sink, place, packed)
-    return clipped
+    return Written(clipped, changes)
+
+
+def together(parts: Sequence[Written]) -> Written:
+    """Put together what the tasks of a region did."""
+    forks = [part.changes for part in parts if part.changes is not None]
+    return Written(sum(part.clipped for part in parts), merge_forks(forks))
 
 
 def write_coarser(
     source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int], sizes: tuple[int, int]
-) -> int:
+) -> Written:
     """Read the block of the finer level that lies under a block, halve it, write it; nothing is clipped.
 
     place: of the block in the coarser array. axes: of y and x. sizes: of the finer level along them.
@@ -100,8 +119,9 @@ def write_coarser(
         finer[axis] = slice(2 * window.start, min(2 * window.stop, size))
     kept = [axis for axis, index in enumerate(place) if isinstance(index, slice)]
     values = np.asarray(source.array[tuple(finer)])
+    sink, changes = _own(sink)
     _put(sink, place, halve(values, (kept.index(axes[0]), kept.index(axes[1])), sink.packing))
-    return 0
+    return Written(0, changes)
 
 
 def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDArray[Any]:
@@ -136,8 +156,8 @@ def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | No
     """Make the graphs that write regions of lazy fields.
 
     dims: names of y, x and time. Each block of a region has a task with the key ("write...", ..., *block), each
-    region one with the key ("region", number of the work, row, col, ...), whose result is the number of values clipped
-    in it; that makes the tasks of a region run next to each other. Both kinds are watched.
+    region one with the key ("region", number of the work, row, col, ...), whose result is what was `Written` in it;
+    that makes the tasks of a region run next to each other. Both kinds are watched.
     """
     from dask.array.optimization import optimize
     from dask.highlevelgraph import HighLevelGraph
@@ -154,7 +174,7 @@ def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | No
                     places = _places(field, index, work.step, dims[2])
                     layer[key] = (write_block, (field.array.name, *index), sink, places)
                     keys.append(key)
-            sums[("region", number_of_work, row, col, token)] = (sum, keys)
+            sums[("region", number_of_work, row, col, token)] = (together, keys)
         arrays = {field.array.name: field.array for field, _ in work.fields}
         needs: list[Any] = list(arrays.values())
         written = HighLevelGraph.from_collections(f"write-{token}", layer, dependencies=needs)
@@ -193,7 +213,7 @@ def coarser_graphs(
                     key = (f"coarser-{token}", token, number, i, j)
                     tasks[key] = (write_coarser, source, sink, tuple(place), axes, finer)
                     keys.append(key)
-            tasks[("region", number_of_work, row, col, token)] = (sum, keys)
+            tasks[("region", number_of_work, row, col, token)] = (together, keys)
         yield Graph(tasks, tuple(tasks))
 
 
@@ -249,6 +269,31 @@ def _places(field: Field, index: tuple[int, ...], step: Step, time: str | None) 
         part[axis], place[axis] = position - step.start, slot
         places.append((tuple(part), tuple(place)))
     return tuple(places)
+
+
+def _own(sink: Sink) -> tuple[Sink, Session | None]:
+    """Give a task a fork of its own, where the sink is one of a session."""
+    if not sink.forked:
+        return sink, None
+    store, session = own_fork(sink.array.store)
+    path = StorePath(store, sink.array.path)
+    array = zarr.Array.from_dict(path, sink.array.metadata.to_dict()).with_config(sink.array.config)
+    return replace(sink, array=array), session
+
+
+def chunk_keys(array: zarr.Array[Any], window: Sequence[slice | int]) -> list[str]:
+    """Name the keys of a store that hold a window of an array: its chunks, or its shards.
+
+    window: for each dimension a position, or a slice with both ends.
+    """
+    ranges = [
+        range(place // unit, place // unit + 1)
+        if isinstance(place, int)
+        else range(place.start // unit, -(-place.stop // unit))
+        for place, unit in zip(window, array.shards or array.chunks, strict=True)
+    ]
+    encode = array.metadata.encode_chunk_key
+    return [f"{array.path}/{encode(numbers)}" for numbers in itertools.product(*ranges)]
 
 
 def _put(sink: Sink, place: tuple[slice | int, ...], values: NDArray[Any]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..errors import StoreError
 from ..progress import Graph, run_graphs
 from ..radiometry import OFFSET_COORD
 from . import layout
@@ -22,7 +23,9 @@ from .blocks import (
     Sink,
     Step,
     Work,
+    Written,
     batches,
+    chunk_keys,
     coarser_graphs,
     count_blocks,
     count_coarser,
@@ -33,8 +36,9 @@ from .claim import Claim
 from .content import Content, Field
 from .layout import Cut
 from .ledger import Ledger, open_ledger, pending, published, reserve
+from .reach import fork_of, merge_into
 from .record import Record
-from .target import Target, join_path, read_array
+from .target import Target, cannot_write, join_path, read_array
 from .template import publish, stored_length, stretched, write_small
 
 _PUBLISH_S = 1.0
@@ -43,14 +47,22 @@ _PUBLISH_S = 1.0
 _Done: TypeAlias = tuple[NDArray[np.bool_], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What the regions of one work are for. moves: (date of the content, slot). fields: with their sinks."""
+
+    moves: tuple[tuple[int, int], ...]
+    fields: tuple[tuple[Field, Sink], ...]
+
+
 @dataclass(eq=False)
 class Run:
     """One run.
 
     content: with the blocks of the first of `cuts`. slots: where each of its dates goes; (0,) without time. length:
     dates that are published; room: with those that are being added. done: per level, (date of the content, region_y,
-    region_x). claim: checked before anything counts as written. clipped: values, so far. published_at: on the
-    monotonic clock.
+    region_x). claim: checked before anything counts as written. clipped: values, so far. fork: what tasks write to,
+    where that is not the target. published_at: on the monotonic clock.
     """
 
     target: Target
@@ -64,6 +76,7 @@ class Run:
     done: _Done
     claim: Claim
     clipped: int = 0
+    fork: Target | None = None
     published_at: float = -math.inf
     sinks: dict[tuple[int, str], Sink] = field(default_factory=dict)
     dates: dict[int, int] = field(init=False)
@@ -108,43 +121,81 @@ class Run:
         steps = self._steps()
         # Without a pyramid the graphs of all dates form one queue: a cluster need not wait for the end of a date.
         for together in [[step] for step in steps] if len(self.cuts) > 1 else [steps]:
+            self._renew_fork()
             works = [work for step in together for work in self._works(step, self.done[0])]
-            self._run(graphs(works, *self.cuts[0], self._dims), 0, [work.step.moves for work in works], advance)
+            jobs = [_Job(work.step.moves, tuple(work.fields)) for work in works]
+            self._run(graphs(works, *self.cuts[0], self._dims), 0, jobs, advance)
             for level in range(1, len(self.cuts)):
+                self._renew_fork()
                 coarser = [work for step in together for work in self._coarser(level, step, self.done[level])]
                 finer = self.cuts[level - 1][0].size, self.cuts[level - 1][1].size
-                moves = [((self.dates[work.slot], work.slot),) for work in coarser]
-                self._run(coarser_graphs(coarser, self.cuts[level], finer, self._dims), level, moves, advance)
+                jobs = [
+                    _Job(((self.dates[work.slot], work.slot),), tuple((each, sink) for each, _, sink in work.fields))
+                    for work in coarser
+                ]
+                self._run(coarser_graphs(coarser, self.cuts[level], finer, self._dims), level, jobs, advance)
             self._publish_whole()
 
     @property
     def _dims(self) -> tuple[str, str, str | None]:
         return self.content.y, self.content.x, self.content.time
 
-    def _run(
-        self,
-        graphs: Iterable[Graph],
-        level: int,
-        moves: Sequence[tuple[tuple[int, int], ...]],
-        advance: Callable[[int], None],
-    ) -> None:
-        def ended(key: Hashable, clipped: int) -> None:
+    def _renew_fork(self) -> None:
+        """Let tasks see all that is written so far, where they write to a fork."""
+        try:
+            self.fork = fork_of(self.target)
+        except Exception as error:
+            raise cannot_write(f"to a fork of {self.target.label}", error) from error
+        if self.fork is not None:
+            self.sinks.clear()
+
+    def _run(self, graphs: Iterable[Graph], level: int, jobs: Sequence[_Job], advance: Callable[[int], None]) -> None:
+        def ended(key: Hashable, written: Written) -> None:
             found = region_of(key)
             if found is None:
                 advance(1)
                 return
-            work, (row, col) = found
-            self.clipped += clipped
+            number, region = found
+            self.clipped += written.clipped
             with self.target.writing("the ledger"):
+                merge_into(self.target, written.changes)
                 self.claim.check()
-                for position, slot in moves[work]:
-                    self.ledgers[level].mark(slot, row, col)
-                    self.done[level][position, row, col] = True
+                self._refuse_lost(level, jobs[number], region)
+                for position, slot in jobs[number].moves:
+                    self.ledgers[level].mark(slot, *region)
+                    self.done[level][(position, *region)] = True
             # Each costs some ten writes: not after every one of a thousand small dates.
             if len(self.cuts) == 1 and time.monotonic() - self.published_at > _PUBLISH_S:
                 self._publish_whole()
 
         run_graphs(graphs, ended)
+
+    def _refuse_lost(self, level: int, job: _Job, region: Region) -> None:
+        """Raise StoreError if a chunk of a region cannot be read back through the store of this process."""
+        keys = [
+            key
+            for each, sink in job.fields
+            for slot in ([slot for _, slot in job.moves] if self.content.time in each.dims else [0])
+            for key in chunk_keys(sink.array, self._window(each, level, region, slot, sink.array.shape))
+        ]
+        lost = set(keys) - self.target.present(keys)
+        if lost:
+            raise StoreError(
+                f"{len(lost)} of {len(keys)} chunks of a region of {self.target.label} were written and are not there, "
+                f"such as {min(lost)}. Do all workers reach this store, and does nothing else write to it? What is "
+                "done is kept: mend that, and run the same call again."
+            )
+
+    def _window(
+        self, each: Field, level: int, region: Region, slot: int, shape: Sequence[int]
+    ) -> tuple[slice | int, ...]:
+        """Give the place of a region of one date in the array of a field."""
+        y, x = (
+            slice(axis.regions[number], axis.regions[number + 1])
+            for axis, number in zip(self.cuts[level], region, strict=True)
+        )
+        place: dict[str | None, slice | int] = {self.content.y: y, self.content.x: x, self.content.time: slot}
+        return tuple(place.get(dim, slice(0, size)) for dim, size in zip(each.dims, shape, strict=True))
 
     def _publish_whole(self) -> None:
         """Publish the dates that follow on what is published and are done at all levels."""
@@ -227,11 +278,12 @@ class Run:
     def _sink(self, level: int, each: Field) -> Sink:
         """Open the array of a field at a level, long enough for every date of this run."""
         if (level, each.name) not in self.sinks:
-            path = join_path(self.record.groups[level], each.name)
-            document: Any = read_array(self.target, path, self.record.zarr_format)
+            path, target = join_path(self.record.groups[level], each.name), self.fork or self.target
+            document: Any = read_array(target, path, self.record.zarr_format)
             stretched(document, self.record.time, self.room)
-            array = self.target.array(path, document)
-            self.sinks[level, each.name] = Sink(array, each.packing, self.target.label, self.claim.owner.id)
+            array = target.array(path, document)
+            claim, forked = self.claim.owner.id, self.fork is not None
+            self.sinks[level, each.name] = Sink(array, each.packing, target.label, claim, forked)
         return self.sinks[level, each.name]
 
 

@@ -6,15 +6,16 @@ in a stated order; a write of one key is atomic in all stores that matter (local
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import zarr
-from zarr.abc.store import Store
+from zarr.abc.store import RangeByteRequest, Store
 from zarr.buffer.cpu import buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
@@ -30,6 +31,9 @@ Document: TypeAlias = dict[str, Any]
 
 CLAIM = ".xr_sr_claim"
 """How the objects begin that keep other writers away; see `claim`. They are no part of the Zarr."""
+
+_AT_ONCE = 32
+"""Keys that are asked for at the same time."""
 
 _Result = TypeVar("_Result")
 _OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
@@ -59,7 +63,7 @@ class Target:
         if isinstance(place, StorePath):
             return cls(place.store, place.path, str(place))
         if isinstance(place, Store):
-            return cls(place, "", str(place))
+            return cls(place, "", first_line(place).strip("<>"))
         if isinstance(place, str | os.PathLike):
             text = os.fspath(place)
             if not text.strip():
@@ -80,16 +84,6 @@ class Target:
                 return cls.of(place.root, read_only=read_only)
             return cls(FsspecStore.from_mapper(place, read_only=read_only), "", str(place.root))
         raise StoreError(f"a {type(place).__name__} is no Zarr store: pass a path, a URL or a store of zarr-python.")
-
-    @property
-    def in_memory(self) -> str:
-        """Say how far the store's memory reaches: "" (no memory), "process", or "object" (lost when it is pickled)."""
-        store = getattr(self.store, "_store", self.store)
-        if isinstance(store, MemoryStore):
-            return "object"
-        filesystem = getattr(store, "fs", None)
-        protocol = getattr(getattr(filesystem, "sync_fs", filesystem), "protocol", "")
-        return "process" if "memory" in protocol else ""
 
     @property
     def commits(self) -> bool:
@@ -150,6 +144,20 @@ class Target:
 
         return _wait(look())
 
+    def present(self, keys: Iterable[str]) -> set[str]:
+        """Say which of these keys of the store hold something; asks for a byte of each, as listings may be stale."""
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(key: str) -> tuple[str, bool]:
+            async with limit:
+                found = await self.store.get(key, buffer_prototype, RangeByteRequest(0, 1))
+            return key, found is not None and len(found) > 0
+
+        async def collect() -> list[tuple[str, bool]]:
+            return list(await asyncio.gather(*map(look, keys)))
+
+        return {key for key, there in _wait(collect()) if there}
+
     def clear(self, *, keep: ZarrFormat) -> None:
         """Delete everything below except for the documents of the root group in one format."""
 
@@ -176,8 +184,12 @@ class Target:
                     leftover.unlink(missing_ok=True)
 
     def array(self, path: str, document: Document) -> zarr.Array[Any]:
-        """Open the array that a document describes. The document may be ahead of the one in the store: longer."""
-        return zarr.Array.from_dict(StorePath(self.store, self.path(path)), document)
+        """Open the array that a document describes. The document may be ahead of the one in the store: longer.
+
+        Chunks of nothing but the fill value are written too, so that a missing chunk is one that was lost.
+        """
+        array = zarr.Array.from_dict(StorePath(self.store, self.path(path)), document)
+        return array.with_config({"write_empty_chunks": True})
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -204,17 +216,18 @@ def _remote(url: str, options: dict[str, Any] | None, *, read_only: bool) -> Sto
     try:
         return FsspecStore.from_url(url, storage_options=options, read_only=read_only)
     except ImportError as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise StoreError(
             f"{url} needs a library that is not installed: {reason}. Install it, or use a path."
         ) from error
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"{url} cannot be reached: {_first_line(error)}. Use a path, or a URL that fsspec knows, such as s3://..."
+            f"{url} cannot be reached: {first_line(error)}. Use a path, or a URL that fsspec knows, such as s3://..."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: object) -> str:
+    """Give the first line of a text or error, without its full stop; the name of its class where it has none."""
     told = str(error).strip().splitlines()
     return told[0].strip().rstrip(".")[:200] if told else type(error).__name__
 

@@ -156,6 +156,7 @@ def write_dataset(
             consolidated=False,
             zarr_format=zarr_format,
             safe_chunks=False,
+            write_empty_chunks=True,  # so that a missing chunk is one that was lost
         )
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from ..arguments import check_flag, check_number, check_whole
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..naming import listed
-from ..progress import active_client, progress_bar, shares_memory
+from ..progress import progress_bar
 from ..recognition import warn_caller
 from . import layout
 from .claim import claimed
@@ -23,6 +23,7 @@ from .encoding import INT16, ZarrFormat
 from .growth import fitted
 from .inspection import Found, find, refuse_others
 from .layout import Cut
+from .reach import refuse_unreachable
 from .record import LEDGER, CutRecord, Record, check_fingerprint
 from .run import Run
 from .target import StoreLike, Target, join_path
@@ -48,9 +49,9 @@ def to_zarr(
 
     First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
     block goes straight from its task to its Zarr chunks, and a ledger (`sr_status(time, region_y, region_x)`) notes
-    each region when all of its chunks are there. The same call, run again after a kill, skips what is done, and leaves
-    the same bytes as a run that was never disturbed. `xr_sr.open_zarr` gives back what was written; xarray, rioxarray
-    and GDAL read it too.
+    each region when all of its chunks can be read back. The same call, run again after a kill, skips what is done, and
+    leaves the same bytes as a run that was never disturbed. `xr_sr.open_zarr` gives back what was written; xarray,
+    rioxarray and GDAL read it too.
 
     obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
         and a CRS. Variables that do not lie on the grid are small, and are loaded and written with the template.
@@ -97,7 +98,8 @@ def to_zarr(
     exclusively (some file systems of fsspec), nothing keeps a second writer away, and a StoreWarning says so.
 
     Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
-    to the store themselves.
+    to the store themselves, or to forks of its session (Icechunk), which are merged into yours. A store that they
+    cannot reach, such as memory of this process, is a StoreError before anything is written.
     """
     check_flag("overwrite", overwrite)
     check_flag("progress", progress, optional=True)
@@ -121,11 +123,11 @@ def to_zarr(
             BandWarning,
         )
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
-    _refuse_unreachable(target)
 
     found = _found(target, overwrite=overwrite)
     if not _is_extended(found, target, overwrite=overwrite):
         _chosen_cuts(content, chunks, region, even=shards is not None)  # raises before anything is written
+    refuse_unreachable(target)
     with claimed(target, wait=wait) as claim:
         found = _found(target, overwrite=overwrite)
         if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
@@ -193,20 +195,6 @@ def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: i
 
 def _is_count(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 1
-
-
-def _refuse_unreachable(target: Target) -> None:
-    """Refuse memory that tasks in other processes would write to in vain."""
-    reach = target.in_memory
-    lost = (reach == "process" and not shares_memory()) or (
-        # A cluster pickles its graphs even when its workers are threads of this process, and a dict is then copied.
-        reach == "object" and (active_client() is not None or not shares_memory())
-    )
-    if lost:
-        raise StoreError(
-            f"{target.label} is memory of this process, which the active scheduler's workers cannot write to. "
-            "Write to a path or URL that they reach, or run on threads: dask.config.set(scheduler='threads')."
-        )
 
 
 def _levels(pyramid: int | bool, content: Content) -> int:
