@@ -431,3 +431,22 @@ def test_the_real_classification_masks_its_own_scene(shared):
     assert 0 < water.mean() < 1
     assert_array_equal(np.isnan(found.sel(band="B08")), water)
     assert 0 < found.min() < found.max() < 1
+
+
+@pytest.mark.parametrize("where", ["attrs", "encoding"])
+@pytest.mark.parametrize("fill", [-9999, 32767])
+def test_declared_nodata_of_integers_stays_nodata_when_the_cube_is_masked(fill, where):
+    """Floats forget what an encoding declares, so -9999 came back as a reflectance of -1."""
+    cube = dataset(dtype="int16")
+    for band in BANDS:
+        cube[band].attrs.clear()
+        cube[band][:, 3, 4] = fill
+        getattr(cube[band], where)["_FillValue"] = np.int16(fill)
+    masked = mask(cube, scl=classes())
+
+    wanted = reflectance(cube)
+    for band in BANDS:
+        assert masked[band].encoding["_FillValue"] == fill
+        assert_array_equal(np.isnan(masked[band].values[:, 3, 4]), True)
+        hidden = np.isnan(mask(wanted, scl=classes())[band])
+        assert_array_equal(np.isnan(reflectance(masked)[band]), hidden)

@@ -30,6 +30,7 @@ __all__ = [
     "step_names",
     "steps_of",
     "stored_dtype",
+    "stored_nodata",
     "time_axis",
     "unpacked_by",
 ]
@@ -134,6 +135,13 @@ def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
         return ()
     holders: list[Mapping[Any, Any]] = [cube.source.attrs, *(plane.array.attrs for plane in planes)]
     holders += [plane.array.encoding for plane in planes if plane.array.dtype.kind in "iu"]
+    values = {number for holder in holders for key in _NODATA_KEYS for number in _numbers(holder.get(key))}
+    return tuple(sorted(value for value in values if math.isfinite(value)))
+
+
+def stored_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
+    """Return the finite values that the file declares as nodata, masked when it was read or not."""
+    holders = [cube.source.attrs, *(held for plane in planes for held in (plane.array.attrs, plane.array.encoding))]
     values = {number for holder in holders for key in _NODATA_KEYS for number in _numbers(holder.get(key))}
     return tuple(sorted(value for value in values if math.isfinite(value)))
 

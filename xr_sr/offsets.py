@@ -6,6 +6,7 @@ can hold for several dates to `dating`. What integers and floats mean is decided
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -49,6 +50,7 @@ def told_offset(
     if added is not None and all(value is not None for value in added.values):
         numbers = tuple(value for value in added.values if isinstance(value, float))
         check_dates(added, numbers[0], cube, planes)
+        _compare_with_scaling(added.name, numbers, planes, quantification)
         _warn_of_positive(f"{added.name} is {max(numbers):g}", max(numbers))
         return numbers, added.axis, f"offset by {added.name}"
     flags, baseline = find_flags(cube, planes), find_baseline(cube, planes)
@@ -67,6 +69,9 @@ def told_offset(
             if places:
                 where = places if axis is not None and axis == time_axis(cube, planes) else None
                 check_dates(fact, known[places[0]], cube, planes, places=where)
+        if baseline is not None:
+            by_baseline = [each[0] for each in decided if each is not None and each[1] is baseline]
+            _compare_with_scaling(baseline.name, by_baseline, planes, quantification)
         return tuple(known), axis, f"offset by {names}"
     if known and axis is not None:
         labels = step_names(cube, planes, axis)
@@ -130,6 +135,19 @@ def _warn_of_positive(declared: str, offset: float) -> None:
             "offset=-1000 where 1000 must still be subtracted, else offset=0.",
             RadiometryWarning,
         )
+
+
+def _compare_with_scaling(name: str, offsets: Sequence[float], planes: Sequence[Plane], quantification: float) -> None:
+    """Warn where a declared scale and offset contradict the offset of an offset in DN or a baseline."""
+    with contextlib.suppress(RadiometryError):  # one that cannot be does not count
+        scaling = declared_scaling(planes)
+        declared = None if scaling is None else offset_in_dn(scaling, quantification)
+        if others := sorted({offset for offset in offsets if declared is not None and offset != declared}):
+            warn_caller(
+                f"{name} means an offset of {others[0]:g} DN, and {scaling}, which is {declared:g} DN. {others[0]:g} "
+                "is used; look at dark pixels, and pass offset= if it is wrong.",
+                RadiometryWarning,
+            )
 
 
 def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[float, Fact] | None:

@@ -318,12 +318,16 @@ def _kept(scl: xr.DataArray, classes: Sequence[int]) -> xr.DataArray:
 
 def _masked(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, keep: xr.DataArray) -> xr.DataArray:
     """Set (*lead, [band,] y, x) to NaN where `keep` is false; masked integers say so in the way of CF."""
-    result = _lazy(array, cube).where(keep)
+    array = _lazy(array, cube)
     if array.dtype.kind not in "iu":
+        result = array.where(keep)
         result.encoding = dict(array.encoding)
         return result
-    largest = np.iinfo(array.dtype).max
-    fill = next((value for value in declared_nodata(cube, planes) if 0 <= value <= largest), 0)
+    limits, declared = np.iinfo(array.dtype), declared_nodata(cube, planes)
+    # What encodings declare counts for integers alone, so it would come back as a number; 0 is nodata of any DN.
+    lost = [value for value in declared if value != 0]
+    result = array.where(keep & ~array.isin(lost) if lost else keep)
+    fill = next((value for value in declared if limits.min <= value <= limits.max), 0)
     result.attrs = {key: value for key, value in array.attrs.items() if key not in ("_FillValue", "missing_value")}
     result.encoding = {**_grid_mapping(array), "dtype": array.dtype, "_FillValue": array.dtype.type(fill)}
     return result

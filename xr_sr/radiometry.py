@@ -6,6 +6,7 @@ inside the tasks, by `digital_numbers`. Where metadata stands is known to `metad
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Hashable, Sequence
 from typing import Literal, TypeAlias
@@ -16,9 +17,17 @@ import xarray as xr
 from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
 from .errors import RadiometryError, RadiometryWarning
-from .metadata import declared_nodata, declared_scaling, packed_scaling, stored_dtype, time_axis, unpacked_by
+from .metadata import (
+    declared_nodata,
+    declared_scaling,
+    packed_scaling,
+    stored_dtype,
+    stored_nodata,
+    time_axis,
+    unpacked_by,
+)
 from .offsets import find_add_offset, find_baseline, find_flags, told_offset
-from .packings import Scaling, require_plausible
+from .packings import Scaling, offset_in_dn, require_plausible
 
 __all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
 
@@ -73,7 +82,7 @@ def resolve(
         )
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
-    axis, declared = None, False
+    axis, declared, stored = None, False, False
     if not isinstance(offset, str):
         offsets, axis = _given(offset, cube, planes, quantification)
         how = "offset as passed"
@@ -81,8 +90,14 @@ def resolve(
             kind, how = "reflectance", "reflectance, as passed: offset=0, quantification=1"
     elif offset != "auto":
         raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
-    elif floats and (own := _own_words(cube, planes)):
-        kind, how = "reflectance", own
+    elif own := _own_words(cube, planes):
+        how, scaling = own, declared_scaling(planes)
+        if scaling is not None:  # numbers as they are stored: what was added to the DN before is in them
+            offsets, stored = (offset_in_dn(scaling, quantification),), True
+        elif floats:
+            kind = "reflectance"
+        else:
+            raise _unscaled(planes, own)
     elif floats and not (sign := _sign_of_dn(cube, planes)):
         kind, how = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})"
     else:
@@ -90,7 +105,7 @@ def resolve(
         declared = True
 
     values = _nodata_values(cube, planes, kind, nodata)
-    if kind == "reflectance":
+    if kind == "reflectance" or stored:
         axis = None
     else:
         # Dates of one offset may be followed by dates of another, in a store say, so each carries its own.
@@ -185,9 +200,28 @@ def _given(
 
 
 def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
-    """Give what an earlier result of this package says of all its bands; None where it is none."""
-    words = [plane.array.attrs.get(OWN_ATTR) or cube.source.attrs.get(OWN_ATTR) for plane in planes]
-    return str(words[0]) if all(words) else None
+    """Return what an earlier result of this package says of all its bands; None where it is none.
+
+    Bands that were taken out of a Dataset have lost its attributes, and have the coordinate of results still.
+    """
+    names = (OWN_ATTR, OWN_ATTR.replace(":", "_"))  # the second is the tag in a GeoTIFF
+    holders = [(plane.array.attrs, cube.source.attrs) for plane in planes]
+    words = [next((held[name] for held in each for name in names if held.get(name)), "") for each in holders]
+    if all(words):
+        return str(words[0])
+    if all(OFFSET_COORD in plane.array.coords for plane in planes):
+        return f"reflectance of an earlier result, which has {OFFSET_COORD}"
+    return None
+
+
+def _unscaled(planes: Sequence[Plane], own: str) -> RadiometryError:
+    """Make the error of integers that are a result of this package, of which no scale says what they mean."""
+    return RadiometryError(
+        f"the cube ({', '.join(str(plane.name) for plane in planes)}: {planes[0].array.dtype}) holds integers and is a "
+        f"result of this package ({own}), but no scale_factor says how they were packed. Open what was written with "
+        "xr_sr.open_zarr, or with rioxarray and mask_and_scale=True, or pass offset=0 if they are reflectance x "
+        "quantification."
+    )
 
 
 def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
@@ -236,12 +270,27 @@ def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodat
     if isinstance(nodata, str):
         if nodata != "auto":
             raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
-        return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if kind == "dn" else [])}))
+        zero = kind == "dn" and not _zero_is_a_value(cube, planes)
+        return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
     try:
         values = np.asarray([] if nodata is None else nodata, dtype="float64").reshape(-1).tolist()
     except (TypeError, ValueError):
         raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.") from None
     return tuple(sorted({value for value in values if math.isfinite(value)}))
+
+
+def _zero_is_a_value(cube: Cube, planes: Sequence[Plane]) -> bool:
+    """Tell whether a stored 0 is reflectance 0, and not ESA's nodata.
+
+    So it is in what this package wrote, and where a file declares both its packing, without an offset, and nodata that
+    no DN can be, such as -9999.
+    """
+    if _own_words(cube, planes) is not None:
+        return True
+    with contextlib.suppress(RadiometryError):  # of bands that declare different ones; the offset may be passed
+        scaling = declared_scaling(planes)
+        return scaling is not None and scaling.offset == 0 and any(value < 0 for value in stored_nodata(cube, planes))
+    return False
 
 
 def _formula(offset: float | None, quantification: float) -> str:
