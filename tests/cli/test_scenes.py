@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -75,6 +76,35 @@ def test_clouds_are_left_out_and_numbers_are_not_packed(asked, tmp_path):
     assert few.exit_code == 1 and "no item" in few.stderr
 
 
+def test_the_area_may_be_a_polygon_or_the_grid_of_a_cube(asked, tmp_path):
+    words = ["--datetime", "2021-06-01", "-b", "B03"]
+    place = asked.index("--bbox")
+    elsewhere = (*asked[:place], *asked[place + 2 :])
+    west, south, east, north = map(float, asked[place + 1].split(","))
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    (tmp_path / "area.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+
+    by_box = run(*asked, *words, "-o", tmp_path / "box.zarr")
+    polygon = run(*elsewhere, *words, "--geopolygon", tmp_path / "area.geojson", "-o", tmp_path / "polygon.zarr")
+    like = run(
+        *elsewhere,
+        *words,
+        "--like",
+        tmp_path / "box.zarr",
+        "--query",
+        "eo:cloud_cover<50",
+        "-o",
+        tmp_path / "like.zarr",
+    )
+    both = run(*asked, *words, "--like", tmp_path / "box.zarr", "-o", tmp_path / "both.zarr")
+
+    for result in (by_box, polygon, like):
+        assert result.exit_code == 0, result.output
+    grids = [xr_sr.open_zarr(tmp_path / f"{name}.zarr").odc.geobox for name in ("box", "polygon", "like")]
+    assert grids[0] == grids[1] == grids[2]
+    assert both.exit_code == 1 and "--bbox, --like all say where to load" in both.stderr
+
+
 def test_what_cannot_be_done_is_said_in_the_words_of_the_shell(asked, tmp_path):
     out = tmp_path / "in.zarr"
     nothing = run(*asked, "--datetime", "1999", "-o", out)
@@ -91,6 +121,6 @@ def test_what_cannot_be_done_is_said_in_the_words_of_the_shell(asked, tmp_path):
 
 
 def test_options_are_called_as_the_arguments_of_the_function():
-    arguments = set(inspect.signature(xr_sr.load).parameters) - {"items", "chunks"}
+    arguments = set(inspect.signature(xr_sr.load).parameters) - {"items", "chunks", "geobox"}
 
     assert arguments <= set(_spellings(main.commands["load"]))

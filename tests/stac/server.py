@@ -130,6 +130,7 @@ class Api:
     folder: Path
     fail_every: int = 0
     log: list[tuple[str, str, int]] = field(default_factory=list)
+    queries: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -169,6 +170,7 @@ def serve(scenes: list[Scene], folder: Path) -> Iterator[Api]:
                 item = next(each for each in api.items if each["id"] == path.removeprefix("/items/"))
                 self.send(200, json.dumps(item).encode(), "application/geo+json")
             elif path == "/search":
+                api.queries.append(query or {})
                 self.send(200, json.dumps(self.page(query or {})).encode(), "application/geo+json")
             elif path == "/":
                 self.send(200, json.dumps(self.root()).encode(), "application/json")
@@ -185,7 +187,7 @@ def serve(scenes: list[Scene], folder: Path) -> Iterator[Api]:
                 {"rel": "search", "href": f"{url}/search", "type": "application/geo+json", "method": "POST"},
             ]
             return {"type": "Catalog", "id": "local", "description": "-", "stac_version": "1.0.0", "links": links,
-                    "conformsTo": [core, found]}  # fmt: skip
+                    "conformsTo": [core, found, f"{found}#query", f"{found}#filter"]}  # fmt: skip
 
         def page(self, query: dict[str, Any]) -> dict[str, Any]:
             bbox = query.get("bbox")
@@ -198,7 +200,11 @@ def serve(scenes: list[Scene], folder: Path) -> Iterator[Api]:
                 along = not box or any(first < box[2] and last > box[0] for first, last in spans)
                 inside = not box or (along and south < box[3] and north > box[1])
                 when = item["properties"]["datetime"]
-                return inside and (first in ("", "..") or when >= first) and (last in ("", "..") or when <= last)
+                limits = (query.get("query") or {}).get("eo:cloud_cover", {})
+                clear = item["properties"]["eo:cloud_cover"] < limits.get("lt", 101)
+                return (
+                    clear and inside and (first in ("", "..") or when >= first) and (last in ("", "..") or when <= last)
+                )
 
             hits = [item for item in self.api.items if wanted(item)]
             start = int(query.get("token", 0))

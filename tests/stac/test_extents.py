@@ -23,6 +23,7 @@ from xr_sr.stac.extents import (
     read_box,
     split,
 )
+from xr_sr.stac.target import read_area
 
 lons = st.floats(-180, 179.9).map(lambda lon: round(lon, 3))
 widths = st.floats(0.01, 60).map(lambda width: round(width, 3))
@@ -100,8 +101,8 @@ class TestAround:
         assert box_of_items([east, across, west]) == pytest.approx((178.0, -17.5, 181.0, -16.0))
         assert box_of_items([east, west]) == pytest.approx((178.0, -17.0, 181.0, -16.0))
         assert box_of_items([east]) == (178.0, -17.0, 179.0, -16.0)
-        assert len(items_in([east, across, west], read_box((-179.95, -17.0, -179.92, -16.0)))) == 1
-        assert len(items_in([east, across, west], read_box((179.8, -17.0, -179.5, -16.0)))) == 2
+        assert len(items_in([east, across, west], read_area(bbox=(-179.95, -17.0, -179.92, -16.0)))) == 1
+        assert len(items_in([east, across, west], read_area(bbox=(179.8, -17.0, -179.5, -16.0)))) == 2
 
     def test_without_any_place_the_way_out_is_named(self):
         with pytest.raises(GridError, match="pass bbox="):

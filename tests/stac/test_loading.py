@@ -24,7 +24,7 @@ from xr_sr.errors import (
     RadiometryError,
     RadiometryWarning,
 )
-from xr_sr.stac.catalogues import search
+from xr_sr.stac.catalogues import Search, search
 from xr_sr.stac.extents import read_box
 
 OLD = Scene(0, "2021-06-01T10:00:00Z", "03.01")
@@ -235,7 +235,7 @@ class TestCatalogue:
         others = [{**item, "id": name, "bbox": bbox} for name, bbox in sides.items()]
         api.items.extend(others)
         try:
-            found = [search(api.url, read_box(box), "2021-06-01/2021-06-02")
+            found = [search(read_box(box), Search("2021-06-01/2021-06-02", api.url))
                      for box in ((179.85, 48.1, -179.85, 48.9), (179.85, 48.1, 180.15, 48.9))]  # fmt: skip
         finally:
             del api.items[-len(others) :]
@@ -283,7 +283,7 @@ class TestCatalogue:
             load(api, "1999-01-01")
         with pytest.raises(CatalogueError, match="neither a URL"):
             xr_sr.load(bbox=INSIDE, datetime="2021", catalogue="moon")
-        with pytest.raises(OptionError, match="bbox= and datetime="):
+        with pytest.raises(OptionError, match="datetime= and an area"):
             xr_sr.load(datetime="2021")
 
     @pytest.mark.parametrize(

@@ -35,8 +35,10 @@ def level(_context: click.Context, _parameter: click.Parameter, value: str) -> f
         raise click.BadParameter(f"{value!r} is neither a number nor 'otsu'.") from None
 
 
-def box(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[float, ...]:
+def box(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """Read four numbers, "west,south,east,north"."""
+    if value is None:
+        return None
     try:
         sides = tuple(float(part) for part in value.split(","))
     except ValueError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +16,18 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 
 @main.command(context_settings=TEXT)
 @click.option(
-    "--bbox", required=True, callback=box, metavar="W,S,E,N", help="What to load: west,south,east,north in degrees."
+    "--bbox",
+    callback=box,
+    metavar="W,S,E,N",
+    help="What to load: west,south,east,north in degrees; west > east crosses 180 degrees.",
 )
+@click.option(
+    "--geopolygon",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="GEOJSON",
+    help="Instead of --bbox: a file with a geometry in degrees, whose bounding box is loaded.",
+)
+@click.option("--like", metavar="INPUT", help="Instead of --bbox: a cube, on whose grid the scenes are loaded.")
 @click.option("--datetime", required=True, help="As STAC has it: 2023-06-01/2023-06-30, or one day.")
 @click.option(
     "--catalogue",
@@ -23,6 +36,8 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
     help="earth-search, planetary-computer, cdse, or the URL of a STAC API.",
 )
 @click.option("--collection", help="Of Sentinel-2 L2A there. Default: the catalogue's own, or sentinel-2-l2a.")
+@click.option("--query", multiple=True, help="For the search, such as 'eo:cloud_cover<20'; may be given again.")
+@click.option("--filter", help="For the search, as CQL2 text, where the API takes it.")
 @click.option(
     "--bands",
     "-b",
@@ -36,11 +51,12 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 @click.option(
     "--grid",
     type=click.Choice(["10", "20"]),
-    default="10",
-    show_default=True,
-    help="Size of the pixels in metres. At 10, each pixel of 20 m is repeated, which `xr-sr upscale` understands.",
+    help="Size of the pixels in metres; by default 10, or the pixels of --like. At 10, each pixel of 20 m is repeated, "
+    "which `xr-sr upscale` understands.",
 )
-@click.option("--crs", help="Of the grid, in metres, such as EPSG:32633. Default: that of most scenes.")
+@click.option("--resolution", type=float, help="Instead of --grid: side of a pixel in the unit of the CRS.")
+@click.option("--crs", help="Of the grid, such as EPSG:32633. Default: that of most scenes.")
+@click.option("--groupby", help="What makes a date: solar_day (the default), time, id, or the name of a property.")
 @OUTPUT
 @OVERWRITE
 @WAIT
@@ -59,13 +75,31 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
     from ..store import to_zarr
 
     begin = time.perf_counter()
-    cube: Any = load_scenes(**{**options, "grid": int(options["grid"])})
+    cube: Any = load_scenes(**_for_python(options))
     # Masked DN are floats, which would not fit steps of 0.0001.
     how: dict[str, Any] = {"overwrite": overwrite, "wait": wait, "progress": False if quiet else None}
     done = to_zarr(cube, output, packing="float32", **how)
     if not quiet:
         took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
         click.echo(f"{output}: {_summary(cube)}; {took}")
+
+
+def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Read files that options name, and choose the one grid that a Zarr of DN has."""
+    from ..stac.target import grid_like
+    from .sources import open_cube
+
+    made = {**options, "query": list(options["query"]) or None}
+    if (path := options["geopolygon"]) is not None:
+        try:
+            made["geopolygon"] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise click.BadParameter(f"{path} is no GeoJSON: {error}.", param_hint="--geopolygon") from error
+    if (source := options["like"]) is not None:
+        made["like"] = grid_like(open_cube(source))
+    chosen = options["like"] is not None or options["resolution"] is not None
+    made["grid"] = int(options["grid"]) if options["grid"] else None if chosen else 10
+    return made
 
 
 def _summary(cube: Any) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CatalogueError, GridError, OptionError
-from .extents import Box, item_box, meet
+from .extents import covers_some, item_box, meet
+from .target import Area
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -15,16 +16,12 @@ if TYPE_CHECKING:
 def require_metres(crs: str) -> str:
     """Give a CRS back whose grid can be of 10 m and 20 m; raises GridError for others, and for what is none."""
     from pyproj import CRS
-    from pyproj.exceptions import CRSError
 
-    try:
-        axes = CRS.from_user_input(crs).axis_info
-    except CRSError as error:
-        raise GridError(f"crs={crs!r} is not known: wanted one such as 'EPSG:32633'.") from error
+    axes = CRS.from_user_input(require_crs(crs)).axis_info
     if any(axis.unit_conversion_factor != 1 or axis.unit_name != "metre" for axis in axes[:2]):
         raise GridError(
             f"crs={crs!r} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
-            "metres, such as the scenes' own (leave crs= out), and reproject the result: result.odc.reproject(...)."
+            "metres, such as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
         )
     return crs
 
@@ -61,20 +58,33 @@ def read_items(items: Any) -> list[Item]:
     return found
 
 
-def items_in(items: Sequence[Item], bbox: Box | None) -> list[Item]:
-    """Leave out items that do not meet a box, as a search by it would; those that do not say where they lie stay.
+def items_in(items: Sequence[Item], area: Area | None) -> list[Item]:
+    """Leave out items that do not meet an area, as a search by it would; those that do not say where they lie stay.
 
     Raises CatalogueError where none meets it: their pixels would all be nodata.
     """
-    if bbox is None:
+    if area is None:
         return list(items)
-    near = [item for item in items if (box := item_box(item)) is None or meet(box, bbox)]
+    near = [item for item in items if (box := item_box(item)) is None or meet(box, area.box)]
+    near = [item for item in near if covers_some(item, area.ground)] if area.polygon else near
     if items and not near:
         raise CatalogueError(
-            f"none of the {len(items)} items meets bbox={bbox}; the first lies in {items[0].bbox}. Mind the order "
-            "(west, south, east, north)."
+            f"none of the {len(items)} items meets the area, whose box is {area.box}; the first lies in "
+            f"{items[0].bbox}. Check the order of bbox=: (west, south, east, north)."
         )
     return near
+
+
+def require_crs(crs: str) -> str:
+    """Return a CRS that pyproj knows. Raises GridError for any other."""
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        CRS.from_user_input(crs)
+    except CRSError as error:
+        raise GridError(f"crs={crs!r} is not known: wanted one such as 'EPSG:32633'.") from error
+    return crs
 
 
 def clear_enough(items: Sequence[Item], cloud_cover: float | None) -> list[Item]:

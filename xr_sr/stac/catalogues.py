@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from ..errors import CatalogueError
+from ..errors import CatalogueError, OptionError
 from ..optional import require
 from .extents import Box, split
 
@@ -17,9 +19,17 @@ if TYPE_CHECKING:
 Bbox: TypeAlias = Sequence[float]
 """(west, south, east, north) in degrees."""
 
+Query: TypeAlias = Mapping[str, Mapping[str, Any]] | Sequence[str]
+"""As pystac-client takes it: {"eo:cloud_cover": {"lt": 20}}, or ["eo:cloud_cover<20"]."""
+
+Filter: TypeAlias = Mapping[str, Any] | str
+"""CQL2, as JSON or as text."""
+
 RETRIES = 5
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+_OPERATORS = {">=": "gte", "<=": "lte", "=": "eq", "<>": "neq", ">": "gt", "<": "lt"}
+_COMPARISON = re.compile(r"([^<>=\s]+)\s*(>=|<=|<>|=|>|<)\s*([-+]?\d+(?:\.\d+)?)")
 _SIGNED_HOST = ".blob.core.windows.net"
 
 
@@ -49,16 +59,27 @@ def find_catalogue(name: str) -> Catalogue:
     raise CatalogueError(f"catalogue={name!r} is neither a URL nor one of {', '.join(map(repr, CATALOGUES))}.")
 
 
-def search(
-    catalogue: str,
-    bbox: Box | None,
-    datetime: str | None,
-    *,
-    collection: str | None = None,
-) -> list[Item]:
+@dataclass(frozen=True)
+class Search:
+    """What to ask a catalogue for, beside the area; each as pystac-client has it."""
+
+    datetime: str | None
+    catalogue: str = "earth-search"
+    collection: str | None = None
+    query: Query | None = None
+    filter: Filter | None = None
+
+    def given(self) -> list[str]:
+        """Name what was passed and has a meaning in a search only."""
+        options = {name: getattr(self, name) for name in ("datetime", "collection", "query", "filter")}
+        return [f"{name}=" for name, value in options.items() if value is not None]
+
+
+def search(area: Box | None, ask: Search) -> list[Item]:
     """Find items, page by page, each once; transient errors are tried again, five times, waiting longer each time.
 
-    datetime: as STAC has it, "2023-06-01/2023-06-30". Raises CatalogueError where the catalogue does not answer.
+    area: one search is made for each side of the antimeridian. Raises CatalogueError where the catalogue does not
+    answer, OptionError for a query or filter of the wrong kind. pystac-client warns where an API does not support them.
     """
     from pystac_client import Client
     from pystac_client.exceptions import APIError
@@ -66,18 +87,54 @@ def search(
     from requests import RequestException
     from urllib3 import Retry
 
-    where = find_catalogue(catalogue)
+    where = find_catalogue(ask.catalogue)
     retry = Retry(total=RETRIES, backoff_factor=0.2, status_forcelist=_TRANSIENT, allowed_methods=None)
+    query, filters = _read_query(ask.query), _read_filter(ask.filter)
     try:
         client = Client.open(where.url, stac_io=StacApiIO(max_retries=retry, timeout=60))
         found: dict[tuple[str | None, str], Item] = {}
-        for box in [None] if bbox is None else split(bbox):
-            # One search for each side of the antimeridian: few APIs take west > east.
-            hits = client.search(collections=[collection or where.collection], bbox=box, datetime=datetime, limit=100)
+        for box in [None] if area is None else split(area):
+            # Few APIs take west > east.
+            hits = client.search(
+                collections=[ask.collection or where.collection],
+                bbox=box,
+                datetime=ask.datetime,
+                query=query,
+                filter=filters,
+                limit=100,
+            )
             found |= {(item.collection_id, item.id): item for item in hits.items()}
         return list(found.values())
     except (APIError, RequestException) as error:
         raise CatalogueError(f"{where.url} does not answer the search: {error}") from error
+
+
+def _read_query(query: Any) -> Any:
+    if query is None or isinstance(query, Mapping):
+        return None if query is None else dict(query)
+    if isinstance(query, Sequence) and not isinstance(query, str) and all(isinstance(each, str) for each in query):
+        return _with_numbers(query)
+    raise OptionError(
+        f"query={query!r}: wanted is a dictionary such as {{'eo:cloud_cover': {{'lt': 20}}}}, or a list of texts such "
+        "as ['eo:cloud_cover<20']."
+    )
+
+
+def _with_numbers(query: Sequence[str]) -> list[str]:
+    """Write comparisons with numbers as JSON: of "eo:cloud_cover<20" pystac-client sends the text "20"."""
+    made = []
+    for text in query:
+        found = _COMPARISON.fullmatch(text.strip())
+        made.append(json.dumps({found[1]: {_OPERATORS[found[2]]: float(found[3])}}) if found else text)
+    return made
+
+
+def _read_filter(filters: Any) -> Any:
+    if filters is None or isinstance(filters, str):
+        return filters
+    if isinstance(filters, Mapping):
+        return dict(filters)
+    raise OptionError(f"filter={filters!r}: wanted is CQL2, as text or as a dictionary. See query= for comparisons.")
 
 
 def signer(hrefs: Iterable[str]) -> Callable[[str], str] | None:

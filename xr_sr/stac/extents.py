@@ -126,15 +126,26 @@ def box_of_items(items: Iterable[Item]) -> Box:
 def footprint(item: Item) -> Geometry | None:
     """Return the ground that an Item covers, in degrees, its longitudes continuous; None where it does not say."""
     from odc.geo.geom import Geometry, box
+    from shapely.geometry import shape
 
     outline = item_box(item)
     if outline is None:
         return None
     if item.geometry:
-        made = Geometry(continuous(item.geometry), "EPSG:4326")
+        made = Geometry(shape(continuous(item.geometry)), "EPSG:4326")
         if made.geom.is_valid and made.area > 0:
             return made
     return box(*outline, "EPSG:4326")
+
+
+def covers_some(item: Item, ground: Geometry) -> bool:
+    """Tell whether an Item meets a shape in degrees; one that does not say where it lies may."""
+    from shapely.affinity import translate
+
+    own = footprint(item)
+    if own is None:
+        return True
+    return any(translate(own.geom, xoff=turn).intersects(ground.geom) for turn in (-360, 0, 360))
 
 
 def overlap(one: Geometry, other: Geometry) -> tuple[float, float]:
@@ -180,5 +191,7 @@ def _points(geometry: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
         part = stack.pop()
         if len(part) and isinstance(part[0], int | float):
             yield float(part[0]), float(part[1])
-        else:
+        elif isinstance(part, Sequence) and not isinstance(part, str):
             stack.extend(part)
+        else:
+            raise ValueError(f"{part!r} are no coordinates")

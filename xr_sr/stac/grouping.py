@@ -8,10 +8,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..cube import warn_caller
-from ..errors import CatalogueError, CatalogWarning
+from ..errors import CatalogueError, CatalogWarning, OptionError
+from ..naming import listed
 from .extents import footprint, item_box, middle, overlap
 from .items import Meaning
 
@@ -39,6 +40,10 @@ _APART, _SAME_GROUND = 0.1, 0.8
 """Shares of overlap: below the first, footprints are parts of a mosaic; above the second (of the union), equal."""
 
 
+Groupby: TypeAlias = "str | Callable[[Item, Any, int], Hashable]"
+"""As `odc.stac.load` has it: "solar_day", "time", "id", a property, or a function of (item, parsed item, index)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Items that make one date of a cube: one overpass, one baseline, one offset. stamp: of the first of them, UTC."""
@@ -62,17 +67,19 @@ def group(
     meanings: Mapping[int, Meaning],
     *,
     longitude: float | None = None,
-    key: Callable[[Item], Hashable] | None = None,
+    by: Groupby | None = None,
 ) -> list[Group]:
     """Sort items into dates of a cube, by solar day and baseline, so that no mosaic mixes baselines.
 
     meanings: by `id()` of the item. longitude: at which days are counted; by default the middle of each item.
-    key: groups by something else than the solar day. Of versions of one acquisition the newest is kept, see
-    `newest_versions`. In a group, items are in the order of time, the newest version first.
-    Stamps are made unique, by milliseconds, where one day has two baselines.
+    by: groups by something else than the solar day, see `Groupby`. By solar day and by time, of versions of one
+    acquisition the newest is kept, see `newest_versions`. In a group, items are in the order of time, the newest
+    version first. Stamps are made unique, by milliseconds, where one day has two baselines.
+    Raises OptionError where no item has the property `by`.
     """
-    kept = newest_versions(items, meanings)
-    days = key or _overpass_days(kept, longitude)
+    by = "solar_day" if by is None else by
+    kept = newest_versions(items, meanings) if by in ("solar_day", "time") else list(items)
+    days = _key_of(by, kept, longitude)
     members: dict[tuple[Hashable, str, float], list[Item]] = defaultdict(list)
     for item in kept:
         meaning = meanings[id(item)]
@@ -163,6 +170,33 @@ def _warn(doubts: Mapping[_Relation, Sequence[tuple[Item, Item]]]) -> None:
             "If they are parts of the tile, load them one by one.",
             CatalogWarning,
         )
+
+
+def _key_of(by: Groupby, items: Sequence[Item], longitude: float | None) -> Callable[[Item], Hashable]:
+    """Return the function that tells the group of an item."""
+    if by == "solar_day":
+        return _overpass_days(items, longitude)
+    if by == "time":
+        return moment_of
+    if by == "id":
+        return id
+    if isinstance(by, str):
+        if not any(by in item.properties for item in items):
+            raise OptionError(
+                f"groupby={by!r}: no item has this property. Known are 'solar_day', 'time', 'id', and properties such "
+                f"as {listed(sorted(items[0].properties)[:6])}."
+            )
+        return lambda item: repr(item.properties.get(by))
+    if not callable(by):
+        raise OptionError(
+            f"groupby={by!r}: known are 'solar_day', 'time', 'id', the name of a property, and functions of (item, "
+            "parsed, index)."
+        )
+    import odc.stac
+
+    parsed = odc.stac.parse_items(items)
+    keys = {id(item): by(item, each, place) for place, (item, each) in enumerate(zip(items, parsed, strict=True))}
+    return lambda item: keys[id(item)]
 
 
 def moment_of(item: Item) -> datetime:

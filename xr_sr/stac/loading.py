@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from odc.geo.geom import BoundingBox
 
 from ..bands import find_band, is_scl
 from ..cube import warn_caller
@@ -21,12 +20,13 @@ from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
-from .asking import clear_enough, items_in, read_items, require_metres, require_side
-from .assets import SCL, bands_in, counted, native_gsd_m, sources_of
-from .catalogues import RETRIES, Bbox, search, signer
-from .extents import Box, box_of_items, middle, read_box
-from .grouping import Group, group
+from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_side
+from .assets import SCL, bands_in, counted, sources_of
+from .catalogues import RETRIES, Bbox, Filter, Query, Search, search, signer
+from .extents import box_of_items, middle
+from .grouping import Group, Groupby, group
 from .items import epsg_of, meaning_of
+from .target import Area, area_around, chunk_side, grids_of, read_area, read_form
 
 if TYPE_CHECKING:
     from pystac import Item, ItemCollection
@@ -44,112 +44,122 @@ def load(
     items: Items | None = None,
     *,
     bbox: Bbox | None = None,
+    geopolygon: Any = None,
+    geobox: GeoBox | None = None,
+    like: xr.DataArray | xr.Dataset | xr.DataTree | GeoBox | None = None,
     datetime: str | None = None,
     catalogue: str = "earth-search",
     collection: str | None = None,
+    query: Query | None = None,
+    filter: Filter | None = None,
     bands: Sequence[str] | None = None,
     cloud_cover: float | None = None,
     mask: bool | Iterable[int] = False,
     offset: float | None = None,
-    grid: Literal["native", 10, 20] = "native",
+    grid: Literal["native", 10, 20] | None = None,
+    resolution: float | None = None,
     crs: str | None = None,
+    groupby: Groupby | None = None,
     chunks: int = 1024,
 ) -> xr.DataTree | xr.Dataset:
     """Load Sentinel-2 scenes from a STAC catalogue as a lazy cube of DN.
 
-    items: what a search gave (pystac Items, an ItemCollection, dictionaries); else bbox and datetime say what to search
-        for. bbox: (west, south, east, north) in degrees, what is loaded; without it, all that the items cover. A box
-        whose west is greater than its east crosses the antimeridian (RFC 7946), and so does (179.8, -17, 180.2, -16).
+    items: what a search gave (pystac Items, an ItemCollection, dictionaries); else datetime and an area say what to
+        search for. Without an area, all that the items cover is loaded.
+    The area is one of these, with the meaning that it has in `odc.stac.load`. bbox: (west, south, east, north) in
+        degrees; a box whose west is greater than its east crosses the antimeridian (RFC 7946), and so does (179.8, -17,
+        180.2, -16). geopolygon: GeoJSON, a geometry of shapely, GeoPandas or odc-geo; its bounding box is loaded, of
+        items that meet the polygon. geobox: exactly this grid. like: the grid of a cube, or of a DataTree.
     datetime: as STAC has it: "2023-06-01/2023-06-30". catalogue: "earth-search", "planetary-computer" (needs the extra
-        "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API.
+        "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API. query, filter:
+        passed to the search, as pystac-client takes them: {"eo:cloud_cover": {"lt": 20}}, or CQL2.
     bands: any names of bands, and "SCL"; by default all of 10 m and 20 m, with SCL where it is there. cloud_cover: the
         highest of a scene, in percent. mask: True sets clouds and shadows to NaN by SCL, or name the classes to mask;
         by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
     offset: in DN, for all items, where metadata are wrong or missing; by default each item's own say.
-    grid: "native" gives a DataTree with `r10m` and `r20m` (and `r60m` where asked for); 10 or 20 one Dataset at that
-        size, by nearest neighbour. crs: of the grid, in metres; by default that of most items. chunks: side of a chunk
-        in 10 m pixels.
+    grid: "native" gives a DataTree with `r10m` and `r20m` (and `r60m` where asked for), the default for a bbox or a
+        geopolygon and for `like` a DataTree; 10 or 20 one Dataset at that size, by nearest neighbour. With geobox and
+        like the result is one Dataset on their grid; with grid="native" a DataTree that nests in it. resolution: one
+        Dataset with pixels of this side, in the unit of the CRS, by nearest neighbour.
+    crs: of the result; by default that of most items; in metres, unless resolution is given. chunks: side of a chunk in
+        10 m pixels. groupby: "solar_day" (the default), "time", "id", the name of a property, or a function, as in
+        `odc.stac.load`.
 
     Returns bands under canonical names, (time, y, x) uint16, 0 is nodata, with coordinates along time:
     `boa_add_offset`, which `upscale`, `reflectance` and `index` add to the DN, and `s2_processing_baseline`. One time
-    stands for one solar day, at the longitude of the area, and one baseline: mosaics never mix baselines. Parts of a
-    tile from several data strips are mosaicked; of versions of one acquisition the newest is taken. The
-    grid is snapped to 20 m (60 m with 60 m bands), so each 20 m pixel holds exactly four of 10 m.
-    Nothing is read but the catalogue. Transient HTTP errors are tried again, of catalogue and pixels.
-    Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres, CatalogueError without any
-    item or answer, or where no item meets the bbox, MissingBandError, RadiometryError where an item's offset is
-    unknown, MissingLibraryError. Warns RadiometryWarning where an item contradicts itself, GeoreferenceWarning where
-    items of other UTM zones are resampled, CatalogWarning where items do not say whether they are parts or versions.
+    stands for one solar day, at the longitude of the area, and one baseline: mosaics never mix baselines, whatever
+    groupby says. Parts of a tile from several data strips are mosaicked; of versions of one acquisition the newest is
+    taken (all of them with groupby "id", a property or a function). Grids are snapped to 20 m (60 m with 60 m bands),
+    so each 20 m pixel holds exactly four of 10 m. Nothing is read but the catalogue. Transient HTTP errors are retried.
+    Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres or a grid that cuts pixels of
+    a tree, CatalogueError without any item or answer, or where no item meets the area, MissingBandError,
+    RadiometryError where an item's offset is unknown, MissingLibraryError. Warns RadiometryWarning where an item
+    contradicts itself, GeoreferenceWarning where pixels are resampled from another UTM zone or lattice, CatalogWarning
+    where items do not say whether they are parts or versions.
     """
     refuse_query_planning()
-    corners, bands = None if bbox is None else read_box(bbox), [bands] if isinstance(bands, str) else bands
+    area = read_area(bbox=bbox, geopolygon=geopolygon, geobox=geobox, like=like)
+    bands = [bands] if isinstance(bands, str) else bands
+    form = read_form(grid, resolution, crs, area, like)
     if crs is not None:
-        require_metres(crs)
+        (require_metres if resolution is None else require_crs)(crs)
     mask = bool(mask) if isinstance(mask, np.bool_) else mask
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
-    if grid not in ("native", 10, 20):
-        raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20.")
-    found = _items_of(items, corners, datetime, catalogue, collection, cloud_cover)
+    ask = Search(datetime, catalogue, collection, query, filter)
+    found = clear_enough(_items_of(items, area, ask), cloud_cover)  # here, since not every API can
+    _require_pixels(found, area, datetime, cloud_cover)
     wanted = _choose_bands(found, bands, masked=mask is not False)
     for item in found:
         sources_of(item, wanted)  # before the offset, which a band that is missing may be the reason not to know
     meanings = {id(item): meaning_of(item, offset=offset) for item in found}
-    area = corners or box_of_items(found)
-    groups = group(found, meanings, longitude=middle(area))
+    longitude = middle(area.box if area else box_of_items(found))
+    groups = group(found, meanings, longitude=longitude, by=groupby)
     kept = [item for each in groups for item in each.items]
-    zone = _zone_of(kept, crs)
-    largest = 60.0 if any(native_gsd_m(band) == 60 for band in wanted) else 20.0
-    base = _snapped(corners or box_of_items(kept), zone, largest)
+    exact = area.exact if area else None
+    zone = _zone_of(kept, crs if exact is None else _name_of(exact))
+    grids = grids_of(form, area or area_around(box_of_items(kept)), zone, wanted)
 
-    nodes = {}
-    by_size: dict[float, list[str]] = {}
-    for band in wanted:
-        by_size.setdefault(native_gsd_m(band) if grid == "native" else float(grid), []).append(band)
-    for size in sorted(by_size):
-        geobox = base.zoom_to((round(base.shape.y * largest / size), round(base.shape.x * largest / size)))
-        side = max(16, round(chunks * 10 / size))
-        nodes[f"r{size:g}m"] = _load_grid(groups, by_size[size], geobox, side)
-    if grid != "native":
-        made = next(iter(nodes.values()))
-        return mask_clouds(made, classes=classes) if mask is not False else made
-    tree = xr.DataTree.from_dict(nodes)
-    return mask_clouds(tree, classes=classes) if mask is not False else tree
+    nodes = {
+        name: _load_grid(groups, names, geobox, chunk_side(geobox, chunks)) for name, (geobox, names) in grids.items()
+    }
+    if form == "native":
+        tree = xr.DataTree.from_dict(nodes)
+        return mask_clouds(tree, classes=classes) if mask is not False else tree
+    made = nodes[""]
+    return mask_clouds(made, classes=classes) if mask is not False else made
 
 
-def _items_of(
-    items: Items | None,
-    bbox: Box | None,
-    datetime: str | None,
-    catalogue: str,
-    collection: str | None,
-    cloud_cover: float | None,
-) -> list[Item]:
+def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]:
     """Take the items that were handed in, or search for them."""
     if items is None:
-        if bbox is None or datetime is None:
-            raise OptionError("load needs items, or bbox= and datetime= to search for them.")
-        found = search(catalogue, bbox, datetime, collection=collection)
-    else:
-        found = read_items(items)
-        if datetime is not None or collection is not None:
+        if area is None or ask.datetime is None:
             raise OptionError(
-                "datetime= and collection= are for a search, and items are given: leave them out, and choose among the "
-                "items, or their dates with .sel(time=...)."
+                "load needs items, or datetime= and an area (bbox=, geopolygon=, geobox= or like=) to search for them."
             )
-        found = items_in(found, bbox)
-    found = clear_enough(found, cloud_cover)  # here, since not every API can
-    homeless = [item.id for item in found if any(each.get_absolute_href() is None for each in item.assets.values())]
+        found = search(area.box, ask)
+        return items_in(found, area) if area.polygon and found else found
+    found = read_items(items)
+    if options := ask.given():
+        raise OptionError(
+            f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} for a search, and items are given: leave "
+            "out one or the other, and choose among the items, or their dates with .sel(time=...)."
+        )
+    return items_in(found, area)
+
+
+def _require_pixels(items: Sequence[Item], area: Area | None, datetime: str | None, cloud_cover: float | None) -> None:
+    """Raise CatalogueError where there are no items, or one whose files cannot be found."""
+    homeless = [item.id for item in items if any(each.get_absolute_href() is None for each in item.assets.values())]
     if homeless:
         raise CatalogueError(
             f"{homeless[0]} has assets at relative addresses, and does not say where it is itself. Open it by "
             "pystac.Item.from_file(...), or say item.set_self_href('https://.../item.json')."
         )
-    if not found:
+    if not items:
         raise CatalogueError(
-            f"no item to load: bbox={bbox}, datetime={datetime!r}, cloud_cover={cloud_cover}. Mind the order (west, "
-            "south, east, north), and that times are UTC."
+            f"no item to load: bbox={area.box if area else None}, datetime={datetime!r}, cloud_cover={cloud_cover}. "
+            "Check the order (west, south, east, north), and that times are UTC."
         )
-    return found
 
 
 def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked: bool) -> list[str]:
@@ -188,10 +198,10 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
     return zone
 
 
-def _snapped(box: Box, crs: str, size: float) -> GeoBox:
-    """Give the grid of `size` metres that covers a box in degrees, its edges on multiples of `size`."""
-    extent = BoundingBox(*box, crs="EPSG:4326").to_crs(crs)
-    return GeoBox.from_bbox(extent, crs, resolution=size, anchor="edge")
+def _name_of(geobox: GeoBox) -> str:
+    """Name the CRS of a grid as items do, "EPSG:32633"; by its definition where it has no code."""
+    assert geobox.crs is not None
+    return f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs.to_wkt())
 
 
 def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, side: int) -> xr.Dataset:
