@@ -32,7 +32,8 @@ _WAYS_OUT = (
     "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
     "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
     "(Earth Engine's HARMONIZED, openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have "
-    "it read: odc.stac.load(..., with_properties=['s2:processing_baseline', 'earthsearch:boa_offset_applied'])"
+    "it read, load by xr_sr.load(items), or note it in each item, item.properties['boa_add_offset'] = "
+    "xr_sr.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
 )
 
 

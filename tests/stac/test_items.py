@@ -14,7 +14,7 @@ import xr_sr
 from xr_sr.errors import CatalogueError, OptionError, RadiometryError, RadiometryWarning
 from xr_sr.stac.asking import read_items
 from xr_sr.stac.assets import bands_in, sources_of
-from xr_sr.stac.items import epsg_of, meaning_of
+from xr_sr.stac.items import boa_add_offset, epsg_of, meaning_of
 
 REAL = {
     "cdse_S2B_MSIL2A_20200322T074609_N0500_R135_T36NYH_20230612T214223": (-1000, 5.0, 32636),
@@ -59,7 +59,7 @@ def test_the_offset_is_the_right_one_and_nothing_is_said(real):
         warnings.simplefilter("error")
         meaning = meaning_of(found)
 
-    assert meaning.offset == offset
+    assert meaning.offset == boa_add_offset(found) == offset
     assert meaning.baseline == pytest.approx(baseline)
 
 

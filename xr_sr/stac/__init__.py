@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from .catalogues import CATALOGUES
+from .items import boa_add_offset
 from .loading import load
 from .writing import to_stac
 
-__all__ = ["CATALOGUES", "load", "to_stac"]
+__all__ = ["CATALOGUES", "boa_add_offset", "load", "to_stac"]

@@ -88,6 +88,16 @@ def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
     )
 
 
+def boa_add_offset(item: Item) -> float:
+    """Return what is to be added to the DN of a STAC Item before they are divided by 10000, as `load` reads it.
+
+    -1000 where the processing baseline is 04.00 or later and the offset is not in the pixels yet, else 0. For loaders
+    that take properties along: `item.properties["boa_add_offset"] = boa_add_offset(item)`.
+    Raises RadiometryError where the item does not say; warns RadiometryWarning where it contradicts itself.
+    """
+    return meaning_of(item).offset
+
+
 def epsg_of(item: Item) -> str | None:
     """Name the CRS of an item, "EPSG:32633"; None where it does not say."""
     code = item.properties.get("proj:code") or item.properties.get("proj:epsg")
