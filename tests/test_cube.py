@@ -204,6 +204,15 @@ def test_summary_says_what_is_wrong_and_never_raises(obj):
     assert "not a cube" in summary(obj)
 
 
+def test_summary_takes_coordinates_in_other_chunks_than_the_pixels():
+    """As plain xarray opens a store: the coordinates along time are lazy, and of one chunk."""
+    ds = dataset("red", "nir", lead={"time": 3}).chunk(time=1).assign_coords(clouds=("time", [1.0, 2.0, 3.0]))
+
+    text = summary(ds.assign_coords(clouds=ds.clouds.chunk(time=3)))
+
+    assert "B04 ('red'), B08 ('nir')" in text and "time 1, y 3, x 3" in text
+
+
 def test_summary_does_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -147,7 +147,7 @@ def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
     place = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
     yield "grid", place + (f", pixels {_sides(size)} on the ground" if size else "")
     yield "values", ", ".join([*dict.fromkeys(str(plane.array.dtype) for plane in cube.planes), *_value_facts(cube)])
-    chunks = array.chunksizes
+    chunks = array.variable.chunksizes  # of the pixels alone: a lazy coordinate may have other chunks along time
     yield "chunks", ", ".join(f"{dim} {max(chunks[dim])}" for dim in array.dims if dim in chunks) or "not chunked"
     yield "nearest", ", ".join(str(flags.name) for flags in cube.flags)
     yield "unchanged", ", ".join(map(str, cube.extras))

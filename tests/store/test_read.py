@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import odc.geo.xr  # noqa: F401
 import pytest
@@ -9,7 +11,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from tests.store.scenes import BANDS, DATES, cube, reflectance
+from tests.store.scenes import BANDS, DATES, CountingKernel, cube, reflectance
 from xr_sr.errors import OptionError, StoreError
 from xr_sr.georeference import geobox_of
 from xr_sr.store import open_zarr, to_zarr
@@ -176,6 +178,63 @@ def test_plain_xarray_reads_the_same(tmp_path):
         assert plain.odc.geobox == written.odc.geobox
         np.testing.assert_allclose(plain.reflectance.values, written.values, rtol=1e-6)
         assert plain.sr_status.values.all()
+
+
+@pytest.mark.parametrize("options", [{}, {"zarr_format": 2}, {"pyramid": 1}], ids=str)
+def test_a_store_that_plain_xarray_opened_can_be_saved_as_netcdf(options, tmp_path):
+    written = cube().to_dataset("band").assign_coords(platform="s2a", clouds=("time", [1.0, 2.0, 3.0]))
+    to_zarr(written.isel(time=[0, 1]), tmp_path / "out.zarr", **options)
+    failing = cube(kernel=CountingKernel(fails_at=1)).to_dataset("band").assign_coords(written.coords)
+    with pytest.raises(RuntimeError, match="the kernel failed"):  # so that a date is being added
+        to_zarr(failing, tmp_path / "out.zarr", **options)
+
+    group = "0" if "pyramid" in options else None
+    with xr.open_zarr(tmp_path / "out.zarr", group=group, decode_coords="all") as plain:
+        plain.to_netcdf(tmp_path / "all.nc")
+        plain.B04.to_netcdf(tmp_path / "one.nc")
+
+    for name in ("all.nc", "one.nc"):
+        with xr.open_dataset(tmp_path / name) as again:
+            np.testing.assert_allclose(again.B04, written.B04.isel(time=[0, 1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_ledger_is_no_data_variable_of_plain_xarray_and_goes_to_no_other_store(zarr_format, tmp_path):
+    written = cube().to_dataset("band").assign_attrs(title="mine")
+    to_zarr(written, tmp_path / "out.zarr", zarr_format=zarr_format)
+
+    with xr.open_zarr(tmp_path / "out.zarr", decode_coords="all") as plain:
+        assert set(plain.data_vars) == {"B04", "B03"}
+        to_zarr(plain.astype("float32"), tmp_path / "again.zarr")
+
+    assert "sr_status" not in open_zarr(tmp_path / "again.zarr").variables
+    assert set(open_zarr(tmp_path / "out.zarr").attrs) == set(written.attrs)
+
+
+def as_older_versions_wrote(path) -> None:
+    """Turn a flat store into one of before: nested attributes, drafts of conventions, the ledger a data variable."""
+    document = json.loads((path / "zarr.json").read_text())
+    attrs = document["attributes"]
+    attrs["xr_sr:store"] = json.loads(attrs["xr_sr:store"])
+    del attrs["coordinates"]
+    attrs["zarr_conventions"] = [{"uuid": "f17cb550-5864-4468-aeb7-f3180cfb622f", "name": "proj:"}]
+    (path / "zarr.json").write_text(json.dumps(document))
+    document = json.loads((path / "sr_status/zarr.json").read_text())
+    if pending := document["attributes"].get("xr_sr:pending"):
+        document["attributes"]["xr_sr:pending"] = json.loads(pending)
+    (path / "sr_status/zarr.json").write_text(json.dumps(document))
+
+
+def test_stores_of_older_versions_are_read_and_extended(tmp_path):
+    to_zarr(cube(dates=DATES[:1]), tmp_path)
+    with pytest.raises(RuntimeError, match="the kernel failed"):
+        to_zarr(cube(kernel=CountingKernel(fails_at=5)), tmp_path, region=1)
+    as_older_versions_wrote(tmp_path)
+
+    xr.testing.assert_identical(open_zarr(tmp_path).compute(), cube(dates=DATES[:1]).compute())
+    to_zarr(cube(), tmp_path)
+
+    xr.testing.assert_identical(open_zarr(tmp_path).compute(), cube().compute())
 
 
 def test_what_others_wrote_is_not_opened(tmp_path):

@@ -42,9 +42,20 @@ def test_grid_and_conventions_stand_on_group_and_arrays_beside_cf(tmp_path):
         assert attrs["proj:code"] == "EPSG:32633"
         assert attrs["spatial:transform"] == [2.5, 0.0, 500000.0, 0.0, -2.5, 4600000.0]
         assert attrs["spatial:shape"] == [40, 56] and attrs["spatial:dimensions"] == ["y", "x"]
-        assert [entry["name"] for entry in attrs["zarr_conventions"]] == ["proj:", "spatial"]
+        assert "zarr_conventions" not in attrs  # netCDF cannot hold it, and plain xarray passes it on
     assert group["reflectance"].attrs["grid_mapping"] == "spatial_ref"
     assert group.attrs["xr_sr:model"] == "test.x4"
+
+
+def test_conventions_are_declared_by_the_root_of_a_pyramid_and_on_request_by_each_node(tmp_path):
+    to_zarr(cube(), tmp_path / "flat.zarr", geozarr=True)
+    to_zarr(cube(), tmp_path / "levels.zarr", pyramid=1)
+    flat, levels = zarr.open_group(tmp_path / "flat.zarr"), zarr.open_group(tmp_path / "levels.zarr")
+
+    assert [entry["name"] for entry in levels.attrs["zarr_conventions"]] == ["multiscales", "proj", "spatial"]
+    assert "zarr_conventions" not in levels["0"].attrs
+    for attrs in (flat.attrs, flat["reflectance"].attrs):
+        assert [entry["name"] for entry in attrs["zarr_conventions"]] == ["proj", "spatial"]
 
 
 def test_every_level_says_its_own_grid_and_the_root_the_layout(tmp_path):
@@ -118,8 +129,9 @@ def test_a_shard_is_a_block_and_holds_whole_chunks(tmp_path, shards):
     assert sum(path.is_file() for path in files) == (3 * 2 * 3 if shards else 3 * 2 * 4 * 6)
 
 
-def test_empty_blocks_are_not_stored_and_count_as_done(tmp_path):
+def test_blocks_of_missing_pixels_are_stored_small_and_count_as_done(tmp_path):
     to_zarr(cube(values=np.full((3, 2, 40, 56), np.nan, "float32")), tmp_path / "out.zarr")
 
-    assert not (tmp_path / "out.zarr/reflectance/c").exists()
+    chunks = [path for path in (tmp_path / "out.zarr/reflectance/c").rglob("*") if path.is_file()]
+    assert chunks and max(path.stat().st_size for path in chunks) < 100
     assert zarr.open_group(tmp_path / "out.zarr", mode="r")["sr_status"][...].all()

@@ -112,6 +112,8 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Conten
     on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
     if not set(on_grid) & set(map(str, dataset.data_vars)):
         raise StoreError(f"no variable lies on the grid ({y}, {x}): {list(map(str, dataset.data_vars))}.")
+    if {"region_y", "region_x"} <= set(dataset[LEDGER].dims if LEDGER in dataset.variables else ()):
+        dataset = dataset.drop_vars(LEDGER)  # of a store that plain xarray opened
     if LEDGER in dataset.variables:
         raise StoreError(f"{LEDGER!r} is the name of the store's own ledger; drop or rename that variable.")
     lead = dict.fromkeys(str(dim) for name in on_grid for dim in dataset.variables[name].dims if dim not in (y, x))

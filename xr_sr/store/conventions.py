@@ -1,8 +1,10 @@
 """Where the pixels lie, said in attributes: the Zarr conventions `proj:`, `spatial:` and `multiscales`, beside CF.
 
 Geoboxes in, attributes out. CF's `grid_mapping` is made of coordinates, by `georeference`.
-Sources: zarr-conventions/geo-proj, /spatial and /multiscales, all v1; names, UUIDs and descriptions as their schemas
-want them.
+Sources: zarr-conventions/proj, /spatial and /multiscales, release v0.1; names, UUIDs and descriptions as their schemas
+require them. A node declares its conventions in `zarr_conventions`, a list of objects. Plain xarray passes attributes
+on, and netCDF cannot hold such a list, so nodes that xarray opens as Datasets and variables declare them on request
+only (`declared`).
 """
 
 from __future__ import annotations
@@ -16,11 +18,14 @@ from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+DECLARATION = "zarr_conventions"
+"""The attribute in which a node declares its conventions."""
 
-def _convention(repository: str, uuid: str, name: str, description: str) -> dict[str, str]:
+
+def _convention(name: str, uuid: str, description: str) -> dict[str, str]:
     return {
-        "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{repository}/refs/tags/v1/schema.json",
-        "spec_url": f"https://github.com/zarr-conventions/{repository}/blob/v1/README.md",
+        "schema_url": f"https://raw.githubusercontent.com/zarr-conventions/{name}/refs/tags/v0.1/schema.json",
+        "spec_url": f"https://github.com/zarr-conventions/{name}/blob/v0.1/README.md",
         "uuid": uuid,
         "name": name,
         "description": description,
@@ -28,36 +33,39 @@ def _convention(repository: str, uuid: str, name: str, description: str) -> dict
 
 
 PROJ = _convention(
-    "geo-proj",
+    "proj",
     "f17cb550-5864-4468-aeb7-f3180cfb622f",
-    "proj:",
     "Coordinate reference system information for geospatial data",
 )
-SPATIAL = _convention("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "Spatial coordinate information")
-MULTISCALES = _convention(
-    "multiscales", "d35379db-88df-4056-af3a-620245f8e347", "multiscales", "Multiscale layout of zarr datasets"
-)
+SPATIAL = _convention("spatial", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "Spatial coordinate information")
+MULTISCALES = _convention("multiscales", "d35379db-88df-4056-af3a-620245f8e347", "Multiscale layout of zarr datasets")
 
-_OWN = ("zarr_conventions", "multiscales")
+_OWN = (DECLARATION, "multiscales")
 _CODE = re.compile(r"[A-Z]+:[0-9]+")
 
 
-def grid_attrs(geobox: GeoBox, dims: tuple[str, str]) -> dict[str, Any]:
-    """Describe one grid, for a group and for each array on it.
+def grid_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool = False) -> dict[str, Any]:
+    """Describe the grid of an array; declared: say which conventions these attributes follow.
 
     The transform is in the order of `Affine`: x = a * col + b * row + c, with (0, 0) at the corner of the first pixel.
     `proj:` is inherited by the direct children of a group only, so every level of a pyramid says it again.
     """
-    attrs = _place_attrs(geobox, dims)
+    attrs = _place_attrs(geobox, dims, declared=declared)
     attrs["spatial:transform"] = [float(number) for number in geobox.affine[:6]]
     attrs["spatial:shape"] = [int(side) for side in geobox.shape]
     return attrs
 
 
+def group_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool = False) -> dict[str, Any]:
+    """Describe the grid of the arrays in a group, with its bounding box; a draft after v0.1 has that on groups only."""
+    return {**grid_attrs(geobox, dims, declared=declared), **_box_attrs(geobox)}
+
+
 def pyramid_attrs(geoboxes: Sequence[GeoBox], dims: tuple[str, str]) -> dict[str, Any]:
     """Describe a pyramid, for the group above its levels "0" (finest), "1", ...; each has pixels twice as large.
 
-    Transform and shape stand with each level only, as the `spatial` convention asks for where both are used.
+    This group has no arrays, so the conventions are always declared. Transform and shape stand with each level only,
+    as the `spatial` convention asks for where both are used.
     """
     layout: list[dict[str, Any]] = []
     for level, geobox in enumerate(geoboxes):
@@ -69,8 +77,8 @@ def pyramid_attrs(geoboxes: Sequence[GeoBox], dims: tuple[str, str]) -> dict[str
         entry["spatial:shape"] = [int(side) for side in geobox.shape]
         entry["spatial:transform"] = [float(number) for number in geobox.affine[:6]]
         layout.append(entry)
-    attrs = _place_attrs(geoboxes[0], dims)
-    attrs["zarr_conventions"] = [MULTISCALES, *attrs["zarr_conventions"]]
+    attrs = {**_place_attrs(geoboxes[0], dims, declared=True), **_box_attrs(geoboxes[0])}
+    attrs[DECLARATION] = [MULTISCALES, *attrs[DECLARATION]]
     attrs["multiscales"] = {"layout": layout, "resampling_method": "average"}
     return attrs
 
@@ -97,12 +105,16 @@ def coarser(geobox: GeoBox) -> GeoBox:
     return GeoBox((-(-height // 2), -(-width // 2)), Affine(2 * a, 2 * b, c, 2 * d, 2 * e, f), geobox.crs)
 
 
-def _place_attrs(geobox: GeoBox, dims: tuple[str, str]) -> dict[str, Any]:
-    attrs: dict[str, Any] = {"zarr_conventions": [SPATIAL], "spatial:dimensions": list(dims)}
-    box = geobox.boundingbox
-    attrs["spatial:bbox"] = [float(side) for side in (box.left, box.bottom, box.right, box.top)]
+def _place_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"spatial:dimensions": list(dims)}
     if geobox.crs is not None:
-        attrs["zarr_conventions"] = [PROJ, SPATIAL]
         name = crs_text(geobox.crs)
         attrs["proj:code" if _CODE.fullmatch(name) else "proj:wkt2"] = name
+    if declared:
+        attrs[DECLARATION] = [SPATIAL] if geobox.crs is None else [PROJ, SPATIAL]
     return attrs
+
+
+def _box_attrs(geobox: GeoBox) -> dict[str, Any]:
+    box = geobox.boundingbox
+    return {"spatial:bbox": [float(side) for side in (box.left, box.bottom, box.right, box.top)]}

@@ -6,6 +6,7 @@ its attributes, so that a rerun finds them again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,7 @@ def reserve(
     path, document = _document(target, record, 0)
     document["attributes"] = {
         **document["attributes"],
-        PENDING: {"first": length, "stamps": [int(stamp) for stamp in stamps], "offsets": list(offsets)},
+        PENDING: json.dumps({"first": length, "stamps": [int(stamp) for stamp in stamps], "offsets": list(offsets)}),
     }
     write_array(target, path, document)
 
@@ -107,6 +108,7 @@ def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float
     noted = document["attributes"].get(PENDING)
     if noted is None:
         return []
+    noted = json.loads(noted) if isinstance(noted, str) else noted  # nested in stores of older versions
     pairs = zip(noted["stamps"], noted["offsets"], strict=True)
     return [(int(stamp), offset) for stamp, offset in pairs][length - noted["first"] :]
 

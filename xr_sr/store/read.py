@@ -15,7 +15,7 @@ from ..planning import refuse_query_planning
 from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import Found, find
-from .record import KEY, LEDGER, Record
+from .record import HIDDEN, KEY, LEDGER, Record
 from .target import StoreLike, Target, is_consolidated, read_group
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -172,7 +172,7 @@ def _blocks(record: Record, level: int) -> dict[str, int]:
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     """Leave out what the store added, and turn the words for numbers that JSON lacks into numbers again."""
-    kept = {key: value for key, value in without_conventions(attrs).items() if key != KEY}
+    kept = {key: value for key, value in without_conventions(attrs).items() if key not in (KEY, HIDDEN)}
     return {key: _NUMBERS.get(value, value) if isinstance(value, str) else value for key, value in kept.items()}
 
 

@@ -21,6 +21,9 @@ KEY = "xr_sr:store"
 LEDGER = "sr_status"
 """The array that says which regions are done."""
 
+HIDDEN = "coordinates"
+"""The attribute of a group in which xarray notes coordinates that belong to no variable, such as the ledger."""
+
 PENDING = "xr_sr:pending"
 """The attribute of the ledger that names dates which are being written and are not published yet."""
 
@@ -85,10 +88,9 @@ class Record:
         )
         return y, x
 
-    def to_attribute(self) -> dict[str, Any]:
-        """Turn the record into what JSON gives back (lists, no tuples), to be compared with what was read."""
-        attribute: dict[str, Any] = json.loads(json.dumps({"version": _VERSION, **asdict(self)}))
-        return attribute
+    def to_attribute(self) -> str:
+        """Turn the record into text: plain xarray passes attributes on, and netCDF cannot hold nested ones."""
+        return json.dumps({"version": _VERSION, **asdict(self)})
 
     def ready(self) -> Record:
         """Give the record of the finished template."""
@@ -96,7 +98,12 @@ class Record:
 
     @classmethod
     def from_attribute(cls, attribute: Any) -> Record | None:
-        """Read a record; None for what no version of ours that this one knows has written."""
+        """Read a record, of text or nested as it was once; None for what no known version of ours has written."""
+        if isinstance(attribute, str):
+            try:
+                attribute = json.loads(attribute)
+            except ValueError:
+                return None
         if not isinstance(attribute, Mapping) or attribute.get("version") != _VERSION:
             return None
         stored = {key: value for key, value in attribute.items() if key != "version"}

@@ -20,9 +20,9 @@ from zarr.storage import MemoryStore
 
 from .. import georeference
 from .content import Content, Field
-from .conventions import coarser, grid_attrs, pyramid_attrs
+from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .encoding import ZarrFormat, variable_encoding
-from .record import KEY, LEDGER, Record
+from .record import HIDDEN, KEY, LEDGER, Record
 from .target import (
     CLAIM,
     Document,
@@ -38,10 +38,13 @@ from .target import (
 from .times import CHUNK, UNITS
 
 
-def build(target: Target, content: Content, record: Record, check: Callable[[], None]) -> None:
+def build(
+    target: Target, content: Content, record: Record, check: Callable[[], None], *, declared: bool = False
+) -> None:
     """Write the template of a store. Whatever lies there is deleted first.
 
-    check: raises if the claim on the store was lost; called before anything changes and before the template is ready.
+    declared: every group and array declares the conventions of its attributes. check: raises if the claim on the store
+    was lost; called before anything changes and before the template is ready.
     Calls no kernel and reads no pixel. If it is killed, the store stays "building" and the next call builds it anew.
     """
     root = {**content.attrs, KEY: record.to_attribute()}
@@ -52,14 +55,15 @@ def build(target: Target, content: Content, record: Record, check: Callable[[], 
     for _ in record.cuts[1:]:
         geoboxes.append(coarser(geoboxes[-1]))
     for level, group in enumerate(record.groups):
-        dataset, encoding = _level(content, record, level, geoboxes[level])
+        dataset, encoding = _level(content, record, level, geoboxes[level], declared=declared)
         if group == "":
             dataset.attrs = root  # xarray writes them, and they must go on saying "building"
         write_dataset(dataset, target.store, target.path(group), encoding, record.zarr_format)
     if len(record.groups) > 1:
         root.update(pyramid_attrs(geoboxes, (content.y, content.x)))
     else:
-        root.update(grid_attrs(content.geobox, (content.y, content.x)))
+        root.update(group_attrs(content.geobox, (content.y, content.x), declared=declared))
+        root[HIDDEN] = read_group(target, "", record.zarr_format)[HIDDEN]  # as xarray wrote it
     check()
     publish(target, record, None, root={**root, KEY: record.ready().to_attribute()})
 
@@ -166,7 +170,9 @@ def _document(target: Target, record: Record, path: str) -> Document:
     return document
 
 
-def _level(content: Content, record: Record, level: int, geobox: GeoBox) -> tuple[xr.Dataset, dict[str, Any]]:
+def _level(
+    content: Content, record: Record, level: int, geobox: GeoBox, *, declared: bool
+) -> tuple[xr.Dataset, dict[str, Any]]:
     """Make the dataset of one level of the pyramid, without pixels, and its encoding."""
     small = _with_text(content.small, record)
     dims = (content.y, content.x)
@@ -176,7 +182,7 @@ def _level(content: Content, record: Record, level: int, geobox: GeoBox) -> tupl
         small = small.drop_vars([*record.fine_only, *(name for name in replaced if name not in record.fine_only)])
         small = small.assign_coords(replaced)
     encoding = {str(name): _small_encoding(var, record.time) for name, var in small.variables.items()}
-    place = grid_attrs(geobox, dims)
+    place = grid_attrs(geobox, dims, declared=declared)
     sizes = dict(zip(dims, map(int, geobox.shape), strict=True))
     variables = {}
     for field in content.fields:
@@ -194,8 +200,9 @@ def _level(content: Content, record: Record, level: int, geobox: GeoBox) -> tupl
         "dtype": "uint8",
     }
     coordinates = {field.name: variables.pop(field.name) for field in content.fields if field.coordinate}
-    dataset = small.assign_coords(coordinates).assign({**variables, LEDGER: ledger})
-    dataset.attrs = place
+    # The ledger is a coordinate on disk, so that plain xarray does not list it among the data variables.
+    dataset = small.assign_coords({**coordinates, LEDGER: ledger}).assign(variables)
+    dataset.attrs = group_attrs(geobox, dims, declared=declared)
     return dataset, encoding
 
 

@@ -19,6 +19,7 @@ from ..recognition import warn_caller
 from . import layout
 from .claim import claimed
 from .content import Content, XarrayObject, describe, fingerprint
+from .conventions import DECLARATION
 from .encoding import INT16, ZarrFormat
 from .growth import fitted
 from .inspection import Found, find, refuse_others
@@ -26,7 +27,7 @@ from .layout import Cut
 from .reach import refuse_unreachable
 from .record import LEDGER, CutRecord, Record, check_fingerprint
 from .run import Run
-from .target import StoreLike, Target, join_path
+from .target import StoreLike, Target, join_path, read_group
 from .template import build
 
 
@@ -39,6 +40,7 @@ def to_zarr(
     chunks: int | tuple[int, int] | None = None,
     shards: Literal["block"] | None = None,
     pyramid: int | bool = 0,
+    geozarr: bool = False,
     region: int | None = None,
     overwrite: bool = False,
     wait: float = 0,
@@ -69,6 +71,9 @@ def to_zarr(
     pyramid: number of coarser levels, each half of the one before; True for as many as make the last one fit a chunk.
         The levels are the groups "0", "1", ...; NaN is left out of the averages, classes and masks keep one pixel of
         four.
+    geozarr: declare the conventions `spatial:` and `proj:` (v0.1, Zarr's `zarr_conventions`) in each group and array.
+        By default only the group above the levels of a pyramid declares them: plain xarray passes attributes on, and
+        netCDF cannot hold this one. The attributes that they define are there in any case.
     region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
         are small.
     overwrite: replace the Zarr that lies there, whoever wrote it. What is no Zarr is never deleted.
@@ -102,6 +107,7 @@ def to_zarr(
     cannot reach, such as memory of this process, is a StoreError before anything is written.
     """
     check_flag("overwrite", overwrite)
+    check_flag("geozarr", geozarr)
     check_flag("progress", progress, optional=True)
     if zarr_format not in (2, 3) or shards not in (None, "block"):
         raise StoreError(
@@ -123,6 +129,7 @@ def to_zarr(
             BandWarning,
         )
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
+    asked = {**_wanted_chunks(chunks, content), **({"geozarr": True} if geozarr else {})}
 
     found = _found(target, overwrite=overwrite)
     if not _is_extended(found, target, overwrite=overwrite):
@@ -132,7 +139,7 @@ def to_zarr(
         found = _found(target, overwrite=overwrite)
         if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
             record = found
-            _check(record, content, target, {**wanted, **_wanted_chunks(chunks, content)})
+            _check(record, content, target, {**wanted, **asked})
             content = fitted(target, record, content)
             cuts = _adopted_cuts(record, content)
             if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
@@ -141,7 +148,7 @@ def to_zarr(
             cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
             record = _record(content.cut_like(*cuts), cuts, wanted)
             with target.writing("the template"):
-                build(target, content, record, claim.check)
+                build(target, content, record, claim.check, declared=geozarr)
         with target.writing("the metadata"):
             claim.check()
             target.sweep()
@@ -221,6 +228,7 @@ def _check(record: Record, content: Content, target: Target, wanted: Mapping[str
         "shards": None if y.shard is None else "block",
         "pyramid": len(record.cuts) - 1,
         "chunks": [y.chunk, x.chunk],
+        "geozarr": DECLARATION in read_group(target, record.groups[0], record.zarr_format),
     }
     layout_of = {key: stored[key] for key in wanted}
     check_fingerprint(
