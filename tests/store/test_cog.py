@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import rioxarray
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio.windows import Window
 
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
 from xr_sr.errors import BandWarning, ClippingWarning, StoreError
 from xr_sr.store import to_cog
+from xr_sr.store.cog import _require_whole
 
 
 def test_a_raster_comes_back_with_its_grid_values_names_and_provenance(tmp_path):
@@ -150,6 +153,92 @@ def test_a_file_is_replaced_only_if_asked_for_and_never_left_half_written(tmp_pa
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.tif"]
 
 
+@pytest.mark.parametrize("limit", [500, 3_000, 6_000])
+def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path, limit):
+    """As a limit on the size of files, at which GDAL fails in other places, and sometimes without an exception."""
+    written = cube(dates=None)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(StoreError, match="Nothing was left behind; check the space"):
+            to_cog(written, tmp_path / "out.tif", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_lacks_blocks_is_not_taken_for_whole(tmp_path):
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 64, "height": 64, "tiled": True}
+    for name, wanted in (("whole.tif", 4), ("sparse.tif", 3)):
+        with rasterio.open(tmp_path / name, "w", **profile, blockxsize=32, blockysize=32, sparse_ok=True) as raster:
+            for place in range(wanted):
+                raster.write(np.ones((1, 32, 32), "uint8"), window=Window(32 * (place % 2), 32 * (place // 2), 32, 32))
+
+    _require_whole(tmp_path / "whole.tif")
+    with pytest.raises(OSError, match="incomplete"):
+        _require_whole(tmp_path / "sparse.tif")
+    whole = (tmp_path / "whole.tif").read_bytes()
+    (tmp_path / "short.tif").write_bytes(whole[:-100])
+    with pytest.raises(OSError, match="incomplete|not recognized"):
+        _require_whole(tmp_path / "short.tif")
+
+
+class TestInAGis:
+    @pytest.mark.parametrize(
+        ("bands", "colors"),
+        [
+            (["B02", "B03", "B04", "B08"], ["blue", "green", "red", "undefined"]),
+            (["B04", "B03", "B02"], ["red", "green", "blue"]),
+            (["blue", "green", "red", "swir16"], ["blue", "green", "red", "undefined"]),
+            (["B08", "B04", "B03"], ["gray", "undefined", "undefined"]),
+            (["NDVI"], ["gray"]),
+        ],
+    )
+    @pytest.mark.parametrize("packing", ["int16", "float32"])
+    def test_the_default_picture_is_true_color(self, tmp_path, bands, colors, packing):
+        written = cube(dates=None, bands=bands, values=reflectance(len(bands), 40, 56))
+
+        path = to_cog(written, tmp_path / "out.tif", packing=packing, progress=False)
+
+        with rasterio.open(path) as raster:
+            assert [color.name for color in raster.colorinterp] == colors
+            assert raster.descriptions == tuple(bands)
+
+    def test_four_masks_have_no_transparency(self, tmp_path):
+        plane = cube(dates=None, bands=None) > 0.1
+        written = xr.Dataset(dict.fromkeys("abcd", plane))
+
+        with rasterio.open(to_cog(written, tmp_path / "out.tif", progress=False)) as raster:
+            assert [color.name for color in raster.colorinterp] == ["gray", "undefined", "undefined", "undefined"]
+
+    @pytest.mark.parametrize("name", ["time", "acquired"])
+    def test_the_date_of_acquisition_is_a_tag(self, tmp_path, name):
+        written = cube(dates=None).assign_coords({name: np.datetime64("2023-06-15T10:20:31.024", "ns")})
+
+        with rasterio.open(to_cog(written, tmp_path / "out.tif", progress=False)) as raster:
+            assert raster.tags()["ACQUISITIONDATETIME"] == "2023-06-15T10:20:31Z"
+            assert raster.tags()["TIFFTAG_DATETIME"] == "2023:06:15 10:20:31"
+
+    def test_the_date_comes_along_from_a_file_to_the_next(self, tmp_path):
+        date = np.datetime64("2023-06-15T10:20:31", "ns")
+        first = to_cog(cube(dates=None).assign_coords(time=date), tmp_path / "a.tif", progress=False)
+        with rioxarray.open_rasterio(first, mask_and_scale=True) as read:
+            to_cog(read, tmp_path / "b.tif", progress=False)
+
+        with rasterio.open(tmp_path / "b.tif") as raster:
+            assert raster.tags()["ACQUISITIONDATETIME"] == "2023-06-15T10:20:31Z"
+
+    def test_dates_that_differ_or_are_unknown_are_no_date(self, tmp_path):
+        first, second = np.datetime64("2023-06-15", "ns"), np.datetime64("2023-06-16", "ns")
+        several = cube(dates=None).assign_coords(before=first, after=second)
+        unknown = cube(dates=None).assign_coords(time=np.datetime64("NaT", "ns"))
+
+        for number, written in enumerate((several, unknown)):
+            with rasterio.open(to_cog(written, tmp_path / f"{number}.tif", progress=False)) as raster:
+                assert not {"ACQUISITIONDATETIME", "TIFFTAG_DATETIME"} & raster.tags().keys()
+
+
 def test_clipped_values_are_warned_of(tmp_path):
     values = reflectance(2, 40, 56)
     values[0, 30, 30] = 9
@@ -161,5 +250,5 @@ def test_clipped_values_are_warned_of(tmp_path):
 def test_the_dimension_that_a_raster_cannot_have_is_named(tmp_path):
     members = cube(dates=None).expand_dims(member=2)
 
-    with pytest.raises(StoreError, match=r"for each place along 'member': obj.isel\(\{'member': 0\}\)"):
+    with pytest.raises(StoreError, match=r"for each place along 'member': obj.isel\(member=0\)"):
         to_cog(members, tmp_path / "a.tif")

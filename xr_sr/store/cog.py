@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,11 +25,11 @@ from ..arguments import check_flag, check_path
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
-from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .content import Content, Field, XarrayObject, describe
 from .encoding import Packing, pack_block
 from .layout import edges_of
-from .target import cannot_write
+from .tags import class_tags, color_interpretation, file_tags
+from .target import first_line
 
 _BYTES = 256 * 2**20
 """Packed pixels that wait to be written, at most."""
@@ -64,10 +65,11 @@ def to_cog(
     overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
 
     Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
-    Band names become band descriptions, attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tag of TIFF; a
-    map of classes keeps `flag_values` and `flag_meanings` as tags of its band. CRS and transform are exact. Blocks are
-    computed on whatever scheduler of dask is active and written here, a few at a time; the file appears under its name
-    when it is whole.
+    Band names become band descriptions, and B04, B03 and B02 are marked as red, green and blue, so that a GIS shows
+    true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
+    TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band. CRS and transform
+    are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
+    appears under its name when it is whole, and nothing is left behind where writing fails.
     Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
     """
     check_flag("overwrite", overwrite)
@@ -82,7 +84,9 @@ def to_cog(
     with _writing(target), TemporaryDirectory(prefix=f".{target.name}-", dir=_made(target.parent)) as folder:
         plain, finished = Path(folder) / "plain.tif", Path(folder) / target.name
         clipped = _write_plain(content, layers, plain, progress)
+        _require_whole(plain)
         _copy_to_cog(plain, finished, layers[0].field.packing, blocksize)
+        _require_whole(finished)
         finished.replace(target)
     if clipped:
         warn_caller(
@@ -107,10 +111,15 @@ def _flattened(obj: XarrayObject) -> XarrayObject:
     if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
         raise StoreError(
             f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
-            f"for each place along {others[0]!r}: obj.isel({{{others[0]!r}: 0}}); a Dataset's variables are its bands "
+            f"for each place along {others[0]!r}: obj.isel({_keyword(others[0])}); a Dataset's variables are its bands "
             "already."
         )
     return flat.transpose(*others, *dims)
+
+
+def _keyword(dim: Hashable) -> str:
+    """Write the first place along a dimension as an argument: "time=0", or as a dictionary."""
+    return f"{dim}=0" if str(dim).isidentifier() else f"{{{dim!r}: 0}}"
 
 
 def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
@@ -169,10 +178,11 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
         for layer in layers:
             for number, name in enumerate(layer.names):
                 file.set_band_description(layer.first + number, name)
-                file.update_tags(layer.first + number, **_class_tags(layer.field))
+                file.update_tags(layer.first + number, **class_tags(layer.field))
         if field.packing.scale is not None:
             file.scales, file.offsets = (field.packing.scale,) * count, (0.0,) * count
-        file.update_tags(**_tags(content, field))
+        file.update_tags(**file_tags(content, field))
+        file.colorinterp = color_interpretation([name for layer in layers for name in layer.names])
 
         def ended(key: Hashable, result: tuple[NDArray[Any], int]) -> None:
             nonlocal clipped
@@ -186,27 +196,6 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
 
         run_graphs(_graphs(layers), ended)
     return clipped
-
-
-def _tags(content: Content, field: Field) -> dict[str, str]:
-    """Give provenance as tags, `xr_sr_model` for `xr_sr:model` (a colon is GDAL's own), and the date in UTC."""
-    provenance = {**field.attrs, **content.attrs}
-    for name in (SOURCE_ITEMS, SOURCE_LINKS):
-        if name in content.small.coords and content.small.coords[name].ndim == 0:
-            provenance[f"xr_sr:{name}"] = str(content.small.coords[name].values)
-    tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
-    date = content.small.coords.get("time")
-    if date is not None and date.ndim == 0 and date.dtype.kind == "M":
-        tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())
-    return tags
-
-
-def _class_tags(field: Field) -> dict[str, str]:
-    """Give what the numbers of a band mean: "0 1 255" and "dry water unknown" for a map of classes, else {}."""
-    values, words = field.attrs.get("flag_values"), field.attrs.get("flag_meanings")
-    if values is None or words is None:
-        return {}
-    return {"flag_values": " ".join(map(str, values)), "flag_meanings": str(words)}
 
 
 def _profile(content: Content, packing: Packing, count: int) -> dict[str, Any]:
@@ -300,13 +289,44 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+def _require_whole(path: Path) -> None:
+    """Raise OSError where blocks of a file are missing or lie beyond its end.
+
+    GDAL writes from a cache, and what cannot be written when the cache is emptied is only logged. Pixels of a block
+    that is missing would be read as nodata.
+    """
+    import rasterio
+    from rasterio.enums import Interleaving
+
+    size = path.stat().st_size
+    with rasterio.open(path) as file:
+        bands = file.indexes if file.interleaving == Interleaving.band else [1]
+        block = file.block_shapes[0]
+        for level, factor in ((None, 1), *enumerate(file.overviews(1))):
+            rows, cols = (
+                ceil(ceil(side / factor) / step) for side, step in zip((file.height, file.width), block, strict=True)
+            )
+            for index, row, col in product(bands, range(rows), range(cols)):
+                start, length = (
+                    file.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=index, ovr=level)
+                    for what in ("OFFSET", "SIZE")
+                )
+                if start is None or length is None or int(start) + int(length) > size:
+                    raise OSError("the file is incomplete, as on a full disk")
+
+
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
     import rasterio.errors
+    from rasterio._err import CPLE_BaseError  # GDAL's own, which `rasterio.shutil.copy` lets through
 
     try:
         yield
     except StoreError:
         raise
-    except (OSError, rasterio.errors.RasterioError) as error:
-        raise cannot_write(str(target), error) from error
+    except (OSError, rasterio.errors.RasterioError, CPLE_BaseError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise StoreError(
+            f"cannot write {target}: {reason}. Nothing was left behind; check the space on the disk, which must hold "
+            "the file twice, and run the same call again."
+        ) from error
