@@ -202,12 +202,13 @@ def test_results_are_unitless_whatever_the_input_said():
     assert upscaled(dataset("red", units="DN"), ["B04"]).red.attrs["units"] == "1"
 
 
-def test_results_of_numbered_bands_are_recognised_again(shared: Path):
+def test_results_of_numbered_bands_are_labelled_by_name(shared: Path):
     chip = rioxarray.open_rasterio(shared / "data" / "flood_spain" / "Spain_7370579_S2Hand.tif")
 
     out = upscaled(chip, ["B8A", "B04"])
 
-    assert out.band.values.tolist() == [9, 4]
+    assert out.band.values.tolist() == ["B8A", "B04"]
+    assert out.sel(band="B04").shape == (2048, 2048)
     assert [plane.band for plane in recognise(out).planes] == ["B8A", "B04"]
     assert out.rio.transform() == chip.odc.geobox.zoom_to((2048, 2048)).affine
 

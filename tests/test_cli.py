@@ -219,6 +219,31 @@ def test_a_cog_can_be_written_and_read(tmp_path, scene):
     np.testing.assert_allclose(again[0, ::2, ::2], (scene.B08[0].astype(float) - 1000) / 1e4, atol=6e-5)
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".zarr"])
+@pytest.mark.parametrize(
+    ("words", "dtype", "report"),
+    [
+        ((), "int16", "written as int16 in steps of 0.0001, nodata -32768"),
+        (("--dtype", "float32"), "float32", "written as float32, nodata NaN"),
+    ],
+)
+def test_the_type_of_the_numbers_is_chosen_and_the_report_names_the_files_own_nodata(
+    tmp_path, scene, suffix, words, dtype, report
+):
+    source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
+    target = tmp_path / f"out{suffix}"
+
+    result = run("upscale", source, target, "-m", "nearest", "--offset", -1000, "-b", "B08", *words)
+
+    assert result.exit_code == 0, result.output
+    assert report in result.stdout
+    stored = open_raster(target).dtype if suffix == ".tif" else xr.open_zarr(target, mask_and_scale=False).data.dtype
+    assert stored == ("float32" if suffix == ".tif" else dtype)  # open_raster unpacks
+    if suffix == ".tif":
+        with rasterio.open(target) as file:
+            assert file.dtypes == (dtype,) and (np.isnan(file.nodata) if dtype == "float32" else file.nodata == -32768)
+
+
 def test_bands_of_a_nameless_raster_are_named_by_hand(tmp_path, scene):
     source = write_raster(tmp_path / "in.tif", scene.isel(time=0), named=False)
 

@@ -52,8 +52,9 @@ def assemble(
     (*lead, y * scale, x * scale) per band, which spares a Dataset the slicing. attrs: what made it, for each variable.
     extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
-    grid are the cube's; the georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes
-    that no longer hold are dropped. No task is added to the data, but for a transpose where its order was unusual.
+    grid are the cube's; bands that are numbered along their dimension, and named elsewhere, are labelled by name. The
+    georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes that no longer hold are
+    dropped. No task is added to the data, but for a transpose where its order was unusual.
     Warns BandWarning with the names of variables that are neither bands nor flags, and stay behind.
     """
     if cube.dropped:
@@ -110,6 +111,10 @@ def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
     for dim in (cube.y, cube.x):
         if dim in cube.source.coords:
             new[dim].attrs |= _still_true(cube.source.coords[dim].attrs)
+    labels = old.coords.get(cube.band_dim) if cube.band_dim else None
+    if cube.band_dim and (labels is None or labels.dtype.kind in "iuf"):
+        # Numbers, as rioxarray counts the bands of a file whose names are in `long_name`: no one can select by them.
+        new[cube.band_dim] = xr.DataArray([plane.band for plane in planes], dims=cube.band_dim)
     return old.drop_vars(gone).assign_coords(new)
 
 

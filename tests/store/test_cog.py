@@ -15,6 +15,7 @@ from rasterio.windows import Window
 
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
 from xr_sr.errors import BandWarning, ClippingWarning, StoreError
+from xr_sr.pipeline import upscale
 from xr_sr.store import to_cog
 from xr_sr.store.cog import _require_whole
 
@@ -252,3 +253,16 @@ def test_the_dimension_that_a_raster_cannot_have_is_named(tmp_path):
 
     with pytest.raises(StoreError, match=r"for each place along 'member': obj.isel\(member=0\)"):
         to_cog(members, tmp_path / "a.tif")
+
+
+def test_bands_of_a_file_that_was_read_again_are_selected_by_name(tmp_path):
+    bands = ["B04", "B03", "B11"]
+    path = to_cog(cube(dates=None, bands=bands, values=reflectance(3, 40, 56)), tmp_path / "out.tif", progress=False)
+
+    with rioxarray.open_rasterio(path, mask_and_scale=True) as read:
+        fine = upscale(read, "nearest", scale=2, allow_gsd=True)
+        order = upscale(read, "nearest", scale=2, allow_gsd=True, bands=["B11", "B04"])
+
+        assert fine.band.values.tolist() == bands and order.band.values.tolist() == ["B11", "B04"]
+        np.testing.assert_array_equal(fine.sel(band="B11")[::2, ::2], read[2])
+        np.testing.assert_array_equal(order.sel(band="B11"), fine.sel(band="B11"))

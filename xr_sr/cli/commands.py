@@ -142,6 +142,14 @@ def demo(out: Path, quiet: bool) -> None:
 @click.option("--weights", help="A file or folder of weights, or the name of a model whose weights are meant.")
 @click.option("--allow-gsd", is_flag=True, help="Go on where pixels are not of the size that the model was made for.")
 @click.option(
+    "--dtype",
+    "packing",
+    type=click.Choice(["int16", "float32"]),
+    default="int16",
+    show_default=True,
+    help="Of the numbers in OUTPUT: int16 in steps of 0.0001 with nodata -32768, or float32 with nodata NaN.",
+)
+@click.option(
     "--zarr-format",
     type=click.Choice(["3", "2"]),
     default="3",
@@ -158,7 +166,7 @@ def upscale(source: str, target: str, **options: Any) -> None:
 
     INPUT is a GeoTIFF or other raster, a Zarr, a netCDF file, or a folder of band files such as a SAFE product (or its
     IMG_DATA). OUTPUT ends in .zarr, which can be stopped and gone on with, and may be a URL such as s3://...; or it is
-    a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance in steps of 0.0001.
+    a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance, see --dtype.
 
     \b
     xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr

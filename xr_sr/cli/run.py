@@ -38,6 +38,7 @@ class Order:
     chunks: int | None
     weights: str | None
     allow_gsd: bool
+    packing: str
     zarr_format: str
     overwrite: bool
     wait: float
@@ -82,13 +83,18 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
     done = True
     if suffix_of(target) == ".zarr":
         zarr_format: Literal[2, 3] = 2 if order.zarr_format == "2" else 3
-        how: dict[str, Any] = {"overwrite": order.overwrite, "wait": order.wait, "progress": progress}
+        how: dict[str, Any] = {
+            "packing": order.packing,
+            "overwrite": order.overwrite,
+            "wait": order.wait,
+            "progress": progress,
+        }
         done = to_zarr(result, target, zarr_format=zarr_format, **how) > 0
     else:
-        to_cog(result, target, overwrite=order.overwrite, progress=progress)
+        to_cog(result, target, packing=order.packing, overwrite=order.overwrite, progress=progress)
     if not order.quiet:
         took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
-        say(f"{target}: {describe(result)}; {took}")
+        say(f"{target}: {describe(result)}; {stored_as(target)}; {took}")
 
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:
@@ -100,4 +106,21 @@ def describe(result: xr.DataArray | xr.Dataset) -> str:
     pixels = f"{cube.geobox.shape.y} x {cube.geobox.shape.x} pixels" + (f" of {size_m[1]:.3g} m" if size_m else "")
     dates = [f"{first.sizes[dim]} {dim}" for dim in cube.lead]
     names = " ".join(plane.band for plane in cube.planes)
-    return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], attrs["xr_sr:radiometry"]])
+    return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], f"read as {attrs['xr_sr:radiometry']}"])
+
+
+def stored_as(target: str) -> str:
+    """Say in a line what lies in a file that was written: type, size of a step, and its own nodata value."""
+    if suffix_of(target) == ".zarr":
+        dataset = xr.open_zarr(target, mask_and_scale=False, chunks=None)
+        array = max(dataset.data_vars.values(), key=lambda variable: variable.ndim)
+        dtype, step = array.dtype, float(array.attrs.get("scale_factor", 1.0))
+        nodata = array.attrs.get("_FillValue")
+    else:
+        import rasterio
+
+        with rasterio.open(target) as file:
+            dtype, step, nodata = file.dtypes[0], float(file.scales[0]), file.nodata
+    steps = f" in steps of {step:g}" if step != 1 else ""
+    without = "no nodata value" if nodata is None else f"nodata {str(float(nodata)).removesuffix('.0')}"
+    return f"written as {dtype}{steps}, {without.replace('nan', 'NaN')}"
