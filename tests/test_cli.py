@@ -191,6 +191,23 @@ def test_a_geotiff_becomes_a_zarr_as_the_function_makes_it(tmp_path, scene):
     assert "96 x 128 pixels of 2.5 m" in result.stdout
 
 
+def test_a_loop_over_files_adds_their_dates_or_says_that_they_have_none(tmp_path, scene):
+    options = ("-m", "nearest", "--scale", 2, "--offset", -1000)
+    for step in (1, 0):
+        scene.isel(time=step).to_netcdf(tmp_path / f"{step}.nc")
+        assert run("upscale", tmp_path / f"{step}.nc", tmp_path / "dated.zarr", *options).exit_code == 0
+        source = write_raster(tmp_path / f"{step}.tif", scene.isel(time=step, drop=True))
+        last = run("upscale", source, tmp_path / "undated.zarr", *options)
+
+    written = open_zarr(str(tmp_path / "dated.zarr"))
+    np.testing.assert_array_equal(written.time, scene.time)
+    expected = upscale(scene, "nearest", scale=2, offset=-1000)
+    np.testing.assert_allclose(written.to_dataarray(), expected.to_dataarray(), atol=6e-5)
+    assert last.exit_code == 0 and "nothing left to do" in last.stdout
+    assert "undated.zarr is complete, so nothing was written: it holds no date" in last.stderr
+    assert "--overwrite" in last.stderr
+
+
 def test_a_zarr_that_another_process_writes_is_refused_in_a_sentence(tmp_path, scene):
     source = write_raster(tmp_path / "in.tif", scene.isel(time=0))
     call = ("upscale", source, tmp_path / "out.zarr", "-m", "bicubic", "--offset", -1000)

@@ -16,6 +16,7 @@ from .bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
 from .errors import AmbiguousBandError, CubeError, MissingBandError
 
 __all__ = [
+    "BAND_DIMS",
     "PER_BAND_ATTRS",
     "find_band_dim",
     "is_flags",
@@ -29,7 +30,9 @@ __all__ = [
 PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "band_name", "band_names", "DESCRIPTION")
 """Attributes that may name a band; of an array of n bands, as a sequence of n names."""
 
-_BAND_DIMS = ("band", "bands", "wavelength", "wavelengths", "channel", "channels", "spectral", "variable")
+BAND_DIMS = ("band", "bands", "wavelength", "wavelengths", "channel", "channels", "spectral", "variable")
+"""Names of dimensions, and of scalar coordinates, that hold bands."""
+
 _NAME_COORDS = ("common_name", "name", "band_name", "long_name", "description", "title")
 
 
@@ -56,7 +59,7 @@ def find_band_dim(array: xr.DataArray, dims: Sequence[str]) -> str | None:
     for dim in dims:
         if any(match_bands(_strings(array.coords.get(dim)))):
             return dim
-    return next((dim for name in _BAND_DIMS for dim in dims if dim.lower() == name), None)
+    return next((dim for name in BAND_DIMS for dim in dims if dim.lower() == name), None)
 
 
 def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
@@ -97,7 +100,7 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
 
     Raises MissingBandError if none of them is a name of a band.
     """
-    coords = [coord for name in _BAND_DIMS if (coord := array.coords.get(name)) is not None]
+    coords = [coord for name in BAND_DIMS if (coord := array.coords.get(name)) is not None]
     scalars = [coord.item() for coord in coords if coord.ndim == 0 and coord.chunks is None]
     for text in (*scalars, array.name, *(array.attrs.get(attribute) for attribute in PER_BAND_ATTRS)):
         band = match_bands([text])[0]
@@ -125,7 +128,7 @@ def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
     """Make the error for a Dataset whose variables on the grid name no band; it shows the way out of each case."""
     for name, array in variables.items():
         for dim in array.dims:
-            if str(dim).lower() in _BAND_DIMS:
+            if str(dim).lower() in BAND_DIMS:
                 return MissingBandError(
                     f"no variable of the Dataset is a band; {name!r} has its bands along {dim!r}. "
                     f"Hand in that one: cube[{name!r}]."

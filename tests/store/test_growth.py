@@ -52,11 +52,21 @@ def test_a_date_of_another_offset_is_refused_with_both_values(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_without_time_the_offset_belongs_to_the_whole_store(tmp_path):
-    to_zarr(upscaled([0, 1], [0, -1000]).isel(time=0), tmp_path / "out.zarr")
+@pytest.mark.parametrize(
+    ("dated", "match"),
+    [
+        (True, r"radiometry_offset at 2023-06-01T10:30:00.*: the store has 0, this is -1000"),
+        (False, r"radiometry_offset: the store has 0\.0, this is -1000\.0"),
+    ],
+)
+def test_one_raster_has_the_offset_that_it_was_begun_with(dated, match, tmp_path):
+    first, second = (upscaled([0, 1], offsets).isel(time=0) for offsets in ([0, -1000], [-1000, 0]))
+    if not dated:
+        first, second = first.drop_vars("time"), second.drop_vars("time")
+    to_zarr(first, tmp_path / "out.zarr")
 
-    with pytest.raises(StoreMismatchError, match=r"radiometry_offset: the store has 0\.0, this is -1000\.0"):
-        to_zarr(upscaled([0, 1], [-1000, 0]).isel(time=0), tmp_path / "out.zarr")
+    with pytest.raises(StoreMismatchError, match=match):
+        to_zarr(second, tmp_path / "out.zarr")
 
 
 def test_the_offsets_of_dates_cannot_be_left_out_later(tmp_path):

@@ -23,6 +23,7 @@ from ..radiometry import OFFSET_COORD
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing
+from .one_date import along_time, scalar_date
 from .plain import storable
 from .record import KEY, LEDGER
 from .times import Stamps, as_dates, stamps_of, time_dim
@@ -53,8 +54,9 @@ class Content:
     """What is to be stored.
 
     name, variable: of a DataArray, and what it is called on disk. small: everything that does not lie on the grid,
-    loaded, with the coordinate of the CRS fresh from the geobox. order: of the data variables. stamps: None without a
-    time dimension. attrs: of the object. left_out: small variables of types that Zarr does not have.
+    loaded, with the coordinate of the CRS fresh from the geobox. order: of the data variables. stamps: None without
+    dates. one_date: the date came as a scalar coordinate. attrs: of the object. left_out: small variables of types that
+    Zarr does not have.
     """
 
     kind: Literal["DataArray", "Dataset"]
@@ -69,6 +71,7 @@ class Content:
     geobox: GeoBox
     crs_name: str | None
     attrs: dict[str, Any]
+    one_date: bool = False
     left_out: tuple[str, ...] = ()
 
     @property
@@ -94,8 +97,11 @@ class Content:
         return replace(self, fields=fields)
 
 
-def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Content:
-    """Take an object apart. Raises StoreError, GridError or DuplicateTimeError for what cannot be stored."""
+def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated: bool = False) -> Content:
+    """Take an object apart. Raises StoreError, GridError or DuplicateTimeError for what cannot be stored.
+
+    dated: a scalar coordinate that holds the date becomes a time dimension of one step.
+    """
     if not isinstance(packing, str | Mapping):
         raise OptionError(
             f"packing={shown(packing)}: expected 'int16', 'float32' or 'native', or one of them by name of a variable."
@@ -118,6 +124,9 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Conten
         raise StoreError(f"{LEDGER!r} is the name of the store's own ledger; drop or rename that variable.")
     lead = dict.fromkeys(str(dim) for name in on_grid for dim in dataset.variables[name].dims if dim not in (y, x))
     time = time_dim(dataset, list(lead))
+    date = scalar_date(dataset) if dated and time is None else None
+    if date is not None:
+        dataset, time = along_time(dataset, date, on_grid), date
     stamps = None if time is None else stamps_of(dataset, time)
     fields = tuple(_field(dataset, name, packing, dims, time) for name in on_grid)
     _refuse_unknown(packing, fields)
@@ -136,6 +145,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str]) -> Conten
         geobox=geobox,
         crs_name=crs_name,
         attrs=_provenance(obj) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
+        one_date=date is not None,
         left_out=left_out,
     )
 

@@ -122,6 +122,8 @@ def _level(
         dataset[name].encoding = _kept_encoding(dataset[name].encoding)
     dataset.attrs = {} if record.kind == "DataArray" else _plain(read_group(target, "", record.zarr_format))
     dataset = xr.Dataset({name: dataset[name] for name in record.variables}, dataset.coords, dataset.attrs)
+    if record.one_date and record.time is not None and dataset.sizes[record.time] == 1:
+        return dataset.isel({record.time: 0})
     return _sorted(dataset, record.time)
 
 

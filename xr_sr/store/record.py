@@ -53,7 +53,8 @@ class Record:
     dims: names of y and x. time: name of the time dimension, or None. fields: variables on the grid. text: coordinates
     that were fixed-length text. variables: data variables in their order. arrays: all arrays of the finest level;
     fine_only: those of them that coarser levels do not have. cuts: (y, x) for each level, finest first.
-    fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal.
+    fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal. one_date: the
+    store was begun with a raster whose date was a scalar coordinate, and is read as such until it has two dates.
     """
 
     state: Literal["building", "ready"]
@@ -70,6 +71,7 @@ class Record:
     fine_only: tuple[str, ...]
     cuts: tuple[tuple[CutRecord, CutRecord], ...]
     fingerprint: Mapping[str, Any]
+    one_date: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -120,15 +122,19 @@ def _cut_record(stored: Mapping[str, Any]) -> CutRecord:
     return CutRecord(stored["chunk"], stored["shard"], stored["block"], tuple(stored["regions"]))
 
 
-def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], label: str) -> None:
-    """Raise StoreMismatchError that names every field in which a store differs from what should go into it."""
+def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], label: str, hint: str = "") -> None:
+    """Raise StoreMismatchError that names every field in which a store differs from what should go into it.
+
+    hint: what to do, beside writing elsewhere.
+    """
     old, new = dict(_flat(stored)), dict(_flat(wanted))
     differing = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
     if differing:
         lines = "".join(
             f"\n  {name}: the store has {_show(old, name)}, this is {_show(new, name)}" for name in differing
         )
-        hints = "".join(f"{hint}\n" for name, hint in _HINTS.items() if name in differing)
+        known = (text for name, text in _HINTS.items() if name in differing)
+        hints = "".join(f"{text}\n" for text in (*known, hint) if text)
         raise StoreMismatchError(
             f"{label} holds something else:{lines}\n{hints}"
             "Write to another path, or pass overwrite=True to replace the store."

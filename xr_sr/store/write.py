@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_whole
-from ..errors import BandWarning, ClippingWarning, StoreError
+from ..errors import BandWarning, ClippingWarning, StoreError, StoreWarning
 from ..naming import listed
 from ..progress import progress_bar
 from ..recognition import warn_caller
@@ -21,7 +21,7 @@ from .claim import claimed
 from .content import Content, XarrayObject, describe, fingerprint
 from .conventions import DECLARATION
 from .encoding import INT16, ZarrFormat
-from .growth import fitted
+from .growth import fitted, ordered_like
 from .inspection import Found, find, refuse_others
 from .layout import Cut
 from .reach import refuse_unreachable
@@ -81,10 +81,11 @@ def to_zarr(
     progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
-    Later dates: call it with the same store and a cube that holds new dates. Only those are computed. They are appended
-    in the order they come, and each is published when it is whole: pixels first, the time axis last, by one write of
-    the consolidated metadata. `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there
-    is never written twice. Small variables keep the types of the first call; a store without a block is replaced.
+    Later dates: call it with the same store and a cube that holds new dates, or a raster of one date that has it in a
+    scalar coordinate (`time`, `date`, ...). Only those are computed. They are appended in the order they come, and each
+    is published when it is whole: pixels first, the time axis last, by one write of the consolidated metadata.
+    `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there is never written twice.
+    Small variables keep the types of the first call; a store without a block is replaced.
 
     Numbers that all pixels rest on, such as a level by Otsu's method, are worked out before anything else, once a call.
 
@@ -92,9 +93,10 @@ def to_zarr(
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
     of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
     input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss.
-    Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out.
-    DuplicateTimeError for equal dates. StoreError for a place that is not ours, is read-only or full: what is done is
-    kept, and the same call goes on.
+    A raster of one date, or of none, must also agree with the one that is there in its other coordinates.
+    Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out. StoreWarning where
+    a store without dates is complete, so that nothing is written. DuplicateTimeError for equal dates. StoreError for a
+    place that is not ours, is read-only or full: what is done is kept, and the same call goes on.
 
     One call at a time writes to a store, from any process or machine: it holds a claim, an object `.xr_sr_claim` in the
     store, which is renewed every 10 s and deleted at the end. Another call raises StoreError that names the writer, or
@@ -120,7 +122,7 @@ def to_zarr(
     pyramid = bool(pyramid) if isinstance(pyramid, np.bool_) else pyramid
     target = Target.of(store, storage_options=storage_options)
     target.refuse_append_only()
-    content = describe(obj, packing)
+    content = describe(obj, packing, dated=True)
     if content.left_out:
         warn_caller(
             f"{listed(content.left_out)}: Zarr has no type for what this holds (lists, records, dates before 1677 or "
@@ -138,7 +140,7 @@ def to_zarr(
     with claimed(target, wait=wait) as claim:
         found = _found(target, overwrite=overwrite)
         if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
-            record = found
+            record, content = found, ordered_like(found, content)
             _check(record, content, target, {**wanted, **asked})
             content = fitted(target, record, content)
             cuts = _adopted_cuts(record, content)
@@ -154,6 +156,14 @@ def to_zarr(
             target.sweep()
             run = Run.begin(target, record, content.cut_like(*cuts), cuts, claim)
         total, done = run.total_blocks, run.done_blocks
+        if done == total and record.time is None:
+            warn_caller(
+                f"{target.label} is complete, so nothing was written: it holds no date, and whether this is the same "
+                "image is not known, as pixels are not compared. To collect images of several dates, give each its "
+                "date, obj.assign_coords(time=numpy.datetime64('2023-06-01')), from the first on; to replace what is "
+                "there, pass overwrite=True.",
+                StoreWarning,
+            )
         with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
             run.finish(advance)
     if run.clipped:
@@ -288,6 +298,7 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
         ),
         cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
         fingerprint=fingerprint(content),
+        one_date=content.one_date,
     )
 
 
