@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 
 from xr_sr.errors import AmbiguousBandError, MissingBandError
-from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
+from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, own_name
 
 
 def array(dtype: str = "uint16", **attrs: object) -> xr.DataArray:
@@ -102,3 +103,21 @@ def test_masks_with_names_of_bands_are_said_to_hold_no_numbers():
     told = str(no_bands({"B04": array("bool"), "B08": array("bool")}))
 
     assert "'B04', 'B08' have names of bands, and hold bool; wanted are numbers" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["B04", "ndvi-2023", "scene-20230601", "a-c02b967807bd424fe68c972c95faa483-b", None, 7]
+)
+def test_names_of_users_are_kept(name):
+    array = xr.DataArray(da.zeros((2, 2)), dims=("y", "x")).rename(name)
+
+    assert own_name(array) == (None if name is None else str(name))
+    assert own_name(array.compute()) == own_name(array)
+
+
+@pytest.mark.parametrize("operate", [lambda a: a, lambda a: a.chunk(y=1), lambda a: a.compute(), lambda a: a.isel(x=0)])
+def test_keys_of_dask_are_no_names_whatever_was_done_to_the_array(operate):
+    values = np.zeros((2, 2))
+    for array in (da.from_array(values), da.from_array(values, name=False), da.from_array(values, name="mine") + 1):
+        assert own_name(operate(xr.DataArray(array, dims=("y", "x")))) is None
+    assert own_name(xr.DataArray(da.from_array(values, name="mine"), dims=("y", "x"))) is None

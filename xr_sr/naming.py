@@ -6,6 +6,7 @@ attributes, never at pixels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "name_single",
     "name_variables",
     "no_bands",
+    "own_name",
 ]
 
 PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "band_name", "band_names", "DESCRIPTION")
@@ -32,6 +34,8 @@ PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "ba
 
 BAND_DIMS = ("band", "bands", "wavelength", "wavelengths", "channel", "channels", "spectral", "variable")
 """Names of dimensions, and of scalar coordinates, that hold bands."""
+
+_TOKEN = re.compile(r"(?:^|[-_])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
 _NAME_COORDS = ("common_name", "name", "band_name", "long_name", "description", "title")
 
@@ -52,6 +56,19 @@ def is_flags(name: Hashable, array: xr.DataArray) -> bool:
     if array.dtype.kind in "iu":
         return is_flag_name(name) or (array.dtype.itemsize == 1 and find_band(name) is None)
     return array.dtype.kind == "f" and is_scl(name)
+
+
+def own_name(array: xr.DataArray) -> str | None:
+    """Return the name that a user gave an array; None where it has none, or dask's instead.
+
+    xarray names an array that it gets from dask by dask's key: a word and a token that differs between equal cubes of
+    two dates, such as "stackstac-" and 32 digits. Operations keep that name, though the key changes.
+    """
+    if array.name is None:
+        return None
+    name = str(array.name)
+    key = array.data.name if array.chunks is not None else None
+    return None if name == key or _TOKEN.search(name) else name
 
 
 def find_band_dim(array: xr.DataArray, dims: Sequence[str]) -> str | None:

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from .. import georeference
 from ..arguments import shown
 from ..errors import OptionError, StoreError
+from ..naming import own_name
 from ..once import settled
 from ..radiometry import OFFSET_COORD
 from . import layout
@@ -134,7 +135,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     small, crs_name = _small(loaded, geobox, dims, stamps)
     return Content(
         kind="DataArray" if isinstance(obj, xr.DataArray) else "Dataset",
-        name=None if isinstance(obj, xr.Dataset) or obj.name is None else str(obj.name),
+        name=None if isinstance(obj, xr.Dataset) else own_name(obj),
         variable=variable,
         fields=fields,
         small=small,
@@ -206,7 +207,7 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
     if isinstance(obj, xr.Dataset):
         dataset, variable = obj, ""
     else:
-        name = "" if obj.name is None else str(obj.name)
+        name = own_name(obj) or ""
         variable = name if name and name not in obj.coords and name not in obj.dims else "data"
         dataset = obj.rename(None).to_dataset(name=variable)
     dataset = dataset.drop_encoding()
