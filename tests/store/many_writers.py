@@ -168,7 +168,7 @@ def play(place: Path, writers: int, chance: random.Random) -> Counter[str]:
     return seen
 
 
-def main(folder: Path, writers: int, rounds: int, seed: int) -> dict[str, int]:
+def main(folder: Path, writers: int, rounds: int, seed: str) -> dict[str, int]:
     seen: Counter[str] = Counter()
     for number in range(rounds):
         place = folder / f"round-{number}.zarr"
@@ -179,4 +179,4 @@ def main(folder: Path, writers: int, rounds: int, seed: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])))

@@ -167,6 +167,22 @@ def test_a_writer_elsewhere_that_renews_its_claim_is_alive(tmp_path):
         thread.join()
 
 
+def test_a_half_written_file_that_the_writer_sweeps_away_is_written_again(tmp_path, monkeypatch):
+    put_claim(tmp_path / "out.zarr", ABROAD, age_s=61)
+    swept = []
+
+    class Swept(LocalStore):
+        async def set(self, key, value):
+            if key == f"{CLAIM}_clock" and len(swept) < 2:
+                swept.append(key)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            await super().set(key, value)
+
+    to_zarr(dates(0, 1), Swept(tmp_path / "out.zarr"))
+
+    assert len(swept) == 2 and open_zarr(tmp_path / "out.zarr").sizes["time"] == 1
+
+
 @pytest.mark.parametrize("document", ["", "null", "{", "[]", '{"pid": "x"}'])
 def test_a_claim_that_cannot_be_read_expires_too(document, tmp_path):
     put_claim(tmp_path / "out.zarr", ABROAD)

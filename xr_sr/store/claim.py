@@ -213,9 +213,16 @@ class _Watched:
     @classmethod
     def now(cls, target: Target, key: str, document: Document) -> _Watched:
         """Look at the age of a claim. The store's clock is read from an object that is written for that."""
-        target.write({}, _CLOCK)
-        now, then = written_at(target.store, target.path(_CLOCK)), written_at(target.store, target.path(key))
-        target.delete(_CLOCK)
+        now = None
+        for _ in range(3):
+            # Another call may delete the object, or sweep its half-written file away: then it is written again.
+            with suppress(FileNotFoundError):
+                target.write({}, _CLOCK)
+                now = written_at(target.store, target.path(_CLOCK))
+                target.delete(_CLOCK)
+            if now is not None:
+                break
+        then = written_at(target.store, target.path(key))
         return cls(document, 0.0 if now is None or then is None else now - then, time.monotonic())
 
     @property
