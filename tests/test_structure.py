@@ -48,10 +48,10 @@ LEVELS = (
         "digital_numbers",
         "progress",
     },
-    {"coarser"},
-    {"gathering"},
-    {"spec"},
-    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "readable", "unread"},
+    {"coarser", "locating", "trees"},
+    {"gathering", "crs", "transforms"},
+    {"spec", "axes"},
+    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "unread"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -109,7 +109,7 @@ def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
     gone = [name for name, coord in old.coords.items() if {cube.y, cube.x} & set(coord.dims) or is_crs_coord(coord)]
     new = fine_coords(cube.grid, scale, cube.crs_name, dims=(cube.y, cube.x))
     for dim in (cube.y, cube.x):
-        if dim in cube.source.coords:
+        if dim in cube.source.coords and dim in new:
             new[dim].attrs |= _still_true(cube.source.coords[dim].attrs)
     labels = old.coords.get(cube.band_dim) if cube.band_dim else None
     if cube.band_dim and (labels is None or labels.dtype.kind in "iuf"):

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from .arguments import check_number
 from .cube import AnyCube, Cube, Plane, recognise
 from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
-from .georeference import place_of
+from .georeference import crs_label, place_of
 from .naming import PER_BAND_ATTRS
 from .preparation import same_dates
 
@@ -148,14 +148,13 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
         "finer one with .isel to what both have."
     )
     size = "coarser" if ratio is None else "20 m"
-    if cube.has_crs and coarse.has_crs and cube.geobox.crs != coarse.geobox.crs:
-        raise GridError(f"the {size} bands are in {_named(coarse)}, the 10 m bands in {_named(cube)}. {way}")
-    placed = all(dim in cube.source.coords for dim in (cube.y, cube.x)) and all(
-        dim in coarse.source.coords for dim in (coarse.y, coarse.x)
-    )
+    here, there = cube.geobox.crs, coarse.geobox.crs
+    if here is not None and there is not None and here != there:
+        raise GridError(f"the {size} bands are in {crs_label(there)}, the 10 m bands in {crs_label(here)}. {way}")
     # Where nothing tells the place both begin at the same corner.
     beside = Affine.scale(ratio or max(2, round(cube.geobox.shape.x / coarse.geobox.shape.x)))
-    place = ~cube.geobox.affine @ coarse.geobox.affine if placed else beside
+    located = cube.grid.located and coarse.grid.located
+    place = ~cube.geobox.affine @ coarse.geobox.affine if located else beside
     times = ratio or min(max(round(place.a), 2), 6)
     off = max(abs(place.a - times), abs(place.e - times)) * max(coarse.geobox.shape)
     if off > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
@@ -168,9 +167,14 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
         )
     row, col = round(place.f), round(place.c)
     if max(abs(place.f - row), abs(place.c - col)) > 0.05:
-        raise GridError(
-            f"the {size} pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a pixel beside the 10 m grid. {way}"
-        )
+        found = f"the {size} pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a pixel beside the 10 m grid"
+        off = (times - 1) / 2  # centers that are corners in truth: each grid is off by half of its own pixel
+        if max(abs(start + off - round(start + off)) for start in (place.f, place.c)) <= 0.05:
+            raise GridError(
+                f"{found}, as where x and y are the corners of pixels and are read as their centers. Load both with "
+                "centers (xy_coords='center' in stackstac and cubo), or move the coordinates of both by half a pixel."
+            )
+        raise GridError(f"{found}. {way}")
     spans = []
     for start, fine, count in (
         (row, cube.geobox.shape.y, coarse.geobox.shape.y),
@@ -185,11 +189,6 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
         spans.append((slice(first, last), -start % times))
     (rows, outside_y), (columns, outside_x) = spans
     return Overlay(rows, columns, outside_y, outside_x, times)
-
-
-def _named(cube: Cube) -> str:
-    crs = cube.geobox.crs
-    return f"EPSG:{crs.epsg}" if crs is not None and crs.epsg else str(crs)[:60]
 
 
 def cut_to(coarse: Cube, planes: Sequence[Plane], overlay: Overlay, cube: Cube) -> tuple[Plane, ...]:

@@ -6,6 +6,7 @@ Both give back the type they got, lazily. What the numbers mean is decided in `r
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -16,17 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from affine import Affine
+from odc.geo import Shape2d
 
 from .arguments import check_whole, shown
 from .bands import is_scl
 from .cube import Cube, Plane, recognise
 from .digital_numbers import Radiometry, judge_block, to_reflectance_block
 from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError
-from .georeference import grid_of, spatial_dims
+from .georeference import Grid, crs_label, grid_of, spatial_dims
 from .metadata import declared_nodata
 from .radiometry import OWN_ATTR, Nodata, Offset, offset_coords, resolve
 from .recognition import NO_REFLECTANCE
 from .spec import Tile
+from .trees import node_dataset
 
 __all__ = ["CLOUDY_CLASSES", "mask", "read_classes", "reflectance"]
 
@@ -124,7 +127,7 @@ def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
     """Recognise the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
     cubes = {}
     for node in tree.subtree:
-        path, dataset = _path(tree, node), node.to_dataset()
+        path, dataset = _path(tree, node), node_dataset(node)
         if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(dataset) is not None:
             with contextlib.suppress(MissingBandError):
                 cubes[path] = recognise(dataset)
@@ -147,7 +150,9 @@ def _replace_bands(cube: Cube, obj: Flat, change: Change) -> Flat:
                 for plane in cube.planes
             }
         )
-    return _replace_layers(cube, obj, change)
+    changed = _replace_layers(cube, obj, change)
+    # What was read as centers of pixels stays as it was: other arrays of the user have the same coordinates.
+    return changed if cube.source is obj else changed.drop_vars(list(changed.coords)).assign_coords(obj.coords)
 
 
 def _replace_layers(cube: Cube, obj: xr.DataArray, change: Change) -> xr.DataArray:
@@ -223,7 +228,7 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
             )
             if places := [place for place, label in enumerate(labels) if wanted(label)]:
                 return obj.isel({dim: places[0]}, drop=True)
-    datasets = [node.to_dataset() for node in obj.subtree] if isinstance(obj, xr.DataTree) else [obj]
+    datasets = [node_dataset(node) for node in obj.subtree] if isinstance(obj, xr.DataTree) else [obj]
     for holder in datasets:
         variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords
         for label in variables:
@@ -250,29 +255,51 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
             f"{what} lies along {extra} too, which the bands do not: their dimensions are "
             f"{[*cube.lead, cube.y, cube.x]}."
         )
-    if grid.geobox.crs is not None and cube.has_crs and grid.geobox.crs != cube.geobox.crs:
+    own, crs = grid.geobox.crs, cube.geobox.crs
+    if own is not None and crs is not None and own != crs:
         raise GridError(
-            f"{what} is in {grid.geobox.crs}, the cube in {cube.geobox.crs}. "
+            f"{what} is in {crs_label(own)}, the cube in {crs_label(crs)}. "
             "Reproject the first to the grid of the cube, by nearest neighbour: .odc.reproject(cube.odc.geobox)."
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
-    if all(dim in scl.coords for dim in dims) and all(dim in cube.source.coords for dim in (cube.y, cube.x)):
-        place = ~grid.geobox.affine @ cube.geobox.affine
+    if not (grid.located and cube.grid.located):
+        places = [Affine.scale(size.x / wanted.x, size.y / wanted.y)]  # nothing but the shapes tells
     else:
-        place = Affine.scale(size.x / wanted.x, size.y / wanted.y)  # nothing but the shapes tells
-    rows = _nearest(place.e, place.f, wanted.y, size.y) if abs(place.b) + abs(place.d) < 1e-9 else None
-    columns = _nearest(place.a, place.c, wanted.x, size.x)
-    if rows is None or columns is None:
+        places = [~affine @ cube.geobox.affine for affine in _affines(grid, cube.grid)]
+    nested = [found for place in places if (found := _rows_and_columns(place, wanted, size)) is not None]
+    if not nested:
         raise GridError(
             f"the pixels of {what} ({size.y} x {size.x}) do not cover those of the cube ({wanted.y} x {wanted.x}), or "
             "are not a whole number of times larger or smaller at the same edges. Load both with one geobox, or "
             f"reproject {what} by nearest neighbour."
         )
-    for dim, places in zip(dims, (rows, columns), strict=True):
-        if not np.array_equal(places, np.arange(scl.sizes[dim])):
-            scl = scl.isel({dim: places})
+    for dim, chosen in zip(dims, nested[0], strict=True):
+        if not np.array_equal(chosen, np.arange(scl.sizes[dim])):
+            scl = scl.isel({dim: chosen})
     scl = scl.drop_vars([name for name in scl.coords if name not in scl.dims or name in dims])
     return same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube, what)
+
+
+def _affines(grid: Grid, main: Grid) -> list[Affine]:
+    """Give the transforms that a grid may have beside a main one, the likelier one first.
+
+    Where the cube's coordinates are corners, those of a mask that does not tell were made by the same loader.
+    """
+    own = grid.geobox.affine
+    if grid.anchored or not any(main.shift):
+        return [own]
+    dy, dx = (math.copysign(abs(side) / 2, by) for side, by in zip((own.e, own.a), main.shift, strict=True))
+    return [Affine.translation(dx, dy) @ own, own]
+
+
+def _rows_and_columns(
+    place: Affine, wanted: Shape2d, size: Shape2d
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None:
+    """Find the row and the column of `size` pixels that hold the center of each wanted one; None unless they nest."""
+    if abs(place.b) + abs(place.d) >= 1e-9:
+        return None
+    rows, columns = _nearest(place.e, place.f, wanted.y, size.y), _nearest(place.a, place.c, wanted.x, size.x)
+    return None if rows is None or columns is None else (rows, columns)
 
 
 def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np.intp] | None:

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import xarray as xr
 from affine import Affine
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from .bands import Band, is_scl
@@ -29,8 +28,9 @@ from .errors import (
     MissingBandError,
     warn_caller,
 )
-from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, named_crs, pixel_size_m, spatial_dims, zoomed
+from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
 from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
+from .trees import node_dataset
 from .unread import kept_unread
 
 __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
@@ -147,19 +147,20 @@ def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
             f"a cube is an xarray DataArray, Dataset or DataTree; this is a {type(obj).__name__}. Wrap it: "
             "xr.DataArray(array, dims=('band', 'y', 'x'), coords={'band': ['B04', 'B03', 'B02', 'B08']})."
         )
-    if not cube.has_crs:
+    if not cube.has_crs and not cube.grid.assumed:
         warn_caller(
             f"the cube has no CRS, so nobody knows where it lies; {cube.y!r} and {cube.x!r} are refined in the unit "
             "they have. Say it with cube.odc.assign_crs('EPSG:...') or cube.rio.write_crs(...).",
             GeoreferenceWarning,
         )
     if cube.grid.assumed:
-        warn_caller(f"{cube.grid.assumed}. Write the transform to be sure: rio.write_transform.", GeoreferenceWarning)
+        warn_caller(cube.grid.assumed, GeoreferenceWarning)
     return cube
 
 
 def _from_array(obj: xr.DataArray) -> Cube:
-    grid, y, x = _require_grid(obj, named_crs(obj.attrs))
+    grid, y, x = _require_grid(obj)
+    obj = placed(obj)
     others = [str(dim) for dim in obj.dims if dim not in (y, x)]
     band_dim = find_band_dim(obj, others)
     lead = tuple(dim for dim in others if dim != band_dim)
@@ -181,10 +182,10 @@ def _from_array(obj: xr.DataArray) -> Cube:
     return Cube("DataArray", planes, y, x, band_dim, lead, grid, obj, crs_coord_name(obj), flags, (), (*left, *dropped))
 
 
-def _from_dataset(obj: xr.Dataset, *parents: Mapping[Any, Any]) -> Cube:
+def _from_dataset(obj: xr.Dataset) -> Cube:
     obj = _with_crs_coord(obj)
-    hints = (variable.attrs for variable in obj.data_vars.values())
-    grid, y, x = _require_grid(obj, named_crs(*hints, obj.attrs, *parents))
+    grid, y, x = _require_grid(obj)
+    obj = placed(obj)
     on_grid = {name: array for name, array in obj.data_vars.items() if {y, x} <= set(array.dims)}
     bands = name_variables(on_grid)
     if not bands:
@@ -211,7 +212,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     refused: list[tuple[str, CubeError]] = []
     for node in reflectance or nodes:
         try:
-            cube = _from_dataset(node.to_dataset(), *(parent.attrs for parent in node.parents))
+            cube = _from_dataset(node_dataset(node))
         except CubeError as error:
             refused.append((node.path, error))
         else:
@@ -257,7 +258,7 @@ def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Itera
             dims = spatial_dims(array)
             if node.path == path or not is_scl(name) or dims is None or not array.size:
                 continue
-            grid = grid_of(_with_crs_coord(node.to_dataset())[[name]])
+            grid = grid_of(_with_crs_coord(node_dataset(node))[[name]])
             factor = cube.geobox.shape.y // array.sizes[dims[0]]
             if grid is None or zoomed(grid.geobox, factor).shape != cube.geobox.shape:
                 continue
@@ -277,10 +278,10 @@ def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
     return math.sqrt(sides[0] * sides[1]) or max(sides)  # at a pole a pixel has no width
 
 
-def _require_grid(obj: xr.DataArray | xr.Dataset, crs: CRS | None) -> tuple[Grid, str, str]:
+def _require_grid(obj: xr.DataArray | xr.Dataset) -> tuple[Grid, str, str]:
     """Give the grid and the names of y and x; raises GridError where there is nothing to work on."""
     dims = spatial_dims(obj)
-    grid = grid_of(obj, crs=crs)
+    grid = grid_of(obj)
     if dims is None or grid is None:
         raise GridError(
             f"no dimensions of space among {listed(obj.dims)}: wanted are y and x, or latitude and longitude. "

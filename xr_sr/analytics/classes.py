@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from ..errors import CubeError
-from ..georeference import crs_coord_name
+from ..georeference import crs_coord_name, placed
 from ..spec import provenance_of
 from ..unread import kept_unread
 
@@ -84,7 +84,7 @@ def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
     role: for the message of the CubeError that is raised for a DataArray of another kind.
     """
     if is_map_of(mask, "water"):
-        return whole_classes(kept_unread(mask))
+        return whole_classes(placed(kept_unread(mask)))
     if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
         raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_WANTED}")
     if kind := next((kind for kind in ("flood", "agreement") if is_map_of(mask, kind)), None):
@@ -92,7 +92,7 @@ def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
             f"{role} is no mask of water: its attributes say that it is a map of {kind}. {_WANTED} Numbers made from "
             "such a map keep its attributes: pass the comparison itself (found == 2), or drop_attrs(deep=False)."
         )
-    mask = kept_unread(mask)
+    mask = placed(kept_unread(mask))
     values = mask.astype("uint8") if mask.dtype.kind == "b" else mask
     known = values.isin((0, 1))
     classes = xr.where(known, values, UNKNOWN) if mask.dtype.kind != "b" else values

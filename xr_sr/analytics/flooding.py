@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..cube import AnyCube
 from ..errors import CubeError, GridError
-from ..georeference import spatial_dims
+from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .areas import Area, class_areas
@@ -108,7 +108,7 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
     made = as_class_map(codes.assign_coords(fine.coords), AGREEMENT, kind="agreement", title="LR against SR", like=fine)
     made.attrs[AREA_ATTR] = area
     result = xr.Dataset({"agreement": made, "pixels": _pixels(made, AGREEMENT)})
-    if made.odc.geobox is not None and made.odc.geobox.crs is not None:
+    if (geobox := geobox_of(made)) is not None and geobox.crs is not None:
         result["area"] = class_areas(made, AGREEMENT, area)
     return result
 
@@ -140,7 +140,7 @@ def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: 
     made.attrs["xr_sr:before"] = _dates_of(first)
     made.attrs |= _sources_before(first)
     result = xr.Dataset({"flood": made})
-    if made.odc.geobox is not None and made.odc.geobox.crs is not None:
+    if (geobox := geobox_of(made)) is not None and geobox.crs is not None:
         result["area"] = class_areas(made, FLOOD, area)
     if threshold is not None:
         result = result.assign_coords(threshold=(threshold.dims, threshold.data, dict(threshold.attrs)))

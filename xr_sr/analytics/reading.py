@@ -19,6 +19,7 @@ from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..naming import PER_BAND_ATTRS, listed
 from ..preparation import reflectance
 from ..radiometry import Nodata, Offset
+from ..trees import node_dataset
 
 Grid: TypeAlias = Literal["fine", "coarse"]
 
@@ -136,7 +137,8 @@ def _read_node(
     tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any]
 ) -> dict[str, xr.DataArray]:
     node = tree if path in ("", ".") or path == tree.path else tree[path]
-    dataset = node.to_dataset()
+    assert isinstance(node, xr.DataTree)
+    dataset = node_dataset(node)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # said when the tree was recognised
         return _convert(dataset, recognise(dataset), wanted, reader, options)

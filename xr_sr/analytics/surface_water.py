@@ -10,6 +10,7 @@ import xarray as xr
 
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
+from ..georeference import placed
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..unread import kept_unread
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
@@ -63,7 +64,7 @@ def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) ->
             f"{reader} with index=None wants the index itself, a DataArray of floats, as index() gives it; this is "
             f"a {type(cube).__name__}. Name an index to reckon it from bands."
         )
-    return kept_unread(cube)
+    return placed(kept_unread(cube))
 
 
 def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:

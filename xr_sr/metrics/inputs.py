@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from ..bands import find_band
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
-from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
+from ..georeference import coords, crs_coord_name, geobox_of, placed, spatial_dims
 from ..naming import find_band_dim, listed
 from ..unread import is_unread, kept_unread
 from .blocks import SIDE
@@ -122,7 +122,7 @@ def read(obj: Image, role: str) -> Scene:
     of which the floating variables on the grid are taken. role: LR, SR or HR.
     Raises GridError without y and x, CubeError for more dimensions, RadiometryError for integers.
     """
-    array = kept_unread(_as_array(obj, role))
+    array = placed(kept_unread(_as_array(obj, role)))
     dims = spatial_dims(array)
     box = geobox_of(array) if dims else None
     if dims is None or box is None:
@@ -158,9 +158,9 @@ def read(obj: Image, role: str) -> Scene:
     keys = tuple(found.name if (found := find_band(label)) else label for label in single)
     if len(set(keys)) < len(keys):
         keys = tuple(single)
-    placed = y in array.coords and x in array.coords
+    has_places = y in array.coords and x in array.coords
     return Scene(
-        role, data if time else data[None], keys, tuple(single), band, time, y, x, box, placed, crs_name,
+        role, data if time else data[None], keys, tuple(single), band, time, y, x, box, has_places, crs_name,
         along_time, on_grid, _is_lazy(obj),
     )  # fmt: skip
 

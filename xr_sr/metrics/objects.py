@@ -228,9 +228,10 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
     own = _axes(array, role)
     if array.dtype.kind not in "biuf":
         raise CubeError(f"{role} holds {array.dtype}: wanted numbers, such as probabilities.")
-    here, there = _grid(mask).geobox, _grid(array).geobox
+    grids = _grid(mask), _grid(array)
+    here, there = (grid.geobox for grid in grids)
     place = ~there.affine @ here.affine
-    if not any(name in source.coords for source, dims in ((mask, (y, x)), (array, own)) for name in dims):
+    if not any(grid.located for grid in grids):
         # Neither says where it lies: they are taken to cover the same ground.
         place = Affine.scale(there.shape[1] / here.shape[1], there.shape[0] / here.shape[0])
     if here.crs != there.crs or max(abs(place.b), abs(place.d)) > 1e-6 or max(abs(place.a), abs(place.e)) > 1 + 1e-3:

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 
 from .. import georeference
 from ..arguments import shown
-from ..errors import OptionError, StoreError
+from ..errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
 from ..naming import own_name
 from ..once import settled
 from ..radiometry import OFFSET_COORD
@@ -113,8 +113,12 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     y, x = dims
     dataset, variable = _as_dataset(obj)
     dataset = _settled(dataset)
-    geobox = georeference.geobox_of(dataset)
-    if geobox is None or 0 in dataset.sizes.values():
+    found = georeference.grid_of(dataset)
+    if found is not None and found.assumed:
+        warn_caller(found.assumed, GeoreferenceWarning)
+    dataset = georeference.placed(dataset)
+    grid = georeference.grid_of(dataset)
+    if grid is None or 0 in dataset.sizes.values():
         raise StoreError(f"there are no pixels to store: the sizes are {dict(dataset.sizes)}.")
     on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
     if not set(on_grid) & set(map(str, dataset.data_vars)):
@@ -132,7 +136,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     fields = tuple(_field(dataset, name, packing, dims, time) for name in on_grid)
     _refuse_unknown(packing, fields)
     loaded, left_out = storable(dataset.drop_vars(on_grid).compute())
-    small, crs_name = _small(loaded, geobox, dims, stamps)
+    small, crs_name = _small(loaded, grid, dims, stamps)
     return Content(
         kind="DataArray" if isinstance(obj, xr.DataArray) else "Dataset",
         name=None if isinstance(obj, xr.Dataset) else own_name(obj),
@@ -143,7 +147,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         y=y,
         x=x,
         stamps=stamps,
-        geobox=geobox,
+        geobox=grid.geobox,
         crs_name=crs_name,
         attrs=_provenance(obj) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
         one_date=date is not None,
@@ -255,12 +259,12 @@ def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, 
 
 
 def _small(
-    dataset: xr.Dataset, geobox: GeoBox, dims: tuple[str, str], stamps: Stamps | None
+    dataset: xr.Dataset, grid: georeference.Grid, dims: tuple[str, str], stamps: Stamps | None
 ) -> tuple[xr.Dataset, str | None]:
     """Write the transform of the CRS coordinate anew, and give all that does not lie on the grid plain attributes.
 
     A slice keeps the transform of its parent, which rioxarray and GDAL would believe. Coordinates of axis-aligned grids
-    stay as they are, bit by bit; those of rotated grids are pixel numbers and belong to the transform.
+    stay as they are, bit by bit; those of rotated grids are pixel numbers, counted from the new transform.
     """
     small = dataset.assign_attrs()
     small.attrs = {}
@@ -268,8 +272,11 @@ def _small(
         attrs = small.coords[stamps.dim].attrs
         small = small.assign_coords({stamps.dim: (stamps.dim, as_dates(stamps.values), attrs)})
     crs_name = georeference.crs_coord_name(dataset)
-    made = georeference.coords(geobox, crs_name, dims=dims)
-    if crs_name in made:
+    geobox, made = grid.geobox, georeference.fine_coords(grid, 1, crs_name, dims=dims)
+    if not geobox.axis_aligned:
+        sides = zip(dims, geobox.shape, strict=True)
+        made |= {dim: xr.DataArray(np.arange(n) + 0.5, dims=dim) for dim, n in sides if dim in small.coords}
+    if geobox.crs is not None or not geobox.axis_aligned or (crs_name in small.variables and crs_name in made):
         fresh = [name for name in made if name == crs_name or not geobox.axis_aligned or name not in small.coords]
         small = small.drop_vars([name for name in fresh if name in small.variables])
         small = small.assign_coords({name: made[name] for name in fresh})

@@ -1,0 +1,75 @@
+"""The spatial axes of a cube: how they are called, and the coordinates along them.
+
+Knows names and numbers only. The CRS is read in `crs`, transforms in `transforms`; `locating` makes grids of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import odc.geo.xr
+import xarray as xr
+from numpy.typing import NDArray
+
+from .errors import GridError
+from .planning import refuse_query_planning
+
+__all__ = ["ODC_NAMES", "Axis", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
+
+XarrayObject: TypeAlias = "xr.DataArray | xr.Dataset"
+Axis: TypeAlias = "NDArray[np.floating[Any]] | None"
+
+ODC_NAMES = (("y", "x"), ("yc", "xc"), ("latitude", "longitude"), ("lat", "lon"))
+"""Names of (y, x) that odc-geo reads."""
+
+_OTHER_NAMES = (("northing", "easting"), ("row", "col"), ("rows", "cols"))
+_UNEVEN_PX = 1e-2
+
+
+def spatial_dims(obj: XarrayObject) -> tuple[str, str] | None:
+    """Name the (y, x) dimensions: y and x, latitude and longitude, rows and columns, or what odc-geo finds; or None.
+
+    Raises GridError where the name of a dimension is no text, EngineError under dask's query planning.
+    """
+    refuse_query_planning()  # here, since whatever reads a cube comes by
+    if odd := [dim for dim in obj.dims if not isinstance(dim, str)]:
+        raise GridError(
+            f"names of dimensions must be text; {odd} are not. Rename them: cube.rename({{{odd[0]!r}: 'band'}})."
+        )
+    names = {str(dim).lower(): str(dim) for dim in obj.dims}
+    for y, x in (*ODC_NAMES, *_OTHER_NAMES):
+        if y in names and x in names:
+            return names[y], names[x]
+    found = odc.geo.xr.spatial_dims(obj, relaxed=True)
+    return None if found is None else (str(found[0]), str(found[1]))
+
+
+def axis_of(obj: XarrayObject, dim: str) -> Axis:
+    """Give the coordinate along a dimension; None without one. Raises GridError if its steps differ."""
+    if dim not in obj.coords:
+        return None
+    values = np.asarray(obj.coords[dim].values)
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise GridError(f"the coordinate {dim!r} holds {values.dtype}, not places; cube.drop_vars({dim!r}) or mend it.")
+    values = values if values.dtype.kind == "f" else values.astype("float64")
+    if values.size > 1:
+        even = np.linspace(float(values[0]), float(values[-1]), values.size)
+        step = (even[-1] - even[0]) / (values.size - 1)
+        deviation = np.abs(values - even).max()
+        if step == 0 or not deviation <= tolerance_px(values, step, _UNEVEN_PX) * abs(step):
+            raise GridError(
+                f"the coordinate {dim!r} is not evenly spaced: it strays by {deviation:g} from steps of {step:g}. "
+                "A grid has one pixel size; reindex or reproject the cube first, and look for gaps and doubled places."
+            )
+    return values
+
+
+def step_of(axis: NDArray[np.floating[Any]]) -> float | None:
+    """Return the signed step between pixels, from both ends; None for a single pixel."""
+    return None if axis.size < 2 else (float(axis[-1]) - float(axis[0])) / (axis.size - 1)
+
+
+def tolerance_px(values: NDArray[np.floating[Any]], step: float, least: float) -> float:
+    """Say how many pixels coordinates may be off because of their own precision: float32 knows metres badly."""
+    return max(least, 2 * float(np.finfo(values.dtype).eps) * float(np.abs(values).max()) / abs(step))

@@ -1,0 +1,255 @@
+"""Transforms that a cube carries, and whether its coordinates are the centers of pixels or their corners.
+
+CF and every raster reader mean centers; stackstac and cubo give upper left corners by default. A cube is moved only by
+evidence, which survives slicing, since slices keep the transform of their parent and stand on its lattice: whole
+pixels from its origin are corners, halves are centers. What cannot be known is a doubt, said in a sentence. The CRS is
+read in `crs`; nothing here touches pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+
+from .axes import XarrayObject, step_of, tolerance_px
+
+__all__ = ["SHAPE_ATTR", "Anchor", "Noted", "anchor_of", "noted_transform", "stored_transform"]
+
+SHAPE_ATTR = "xr_sr:shape"
+"""Of the grid mapping of a rotated result: the rows and columns that its `GeoTransform` belongs to."""
+
+Axes: TypeAlias = "tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]"
+"""Coordinates of (y, x)."""
+
+Stand: TypeAlias = Literal["corner", "center", "either", ""]
+"""Where coordinates stand in the pixels of a lattice; "either" fits both, "" neither."""
+
+_NEAR_PX = 1e-3
+_SENTINEL_2_M = (10.0, 20.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A transform in attributes, of a raster of `shape` (y, x), where that is known.
+
+    stacked: whether it looks as stackstac writes it, beside `spec` or `resolution`.
+    """
+
+    lattice: Affine
+    shape: tuple[int, int] | None
+    stacked: bool = False
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Where the coordinates of a cube stand in its pixels.
+
+    shift: (y, x) to be added to the coordinates to get centers, in units of the CRS; zeros as a rule. lattice: the
+    transform that tells, where the pixels are its own. known: whether anything tells. doubt: a sentence on what cannot
+    be known; "" as a rule.
+    """
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    lattice: Affine | None = None
+    known: bool = False
+    doubt: str = ""
+
+
+def stored_transform(attrs: Mapping[Any, Any]) -> Affine | None:
+    """Read GDAL's `GeoTransform` of a grid mapping: the lattice of the raster that the cube was cut from.
+
+    None without six finite numbers that give pixels a width.
+    """
+    try:
+        affine = Affine.from_gdal(*map(float, str(attrs.get("GeoTransform", "")).split()))
+    except (TypeError, ValueError):
+        return None
+    return affine if all(map(math.isfinite, affine)) and not affine.is_degenerate else None
+
+
+def noted_transform(obj: XarrayObject, crs: CRS | None) -> Noted | None:
+    """Read the transform that attributes note: `transform`, or stackstac's `spec`, which outlives it in rioxarray.
+
+    crs: of the cube; a `spec` in another CRS is left from before the cube was reprojected. Returns None without a
+    transform. Of a Dataset its own attributes count, then those of its variables, where all note the same.
+    """
+    found = _noted(obj.attrs, crs)
+    if found is None and isinstance(obj, xr.Dataset):
+        several = {_noted(variable.attrs, crs) for variable in obj.variables.values()} - {None}
+        found = several.pop() if len(several) == 1 else None
+    return found
+
+
+def anchor_of(
+    obj: XarrayObject,
+    dims: tuple[str, str],
+    axes: Axes,
+    *,
+    stored: Affine | None,
+    crs: CRS | None,
+) -> Anchor:
+    """Find whether the coordinates of an upright grid are centers or corners.
+
+    dims, axes: names and coordinates of (y, x). stored: `GeoTransform`. crs: of the cube.
+    """
+    noted = noted_transform(obj, crs)
+    on_stored = set() if stored is None else _stands(axes, stored)
+    if noted is not None and not (noted.lattice.b or noted.lattice.d):
+        lattice, stands = noted.lattice, _stands(axes, noted.lattice)
+        own = lattice if _times(axes[0], lattice.e) == 1 == _times(axes[1], lattice.a) else None
+        if stands == {"corner"}:
+            return Anchor((lattice.e / 2, lattice.a / 2), own, known=True)
+        if stands == {"center"}:
+            return Anchor(lattice=own, known=True)
+        if "" not in stands and on_stored != {"center"} and noted.stacked:
+            return Anchor(doubt=_ambiguous(dims, lattice))
+    if (shift := _by_distance(obj, dims, axes)) is not None:
+        return Anchor(shift, known=True)
+    # odc-geo notes `resolution` in the coordinates that it makes, which are centers.
+    if on_stored == {"center"} or any("resolution" in obj.coords[dim].attrs for dim in dims):
+        return Anchor(known=True)
+    if stored is not None and on_stored == {"corner"} and _times(axes[0], stored.e) == 1:
+        return Anchor(
+            doubt=f"{_listed(dims)} stand on the corners of the pixels that GeoTransform describes; they are read as "
+            f"centers, half a pixel off from it. {_cure(dims, (stored.e / 2, stored.a / 2))}"
+        )
+    if _looks_like_corners(axes, crs):
+        return Anchor(doubt=_whole_multiples(dims, abs(step_of(axes[0]) or 0.0)))
+    return Anchor()
+
+
+def _noted(attrs: Mapping[Any, Any], crs: CRS | None) -> Noted | None:
+    spec = attrs.get("spec")
+    epsg, shape = getattr(spec, "epsg", None), getattr(spec, "shape", None)
+    if crs is not None and None not in (epsg, crs.epsg) and epsg != crs.epsg:
+        return None
+    for value in (attrs.get("transform"), getattr(spec, "transform", None)):
+        affine = _affine(value)
+        if affine is not None:
+            known = (shape[0], shape[1]) if isinstance(shape, tuple) and len(shape) == 2 else None
+            return Noted(affine, known, stacked=spec is not None or "resolution" in attrs)
+    return None
+
+
+def _affine(value: object) -> Affine | None:
+    """Read a transform in the order of rasterio and STAC: (a, b, c, d, e, f), or all nine of its matrix."""
+    if isinstance(value, str) or not isinstance(value, Affine | Sequence | np.ndarray):
+        return None
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        return None
+    if len(numbers) not in (6, 9) or not all(map(math.isfinite, numbers)):
+        return None
+    affine = Affine(*numbers[:6])
+    return None if affine.is_degenerate else affine
+
+
+def _times(axis: NDArray[np.floating[Any]], step: float) -> int:
+    """Tell how many pixels of a lattice a step of the axis is, in either direction; 0 where it is no whole number."""
+    own = step_of(axis)
+    if own is None:
+        return 1
+    times = abs(own / step)
+    near = max(round(times), 1)
+    return near if abs(times - near) * axis.size < max(0.01, tolerance_px(axis, step, _NEAR_PX)) else 0
+
+
+def _stands(axes: Axes, lattice: Affine) -> set[Stand]:
+    return {_stand(axes[0], lattice.e, lattice.f), _stand(axes[1], lattice.a, lattice.c)}
+
+
+def _stand(axis: NDArray[np.floating[Any]], step: float, origin: float) -> Stand:
+    """Tell where an axis stands on a lattice.
+
+    Steps of an odd number of pixels, by slicing or by averaging, keep corners and centers apart; with even ones the
+    mean of two corners stands where a center does.
+    """
+    times = _times(axis, step)
+    tolerance = tolerance_px(axis, step, _NEAR_PX)
+    if not times or tolerance > 0.2:
+        return ""
+    places = [(float(end) - origin) / step for end in (axis[0], axis[-1])]
+    for stand, off in (("corner", 0.0), ("center", 0.5)):
+        if all(abs(place - off - round(place - off)) <= tolerance for place in places):
+            return "either" if times % 2 == 0 else "corner" if stand == "corner" else "center"
+    return ""
+
+
+def _by_distance(obj: XarrayObject, dims: tuple[str, str], axes: Axes) -> tuple[float, float] | None:
+    """Find the shift to centers by `cubo:distance_from_center`, which cubo measures from centers, whatever x and y are.
+
+    Two numbers of it are read. None where it or the center is missing, or neither centers nor corners fit.
+    """
+    distance = obj.coords.get("cubo:distance_from_center")
+    middle = [_number(obj.attrs.get(key)) for key in ("central_y", "central_x")]
+    side = step_of(axes[1]) or step_of(axes[0]) or _number(obj.attrs.get("resolution"))
+    if distance is None or set(distance.dims) != set(dims) or side is None or middle[0] is None or middle[1] is None:
+        return None
+    half = abs(side) / 2
+    for shift in ((0.0, 0.0), (-half, half)):
+        strays = [
+            math.hypot(float(axes[0][end]) + shift[0] - middle[0], float(axes[1][end]) + shift[1] - middle[1])
+            - float(distance[{dims[0]: end, dims[1]: end}])
+            for end in (0, -1)
+        ]
+        if max(map(abs, strays)) < 1e-3 * half:
+            return shift
+    return None
+
+
+def _looks_like_corners(axes: Axes, crs: CRS | None) -> bool:
+    """Tell whether coordinates stand on whole multiples of 10, 20 or 60 m, in UTM, where Sentinel-2 has its edges.
+
+    Its pixels have their centers half a pixel beside.
+    """
+    zone = crs.proj.utm_zone if crs is not None else None
+    steps = {abs(step) for axis in axes if (step := step_of(axis)) is not None}
+    if zone is None or len(steps) != 1:
+        return False
+    step = next(iter(steps))
+    return step in _SENTINEL_2_M and all(float(axis[0]) % step == 0 for axis in axes)
+
+
+def _ambiguous(dims: tuple[str, str], lattice: Affine) -> str:
+    return (
+        f"{_listed(dims)} are read as the centers of pixels. Attributes describe pixels of {abs(lattice.a):g}, and "
+        "from those alone it cannot be known whether the coordinates were made from corners: then the place is off by "
+        f"half of such a pixel. {_cure(dims, (lattice.e / 2, lattice.a / 2))}"
+    )
+
+
+def _whole_multiples(dims: tuple[str, str], step: float) -> str:
+    return (
+        f"{_listed(dims)} are whole multiples of {step:g} m, where Sentinel-2 has the corners of its pixels, and "
+        "stackstac and cubo give corners by default. They are read as centers, so the place may be off by half a "
+        "pixel. "
+        f"{_cure(dims, (-step / 2, step / 2))}"
+    )
+
+
+def _cure(dims: tuple[str, str], shift: tuple[float, float]) -> str:
+    (y, x), (dy, dx) = dims, shift
+    return (
+        "If they are corners, load centers (xy_coords='center' in stackstac and cubo) or move them: "
+        f"cube.assign_coords({x}=cube.{x} {dx:+g}, {y}=cube.{y} {dy:+g}). If they are centers, write the transform: "
+        "cube.rio.write_transform()."
+    )
+
+
+def _listed(dims: tuple[str, str]) -> str:
+    return f"the coordinates {dims[1]!r} and {dims[0]!r}"
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value):
+        return float(value)
+    return None
