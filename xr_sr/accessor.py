@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .analytics.levels import Per
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
+    from .moments import Dates
     from .plot import AnyCube, Date, Explorer
     from .radiometry import Nodata, Offset
     from .reading import Chunks, Layout
@@ -309,7 +310,7 @@ class SuperResolution:
         layers: Mapping[str, AnyCube] | None = None,
         show: tuple[str, str] | None = None,
         bands: Sequence[str] | None = None,
-        date: Date = None,
+        date: Dates = None,
         window: tuple[float, float, float, float] | None = None,
         max_pixels: int = 1024,
         percentiles: tuple[float, float] = (2.0, 98.0),

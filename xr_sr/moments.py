@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .errors import OptionError
 
 Date: TypeAlias = "str | np.datetime64 | int | None"
+Dates: TypeAlias = "Date | list[Date] | tuple[Date, ...]"
 
 
 def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:

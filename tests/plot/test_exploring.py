@@ -197,6 +197,102 @@ def test_each_layer_tells_its_own_date():
     assert [layer["legend"]["text"][:10] for layer in layers] == ["2023-06-06", "2023-06-01"]
 
 
+# -- what the page opens on
+# ------------------------------------------------------------------------------------------------------------
+
+
+def opened(page: Explorer) -> list[str]:
+    """The left and the right layer, and the maps over them: names, with dates where there are several."""
+    data = data_of(page)
+    numbers = [data[key] for key in ("left", "right", "leftOver", "rightOver")]
+    entries = [None if number < 0 else data["layers"][number] for number in numbers]
+    return [
+        "" if each is None else f"{each['name'].partition(',')[0]} {each['date'][8:10]}".strip() for each in entries
+    ]
+
+
+def of_dates(count: int) -> tuple[xr.Dataset, xr.Dataset]:
+    lr = dataset(reflectance(count, 4, 24, 32))
+    return lr, lr.sr.upscale("bicubic", constraint="none").compute()
+
+
+def test_a_flood_lies_over_its_date_beside_the_date_before(found):
+    lr, sr = of_dates(3)
+
+    page = lr.sr.explore(sr, layers={"flood": found})
+
+    assert opened(page) == ["SR (bicubic) 01", "SR (bicubic) 06", "", "flood 06"]
+    dates = {layer["date"][:10] for layer in data_of(page)["layers"]}
+    assert dates == {"2023-06-01", "2023-06-06"}  # what the flood is about, and no others
+
+
+def test_a_map_of_one_date_lies_over_both_sides(lr, sr, found):
+    flood = found.isel(time=0, drop=True)
+
+    assert opened(lr.sr.explore(sr, layers={"flood": flood})) == ["LR", "SR (bicubic)", "flood", "flood"]
+    ndvi = {"coarse": lr.sr.index("NDVI"), "fine": sr.sr.index("NDVI")}
+    assert opened(lr.sr.explore(sr, layers=ndvi)) == ["LR", "SR (bicubic)", "coarse", "fine"]
+    assert opened(lr.sr.explore(sr, layers=ndvi, show=("coarse", "SR"))) == ["coarse", "SR (bicubic)", "", ""]
+
+
+def test_cubes_among_the_layers_stand_beside_each_other(lr, sr):
+    layers = {"before": sr, "between": sr, "after": sr}
+
+    assert opened(lr.sr.explore(layers=layers)) == ["before", "after", "", ""]
+    assert opened(lr.sr.explore(sr, layers={"other": sr})) == ["SR (bicubic)", "other", "", ""]
+
+
+def test_a_series_opens_on_its_first_and_last_date_and_holds_four():
+    lr, _ = of_dates(6)
+
+    page = lr.sr.explore()
+
+    assert opened(page) == ["LR 01", "LR 26", "", ""]
+    assert [layer["date"][8:10] for layer in data_of(page)["layers"]] == ["01", "11", "16", "26"]
+    assert data_of(page)["cut"] == "Shown: 4 of 6 dates; others by date=[...]."
+    assert page.layers == ("LR, 10 m",)
+    some = lr.sr.explore(date=["2023-06-12", 0, "2023-06-11"])
+    assert [layer["date"][8:10] for layer in data_of(some)["layers"]] == ["11", "01"][::-1]
+    assert [layer["date"][8:10] for layer in data_of(lr.sr.explore(date=3))["layers"]] == ["16"]
+    with pytest.raises(OptionError, match="date=\\[\\]"):
+        lr.sr.explore(date=[])
+
+
+def test_the_stretch_is_that_of_the_first_date_that_holds_anything():
+    lr, _ = of_dates(3)
+    lr["B04"][1] *= 2
+    for band in lr.data_vars:
+        lr[band][0] = np.nan
+
+    page = lr.sr.explore()
+
+    assert len({layer["legend"]["text"].partition(":")[2] for layer in data_of(page)["layers"]}) == 1
+    assert data_of(page)["layers"][1:] == data_of(lr.isel(time=[1, 2]).sr.explore())["layers"]
+
+
+def test_dry_ground_of_a_map_is_transparent(lr, found):
+    image = image_of(lr.sr.explore(layers={"flood": found}), "flood")
+
+    np.testing.assert_array_equal(image[..., 3] == 0, found["flood"].values[0] == 0)
+    (layer,) = [each for each in data_of(lr.sr.explore(layers={"flood": found}))["layers"] if each["isMap"]]
+    assert layer["ground"] == COLOURS["dry"]
+
+
+def test_a_map_alone_has_its_dates():
+    rng = np.random.default_rng(0)
+    water = xr.DataArray(
+        rng.random((3, 24, 32)) > 0.5,
+        dims=("time", "y", "x"),
+        coords={**xr_coords(geobox_of(24, 32)), "time": times(3)},
+        name="water",
+    )
+
+    page = xr_sr.explore(layers={"water": water})
+
+    assert opened(page) == ["water 01", "water 11", "", ""]
+    assert len(data_of(page)["layers"]) == 3
+
+
 def test_names_and_titles_cannot_break_the_page(lr):
     bad = "</script><script>alert(1)</script> __DATA__ &"
     page = xr_sr.explore(lr, layers={bad: lr}, title=bad)
@@ -388,3 +484,46 @@ def test_a_browser_shows_the_frame_of_a_notebook(browser, plain):
     picture = browser.picture(browser.page(notebook))
 
     assert is_red(picture).sum() > 20_000 and is_green(picture).sum() > 20_000
+
+
+@pytest.mark.browser
+def test_a_browser_opens_on_the_flood_over_the_scene(browser, found):
+    lr = dataset(np.zeros((2, 4, 24, 32), "float32"))
+    page = lr.sr.explore(layers={"flood": found}, limits=(0.0, 0.4))
+    picture = browser.picture(browser.page(page.html))
+
+    left, right = picture[150:450, 210:375], picture[150:450, 425:590]
+    assert (left == 0).all()  # black ground before the flood
+    colours = {tuple(colour) for colour in right.reshape(-1, 3).tolist()}
+    for name in ("flooded", "permanent", "unknown"):
+        wanted = np.array(hexed(COLOURS[name])) * 0.65
+        assert any(np.abs(np.array(colour) - wanted).max() <= 1.5 for colour in colours), name
+    assert (0, 0, 0) in colours  # dry ground shows what lies below
+
+
+@pytest.mark.browser
+def test_a_browser_lets_dates_maps_and_opacity_be_chosen(browser, found):
+    lr = dataset(reflectance(2, 4, 24, 32))
+    script = """
+    const set = (id, value, kind) => {
+      const element = document.getElementById(id);
+      element.value = value;
+      element.dispatchEvent(new Event(kind));
+    };
+    const texts = (id) => [...document.getElementById(id).options].map((option) => option.text).join("|");
+    document.documentElement.dataset.dates = texts("leftDate") + ";" + texts("leftOver");
+    set("left", "0", "change"); set("leftDate", "1", "change"); set("leftOver", "2", "change");
+    set("opacity", "40", "input"); set("rightOver", "-1", "change");
+    setTimeout(() => {
+      const seen = ["leftName", "rightName", "leftLegend"].map((id) => document.getElementById(id).textContent);
+      document.documentElement.dataset.view = location.hash;
+      document.documentElement.dataset.seen = seen.join(";");
+    }, 1000);
+    """
+    text = unescape(browser.text(browser.page(lr.sr.explore(layers={"flood": found}).html, script)))
+
+    assert 'data-dates="2023-06-01|2023-06-06;none|flood, 2.5 m"' in text
+    assert "left=1&right=1&swipe=0.500&leftOver=2&rightOver=-1&opacity=0.40" in text
+    seen = re.search(r'data-seen="([^"]*)"', text)[1].split(";")
+    assert seen[:2] == ["LR, 10 m · 2023-06-06 · flood, 2.5 m", "LR, 10 m · 2023-06-06"]
+    assert "flooded" in seen[2]

@@ -1,4 +1,4 @@
-"""A page to explore: two layers under a swipe, with zoom, layers, legends and scale, in one HTML file.
+"""A page to explore: two layers under a swipe, maps over them, dates, zoom, legends and scale, in one HTML file.
 
 The page (`swipe.html`, beside this) needs no library and no network, on purpose. Of the libraries that were tried in
 2026, none gives a swipe that works from a file without a network: Panel 1.9 with inline resources is 3 MB, and its
@@ -16,18 +16,30 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from affine import Affine
 
 from ..cube import AnyCube, Cube
 from ..errors import OptionError
-from ..moments import Date
+from ..moments import Date, Dates, nearest_place
 from ..optional import require
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .files import target_of, write_whole
-from .layers import Layer, Sheet, class_layer, cube_or_none, picture_layer, quantity_layer, quantity_limits, sheet_of
+from .layers import (
+    Layer,
+    Sheet,
+    class_layer,
+    cube_or_none,
+    dates_before,
+    picture_layer,
+    quantity_layer,
+    quantity_limits,
+    sheet_of,
+    stamps_of,
+)
+from .opening import Entry, first_view
 from .views import Frame, Image, Placed, View, choose_frame
 
 if TYPE_CHECKING:
@@ -36,8 +48,14 @@ if TYPE_CHECKING:
 HEIGHT_PX = 560
 """Of the page inside a notebook."""
 
+MOST_DATES = 4
+"""That are shown where none are named: each costs time, and some MB of the page."""
+
 _ROLES = ("LR", "SR", "HR")
 _ESTIMATE = "Super-resolved: detail beyond the sensor is an estimate, not an observation."
+Key: TypeAlias = tuple[str, str]
+"""Of a layer: its name among those given, and its date as text, "" without."""
+
 _MARK = re.compile(r"__(TITLE|DATA)__")
 
 
@@ -70,7 +88,7 @@ def explore(
     layers: Mapping[str, AnyCube] | None = None,
     show: tuple[str, str] | None = None,
     bands: Sequence[str] | None = None,
-    date: Date = None,
+    date: Dates = None,
     window: tuple[float, float, float, float] | None = None,
     max_pixels: int = 1024,
     percentiles: tuple[float, float] = (2.0, 98.0),
@@ -78,15 +96,21 @@ def explore(
     offset: Offset = "auto",
     title: str = "LR and SR",
 ) -> Explorer:
-    """Make a page on which one layer is swiped over another: LR over SR, before over after, a flood over its scene.
+    """Make a page on which one layer is swiped over another: LR beside SR, before beside after, a flood over its scene.
 
     lr: the cube that sr was made from (DN or reflectance). sr: what `upscale` gave; with lr comes a layer of bicubic
         interpolation. hr: a truth or reference. All on grids whose pixels nest.
     layers: more of them, by name: cubes of bands; maps of classes, as `water`, `flood` and `agreement` give them; maps
         of one quantity, such as `index` or `water_history(...)["frequency"]`. lr may be such a map too.
-    show: names of the layers on the left and on the right at first; by default LR and SR, or the first and the last.
+        Maps lie over the cubes, their dry ground transparent, with one opacity for all.
+    show: names of the layers on the left and on the right at first. By default what `layers` holds: two cubes or more,
+        the first beside the last; a flood, the date before it beside its own; else LR beside SR, or the first date
+        beside the last. Of maps the last lies on the right, and on the left the first of several, or the same map
+        where both sides show one date.
     bands: three for red, green and blue, or one for grey; by default true colour where there is.
-    date: a time stamp, of which the nearest is taken, or a position; the first by default, for all layers.
+    date: a time stamp, of which the nearest is taken, or a position, for all layers; or a list of these, among which
+        the page lets choose on either side. By default the dates of a flood in `layers`, else up to four from the first
+        to the last.
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the finest layer;
         of what is larger, the middle is shown. It bounds memory and file: 3 to 5 MB for a layer of three bands at 1024.
     percentiles, limits, offset: as in `compare`; one stretch of colours for all cubes, one for all maps of a quantity.
@@ -105,7 +129,8 @@ def explore(
         raise OptionError("there is nothing to explore: pass lr=, sr=, hr= or layers=.")
     if max_pixels < 1:
         raise OptionError(f"max_pixels={max_pixels}: a picture has one pixel at least.")
-    placed, chosen = _placed(given, bands, date, offset)
+    dated, chosen, left_out = _placed(given, bands, date, offset)
+    placed = dated[0]
     finest = min(placed.values(), key=lambda each: abs(each.geobox.affine.determinant))
     frame = choose_frame(finest, [each for each in placed.values() if each is not finest], window, max_pixels)
     flip = finest.is_south_up()
@@ -113,105 +138,139 @@ def explore(
     labels = {name: each.role + each.gsd_text() for name, each in placed.items()}
     if "SR" in labels and isinstance(placed["SR"], View):
         labels["SR"] = f"SR ({model_of(given['SR'])}){placed['SR'].gsd_text()}"
-    images = _images(placed, finest, frame)
-    made: dict[str, Layer] = {}
+    images: dict[Key, tuple[Image, np.datetime64 | None]] = {}
+    for each in dated:
+        _read_images(each, finest, frame, images)
+    made: dict[Key, Layer] = {}
     if images:
-        stretch = stretch_of(next(iter(images.values())), percentiles, limits)
-        if "bicubic" in images:
+        pictures = [image for image, _ in images.values()]  # the first date that holds anything sets the colours
+        stretch = stretch_of(
+            next((each for each in pictures if np.isfinite(each).any()), pictures[0]), percentiles, limits
+        )
+        if any(name == "bicubic" for name, _ in images):
             labels["bicubic"] = f"bicubic{placed['SR'].gsd_text()}"
-        for name, image in images.items():
-            text = note_of(chosen, _own_stamp(placed["LR" if name == "bicubic" else name]), stretch)
-            made[name] = picture_layer(labels[name], image, stretch, text, flip=flip)
-    made |= _sheets(placed, labels, finest, frame, percentiles, flip=flip)
-    order = [name for name in ("LR", "bicubic", "SR", "HR", *given) if name in made]
-    made = {name: made[name] for name in order}  # once each, LR first
-    first = _first(show, list(made))
-    facts = _facts(frame, finest, flip=flip) | {
-        "title": title, "left": first[0], "right": first[1], "note": _ESTIMATE if sr is not None else "",
-        "cut": _cut_text(frame, finest, placed, window),
+        for (name, when), (image, stamp) in images.items():
+            text = note_of(chosen, stamp, stretch)
+            made[name, when] = picture_layer(labels[name], image, stretch, text, flip=flip, date=when)
+    made |= _sheets(dated, labels, finest, frame, percentiles, flip=flip)
+    order = [name for name in dict.fromkeys(("LR", "bicubic", "SR", "HR", *given)) if any(name == n for n, _ in made)]
+    keys = [key for name in order for key in sorted(key for key in made if key[0] == name)]  # LR first, then by date
+    entries = [Entry(name, made[name, when].date[:10], made[name, when].is_map) for name, when in keys]
+    has_flood = any(dates_before(obj) for name, obj in given.items() if isinstance(placed[name], Sheet))
+    start = first_view(show, entries, [*(layers or {})], has_flood=has_flood and len(dated) > 1)
+    facts = _facts(frame, finest, flip=flip) | start.facts() | {
+        "title": title, "note": _ESTIMATE if sr is not None else "",
+        "cut": " ".join(filter(None, [_cut_text(frame, finest, placed, window), left_out])),
     }  # fmt: skip
-    return Explorer(title, tuple(layer.name for layer in made.values()), _filled(title, facts, made.values()))
+    return Explorer(title, tuple(labels[name] for name in order), _filled(title, facts, [made[key] for key in keys]))
 
 
 def _placed(
-    given: Mapping[str, AnyCube], bands: Sequence[str] | None, date: Date, offset: Offset
-) -> tuple[dict[str, Placed], tuple[str, ...]]:
-    """Recognise all that is given, each at the date nearest to the one wanted; cubes first, as maps follow them."""
+    given: Mapping[str, AnyCube], bands: Sequence[str] | None, date: Dates, offset: Offset
+) -> tuple[list[dict[str, Placed]], tuple[str, ...], str]:
+    """Recognise all that is given, at each of the dates that are shown; cubes first, as maps follow them.
+
+    Returns what stands where for each date, the bands, and a sentence on dates that are not shown.
+    """
     cubes: dict[str, Cube] = {name: seen for name, obj in given.items() if (seen := cube_or_none(obj)) is not None}
     chosen: tuple[str, ...] = ()
     views: dict[str, View] = {}
-    stamp = None
     if cubes:
         chosen = choose_bands(cubes.get("SR", next(iter(cubes.values()))).available, bands)
         for name, cube in cubes.items():
             views[name] = View.of(cube, name, chosen, offset if name == "LR" else "auto")
-        dated = [view for view in views.values() if view.time is not None] or list(views.values())
-        stamp = dated[0].stamp(date)
-    placed: dict[str, Placed] = {}
-    for name, obj in given.items():
-        if name in views:
-            placed[name] = views[name].at(stamp)
-        else:
-            title = name if cubes or name not in _ROLES else ""  # a map alone goes by its own name
-            placed[name] = sheet_of(title, obj, date if stamp is None else stamp)
-    return placed, chosen
+    dates, left_out = _dates(given, views, date)
+    dated: list[dict[str, Placed]] = []
+    for each in dates:
+        placed: dict[str, Placed] = {}
+        for name, obj in given.items():
+            if name in views:
+                placed[name] = views[name].at(each if isinstance(each, np.datetime64) else None)
+            else:
+                title = name if cubes or name not in _ROLES else ""  # a map alone goes by its own name
+                placed[name] = sheet_of(title, obj, each)
+        dated.append(placed)
+    return dated, chosen, left_out
 
 
-def _own_stamp(placed: Placed) -> np.datetime64 | None:
-    """Give the date of a view itself: the nearest that its cube has need not be the one wanted."""
-    return placed.stamp(placed.position) if isinstance(placed, View) else None
+def _dates(given: Mapping[str, AnyCube], views: Mapping[str, View], date: Dates) -> tuple[list[Date], str]:
+    """Choose the dates that are shown, time stamps where these are known, and say which are not shown."""
+    holder = next((view for view in views.values() if view.time is not None), next(iter(views.values()), None))
+    if isinstance(date, list | tuple):
+        if not date:
+            raise OptionError("date=[]: wanted one date or more.")
+        found = [one for each in date for one in _dates(given, views, each)[0]]
+        return [each for n, each in enumerate(found) if each not in found[:n]], ""
+    alone = None if holder is None else holder.stamp(date)
+    if date is not None:
+        return [date if alone is None else alone], ""
+    stamps = np.empty(0, "datetime64[ns]") if holder is None else holder.stamps()
+    maps = {name: stamps_of(obj) for name, obj in given.items() if name not in views}
+    floods = [name for name in maps if dates_before(given[name])]
+    if floods and stamps.size:
+        wanted = [moment for name in floods for moment in (np.datetime64(dates_before(given[name])[-1]), *maps[name])]
+        stamps = stamps[sorted({nearest_place(stamps, moment) for moment in wanted})]
+    elif not stamps.size and alone is None:
+        stamps = next((each for each in maps.values() if each.size > 1), stamps)
+    if stamps.size < 2:
+        return [stamps[0] if stamps.size else alone], ""
+    stamps = np.sort(stamps[~np.isnat(stamps)])
+    if len(stamps) <= MOST_DATES:
+        return list(stamps), ""
+    kept = np.linspace(0, len(stamps) - 1, MOST_DATES).round().astype(int)
+    return list(stamps[kept]), f"Shown: {MOST_DATES} of {len(stamps)} dates; others by date=[...]."
 
 
-def _images(placed: Mapping[str, Placed], finest: Placed, frame: Frame) -> dict[str, Image]:
-    """Read the cubes, LR first; with LR and SR interpolate too."""
-    images: dict[str, Image] = {}
+def _read_images(
+    placed: Mapping[str, Placed],
+    finest: Placed,
+    frame: Frame,
+    images: dict[Key, tuple[Image, np.datetime64 | None]],
+) -> None:
+    """Read the cubes of one date that are not read yet, LR first; with LR and SR interpolate too."""
     lr, sr = placed.get("LR"), placed.get("SR")
-    if isinstance(lr, View):
-        images["LR"] = image_of(lr.read(frame, finest))
-    if isinstance(lr, View) and isinstance(sr, View) and lr.factor(sr) > 1:
-        factor, (top, _, left, _) = sr.factor(finest), sr.extent(finest)
-        here = tuple((edge - start) // factor for edge, start in zip(frame, (top, top, left, left), strict=True))
-        own: Frame = (here[0], here[1], here[2], here[3])
-        images["bicubic"] = image_of(bicubic_of(lr.read(own, sr, margin=BICUBIC_REACH), own, lr, sr))
-    for name, each in placed.items():
-        if isinstance(each, View) and name not in images:
-            images[name] = image_of(each.read(frame, finest))
-    return images
+    views = {name: each for name, each in placed.items() if isinstance(each, View)}
+    for name in ("LR", "bicubic", *views):
+        view = views.get("LR" if name == "bicubic" else name)
+        if view is None:
+            continue
+        stamp = view.stamp(view.position)  # its own: the nearest that a cube has need not be the one wanted
+        key = name, "" if stamp is None else str(stamp.astype("datetime64[m]"))
+        if key in images:
+            continue
+        if name != "bicubic":
+            images[key] = image_of(view.read(frame, finest)), stamp
+        elif isinstance(sr, View) and view.factor(sr) > 1:
+            assert isinstance(lr, View)
+            factor, (top, _, left, _) = sr.factor(finest), sr.extent(finest)
+            here = tuple((edge - start) // factor for edge, start in zip(frame, (top, top, left, left), strict=True))
+            own: Frame = (here[0], here[1], here[2], here[3])
+            images[key] = image_of(bicubic_of(lr.read(own, sr, margin=BICUBIC_REACH), own, lr, sr)), stamp
 
 
 def _sheets(
-    placed: Mapping[str, Placed],
+    dated: Sequence[Mapping[str, Placed]],
     labels: Mapping[str, str],
     finest: Placed,
     frame: Frame,
     percentiles: tuple[float, float],
     *,
     flip: bool,
-) -> dict[str, Layer]:
-    """Read and colour the maps; those of one quantity alike."""
-    sheets = {name: each for name, each in placed.items() if isinstance(each, Sheet)}
-    values = {name: sheet.read(frame, finest) for name, sheet in sheets.items()}
+) -> dict[Key, Layer]:
+    """Read and colour the maps, each date of them once; those of one quantity alike."""
+    sheets = {(name, each.when): each for placed in dated for name, each in placed.items() if isinstance(each, Sheet)}
+    values = {key: sheet.read(frame, finest) for key, sheet in sheets.items()}
     made = {}
-    for name, sheet in sheets.items():
+    for key, sheet in sheets.items():
         if sheet.has_classes:
-            made[name] = class_layer(sheet, labels[name], values[name], flip=flip)
+            made[key] = class_layer(sheet, labels[key[0]], values[key], flip=flip)
             continue
         alike = [
             values[other] for other, each in sheets.items() if not each.has_classes and each.quantity == sheet.quantity
         ]
         limits = quantity_limits(sheet.quantity, alike, percentiles)
-        made[name] = quantity_layer(sheet, labels[name], values[name], limits, flip=flip)
+        made[key] = quantity_layer(sheet, labels[key[0]], values[key], limits, flip=flip)
     return made
-
-
-def _first(show: tuple[str, str] | None, names: Sequence[str]) -> tuple[int, int]:
-    """Give the numbers of the layers that are shown at first, left and right."""
-    if show is None:
-        right = "SR" if "SR" in names else names[-1]
-        return (names.index("LR") if "LR" in names else 0), names.index(right)
-    if missing := [name for name in show if name not in names]:
-        raise OptionError(f"show={show!r}: there is no layer {missing}; there are {list(names)}.")
-    return names.index(show[0]), names.index(show[1])
 
 
 def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
@@ -247,6 +306,9 @@ def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
             "name": layer.name,
             "src": "data:image/png;base64," + base64.b64encode(layer.png).decode("ascii"),
             "legend": layer.legend,
+            "date": layer.date,
+            "isMap": layer.is_map,
+            "ground": layer.ground,
         }
         for layer in layers
     ]

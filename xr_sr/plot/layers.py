@@ -6,6 +6,7 @@ Knows colours and what they mean; how layers are laid over each other is the pag
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,18 +35,26 @@ _OTHERS = ("#56B4E9", "#CC79A7", "#000000", "#D55E00", "#009E73", "#F0E442", "#0
 """Okabe and Ito's colours again, for classes that are not ours."""
 
 _SIGNED = ("anomaly", "standardised")
+_GROUND = ("dry", "background")
 _NOWHERE = 255
 """Of the palette of a quantity: transparent."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A picture of the frame in its own pixels, as PNG, and what its colours mean."""
+    """A picture of the frame in its own pixels, as PNG, and what its colours mean.
+
+    date: of acquisition, "2023-07-01", "" without. is_map: it can lie over others. ground: the colour of what is
+    transparent in a map that lies over nothing.
+    """
 
     name: str
     png: bytes
     shape: tuple[int, int]
     legend: Legend
+    date: str = ""
+    is_map: bool = False
+    ground: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +62,14 @@ class Sheet(Placed):
     """A map (y, x) of classes or of one quantity, of one date.
 
     areas: hectares by class, where they are known. when: its date, of a flood also those before; "" without.
+    date: "2023-07-01", "" without.
     """
 
     role: str
     array: xr.DataArray
     areas: Mapping[str, float]
     when: str = ""
+    date: str = ""
 
     @property
     def geobox(self) -> GeoBox:
@@ -127,21 +138,39 @@ def sheet_of(name: str, obj: AnyCube, date: Date) -> Sheet:
     assert dims is not None
     array, areas, stamp = at_date(array, areas, dims, date)
     known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
-    return Sheet(name or str(array.name or array.attrs.get("long_name", "map")), array, known, when_of(array, stamp))
+    title = name or str(array.name or array.attrs.get("long_name", "map"))
+    return Sheet(title, array, known, when_of(array, stamp), stamp)
 
 
-def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip: bool) -> Layer:
+def stamps_of(obj: AnyCube) -> npt.NDArray[np.datetime64]:
+    """Return the dates of a map; none where it tells none."""
+    assert not isinstance(obj, xr.DataTree)
+    found = [coord for name, coord in obj.coords.items() if coord.dtype.kind == "M" and coord.dims in ((name,), ())]
+    return np.atleast_1d(found[0].values).astype("datetime64[ns]") if found else np.empty(0, "datetime64[ns]")
+
+
+def dates_before(obj: AnyCube) -> list[str]:
+    """Return the dates before a flood that its map names; [] for other maps."""
+    arrays = () if isinstance(obj, xr.DataArray | xr.DataTree) else obj.data_vars.values()
+    told = " ".join(str(holder.attrs.get("xr_sr:before", "")) for holder in (obj, *arrays))
+    return re.findall(r"\d{4}-\d\d-\d\d", told)
+
+
+def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip: bool, date: str = "") -> Layer:
     """Colour reflectance (y, x, band) by a stretch; what was not measured is transparent."""
     eight = np.round(coloured(image, stretch) * 255).astype("uint8")
     if (eight[..., 3] == 255).all():
         eight = eight[..., :3]
         if image.shape[-1] == 1:
             eight = eight[..., 0]
-    return Layer(name, _png(eight[::-1] if flip else eight), image.shape[:2], {"kind": "bands", "text": note})
+    return Layer(name, _png(eight[::-1] if flip else eight), image.shape[:2], {"kind": "bands", "text": note}, date)
 
 
 def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> Layer:
-    """Colour classes; the legend names those that are there, with the hectares of the whole map where known."""
+    """Colour classes; the legend names those that are there, with the hectares of the whole map where known.
+
+    Dry ground is transparent, so that what lies below the map is seen there.
+    """
     meaning = classes_of(sheet.array.attrs)
     names, codes = list(meaning), list(meaning.values())
     spare = iter(_OTHERS * len(names))
@@ -150,6 +179,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
     for place, code in enumerate(codes):
         places[values == code] = place
     palette = _bytes_of([*colours, COLOURS["unknown"]])
+    seen_through = bytes(0 if each in _GROUND else 255 for each in [*names, ""])
     entries = []
     for place, each in enumerate(names):
         if (places == place).any() or sheet.areas.get(each):
@@ -157,7 +187,8 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
             area = f", {hectares(sheet.areas[each])}" if each in sheet.areas else ""
             entries.append({"colour": colours[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}
-    return Layer(name, _png(places[::-1] if flip else places, palette), values.shape, legend)
+    png = _png(places[::-1] if flip else places, palette, seen_through)
+    return Layer(name, png, values.shape, legend, sheet.date, True, COLOURS["dry"])
 
 
 def quantity_limits(
@@ -189,7 +220,8 @@ def quantity_layer(
     text = sheet.quantity + ("" if units in ("1", "") else f", {units}")
     legend = {"kind": "ramp", "label": text, "low": _number(low), "high": _number(high), "colours": colours}
     palette = bytes(np.round(ramp * 255).astype("uint8").ravel()) + bytes(3)
-    return Layer(name, _png(eight[::-1] if flip else eight, palette, nowhere=_NOWHERE), values.shape, legend)
+    png = _png(eight[::-1] if flip else eight, palette, _NOWHERE)
+    return Layer(name, png, values.shape, legend, sheet.date, True)
 
 
 def _number(value: float) -> str:
@@ -200,12 +232,12 @@ def _bytes_of(colours: Sequence[str]) -> bytes:
     return b"".join(bytes.fromhex(colour.removeprefix("#")) for colour in colours)
 
 
-def _png(values: npt.NDArray[np.uint8], palette: bytes | None = None, nowhere: int | None = None) -> bytes:
-    """Write an image without loss. palette: red, green and blue of each number; nowhere: the one to be transparent."""
+def _png(values: npt.NDArray[np.uint8], palette: bytes | None = None, alpha: bytes | int | None = None) -> bytes:
+    """Write an image without loss. palette: red, green and blue of each number; alpha: of each, or the one without."""
     image = require("PIL.Image", extra="viz").fromarray(np.ascontiguousarray(values))
     if palette is not None:
         image.putpalette(palette)
     buffer = io.BytesIO()
-    options = {} if nowhere is None else {"transparency": nowhere}
+    options = {} if alpha is None else {"transparency": alpha}
     image.save(buffer, format="png", optimize=True, **options)
     return buffer.getvalue()

@@ -105,6 +105,13 @@ class View(Placed):
         times = (dim for dim in cube.lead if dim in coords and coords[dim].dtype.kind == "M")
         return cls(role, cube, planes, resolve(cube, planes, offset=offset), next(times, None))
 
+    def stamps(self) -> npt.NDArray[np.datetime64]:
+        """Return the dates that the cube has; none where it has no dimension of time."""
+        if self.time is None:
+            return np.empty(0, "datetime64[ns]")
+        found: npt.NDArray[np.datetime64] = self.planes[0].array.coords[self.time].values
+        return found
+
     def stamp(self, date: Date = None) -> np.datetime64 | None:
         """Give the time stamp that a date means here, by default the first; None where the cube has no time."""
         if self.time is None:
