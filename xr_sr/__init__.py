@@ -13,7 +13,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
-    from .analytics import agreement, flood, flood_between, index, water
+    from .analytics import agreement, areas, flood, flood_between, index, water
     from .cluster import configure
     from .grids import snap_geobox
     from .metrics import evaluate
@@ -38,6 +38,7 @@ __all__ = [
     "agreement",
     "align",
     "analytics",
+    "areas",
     "compare",
     "configure",
     "errors",
@@ -80,6 +81,7 @@ _ROOMS = {
     "RadialSigmoid": "spec",
     "agreement": "analytics",
     "align": "registration",
+    "areas": "analytics",
     "compare": "plot",
     "configure": "cluster",
     "evaluate": "metrics",

@@ -16,7 +16,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .analytics.areas import Area
+    from .analytics.area import Area
     from .analytics.levels import Per
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
@@ -239,6 +239,12 @@ class SuperResolution:
             quantification=quantification,
             nodata=nodata,
         )
+
+    def areas(self, *, classes: Mapping[str, int] | None = None, area: Area = "ellipsoidal") -> xr.DataArray:
+        """See `xr_sr.areas`; this is the mask."""
+        from .analytics import areas
+
+        return areas(self._obj, classes=classes, area=area)
 
     def agreement(self, sr_mask: xr.DataArray, *, area: Area = "ellipsoidal") -> xr.Dataset:
         """See `xr_sr.agreement`; this is the mask of LR."""

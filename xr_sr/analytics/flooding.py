@@ -13,7 +13,7 @@ from ..errors import CubeError, GridError
 from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
-from .areas import Area, class_areas
+from .area import Area, class_areas
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .dates import When, listed_dates, positions_of
 from .history import usual_water

@@ -13,7 +13,7 @@ from ..errors import CubeError, GridError
 from ..georeference import crs_coord_name, spatial_dims
 from ..spec import provenance_of
 from ..unread import kept_unread
-from .areas import HECTARE_M2, Area, geobox_with_crs, lazy_areas
+from .area import HECTARE_M2, Area, geobox_with_crs, lazy_areas
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .levels import time_dim
 from .reading import on_finer_grid

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ..analytics.areas import class_areas
+from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
 from ..errors import CubeError, OptionError
 from ..naming import listed
