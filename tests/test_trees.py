@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
 from odc.geo.crs import CRS
 
+import xr_sr
 from tests.cubes import dataset, reflectance
-from xr_sr.errors import GeoreferenceWarning, GridError
+from tests.cubes import geobox_of as geobox_of_cube
+from xr_sr.errors import GeoreferenceWarning, GridError, RadiometryError
 from xr_sr.georeference import geobox_of
 from xr_sr.trees import node_dataset
 
@@ -92,3 +97,115 @@ def test_a_node_without_parents_is_what_it_was():
 
     assert node_dataset(xr.DataTree(cube)).identical(cube)
     assert np.shares_memory(node_dataset(xr.DataTree(cube)).B04.values, cube.B04.values)
+
+
+# -- what tells the offset of DN --------------------------------------------------------------------------------------
+
+GROUND = 0.2
+OFFSETS = [-1000.0, 0.0]
+TIME = np.array(["2023-06-01T10:30:00", "2023-06-06T10:30:00"], "datetime64[ns]")
+
+
+def dn(names: tuple[str, ...], ratio: int = 1) -> xr.Dataset:
+    """DN of one reflectance at two dates of different offsets, on the grid of 10 m or one of wider pixels."""
+    box = geobox_of_cube(SIDE, SIDE).zoom_out(ratio)
+    values = np.full((2, len(names), *box.shape), GROUND * 10_000)
+    values[0] += 1000
+    return dataset(values.astype("uint16"), names, geobox=box).drop_vars("time")
+
+
+def two_grids(root: xr.Dataset) -> xr.DataTree:
+    nodes = {"/r10m": dn(("B04", "B03", "B02", "B08")), "/r20m": dn(("B05", "B11"), 2)}
+    return xr.DataTree.from_dict({"/": root, **nodes})
+
+
+FACTS: dict[str, dict[str, Any]] = {
+    "offset": {"boa_add_offset": ("time", OFFSETS)},
+    "flags and baselines": {
+        "earthsearch:boa_offset_applied": ("time", [False, True]),
+        "s2:processing_baseline": ("time", ["05.09", "05.09"]),
+    },
+    "names of products": {
+        "s2:product_uri": (
+            "time",
+            [
+                "S2A_MSIL2A_20230601T101031_N0509_R022_T33UUU_20230601T161800.SAFE",
+                "S2A_MSIL2A_20230606T101031_N0214_R022_T33UUU_20230606T161800.SAFE",
+            ],
+        )
+    },
+    "not read yet": {"boa_add_offset": ("time", da.from_array(np.array(OFFSETS)))},
+}
+
+
+def root_with(facts: str, where: str) -> xr.Dataset:
+    root = xr.Dataset(coords={"time": TIME})
+    if where == "attributes":
+        return root.assign_attrs({name: np.asarray(values).tolist() for name, (_, values) in FACTS[facts].items()})
+    return root.assign_coords(FACTS[facts]) if where == "coordinates" else root.assign(FACTS[facts])
+
+
+@pytest.mark.parametrize("where", ["coordinates", "variables", "attributes"])
+@pytest.mark.parametrize("facts", FACTS)
+def test_each_date_of_each_node_has_the_offset_that_the_root_tells(facts, where):
+    found = xr_sr.reflectance(two_grids(root_with(facts, where)))
+
+    for name in ("r10m", "r20m"):
+        assert found[name].radiometry_offset.values.tolist() == OFFSETS
+        for band in found[name].data_vars.values():
+            np.testing.assert_allclose(band, GROUND, atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["coordinates", "attributes"])
+def test_every_reader_of_a_tree_finds_it(where):
+    tree = two_grids(root_with("flags and baselines", where))
+    fine = [
+        tree.sr.upscale("nearest", scale=2, bands=["B04"]),
+        tree["r10m"].sr.upscale("nearest", scale=2),
+        tree["r20m"].sr.upscale("nearest", scale=2),
+        tree.sr.reflectance().sr.upscale("nearest", scale=2, bands=["B04"]),
+        tree.sr.fuse("bicubic"),
+    ]
+
+    for result in fine:
+        for band in result.data_vars.values():
+            np.testing.assert_allclose(band, GROUND, atol=1e-6)
+    assert "B11" in fine[-1]
+    for index in (tree.sr.index("NDVI"), tree.sr.index("MNDWI", grid="coarse")):
+        np.testing.assert_allclose(index, 0, atol=1e-6)
+
+
+def test_what_a_node_tells_counts_more_than_its_parents():
+    cube = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"s2:processing_baseline": "02.14"}),
+            "/r10m": dn(("B04",)).isel(time=0).assign_attrs({"s2_processing_baseline": "05.09"}),
+        }
+    )
+
+    np.testing.assert_allclose(xr_sr.reflectance(cube)["r10m/B04"], GROUND, atol=1e-6)
+
+
+def test_the_nearest_parent_counts_and_what_tells_no_offset_stays_where_it_is():
+    product = xr.Dataset(
+        {"mean_sun": ("time", [40.0, 41.0]), "boa_add_offset": ("time", OFFSETS)}, {"time": TIME}, {"title": "a scene"}
+    )
+    cube = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset({"boa_add_offset": 7.0, "orbit": 22}, attrs={"history": "made"}),
+            "/product": product,
+            "/product/r10m": dn(("B04",)),
+        }
+    )
+    found = node_dataset(cube["product/r10m"])
+
+    assert found["boa_add_offset"].values.tolist() == OFFSETS
+    assert found.attrs == {"title": "a scene"}
+    assert not {"mean_sun", "orbit"} & set(found.variables)
+
+
+def test_numbers_of_other_dates_are_not_taken():
+    root = xr.Dataset({"boa_add_offset": ("date", [-1000.0, 0.0, 0.0])})
+
+    with pytest.raises(RadiometryError, match="nothing tells"):
+        xr_sr.reflectance(two_grids(root))
