@@ -28,6 +28,7 @@ step scaling --write
 step store --write
 step giant_chunk --write
 step consistency --pictures --write
+step consistency_bands --write
 step trust --write
 step floods --write
 step against_opensr_test --large --write

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -19,6 +20,7 @@ import xr_sr
 from tests import cubes
 from xr_sr.errors import OptionError, WeightsNotFoundError
 from xr_sr.models.span import SPAN
+from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
 from xr_sr.training.imagery import held_out_scenes, held_out_ten_bands
 from xr_sr.training.report import distance
@@ -188,6 +190,29 @@ def test_ten_bands_averaged_back_agree_with_the_input_as_well_as_the_official_on
 
     ours, theirs = off(TEN), off("sen2sr-lite.main")
     assert (ours <= 1.15 * theirs).all(), ours / theirs
+
+
+def test_how_far_each_band_is_from_the_input_is_as_documented():
+    """By means over the pixels of its own grid, and by the sensor's point spread function; beside bicubic."""
+    scene = xr_sr.sample("havel")
+    nodes = {"r10m": scene["r10m"].to_dataset().isel(y=slice(80, 176), x=slice(80, 176))}
+    nodes["r20m"] = scene["r20m"].to_dataset().isel(y=slice(40, 88), x=slice(40, 88))
+    fine = xr.DataTree.from_dict(nodes).sr.upscale(device="cpu").compute()
+
+    block, sensor = {}, {}
+    for node, times in zip(nodes.values(), (4, 8), strict=True):
+        smooth, lr = node.sr.upscale("bicubic", scale=times).compute(), node.sr.reflectance().compute()
+        for band in node.data_vars:
+            off, off_sensor = [], []
+            for image in (fine[band], smooth[band]):
+                values = image.values.reshape(lr[band].shape[0], times, -1, times).mean((1, 3), dtype="float64")
+                off.append(float(np.sqrt(((values - lr[band].values) ** 2).mean())))
+                seen = xr_sr.simulate.degrade(image.rename(band), times, mtf=MTF_AT_NYQUIST[str(band)])
+                off_sensor.append(float(np.sqrt(((seen.values - lr[band].values)[3:-3, 3:-3] ** 2).mean())))
+            block[band], sensor[band] = off[0] / off[1], off_sensor[0] / off_sensor[1]
+
+    assert all(block[band] < 1.25 and sensor[band] < 1 for band in nodes["r10m"].data_vars)
+    assert all(1.6 < block[band] < 6.4 and sensor[band] < 1.5 for band in nodes["r20m"].data_vars)
 
 
 @pytest.mark.parametrize("place", PLACES)
