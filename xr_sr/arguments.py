@@ -9,15 +9,29 @@ import contextlib
 import math
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import SupportsIndex
 
 import numpy as np
+import xarray as xr
 
-from .errors import OptionError, XrSrError
+from .errors import CubeError, OptionError, XrSrError
 
-__all__ = ["check_choice", "check_flag", "check_number", "check_path", "check_whole", "shown"]
+__all__ = [
+    "check_array",
+    "check_choice",
+    "check_flag",
+    "check_number",
+    "check_numbers",
+    "check_path",
+    "check_text",
+    "check_whole",
+    "is_number",
+    "is_one_of",
+    "shown",
+    "whole_or_none",
+]
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:
@@ -32,23 +46,36 @@ def check_flag(name: str, value: object, *, optional: bool = False) -> None:
     )
 
 
+def is_one_of(value: object, choices: Iterable[object]) -> bool:
+    """Tell whether an argument is one of some words, numbers or None, of whatever type it is."""
+    # `in` compares an array element by element, and takes True for 1.
+    return any(
+        value is choice or (isinstance(value, type(choice)) and not _is_flag(value) and bool(value == choice))
+        for choice in choices
+    )
+
+
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise OptionError unless an argument is one of some words, numbers or None."""
-    for choice in choices:
-        # An array compares element by element, and True equals 1.
-        if value is choice or (isinstance(value, type(choice)) and not _is_flag(value) and value == choice):
-            return
+    if is_one_of(value, choices):
+        return
     raise OptionError(f"{name}={shown(value)}: expected one of {', '.join(map(repr, choices))}; got {_kind(value)}.")
 
 
 def check_whole(name: str, value: object, *, least: int | None = None, unit: str = "") -> int:
     """Return an argument as a whole number; NumPy's count, True and 4.0 do not. Raises OptionError."""
-    if isinstance(value, SupportsIndex) and not _is_flag(value) and not isinstance(value, np.ndarray):
-        number = operator.index(value)
-        if least is None or number >= least:
-            return number
+    number = whole_or_none(value)
+    if number is not None and (least is None or number >= least):
+        return number
     what = "a whole number" + (f" of {unit}" if unit else "") + ("" if least is None else f", at least {least}")
     raise OptionError(f"{name}={shown(value)}: expected {what}; got {_kind(value)}.")
+
+
+def whole_or_none(value: object) -> int | None:
+    """Return an argument as a whole number; None where it is none, as truth values and arrays are not."""
+    if _is_flag(value) or isinstance(value, np.ndarray | xr.DataArray):  # which have `__index__` too, and raise there
+        return None
+    return operator.index(value) if isinstance(value, SupportsIndex) else None
 
 
 def check_number(
@@ -69,6 +96,34 @@ def check_number(
         f"{name}={shown(value)}: expected a finite number{' ' if bounds else ''}{' and '.join(bounds)}; "
         f"got {_kind(value)}."
     )
+
+
+def is_number(value: object) -> bool:
+    """Tell whether an argument is a number other than NaN; truth values are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not _is_flag(value) and value == value
+
+
+def check_numbers(name: str, value: object, count: int) -> tuple[float, ...]:
+    """Return an argument as so many finite numbers. Raises OptionError."""
+    several = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    if several and len(value) == count:  # type: ignore[arg-type]  # checked just now
+        return tuple(check_number(name, number) for number in value)  # type: ignore[attr-defined]
+    raise OptionError(f"{name}={shown(value)}: expected {count} numbers; got {_kind(value)}.")
+
+
+def check_text(name: str, value: object) -> str:
+    """Return an argument that is text. Raises OptionError."""
+    if isinstance(value, str):
+        return value
+    raise OptionError(f"{name}={shown(value)}: expected text; got {_kind(value)}.")
+
+
+def check_array(name: str, value: object) -> None:
+    """Raise CubeError unless an argument is a DataArray."""
+    if not isinstance(value, xr.DataArray):
+        raise CubeError(
+            f"{name} must be a DataArray; got {_kind(value)}. Select one variable of a Dataset or DataTree."
+        )
 
 
 def check_path(name: str, value: object, error: type[XrSrError]) -> Path:

@@ -12,7 +12,7 @@ import odc.geo.xr
 import xarray as xr
 from numpy.typing import NDArray
 
-from .errors import GridError
+from .errors import CubeError, GridError
 from .planning import refuse_query_planning
 
 __all__ = ["ODC_NAMES", "Axis", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
@@ -33,6 +33,8 @@ def spatial_dims(obj: XarrayObject) -> tuple[str, str] | None:
     Raises GridError where the name of a dimension is no text, EngineError under dask's query planning.
     """
     refuse_query_planning()  # here, since whatever reads a cube comes by
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        raise CubeError(f"expected a DataArray or a Dataset with y and x; got a value of type {type(obj).__name__}.")
     if odd := [dim for dim in obj.dims if not isinstance(dim, str)]:
         raise GridError(
             f"names of dimensions must be text; {odd} are not. Rename them: cube.rename({{{odd[0]!r}: 'band'}})."

@@ -15,7 +15,7 @@ import xarray as xr
 
 from . import kernels
 from ._version import __version__
-from .arguments import check_flag
+from .arguments import check_flag, check_text, is_one_of
 from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
@@ -159,9 +159,10 @@ def fuse(
         Nyquist frequency, one number; 0 is what is known of Sentinel-2.
     Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
     """
+    check_text("model", model)
     if to is None and not catalog.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
-    if to not in (10, None):
+    if not is_one_of(to, (10, 10.0, None)):
         raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
     return _refined(
         obj,
@@ -213,7 +214,8 @@ def _refined(
         raise OptionError(f"bands={bands!r}: wanted names of bands, such as bands=['B04', 'B08'].")
     check_flag("allow_gsd", allow_gsd)
     check_device(device)
-    if layout not in ("auto", "native", "resampled"):
+    check_text("model", model)
+    if not is_one_of(layout, ("auto", "native", "resampled")):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
     cube = recognise(obj, model_gsd_m=gsd_m)
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}

@@ -14,9 +14,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
+from .arguments import check_number, shown
 from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
-from .errors import RadiometryError, RadiometryWarning
+from .errors import OptionError, RadiometryError, RadiometryWarning
 from .metadata import (
     declared_nodata,
     declared_scaling,
@@ -75,11 +76,12 @@ def resolve(
     dates; where it may, a RadiometryWarning says so. Warns RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
-    quantification = float(quantification)
-    if not (math.isfinite(quantification) and quantification > 0):
+    try:
+        quantification = check_number("quantification", quantification, above=0)
+    except OptionError:
         raise RadiometryError(
-            f"quantification={quantification!r} is not a number of DN per unit of reflectance, such as 10_000."
-        )
+            f"quantification={shown(quantification)} is not a number of DN per unit of reflectance, such as 10_000."
+        ) from None
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
     axis, declared, stored = None, False, False

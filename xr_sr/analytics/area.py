@@ -9,6 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import is_one_of
 from ..errors import GridError, OptionError
 from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
 from ..unread import kept_unread
@@ -92,11 +93,11 @@ def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
     """Give the areas of pixels as a dask array (y, x) in m2, cut as asked."""
     import dask.array as da
 
-    if area == "projected":
+    if isinstance(area, str) and area == "projected":
         plane = _plane_area(geobox)
         flat: da.Array = da.full(tuple(geobox.shape), plane, chunks=chunks, dtype="float64")
         return flat
-    if area != "ellipsoidal":
+    if not is_one_of(area, ("ellipsoidal",)):
         raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
     rows, cols, nodes = _area_nodes(geobox)
     # One array of some thousand numbers for the graph, from which each task works out its own pixels.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import check_array
 from ..errors import CubeError, GridError
 from ..georeference import crs_coord_name, spatial_dims
 from ..spec import provenance_of
@@ -31,8 +32,8 @@ def water_history(mask: xr.DataArray) -> xr.Dataset:
     """
     classes = as_water(mask, role="mask")
     dim = time_dim(classes)
-    if dim is None or dim not in classes.coords:
-        raise CubeError("a history needs dates: the mask has no dimension of time with coordinates.")
+    if dim is None or dim not in classes.coords or classes[dim].dtype.kind != "M":
+        raise CubeError("a history needs dates: the mask has no dimension of time with datetime64 coordinates.")
     classes = classes.drop_vars("threshold", errors="ignore")
     seen, wet = classes != UNKNOWN, classes == WATER["water"]
     observations = seen.sum(dim, dtype="int32")
@@ -85,6 +86,8 @@ def object_series(
     """
     import dask.array as da
 
+    check_array("values", values)
+    check_array("labels", labels)
     is_water = is_map_of(values, "water")
     values = kept_unread(values)
     numbers = values.where(values != UNKNOWN) if is_water else values

@@ -6,6 +6,7 @@ from typing import Any, overload
 
 import xarray as xr
 
+from ..arguments import shown
 from ..cube import AnyCube
 from ..errors import OptionError
 from ..georeference import crs_coord_name
@@ -73,6 +74,8 @@ def index(
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     if isinstance(name, str):
         return _one(cube, name, constants, options)
+    if not isinstance(name, list | tuple) or not name:
+        raise OptionError(f"name={shown(name)}: expected the name of an index, such as 'NDVI', or a list of names.")
     known = {letter for each in name for letter in find_index(each).formula.letters}
     if unknown := sorted(set(constants) - known):
         raise OptionError(f"{unknown} are letters of none of {list(name)}, whose letters are {sorted(known)}.")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import check_array, is_one_of
 from ..errors import CubeError, OptionError
 from ..georeference import spatial_dims
 from ..once import once_name
@@ -43,8 +44,10 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     """
     import dask.array as da
 
-    arrays = [index] if isinstance(index, xr.DataArray) else list(index)
-    if per not in ("cube", "date"):
+    arrays = list(index) if isinstance(index, list | tuple) else [cast("xr.DataArray", index)]
+    for array in arrays:
+        check_array("index", array)
+    if not is_one_of(per, ("cube", "date")):
         raise OptionError(f"per={per!r}: known are 'cube', one level for all dates, and 'date', one for each.")
     if per == "date" and len(arrays) != 1:
         raise OptionError("per='date' takes one array; several can share one level only, with per='cube'.")

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import is_one_of
 from ..cube import AnyCube, Cube, pick, recognise
 from ..errors import BandWarning, GeoreferenceWarning, GridError, OptionError, warn_caller
 from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
@@ -182,7 +183,7 @@ def _on_one_grid(
     """Bring bands of several grids to the finest or the coarsest of them. parts: finest first."""
     finest, coarsest = next(iter(parts[0].values())), next(iter(parts[-1].values()))
     what = f"{reader} reads bands of several grids"
-    if grid not in (None, "fine", "coarse"):
+    if not is_one_of(grid, (None, "fine", "coarse")):
         raise OptionError(f"grid={grid!r}: known are 'fine' and 'coarse'.")
     if grid == "coarse":
         brought = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}

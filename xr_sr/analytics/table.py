@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..arguments import check_number, check_text
 from ..bands import BANDS
 from ..errors import MissingLibraryError, OptionError
 from .formulas import Formula, parse
@@ -80,6 +81,7 @@ def find_index(name: str) -> Index:
     asked, since spyndex is not installed.
     """
     own = {index.name.lower(): index for index in OWN}
+    name = check_text("name of an index", name)
     if found := own.get(name.lower()):
         return found
     others = _of_spyndex()
@@ -117,7 +119,7 @@ def constants_of(index: Index, given: Mapping[str, float]) -> dict[str, float]:
                 f"{index.name} = {index.text} needs {letter!r}, which is no band of Sentinel-2 and has no usual value. "
                 f"If it is a number, pass it: {letter}=..."
             )
-        values[letter] = float(value)
+        values[letter] = check_number(letter, value)
     return values
 
 

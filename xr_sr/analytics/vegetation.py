@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
+from ..arguments import is_one_of
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
 from ..georeference import crs_coord_name
@@ -43,7 +44,7 @@ def anomaly(
     dim = time_dim(values)
     if dim is None or dim not in values.coords:
         raise CubeError("an anomaly needs dates: there is no dimension of time with coordinates.")
-    if by not in ("month", None):
+    if not is_one_of(by, ("month", None)):
         raise OptionError(f"by={by!r}: known are 'month' and None.")
     usual = values.isel({dim: positions_of(reference, values[dim], role="reference")})
     groups = _months(values, dim) if by == "month" else np.zeros(values.sizes[dim], int)

@@ -6,7 +6,6 @@ order of a sum depends on chunking. Sums are in float64.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import shown, whole_or_none
 from ..errors import OptionError
 
 if TYPE_CHECKING:
@@ -151,9 +151,9 @@ def check_level(at: Level, name: str = "at") -> Level:
     if isinstance(at, str):
         if at in ("image", "pixel"):
             return at
-    elif not isinstance(at, bool) and hasattr(at, "__index__") and operator.index(at) > 1:
-        return operator.index(at)
-    raise OptionError(f"{name}={at!r}: wanted 'image', 'pixel', or the side of patches in pixels, 2 or more.")
+    elif (side := whole_or_none(at)) is not None and side > 1:
+        return side
+    raise OptionError(f"{name}={shown(at)}: wanted 'image', 'pixel', or the side of patches in pixels, 2 or more.")
 
 
 def by_patch(fields: FloatArray, patch: int) -> FloatArray:

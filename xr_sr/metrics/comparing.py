@@ -5,13 +5,14 @@ Each metric is a function of two blocks and a formula of means; everything else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from ..arguments import check_array, is_one_of, shown
 from ..errors import OptionError
 from ..georeference import spatial_dims
 from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
@@ -141,6 +142,7 @@ def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
     """
     import dask.array as da
 
+    check_array("objects", objects)
     dims = spatial_dims(objects)
     if dims is None or objects.ndim != 2 or objects.dtype.kind not in "iub":
         raise OptionError(
@@ -161,7 +163,9 @@ def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
     if dims is None:
         return set()
     names = {scene.time or "time": "time", scene.band: "band", scene.y: "y", scene.x: "x"}
-    if wrong := [dim for dim in dims if dim not in names]:
+    if isinstance(dims, str) or not isinstance(dims, Iterable):
+        raise OptionError(f"dims={shown(dims)}: expected a list of names of dimensions, of {list(names)}.")
+    if wrong := [dim for dim in dims if not is_one_of(dim, names)]:
         raise OptionError(f"dims={list(dims)}: the cube has {list(names)}, and not {wrong}.")
     asked = {names[dim] for dim in dims}
     if at == "image" and not {"y", "x"} <= asked:

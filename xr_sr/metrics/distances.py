@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arguments import is_one_of
 from ..errors import OptionError
 from .blocks import FloatArray
 from .spectral import angle
@@ -44,7 +45,7 @@ class Distance:
 
 def find_distance(name: str) -> Distance:
     """Give the distance of a name; raises OptionError with those that there are. "mtf" has no pixels: `mtf_patch`."""
-    if name not in DISTANCES:
+    if not is_one_of(name, DISTANCES):
         raise OptionError(f"no distance {name!r}; there are {', '.join([*DISTANCES, 'mtf'])}.")
     return DISTANCES[name]
 

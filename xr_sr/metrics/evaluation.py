@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import xarray as xr
 
 from .._version import __version__
-from ..arguments import check_flag
+from ..arguments import check_flag, is_one_of
 from ..errors import OptionError
 from .agreement import added, agree
 from .blocks import Layout, Level
@@ -80,7 +80,7 @@ def evaluate(
         and every option that the numbers depend on.
     Raises GridError, CubeError, MissingBandError, OptionError.
     """
-    if profile not in ("default", "opensr-test"):
+    if not is_one_of(profile, ("default", "opensr-test")):
         raise OptionError(f"profile={profile!r}: wanted 'default' or 'opensr-test'.")
     check_flag("align", align)
     if options and profile == "default":

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ..errors import OptionError
+from ..arguments import check_number
 from .blocks import FloatArray, Level
 from .comparing import Metric, compare_images
 from .inputs import Image
@@ -88,9 +88,7 @@ def ssim(
 
 def check_peak(peak: float) -> float:
     """Give the peak as a float; raises OptionError unless it is a number above 0."""
-    if isinstance(peak, str) or not 0 < peak < np.inf:
-        raise OptionError(f"peak={peak!r}: wanted the reflectance that counts as full signal, above 0, such as 1.0.")
-    return float(peak)
+    return check_number("peak", peak, above=0)
 
 
 def _squared(sr: FloatArray, hr: FloatArray, **_: float) -> FloatArray:

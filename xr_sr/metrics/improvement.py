@@ -7,7 +7,6 @@ near LR is omission, far from both is hallucination. Source: Aybar et al. 2024, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag
+from ..arguments import check_flag, is_number, is_one_of, shown
 from ..errors import OptionError
 from .blocks import FloatArray, Layout, Level, check_level, map_images, sum_up
 from .comparing import labels_of
@@ -220,7 +219,7 @@ def _maps(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArr
 def check_support(at: Level, support: Level | None, distance: str) -> Level:
     """Give on what a distance is taken; raises OptionError where that contradicts `at`."""
     if at != "image":
-        if support not in (None, at):
+        if not is_one_of(support, (None, at)):
             raise OptionError(f"at={at!r} gives a map of distances of that kind; leave support= out.")
         return at
     if support is None:
@@ -230,10 +229,10 @@ def check_support(at: Level, support: Level | None, distance: str) -> Level:
 
 def check_judging(threshold: float | Literal["auto"], quantile: float, scoring: Scoring) -> None:
     """Raise OptionError for a threshold, a quantile or a scoring that cannot judge."""
-    if threshold != "auto" and (isinstance(threshold, str) or math.isnan(threshold)):
-        raise OptionError(f"threshold={threshold!r}: wanted a distance, or 'auto' and quantile=.")
-    if isinstance(quantile, str) or not 0 <= quantile <= 1:
-        raise OptionError(f"quantile={quantile!r}: wanted a share between 0 and 1.")
+    if not is_one_of(threshold, ("auto",)) and not is_number(threshold):
+        raise OptionError(f"threshold={shown(threshold)}: wanted a distance, or 'auto' and quantile=.")
+    if not is_number(quantile) or not 0 <= quantile <= 1:
+        raise OptionError(f"quantile={shown(quantile)}: wanted a share between 0 and 1.")
     if not isinstance(scoring, Scoring):
         raise OptionError(
             f"scoring={scoring!r}: wanted an xr_sr.metrics.Scoring, such as Scoring(norm='percent'), "

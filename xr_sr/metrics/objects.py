@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_flag
+from ..arguments import check_array, check_flag, check_number, is_one_of, shown
 from ..errors import CubeError, GridError, OptionError
 from ..georeference import Grid, grid_of, spatial_dims
 from .inputs import short_crs
@@ -144,7 +144,10 @@ def object_scores(
 
 def _check_sizes(sizes: Sizes) -> list[tuple[int, int | None]]:
     """Check that classes are in order and do not overlap."""
-    classes = [(int(first), None if last is None else int(last)) for first, last in sizes]
+    try:
+        classes = [(int(first), None if last is None else int(last)) for first, last in sizes]
+    except (OverflowError, TypeError, ValueError):
+        classes = []
     ends = [-1] + [math.inf if last is None else last for _, last in classes]
     if not classes or any(
         first <= before or first > last for (first, _), before, last in zip(classes, ends, ends[1:], strict=False)
@@ -157,7 +160,7 @@ def _check_sizes(sizes: Sizes) -> list[tuple[int, int | None]]:
 
 
 def _check_rule(rule: Rule) -> str | float:
-    if rule in ("any", "mean"):
+    if is_one_of(rule, ("any", "mean")):
         return str(rule)
     if isinstance(rule, bool) or not isinstance(rule, int | float) or not 0 < rule <= 1:
         raise OptionError(f"rule={rule!r}: wanted 'any', 'mean', or a fraction of the pixels above 0 and up to 1.")
@@ -167,10 +170,10 @@ def _check_rule(rule: Rule) -> str | float:
 def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, instances: bool | None) -> Reading:
     """Decide how the mask is read. Raises CubeError for what is no mask."""
     check_flag("instances", instances, optional=True)
-    if connectivity not in (4, 8):
+    check_array("objects", objects)
+    if not is_one_of(connectivity, (4, 8)):
         raise OptionError(f"connectivity={connectivity!r}: wanted 4 or 8 neighbours.")
-    if isinstance(threshold, str) or not math.isfinite(threshold):
-        raise OptionError(f"threshold={threshold!r}: wanted the score from which on a pixel is detected, such as 0.5.")
+    threshold = check_number("threshold", threshold)
     kind = objects.dtype.kind
     if kind not in "biu":
         raise CubeError(
@@ -193,8 +196,10 @@ def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.D
     if isinstance(scores, xr.DataArray):
         layers = _on_grid(scores, mask, "scores")
     else:
-        if not scores:
-            raise OptionError("scores= is empty: wanted a DataArray, or several by name.")
+        if not isinstance(scores, Mapping) or not scores:
+            raise OptionError(
+                f"scores={shown(scores)} is empty or no mapping: expected a DataArray, or several by name."
+            )
         found = {str(name): _on_grid(array, mask, str(name)) for name, array in scores.items()}
         names = xr.DataArray(list(found), dims="model", name="model")
         layers = xr.concat(
@@ -225,6 +230,7 @@ def _grid_in_words(box: GeoBox) -> str:
 def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray:
     """Take scores to the grid of the mask by nearest neighbour, NaN beyond them; without coordinates."""
     y, x = map(str, mask.dims)
+    check_array(role, array)
     own = _axes(array, role)
     if array.dtype.kind not in "biuf":
         raise CubeError(f"{role} holds {array.dtype}: wanted numbers, such as probabilities.")

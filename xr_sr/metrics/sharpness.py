@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..errors import GridError, OptionError
+from ..arguments import check_number, check_whole
+from ..errors import GridError
 from .blocks import FloatArray, Layout, map_images
 from .edges import REACH, measure_edges
 from .inputs import Image, check_same_grid, finished, read, together
@@ -34,8 +35,8 @@ def edge_response(image: Image, *, min_contrast: float = 0.03, min_edges: int = 
     not sensors. Source: the slanted-edge method (ISO 12233), on natural targets as in Cenci et al. 2021,
     doi:10.3390/rs13081593.
     """
-    if not min_contrast > 0:
-        raise OptionError(f"min_contrast={min_contrast!r}: wanted a difference of reflectance above 0.")
+    min_contrast = check_number("min_contrast", min_contrast, above=0)
+    min_edges = check_whole("min_edges", min_edges, least=0)
     import dask.array as da
 
     scene = read(image, "image")
@@ -71,8 +72,7 @@ def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
         coherence, 0 to 1: how much of the detail of SR is that of HR. amplitude without coherence is invention.
     NaN where no square is valid. Raises GridError for scenes smaller than a window.
     """
-    if window < 8:
-        raise OptionError(f"window={window!r}: wanted the side of squares in pixels, 8 or more.")
+    window = check_whole("window", window, least=8, unit="pixels")
     import dask.array as da
 
     fine, true = together(read(sr, "SR"), read(hr, "HR"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ..errors import OptionError
+from ..arguments import check_number
 from .blocks import FloatArray, Level
 from .comparing import Metric, compare_images
 from .inputs import Image
@@ -46,9 +46,8 @@ def ergas(
     scales are comparable by design. at: "image" or the side of patches. Else as in `rmse`.
     Source: Wald 2000, "Quality of high resolution synthesised images".
     """
-    if not scale > 0:
-        raise OptionError(f"scale={scale!r}: wanted the number of output pixels per input pixel along an axis, as 4.")
-    return compare_images(sr, hr, ERGAS, scale=float(scale), at=at, objects=objects, dims=dims)
+    scale = check_number("scale", scale, above=0)
+    return compare_images(sr, hr, ERGAS, scale=scale, at=at, objects=objects, dims=dims)
 
 
 def q_index(

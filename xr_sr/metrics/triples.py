@@ -6,13 +6,13 @@ Gives distances on the HR grid, per pixel, patch or image; what they mean is `im
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_number, is_one_of, shown, whole_or_none
 from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
@@ -71,10 +71,9 @@ def bring_together(
     hr: None compares SR with LR only, and nothing is harmonised. border: HR pixels at the scene's edges that do not
     count. Raises CubeError, GridError, MissingBandError, OptionError.
     """
-    if harmonise not in ("histogram", "linear", None):
+    if not is_one_of(harmonise, ("histogram", "linear", None)):
         raise OptionError(f"harmonise={harmonise!r}: wanted 'histogram', 'linear' or None.")
-    if not 0 < max_shift <= 32:
-        raise OptionError(f"max_shift={max_shift!r}: wanted a number of HR pixels between 0 and 32.")
+    max_shift = check_number("max_shift", max_shift, above=0, most=32)
     check_border(border)
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
     scale = factor_of(lr, sr)
@@ -92,9 +91,10 @@ def bring_together(
 
 def check_border(border: int) -> int:
     """Give the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
-    if isinstance(border, bool) or not hasattr(border, "__index__") or operator.index(border) < 0:
-        raise OptionError(f"border={border!r}: wanted a whole number of pixels, 0 or more.")
-    return operator.index(border)
+    side = whole_or_none(border)
+    if side is None or side < 0:
+        raise OptionError(f"border={shown(border)}: wanted a whole number of pixels, 0 or more.")
+    return side
 
 
 def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:

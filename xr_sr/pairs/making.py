@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import check_array, check_number, check_path, check_text, check_whole
 from ..errors import CubeError, GridError, OptionError, StoreError
 from ..simulate.degradation import Mtf, degrade
 from ..simulate.harmonisation import Method, harmonise
@@ -65,7 +66,16 @@ def make_pairs(
     Raises StoreError where `path` exists, GridError where grids do not nest, CubeError for more than one date,
     without a date, and where no pair is usable; OptionError for sizes below 16.
     """
-    target = Path(path)
+    target = check_path("path", path, StoreError)
+    check_array("lr", lr)
+    check_array("hr", hr)
+    for name, number in (("max_shift", max_shift), ("max_angle", max_angle), ("min_valid", min_valid)):
+        check_number(name, number, least=0)
+    for name, value in (("size", size), ("step", step), ("limit", limit)):
+        if value is not None or name == "size":
+            check_whole(name, value)
+    check_whole("seed", seed, least=0)
+    check_text("licence", licence)
     if target.exists():
         raise StoreError(f"{target} exists; pairs are never added to what is there. Remove it, or name another.")
     step = size if step is None else step

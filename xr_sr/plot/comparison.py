@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
+from ..arguments import check_numbers, is_one_of, shown
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError
 from ..moments import Date
@@ -91,7 +92,8 @@ def side_by_side(
 ) -> Figure:
     """Draw as `compare` does, with a name of the model above SR; a bicubic SR stands for the panel of that name."""
     require("matplotlib", extra="viz")
-    if {"consistency": lr, "error": hr, None: sr}.get(difference) is None:
+    known = is_one_of(difference, ("consistency", "error", None))
+    if not known or {"consistency": lr, "error": hr, None: sr}.get(difference) is None:
         raise OptionError(
             f"difference={difference!r}: 'consistency' needs lr=, 'error' needs hr=, and there is no third."
         )
@@ -125,7 +127,7 @@ def side_by_side(
 def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
     """Choose the bands to show: those asked for, else true colour, false colour or the first."""
     if bands is not None:
-        if isinstance(bands, str) or len(bands) not in (1, 3):
+        if not isinstance(bands, list | tuple) or len(bands) not in (1, 3):
             raise OptionError(f"bands={bands!r}: wanted a list of one band for grey, or three for red, green, blue.")
         return tuple(bands)
     found = (colours for colours in (TRUE_COLOUR, FALSE_COLOUR) if set(colours) <= set(available))
@@ -165,15 +167,24 @@ def bicubic_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View) -> xr
     return inner_of(finer, frame, coarse, fine, factor)
 
 
+def check_percentiles(percentiles: tuple[float, float]) -> tuple[float, ...]:
+    """Return two percentiles; raises OptionError unless they are numbers from 0 to 100, the smaller one first."""
+    low, high = check_numbers("percentiles", percentiles, 2)
+    if not 0 <= low < high <= 100:
+        raise OptionError(f"percentiles={shown(percentiles)}: expected two from 0 to 100, the smaller one first.")
+    return low, high
+
+
 def stretch_of(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
     """Give the reflectance of black and of white, band by band."""
     count = image.shape[-1]
     if limits is not None:
-        return np.full(count, limits[0], dtype="float64"), np.full(count, limits[1], dtype="float64")
+        black, white = check_numbers("limits", limits, 2)
+        return np.full(count, black), np.full(count, white)
     valid = image[np.isfinite(image).all(axis=-1)]
     if not valid.size:
         raise CubeError("there is no valid pixel in the window; choose another date= or window=.")
-    low, high = np.percentile(valid, percentiles, axis=0)
+    low, high = np.percentile(valid, check_percentiles(percentiles), axis=0)
     return low, np.maximum(high, low + 1e-4)
 
 

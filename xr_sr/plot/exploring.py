@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from affine import Affine
 
+from ..arguments import check_text, check_whole, shown
 from ..cube import AnyCube, Cube
 from ..errors import OptionError
 from ..moments import Date, Dates, nearest_place
@@ -122,13 +123,15 @@ def explore(
     require("matplotlib", extra="viz")
     require("PIL.Image", extra="viz")
     given: dict[str, AnyCube] = {name: cube for name, cube in (("LR", lr), ("SR", sr), ("HR", hr)) if cube is not None}
+    if layers is not None and not isinstance(layers, Mapping):
+        raise OptionError(f"layers={shown(layers)}: expected cubes or maps by name, such as {{'flood': found}}.")
+    check_text("title", title)
     if twice := sorted(set(given) & set(layers or {})):
         raise OptionError(f"layers= names {twice}, which lr=, sr= and hr= are called already; choose other names.")
     given |= layers or {}
     if not given:
         raise OptionError("there is nothing to explore: pass lr=, sr=, hr= or layers=.")
-    if max_pixels < 1:
-        raise OptionError(f"max_pixels={max_pixels}: a picture has one pixel at least.")
+    check_whole("max_pixels", max_pixels, least=1)
     dated, chosen, left_out = _placed(given, bands, date, offset)
     placed = dated[0]
     finest = min(placed.values(), key=lambda each: abs(each.geobox.affine.determinant))

@@ -48,7 +48,12 @@ def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024)
 def _parts(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str]:
     """Give the frequency, and how many dates saw the pixels."""
     frequency = history.get("frequency") if isinstance(history, xr.Dataset) else history
-    if frequency is None or frequency.dtype.kind != "f" or frequency.ndim != 2 or spatial_dims(frequency) is None:
+    if (
+        not isinstance(frequency, xr.DataArray)
+        or frequency.dtype.kind != "f"
+        or frequency.ndim != 2
+        or spatial_dims(frequency) is None
+    ):
         raise CubeError("frequency_map draws what water_history() gave; this has no frequency along y and x.")
     dates = ""
     if isinstance(history, xr.Dataset) and "observations" in history:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..arguments import is_one_of, shown
 from ..errors import OptionError
 
 __all__ = ["Entry", "Opening", "first_view"]
@@ -46,7 +47,9 @@ def first_view(
     Raises OptionError for a name that there is not.
     """
     names = list(dict.fromkeys(entry.name for entry in entries))
-    if show is not None and (missing := [name for name in show if name not in names]):
+    if show is not None and not (isinstance(show, list | tuple) and len(show) == 2):
+        raise OptionError(f"show={shown(show)}: expected the names of two layers, of {list(names)}.")
+    if show is not None and (missing := [name for name in show if not is_one_of(name, names)]):
         raise OptionError(f"show={show!r}: there is no layer {missing}; there are {names}.")
     maps = [name for name in names if any(entry.is_map for entry in entries if entry.name == name)]
     places = {name: [n for n, entry in enumerate(entries) if entry.name == name] for name in names}

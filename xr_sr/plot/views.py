@@ -17,6 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_numbers, check_whole
 from ..cube import AnyCube, Cube, Plane, pick, recognise
 from ..digital_numbers import Radiometry, judge_block, to_reflectance_block
 from ..errors import GridError
@@ -170,9 +171,10 @@ def choose_frame(
     finest: Placed, others: Sequence[Placed], window: tuple[float, float, float, float] | None, max_pixels: int
 ) -> Frame:
     """Choose the ground to show: what all share and what lies in the window; of that the middle, on whole LR pixels."""
+    check_whole("max_pixels", max_pixels, least=1)
     extents = [view.extent(finest) for view in (finest, *others)]
     if window is not None:
-        left, bottom, right, top = window
+        left, bottom, right, top = check_numbers("window", window, 4)
         corners = [~finest.geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
         columns, rows = zip(*corners, strict=True)
         extents.append((math.floor(min(rows)), math.ceil(max(rows)), math.floor(min(columns)), math.ceil(max(columns))))

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ..arguments import check_flag
+from ..arguments import check_flag, check_number, check_whole, is_one_of
 from ..errors import CubeError, OptionError
 from .channels import Channel, pair_of
 from .correlation import shift_by_phase
@@ -75,12 +75,10 @@ def checked_options(
 ) -> None:
     """Raise OptionError for an option that does not exist, and WeightsNotFoundError for weights that are not there."""
     for name, value, known in (("method", method, get_args(Method)), ("channel", channel, get_args(Channel))):
-        if value not in known:
+        if not is_one_of(value, known):
             raise OptionError(f"{name}={value!r}: wanted one of {', '.join(map(repr, known))}.")
-    if not (math.isfinite(max_shift) and max_shift > 0):
-        raise OptionError(f"max_shift={max_shift!r}: wanted a number of pixels above 0.")
-    if upsample < 1:
-        raise OptionError(f"upsample={upsample!r}: wanted a whole number of steps per pixel, 1 or more.")
+    check_number("max_shift", max_shift, above=0)
+    check_whole("upsample", upsample, least=1, unit="steps per pixel")
     if method == "features":
         checked_paths(weights)
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import is_one_of
 from ..errors import OptionError
 from .phase import FloatArray
 
@@ -51,7 +52,7 @@ def warp(image: FloatArray, dy: float, dx: float, *, kernel: Kernel = "lanczos",
 def checked_kernel(kernel: str, edge: str) -> None:
     """Raise OptionError for a kernel or an edge that does not exist."""
     for name, value, known in (("kernel", kernel, get_args(Kernel)), ("edge", edge, get_args(Edge))):
-        if value not in known:
+        if not is_one_of(value, known):
             raise OptionError(f"{name}={value!r}: wanted one of {', '.join(map(repr, known))}.")
 
 

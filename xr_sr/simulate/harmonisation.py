@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_flag
+from ..arguments import check_flag, is_one_of
 from ..errors import CubeError, GridError, OptionError
 from ..naming import listed
 from .degradation import Mtf, degrade
@@ -115,7 +115,7 @@ def harmonise(
     doi:10.3390/data7070096 (SEN2VENuS).
     """
     check_flag("now", now)
-    if method not in ("histogram", "linear", "moments"):
+    if not is_one_of(method, ("histogram", "linear", "moments")):
         raise OptionError(f"method={method!r}: wanted 'histogram', 'linear' or 'moments'.")
     ours, theirs = read(source, "source"), read(reference, "reference")
     apart = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)

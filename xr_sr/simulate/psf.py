@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import shown
 from ..errors import OptionError
 
 __all__ = ["MTF_AT_NYQUIST", "Axis", "Gaussian", "Psf", "Sampled", "gaussian", "gaussian_psf", "kernel_psf"]
@@ -153,7 +154,10 @@ def kernel_psf(kernel: npt.ArrayLike) -> Psf:
     linearly.
     Raises OptionError for anything else.
     """
-    array = np.asarray(kernel, dtype="float64")
+    try:
+        array = np.asarray(kernel, dtype="float64")
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"a kernel is a (y, x) array of finite weights; got {shown(kernel)}.") from error
     if array.ndim != 2 or not array.size or not np.isfinite(array).all() or not array.sum() > 0:
         raise OptionError(
             "a kernel is a (y, x) array of finite weights with a sum above 0; this one has the shape "

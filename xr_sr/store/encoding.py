@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import is_one_of
 from ..errors import StoreError
 
 ZarrFormat: TypeAlias = Literal[2, 3]
@@ -58,7 +59,7 @@ def choose_packing(wish: str, dtype: np.dtype[Any], attrs: Mapping[Any, Any], *,
     keep their dtype.
     Raises StoreError for dates, text, complex numbers and objects, and for an unknown wish.
     """
-    if wish not in ("int16", "float32", "native"):
+    if not is_one_of(wish, ("int16", "float32", "native")):
         raise StoreError(f"packing={wish!r} for {name!r}: known are 'int16', 'float32' and 'native'.")
     if dtype.kind in "bui":
         return Packing("native", dtype.name)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, check_number, check_whole
+from ..arguments import check_flag, check_number, check_whole, is_one_of
 from ..errors import BandWarning, ClippingWarning, StoreError, StoreWarning
 from ..naming import listed
 from ..progress import progress_bar
@@ -111,7 +111,7 @@ def to_zarr(
     check_flag("overwrite", overwrite)
     check_flag("geozarr", geozarr)
     check_flag("progress", progress, optional=True)
-    if zarr_format not in (2, 3) or shards not in (None, "block"):
+    if not is_one_of(zarr_format, (2, 3)) or not is_one_of(shards, (None, "block")):
         raise StoreError(
             f"zarr_format={zarr_format!r}, shards={shards!r}: known are the formats 2 and 3, and shards='block'."
         )

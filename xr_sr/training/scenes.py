@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_number
 from ..cube import AnyCube, pick, recognise
 from ..errors import OptionError
 from ..preparation import reflectance
@@ -44,7 +45,8 @@ class Scene:
 
 def check_names(bands: Sequence[str]) -> None:
     """Raise OptionError for bands that are one name, whose letters would be taken for bands, or none."""
-    if isinstance(bands, str) or not len(bands):
+    named = isinstance(bands, Sequence) and all(isinstance(band, str) for band in bands)
+    if isinstance(bands, str) or not named or not len(bands):
         raise OptionError(f"bands={bands!r}: wanted a list of names, such as bands=[{bands or 'B04'!r}].")
 
 
@@ -67,6 +69,7 @@ def scenes_of(
     no list of names.
     """
     check_names(bands)
+    weight = check_number("weight", weight, above=0)
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj
     cube = recognise(converted)

@@ -1,0 +1,103 @@
+"""A short run of `tests.fuzzing`: odd cubes and odd options end in a result or in an error of ours, with words.
+
+What failed once is below, as its smallest call. The long run is by hand: see CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.fuzzing import FUNCTIONS, METHODS, Call, Findings, attempt, run
+from tests.weird import RGBN, plain
+from xr_sr.errors import XrSrError
+
+
+def test_odd_calls_end_in_a_result_or_an_error_of_ours():
+    findings = run(200, 0)
+
+    assert not findings.found, str(findings)
+    assert findings.calls > 150 and findings.results > 20 and findings.refused > 20
+
+
+def test_each_public_function_of_a_cube_is_called():
+    """A new function whose first argument is a cube, an array or a Dataset is called too, or is told why not."""
+    # They read what others have measured, weights, or NumPy's arrays; a movie takes seconds.
+    without = {"class_areas", "report", "ternary", "table", "clip_distance", "lpips", "animate"}
+    rooms = [xr_sr, *(getattr(xr_sr, name) for name in ("analytics", "metrics", "plot", "simulate"))]
+    takers = set()
+    for room in rooms:
+        for name in room.__all__:
+            function = getattr(room, name)
+            parameters = list(inspect.signature(function).parameters.values()) if inspect.isfunction(function) else []
+            kind = str(parameters[0].annotation) if parameters else ""
+            if any(word in kind for word in ("DataArray", "Dataset", "Cube", "Obj", "Flat", "Image", "XarrayObject")):
+                takers.add(name)
+
+    assert takers - without <= {name.rpartition(".")[2] for name in FUNCTIONS}
+    assert {"upscale", "to_zarr", "water"} <= set(METHODS)
+
+
+def test_a_failure_is_found():
+    """A fuzzer that sees nothing would pass all of the above."""
+    findings = Findings()
+
+    def broken(cube, **_):
+        warnings.warn("careless", RuntimeWarning, stacklevel=1)
+        raise KeyError("deep inside")
+
+    attempt(Call("broken", plain(RGBN, 4, 10.0), {}), findings, {"broken": broken})
+    attempt(Call("refused", None, {}), findings, {"refused": lambda cube: (_ for _ in ()).throw(XrSrError("no"))})
+
+    assert {place.split(" at ")[0].split(":")[0] for place in findings.found} == {
+        "KeyError",
+        "RuntimeWarning",
+        "a message without words",
+    }
+
+
+CUBE = plain(RGBN, 12, 10.0)
+ARRAY = CUBE.to_dataarray("band")
+DATED = CUBE.expand_dims(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
+WATER = xr.DataArray(np.eye(12, dtype=bool), dims=("y", "x"))
+
+FAILED_ONCE = {
+    "a Dataset where an array is read": lambda: xr_sr.analytics.otsu(CUBE),
+    "a tree where an array is read": lambda: xr_sr.analytics.object_series(xr.DataTree(), WATER),
+    "labels that are a Dataset": lambda: xr_sr.analytics.object_series(ARRAY[0], CUBE),
+    "a mask with a coordinate whose name is a number": lambda: xr_sr.agreement(
+        WATER.assign_coords({0: 1}), WATER.assign_coords({0: 1})
+    ),
+    "an index that is a number": lambda: CUBE.sr.index(3),
+    "a history of bands instead of dates": lambda: xr_sr.analytics.water_history(
+        xr.DataArray(np.ones((2, 3, 3)), dims=("band", "y", "x"), coords={"band": ["B02", "B03"]})
+    ),
+    "a peak of None": lambda: xr_sr.metrics.psnr(ARRAY, ARRAY, peak=None),
+    "a scale of no number": lambda: xr_sr.metrics.ergas(ARRAY, ARRAY, scale=np.array([])),
+    "a window that is a pair": lambda: xr_sr.metrics.mtf(ARRAY, ARRAY, window=(8, 8)),
+    "objects that are a Dataset": lambda: xr_sr.metrics.object_scores(CUBE, ARRAY[0]),
+    "quantification that is an array": lambda: CUBE.sr.reflectance(quantification=np.zeros(3)),
+    "layers that are no mapping": lambda: xr_sr.explore(CUBE, layers=ARRAY),
+    "a frame that is a number": lambda: xr_sr.compare(CUBE, window=64),
+    "limits that are a number": lambda: xr_sr.compare(CUBE, limits=1),
+    "pairs at a name too long": lambda: xr_sr.make_pairs(ARRAY, ARRAY, "x" * 300),
+    "scenes whose weight is text": lambda: xr_sr.training.scenes_of(CUBE, weight="heavy"),
+    "northing and easting with a scalar x": lambda: (
+        CUBE.rename(y="northing", x="easting").assign_coords(x=1).sr.index("NDVI")
+    ),
+    "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
+}
+"""Calls that ended in an exception from deep inside, or in a warning of another library, when the fuzzer found them."""
+
+
+@pytest.mark.filterwarnings("error", "ignore::xr_sr.errors.XrSrWarning", "ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("name", FAILED_ONCE)
+def test_what_failed_once_is_a_result_or_an_error_of_ours(name):
+    with contextlib.suppress(XrSrError):
+        FAILED_ONCE[name]()
