@@ -719,7 +719,8 @@ def test_warnings_are_spelt_for_the_shell(inputs):
         ("zarr_format=2, weights='my net.pt' or", "--zarr-format 2 --weights 'my net.pt' or"),
         ("the file /data/scale=4/offset=0/a.tif", "the file /data/scale=4/offset=0/a.tif"),
         ("s3://a/b?model=x&device=y", "s3://a/b?model=x&device=y"),
-        ("packing='float32' keeps them.", f"packing='float32' keeps them. {PYTHON}"),
+        ("packing='float32' keeps them.", "--dtype float32 keeps them."),
+        ("shards='block' keeps them.", f"shards='block' keeps them. {PYTHON}"),
         ("cube.rename({'a': 'B02'}).", f"cube.rename({{'a': 'B02'}}). {PYTHON}"),
     ],
 )
@@ -751,13 +752,14 @@ def test_fuse_brings_20_m_bands_to_10_m(tmp_path, official):
     r10m.isel(y=slice(0, 24), x=slice(0, 20)).to_netcdf(paths[0])
     r20m.isel(y=slice(0, 12), x=slice(0, 10)).to_netcdf(paths[1])
 
-    result = run("fuse", paths[0], tmp_path / "ten.zarr", "--other", paths[1], "-b", "B03,B11", "--quiet")
+    words = ("-m", "sen2sr-lite", "--quiet")
+    result = run("fuse", paths[0], tmp_path / "ten.zarr", "--other", paths[1], "-b", "B03,B11", *words)
 
     assert result.exit_code == 0, result.output
     written = open_zarr(str(tmp_path / "ten.zarr"))
     assert {name: array.shape[-2:] for name, array in written.data_vars.items()} == {"B03": (24, 20), "B11": (24, 20)}
     assert written.attrs["xr_sr:model"] == "sen2sr-lite.rswir-x2"
-    refused(run("fuse", paths[0], tmp_path / "no.zarr"), 1, "sen2sr-lite.rswir-x2", "B11")
+    refused(run("fuse", paths[0], tmp_path / "no.zarr", *words), 1, "sen2sr-lite.rswir-x2", "B11")
 
 
 def test_options_are_called_as_the_arguments_of_the_function():
