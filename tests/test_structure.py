@@ -33,9 +33,9 @@ LEVELS = (
     {"offsets"},
     {"dating"},
     {"metadata"},
-    {"cube"},
+    {"cube", "sensors"},
     {"recognition"},
-    {"once"},
+    {"once", "judging"},
     {
         "halo",
         "lattice",
@@ -51,7 +51,7 @@ LEVELS = (
     {"coarser", "locating", "trees"},
     {"gathering", "crs", "transforms"},
     {"spec", "axes"},
-    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "unread"},
+    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "task_warnings", "unread"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import kernels
-from .digital_numbers import Radiometry, judge_block, to_reflectance_block
+from .digital_numbers import Radiometry, to_reflectance_block
+from .judging import core_of, read_block
 from .kernels.fill import fill
 from .spec import Tile
 
@@ -57,8 +58,7 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
     scale, halo = recipe.kernel.spec.scale, recipe.halo
     lead = tuple(stop - start for start, stop in tile.lead)
     size = (tile.height * scale, tile.width * scale)
-    block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
-    judge_block(block, recipe.radiometry, tile)
+    block = read_block(source.take(halo), recipe.radiometry, tile, core_of(tile, halo))
     missing = np.isnan(block)
     core = trim(missing, halo) if missing.any() else None
     if core is not None and core.all():
@@ -95,8 +95,7 @@ def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDA
     scale, halo, low_pass = recipe.kernel.spec.scale, recipe.halo, recipe.kernel.low_pass
     lead = tuple(stop - start for start, stop in tile.lead)
     shape = (*lead, len(recipe.out_of), tile.height * scale, tile.width * scale)
-    block = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
-    judge_block(block, recipe.radiometry, tile)
+    block = read_block(source.take(halo), recipe.radiometry, tile, core_of(tile, halo))
     missing = np.isnan(block)
     core = trim(missing, halo) if missing.any() else None
     if core is not None and core.all():

@@ -30,6 +30,7 @@ __all__ = [
     "blocks_of",
     "doubled",
     "far",
+    "owned",
     "repeated",
     "samples",
     "whole_blocks",
@@ -131,6 +132,27 @@ def cover(span: tuple[int, int], halo: int, origin: int, ratio: int = 2) -> tupl
     start, stop = span[0] - halo + origin, span[1] + halo + origin
     first = start // ratio - 1
     return (first, -(-stop // ratio) + 1), start - ratio * first
+
+
+def owned(tile: Tile, halo: int, at: tuple[int, int], shape: tuple[int, ...], ratio: int = 2) -> tuple[slice, slice]:
+    """Give the rows and columns of a cover that are the tile's own: of each coarse pixel one tile owns the first part.
+
+    halo, at: as `CoarseSource.take` got and gave them. shape: of the cover, (..., y, x). Pixels that are mirrored from
+    inside of the scene belong to no tile.
+    """
+    rows, columns = (
+        _owned_along(span, halo, begin, length, ratio)
+        for span, begin, length in zip((tile.y, tile.x), at, shape[-2:], strict=True)
+    )
+    return rows, columns
+
+
+def _owned_along(span: tuple[int, int], halo: int, at: int, length: int, ratio: int) -> slice:
+    ends = span[0] - halo - at + ratio * (np.arange(length) + 1)  # the fine pixels behind each coarse one
+    own = np.flatnonzero(
+        (ends > 0) & (np.maximum(ends - ratio, 0) >= span[0]) & (np.maximum(ends - ratio, 0) < span[1])
+    )
+    return slice(int(own[0]), int(own[-1]) + 1) if own.size else slice(0, 0)
 
 
 def mirrored_places(span: tuple[int, int], origin: int, length: int, ratio: int = 2) -> Places:

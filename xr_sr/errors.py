@@ -24,7 +24,7 @@
 
     XrSrWarning (UserWarning)
     ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
-    └── StoreWarning
+    └── SensorWarning · StoreWarning
 
 A message says what was wanted, what was found, and what to do.
 """
@@ -33,6 +33,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 __all__ = [
     "AmbiguousBandError",
@@ -53,6 +56,7 @@ __all__ = [
     "RadiometryWarning",
     "ResolutionError",
     "ResolutionWarning",
+    "SensorWarning",
     "StoreError",
     "StoreMismatchError",
     "StoreWarning",
@@ -179,14 +183,60 @@ class ClippingWarning(XrSrWarning):
     """Values did not fit the packed range of a store and were clipped."""
 
 
+class SensorWarning(XrSrWarning):
+    """Metadata or band names say that the pixels come from another sensor than Sentinel-2's."""
+
+
 class StoreWarning(XrSrWarning):
     """A call wrote nothing to a store, or another writer would not be noticed."""
 
 
-def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn with the line of the first caller outside of this package, however deep the warning arises."""
-    package = __name__.partition(".")[0]
+Filter: TypeAlias = "tuple[Any, ...]"
+"""An entry of `warnings.filters`: action, message, category, module, line."""
+
+_left_behind: list[Filter] = []
+
+
+def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
+    """Remember the warning filters that appeared during a computation, so that no warning of ours is lost to them.
+
+    before: `warnings.filters` when the computation began. `warnings.catch_warnings` is not safe in threads: some
+    libraries use it there (rasterio.warp.reproject), and leave their filter behind in the process, often one that
+    ignores everything. What the user sets is a new entry, even if it is equal to one of these.
+    """
+    known = [*before, *_left_behind]
+    _left_behind.extend(entry for entry in warnings.filters if not any(entry is each for each in known))
+
+
+def warn_caller(
+    message: str,
+    category: type[Warning],
+    *,
+    filters: Sequence[Filter] | None = None,
+    beyond: Sequence[str] = (),
+) -> None:
+    """Warn with the line of the first caller outside of this package, however deep the warning arises.
+
+    filters: those that count; by default the process's present ones. beyond: names of other packages whose lines are
+    passed over too.
+    """
+    inside = {__name__.partition(".")[0], *beyond}
     level, frame = 1, sys._getframe(0)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    with _users_filters(filters):
+        warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def _users_filters(filters: Sequence[Filter] | None) -> Iterator[None]:
+    """Let the given filters count, by default the present ones, without those that other libraries left behind."""
+    given: Sequence[Filter] = warnings.filters if filters is None else filters
+    wanted: list[Any] = [entry for entry in given if not any(entry is each for each in _left_behind)]
+    # With context-aware warnings (free-threaded Python) threads do not see each other's filters.
+    if getattr(sys.flags, "context_aware_warnings", False) or wanted == list(warnings.filters):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filters = wanted
+        yield

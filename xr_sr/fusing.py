@@ -9,7 +9,6 @@ Arrays only, at module level, so that it runs on any worker.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,18 +16,20 @@ import numpy as np
 
 from . import kernels
 from .block import Recipe, blanked, trim
-from .coarser import doubled, repeated, samples
-from .digital_numbers import Radiometry, judge_block, to_reflectance_block
-from .errors import GridError, ResolutionWarning
+from .coarser import doubled, owned, repeated, samples
+from .digital_numbers import Radiometry, to_reflectance_block
+from .errors import GridError
+from .judging import core_of, read_block
 from .kernels.fill import fill
 from .spec import Tile
+from .task_warnings import Finding, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .gathering import CoarseSource, Source
 
-__all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "share_constant"]
+__all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "note_layout", "share_constant"]
 
 COARSE_STACK = 2
 """The group of planes that are coarse bands on the fine grid; 0 and 1 are the fine bands and the mask."""
@@ -61,8 +62,7 @@ def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> ND
     """
     scale, halo = recipe.kernel.spec.scale, recipe.halo
     lead = tuple(stop - start for start, stop in tile.lead)
-    fine = to_reflectance_block(source.take(halo), recipe.radiometry, tile)
-    judge_block(fine, recipe.radiometry, tile)
+    fine = read_block(source.take(halo), recipe.radiometry, tile, core_of(tile, halo))
     missing = np.isnan(fine)
     some = bool(missing.any())
     coarse, no_coarse = _coarse_bands(source, tile, second, halo)
@@ -101,12 +101,11 @@ def _coarse_bands(
                 "layout='resampled'."
             )
         if second.layout == "auto":
-            warnings.warn(
-                "the 20 m bands stand on the 10 m grid, and not as repeated pixels: somebody has resampled them. They "
-                "are taken as they stand; the sensor's own pixels give more detail. Load them on their own "
-                "grid (other=), or by nearest neighbour. To silence this: layout='resampled'.",
-                ResolutionWarning,
-                stacklevel=2,
+            note_layout(
+                tile,
+                "the 20 m bands stand on the 10 m grid, and not as repeated pixels (in {blocks}): somebody has "
+                "resampled them. They are taken as they stand; the sensor's own pixels give more detail. Load them on "
+                "their own grid (other=), or by nearest neighbour. To silence this: layout='resampled'.",
             )
     from_samples = _from_samples(_Repeated(source, second.origin), tile, second, halo)
     if second.layout == "native" or constant.all():
@@ -137,8 +136,7 @@ def _from_samples(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     size = (tile.height + 2 * halo, tile.width + 2 * halo)
     raw, at = coarse.take(halo)
-    block = to_reflectance_block(raw, second.radiometry, tile)
-    judge_block(block, second.radiometry, tile)
+    block = read_block(raw, second.radiometry, tile, owned(tile, halo, at, raw.shape))
     missing = np.isnan(block)
     if missing.any():
         # As on the fine grid: what is filled depends on pixels as far away as it is itself.
@@ -152,13 +150,18 @@ def _from_samples(
 def _as_they_stand(
     source: Source, tile: Tile, second: Second, halo: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    block = to_reflectance_block(source.take(halo, COARSE_STACK), second.radiometry, tile)
-    judge_block(block, second.radiometry, tile)
+    block = read_block(source.take(halo, COARSE_STACK), second.radiometry, tile, core_of(tile, halo))
     missing = np.isnan(block)
     if missing.any():
         wide = to_reflectance_block(source.take(2 * halo, COARSE_STACK), second.radiometry, tile)
         block = trim(fill(wide, steps=halo), halo)
     return block, missing
+
+
+def note_layout(tile: Tile, sentence: str) -> None:
+    """Note that coarse bands on the fine grid are not what the sensor saw, as a warning of the computation."""
+    block = (tile.y, tile.x, tile.lead)
+    note([Finding("ResolutionWarning", sentence, block, block)])
 
 
 def _constant(blocks: NDArray[Any]) -> NDArray[np.bool_]:

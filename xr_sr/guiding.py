@@ -9,17 +9,18 @@ Arrays only, at module level, so that it runs on any worker.
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import kernels
 from .block import Recipe, blanked, trim
-from .coarser import repeated, whole_blocks
-from .digital_numbers import judge_block, to_reflectance_block
-from .errors import GridError, ResolutionWarning
-from .fusing import COARSE_STACK, NATIVE_SHARE, Second, share_constant
+from .coarser import owned, repeated, whole_blocks
+from .digital_numbers import to_reflectance_block
+from .errors import GridError
+from .fusing import COARSE_STACK, NATIVE_SHARE, Second, note_layout, share_constant
+from .judging import core_of, read_block
 from .kernels.fill import fill
 from .spec import Tile
 
@@ -62,8 +63,7 @@ def guide_block(
 
 def _guides(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
     """Give the fine bands with halo, filled: a hole in a guide costs no pixel of what it guides."""
-    fine = to_reflectance_block(source.take(recipe.halo), recipe.radiometry, tile)
-    judge_block(fine, recipe.radiometry, tile)
+    fine = read_block(source.take(recipe.halo), recipe.radiometry, tile, core_of(tile, recipe.halo))
     if np.isnan(fine).any():
         wide = to_reflectance_block(source.take(2 * recipe.halo), recipe.radiometry, tile)
         fine = trim(fill(wide, steps=recipe.halo), recipe.halo)
@@ -76,17 +76,19 @@ def _samples(
     """Give the coarse pixels, NaN where one is missing, where that is, and where in them the tile with halo begins."""
     if source.coarse is not None:
         raw, at = source.coarse.take(halo)
-        coarse = to_reflectance_block(raw, second.radiometry, tile)
+        coarse = read_block(raw, second.radiometry, tile, owned(tile, halo, at, raw.shape, ratio))
     else:
         raw, at = whole_blocks(source, halo, second.origin, ratio, stack=COARSE_STACK)
         if second.layout != "resampled" and (share := share_constant(raw)) < NATIVE_SHARE:
             _say_resampled(tile, second, share, ratio)
         *lead, planes, _, _, height, width = raw.shape
-        parts = to_reflectance_block(raw.reshape(*lead, planes * ratio**2, height, width), second.radiometry, tile)
+        # Each of the fine pixels that a coarse one covers, as a band of its own.
+        radiometry = replace(second.radiometry, names=_repeated_names(second.radiometry.names, ratio**2))
+        parts = raw.reshape(*lead, planes * ratio**2, height, width)
+        parts = read_block(parts, radiometry, tile, owned(tile, halo, at, parts.shape, ratio), compare=False)
         parts = parts.reshape(*lead, planes, ratio**2, height, width)
         # In double precision: repeated pixels are then exactly their own mean.
         coarse = parts.mean(axis=-3, dtype="float64").astype("float32")
-    judge_block(coarse, second.radiometry, tile)
     return coarse, np.isnan(coarse), at
 
 
@@ -97,10 +99,13 @@ def _say_resampled(tile: Tile, second: Second, share: float, ratio: int) -> None
             f"{share:.0%} of the blocks are one value. Hand them in on their own grid (other=), or pass "
             "layout='resampled'."
         )
-    warnings.warn(
+    note_layout(
+        tile,
         f"bands of pixels {ratio} times wider stand on the finer grid, and not as repeated pixels, or not at multiples "
-        "of their size: somebody has resampled them. Their means are taken as samples; the sensor's own pixels give "
-        "more detail. Load them on their own grid (other=). To silence this: layout='resampled'.",
-        ResolutionWarning,
-        stacklevel=3,
+        "of their size (in {blocks}): somebody has resampled them. Their means are taken as samples; the sensor's own "
+        "pixels give more detail. Load them on their own grid (other=). To silence this: layout='resampled'.",
     )
+
+
+def _repeated_names(names: tuple[str, ...], times: int) -> tuple[str, ...]:
+    return tuple(f"{name} {part}" for name in names for part in range(times))

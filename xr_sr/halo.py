@@ -16,6 +16,7 @@ import numpy as np
 from .coarser import Coarse, CoarseReader
 from .gathering import SIDE, Job, Plane, Reader, Source, as_array, choose_blocks, names_of
 from .spec import Tile
+from .task_warnings import listen
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -56,6 +57,7 @@ def map_tiles(
     """
     from dask.base import tokenize
 
+    listen()
     reach = halo if reach is None else reach
     planes = [plane for stack in stacks for plane in stack]
     blocks = choose_blocks(planes, chunks, bands_out * scale**2 * np.dtype(dtype).itemsize)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .gathering import SIDE, Job, Piece, Plane, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
 from .spec import Tile
+from .task_warnings import listen
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -176,6 +177,7 @@ def map_windows(
     """
     from dask.base import tokenize
 
+    listen()
     planes = [plane for stack in stacks for plane in stack]
     # Larger blocks than of local kernels: windows are what runs in parallel, and those between graphs run twice.
     least = max(lattice.side, min(4 * lattice.side, SIDE))

@@ -29,6 +29,7 @@ from .halo import map_tiles
 from .lattice import Lattice, map_windows
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
+from .sensors import other_sensor, warn_of_sensor
 from .settling import kernel_ref, with_options
 from .sharpening import (
     Request,
@@ -79,7 +80,7 @@ def upscale(
         it; in a DataTree they are found in its other node.
     layout: of 20 m bands on the 10 m grid. "native": each pixel of the sensor repeated 2 x 2, at multiples of 20 m (an
         error inside a task where it is not so); "resampled": taken as they stand; "auto": native where the pixels
-        around are, else as they stand, with a warning inside the task.
+        around are, else as they stand, with a warning when they are computed.
     weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
         cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
@@ -218,6 +219,8 @@ def _refined(
     if not is_one_of(layout, ("auto", "native", "resampled")):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
     cube = recognise(obj, model_gsd_m=gsd_m)
+    if gsd_m is not None and (reason := other_sensor(obj, cube)):
+        warn_of_sensor(reason)
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     beyond = fallback.beyond(model, bands, fusing=fusing)
     formula = catalog.without_weights(model, fusing=fusing)

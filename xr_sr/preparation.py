@@ -22,13 +22,16 @@ from odc.geo import Shape2d
 from .arguments import check_whole, shown
 from .bands import is_scl
 from .cube import Cube, Plane, recognise
-from .digital_numbers import Radiometry, judge_block, to_reflectance_block
+from .digital_numbers import Radiometry
 from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError
 from .georeference import Grid, crs_label, grid_of, spatial_dims
+from .judging import read_block
 from .metadata import declared_nodata
 from .radiometry import OWN_ATTR, Nodata, Offset, offset_coords, resolve
 from .recognition import NO_REFLECTANCE
+from .sensors import other_sensor, warn_of_sensor
 from .spec import Tile
+from .task_warnings import listen
 from .trees import node_dataset
 
 __all__ = ["CLOUDY_CLASSES", "mask", "read_classes", "reflectance"]
@@ -54,15 +57,38 @@ def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10
     Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
     done, for DN with dates together with the coordinate `radiometry_offset`, what was added to the DN of each date;
     what is not a band stays as it is. Lazy: pixels that contradict what they were taken for raise when computed.
-    Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands.
+    Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands. Warns
+    SensorWarning where metadata or names say that it is not Sentinel-2.
     """
 
+    options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    told: list[str] = []
+
     def of_cube(cube: Cube, obj: Flat) -> Flat:
-        radiometry = resolve(cube, cube.planes, offset=offset, quantification=quantification, nodata=nodata)
-        converted = _replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
-        return converted.assign_coords(offset_coords(radiometry, cube))
+        if not told and (reason := other_sensor(obj, cube)):
+            told.append(reason)
+            warn_of_sensor(reason)
+        return _of_cube(cube, obj, options)[0]
 
     return _each_cube(obj, of_cube)
+
+
+def reflectance_and_meaning(obj: Flat, **options: Any) -> tuple[Flat, Radiometry]:
+    """Do what `reflectance` does for a DataArray or Dataset, and say what the numbers meant."""
+    meant: list[Radiometry] = []
+
+    def of_cube(cube: Cube, obj: Flat) -> Flat:
+        converted, radiometry = _of_cube(cube, obj, options)
+        meant.append(radiometry)
+        return converted
+
+    return _each_cube(obj, of_cube), meant[0]
+
+
+def _of_cube(cube: Cube, obj: Flat, options: dict[str, Any]) -> tuple[Flat, Radiometry]:
+    radiometry = resolve(cube, cube.planes, **options)
+    converted = _replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
+    return converted.assign_coords(offset_coords(radiometry, cube)), radiometry
 
 
 def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Obj:
@@ -183,12 +209,15 @@ def _converted(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, radiome
     import dask.array as da
 
     data = _lazy(array, cube).data
+    names = dict(zip((plane.name for plane in cube.planes), radiometry.names, strict=True))
     banded = cube.band_dim in array.dims
     if not banded or len(data.chunks[-3]) > 1:
         # A band that is judged alone: in the shortwave infrared even the darkest place of dry land has 1000 DN, and at
         # the top of the atmosphere blue and green have it everywhere.
         red = tuple(place for place, plane in enumerate(planes) if plane.band == "B04")
         radiometry = replace(radiometry, dark=red)
+    radiometry = replace(radiometry, names=tuple(names[plane.name] for plane in planes))
+    listen()
     converted = da.map_blocks(
         _convert_block, data, radiometry=radiometry, banded=banded, dtype=np.float32, meta=data._meta.astype(np.float32)
     )
@@ -206,12 +235,12 @@ def _convert_block(
     *lead, y, x = block_info[0]["array-location"]
     if banded:
         first, _ = lead.pop()
-        radiometry = replace(radiometry, dark=tuple(place - first for place in radiometry.dark if place >= first))
+        dark = tuple(place - first for place in radiometry.dark if place >= first)
+        radiometry = replace(radiometry, dark=dark, names=radiometry.names[first:])
     else:
         block = block[..., np.newaxis, :, :]
     tile = Tile(y=y, x=x, lead=tuple(lead))
-    result = to_reflectance_block(block, radiometry, tile)
-    judge_block(result, radiometry, tile)
+    result = read_block(block, radiometry, tile, compare=False)
     return result if banded else result[..., 0, :, :]
 
 

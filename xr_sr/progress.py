@@ -1,6 +1,6 @@
 """Run graphs of tasks and hear of each task as it ends, on whatever scheduler is active; show a bar.
 
-Knows dask and tqdm only. What the tasks do, and what to do when one ends, is the caller's matter.
+Knows dask, tqdm and the warnings of tasks. What the tasks do, and what to do when one ends, is the caller's matter.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .task_warnings import collecting
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -30,6 +32,7 @@ class Graph:
     keys: tuple[Hashable, ...]
 
 
+@collecting()
 def run_graphs(graphs: Iterable[Graph], on_done: Callable[[Hashable, Any], None]) -> None:
     """Compute graphs in order and call `on_done(key, result)` for each watched task as it ends.
 
@@ -37,6 +40,7 @@ def run_graphs(graphs: Iterable[Graph], on_done: Callable[[Hashable, Any], None]
     write. Works with every local scheduler of dask (one graph at a time) and with a `dask.distributed` client (the next
     graph is sent before the last one ends). `graphs` may be a generator; it is read no further than needed.
     Whatever a task or `on_done` raises comes out here, KeyboardInterrupt too; tasks not yet begun are then dropped.
+    What tasks warn of is issued here, once, when all graphs are done.
     """
     client = active_client()
     if client is not None:

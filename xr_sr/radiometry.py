@@ -84,7 +84,7 @@ def resolve(
         ) from None
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
-    axis, declared, stored = None, False, False
+    axis, declared, stored, ours = None, False, False, False
     if not isinstance(offset, str):
         offsets, axis = _given(offset, cube, planes, quantification)
         how = "offset as passed"
@@ -93,7 +93,7 @@ def resolve(
     elif offset != "auto":
         raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
     elif own := _own_words(cube, planes):
-        how, scaling = own, declared_scaling(planes)
+        how, scaling, ours = own, declared_scaling(planes), True
         if scaling is not None:  # numbers as they are stored: what was added to the DN before is in them
             offsets, stored = (offset_in_dn(scaling, quantification),), True
         elif floats:
@@ -101,7 +101,7 @@ def resolve(
         else:
             raise _unscaled(planes, own)
     elif floats and not (sign := _sign_of_dn(cube, planes)):
-        kind, how = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})"
+        kind, how, declared = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})", True
     else:
         offsets, axis, how = told_offset(cube, planes, quantification, sign if floats else "")
         declared = True
@@ -117,7 +117,14 @@ def resolve(
     if len(set(offsets)) == 1:
         offsets = offsets[:1]
     dark = tuple(place for place, plane in enumerate(planes) if plane.band in _DARK_BANDS)
-    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark)
+    names = tuple(map(_identity, planes))
+    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, names)
+
+
+def _identity(plane: Plane) -> str:
+    """Name the pixels of a band, so that what is found in them counts once, however many tasks read them."""
+    data = plane.array.variable._data
+    return f"{getattr(data, 'name', '') or id(data)} {plane.name}"
 
 
 def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:

@@ -15,7 +15,14 @@ import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics import class_areas, otsu, water_history
 from xr_sr.analytics.classes import FLOOD, WATER, as_class_map, as_water
-from xr_sr.errors import CubeError, DuplicateTimeError, GridError, OptionError, StoreMismatchError
+from xr_sr.errors import (
+    CubeError,
+    DuplicateTimeError,
+    GridError,
+    OptionError,
+    RadiometryWarning,
+    StoreMismatchError,
+)
 
 U = 255
 
@@ -477,3 +484,48 @@ def test_what_lies_in_files_is_not_read_before_it_is_asked_for(tmp_path):
     assert not opened.variable._in_memory
     assert float(otsu(opened)) == float(otsu(index))
     np.testing.assert_array_equal(water, xr_sr.water(index, None, 0.1))
+
+
+def harmonised(kind: str, *, swath: bool = False):
+    """Give DN of clear water beside land, 1000 subtracted and the rest cut off at 0: (B03, B11), and the water."""
+    rng = np.random.default_rng(0)
+    is_water = np.arange(40) < 20
+    green = np.where(is_water, rng.normal(350, 30, (30, 40)), rng.normal(800, 30, (30, 40)))
+    swir = np.where(is_water, rng.normal(15, 30, (30, 40)), rng.normal(2500, 50, (30, 40)))
+    dn = np.stack([green, swir]).clip(0).astype("uint16")
+    if swath:
+        dn[1, :, :20] = rng.integers(1500, 2000, (30, 20))
+        dn[:, :, :3], dn[1, :, 3] = 0, 0
+    cube = array(dn, ("B03", "B11")).chunk(y=12)
+    return cube if kind == "DataArray" else cube.to_dataset("band"), int((dn[1] == 0).sum())
+
+
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_water_that_is_unknown_because_of_dn_0_is_counted(kind):
+    cube, unknown = harmonised(kind)
+    with pytest.warns(
+        RadiometryWarning, match=rf"^Radiometry: index 'MNDWI' is unknown in {unknown} values in 3 blocks"
+    ):
+        found = cube.sr.water(threshold=0.0, offset=0).compute()
+
+    assert int((found == 255).sum()) == unknown
+
+    whole = cube.sr.water(threshold=0.0, offset=0, nodata=None).compute()
+
+    assert int((whole == 1).sum()) == 30 * 20
+
+
+def test_floods_count_dn_0_of_each_date():
+    cube, unknown = harmonised("Dataset")
+    season = cube.expand_dims(time=times(2))
+    with pytest.warns(RadiometryWarning, match=f"unknown in {2 * unknown} values in 3 blocks") as caught:
+        season.sr.flood("2023-06-01", "2023-06-06", threshold=0.0, offset=0).compute()
+
+    assert [each.category for each in caught].count(RadiometryWarning) == 1
+
+
+def test_dn_0_at_the_edge_of_a_swath_and_below_a_true_offset_is_nodata_without_a_word():
+    cube, _ = harmonised("DataArray", swath=True)
+    cube.sr.water(threshold=0.0, offset=0).compute()
+    cube, _ = harmonised("DataArray")
+    (cube + np.uint16(1000)).where(cube > 0, 0).astype("uint16").sr.water(threshold=0.0, offset=-1000).compute()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,9 +19,14 @@ from ..cube import AnyCube, Cube, pick, recognise
 from ..errors import BandWarning, GeoreferenceWarning, GridError, OptionError, warn_caller
 from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..naming import PER_BAND_ATTRS, listed
-from ..preparation import reflectance
-from ..radiometry import Nodata, Offset
+from ..preparation import reflectance_and_meaning
+from ..radiometry import Nodata, Offset, Radiometry
+from ..sensors import other_sensor, warn_of_sensor
 from ..trees import node_dataset
+from .zeros import counting_zeros
+
+Found: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
+"""Bands as reflectance, and what their numbers meant."""
 
 Grid: TypeAlias = Literal["fine", "coarse"]
 
@@ -38,32 +44,49 @@ def read_bands(
     """Give the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
 
     wanted: canonical names. reader: who wants them, for messages. grid: see `index`; other arguments as in
-    `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError.
+    `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError. Tasks
+    count the pixels that DN 0 in a part of the bands makes unknown.
     """
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    arrays, meanings = _found_bands(obj, wanted, reader, grid, options)
+    return counting_zeros(arrays, meanings, reader)
+
+
+def _found_bands(
+    obj: AnyCube, wanted: Sequence[str], reader: str, grid: Grid | None, options: dict[str, Any]
+) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
+    """Give the wanted bands, all on one grid, and what their numbers meant."""
     cube = recognise(obj)
+    if reason := other_sensor(obj, cube):
+        warn_of_sensor(reason)
     if not isinstance(obj, xr.DataTree):
-        return _convert(obj, cube, wanted, reader, options)
+        return _apart(_convert(obj, cube, wanted, reader, options))
 
     holders = {path: bands for path, bands in cube.elsewhere if set(bands) & set(wanted)}
     here = [band for band in wanted if band in cube.available]
     if not here:
         alone = next((path for path, bands in holders.items() if set(wanted) <= set(bands)), None)
         if alone is not None:
-            return _read_node(obj, alone, wanted, reader, options)
+            return _apart(_read_node(obj, alone, wanted, reader, options))
     sources: dict[str, list[str]] = {}
     for band in wanted:
         path = next((path for path, bands in holders.items() if band in bands), None)
         if band not in cube.available and path is not None:
             sources.setdefault(path, []).append(band)
     if not sources:
-        return _read_node(obj, cube.node, wanted, reader, options)
+        return _apart(_read_node(obj, cube.node, wanted, reader, options))
     # What neither node has is missing from the finest, whose error then tells all that is wanted.
     lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
     fine = _read_node(obj, cube.node, lacking, reader, options) if lacking else {}
     parts = [_read_node(obj, path, bands, reader, options) for path, bands in sources.items()]
-    ordered = sorted((part for part in (fine, *parts) if part), key=lambda part: -next(iter(part.values())).size)
-    return _on_one_grid(wanted, ordered, sources, grid, reader)
+    split = [_apart(part) for part in (fine, *parts) if part]
+    meanings = {band: meaning for _, part in split for band, meaning in part.items()}
+    ordered = sorted((arrays for arrays, _ in split), key=lambda part: -next(iter(part.values())).size)
+    return _on_one_grid(wanted, ordered, sources, grid, reader), {band: meanings[band] for band in wanted}
+
+
+def _apart(found: Found) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
+    return {band: array for band, (array, _) in found.items()}, {band: meant for band, (_, meant) in found.items()}
 
 
 def factor_between(coarse: GeoBox, fine: GeoBox) -> int | None:
@@ -134,9 +157,7 @@ def _factor_of(coarse: xr.DataArray, fine: xr.DataArray, what: str) -> int:
     return factor
 
 
-def _read_node(
-    tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any]
-) -> dict[str, xr.DataArray]:
+def _read_node(tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any]) -> Found:
     node = tree if path in ("", ".") or path == tree.path else tree[path]
     assert isinstance(node, xr.DataTree)
     dataset = node_dataset(node)
@@ -147,7 +168,7 @@ def _read_node(
 
 def _convert(
     obj: xr.DataArray | xr.Dataset, cube: Cube, wanted: Sequence[str], reader: str, options: dict[str, Any]
-) -> dict[str, xr.DataArray]:
+) -> Found:
     """Convert some bands of a DataArray or Dataset, and no others."""
     planes = pick(cube, wanted, reader=reader, cure="choose an index of bands that are there")
     slim: Any
@@ -162,14 +183,16 @@ def _convert(
         slim.attrs = {key: value for key, value in slim.attrs.items() if key not in PER_BAND_ATTRS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
-        again = recognise(reflectance(slim, **options))
+        converted, radiometry = reflectance_and_meaning(slim, **options)
+        again = recognise(converted)
     found = {}
     for plane in pick(again, wanted, reader=reader):
         array = plane.array
         if again.band_dim is not None:
             along = [name for name in array.coords if again.band_dim in array.coords[name].dims]
             array = array.isel({again.band_dim: plane.index}).drop_vars(along)
-        found[plane.band] = array
+        identity = tuple(each for each in radiometry.names if each.endswith(f" {plane.name}"))
+        found[plane.band] = array, replace(radiometry, names=identity)
     return found
 
 

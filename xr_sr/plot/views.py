@@ -19,9 +19,10 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
 from ..cube import AnyCube, Cube, Plane, pick, recognise
-from ..digital_numbers import Radiometry, judge_block, to_reflectance_block
+from ..digital_numbers import Radiometry
 from ..errors import GridError
 from ..georeference import pixel_size_m
+from ..judging import read_block
 from ..moments import Date, nearest_place, place_of
 from ..radiometry import Offset, resolve
 from ..spec import Tile
@@ -153,8 +154,7 @@ class View(Placed):
         together = xr.Dataset({number: cut.variable for number, cut in enumerate(cuts)}).compute()
         block = np.stack([together[number].values for number in range(len(cuts))], axis=-3)
         tile = Tile((rows.start, rows.stop), (columns.start, columns.stop), tuple((n, n + 1) for n in lead.values()))
-        values = to_reflectance_block(block, self.radiometry, tile)
-        judge_block(values, self.radiometry, tile)
+        values = read_block(block, self.radiometry, tile)
         names = (self.cube.y, self.cube.x, self.cube.crs_name)
         coords = {name: cuts[0].coords[name] for name in names if name in cuts[0].coords}
         bands = [plane.band for plane in self.planes]

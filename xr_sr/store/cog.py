@@ -25,6 +25,7 @@ from ..arguments import check_flag, check_path
 from ..errors import BandWarning, ClippingWarning, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
+from ..task_warnings import collecting
 from .content import Content, Field, XarrayObject, describe
 from .encoding import Packing, pack_block
 from .layout import edges_of
@@ -44,6 +45,7 @@ class Layer:
     names: tuple[str, ...]
 
 
+@collecting()
 def to_cog(
     obj: XarrayObject,
     path: str | os.PathLike[str],

@@ -16,6 +16,7 @@ from ..errors import BandWarning, ClippingWarning, StoreError, StoreWarning
 from ..naming import listed
 from ..progress import progress_bar
 from ..recognition import warn_caller
+from ..task_warnings import collecting
 from . import layout
 from .claim import claimed
 from .content import Content, XarrayObject, describe, fingerprint
@@ -31,6 +32,7 @@ from .target import StoreLike, Target, join_path, read_group
 from .template import build
 
 
+@collecting()
 def to_zarr(
     obj: XarrayObject,
     store: StoreLike,

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..digital_numbers import HIGHEST_MEDIAN
 from ..errors import TrainingError
 from ..fusing import NATIVE_SHARE, share_constant
+from ..judging import HIGHEST_MEDIAN
 from .journal import OWN_COLUMNS
 from .report import BORDER
 from .scenes import FloatArray, Scene

@@ -1,0 +1,96 @@
+"""Pixels of an index that are unknown because of DN 0 in one of its bands: counted inside the tasks, and said.
+
+DN 0 is nodata. Where 1000 was subtracted from DN and what is negative was cut off ("harmonised" DN), it is dark water
+too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..digital_numbers import Radiometry
+from ..judging import DARK_DN
+from ..spec import Tile
+from ..task_warnings import Finding, note
+
+
+def counting_zeros(
+    bands: Mapping[str, xr.DataArray], radiometries: Mapping[str, Radiometry], reader: str
+) -> dict[str, xr.DataArray]:
+    """Make the tasks of some bands count the pixels that DN 0 in a part of them makes unknown; lazy.
+
+    bands: (*lead, y, x) reflectance each, on one grid, NaN where missing. radiometries: what their numbers meant.
+    reader: who wants them, for the sentence. Gives the same bands, with the same values.
+    """
+    first, *others = bands
+    open_to_doubt = any(
+        radiometry.kind == "dn" and 0.0 in radiometry.nodata and 0.0 in radiometry.offset
+        for radiometry in radiometries.values()
+    )
+    array = bands[first]
+    if not (open_to_doubt and others and all(each.dims == array.dims for each in bands.values())):
+        return dict(bands)
+    import dask.array as da
+
+    counted = da.map_blocks(
+        _count_zeros,
+        *(each.data for each in bands.values()),
+        radiometries=tuple(radiometries[band] for band in bands),
+        names=tuple(bands),
+        reader=reader,
+        dtype=array.dtype,
+        meta=array.data._meta,
+    )
+    return {**bands, first: array.copy(data=counted)}
+
+
+def _count_zeros(
+    *blocks: npt.NDArray[Any],
+    radiometries: tuple[Radiometry, ...],
+    names: tuple[str, ...],
+    reader: str,
+    block_info: Any,
+) -> npt.NDArray[Any]:
+    """Give the first block as it is, having counted, inside a task, the pixels that only some blocks have."""
+    missing = [np.isnan(block) for block in blocks]
+    some, every = np.logical_or.reduce(missing), np.logical_and.reduce(missing)
+    partly = some & ~every
+    if not partly.any():
+        return blocks[0]
+    *leads, y, x = block_info[0]["array-location"]
+    tile = Tile(y=y, x=x, lead=tuple(leads))
+    block_at = (tile.y, tile.x, tile.lead)
+    for lead in np.ndindex(partly.shape[:-2]):
+        culprits = {
+            name: missing[band][lead] & partly[lead]
+            for band, (name, radiometry) in enumerate(zip(names, radiometries, strict=True))
+            if _may_be_dark(blocks[band][lead], radiometry, tile, lead)
+        }
+        culprits = {name: where for name, where in culprits.items() if where.any()}
+        if culprits:
+            count = int(np.logical_or.reduce(list(culprits.values())).sum())
+            place = (*(radiometry.names for radiometry in radiometries), lead, *block_at)
+            note([Finding("RadiometryWarning", _sentence(reader, list(culprits)), block_at, place, count)])
+    return blocks[0]
+
+
+def _may_be_dark(plane: npt.NDArray[Any], radiometry: Radiometry, tile: Tile, lead: tuple[int, ...]) -> bool:
+    """Tell whether DN 0 in a band may be dark ground: what is valid beside it is nearly as dark, or nothing is."""
+    if radiometry.kind != "dn" or 0.0 not in radiometry.nodata or radiometry.offset_at(tile, lead) != 0:
+        return False
+    valid = plane[plane == plane]
+    return not valid.size or float(valid.min()) * radiometry.quantification <= DARK_DN
+
+
+def _sentence(reader: str, bands: list[str]) -> str:
+    return (
+        f"Radiometry: {reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {', '.join(bands)}, while its "
+        "other bands have values there. DN 0 is nodata, but it is also what dark water becomes where 1000 was "
+        "subtracted and what is negative was cut off (harmonised DN). If that is how these were made, pass "
+        "nodata=None, and mask what is outside of the swath."
+    )

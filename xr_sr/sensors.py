@@ -1,0 +1,191 @@
+"""Whether a cube says that another sensor than Sentinel-2's saw it: by platform, by product, by names of bands.
+
+Landsat and HLS number their bands in another way: B05 is near infrared there, and a red edge of Sentinel-2. Reads
+attributes, small coordinates and names only; a cube that says nothing is taken for Sentinel-2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .errors import SensorWarning, warn_caller
+from .georeference import pixel_size_m
+from .naming import listed
+from .recognition import AnyCube, Cube
+
+__all__ = ["other_sensor", "warn_of_sensor"]
+
+_PLATFORM_KEYS = frozenset(
+    [
+        "platform",
+        "eo_platform",
+        "constellation",
+        "eo_constellation",
+        "mission",
+        "satellite",
+        "spacecraft",
+        "spacecraft_id",
+        "spacecraft_name",
+        "platform_name",
+        "platform_id",
+        "satellite_name",
+    ]
+)
+"""Names, in lower case, words joined by "_", under which the platform stands, and nothing else."""
+
+_OTHER_KEYS = frozenset(
+    [
+        "instrument",
+        "instruments",
+        "eo_instrument",
+        "instrument_name",
+        "sensor",
+        "sensor_id",
+        "collection",
+        "collections",
+        "product_id",
+        "id",
+        "title",
+        "landsat_product_id",
+        "landsat_scene_id",
+        "product_uri",
+        "product_name",
+        "granule_id",
+        "producer_granule_id",
+        "scene_id",
+        "product",
+        "landsat_product",
+        "product_type",
+    ]
+)
+"""Names under which words of any kind stand, of which some are those of other sensors."""
+
+_SENTINEL_2 = re.compile(r"(?<![a-z0-9])(?:copernicus)?[\s_.:/-]*(?:sentinel|sen|s)[\s_.-]*2(?![0-9])", re.IGNORECASE)
+_OTHERS = re.compile(
+    r"landsat|(?<![a-z0-9])l[ceotm]0?[4-9](?![0-9])|(?<![a-z0-9])(?:oli|tirs|etm)(?![a-z])|hls[\s_.-]*l30|"
+    r"sentinel[\s_.-]*[13456]|(?<![a-z0-9])s[13][ab](?![a-z0-9])|(?<![a-z0-9])(?:modis|viirs|olci|slstr|aster|enmap|prisma)"
+    r"(?![a-z])|planet[\s_.-]?scope|skysat|rapideye|worldview|quickbird|pl[eé]iades|(?<![a-z])spot[\s_.-]?[1-7](?![0-9])|"
+    r"gaofen|cbers|kompsat",
+    re.IGNORECASE,
+)
+_NO_PLATFORM = {"", "nan", "none", "null", "nat", "unknown", "undefined", "n/a", "na", "multiple", "mixed", "various"}
+
+_LANDSAT_NAMES = re.compile(
+    r"(?:SR|ST)_B\d{1,2}(?!\d)|(?:SR|ST)_(?:QA|ATRAN|CLOUD|DRAD|EMIS|EMSD|TRAD|URAD|CDIST)|(?<![a-z])qa_(?:pixel|radsat)|"
+    r"(?<![a-z])lwir(?:1[12])?(?![a-z0-9])",
+    re.IGNORECASE,
+)
+"""Names that Landsat's products have, and none of Sentinel-2's."""
+
+_NUMBERED = re.compile(r"b0?([567])", re.IGNORECASE)
+_ONLY_OURS = {"B08", "B8A", "B12"}
+_LANDSAT_GSD_M = 30.0
+_MOST_WORDS = 1000
+
+
+def other_sensor(obj: AnyCube, cube: Cube) -> str:
+    """Say what speaks for another sensor than Sentinel-2's; "" where nothing does.
+
+    obj: what was handed in. cube: what was recognised in it. Reads no pixels, and no coordinates that are lazy.
+    """
+    reasons, stated = [], False
+    for key, word in _words(obj, cube):
+        plain = _plain(key)
+        ours, others = _SENTINEL_2.search(word), _OTHERS.search(word)
+        is_platform = plain in _PLATFORM_KEYS
+        stated |= bool(ours)
+        if others or (is_platform and not ours and not _says_no_platform(word)):
+            reasons.append(f"{key} is {word!r}")
+    names = [str(name) for name in _names(cube) if _LANDSAT_NAMES.match(str(name))]
+    if names:
+        reasons.append(f"{listed(names)} are names of Landsat's products")
+    if not reasons and not stated and (numbered := _numbered_as_landsat(cube)):
+        reasons.append(
+            f"its pixels are {_LANDSAT_GSD_M:g} m wide, as those of Landsat and HLS are, in which {listed(numbered)} "
+            "have other wavelengths than in Sentinel-2"
+        )
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def warn_of_sensor(reason: str) -> None:
+    """Warn of what `other_sensor` says."""
+    warn_caller(
+        f"the cube seems to come from another sensor than Sentinel-2's: {reason}. Its bands are read as those of "
+        "Sentinel-2 with the same names (B05 is a red edge, but near infrared in Landsat and HLS L30), and models know "
+        "Sentinel-2 only. Rename the bands to those of Sentinel-2 that have their wavelengths; if the pixels are "
+        "Sentinel-2's, correct what says otherwise, or state it: cube.attrs['platform'] = 'sentinel-2a'.",
+        SensorWarning,
+    )
+
+
+def _says_no_platform(word: str) -> bool:
+    """Tell whether a word is none of a platform: a placeholder, a number, what a simulation calls itself."""
+    text = word.strip().lower()
+    return text in _NO_PLATFORM or not re.search("[a-z]", text) or bool(re.search(r"simulat|synthetic|test", text))
+
+
+def _words(obj: AnyCube, cube: Cube) -> Iterator[tuple[Hashable, str]]:
+    """Give the names and the words that may say which sensor it was, each once."""
+    holders: list[Mapping[Any, Any]] = [cube.source.attrs, cube.source.coords]
+    holders += [plane.array.attrs for plane in cube.planes]
+    if isinstance(cube.source, xr.Dataset):
+        holders.append({name: cube.source[name] for name in cube.extras if name in cube.source})
+    if isinstance(obj, xr.DataTree):
+        holders += [node.attrs for node in (obj, *obj.children.values())]
+    seen: set[tuple[Hashable, str]] = set()
+    for holder in holders:
+        for key, value in _with_nested(holder):
+            if _plain(key) in _PLATFORM_KEYS | _OTHER_KEYS:
+                for word in _texts(value):
+                    if (key, word) not in seen:
+                        seen.add((key, word))
+                        yield key, word
+
+
+def _with_nested(holder: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """Give entries, and those of the STAC Item that EOPF keeps in an attribute."""
+    yield from holder.items()
+    item = holder.get("stac_discovery")
+    properties = item.get("properties") if isinstance(item, Mapping) else None
+    if isinstance(properties, Mapping):
+        yield from properties.items()
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Give the words in an attribute or a coordinate, if they are words, few, and in memory."""
+    if isinstance(value, xr.DataArray):
+        if value.dtype.kind not in "OUST" or value.size > _MOST_WORDS or value.chunks is not None:
+            return
+        value = value.values
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        yield str(value)
+    elif isinstance(value, list | tuple | set | np.ndarray):
+        items = value.reshape(-1) if isinstance(value, np.ndarray) else list(value)
+        for each in items[:_MOST_WORDS]:
+            if isinstance(each, str | bytes):
+                yield from _texts(each)
+
+
+def _names(cube: Cube) -> Iterator[Hashable]:
+    yield from (plane.name for plane in cube.planes)
+    yield from (flags.name for flags in cube.flags)
+    yield from cube.dropped
+
+
+def _numbered_as_landsat(cube: Cube) -> list[str]:
+    """Give the names that mean other bands in Landsat, of pixels that are as large as its; [] where they are ours."""
+    size = pixel_size_m(cube.geobox)
+    if size is None or any(abs(side / _LANDSAT_GSD_M - 1) > 0.02 for side in size) or _ONLY_OURS & {*cube.available}:
+        return []
+    return [str(plane.name) for plane in cube.planes if _NUMBERED.fullmatch(str(plane.name).strip())]
+
+
+def _plain(key: Hashable) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", str(key).lower()).strip("_")
