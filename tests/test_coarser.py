@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from xr_sr.coarser import Coarse, blocks_of, cover, doubled, mirrored_places, repeated
+from xr_sr.coarser import Coarse, blocks_of, cover, doubled, mirrored_places, owned, repeated
 from xr_sr.halo import map_tiles
+from xr_sr.spec import Tile
 
 
 @given(start=st.integers(0, 50), length=st.integers(1, 20), halo=st.integers(0, 20), origin=st.integers(0, 1))
@@ -21,6 +22,26 @@ def test_a_cover_holds_the_span_and_one_pixel_more_on_each_side(start, length, h
     assert at in (2, 3)
     assert 2 * first - origin + at == start - halo
     assert 2 <= 2 * last - origin - (start + length + halo) <= 3
+
+
+@given(
+    length=st.integers(1, 40),
+    side=st.integers(1, 15),
+    halo=st.integers(0, 12),
+    ratio=st.sampled_from([2, 3, 6]),
+    outside=st.integers(0, 5),
+)
+def test_each_coarse_pixel_is_owned_by_one_tile_of_any_size(length, side, halo, ratio, outside):
+    origin = outside % ratio
+    found = []
+    for start in range(0, length, side):
+        span = start, min(start + side, length)
+        (first, last), at = cover(span, halo, origin, ratio)
+        rows, columns = owned(Tile(y=span, x=span), halo, (at, at), (1, last - first, last - first), ratio)
+        found += range(first, last)[rows]
+
+        assert rows == columns
+    assert found == list(range((length + origin - 1) // ratio + 1))
 
 
 @given(length=st.integers(1, 12), origin=st.integers(0, 1))

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
+from tests.cubes import dataset
 from xr_sr.digital_numbers import Radiometry, to_reflectance_block
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.judging import core_of, read_block
+from xr_sr.radiometry import resolve
+from xr_sr.recognition import recognise
 from xr_sr.spec import Tile
 from xr_sr.task_warnings import collecting
 
@@ -367,3 +370,14 @@ def test_arrays_of_a_device_stay_there(radiometry):
 
     assert isinstance(on_device, DeviceArray)
     assert_array_equal(on_device.host, to_reflectance_block(block, radiometry, TILE))
+
+
+@pytest.mark.parametrize("floats", [True, False])
+def test_dry_land_in_the_shortwave_infrared_alone_is_no_reason_for_doubt(floats):
+    dry = scene(1200, 4000, shape=(4, 64, 64))
+    cube = dataset(dry / 1e4 if floats else dry, ("B8A", "B11", "B12", "B05")).assign_attrs(
+        {} if floats else {"s2:processing_baseline": "02.14"}
+    )
+    planes = recognise(cube).planes
+
+    read_block(dry / 1e4 if floats else dry, resolve(recognise(cube), planes), TILE)

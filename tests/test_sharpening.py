@@ -20,6 +20,7 @@ from xr_sr.errors import (
     MissingBandError,
     ModelError,
     OptionError,
+    RadiometryWarning,
     ResolutionError,
     ResolutionWarning,
 )
@@ -295,3 +296,15 @@ def test_what_cannot_be_done_says_the_way_out():
         tree["r10m"].to_dataset().sr.fuse("glp-hpm", other=r20m.isel(x=slice(None, None, 4), y=slice(None, None, 4)))
     with pytest.raises(OptionError, match="to=None"):
         tree.sr.fuse("sen2sr-lite", to=None)
+
+
+@pytest.mark.parametrize("chunks", [10, 32, 60])
+def test_odd_values_of_both_grids_are_counted_once_for_all_chunks(chunks):
+    tree = tree_of(60, 60)
+    fine, coarse = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
+    fine["B04"][7, 9] = 2.5
+    coarse["B11"][4, 5], coarse["B11"][29, 0] = -0.7, 3.0
+    tree = xr.DataTree.from_dict({"r10m": fine, "r20m": coarse})
+
+    with pytest.warns(RadiometryWarning, match=r"^Radiometry: 3 values in .*\(-0.7 to 3\)"):
+        fused(tree, bands=["B04", "B11"], chunks=chunks)

@@ -195,6 +195,7 @@ Filter: TypeAlias = "tuple[Any, ...]"
 """An entry of `warnings.filters`: action, message, category, module, line."""
 
 _left_behind: list[Filter] = []
+_REMEMBERED = 1000
 
 
 def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
@@ -206,6 +207,7 @@ def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
     """
     known = [*before, *_left_behind]
     _left_behind.extend(entry for entry in warnings.filters if not any(entry is each for each in known))
+    del _left_behind[:-_REMEMBERED]
 
 
 def warn_caller(

@@ -17,7 +17,7 @@ import numpy as np
 from . import kernels
 from .block import Recipe, blanked, trim
 from .coarser import owned, repeated, whole_blocks
-from .digital_numbers import to_reflectance_block
+from .digital_numbers import Radiometry, to_reflectance_block
 from .errors import GridError
 from .fusing import COARSE_STACK, NATIVE_SHARE, Second, note_layout, share_constant
 from .judging import core_of, read_block
@@ -83,7 +83,7 @@ def _samples(
             _say_resampled(tile, second, share, ratio)
         *lead, planes, _, _, height, width = raw.shape
         # Each of the fine pixels that a coarse one covers, as a band of its own.
-        radiometry = replace(second.radiometry, names=_repeated_names(second.radiometry.names, ratio**2))
+        radiometry = _repeated_bands(second.radiometry, ratio**2)
         parts = raw.reshape(*lead, planes * ratio**2, height, width)
         parts = read_block(parts, radiometry, tile, owned(tile, halo, at, parts.shape, ratio), compare=False)
         parts = parts.reshape(*lead, planes, ratio**2, height, width)
@@ -107,5 +107,7 @@ def _say_resampled(tile: Tile, second: Second, share: float, ratio: int) -> None
     )
 
 
-def _repeated_names(names: tuple[str, ...], times: int) -> tuple[str, ...]:
-    return tuple(f"{name} {part}" for name in names for part in range(times))
+def _repeated_bands(radiometry: Radiometry, times: int) -> Radiometry:
+    """Say what numbers mean where each band is repeated so many times."""
+    names = tuple(f"{name} {part}" for name in radiometry.names for part in range(times))
+    return replace(radiometry, names=names, dark=tuple(place * times for place in radiometry.dark))

@@ -47,7 +47,8 @@ ADD_OFFSET_COORD = "boa_add_offset"
 OFFSET_COORD = "radiometry_offset"
 """The coordinate along dates in which results say what was added to the DN of each."""
 
-# Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN.
+# Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN. Shortwave infrared only
+# beside red: over dry land even its darkest place has 1000 DN (the official ten-band example has 1120 and 1830).
 _DARK_BANDS = frozenset({"B04", "B11", "B12"})
 
 
@@ -116,7 +117,8 @@ def resolve(
         how = f"{formula}; {how}; nodata {', '.join(f'{value:g}' for value in values) or 'NaN'}"
     if len(set(offsets)) == 1:
         offsets = offsets[:1]
-    dark = tuple(place for place, plane in enumerate(planes) if plane.band in _DARK_BANDS)
+    red = any(plane.band == "B04" for plane in planes)
+    dark = tuple(place for place, plane in enumerate(planes) if red and plane.band in _DARK_BANDS)
     names = tuple(map(_identity, planes))
     return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, names)
 

@@ -7,6 +7,8 @@ too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,7 @@ def _count_zeros(
 ) -> npt.NDArray[Any]:
     """Give the first block as it is, having counted, inside a task, the pixels that only some blocks have."""
     missing = [np.isnan(block) for block in blocks]
-    some, every = np.logical_or.reduce(missing), np.logical_and.reduce(missing)
+    some, every = reduce(or_, missing), reduce(and_, missing)
     partly = some & ~every
     if not partly.any():
         return blocks[0]
@@ -73,7 +75,7 @@ def _count_zeros(
         }
         culprits = {name: where for name, where in culprits.items() if where.any()}
         if culprits:
-            count = int(np.logical_or.reduce(list(culprits.values())).sum())
+            count = int(reduce(or_, culprits.values()).sum())
             place = (*(radiometry.names for radiometry in radiometries), lead, *block_at)
             note([Finding("RadiometryWarning", _sentence(reader, list(culprits)), block_at, place, count)])
     return blocks[0]
