@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xr_sr
 from tests.cubes import array, dataset
 from xr_sr.cube import recognise
 from xr_sr.errors import RadiometryError
@@ -115,3 +116,51 @@ def test_an_item_with_such_a_flag_is_refused_by_its_name():
 
     with pytest.raises(RadiometryError, match="ITEM: 'earthsearch:boa_offset_applied': 0.5 is neither"):
         meaning_of(item)
+
+
+# -- numbers that a loader has rescaled --------------------------------------------------------------------------------
+
+DN = np.arange(200, 3000, 5)[: 4 * 12 * 11].reshape(4, 12, 11)
+FLAG = "earthsearch:boa_offset_applied"
+
+
+def rescaled(offset: float, **facts: Any) -> xr.DataArray:
+    """What stackstac makes of DN by a declared scale of 0.0001 and an offset, with what it takes along."""
+    cube = array(np.stack([DN * 1e-4 + offset] * 2)).assign_coords(time=dn().time.values, **facts)
+    return cube.assign_coords({"raster:bands": ((), np.array({"scale": 1e-4, "offset": offset}, dtype=object))})
+
+
+def refused(cube: xr.DataArray) -> str:
+    with pytest.raises(RadiometryError) as error:
+        xr_sr.reflectance(cube).compute()
+    return str(error.value)
+
+
+def test_an_offset_that_a_loader_subtracted_from_pixels_that_had_it_is_named_with_what_helps():
+    cube = rescaled(-0.1, **{FLAG: True, "s2:processing_baseline": "05.09"})
+    sentence = refused(cube)
+
+    assert "They are 0.1 too low if a loader applied the declared scale and offset" in sentence
+    assert "raster:bands declare the scale 0.0001 and the offset -0.1, while an offset of 0 DN is right" in sentence
+    assert f"({FLAG}). Load with rescale=False, or add 0.1, and pass offset=0, quantification=1." in sentence
+    right = xr_sr.reflectance(cube + 0.1, offset=0, quantification=1)
+    np.testing.assert_allclose(right, np.stack([DN * 1e-4] * 2), atol=1e-6)
+
+
+def test_where_the_declared_offset_is_not_known_the_flag_is_named_with_its_dates():
+    """Coordinates that differ between Items are dropped by stackstac, `raster:bands` among them."""
+    cube = rescaled(-0.1, **{"s2:processing_baseline": "02.14"}).drop_vars("raster:bands")
+    sentence = refused(cube.assign_coords({FLAG: ("time", [False, True])}))
+
+    assert "0.1 too low at 2021-01-27 (time 1) if a loader" in sentence and "add 0.1 there" in sentence
+
+
+def test_an_offset_that_a_loader_left_out_is_named_too():
+    assert "0.1 too high if a loader" in refused(rescaled(0.0, **{"s2:processing_baseline": "05.09"}))
+
+
+@pytest.mark.parametrize(("offset", "baseline"), [(-0.1, "05.09"), (0.0, "02.14")])
+def test_where_the_loader_was_right_the_numbers_are_reflectance(offset, baseline):
+    assert "If that is what they are, pass offset=0, quantification=1." in refused(
+        rescaled(offset, **{"s2:processing_baseline": baseline})
+    )

@@ -39,8 +39,8 @@ class Radiometry:
     declared: metadata or the type says so, not the user, so pixels that contradict it deserve a warning. dark: places
     along `band` of red and shortwave-infrared bands, which are dark somewhere in almost every scene. own: it is a
     result of this package, whose input was compared with its metadata already.
-    names: of the bands, and of the object that they come from: two blocks with the same are of the same pixels. They
-    count neither for equality nor for dask's tokens.
+    names: of the bands, and of the object that they come from: two blocks with the same are of the same pixels. advice:
+    what to do where DN turn out to be fractions. Both count neither for equality nor for dask's tokens.
     """
 
     kind: Literal["reflectance", "dn"]
@@ -53,6 +53,7 @@ class Radiometry:
     dark: tuple[int, ...] = ()
     own: bool = False
     names: tuple[str, ...] = field(default=(), compare=False)
+    advice: str = field(default="", compare=False)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Say what tells records apart."""

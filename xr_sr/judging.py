@@ -220,8 +220,8 @@ class _Judge:
             return
         raise RadiometryError(
             f"{self.where}: its numbers were taken for DN ({self.radiometry.how}), but they are fractions from "
-            f"{float(dn.min()):.3g} to {float(dn.max()):.3g}, as reflectance is. If that is what they are, pass "
-            "offset=0, quantification=1."
+            f"{float(dn.min()):.3g} to {float(dn.max()):.3g}, as reflectance is. "
+            f"{self.radiometry.advice or 'If that is what they are, pass offset=0, quantification=1.'}"
         )
 
     def odd_values(self, pixels: Block) -> Iterator[Finding]:

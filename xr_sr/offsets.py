@@ -18,6 +18,7 @@ from .packings import offset_in_dn
 from .product_metadata import (
     ADD_OFFSETS,
     BASELINES,
+    BOA_ADD_OFFSET,
     FLAGS,
     Product,
     offset_of_baseline,
@@ -26,7 +27,7 @@ from .product_metadata import (
     read_number,
 )
 
-__all__ = ["find_add_offset", "find_baseline", "find_flags", "told_offset"]
+__all__ = ["advice_for_fractions", "find_add_offset", "find_baseline", "find_flags", "told_offset"]
 
 _WAYS_OUT = (
     "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
@@ -89,6 +90,40 @@ def told_offset(
         check_dates(Fact(scaling.name, (offset,), kept=scaling.kept), offset, cube, planes)
         return (offset,), None, f"offset by {scaling.name}"
     raise _nothing_tells(planes, sign, facts)
+
+
+def advice_for_fractions(
+    cube: Cube, planes: Sequence[Plane], offsets: Sequence[float], axis: int | None, quantification: float
+) -> str:
+    """Say what to do where numbers that metadata make DN turn out to be fractions, as reflectance is; "" as a rule.
+
+    offsets, axis: as `told_offset` found them. A loader that applies a declared scale and offset (stackstac does by
+    default) subtracts 0.1 from pixels that have the offset already, as most of Earth Search's have.
+    """
+    flags = [fact for fact in find_flags(cube, planes) if any(fact.values)]
+    names = " and ".join(fact.name for fact in flags)
+    scaling = None
+    with contextlib.suppress(RadiometryError):  # one that cannot be was applied by nobody
+        scaling = declared_scaling(planes)
+    if scaling is not None:
+        declared = scaling.offset / (scaling.scale or 1 / quantification)
+        wrong = [place for place, offset in enumerate(offsets) if round(offset - declared)]
+        why = f"{scaling}, while an offset of {{offset:g}} DN is right ({names or 'by the baseline'})"
+    else:  # stackstac drops what differs between Items
+        declared = BOA_ADD_OFFSET
+        wrong = [place for place in range(len(offsets)) if any(flag.at(place) for flag in flags)]
+        why = f"{names} says that the offset was in the pixels already"
+    if not wrong:
+        return ""
+    excess = (offsets[wrong[0]] - declared) / quantification
+    labels = step_names(cube, planes, axis) if axis is not None and len(wrong) < len(offsets) else []
+    where = f" at {', '.join(labels[place] for place in wrong[:4])}" if labels else ""
+    change = f"{'add' if excess > 0 else 'subtract'} {abs(excess):g}{' there' if where else ''}"
+    return (
+        f"They are {abs(excess):g} too {'low' if excess > 0 else 'high'}{where} if a loader applied the declared scale "
+        f"and offset, as stackstac does by default: {why.format(offset=offsets[wrong[0]])}. Load with rescale=False, "
+        f"or {change}, and pass offset=0, quantification=1."
+    )
 
 
 def find_add_offset(cube: Cube, planes: Sequence[Plane]) -> Fact | None:

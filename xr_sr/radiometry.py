@@ -27,7 +27,7 @@ from .metadata import (
     time_axis,
     unpacked_by,
 )
-from .offsets import find_add_offset, find_baseline, find_flags, told_offset
+from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, told_offset
 from .packings import Scaling, offset_in_dn, require_plausible
 
 __all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
@@ -85,7 +85,7 @@ def resolve(
         ) from None
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
-    axis, declared, stored, ours = None, False, False, False
+    axis, declared, stored, ours, advice = None, False, False, False, ""
     if not isinstance(offset, str):
         offsets, axis = _given(offset, cube, planes, quantification)
         how = "offset as passed"
@@ -105,6 +105,7 @@ def resolve(
         kind, how, declared = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})", True
     else:
         offsets, axis, how = told_offset(cube, planes, quantification, sign if floats else "")
+        advice = advice_for_fractions(cube, planes, offsets, axis, quantification) if floats else ""
         declared = True
 
     values = _nodata_values(cube, planes, kind, nodata)
@@ -120,7 +121,7 @@ def resolve(
     red = any(plane.band == "B04" for plane in planes)
     dark = tuple(place for place, plane in enumerate(planes) if red and plane.band in _DARK_BANDS)
     names = tuple(map(_identity, planes))
-    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, names)
+    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, names, advice)
 
 
 def _identity(plane: Plane) -> str:
