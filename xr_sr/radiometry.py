@@ -47,6 +47,8 @@ ADD_OFFSET_COORD = "boa_add_offset"
 OFFSET_COORD = "radiometry_offset"
 """The coordinate along dates in which results say what was added to the DN of each."""
 
+_OWN_NODATA = -32768.0  # of what is packed in `store.encoding`
+
 # Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN. Shortwave infrared only
 # beside red: over dry land even its darkest place has 1000 DN (the official ten-band example has 1120 and 1830).
 _DARK_BANDS = frozenset({"B04", "B11", "B12"})
@@ -108,7 +110,7 @@ def resolve(
         advice = advice_for_fractions(cube, planes, offsets, axis, quantification) if floats else ""
         declared = True
 
-    values = _nodata_values(cube, planes, kind, nodata)
+    values = _nodata_values(cube, planes, kind, nodata, offsets)
     if kind == "reflectance" or stored:
         axis = None
     else:
@@ -277,12 +279,14 @@ def _check_unpacked(scaling: Scaling) -> None:
         )
 
 
-def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata) -> tuple[float, ...]:
+def _nodata_values(
+    cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata, offsets: Sequence[float]
+) -> tuple[float, ...]:
     """Give the finite values that mean "not measured"."""
     if isinstance(nodata, str):
         if nodata != "auto":
             raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
-        zero = kind == "dn" and not _zero_is_a_value(cube, planes)
+        zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
     try:
         values = np.asarray([] if nodata is None else nodata, dtype="float64").reshape(-1).tolist()
@@ -291,13 +295,17 @@ def _nodata_values(cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodat
     return tuple(sorted({value for value in values if math.isfinite(value)}))
 
 
-def _zero_is_a_value(cube: Cube, planes: Sequence[Plane]) -> bool:
+def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:
     """Tell whether a stored 0 is reflectance 0, and not ESA's nodata.
 
-    So it is in what this package wrote, and where a file declares both its packing, without an offset, and nodata that
-    no DN can be, such as -9999.
+    So it is in what this package wrote, as far as that can be seen: odc-stac hands on the dtype and nodata only, which
+    are int16 and -32768. And where a file declares both its packing, without an offset, and nodata that no DN can be,
+    such as -9999.
     """
     if _own_words(cube, planes) is not None:
+        return True
+    packed = all(plane.array.dtype == np.int16 for plane in planes) and not any(offsets)
+    if packed and _OWN_NODATA in stored_nodata(cube, planes):
         return True
     with contextlib.suppress(RadiometryError):  # of bands that declare different ones; the offset may be passed
         scaling = declared_scaling(planes)

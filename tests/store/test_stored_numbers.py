@@ -96,6 +96,21 @@ def test_a_band_that_was_taken_out_of_a_zarr_of_ours(files):
     right(xr_sr.reflectance(one, offset=0))
 
 
+def test_a_geotiff_of_ours_by_odc_stac(files):
+    """Which hands on the dtype and nodata, and nothing else."""
+    import odc.stac
+
+    item = xr_sr.to_stac(str(files / "int16.tif"))
+    loaded = odc.stac.load([item], chunks={})
+    item.properties["boa_add_offset"] = xr_sr.stac.boa_add_offset(item)
+    told = odc.stac.load([item], chunks={}, with_properties=["boa_add_offset"])
+
+    with pytest.raises(RadiometryError, match="nothing tells"):
+        xr_sr.reflectance(loaded)
+    right(xr_sr.reflectance(loaded, offset=0)["B03"])
+    right(xr_sr.reflectance(told)["B03"])
+
+
 def test_integers_of_ours_without_a_scale_are_refused(files):
     opened = rioxarray.open_rasterio(files / "int16.tif")
     del opened.attrs["scale_factor"]
