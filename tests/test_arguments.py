@@ -32,6 +32,7 @@ CALLS = {
     "to_cog(overwrite)": lambda flag: LR.sr.to_cog("never.tif", overwrite=flag),
     "to_cog(progress)": lambda flag: LR.sr.to_cog("never.tif", progress=flag),
     "to_stac(overwrite)": lambda flag: xr_sr.to_stac("never.zarr", overwrite=flag),
+    "to_zarr(geozarr)": lambda flag: LR.sr.to_zarr("never.zarr", geozarr=flag),
     "to_zarr(overwrite)": lambda flag: LR.sr.to_zarr("never.zarr", overwrite=flag),
     "to_zarr(progress)": lambda flag: LR.sr.to_zarr("never.zarr", progress=flag),
     "to_zarr(pyramid)": lambda flag: LR.sr.to_zarr("never.zarr", pyramid=flag),

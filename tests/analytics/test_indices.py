@@ -321,3 +321,36 @@ def test_letters_and_grids_that_nothing_has_are_refused():
         xr_sr.index(array(reflectance(4, 8, 8)), ["NDVI", "SAVI"], l=0.3)
     with pytest.raises(OptionError, match=r"grid='corse': known are 'fine' and 'coarse'"):
         xr_sr.index(xr_sr.sample("havel"), "MNDWI", grid="corse")
+
+
+@pytest.mark.filterwarnings("error", "ignore::PendingDeprecationWarning", "ignore::xr_sr.errors.XrSrWarning")
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        ("ATSAVI", {"sla": 1e300}),  # sla ** 2 of Python's numbers is an OverflowError
+        ("ATSAVI", {"sla": 0.0, "slb": 0.0}),
+        ("SAVI", {"L": 1e300}),
+        ("SAVI", {"L": -1.0}),
+        ("BAIS2", {}),  # the root of a negative number
+        ("ARI", {}),  # 1 / 0
+    ],
+)
+def test_what_has_no_value_is_nan_without_a_warning(name, constants):
+    values = np.linspace(-0.4, 0.4, 12 * 16, dtype="float32").reshape(12, 4, 4)
+    values[:, 0, 0] = 0
+    cube = dataset(values, ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"])
+
+    found = cube.sr.index(name, **constants).compute()
+
+    assert found.dtype == np.float32 and found.shape == (4, 4)
+    assert not np.isinf(found.values).any()
+    if constants.get("sla"):
+        assert np.isnan(found.values).all()
+
+
+def test_an_index_without_bands_is_refused():
+    """Of radar, where all letters are passed as numbers."""
+    cube = dataset(np.full((1, 4, 4), 0.1, "float32"), ["B04"])
+
+    with pytest.raises(OptionError, match="reads no band of Sentinel-2, so there is nothing to map"):
+        cube.sr.index("NDPolI", VV=0.1, VH=0.2)

@@ -6,10 +6,15 @@ Knows letters and arithmetic only; which band a letter stands for is told by `ta
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import numpy as np
+import xarray as xr
 
 from ..errors import OptionError
 
@@ -59,18 +64,36 @@ def parse(text: str, *, name: str = "") -> Formula:
 
 
 def reckon(formula: Formula, values: Mapping[str, Any]) -> Any:
-    """Work a formula out. values: a number or an array for each letter; NumPy, dask and xarray alike.
+    """Work a formula out, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
 
     A normalised difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may
-    be slightly negative, where the quotient means nothing. Infinity becomes NaN.
+    be slightly negative, where the quotient means nothing. Infinity becomes NaN, and so does what has no value, such as
+    the root of a negative number; without a warning.
     """
-    sides = _sides(formula.tree)
-    if sides is None:
-        result = _value(formula.tree, values)
-        return result.where(abs(result) != float("inf"))
-    first, second = (_value(side, values) for side in sides)
-    total = first + second
-    return ((first - second) / total.where(total > 0)).clip(-1, 1)
+    arrays = {letter: value for letter, value in values.items() if isinstance(value, xr.DataArray)}
+    numbers = {letter: value for letter, value in values.items() if letter not in arrays}
+    return xr.apply_ufunc(
+        _of_block, *arrays.values(), kwargs={"text": formula.text, "letters": tuple(arrays), "numbers": numbers},
+        dask="parallelized", output_dtypes=[np.result_type(*(array.dtype for array in arrays.values()))],
+    )  # fmt: skip
+
+
+def _of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbers: Mapping[str, float]) -> Any:
+    """Work a formula out on blocks of one shape, or of shapes that NumPy broadcasts."""
+    tree, values = _parsed(text), {**numbers, **dict(zip(letters, blocks, strict=True))}
+    sides = _sides(tree)
+    with np.errstate(all="ignore"):
+        if sides is None:
+            result = np.broadcast_to(_value(tree, values), np.broadcast_shapes(*(block.shape for block in blocks)))
+            return np.where(np.isfinite(result), result, np.nan).astype(blocks[0].dtype)
+        first, second = (_value(side, values) for side in sides)
+        total = first + second
+        return np.clip((first - second) / np.where(total > 0, total, np.nan), -1, 1).astype(blocks[0].dtype)
+
+
+@cache
+def _parsed(text: str) -> ast.expr:
+    return parse(text).tree
 
 
 def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
@@ -82,7 +105,12 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
         inner = _value(node.operand, values)
         return -inner if isinstance(node.op, ast.USub) else inner
     assert isinstance(node, ast.BinOp)
-    return _OPERATORS[type(node.op)](_value(node.left, values), _value(node.right, values))
+    left, right = _value(node.left, values), _value(node.right, values)
+    try:
+        value = _OPERATORS[type(node.op)](left, right)
+    except (OverflowError, ZeroDivisionError):  # of two numbers; arrays give infinity
+        return math.nan
+    return math.nan if isinstance(value, complex) else value
 
 
 def _sides(tree: ast.expr) -> tuple[ast.expr, ast.expr] | None:

@@ -100,6 +100,8 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
     formula = chosen.formula
     values: dict[str, Any] = dict(constants_of(chosen, constants))
     letters = [letter for letter in formula.letters if letter in LETTERS]
+    if not letters:
+        raise OptionError(f"{chosen.name} = {formula.text} reads no band of Sentinel-2, so there is nothing to map.")
     bands = read_bands(cube, [LETTERS[letter] for letter in letters], reader=f"index {chosen.name!r}", **options)
     values |= {letter: bands[LETTERS[letter]] for letter in letters}
     first = values[letters[0]]
