@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
     from .stac import load, to_stac
-    from .store import open_zarr, to_cog, to_zarr
+    from .store import open_zarr, to_cog, to_zarr, verify
     from .weights.catalog import list_models
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "to_zarr",
     "training",
     "upscale",
+    "verify",
     "water",
 ]
 
@@ -105,6 +106,7 @@ _ROOMS = {
     "to_stac": "stac",
     "to_zarr": "store",
     "upscale": "pipeline",
+    "verify": "store",
     "water": "analytics",
 }
 

@@ -15,6 +15,7 @@
     │   ├── WeightsHashError                 the file is not the one that the catalogue names
     │   └── WeightsFormatError               the file is damaged, or made for another network
     ├── StoreError (OSError)                 the target cannot be written or read
+    │   ├── StoreDamageError                 documents or chunks of the store are missing or cannot be read
     │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
     │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
     ├── CatalogueError (OSError)             a catalogue does not answer, or has nothing to load
@@ -57,6 +58,7 @@ __all__ = [
     "ResolutionError",
     "ResolutionWarning",
     "SensorWarning",
+    "StoreDamageError",
     "StoreError",
     "StoreMismatchError",
     "StoreWarning",
@@ -129,6 +131,10 @@ class WeightsFormatError(WeightsError, ValueError):
 
 class StoreError(XrSrError, OSError):
     """A store cannot be written or read."""
+
+
+class StoreDamageError(StoreError):
+    """Documents or chunks of a store are missing or cannot be read; `xr_sr.verify` says which, and what to do."""
 
 
 class StoreMismatchError(StoreError, ValueError):

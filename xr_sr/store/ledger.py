@@ -15,8 +15,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..errors import StoreDamageError
 from .record import LEDGER, PENDING, Record
-from .target import Document, Target, join_path, read_array, write_array
+from .target import Document, Target, first_line, join_path, require_array, write_array
 from .template import stretched
 from .times import Stamps
 
@@ -31,19 +32,26 @@ class Ledger:
 
     def done(self, slots: Sequence[int]) -> NDArray[np.bool_]:
         """Say what is done: (slot, region_y, region_x) booleans, in the order of `slots`."""
-        if not self.timed:
-            everything: NDArray[np.bool_] = np.not_equal(self.array[...], 0)
-            return everything[None]
         if not len(slots):
             return np.zeros((0, *self.regions), dtype=bool)
         first = min(slots)
-        some: NDArray[np.bool_] = np.not_equal(self.array[first : max(slots) + 1], 0)
-        chosen: NDArray[np.bool_] = some[np.asarray(slots) - first]
-        return chosen
+        try:
+            some = np.asarray(self.array[first : max(slots) + 1] if self.timed else self.array[...])
+        except Exception as error:  # of the codec or the store
+            raise StoreDamageError(
+                f"the ledger {self.array.path!r} cannot be read: {first_line(error)}. Repair it with "
+                "xr_sr.verify(store), and run the same call again."
+            ) from error
+        noted: NDArray[np.bool_] = np.not_equal(some, 0)
+        return noted[np.asarray(slots) - first] if self.timed else noted[None]
 
     def mark(self, slot: int, row: int, col: int) -> None:
         """Note that a region of a date is done: one write of one key."""
         self.array[(slot, row, col) if self.timed else (row, col)] = 1
+
+    def reset(self, slot: int, row: int, col: int) -> None:
+        """Note that a region of a date is not done."""
+        self.array[(slot, row, col) if self.timed else (row, col)] = 0
 
     def forget(self, slots: Sequence[int]) -> None:
         """Note that nothing of these dates is done."""
@@ -64,8 +72,7 @@ def published(target: Target, record: Record, stamps: Stamps, length: int) -> di
     if stamps.kind == "position":
         return {slot: slot for slot in range(length)}
     path = join_path(record.groups[0], stamps.dim)
-    document = read_array(target, path, record.zarr_format)
-    assert document is not None, f"the template has {path}"
+    document = require_array(target, path, record.zarr_format)
     stretched(document, stamps.dim, length)
     stored = np.asarray(target.array(path, document)[...]).astype(np.int64)
     return {int(stamp): slot for slot, stamp in enumerate(stored)}
@@ -115,6 +122,4 @@ def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float
 
 def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:
     path = join_path(record.groups[level], LEDGER)
-    document = read_array(target, path, record.zarr_format)
-    assert document is not None, "the template has a ledger"
-    return path, document
+    return path, require_array(target, path, record.zarr_format)

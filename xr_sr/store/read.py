@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..arguments import check_whole, shown
-from ..errors import OptionError, StoreError
+from ..errors import OptionError, StoreDamageError, StoreError
 from ..planning import refuse_query_planning
 from .conventions import without_conventions
 from .encoding import unpack_block
-from .inspection import Found, find
+from .inspection import require_record
 from .record import HIDDEN, KEY, LEDGER, Record
-from .target import StoreLike, Target, is_consolidated, read_group
+from .target import StoreLike, Target, first_line, is_consolidated, read_group
+from .verification import missing_small, refuse
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -48,7 +51,7 @@ def open_zarr(
     chunks: int | Mapping[Any, Any] | Literal["auto"] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray | xr.Dataset | xr.DataTree:
-    """Open what `to_zarr` wrote: a DataArray if one was written, else a Dataset; nothing is read but metadata.
+    """Open what `to_zarr` wrote: a DataArray if one was written, else a Dataset; no pixel is read.
 
     Packed variables come as float32, never as float64; NaN where the input was NaN and where nothing is written yet.
     Geobox, CRS and `rio.transform()` equal those of what was written, attributes are kept. Dates are sorted, in
@@ -57,34 +60,31 @@ def open_zarr(
     store: as in `to_zarr`. level: of the pyramid, 0 is the finest; "all" gives a DataTree of Datasets "0", "1", ...
     chunks: of dask, as in xarray; by default the blocks that were written.
     storage_options: for fsspec, where `store` is a URL.
-    Raises StoreError for what is no store of ours, for a template that is not whole, and for a level that is not there.
+    Raises StoreError for what is no store of ours, for a template that is not whole, and for a level that is not there;
+    StoreDamageError where metadata or what lies beside the pixels is missing or cannot be read, and, when pixels are
+    computed, for a chunk that cannot be read. A chunk that is missing reads as what is not written yet: see `verify`.
     """
     refuse_query_planning()
     target = Target.of(store, read_only=True, storage_options=storage_options)
-    record = _record(target)
+    record = require_record(target)
     levels = len(record.cuts)
     if isinstance(level, str) and level == "all":
-        return xr.DataTree.from_dict({str(number): _level(target, record, number, chunks) for number in range(levels)})
+        return xr.DataTree.from_dict({str(number): _opened(target, record, number, chunks) for number in range(levels)})
     if not 0 <= check_whole("level", level, unit="a level of the pyramid, or 'all'") < levels:
         raise StoreError(f"{target.label} has {levels} level(s), 0 to {levels - 1}; level {level} is not among them.")
-    dataset = _level(target, record, level, chunks)
+    dataset = _opened(target, record, level, chunks)
     if record.kind == "Dataset":
         return dataset
     return dataset[record.variable].rename(record.name)
 
 
-def _record(target: Target) -> Record:
-    try:
-        found = find(target)
-    except FileNotFoundError:
-        found = Found.NOTHING
-    if isinstance(found, Found):
-        raise StoreError(
-            f"{target.label} holds {found.value}. Open what others wrote with xarray.open_zarr or rioxarray."
-        )
-    if found.state == "building":
-        raise StoreError(f"{target.label} was left before its template was whole. Run the same to_zarr call again.")
-    return found
+def _opened(
+    target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
+) -> xr.Dataset:
+    """Open a level; whatever goes wrong is a StoreDamageError."""
+    with target.reading(f"level {level}" if level else "the metadata"):
+        refuse(target, missing_small(target, record, level))
+        return _level(target, record, level, chunks)
 
 
 def _level(
@@ -100,7 +100,7 @@ def _level(
         zarr_format=record.zarr_format,
         consolidated=is_consolidated(target, record.groups[level], record.zarr_format),
     )
-    dataset = dataset.drop_vars(LEDGER)
+    dataset = dataset.drop_vars(LEDGER, errors="ignore")
     _check_chunks(chunks, dataset)
     # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
     dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
@@ -111,7 +111,10 @@ def _level(
         asked = _blocks(record, level) if chunks is None else chunks
         if isinstance(asked, Mapping):
             asked = {dim: side for dim, side in asked.items() if dim in array.dims}
-        dataset[name] = _decoded(array.chunk(asked))
+        dataset[name] = _decoded(_lazy(array, array.chunk(asked).data, f"{name!r} of {target.label}"))
+    for name in dataset.variables:
+        if name not in record.fields:
+            dataset[name].load()
     for name in record.text:
         if name in dataset.variables:
             plain = xr.Variable(
@@ -142,6 +145,47 @@ def _check_chunks(chunks: object, dataset: xr.Dataset) -> None:
                 f"chunks={shown(chunks)}: expected a number of pixels, at least 1, -1 for a whole dimension, 'auto', "
                 f"or these by name of a dimension, of {list(dataset.dims)}; None takes the blocks as written."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """The pixels of a variable as they are stored; reading a chunk that is damaged is an error of ours."""
+
+    variable: xr.Variable
+    label: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.variable.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.variable.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        return int(self.variable.ndim)
+
+    def __getitem__(self, key: tuple[slice | int, ...]) -> NDArray[Any]:
+        try:
+            return np.asarray(self.variable[key].values)
+        except Exception as error:  # of the codec or the store, each has its own
+            raise StoreDamageError(
+                f"{self.label} cannot be read: {first_line(error)}. If the store can be reached, a chunk is damaged: "
+                "xr_sr.verify(store) finds it and lets the next to_zarr write it again."
+            ) from error
+
+
+def _lazy(array: xr.DataArray, plain: Any, label: str) -> xr.DataArray:
+    """Make a variable in a store a dask array. plain: the one of xarray, whose chunks and name it takes over."""
+    import dask.array as da
+
+    stored = _Stored(array.variable, label)
+    meta = np.empty((0,) * stored.ndim, stored.dtype)
+    lazy = array.copy(data=da.from_array(stored, plain.chunks, name=f"stored-{plain.name}", meta=meta))
+    lazy.encoding = array.encoding
+    return lazy
 
 
 def _decoded(array: xr.DataArray) -> xr.DataArray:

@@ -55,6 +55,7 @@ class Record:
     fine_only: those of them that coarser levels do not have. cuts: (y, x) for each level, finest first.
     fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal. one_date: the
     store was begun with a raster whose date was a scalar coordinate, and is read as such until it has two dates.
+    every_chunk: those of nothing but fill values are written too; not so in stores of older versions.
     """
 
     state: Literal["building", "ready"]
@@ -72,6 +73,7 @@ class Record:
     cuts: tuple[tuple[CutRecord, CutRecord], ...]
     fingerprint: Mapping[str, Any]
     one_date: bool = False
+    every_chunk: bool = False
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -38,7 +38,7 @@ from .layout import Cut
 from .ledger import Ledger, open_ledger, pending, published, reserve
 from .reach import fork_of, merge_into
 from .record import Record
-from .target import Target, cannot_write, join_path, read_array
+from .target import Target, cannot_write, join_path, require_array
 from .template import publish, stored_length, stretched, write_small
 
 _PUBLISH_S = 1.0
@@ -279,7 +279,7 @@ class Run:
         """Open the array of a field at a level, long enough for every date of this run."""
         if (level, each.name) not in self.sinks:
             path, target = join_path(self.record.groups[level], each.name), self.fork or self.target
-            document: Any = read_array(target, path, self.record.zarr_format)
+            document = require_array(target, path, self.record.zarr_format)
             stretched(document, self.record.time, self.room)
             array = target.array(path, document)
             claim, forked = self.claim.owner.id, self.fork is not None

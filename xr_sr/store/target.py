@@ -21,7 +21,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from ..arguments import check_path
-from ..errors import StoreError
+from ..errors import StoreDamageError, StoreError, XrSrError
 from .encoding import ZarrFormat
 
 StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str, Any]"
@@ -108,12 +108,32 @@ class Target:
         return "/".join(part for part in (self.prefix, *parts) if part)
 
     def read(self, *parts: str) -> Document | None:
-        """Read a JSON document; None where there is none."""
-        found = _wait(self.store.get(self.path(*parts), buffer_prototype))
+        """Read a JSON document; None where there is none. Raises StoreDamageError for one that cannot be read."""
+        found = self.text(*parts)
         if found is None:
             return None
-        document = json.loads(found.to_bytes())
-        return document if isinstance(document, dict) else None
+        try:
+            document = json.loads(found)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise StoreDamageError(
+                f"{join_path(*parts)} of {self.label} is damaged: {len(found)} bytes that are no JSON document. "
+                "xr_sr.verify(store) says what can be repaired; overwrite=True writes the store anew."
+            )
+        return document
+
+    def readable(self, *parts: str) -> Document | None:
+        """Read a JSON document; None where there is none that can be read."""
+        try:
+            return self.read(*parts)
+        except StoreDamageError:
+            return None
+
+    def text(self, *parts: str) -> bytes | None:
+        """Read what a key holds; None where there is nothing."""
+        found = _wait(self.store.get(self.path(*parts), buffer_prototype))
+        return None if found is None else found.to_bytes()
 
     def write(self, document: Document, *parts: str) -> None:
         """Write a JSON document."""
@@ -158,6 +178,16 @@ class Target:
 
         return {key for key, there in _wait(collect()) if there}
 
+    def blosc_is_whole(self, key: str) -> bool:
+        """Say whether a chunk is as long as its header says: Blosc reads beyond the end of some that were cut short."""
+
+        async def look() -> tuple[bytes, int]:
+            found = await self.store.get(key, buffer_prototype, RangeByteRequest(0, 16))
+            return (b"" if found is None else found.to_bytes()), await self.store.getsize(key)
+
+        header, size = _wait(look())
+        return int.from_bytes(header[12:16], "little") == size
+
     def clear(self, *, keep: ZarrFormat) -> None:
         """Delete everything below except for the documents of the root group in one format."""
 
@@ -190,6 +220,19 @@ class Target:
         """
         array = zarr.Array.from_dict(StorePath(self.store, self.path(path)), document)
         return array.with_config({"write_empty_chunks": True})
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turn what goes wrong while the body reads, of whatever class, into a StoreDamageError of one sentence."""
+        try:
+            yield
+        except XrSrError:
+            raise
+        except Exception as error:
+            raise StoreDamageError(
+                f"{what} of {self.label} cannot be read: {first_line(error)}. If the store can be reached, it is "
+                "damaged: xr_sr.verify(store) says what is, and what to do."
+            ) from error
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -266,6 +309,17 @@ def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document |
     return None if document is None else {**document, "attributes": target.read(path, ".zattrs") or {}}
 
 
+def require_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document:
+    """Read the document of an array that the template has. Raises StoreDamageError where it is missing."""
+    document = read_array(target, path, zarr_format)
+    if document is None:
+        raise StoreDamageError(
+            f"{target.label} lacks the document of {path!r}. xr_sr.verify(store) restores it where the store has a "
+            "copy; overwrite=True writes the store anew."
+        )
+    return document
+
+
 def write_array(target: Target, path: str, document: Document) -> None:
     """Write the document of an array. Zarr 2: the attributes first."""
     if document["zarr_format"] == 3:
@@ -318,8 +372,8 @@ def consolidate(
 def is_consolidated(target: Target, group: str, zarr_format: ZarrFormat) -> bool:
     """Say whether a group has consolidated metadata."""
     if zarr_format == 3:
-        return "consolidated_metadata" in (target.read(group, "zarr.json") or {})
-    return target.read(group, ".zmetadata") is not None
+        return "consolidated_metadata" in (target.readable(group, "zarr.json") or {})
+    return target.readable(group, ".zmetadata") is not None
 
 
 def join_path(*parts: str) -> str:
@@ -334,7 +388,7 @@ def _inner_group(target: Target, group: str, path: str) -> Document:
 
 
 def _write_changed(target: Target, document: Document, *parts: str) -> bool:
-    if target.read(*parts) == document:
+    if target.readable(*parts) == document:
         return False
     target.write(document, *parts)
     return True

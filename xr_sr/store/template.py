@@ -32,6 +32,7 @@ from .target import (
     join_path,
     read_array,
     read_group,
+    require_array,
     write_array,
     write_group,
 )
@@ -150,7 +151,7 @@ def write_dataset(
 ) -> None:
     """Write metadata and the variables in memory of a dataset; lazy ones get their metadata only."""
     known = {str(name): encoding[str(name)] for name in dataset.variables if str(name) in encoding}
-    with _unspecified_is_fine():
+    with unspecified_is_fine():
         dataset.to_zarr(
             store,
             group=path or None,
@@ -165,9 +166,7 @@ def write_dataset(
 
 
 def _document(target: Target, record: Record, path: str) -> Document:
-    document = read_array(target, path, record.zarr_format)
-    assert document is not None, f"the template has {path}"
-    return document
+    return require_array(target, path, record.zarr_format)
 
 
 def _level(
@@ -268,7 +267,7 @@ def _with_text(small: xr.Dataset, record: Record) -> xr.Dataset:
 
 
 @contextmanager
-def _unspecified_is_fine() -> Iterator[None]:
+def unspecified_is_fine() -> Iterator[None]:
     """Silence zarr-python on text in Zarr 3, whose spelling it calls unsettled, and on the claim beside the arrays.
 
     Readers of pixels do not meet the text; the claim is deleted when the call ends.

@@ -30,6 +30,7 @@ from .record import LEDGER, CutRecord, Record, check_fingerprint
 from .run import Run
 from .target import StoreLike, Target, join_path, read_group
 from .template import build
+from .verification import inspect, refuse, refuse_damaged
 
 
 @collecting()
@@ -45,6 +46,7 @@ def to_zarr(
     geozarr: bool = False,
     region: int | None = None,
     overwrite: bool = False,
+    verify: bool = False,
     wait: float = 0,
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -78,7 +80,9 @@ def to_zarr(
         netCDF cannot hold this one. The attributes that they define are there in any case.
     region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
         are small.
-    overwrite: replace the Zarr that lies there, whoever wrote it. What is no Zarr is never deleted.
+    overwrite: replace the Zarr that lies there, whoever wrote it, damaged or not. What is no Zarr is never deleted.
+    verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again. Every
+        chunk that the ledger notes as done is read.
     wait: seconds to wait for another call that writes to this store; by default such a call is an error at once.
     progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
@@ -112,6 +116,7 @@ def to_zarr(
     """
     check_flag("overwrite", overwrite)
     check_flag("geozarr", geozarr)
+    check_flag("verify", verify)
     check_flag("progress", progress, optional=True)
     if not is_one_of(zarr_format, (2, 3)) or not is_one_of(shards, (None, "block")):
         raise StoreError(
@@ -144,6 +149,10 @@ def to_zarr(
         if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
             record, content = found, ordered_like(found, content)
             _check(record, content, target, {**wanted, **asked})
+            if verify:
+                refuse(target, inspect(target, record, repair=True, check=claim.check).lost)
+            else:
+                refuse_damaged(target, record)
             content = fitted(target, record, content)
             cuts = _adopted_cuts(record, content)
             if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
@@ -301,6 +310,7 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
         cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
         fingerprint=fingerprint(content),
         one_date=content.one_date,
+        every_chunk=True,
     )
 
 

@@ -1,0 +1,306 @@
+"""Compare a store with what it says of itself: documents, small variables, the ledger and chunks.
+
+What a rerun of `to_zarr` needs to mend a store is repaired: documents come back from the consolidated metadata, and the
+ledger forgets regions whose chunks are missing or cannot be read; the latter are deleted. Nothing that can be read is
+changed here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..arguments import check_flag
+from ..errors import StoreDamageError
+from ..progress import progress_bar
+from .blocks import chunk_keys
+from .claim import claimed
+from .inspection import require_record
+from .ledger import Ledger, open_ledger, pending
+from .record import LEDGER, Record
+from .report import Damage, Verification
+from .target import Document, StoreLike, Target, dimensions, join_path, read_array, require_array
+from .template import publish, stored_length, stretched, unspecified_is_fine
+
+_THREADS = 8
+
+
+def verify(
+    store: StoreLike,
+    *,
+    repair: bool = True,
+    quick: bool = False,
+    progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Verification:
+    """Compare a store of `to_zarr` with what it says of itself, and make the next `to_zarr` write what is missing.
+
+    Looks for every metadata document, every chunk of what lies beside the pixels, and every chunk of each region that
+    the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.
+
+    store: as in `to_zarr`.
+    repair: restore missing documents from the consolidated metadata, and let the ledger forget regions whose chunks are
+        missing or cannot be read, so that the same `to_zarr` call, run again, writes them. Chunks that cannot be read
+        are deleted; pixels that can be read are never changed. False, or a store that is read-only: nothing is changed.
+    quick: only look whether each chunk is there; a chunk that was cut short is not found then.
+    progress: True or False; by default a bar of regions in a terminal and in Jupyter.
+    storage_options: for fsspec, where `store` is a URL.
+
+    Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
+    rerun writes them.
+    Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `damages`, `lost`, `advice`.
+    Raises StoreError for what is no store of ours, for a template that is not whole, and, with `repair`, while another
+    call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
+    `to_zarr(..., overwrite=True)` helps.
+    """
+    for name, flag in (("repair", repair), ("quick", quick)):
+        check_flag(name, flag)
+    check_flag("progress", progress, optional=True)
+    target = Target.of(store, read_only=True, storage_options=storage_options)  # makes no folder where there is none
+    record = require_record(target)
+    target = Target.of(store, read_only=not repair, storage_options=storage_options)
+    if target.store.read_only:
+        return inspect(target, record, repair=False, quick=quick, progress=progress)
+    with claimed(target) as claim:
+        return inspect(target, record, repair=True, quick=quick, progress=progress, check=claim.check)
+
+
+def inspect(
+    target: Target,
+    record: Record,
+    *,
+    repair: bool,
+    quick: bool = False,
+    progress: bool | None = False,
+    check: Callable[[], None] = lambda: None,
+) -> Verification:
+    """Do the work of `verify` on a store whose record is read. check: raises if the claim on it was lost."""
+    damages = damaged_documents(target, record)
+    if repair and damages:
+        check()
+        damages = _restored(target, record, damages)
+    complete = regions = 0
+    if all(each.repaired for each in damages):
+        damages += damaged_small(target, record)
+        for level in range(len(record.groups)):
+            found = _Level.open(target, record, level)
+            regions += found.total
+            with progress_bar(found.total, progress=progress, label=target.label[-30:], unit="region") as advance:
+                for whole, more in found.regions(quick=quick, repair=repair, check=check):
+                    complete += whole
+                    damages += more
+                    advance(1)
+    return Verification(target.label, regions, complete, tuple(damages), quick, repair)
+
+
+def refuse_damaged(target: Target, record: Record) -> None:
+    """Raise StoreDamageError where a document, or what lies beside the pixels, is missing or cannot be read."""
+    damages = damaged_documents(target, record)
+    refuse(target, damages or damaged_small(target, record))
+
+
+def refuse(target: Target, damages: Sequence[Damage]) -> None:
+    """Raise StoreDamageError that names damages, if there are any."""
+    if damages:
+        named = "; ".join(map(str, damages[:3])) + (f"; and {len(damages) - 3} more" if len(damages) > 3 else "")
+        raise StoreDamageError(
+            f"{target.label} is damaged: {named}. xr_sr.verify(store) restores what the store has copies of; else "
+            "write the store anew with overwrite=True."
+        )
+
+
+def damaged_documents(target: Target, record: Record) -> list[Damage]:
+    """Look for the documents of all groups and arrays."""
+    return [
+        Damage("document", key, "missing" if target.text(key) is None else "unreadable")
+        for key in _document_keys(target, record)
+        if target.readable(key) is None
+    ]
+
+
+def damaged_small(target: Target, record: Record, levels: Sequence[int] | None = None) -> list[Damage]:
+    """Look for what lies beside the pixels, and read it."""
+    found = []
+    for level in range(len(record.groups)) if levels is None else levels:
+        for name in record.arrays_of(level):
+            if name in record.fields or name == LEDGER:
+                continue
+            path = join_path(record.groups[level], name)
+            with unspecified_is_fine():
+                array = target.array(path, require_array(target, path, record.zarr_format))
+            keys = chunk_keys(array, [slice(0, size) for size in array.shape])
+            missing = set(keys) - target.present(keys) if record.every_chunk else set()
+            found += [Damage("small variable", _below(target, key), "missing") for key in sorted(missing)]
+            if not missing and not _can_be_read(array, ...):
+                found.append(Damage("small variable", path, "unreadable"))
+    return found
+
+
+def missing_small(target: Target, record: Record, level: int) -> list[Damage]:
+    """Look for what lies beside the pixels of a level, without reading it: one round of requests."""
+    keys: list[str] = []
+    for name in record.arrays_of(level) if record.every_chunk else ():
+        path = join_path(record.groups[level], name)
+        document = None if name in record.fields or name == LEDGER else _document(target, path, record)
+        if document is not None:
+            array = target.array(path, document)
+            keys += chunk_keys(array, [slice(0, size) for size in array.shape])
+    return [
+        Damage("small variable", _below(target, key), "missing") for key in sorted(set(keys) - target.present(keys))
+    ]
+
+
+def _document(target: Target, path: str, record: Record) -> Document | None:
+    """Read the document of an array; None where it is missing or cannot be read, as consolidated metadata have it."""
+    try:
+        return read_array(target, path, record.zarr_format)
+    except StoreDamageError:
+        return None
+
+
+def _document_keys(target: Target, record: Record) -> list[str]:
+    names = {3: (("zarr.json",), ("zarr.json",)), 2: ((".zgroup", ".zattrs"), (".zarray", ".zattrs"))}
+    of_groups, of_arrays = names[record.zarr_format]
+    keys = [".zgroup", *([] if target.commits else [".zmetadata"])] if record.zarr_format == 2 else []
+    for level, group in enumerate(record.groups):
+        keys += [join_path(group, name) for name in of_groups if group]
+        keys += [join_path(group, array, name) for array in record.arrays_of(level) for name in of_arrays]
+    return keys
+
+
+def _restored(target: Target, record: Record, damages: Sequence[Damage]) -> list[Damage]:
+    """Write documents anew from the consolidated ones, and then the consolidated ones from all."""
+    if record.zarr_format == 3:
+        root = (target.readable("zarr.json") or {}).get("consolidated_metadata") or {}
+        kept = {join_path(path, "zarr.json"): document for path, document in root.get("metadata", {}).items()}
+    else:
+        kept = (target.readable(".zmetadata") or {}).get("metadata", {})
+        kept = {".zgroup": {"zarr_format": 2}, **kept}
+    left = []
+    for each in damages:
+        if each.path in kept:
+            target.write(kept[each.path], each.path)
+        elif each.path != ".zmetadata":
+            left.append(each)
+    if not left:
+        publish(target, record, stored_length(target, record))
+    return [each if each in left else replace(each, repaired=True) for each in damages]
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The pixels of one level. arrays: by name, with their dimensions; as long as the ledger."""
+
+    target: Target
+    record: Record
+    level: int
+    ledger: Ledger
+    arrays: Mapping[str, tuple[zarr.Array[Any], tuple[str, ...]]]
+    slots: int
+
+    @classmethod
+    def open(cls, target: Target, record: Record, level: int) -> _Level:
+        """Open the arrays of a level, with room for dates that are being added."""
+        length = stored_length(target, record)
+        slots = 1 if length is None else length + len(pending(target, record, length))
+        arrays = {}
+        for name in record.fields:
+            path = join_path(record.groups[level], name)
+            document = require_array(target, path, record.zarr_format)
+            stretched(document, record.time, slots)
+            arrays[name] = target.array(path, document), dimensions(document)
+        return cls(target, record, level, open_ledger(target, record, level, slots), arrays, slots)
+
+    @property
+    def total(self) -> int:
+        """Count the regions of all dates."""
+        return self.slots * self.ledger.regions[0] * self.ledger.regions[1]
+
+    def regions(self, *, quick: bool, repair: bool, check: Callable[[], None]) -> Iterator[tuple[bool, list[Damage]]]:
+        """Look at each region: whether it is complete, and what is wrong with it."""
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for slot, row, col in itertools.product(range(self.slots), *map(range, self.ledger.regions)):
+                place = (slot, row, col)
+                noted, damages = self._noted(place)
+                if noted:
+                    damages = self._damaged_chunks(place, threads, quick=quick)
+                if damages and repair:
+                    check()
+                    self.ledger.reset(*place)
+                    for each in damages:
+                        if each.part == "pixels" and each.problem == "unreadable":
+                            self.target.delete(each.path)  # writing into a damaged shard would read it first
+                    damages = [replace(each, repaired=True) for each in damages]
+                yield noted and not damages, damages
+
+    def _noted(self, place: tuple[int, int, int]) -> tuple[bool, list[Damage]]:
+        index = place if self.ledger.timed else place[1:]
+        try:
+            return bool(np.asarray(self.ledger.array[index]).item()), []
+        except Exception:  # of the codec or the store
+            return False, [Damage("ledger", _below(self.target, self.ledger.array.path), "unreadable", place)]
+
+    def _damaged_chunks(self, place: tuple[int, int, int], threads: ThreadPoolExecutor, *, quick: bool) -> list[Damage]:
+        windows: dict[str, tuple[zarr.Array[Any], tuple[slice | int, ...]]] = {}
+        for array, dims in self.arrays.values():
+            if place[0] == 0 or self.record.time in dims:  # a field without time is written with the first date
+                for window in _unit_windows(array, self._window(place, array, dims)):
+                    windows[chunk_keys(array, window)[0]] = array, window
+        there = self.target.present(windows)
+        damages = [Damage("pixels", _below(self.target, key), "missing", place) for key in windows.keys() - there]
+        if not quick:
+            keys = sorted(there)
+            fine = threads.map(lambda key: self._is_fine(key, *windows[key]), keys)
+            damages += [
+                Damage("pixels", _below(self.target, key), "unreadable", place)
+                for key, good in zip(keys, fine, strict=True)
+                if not good
+            ]
+        return sorted(damages, key=lambda each: each.path)
+
+    def _is_fine(self, key: str, array: zarr.Array[Any], window: tuple[slice | int, ...]) -> bool:
+        return (not _is_blosc(array) or self.target.blosc_is_whole(key)) and _can_be_read(array, window)
+
+    def _window(
+        self, place: tuple[int, int, int], array: zarr.Array[Any], dims: Sequence[str]
+    ) -> tuple[slice | int, ...]:
+        slot, *numbers = place
+        window: dict[str | None, slice | int] = {self.record.time: slot}
+        for dim, axis, number in zip(self.record.dims, self.record.cuts[self.level], numbers, strict=True):
+            window[dim] = slice(axis.regions[number], axis.regions[number + 1])
+        return tuple(window.get(dim, slice(0, size)) for dim, size in zip(dims, array.shape, strict=True))
+
+
+def _unit_windows(array: zarr.Array[Any], window: Sequence[slice | int]) -> Iterator[tuple[slice | int, ...]]:
+    """Split a window into the chunks, or shards, that it is made of."""
+    ranges: list[list[slice | int]] = []
+    for place, unit, size in zip(window, array.shards or array.chunks, array.shape, strict=True):
+        if isinstance(place, int):
+            ranges.append([place])
+        else:
+            stop = min(place.stop, size)
+            ranges.append([slice(at, min(at + unit, stop)) for at in range(place.start, stop, unit)])
+    yield from itertools.product(*ranges)
+
+
+def _is_blosc(array: zarr.Array[Any]) -> bool:
+    return array.shards is None and "Blosc" in type(array.compressors[-1] if array.compressors else None).__name__
+
+
+def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:
+    try:
+        _ = array[window]
+    except Exception:  # whatever the codec or the store says
+        return False
+    return True
+
+
+def _below(target: Target, key: str) -> str:
+    """Give a key of a store below the path of the target."""
+    return key.removeprefix(f"{target.prefix}/") if target.prefix else key
