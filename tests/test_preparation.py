@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
+from tests import cubes
 from xr_sr.errors import CubeError, GridError, RadiometryError, RadiometryWarning
 from xr_sr.preparation import mask, reflectance
 from xr_sr.samples import sample
@@ -450,3 +451,17 @@ def test_declared_nodata_of_integers_stays_nodata_when_the_cube_is_masked(fill, 
         assert_array_equal(np.isnan(masked[band].values[:, 3, 4]), True)
         hidden = np.isnan(mask(wanted, scl=classes())[band])
         assert_array_equal(np.isnan(reflectance(masked)[band]), hidden)
+
+
+def test_stored_numbers_whose_fill_value_to_array_dropped_are_refused_by_name(tmp_path):
+    values = cubes.reflectance(4, 20, 20)
+    values[:, :, :5] = np.nan
+    cubes.dataset(values).chunk().sr.to_zarr(tmp_path / "own.zarr")
+    stored = xr.open_zarr(tmp_path / "own.zarr", mask_and_scale=False)[["B02", "B03", "B04", "B08"]].to_array("bands")
+
+    with pytest.raises(RadiometryError, match=r"25 % .* constant -32768.*to_array.*nodata=\(0, -32768\)"):
+        stored.sr.reflectance(offset=0).compute()
+
+    right = stored.sr.reflectance(offset=0, nodata=-32768).compute()
+    expected = values[[2, 1, 0, 3]]  # B04, B03, B02, B08 as B02, B03, B04, B08
+    np.testing.assert_allclose(right.values, expected, atol=5.1e-5)

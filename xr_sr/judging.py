@@ -168,8 +168,9 @@ class _Judge:
             if count <= least or self._is_saturated(float(value)):
                 continue
             stored = _written(self.stored[band][self.core][plane == value][0])
+            share = f"{100 * count / plane.size:.2g} %"
             raise RadiometryError(
-                f"{self.where}: {count / plane.size:.2g} of the pixels of one band are the constant {stored}, a "
+                f"{self.where}: {share} of the pixels of one band are the constant {stored}, a "
                 f"reflectance of {float(value):.4g}, which no surface has: it looks like nodata that nothing declares "
                 f"(xarray's to_array(), for one, drops a declared fill value). {self._pass_nodata(stored)}."
             )
