@@ -18,6 +18,7 @@ from .cube import Cube, Flags, Plane, warn_caller
 from .errors import BandWarning
 from .georeference import fine_coords, is_crs_coord
 from .naming import PER_BAND_ATTRS, listed
+from .unread import check_array
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -132,6 +133,7 @@ def _to_fine(flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[in
     """Repeat the pixels of flags on the finer grid, lazily, in the chunks of the data; SCL in floats becomes uint8."""
     import dask.array as da
 
+    check_array(flags.array, repr(flags.name))
     variable, factor = flags.array.variable, flags.factor * scale
     cut: dict[Hashable, int | tuple[int, ...]] = {dim: sizes for dim, sizes in chunks.items() if dim in variable.dims}
     for dim in (cube.y, cube.x):

@@ -33,6 +33,7 @@ from .sensors import other_sensor, warn_of_sensor
 from .spec import Tile
 from .task_warnings import listen
 from .trees import node_dataset
+from .unread import check_array
 
 __all__ = ["CLOUDY_CLASSES", "mask", "read_classes", "reflectance"]
 
@@ -198,6 +199,7 @@ def _replace_layers(cube: Cube, obj: xr.DataArray, change: Change) -> xr.DataArr
 
 def _lazy(array: xr.DataArray, cube: Cube) -> xr.DataArray:
     """Wrap an array that is not lazy yet."""
+    check_array(array, "a mask or the cube")
     if array.chunks is not None:
         return array
     sides = dict.fromkeys(array.dims, _SIDE) | dict.fromkeys(cube.lead, 1) | {cube.band_dim: -1}

@@ -20,6 +20,7 @@ from .gathering import SIDE
 from .grids import cut_to, overlay_of, phase_of
 from .preparation import to_grid
 from .radiometry import Radiometry
+from .unread import check_array
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -99,6 +100,7 @@ def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
 
 def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
     """Give dask's view of an array, wrapping what is in memory or in a file in blocks that several cores share."""
+    check_array(array, "a mask or the cube")
     if array.chunks is None:
         images = math.prod(array.sizes[dim] for dim in cube.lead)
         height, width = _even_sides(array.sizes[cube.y], array.sizes[cube.x], images)

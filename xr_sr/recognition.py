@@ -31,7 +31,7 @@ from .errors import (
 from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
 from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
 from .trees import node_dataset
-from .unread import kept_unread
+from .unread import check_array, kept_unread
 
 __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
 
@@ -301,6 +301,7 @@ def _with_crs_coord(obj: xr.Dataset) -> xr.Dataset:
 
 def _transposed(array: xr.DataArray, dims: tuple[str, ...]) -> xr.DataArray:
     """Put dimensions in order, lazily; arrays in files are wrapped first, since many cannot be read transposed."""
+    check_array(array)
     return array if array.dims == dims else kept_unread(array).transpose(*dims)
 
 

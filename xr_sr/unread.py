@@ -1,8 +1,44 @@
-"""Arrays that xarray opened and has not read: as dask arrays they stay unread through arithmetic and transposing."""
+"""Which arrays under xarray can be worked on: NumPy, CuPy, dask, and what xarray opened and has not read.
+
+Arrays in files stay unread through arithmetic and transposing as dask arrays. Arrays of other libraries (cubed, sparse,
+pint, ...) are refused at the door: they behave like NumPy in part, and fail deep inside.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import xarray as xr
+
+from .errors import CubeError
+
+__all__ = ["check_array", "is_unread", "kept_unread"]
+
+_WAYS = {
+    "cubed": "Compute it, cube.compute(), or open the data as dask arrays: xr.open_zarr(...), without cubed's manager",
+    "sparse": "Make it dense: cube.copy(data=cube.data.todense()), of a Dataset band by band with .map",
+    "pint": "Drop the units: cube.pint.dequantify()",
+}
+_ANY = "Convert it: cube.as_numpy(), or cube.copy(data=...) with a NumPy array"
+
+
+def check_array(array: xr.DataArray | xr.Variable, what: str = "the cube") -> None:
+    """Raise CubeError for an array of another library than NumPy, CuPy and dask, also in the chunks of dask.
+
+    what: it is, for the message. Reads nothing.
+    """
+    variable = array.variable if isinstance(array, xr.DataArray) else array
+    data: Any = getattr(variable, "_data", None)  # `.data` would read what lies in a file
+    held = getattr(data, "_meta", None) if _library(data) == "dask" else data
+    library = _library(held)
+    if held is None or isinstance(held, np.ndarray | np.generic) or library in ("numpy", "cupy", "xarray"):
+        return
+    where = "dask chunks of " if held is not data else ""
+    raise CubeError(
+        f"expected NumPy, CuPy or dask arrays; {what} holds {where}{library}.{type(held).__name__}. "
+        f"{_WAYS.get(library, _ANY)}."
+    )
 
 
 def is_unread(array: xr.DataArray) -> bool:
@@ -12,5 +48,13 @@ def is_unread(array: xr.DataArray) -> bool:
 
 
 def kept_unread(array: xr.DataArray) -> xr.DataArray:
-    """Give an array that lies in a file as a dask array in the chunks of its file; any other as it is."""
+    """Give an array that lies in a file as a dask array in the chunks of its file; any other as it is.
+
+    Raises CubeError for arrays of other libraries.
+    """
+    check_array(array)
     return array.chunk(array.encoding.get("preferred_chunks", {})) if is_unread(array) else array
+
+
+def _library(data: object) -> str:
+    return type(data).__module__.partition(".")[0]

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::xr_sr.errors.BandWarning", "ign
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
-    with serve([Scene(0, "2023-06-01T10:00:00Z"), Scene(0, "2023-06-06T10:00:00Z")], tmp_path_factory.mktemp("stac")) as made:
+    with serve(
+        [Scene(0, "2023-06-01T10:00:00Z"), Scene(0, "2023-06-06T10:00:00Z")], tmp_path_factory.mktemp("stac")
+    ) as made:
         yield made
 
 

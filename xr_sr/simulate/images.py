@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
 from ..georeference import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
 from ..naming import find_band_dim, listed, name_labels, name_single
+from ..unread import check_array
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -105,6 +106,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
             f"{what} holds {obj.dtype}; wanted is reflectance as floating-point numbers, with NaN where there is no "
             "data. Convert digital numbers first: cube.sr.reflectance()."
         )
+    check_array(obj, what)
     y, x = dims
     others = [str(dim) for dim in obj.dims if dim not in dims]
     band_dim = find_band_dim(obj, others)

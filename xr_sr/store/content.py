@@ -21,6 +21,7 @@ from ..errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
 from ..naming import own_name
 from ..once import settled
 from ..radiometry import OFFSET_COORD
+from ..unread import check_array
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing
@@ -239,6 +240,7 @@ def _field(
     time: str | None,
 ) -> Field:
     var = dataset.variables[name]
+    check_array(var, repr(name))
     coordinate = name in dataset.coords
     named = not isinstance(packing, str) and name in packing
     wish = packing if isinstance(packing, str) else packing.get(name, "int16")
