@@ -120,6 +120,16 @@ def test_no_link_is_dead(page):
         assert not anchor or anchor in anchors_of(file), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize(("accessor", "library"), [("odc", r"odc\.geo\.xr"), ("rio", "rioxarray")])
+def test_a_page_that_shows_results_by_an_accessor_shows_its_import(accessor, library):
+    """`xr_sr` registers `.sr` alone; objects of these pages are called out, fine, coarse or again."""
+    using = [page for page in PAGES if re.search(rf"\b(out|fine|coarse|again)\.{accessor}\.", text_of(page))]
+    lacking = [page.name for page in using if not re.search(rf"import .*{library}", text_of(page))]
+
+    assert ROOT / "README.md" in using
+    assert not lacking
+
+
 def test_every_page_is_in_a_table_of_contents():
     listed = set()
     for page in (ROOT / "docs").glob("*.md"):
