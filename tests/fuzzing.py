@@ -65,7 +65,7 @@ SLOW = (
 """Called a tenth as often as others: each takes seconds where others take milliseconds."""
 
 USUAL: dict[str, tuple[Any, ...]] = {
-    "model": ("bicubic", "nearest", "bilinear", "sen2sr", "sen2sr-fast", "glp-hpm", "sen2sr-lite", "sen2s"),
+    "model": (*("bicubic", "nearest", "bilinear", "glp-hpm") * 4, "sen2sr", "sen2sr-fast", "sen2sr-lite", "sen2s"),
     "bands": (None, ["B04"], ["B04", "B08"], "B04", ["red"], ["B01"], []),
     "layout": ("auto", "native", "resampled"),
     "device": ("auto", "cpu"),
@@ -208,7 +208,7 @@ def calls(draw: st.DrawFn) -> Call:
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         needed = parameter.default is parameter.empty
-        if parameter.name in ("progress", "store", "path") or needed or draw(some(*[False] * 5, True)):
+        if parameter.name in ("model", "progress", "store", "path") or needed or draw(some(*[False] * 5, True)):
             options[parameter.name] = _argument(draw, short, parameter.name, 12 if needed else 3)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters) and draw(some(False, False, True)):
         extra = draw(some("scale", "guide", "mtf", "L", "steps", "offset", "profile", "border", "seed"))
@@ -309,9 +309,11 @@ def attempt(call: Call, findings: Findings, functions: Mapping[str, Callable[...
         warnings.simplefilter("always")
         try:
             result = call.run(functions)
-            if isinstance(result, xr.DataArray | xr.Dataset | xr.DataTree) and result.nbytes < 4e6:
-                result.compute()
-                repr(result.sr)
+            for part in result.subtree if isinstance(result, xr.DataTree) else [result]:
+                data = part.to_dataset() if isinstance(part, xr.DataTree) else part
+                if isinstance(data, xr.DataArray | xr.Dataset) and len(data.__dask_graph__() or ()) < 400:
+                    data.compute()
+                    repr(data.sr)
             findings.results += 1
         except XrSrError as error:
             findings.refused += 1

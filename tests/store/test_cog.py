@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -266,3 +267,14 @@ def test_bands_of_a_file_that_was_read_again_are_selected_by_name(tmp_path):
         assert fine.band.values.tolist() == bands and order.band.values.tolist() == ["B11", "B04"]
         np.testing.assert_array_equal(fine.sel(band="B11")[::2, ::2], read[2])
         np.testing.assert_array_equal(order.sel(band="B11"), fine.sel(band="B11"))
+
+
+@pytest.mark.filterwarnings("error::rasterio.errors.NotGeoreferencedWarning")
+def test_a_raster_without_a_place_is_written_without_a_warning_of_rasterio(tmp_path):
+    values = np.arange(16, dtype="float32").reshape(4, 4) / 100
+
+    path = to_cog(xr.DataArray(values, dims=("y", "x")), tmp_path / "a.tif", packing="float32", progress=False)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.testing.assert_array_equal(rasterio.open(path).read(1), values)

@@ -6,6 +6,7 @@ Memory stays at a few blocks. The finished file takes its name in one step, so n
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
     clipped = 0
     with (
         rasterio.Env(GDAL_CACHEMAX=_BYTES),
-        rasterio.open(path, "w", **_profile(content, field.packing, count)) as file,
+        _opened(path, "w", **_profile(content, field.packing, count)) as file,
         progress_bar(
             sum(layer.field.array.npartitions for layer in layers), progress=progress, label=path.parent.name
         ) as advance,
@@ -259,6 +260,16 @@ def _packed(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int]:
     return (packed.astype(np.uint8) if packing.dtype == "bool" else packed), clipped
 
 
+def _opened(path: Path, mode: str = "r", **profile: Any) -> Any:
+    """Open a raster as rasterio does, without its warning where a cube has no place: who wrote it knows that."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **profile)
+
+
 def _window(layer: Layer, index: tuple[int, ...]) -> tuple[list[int], Any]:
     from rasterio.windows import Window
 
@@ -297,11 +308,10 @@ def _require_whole(path: Path) -> None:
     GDAL writes from a cache, and what cannot be written when the cache is emptied is only logged. Pixels of a block
     that is missing would be read as nodata.
     """
-    import rasterio
     from rasterio.enums import Interleaving
 
     size = path.stat().st_size
-    with rasterio.open(path) as file:
+    with _opened(path) as file:
         bands = file.indexes if file.interleaving == Interleaving.band else [1]
         block = file.block_shapes[0]
         for level, factor in ((None, 1), *enumerate(file.overviews(1))):
