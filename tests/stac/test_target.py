@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import odc.stac
+import pyproj
 import pystac
 import pytest
 import shapely
@@ -16,7 +17,7 @@ from odc.geo.xr import xr_zeros
 
 import xr_sr
 from tests.stac.server import CRS, NORTH, WEST, Scene, serve
-from xr_sr.errors import CatalogueError, GeoreferenceWarning, GridError, OptionError
+from xr_sr.errors import CatalogueError, GeoreferenceWarning, GridError, OptionError, XrSrError
 from xr_sr.stac.target import area_around, grids_of, read_area, read_form
 
 DAY = "2021-07-01"
@@ -89,6 +90,40 @@ class TestOneArea:
     def test_what_cannot_be_meant_is_refused(self, items, options, error, words):
         with pytest.raises(error, match=words):
             xr_sr.load(items, bands=["B04"], **options)
+
+    @pytest.mark.parametrize(
+        "option",
+        ["bands", "cloud_cover", "offset", "grid", "resolution", "crs", "groupby", "chunks", "catalogue", "query"],
+    )
+    @pytest.mark.parametrize(
+        "value", [5.5j, b"x", np.array([1, 2]), {"a": 1}, object()], ids=lambda odd: type(odd).__name__
+    )
+    def test_odd_values_are_one_error_of_ours(self, items, option, value):
+        search = option in ("catalogue", "query")
+        options = {"datetime": DAY, "catalogue": "http://127.0.0.1:9/"} if search else {"items": items}
+
+        with pytest.raises(XrSrError):
+            xr_sr.load(**options | {"geopolygon": INSIDE, option: value})
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"bbox": [1]},
+            {"bbox": ["a", "b", "c", "d"]},
+            {"geometry": {"type": "Polygon"}},
+            {"properties": {"proj:epsg": 7, "datetime": "2021-07-01T00:00:00Z", "s2:processing_baseline": "05.09"}},
+        ],
+    )
+    def test_an_item_that_cannot_be_read_is_one_error_of_ours(self, api, broken):
+        with pytest.raises(XrSrError):
+            xr_sr.load({**api.items[0], **broken}, bands=["B04"])
+
+    @pytest.mark.parametrize("crs", ["epsg:32633", 32633, pyproj.CRS(32633)])
+    def test_a_crs_is_the_same_however_it_is_written(self, items, crs):
+        """Without a warning that pixels are resampled."""
+        tree = xr_sr.load(items, geopolygon=INSIDE, bands=["B04"], crs=crs)
+
+        assert tree["r10m"].to_dataset().odc.crs == CRS
 
 
 class TestPolygon:

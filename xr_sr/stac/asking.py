@@ -5,32 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import check_number, is_number, shown, whole_or_none
 from ..errors import CatalogueError, GridError, OptionError
-from .extents import covers_some, item_box, meet
+from .extents import covers_some, footprint, item_box, meet
 from .target import Area
 
 if TYPE_CHECKING:
     from pystac import Item
 
 
-def require_metres(crs: str) -> str:
-    """Give a CRS back whose grid can be of 10 m and 20 m; raises GridError for others, and for what is none."""
+def require_metres(crs: Any) -> str:
+    """Return the name of a CRS whose grid can be of 10 m and 20 m. Raises GridError for any other."""
     from pyproj import CRS
 
-    axes = CRS.from_user_input(require_crs(crs)).axis_info
+    name = require_crs(crs)
+    axes = CRS.from_user_input(name).axis_info
     if any(axis.unit_conversion_factor != 1 or axis.unit_name != "metre" for axis in axes[:2]):
         raise GridError(
-            f"crs={crs!r} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
+            f"crs={shown(crs)} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
             "metres, such as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
         )
-    return crs
+    return name
 
 
-def require_side(chunks: int) -> int:
-    """Give the side of a chunk back; raises OptionError for what is no whole number above 0."""
-    if not isinstance(chunks, int) or isinstance(chunks, bool) or chunks < 1:
-        raise OptionError(f"chunks={chunks!r}: wanted is the side of a chunk in pixels of 10 m, such as 1024.")
-    return chunks
+def require_side(chunks: Any) -> int:
+    """Return the side of a chunk; raises OptionError for what is no whole number above 0, or beyond any raster."""
+    side = whole_or_none(chunks)
+    if side is None or not 0 < side < 2**31:
+        raise OptionError(f"chunks={shown(chunks)}: wanted is the side of a chunk in pixels of 10 m, such as 1024.")
+    return side
 
 
 def read_items(items: Any) -> list[Item]:
@@ -75,19 +78,35 @@ def items_in(items: Sequence[Item], area: Area | None) -> list[Item]:
     return near
 
 
-def require_crs(crs: str) -> str:
-    """Return a CRS that pyproj knows. Raises GridError for any other."""
+def require_crs(crs: Any) -> str:
+    """Return the name of a CRS that pyproj knows, as items have it: "EPSG:32633". Raises GridError for any other."""
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
     try:
-        CRS.from_user_input(crs)
-    except CRSError as error:
-        raise GridError(f"crs={crs!r} is not known: wanted one such as 'EPSG:32633'.") from error
-    return crs
+        known = CRS.from_user_input(crs)
+    except (CRSError, TypeError, ValueError) as error:
+        raise GridError(f"crs={shown(crs)} is not known: wanted one such as 'EPSG:32633'.") from error
+    code = known.to_epsg()
+    return f"EPSG:{code}" if code else str(known.to_wkt())
+
+
+def require_place(item: Item) -> None:
+    """Raise CatalogueError for an item whose box or geometry cannot be read."""
+    try:
+        footprint(item)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CatalogueError(
+            f"{item.id}: its bbox={shown(item.bbox)} or its geometry cannot be read ({shown(str(error))}); wanted are "
+            "four numbers, and GeoJSON. Correct the item, or leave it out."
+        ) from error
 
 
 def clear_enough(items: Sequence[Item], cloud_cover: float | None) -> list[Item]:
     """Leave out items with more cloud than this, in percent; those that do not say it stay, and with None all do."""
-    most = float("inf") if cloud_cover is None else cloud_cover
-    return [item for item in items if not (float(item.properties.get("eo:cloud_cover") or 0) > most)]
+    if cloud_cover is None:
+        return list(items)
+    most = check_number("cloud_cover", cloud_cover)
+    covers = [item.properties.get("eo:cloud_cover") for item in items]
+    # Text and the like say nothing.
+    return [item for item, cover in zip(items, covers, strict=True) if not (is_number(cover) and float(cover) > most)]  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from ..arguments import check_text
 from ..errors import CatalogueError, OptionError
 from ..optional import require
 from .extents import Box, split
@@ -52,6 +53,7 @@ CATALOGUES: dict[str, Catalogue] = {
 
 def find_catalogue(name: str) -> Catalogue:
     """Look a catalogue up by name, or take a URL. Raises CatalogueError for any other text."""
+    check_text("catalogue", name)
     if name in CATALOGUES:
         return CATALOGUES[name]
     if urlsplit(name).scheme in ("http", "https"):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..arguments import shown
 from ..cube import warn_caller
 from ..errors import CatalogueError, CatalogWarning, OptionError
 from ..naming import listed
@@ -78,6 +79,11 @@ def group(
     Raises OptionError where no item has the property `by`.
     """
     by = "solar_day" if by is None else by
+    if not isinstance(by, str) and not callable(by):
+        raise OptionError(
+            f"groupby={shown(by)}: known are 'solar_day', 'time', 'id', the name of a property, and functions of "
+            "(item, parsed, index)."
+        )
     kept = newest_versions(items, meanings) if by in ("solar_day", "time") else list(items)
     days = _key_of(by, kept, longitude)
     members: dict[tuple[Hashable, str, float], list[Item]] = defaultdict(list)
@@ -187,11 +193,6 @@ def _key_of(by: Groupby, items: Sequence[Item], longitude: float | None) -> Call
                 f"as {listed(sorted(items[0].properties)[:6])}."
             )
         return lambda item: repr(item.properties.get(by))
-    if not callable(by):
-        raise OptionError(
-            f"groupby={by!r}: known are 'solar_day', 'time', 'id', the name of a property, and functions of (item, "
-            "parsed, index)."
-        )
     import odc.stac
 
     parsed = odc.stac.parse_items(items)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_number, shown
 from ..bands import find_band, is_scl
 from ..cube import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
@@ -20,7 +22,7 @@ from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
-from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_side
+from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_place, require_side
 from .assets import SCL, bands_in, counted, sources_of
 from .catalogues import RETRIES, Bbox, Filter, Query, Search, search, signer
 from .extents import box_of_items, middle
@@ -99,10 +101,11 @@ def load(
     """
     refuse_query_planning()
     area = read_area(bbox=bbox, geopolygon=geopolygon, geobox=geobox, like=like)
-    bands = [bands] if isinstance(bands, str) else bands
+    bands = _read_bands(bands)
     form = read_form(grid, resolution, crs, area, like)
     if crs is not None:
-        (require_metres if resolution is None else require_crs)(crs)
+        crs = (require_metres if resolution is None else require_crs)(crs)
+    offset = None if offset is None else check_number("offset", offset)
     mask = bool(mask) if isinstance(mask, np.bool_) else mask
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
     ask = Search(datetime, catalogue, collection, query, filter)
@@ -137,8 +140,12 @@ def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]
                 "load needs items, or datetime= and an area (bbox=, geopolygon=, geobox= or like=) to search for them."
             )
         found = search(area.box, ask)
+        for item in found:
+            require_place(item)
         return items_in(found, area) if area.polygon and found else found
     found = read_items(items)
+    for item in found:
+        require_place(item)
     if options := ask.given():
         raise OptionError(
             f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} for a search, and items are given: leave "
@@ -160,6 +167,14 @@ def _require_pixels(items: Sequence[Item], area: Area | None, datetime: str | No
             f"no item to load: bbox={area.box if area else None}, datetime={datetime!r}, cloud_cover={cloud_cover}. "
             "Check the order (west, south, east, north), and that times are UTC."
         )
+
+
+def _read_bands(bands: Any) -> list[str] | None:
+    if bands is None or isinstance(bands, str):
+        return None if bands is None else [bands]
+    if isinstance(bands, Iterable) and not isinstance(bands, bytes | Mapping | xr.DataArray):
+        return list(bands)
+    raise OptionError(f"bands={shown(bands)}: wanted is a list of names, such as ['B04', 'B08'].")
 
 
 def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked: bool) -> list[str]:
@@ -188,7 +203,7 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
     counts = Counter(code for item in items if (code := epsg_of(item)))
     if crs is None and not counts:
         raise GridError("no item says its CRS (proj:code, proj:epsg): pass crs='EPSG:...'.")
-    zone = crs or counts.most_common(1)[0][0]
+    zone = crs or require_crs(counts.most_common(1)[0][0])
     if others := {code: count for code, count in counts.items() if code != zone}:
         warn_caller(
             f"{sum(others.values())} of {len(items)} items lie in {listed(others)} and are resampled to {zone} by "
@@ -202,6 +217,18 @@ def _name_of(geobox: GeoBox) -> str:
     """Name the CRS of a grid as items do, "EPSG:32633"; by its definition where it has no code."""
     assert geobox.crs is not None
     return f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs.to_wkt())
+
+
+@contextmanager
+def _reading(items: Sequence[Item]) -> Iterator[None]:
+    """Say which items are meant where odc-stac cannot read what they say of their assets; pixels are read later."""
+    try:
+        yield
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CatalogueError(
+            f"odc-stac cannot read the assets of {items[0].id} and {len(items) - 1} more: {shown(str(error))}. Check "
+            "their proj:shape, proj:transform and lists of bands."
+        ) from error
 
 
 def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, side: int) -> xr.Dataset:
@@ -222,7 +249,7 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
     sign = signer(item.assets[source.asset].href for item in items for source in sources[0].values())
     # What the user has set counts; the rest goes into the graph with the addresses, so workers have it too.
     options = {key: value for key, value in _HTTP.items() if key not in os.environ}
-    with rasterio.Env(**options):
+    with rasterio.Env(**options), _reading(items):
         loaded = odc.stac.load(
             [counted(item, each) for item, each in zip(items, sources, strict=True)],
             bands=list(names.values()),

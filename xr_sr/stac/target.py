@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from odc.geo.geom import box as rectangle
 
+from ..arguments import is_number, is_one_of, shown
 from ..cube import warn_caller
 from ..errors import GeoreferenceWarning, GridError, OptionError
 from ..georeference import geobox_of, pixel_size_m
@@ -102,14 +103,13 @@ def area_around(box: Box) -> Area:
 
 def read_form(grid: Any, resolution: Any, crs: str | None, area: Area | None, like: Any) -> Form:
     """Read which grids the result has. Raises OptionError for what is unknown, or says the same thing twice."""
-    if grid not in (None, "native", 10, 20) or isinstance(grid, bool):
-        raise OptionError(f"grid={grid!r}: known are 'native', 10 and 20; any other pixel size is resolution=.")
+    if not is_one_of(grid, (None, "native", 10, 20)):
+        raise OptionError(f"grid={shown(grid)}: known are 'native', 10 and 20; any other pixel size is resolution=.")
     if resolution is not None:
-        number = isinstance(resolution, int | float) and not isinstance(resolution, bool)
-        if not number or not 0 < resolution < float("inf"):
+        if not is_number(resolution) or not 0 < float(resolution) < float("inf"):
             raise OptionError(
-                f"resolution={resolution!r}: wanted is the side of a pixel in the unit of the CRS, a number above 0. A "
-                "grid of other pixels is given by geobox=."
+                f"resolution={shown(resolution)}: wanted is the side of a pixel in the unit of the CRS, a number above "
+                "0. A grid of other pixels is given by geobox=."
             )
         if grid is not None:
             raise OptionError(f"grid={grid!r} and resolution={resolution!r} both say the size of pixels: pass one.")
