@@ -11,7 +11,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array, dataset
 from xr_sr.cube import recognise
-from xr_sr.errors import RadiometryError
+from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.product_metadata import BASELINES, FLAGS, PRODUCTS
 from xr_sr.radiometry import Radiometry, resolve
 from xr_sr.stac.items import meaning_of
@@ -156,7 +156,8 @@ def test_where_the_declared_offset_is_not_known_the_flag_is_named_with_its_dates
 
 
 def test_an_offset_that_a_loader_left_out_is_named_too():
-    assert "0.1 too high if a loader" in refused(rescaled(0.0, **{"s2:processing_baseline": "05.09"}))
+    with pytest.warns(RadiometryWarning, match="processing_baseline means an offset of -1000 DN, and raster:bands"):
+        assert "0.1 too high if a loader" in refused(rescaled(0.0, **{"s2:processing_baseline": "05.09"}))
 
 
 @pytest.mark.parametrize(("offset", "baseline"), [(-0.1, "05.09"), (0.0, "02.14")])
