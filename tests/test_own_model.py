@@ -21,6 +21,7 @@ from xr_sr.errors import (
     ModelError,
     OptionError,
     StoreMismatchError,
+    StoreWarning,
     WeightsFormatError,
     WeightsHashError,
     WeightsNotFoundError,
@@ -189,7 +190,8 @@ def test_a_store_knows_it_by_weights_and_record(weights, tmp_path):
     cube = array(reflectance(2, 64, 64), ("B04", "B08")).chunk(y=32)
     xr_sr.register_model(MINE, weights=weights)
     assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") > 0
-    assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") == 0
+    with pytest.warns(StoreWarning, match="complete, so nothing was written"):
+        assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") == 0
 
     other = replace(MINE, normalisation=Normalisation(scale=2.0))
     xr_sr.register_model(other, weights=weights, replace=True)

@@ -129,7 +129,7 @@ def test_only_the_window_is_computed():
 
     def touch(block, block_info=None):
         touched.append(block_info[None]["chunk-location"])
-        return block + 0.1
+        return block + 0.05
 
     places = coords(GeoBox((4096, 4096), Affine(2.5, 0, 0, 0, -2.5, 0), "EPSG:32633"))
     lazy = da.zeros((4096, 4096), chunks=512, dtype="float32").map_blocks(
