@@ -27,6 +27,7 @@ step kernel --write
 step scaling --write
 step store --write
 step giant_chunk --write
+step writers --write
 step consistency --pictures --write
 step consistency_bands --write
 step trust --write
