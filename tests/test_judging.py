@@ -255,6 +255,9 @@ def test_floats_that_still_carry_the_offset_are_doubted_unless_the_user_says_tha
 
     read_block(reflectances() + np.float32(0.1), replace(dark, declared=False), TILE)
     read_block(reflectances() + np.float32(0.1), replace(dark, own=True), TILE)
+    soil = reflectances() + np.float32(0.1)
+    soil[0, 2] -= np.float32(0.05)  # blue
+    read_block(soil, dark, TILE)
 
 
 def test_counts_are_of_the_core_and_of_each_pixel_once():

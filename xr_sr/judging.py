@@ -266,6 +266,9 @@ class _Judge:
             per_unit = radiometry.quantification if self.is_dn else _DN_PER_REFLECTANCE
             if not NOT_APPLIED[0] <= _at_share(dark, 0.01) * per_unit < NOT_APPLIED[1]:
                 return
+            # Nothing says of floats what was added to them: then no band may be darker. Of bare soil blue is.
+            if not self.is_dn and _at_share(valid, 0.01) * per_unit < NOT_APPLIED[0]:
+                return
             if self.is_dn:
                 yield self._finding(
                     f"no offset was applied ({how}), but even the darkest pixels have more than {NOT_APPLIED[0]:.0f} "

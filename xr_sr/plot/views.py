@@ -154,7 +154,9 @@ class View(Placed):
         together = xr.Dataset({number: cut.variable for number, cut in enumerate(cuts)}).compute()
         block = np.stack([together[number].values for number in range(len(cuts))], axis=-3)
         tile = Tile((rows.start, rows.stop), (columns.start, columns.stop), tuple((n, n + 1) for n in lead.values()))
-        values = read_block(block, self.radiometry, tile)
+        # Floats are shown as they are, whatever they may still carry.
+        declared = self.radiometry.declared and self.radiometry.kind == "dn"
+        values = read_block(block, replace(self.radiometry, declared=declared), tile)
         names = (self.cube.y, self.cube.x, self.cube.crs_name)
         coords = {name: cuts[0].coords[name] for name in names if name in cuts[0].coords}
         bands = [plane.band for plane in self.planes]
