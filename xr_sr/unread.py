@@ -16,7 +16,7 @@ from .errors import CubeError
 __all__ = ["check_array", "is_unread", "kept_unread"]
 
 _WAYS = {
-    "cubed": "Compute it, cube.compute(), or open the data as dask arrays: xr.open_zarr(...), without cubed's manager",
+    "cubed": "Compute it, cube.copy(data=cube.data.compute()), or open the data with chunked_array_type='dask'",
     "sparse": "Make it dense: cube.copy(data=cube.data.todense()), of a Dataset band by band with .map",
     "pint": "Drop the units: cube.pint.dequantify()",
 }

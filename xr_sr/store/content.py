@@ -113,6 +113,9 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     y, x = dims
     dataset, variable = _as_dataset(obj)
+    for name, array in dataset.variables.items():
+        if {y, x} <= set(array.dims):
+            check_array(array, repr(name))
     dataset = _settled(dataset)
     found = georeference.grid_of(dataset)
     if found is not None and found.assumed:
@@ -240,7 +243,6 @@ def _field(
     time: str | None,
 ) -> Field:
     var = dataset.variables[name]
-    check_array(var, repr(name))
     coordinate = name in dataset.coords
     named = not isinstance(packing, str) and name in packing
     wish = packing if isinstance(packing, str) else packing.get(name, "int16")
