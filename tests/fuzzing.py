@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -37,7 +38,7 @@ PACKAGE = str(Path(xr_sr.__file__).parent)
 METHODS = sorted(name for name in vars(SuperResolution) if not name.startswith("_"))
 
 TAKERS = (
-    "agreement align compare evaluate explore flood flood_between fuse index make_pairs mask reflectance to_cog "
+    "agreement align areas compare evaluate explore flood flood_between fuse index make_pairs mask reflectance to_cog "
     "to_zarr upscale water snap_geobox open_zarr analytics.anomaly analytics.object_series analytics.otsu "
     "analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonise simulate.hybrid "
     "metrics.consistency metrics.correctness metrics.ergas metrics.mae metrics.psnr metrics.q_index metrics.rmse "
@@ -284,7 +285,9 @@ class Findings:
     found: dict[str, Finding] = field(default_factory=dict)
 
     def note(self, place: str, call: Call, trace: str) -> None:
-        """Count a failure at a place, and keep the shortest call."""
+        """Count a failure at a place, and keep the shortest call; a new place is said at once, on stderr."""
+        if place not in self.found:
+            print(f"call {self.calls}: {place}\n{call}\n{trace}", file=sys.stderr, flush=True)
         finding = self.found.setdefault(place, Finding(place))
         finding.count += 1
         if not finding.call or len(str(call)) < len(finding.call):
@@ -378,6 +381,8 @@ def run(count: int, number: int, seconds: float = float("inf")) -> Findings:
         if time.monotonic() > end:
             reject()
         attempt(call, findings)
+        if findings.calls % 500 == 0:
+            print(f"{findings.calls} calls, {len(findings.found)} places", file=sys.stderr, flush=True)
 
     each()
     return findings

@@ -91,6 +91,10 @@ FAILED_ONCE = {
     "northing and easting with a scalar x": lambda: (
         CUBE.rename(y="northing", x="easting").assign_coords(x=1).sr.index("NDVI")
     ),
+    "maps of trust of a function": lambda: xr_sr.plot.trust_maps(print),
+    "a raster of no place": lambda: WATER.astype("float32").sr.to_cog("a.tif", progress=False),
+    "a border that is an array": lambda: xr_sr.metrics.consistency(ARRAY, ARRAY, border=np.zeros(3)),
+    "a kernel of text": lambda: xr_sr.simulate.degrade(ARRAY, 2, kernel="B04"),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }
 """Calls that ended in an exception from deep inside, or in a warning of another library, when the fuzzer found them."""
@@ -98,6 +102,7 @@ FAILED_ONCE = {
 
 @pytest.mark.filterwarnings("error", "ignore::xr_sr.errors.XrSrWarning", "ignore::PendingDeprecationWarning")
 @pytest.mark.parametrize("name", FAILED_ONCE)
-def test_what_failed_once_is_a_result_or_an_error_of_ours(name):
+def test_what_failed_once_is_a_result_or_an_error_of_ours(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with contextlib.suppress(XrSrError):
         FAILED_ONCE[name]()

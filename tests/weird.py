@@ -45,7 +45,7 @@ ODD: tuple[Any, ...] = (
     *(b"B04", (), [], {}, set(), [None], ["B04"], ["B04", "B04"], ("B08", "B02"), [0, 1], (1, 2), [1.5], {"a": 1}),
     *({"time": 0}, {0: 1}, slice(None), slice("2023", 5), np.datetime64("2023-06-01"), np.datetime64("NaT")),
     *(datetime.date(2023, 6, 1), np.zeros(3), np.array("B04"), np.array([]), xr.DataArray(1.0), xr.Dataset()),
-    *(xr.DataArray([0, -1000], dims="time"), xr.DataTree(), Ellipsis, print, int),
+    *(xr.DataArray([0, -1000], dims="time"), xr.DataTree(), Ellipsis, len, int),
 )
 """Values that an argument or an attribute may have by mistake."""
 

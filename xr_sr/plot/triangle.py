@@ -86,7 +86,8 @@ def ternary(correctness: xr.Dataset, *, title: str | None = None) -> Figure:
 
 def chosen(correctness: xr.Dataset) -> xr.Dataset:
     """Give the three quantities. Raises CubeError where one is missing."""
-    if missing := [name for name in QUANTITIES if name not in correctness]:
+    known = correctness if isinstance(correctness, xr.Dataset) else ()
+    if missing := [name for name in QUANTITIES if name not in known]:
         raise CubeError(
             f"wanted a Dataset with {list(QUANTITIES)}, as xr_sr.metrics.correctness gives; {missing} are missing."
         )
