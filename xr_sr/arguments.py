@@ -121,9 +121,9 @@ def check_text(name: str, value: object) -> str:
 def check_array(name: str, value: object) -> None:
     """Raise CubeError unless an argument is a DataArray."""
     if not isinstance(value, xr.DataArray):
-        raise CubeError(
-            f"{name} must be a DataArray; got {_kind(value)}. Select one variable of a Dataset or DataTree."
-        )
+        advice = 'Select one variable, or pass dataset.to_dataarray("band").' if isinstance(value, xr.Dataset) else ""
+        advice = advice or "Select one variable of a Dataset or DataTree."
+        raise CubeError(f"{name} must be a DataArray; got {_kind(value)}. {advice}")
 
 
 def check_path(name: str, value: object, error: type[XrSrError]) -> Path:

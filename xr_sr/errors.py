@@ -226,9 +226,9 @@ def warn_caller(
     """Warn with the line of the first caller outside of this package, however deep the warning arises.
 
     filters: those that count; by default the process's present ones. beyond: names of other packages whose lines are
-    passed over too.
+    passed over too, as those of contextlib always are: our context managers and decorators run through it.
     """
-    inside = {__name__.partition(".")[0], *beyond}
+    inside = {__name__.partition(".")[0], "contextlib", *beyond}
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1

@@ -88,7 +88,8 @@ def read_block(
             some_odd |= odd
             if odd:
                 judge.refuse_wrapped(pixels, valid)
-                judge.refuse_repeated(pixels)
+                if not judge.is_bright_throughout(valid):
+                    judge.refuse_repeated(pixels)
             if valid.size:
                 judge.refuse_bright(valid)
                 judge.refuse_fractions(valid)
@@ -174,6 +175,11 @@ class _Judge:
                 f"reflectance of {float(value):.4g}, which no surface has: it looks like nodata that nothing declares "
                 f"(xarray's to_array(), for one, drops a declared fill value). {self._pass_nodata(stored)}."
             )
+
+    def is_bright_throughout(self, valid: Block) -> bool:
+        """Return whether most values are too bright and no constant explains it, as in DN stored as floats."""
+        median = _at_share(valid, 0.5) if valid.size else 0.0
+        return median > HIGHEST_MEDIAN and int((valid == median).sum()) <= valid.size / 2
 
     def refuse_bright(self, valid: Block) -> None:
         """Raise where the median is higher than any surface is."""
