@@ -116,6 +116,16 @@ def test_an_offset_of_the_wrong_sign_is_warned_of(attrs, encoding):
     assert float(means) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("offset", [-500.0, -2000 / 3])
+@pytest.mark.parametrize("read", [lambda cube: cube.sr.upscale("bicubic"), lambda cube: cube.sr.index("NDVI")])
+def test_the_mean_of_two_offsets_is_refused(read, offset):
+    """odc-stac averages a number that is noted with each item over the items of a day."""
+    cube = array(np.full((2, 4, 12, 12), 2000, "uint16")).assign_coords(boa_add_offset=("time", [-1000.0, offset]))
+
+    with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .* may be the mean of several"):
+        read(cube)
+
+
 @pytest.mark.parametrize("offset", [-0.1, math.inf])
 def test_an_offset_in_dn_that_is_none_is_refused(offset):
     cube = array(np.full((2, 4, 12, 12), 2000, "uint16")).assign_coords(boa_add_offset=("time", [-1000, offset]))

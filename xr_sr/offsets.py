@@ -154,12 +154,20 @@ def _first(facts: Sequence[Fact]) -> Fact | None:
 
 
 def _read_offset(value: object) -> float | None:
-    """Read an offset in DN; None where it is not known. Raises RadiometryError for one in reflectance, as -0.1 is."""
+    """Read an offset in DN; None where it is not known.
+
+    Raises RadiometryError for one in reflectance, as -0.1 is, and for what only the mean of several offsets can be.
+    """
     number = read_number(value)
     if number is None or math.isnan(number):
         return None
     if math.isinf(number) or 0 < abs(number) < 1:
         raise RadiometryError(f"{number:g} is no offset in DN, such as -1000 or 0; correct it, or pass offset=")
+    if BOA_ADD_OFFSET < number < 0:
+        raise RadiometryError(
+            f"{number:g} is no offset of ESA (0 or {BOA_ADD_OFFSET:g}), but may be the mean of several: load items of "
+            "different offsets as different dates, or pass offset="
+        )
     return number
 
 
