@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
-from xr_sr.errors import BandWarning, ClippingWarning, StoreError
+from xr_sr.errors import BandWarning, ClippingWarning, OptionError, StoreError
 from xr_sr.pipeline import upscale
 from xr_sr.store import to_cog
 from xr_sr.store.cog import _require_whole
@@ -36,6 +36,14 @@ def test_a_raster_comes_back_with_its_grid_values_names_and_provenance(tmp_path)
         assert read.odc.geobox == NORTH_UP and read.rio.transform() == NORTH_UP.affine
         np.testing.assert_allclose(read.values, written.values, atol=1e-6)
         np.testing.assert_array_equal(np.isnan(read.values), np.isnan(written.values))
+
+
+@pytest.mark.parametrize("side", ["big", None, True, 512.0, 200, 8192])
+def test_a_side_of_tiles_that_the_format_does_not_have_is_refused(side, tmp_path):
+    with pytest.raises(OptionError, match="blocksize=.*expected a (whole number|multiple of 128)"):
+        to_cog(cube(dates=None), tmp_path / "out.tif", blocksize=side)
+
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import georeference
-from ..arguments import check_flag, check_path
-from ..errors import BandWarning, ClippingWarning, StoreError
+from ..arguments import check_flag, check_path, check_whole
+from ..errors import BandWarning, ClippingWarning, OptionError, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
 from ..task_warnings import collecting
@@ -32,6 +32,9 @@ from .encoding import Packing, pack_block
 from .layout import edges_of
 from .tags import class_tags, color_interpretation, file_tags
 from .target import first_line
+
+_SIDES = (128, 4096)
+"""The least side of a tile, of which all sides are multiples, as GDAL's COG driver wants them; and the largest."""
 
 _BYTES = 256 * 2**20
 """Packed pixels that wait to be written, at most."""
@@ -60,7 +63,7 @@ def to_cog(
 
     obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element, so
         write one file per date: `obj.isel(time=0)`.
-    path: of a local file. blocksize: side of a tile in the file.
+    path: of a local file. blocksize: side of a tile in the file, in pixels: a multiple of 128, at most 4096.
     packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
         `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
         counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. All bands
@@ -73,10 +76,16 @@ def to_cog(
     TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band. CRS and transform
     are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
     appears under its name when it is whole, and nothing is left behind where writing fails.
-    Raises StoreError for other dimensions, for bands of different dtypes, for a path that exists, and if writing fails.
+    Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
+    that exists, and if writing fails.
     """
     check_flag("overwrite", overwrite)
     check_flag("progress", progress, optional=True)
+    blocksize = check_whole("blocksize", blocksize, unit="pixels", least=_SIDES[0])
+    if blocksize % _SIDES[0] or blocksize > _SIDES[1]:
+        raise OptionError(
+            f"blocksize={blocksize}: expected a multiple of {_SIDES[0]} pixels, at most {_SIDES[1]}, such as 512."
+        )
     target = check_path("path", path, StoreError)
     if target.is_dir():
         raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
