@@ -243,7 +243,7 @@ def _bands(made: Any) -> dict[str, Any]:
 
 
 def _offs(fine: dict[str, Any], lr: dict[str, Any], back: Any) -> dict[str, float]:
-    """Give the rms difference of each band from the input, at the input's pixels."""
+    """Return the rms difference of each band from the input, at the input's pixels."""
     return {band: float(np.sqrt(np.nanmean((back(fine[band], lr[band], band)) ** 2))) for band in fine}
 
 

@@ -158,7 +158,7 @@ def _brief(value: Any) -> str:
 
 
 def _second(name: str, role: str) -> st.SearchStrategy[Any]:
-    """Give strategies for second cubes: one of the same ground four times finer, coarser, the same, or any."""
+    """Return strategies for second cubes: one of the same ground four times finer, coarser, the same, or any."""
     sizes = {
         "hr": (48, 2.5),
         "sr": (48, 2.5),
@@ -334,7 +334,7 @@ def attempt(call: Call, findings: Findings, functions: Mapping[str, Callable[...
 
 
 def _is_ours(warning: warnings.WarningMessage) -> bool:
-    """Tell whether a warning is our matter: not what libraries say to each other about what they will change."""
+    """Return whether a warning counts: not what libraries say to each other about what they will change."""
     coming = issubclass(warning.category, DeprecationWarning | PendingDeprecationWarning | FutureWarning)
     return not coming or warning.filename.startswith(PACKAGE)
 

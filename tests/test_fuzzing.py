@@ -27,7 +27,7 @@ def test_odd_calls_end_in_a_result_or_an_error_of_ours():
 
 
 def test_each_public_function_of_a_cube_is_called():
-    """A new function whose first argument is a cube, an array or a Dataset is called too, or is told why not."""
+    """A new function whose first argument is a cube, an array or a Dataset is called too, or listed with the reason."""
     # They read what others have measured, weights, or NumPy's arrays; a movie takes seconds.
     without = {"class_areas", "report", "ternary", "table", "clip_distance", "lpips", "animate"}
     rooms = [xr_sr, *(getattr(xr_sr, name) for name in ("analytics", "metrics", "plot", "simulate"))]

@@ -29,7 +29,7 @@ REFLECTANCE = Radiometry("reflectance", how="reflectance, as handed in")
 
 
 def scene(low: int = 200, high: int = 4000, *, shape: tuple[int, ...] = (1, 4, 64, 64), seed: int = 0) -> np.ndarray:
-    """Give DN with offset 0: dark and bright pixels, uint16."""
+    """Return DN with offset 0: dark and bright pixels, uint16."""
     return np.random.default_rng(seed).integers(low, high, shape).astype(np.uint16)
 
 

@@ -24,7 +24,7 @@ SENTENCE = "Radiometry: 5 values in 3 blocks lie outside of -0.5 to 2"
 
 
 def odd_cube(chunks: int = 20):
-    """Give a cube of 30 x 40 pixels, in six blocks of 20 x 20 or less, of which three hold values of 2.5 to 3."""
+    """Return a cube of 30 x 40 pixels, in six blocks of 20 x 20 or less, of which three hold values of 2.5 to 3."""
     values = reflectance(4, 30, 40)
     for band, y, x in ((0, 3, 3), (0, 4, 3), (1, 3, 3), (2, 25, 5), (3, 25, 35)):
         values[band, y, x] = 2.5 + band / 10

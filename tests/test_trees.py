@@ -23,7 +23,7 @@ UTM33 = xr.Variable((), 0, {"crs_wkt": CRS("EPSG:32633").to_wkt(), "GeoTransform
 
 
 def node(bands: tuple[str, ...] = ("B03", "B04", "B08")) -> xr.Dataset:
-    """Bands on two dates whose CRS is told by nobody."""
+    """Bands on two dates without any CRS."""
     cube = dataset(reflectance(2, len(bands), SIDE, SIDE), bands).drop_vars("spatial_ref")
     for name in ("y", "x"):
         cube[name].attrs = {}

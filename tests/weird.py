@@ -164,7 +164,7 @@ def pixels(draw: st.DrawFn, shape: tuple[int, ...]) -> Any:
 
 @st.composite
 def georeferenced(draw: st.DrawFn, obj: Any) -> Any:
-    """Say where an object lies, in one of the ways that there are, usually a right one."""
+    """Add a georeference in one of the known ways, usually a valid one."""
     way = draw(
         some(*["crs_wkt"] * 4, "none", "attribute", "proj", "coordinate", "transform", "wrong", "mapping", "variable")
     )

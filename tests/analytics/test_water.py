@@ -487,7 +487,7 @@ def test_what_lies_in_files_is_not_read_before_it_is_asked_for(tmp_path):
 
 
 def harmonised(kind: str, *, swath: bool = False):
-    """Give DN of clear water beside land, 1000 subtracted and the rest cut off at 0: (B03, B11), and the water."""
+    """Return DN of clear water beside land, 1000 subtracted and the rest cut off at 0: (B03, B11), and the water."""
     rng = np.random.default_rng(0)
     is_water = np.arange(40) < 20
     green = np.where(is_water, rng.normal(350, 30, (30, 40)), rng.normal(800, 30, (30, 40)))

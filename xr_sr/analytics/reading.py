@@ -55,7 +55,7 @@ def read_bands(
 def _found_bands(
     obj: AnyCube, wanted: Sequence[str], reader: str, grid: Grid | None, options: dict[str, Any]
 ) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
-    """Give the wanted bands, all on one grid, and what their numbers meant."""
+    """Return the wanted bands, all on one grid, and what their numbers meant."""
     cube = recognise(obj)
     if reason := other_sensor(obj, cube):
         warn_of_sensor(reason)

@@ -58,7 +58,7 @@ def _count_zeros(
     reader: str,
     block_info: Any,
 ) -> npt.NDArray[Any]:
-    """Give the first block as it is, having counted, inside a task, the pixels that only some blocks have."""
+    """Return the first block unchanged, having counted, inside a task, the pixels that only some blocks have."""
     missing = [np.isnan(block) for block in blocks]
     some, every = reduce(or_, missing), reduce(and_, missing)
     partly = some & ~every
@@ -82,7 +82,7 @@ def _count_zeros(
 
 
 def _may_be_dark(plane: npt.NDArray[Any], radiometry: Radiometry, tile: Tile, lead: tuple[int, ...]) -> bool:
-    """Tell whether DN 0 in a band may be dark ground: what is valid beside it is nearly as dark, or nothing is."""
+    """Return whether DN 0 in a band may be dark ground: what is valid beside it is nearly as dark, or nothing is."""
     if radiometry.kind != "dn" or 0.0 not in radiometry.nodata or radiometry.offset_at(tile, lead) != 0:
         return False
     valid = plane[plane == plane]
