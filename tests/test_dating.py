@@ -75,7 +75,7 @@ def test_parts_of_one_day_and_the_day_of_a_solar_date_belong_to_its_product():
 def test_an_old_baseline_in_an_attribute_cannot_be_that_of_a_date_from_2022_on(name, baseline):
     cube = joined(dated(OLD, attrs={name: baseline}), dated(NEW, attrs={name: "05.09"}))
 
-    with pytest.raises(RadiometryError, match=rf"{name} \(2\.14\) cannot be that of {NEW} \(time 1\)"):
+    with pytest.raises(RadiometryError, match=rf"{name} \(02\.14\) cannot be that of {NEW} \(time 1\)"):
         offsets(cube)
     with pytest.raises(RadiometryError, match="cannot be that of 2022-07-01"):
         offsets(cube.isel(time=1))
@@ -95,7 +95,7 @@ def test_an_old_baseline_in_an_attribute_cannot_be_that_of_a_date_from_2022_on(n
 def test_an_attribute_that_may_hold_for_all_dates_is_warned_of(attrs, offset):
     cube = joined(dated(NEW, attrs=attrs), dated(OLD))
 
-    with pytest.warns(RadiometryWarning, match=rf"is taken for .*{OLD} \(time 1\): an offset of {offset} DN"):
+    with pytest.warns(RadiometryWarning, match=rf"^an offset of {offset} DN is used for .*{OLD} \(time 1\), by one "):
         assert offsets(cube) == (offset,)
     assert offsets(cube.isel(time=0)) == (offset,)
     assert resolve(recognise(cube), recognise(cube).planes, offset=[-1000, 0]).offset == (-1000, 0)
@@ -153,8 +153,34 @@ def test_a_dated_flag_leaves_to_the_attribute_only_the_other_dates():
     cube = joined(dated(OLD, attrs={"processing_baseline": "02.14"}), dated(NEW))
     flagged = cube.assign_coords({"earthsearch:boa_offset_applied": ("time", [False, True])})
 
-    with pytest.warns(RadiometryWarning, match=rf"taken for {OLD}"):
+    with pytest.warns(RadiometryWarning, match=rf"used for {OLD}"):
         assert offsets(flagged) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({"attrs": {"s2:processing_baseline": "02.14"}}, r"s2:processing_baseline \(02\.14\)"),
+        ({"source": named(OLD)}, rf"the name of the product \(baseline 02\.14 of {OLD}\)"),
+    ],
+)
+@pytest.mark.parametrize("along_time", [True, False])
+def test_one_date_is_compared_without_a_word_of_other_arrays(facts, found, along_time):
+    cube = dated(NEW, **facts) if along_time else dated(NEW, **facts).isel(time=0)
+
+    with pytest.raises(RadiometryError, match=rf"^{found} cannot be that of {NEW}, the date of the cube: ") as error:
+        offsets(cube)
+    assert "concat" not in str(error.value) and "each date" not in str(error.value)
+    assert "s2:processing_baseline': '05.00'" in str(error.value)
+    assert offsets(cube.assign_coords({"s2:processing_baseline": "05.00"})) == (-1000,)
+
+
+def test_a_coordinate_of_all_dates_is_not_said_to_be_that_of_the_first_array():
+    cube = joined(dated(OLD), dated(NEW)).assign_coords(processing_baseline="02.14")
+
+    with pytest.raises(RadiometryError, match=rf"\(02\.14\) cannot be that of {NEW} \(time 1\)") as error:
+        offsets(cube)
+    assert "first array" not in str(error.value)
 
 
 def test_each_door_refuses_a_name_that_cannot_be():

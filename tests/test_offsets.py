@@ -90,6 +90,36 @@ def test_any_of_several_flags_that_is_true_counts():
     assert meaning(cube).offset == (0, -1000)
 
 
+@pytest.mark.parametrize(
+    "name", ["earthsearch:boa_offset_applied", "sentinel:boa_offset_applied", "boa_offset_applied"]
+)
+@pytest.mark.parametrize("kind", ["uint16", "float32"])
+def test_a_flag_that_is_false_alone_is_said_to_be_false_and_the_baseline_to_be_missing(name, kind):
+    cube = dn().astype(kind)
+    known = f"{name} is False, so the offset is not in the pixels, but the processing baseline, .* is missing"
+
+    for flagged in (cube.assign_attrs({name: False}), cube.assign_coords({name: ("time", ["false", "false"])})):
+        with pytest.raises(RadiometryError, match=f"is unknown: {known}. .*[Pp]ass offset=-1000 where"):
+            meaning(flagged)
+    with pytest.raises(RadiometryError, match=rf"the offset is unknown at 2021-01-27 \(time 1\): {known}. Drop"):
+        meaning(cube.assign_coords({name: ("time", [True, False])}))
+    assert meaning(cube.assign_coords({name: False, "s2:processing_baseline": "05.00"})).offset == (-1000,)
+
+
+def test_what_is_missing_is_named_for_each_kind_of_metadata():
+    flag, baseline = "earthsearch:boa_offset_applied", "s2:processing_baseline"
+    for facts, why in (
+        ({flag: ("time", [True, np.nan])}, f"1\\): {flag} is missing, but the processing baseline"),
+        ({flag: ("time", [True, False]), baseline: ("time", [5.09, 99.99])}, f"{flag} is False, .*, and {baseline} is"),
+        ({baseline: ("time", [5.09, np.nan])}, f"1\\): {baseline} is missing, or is no baseline of ESA"),
+        ({baseline: "99.99"}, f"is unknown: {baseline} is missing, or is no baseline of ESA"),
+        ({"boa_add_offset": ("time", [-1000, np.nan])}, "unknown: boa_add_offset is missing at some of the dates, but"),
+        ({}, "unknown: neither boa_offset_applied, nor a processing baseline, nor a scale"),
+    ):
+        with pytest.raises(RadiometryError, match=why):
+            meaning(dn().assign_coords(facts))
+
+
 @pytest.mark.parametrize("value", [0.5, 2, "True,False"])
 def test_a_flag_that_is_neither_true_nor_false_is_refused_with_its_date(value):
     name = "earthsearch_boa_offset_applied"

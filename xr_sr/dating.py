@@ -14,11 +14,20 @@ import numpy as np
 from .cube import Cube, Plane, warn_caller
 from .errors import RadiometryError, RadiometryWarning
 from .metadata import Fact, step_names, time_axis
-from .product_metadata import BASELINES, BOA_ADD_OFFSET, FIRST_DAY_WITH_OFFSET, Product, plain_name, read_day
+from .product_metadata import (
+    BASELINES,
+    BOA_ADD_OFFSET,
+    FIRST_BASELINE_WITH_OFFSET,
+    FIRST_DAY_WITH_OFFSET,
+    Product,
+    plain_name,
+    read_day,
+)
 
 __all__ = ["check_dates", "days_of"]
 
 _DATES = ("time", "t", "date", "datetime")
+_ONLY_THE_FIRST = "xarray.concat and open_mfdataset keep the attributes and the file name of the first array only"
 _ONE_DAY = np.timedelta64(1, "D")  # time stamps of solar days, and midnight between two granules
 
 
@@ -27,7 +36,7 @@ def check_dates(
 ) -> None:
     """Compare a fact without a time axis with the dates for which it decides; a fact with a time axis passes.
 
-    offset: in DN, what it was taken for. places: along time, where it decides; everywhere by default.
+    offset: in DN, what the fact means. places: along time, where it decides; everywhere by default.
     Raises RadiometryError where it cannot hold for a date. Warns RadiometryWarning where it may be right, and nothing
     shows that it is.
     """
@@ -37,21 +46,39 @@ def check_dates(
     several = len(days) > 1
     where = range(len(days)) if places is None else places
     verdicts = {place: _holds(fact, days[place], offset, several=several) for place in where}
-    labels = step_names(cube, planes, axis) if axis is not None else [str(day) for day in days]
-    if wrong := [labels[place] for place, holds in verdicts.items() if holds is False]:
-        raise RadiometryError(
-            f"{fact.name} ({_said(fact)}) cannot be that of {_listed(wrong)}: of arrays that are joined, xarray keeps "
-            "the attributes and the file name of the first. Before joining, note with each array what it is, "
-            "array.assign_coords({'s2:processing_baseline': ('time', ['05.00'])}), or pass offset= with one number for "
-            "each date."
+    labels = step_names(cube, planes, axis) if several and axis is not None else [str(day) for day in days]
+    if wrong := [place for place, holds in verdicts.items() if holds is False]:
+        raise _contradiction(
+            fact, [labels[place] for place in wrong], cube.lead[axis] if several and axis is not None else ""
         )
     if unsure := [labels[place] for place, holds in verdicts.items() if holds is None]:
         warn_caller(
-            f"one {fact.name} ({_said(fact)}) is taken for {_listed(unsure)}: an offset of {offset:g} DN. Of arrays "
-            "that are joined, xarray keeps the attributes and the file name of the first, so other dates may have had "
-            "another. Pass offset= with one number for each date to be sure.",
+            f"an offset of {offset:g} DN is used for {_listed(unsure)}, by one {fact.name} ({_said(fact)}) for all "
+            f"dates. {_ONLY_THE_FIRST}, so other dates may have had another. Pass offset= with one number for each "
+            "date to be sure.",
             RadiometryWarning,
         )
+
+
+def _contradiction(fact: Fact, dates: Sequence[str], dim: str) -> RadiometryError:
+    """Make the error of a fact that cannot hold for some dates. dim: of several dates; "" where the cube has one."""
+    found = f"{fact.name} ({_said(fact)}) cannot be that of {_listed(dates)}"
+    if isinstance(fact.values[0], Product):
+        why = "that product was sensed on another day"
+    else:
+        why = f"products of {FIRST_DAY_WITH_OFFSET} and later have baseline {FIRST_BASELINE_WITH_OFFSET:05.2f} or later"
+    baseline = "'s2:processing_baseline'"
+    if dim:
+        joined = f" {_ONLY_THE_FIRST}. Before joining" if fact.kept else " Instead"
+        return RadiometryError(
+            f"{found}: {why}.{joined}, give each array its own, array.assign_coords({{{baseline}: ('{dim}', "
+            "['05.00'])}), or pass offset= with one number for each date."
+        )
+    return RadiometryError(
+        f"{found}, the date of the cube: {why}. Correct what is wrong, the date or the metadata, "
+        f"cube.assign_coords({{{baseline}: '05.00'}}), or pass offset=: -1000 where the pixels are as ESA delivers "
+        "them from baseline 04.00 on, else 0."
+    )
 
 
 def days_of(cube: Cube, planes: Sequence[Plane]) -> tuple[int | None, list[np.datetime64 | None]]:
@@ -73,7 +100,7 @@ def days_of(cube: Cube, planes: Sequence[Plane]) -> tuple[int | None, list[np.da
 
 
 def _holds(fact: Fact, day: np.datetime64 | None, offset: float, *, several: bool) -> bool | None:
-    """Tell whether a fact holds for a day: True, False, or None where it is open.
+    """Return whether a fact holds for a day: True, False, or None where it is open.
 
     From `FIRST_DAY_WITH_OFFSET` on, all products have the offset, whichever is meant.
     """
@@ -93,11 +120,13 @@ def _holds(fact: Fact, day: np.datetime64 | None, offset: float, *, several: boo
 
 
 def _said(fact: Fact) -> str:
-    """Say what a fact says, for a message."""
+    """Return the value of a fact as text, for a message."""
     value = fact.values[0]
     if isinstance(value, Product):
         days = sorted(map(str, value.days))
         return f"baseline {value.baseline:05.2f}{f' of {_listed(days)}' if days else ''}"
+    if isinstance(value, float) and plain_name(fact.name) in BASELINES:
+        return f"{value:05.2f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -19,6 +19,7 @@ from .product_metadata import (
     ADD_OFFSETS,
     BASELINES,
     BOA_ADD_OFFSET,
+    FIRST_DAY_WITH_OFFSET,
     FLAGS,
     Product,
     offset_of_baseline,
@@ -29,11 +30,12 @@ from .product_metadata import (
 
 __all__ = ["advice_for_fractions", "find_add_offset", "find_baseline", "find_flags", "told_offset"]
 
-_WAYS_OUT = (
-    "Pass offset=-1000 where the processing baseline is 04.00 or later and the pixels are as ESA delivers them "
-    "(Planetary Computer, CDSE, sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels "
-    "(Earth Engine's HARMONIZED, openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have "
-    "it read, load by xr_sr.load(items), or note it in each item, item.properties['boa_add_offset'] = "
+_WHAT_TO_PASS = (
+    "Pass offset=-1000 where the processing baseline is 04.00 or later (so for all dates from "
+    f"{FIRST_DAY_WITH_OFFSET} on) and the pixels are as ESA delivers them (Planetary Computer, CDSE, "
+    "sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels (Earth Engine's HARMONIZED, "
+    "openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have it read, load by "
+    "xr_sr.load(items), or set it in each item, item.properties['boa_add_offset'] = "
     "xr_sr.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
 )
 
@@ -77,11 +79,12 @@ def told_offset(
         return tuple(known), axis, f"offset by {names}"
     if known and axis is not None:
         labels = step_names(cube, planes, axis)
-        unknown = [label for label, each in zip(labels, decided, strict=True) if each is None]
+        unknown = [step for step, each in enumerate(decided) if each is None]
         raise RadiometryError(
-            f"{names} are unknown at "
-            f"{', '.join(unknown[:5])}{' and others' if len(unknown) > 5 else ''}, so there the offset is too. Drop "
-            f"these dates, or pass offset= with one number for each of the {steps} dates."
+            f"the offset is unknown at {_listed([labels[step] for step in unknown])}: "
+            f"{_why_unknown(added, flags, baseline, unknown)}. Drop these dates, or pass offset= with one number for "
+            f"each of the {steps} dates: -1000 where the processing baseline is 04.00 or later and the offset is not "
+            "in the pixels yet, else 0."
         )
     scaling = declared_scaling(planes)
     if scaling is not None:
@@ -89,7 +92,7 @@ def told_offset(
         _warn_of_positive(str(scaling), offset)
         check_dates(Fact(scaling.name, (offset,), kept=scaling.kept), offset, cube, planes)
         return (offset,), None, f"offset by {scaling.name}"
-    raise _nothing_tells(planes, sign, facts)
+    raise _unknown_offset(planes, sign, _why_unknown(added, flags, baseline, range(steps)))
 
 
 def advice_for_fractions(
@@ -206,15 +209,32 @@ def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[fl
     return offset_of_baseline(number), baseline
 
 
-def _nothing_tells(planes: Sequence[Plane], sign: str, facts: Sequence[Fact]) -> RadiometryError:
-    """Make the error of a cube whose offset nothing tells."""
+def _why_unknown(added: Fact | None, flags: Sequence[Fact], baseline: Fact | None, steps: Sequence[int]) -> str:
+    """Say, for a message, what the metadata say at some dates that leave the offset open, and what they lack."""
+    known = []
+    if added is not None:
+        known.append(f"{added.name} is missing at some of the dates")
+    for flag in flags:
+        values = {flag.at(step) for step in steps}
+        said = [word for value, word in ((False, "is False"), (None, "is missing")) if value in values]
+        known.append(f"{flag.name} {' or '.join(said)}{', so the offset is not in the pixels' * (values == {False})}")
+    if baseline is not None:
+        return ", and ".join([*known, f"{baseline.name} is missing, or is no baseline of ESA such as 05.09"])
+    if not known:
+        return "neither boa_offset_applied, nor a processing baseline, nor a scale is in its metadata"
+    return f"{' and '.join(known)}, but the processing baseline, which decides whether there is an offset, is missing"
+
+
+def _unknown_offset(planes: Sequence[Plane], sign: str, why: str) -> RadiometryError:
+    """Make the error of a cube whose offset is unknown. why: what is known of it, and what is missing."""
     bands = ", ".join(str(plane.name) for plane in planes)
     what = f"has {sign}, so it holds DN with NaN for nodata" if sign else "holds integers, so digital numbers (DN)"
-    empty = "nothing tells (no boa_offset_applied, processing baseline, or scale)"
-    if facts:
-        empty = f"{' and '.join(fact.name for fact in facts)} {'tells' if len(facts) == 1 else 'tell'} not"
     floats = " If it is reflectance already, pass offset=0, quantification=1." if sign else ""
     return RadiometryError(
-        f"the cube ({bands}: {planes[0].array.dtype}) {what}, but {empty} whether 1000 must still be "
-        f"subtracted.{floats} {_WAYS_OUT}."
+        f"the cube ({bands}: {planes[0].array.dtype}) {what}, but whether 1000 must still be subtracted is unknown: "
+        f"{why}.{floats} {_WHAT_TO_PASS}."
     )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:5])}{' and others' if len(labels) > 5 else ''}"

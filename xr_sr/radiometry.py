@@ -253,10 +253,10 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
     baseline = find_baseline(cube, planes, products=False)
     said = [find_add_offset(cube, planes), *find_flags(cube, planes), baseline]
     if known := [fact.name for fact in said if fact is not None and fact.known]:
-        return f"a {known[0]}"
+        return f"{known[0]} in its metadata"
     scaling = declared_scaling(planes)
     if scaling is not None:
-        return f"a {scaling.name} that nobody applied"
+        return f"{scaling.name} that were not applied"
     # -9999 and the like are in use for reflectance too; these are in use for uint16.
     if whole := [value for value in declared_nodata(cube, planes) if 0 <= value <= 65_535 and value == int(value)]:
         return f"a nodata value of {whole[0]:g}"
