@@ -15,7 +15,7 @@ from odc.geo.crs import CRS
 
 import xr_sr
 from tests.cubes import RGBN, UTM
-from xr_sr.crs import crs_coord_name, find_crs, named_crs, read_crs, same_crs
+from xr_sr.crs import crs_coord_name, find_crs, read_crs, same_crs
 from xr_sr.errors import GridError
 
 PROJECTED = pyproj.CRS(32633)
@@ -182,12 +182,59 @@ def test_assigning_another_crs_leaves_the_notes_of_odc_behind():
     assert find_crs(cube.rio.write_crs("EPSG:25833")).epsg == 25833
 
 
-@pytest.mark.parametrize("value", [None, "", "nonsense", "EPSG:0", 0, 1, 33, math.nan, math.inf, True, [], {}, 10**400])
-def test_what_names_no_crs_is_passed_over(value):
+@pytest.mark.parametrize("value", [None, "", " ", "None", "unknown", b"", 0, 0.0, math.nan, [], {}, np.array([])])
+def test_what_says_that_there_is_no_crs_is_passed_over(value):
     assert read_crs(value) is None
     assert find_crs(bare().assign_attrs(crs=value)) is None
     assert find_crs(bare().assign_attrs({"crs": value, "proj:code": "EPSG:32633"})).epsg == 32633
-    assert named_crs({"proj:epsg": value}, {"proj:code": "EPSG:32633"}).epsg == 32633
+
+
+def test_the_name_of_a_grid_mapping_is_no_crs():
+    assert find_crs(bare().assign_coords(grid=0).assign_attrs(crs="grid")) is None
+
+
+@pytest.mark.parametrize("value", ["nonsense", "EPSG:0", "EPSG:99999", 1, 33, 123456, math.inf, True, [1], 10**400])
+def test_what_cannot_be_read_counts_only_where_nothing_else_names_a_crs(value):
+    assert read_crs(value) is None
+    assert find_crs(bare().assign_attrs({"crs": value, "proj:code": "EPSG:32633"})).epsg == 32633
+    assert find_crs(bare().assign_attrs({"crs": value}).assign_coords({"proj:epsg": 32633})).epsg == 32633
+    with pytest.raises(GridError, match="the attribute 'crs' is .*which cannot be read as a CRS"):
+        find_crs(bare().assign_attrs(crs=value))
+
+
+UNREADABLE = {
+    "attribute": (lambda: bare().assign_attrs(crs="hello"), "the attribute 'crs' is 'hello'"),
+    "attribute, number": (lambda: bare().assign_attrs(epsg=123456), "the attribute 'epsg' is 123456"),
+    "coordinate": (lambda: bare().assign_coords(epsg=7), r"the coordinate 'epsg' is .*7\)?, which"),
+    "Items": (
+        lambda: bare().assign_coords({"proj:code": ("time", ["hello"] * 2)}),
+        "the coordinate 'proj:code' along 'time' is 'hello'",
+    ),
+    "grid mapping": (
+        lambda: with_mapping({"crs_wkt": "PROJCRS[broken"}),
+        r"the attribute 'crs_wkt' of the coordinate 'spatial_ref' is 'PROJCRS\[broken'",
+    ),
+    "grid mapping by name": (
+        lambda: with_mapping({"grid_mapping_name": "hello"}),
+        "the attribute 'grid_mapping_name' of the coordinate 'spatial_ref' is 'hello'",
+    ),
+    "x": (lambda: bare().assign_coords(x=bare().x.assign_attrs(crs="hello")), "the attribute 'crs' of 'x' is 'hello'"),
+}
+
+
+@pytest.mark.parametrize("place", UNREADABLE)
+def test_a_crs_that_cannot_be_read_is_named_with_its_value_and_what_is_accepted(place):
+    make, said = UNREADABLE[place]
+    for call in (
+        lambda: make().sr.upscale("bicubic", offset=0),
+        lambda: make().to_dataset("band").sr.index("NDVI", offset=0),
+        lambda: make().sr.water(offset=0, threshold=0.0, index="NDWI"),
+        lambda: xr.DataTree.from_dict({"r10m": make().to_dataset("band")}).sr.upscale("bicubic", offset=0),
+    ):
+        with pytest.raises(GridError, match=rf"{said}.*cannot be read as a CRS.*Expected an EPSG code") as caught:
+            call()
+        assert "has no CRS" not in str(caught.value)
+    assert "cannot be read as a CRS" in repr(make().sr)
 
 
 def test_one_crs_in_several_dialects_is_one():

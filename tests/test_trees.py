@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import dask.array as da
@@ -60,18 +61,134 @@ def test_the_crs_of_the_root_is_that_of_the_nodes(root, depth):
         assert abs(result.odc.geobox.affine.a) in (10, 5)
 
 
-def test_what_a_node_names_itself_counts():
+OTHERS = {
+    "grid mapping": lambda cube: cube.assign_coords(
+        spatial_ref=xr.Variable((), 0, {"crs_wkt": CRS("EPSG:32632").to_wkt()})
+    ),
+    "scalar epsg": lambda cube: cube.assign_coords(epsg=32632),
+    "attribute": lambda cube: cube.assign_attrs(crs="EPSG:32632"),
+    "attribute of x": lambda cube: cube.assign_coords(x=cube.x.assign_attrs(crs="EPSG:32632")),
+}
+
+
+@pytest.mark.parametrize("where", OTHERS)
+@pytest.mark.parametrize(
+    "root", ["coordinate", "variable", "scalar epsg", pytest.param("crs", id="attribute of the cube")]
+)
+def test_a_root_that_names_another_crs_than_its_node_is_an_error(root, where):
+    """Under one name or two; no node is passed over because of it, though another one could be read."""
+    above = xr.Dataset(attrs={"crs": 32633}) if root == "crs" else ROOTS[root]
+    coarse = node(("B05",)).isel(x=slice(0, 6), y=slice(0, 6))
+    tree = xr.DataTree.from_dict({"/": above, "/r10m": OTHERS[where](node()), "/r20m": coarse})
+
+    for call in (
+        lambda: tree.sr.upscale("bicubic"),
+        lambda: tree.sr.index("NDVI"),
+        lambda: tree.sr.reflectance(),
+        lambda: tree["r10m"].sr.upscale("bicubic"),
+        lambda: tree.sr.fuse("bicubic"),
+    ):
+        with pytest.raises(GridError, match=r"expected one CRS; .* EPSG:32632, .* of the node '/' EPSG:32633"):
+            call()
+
+
+def test_items_of_the_root_may_lie_in_another_crs_than_the_node():
     own = node().assign_coords(spatial_ref=xr.Variable((), 0, {"crs_wkt": CRS("EPSG:32632").to_wkt()}))
-    tree = xr.DataTree.from_dict({"/": ROOTS["coordinate"], "/r10m": own})
+    tree = xr.DataTree.from_dict({"/": ROOTS["attribute of EOPF"], "/r10m": own})
 
     assert tree.sr.upscale("bicubic").odc.crs.epsg == 32632
 
 
-def test_a_node_and_its_root_that_differ_under_two_names_are_an_error():
-    tree = xr.DataTree.from_dict({"/": ROOTS["coordinate"], "/r10m": node().assign_coords(epsg=32632)})
+def test_a_node_uses_the_grid_mapping_that_it_points_at():
+    other = xr.Variable((), 0, {"crs_wkt": CRS("EPSG:32632").to_wkt()})
+    bands = node()
+    for array in bands.data_vars.values():
+        array.encoding["grid_mapping"] = "utm33"
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(coords={"utm33": UTM33, "utm32": other}), "/r10m": bands})
 
-    with pytest.raises(GridError, match="expected one CRS"):
-        tree.sr.upscale("bicubic")
+    assert geobox_of(tree.sr.upscale("bicubic")).crs.epsg == 32633
+
+
+def test_a_value_that_cannot_be_read_is_an_error_unless_the_root_names_the_crs():
+    bands = node().assign_attrs(crs="hello")
+    named = xr.DataTree.from_dict({"/": ROOTS["scalar epsg"], "/r10m": bands})
+    alone = xr.DataTree.from_dict({"/r10m": bands})
+    above = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"epsg": 123456}), "/r10m": node()})
+
+    assert named.sr.upscale("bicubic").odc.crs.epsg == 32633
+    with pytest.raises(GridError, match=r"the attribute 'crs' is 'hello', which cannot be read as a CRS"):
+        alone.sr.upscale("bicubic")
+    with pytest.raises(GridError, match=r"the attribute 'epsg' of the node '/' is 123456, which cannot"):
+        above.sr.upscale("bicubic")
+
+
+# -- a transform on the root ------------------------------------------------------------------------------------------
+
+
+def placed_node(bands: tuple[str, ...], gsd: int, anchor: float) -> xr.Dataset:
+    """A node whose x and y stand in its pixels at `anchor`: 0 is the upper left corner, 0.5 the center."""
+    count = 120 // gsd
+    steps = gsd * (np.arange(count) + anchor)
+    places = {"y": 5_800_300 - steps, "x": 600_000 + steps}
+    return xr.Dataset({band: (("y", "x"), np.full((count, count), 0.2, "float32")) for band in bands}, places)
+
+
+TRANSFORM = (10.0, 0.0, 600_000.0, 0.0, -10.0, 5_800_300.0)
+PLACED = {
+    "attribute": {"attrs": {"transform": TRANSFORM, "crs": "EPSG:32633"}},
+    "coordinate": {"coords": {"transform": ("affine", list(TRANSFORM)), "epsg": 32633}},
+}
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.5])
+@pytest.mark.parametrize("where", PLACED)
+@pytest.mark.filterwarnings("error::xr_sr.errors.GeoreferenceWarning")
+def test_the_transform_of_the_root_tells_whether_nodes_are_on_corners(where, anchor):
+    """Nodes with wider pixels too, whose corners and centers both stand on corners of the root's pixels."""
+    nodes = {
+        "/r10m": placed_node(("B03", "B04", "B08"), 10, anchor),
+        "/r20m": placed_node(("B05", "B11"), 20, anchor),
+        "/r60m": placed_node(("B01",), 60, anchor),
+    }
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(**PLACED[where]), **nodes})
+
+    for result in (
+        tree.sr.upscale("bicubic", bands=["B04"]),
+        tree.sr.fuse("bicubic"),
+        tree.sr.index("NDVI"),
+        tree.sr.index("MNDWI", grid="coarse"),
+        tree.sr.reflectance().sr.upscale("bicubic", bands=["B04"]),
+        *(tree[name].sr.upscale("bicubic", scale=2) for name in ("r10m", "r20m", "r60m")),
+    ):
+        affine = result.odc.geobox.affine
+        assert (affine.c, affine.f) == (600_000, 5_800_300)
+        assert result.odc.crs.epsg == 32633
+
+
+@pytest.mark.parametrize("anchor", [0.0, 0.5])
+def test_nodes_of_wider_pixels_alone_are_a_doubt(anchor):
+    root = xr.Dataset(**PLACED["attribute"])
+    tree = xr.DataTree.from_dict({"/": root, "/r20m": placed_node(("B05", "B11"), 20, anchor)})
+
+    assert "transform" not in node_dataset(tree["r20m"]).attrs
+
+
+@pytest.mark.parametrize("size", [10, 20])
+def test_the_geotransform_of_the_root_confirms_centers_in_pixels_of_its_size(size):
+    """Centers on whole multiples of 10 m would be a doubt without it."""
+    mapping = xr.Variable((), 0, {**UTM33.attrs, "GeoTransform": f"599995 {size} 0 5800305 0 -{size}"})
+    tree = xr.DataTree.from_dict(
+        {"/": xr.Dataset(coords={"spatial_ref": mapping}), "/r10m": placed_node(("B03", "B04", "B08"), 10, 0.0)}
+    )
+
+    if size == 20:
+        with pytest.warns(GeoreferenceWarning, match="whole multiples of 10 m"):
+            fine = tree.sr.upscale("bicubic")
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GeoreferenceWarning)
+            fine = tree.sr.upscale("bicubic")
+    assert (fine.odc.geobox.affine.c, fine.odc.geobox.affine.f) == (599_995, 5_800_305)
 
 
 def test_numbers_per_date_on_the_root_come_along_where_the_dates_are_the_nodes():

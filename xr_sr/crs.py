@@ -4,16 +4,16 @@ Three groups of places, of which the first that names a CRS counts. What describ
 (`spatial_ref`), an index that holds a CRS (xproj, rasterix), attributes, a scalar coordinate `epsg` (stackstac, cubo).
 Attributes of x and y, where odc-geo notes it. And what describes the STAC Items that the cube was loaded from:
 coordinates `proj:code`, `proj:epsg`, `proj:wkt2`, `proj:projjson`, one or one per date; Items keep their own CRS where
-a loader resampled them to another one. Within a group, two that differ are an error. Where the cube lies is found in
-`locating`.
+a loader resampled them to another one. Within a group, two that differ are an error; so is a value that cannot be
+read, where nothing else names a CRS. Where the cube lies is found in `locating`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ import xarray as xr
 from odc.geo.crs import CRS
 from pyproj.exceptions import CRSError
 
+from .arguments import shown
 from .axes import XarrayObject, spatial_dims
 from .errors import GridError
 
-__all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "named_crs", "read_crs", "same_crs"]
+__all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "pointed_mappings", "read_crs", "same_crs"]
 
 _ATTRS = (
     *("crs", "crs_wkt", "spatial_ref", "epsg", "epsg_code", "horizontal_crs_code"),
@@ -42,29 +43,45 @@ _ITEMS = ("proj_code", "proj_epsg", "proj_wkt2", "proj_projjson")
 _CF = ("crs_wkt", "spatial_ref", "grid_mapping_name", "GeoTransform")
 
 
+_BLANK = ("", "none", "nan", "null", "unknown")
+"""Text that says that there is no CRS."""
+
+
 @dataclass(frozen=True)
 class _Named:
-    """A CRS, and the place where it stands, in words."""
+    """A CRS, and the place where it stands, in words; None for a `value` that cannot be read as a CRS."""
 
     place: str
-    crs: CRS
+    crs: CRS | None
+    value: object = None
 
 
-def find_crs(obj: XarrayObject) -> CRS | None:
+def find_crs(obj: XarrayObject, parents: Mapping[str, xr.Dataset] | None = None) -> CRS | None:
     """Find the CRS of a cube in all places where it may stand; None where none names one.
 
-    Raises GridError where two places differ, or the CRS of Items differs between dates. Text that names no CRS is
-    passed over. Reads coordinates without dimensions and along one; no pixel.
+    parents: of a node of a tree, by path: what they hold themselves. What describes their grid counts beside what
+    describes the node's, attributes of its x and y included.
+    Raises GridError where two places differ, the CRS of Items differs between dates, or all values that should name a
+    CRS cannot be read. Reads coordinates without dimensions and along one; no pixel.
     """
-    return _agreed(_of_cube(obj)) or _agreed(_of_axes(obj)) or _agreed(_of_items(obj))
-
-
-def named_crs(*attributes: Mapping[Any, Any]) -> CRS | None:
-    """Find a CRS in attributes, of a group or its parents; the first that names one is believed."""
-    for attrs in attributes:
-        found = next(iter([*_of_attrs(attrs, ""), *_of_products(attrs)]), None)
-        if found is not None:
-            return found.crs
+    above = parents or {}
+    own = [*_of_cube(obj)]
+    if above and _agreed(own) is None:
+        own += _of_axes(obj)
+    groups: tuple[Callable[[], list[_Named]], ...] = (
+        lambda: [*own, *_of_parents(_of_cube, above)],
+        lambda: [*_of_axes(obj)],
+        lambda: [*_of_items(obj), *_of_parents(_of_items, above)],
+    )
+    unread: list[_Named] = []
+    for group in groups:
+        named = group()
+        crs = _agreed(named)
+        if crs is not None:
+            return crs
+        unread += [each for each in named if not _is_name(each.value, (obj, *above.values()))]
+    if unread:
+        raise GridError(_unreadable(unread[0]))
     return None
 
 
@@ -72,6 +89,13 @@ def crs_coord_name(obj: XarrayObject) -> str:
     """Name the coordinate that holds the CRS; "spatial_ref" where there is none yet."""
     held = [name for name in _indexed(obj) if obj.coords[name].ndim == 0]  # not x and y, whose index may hold it too
     return next((str(name) for name in [*_grid_mappings(obj), *held]), "spatial_ref")
+
+
+def pointed_mappings(obj: XarrayObject) -> list[str]:
+    """Name what `grid_mapping` points at, in attributes or encoding, of the object or a variable; there or not."""
+    pointers = [obj, *(obj.variables.values() if isinstance(obj, xr.Dataset) else [])]
+    texts = [each.encoding.get("grid_mapping", each.attrs.get("grid_mapping")) for each in pointers]
+    return list(dict.fromkeys(re.split(r"[:\s]", text.strip())[0] for text in texts if isinstance(text, str)))
 
 
 def is_crs_coord(coord: xr.DataArray | xr.Variable) -> bool:
@@ -151,6 +175,12 @@ def _of_cube(obj: XarrayObject) -> Iterator[_Named]:
             yield from _named_by(f"the coordinate {name!r}", [variable.values[()]])
 
 
+def _of_parents(group: Callable[[xr.Dataset], Iterable[_Named]], parents: Mapping[str, xr.Dataset]) -> Iterator[_Named]:
+    """Yield what the parents of a node of a tree name, with the path of each."""
+    for path, parent in parents.items():
+        yield from (replace(each, place=f"{each.place} of the node {path!r}") for each in group(parent))
+
+
 def _of_axes(obj: XarrayObject) -> Iterator[_Named]:
     """Yield what odc-geo notes in the attributes of x and y, where it stays when another CRS is assigned."""
     for dim in spatial_dims(obj) or ():
@@ -177,6 +207,10 @@ def _of_grid_mapping(name: str, attrs: Mapping[Any, Any]) -> Iterator[_Named]:
             found = None
     if found is not None:
         yield _Named(f"the coordinate {name!r}", found)
+        return
+    for key in ("spatial_ref", "crs_wkt", "grid_mapping_name"):
+        if not _is_blank(attrs.get(key)):
+            yield _Named(f"the attribute {key!r} of the coordinate {name!r}", None, attrs[key])
 
 
 def _of_attrs(attrs: Mapping[Any, Any], of: str) -> Iterator[_Named]:
@@ -198,30 +232,57 @@ def _of_products(attrs: Mapping[Any, Any]) -> Iterator[_Named]:
 
 
 def _named_by(place: str, values: Iterable[object]) -> Iterator[_Named]:
-    """Yield the CRSs that values name, each text or number once."""
-    known: dict[str, CRS | None] = {}
+    """Yield what values name, each text or number once."""
+    known: dict[str, _Named] = {}
     for value in values:
         key = repr(value)
-        if key not in known:
-            known[key] = read_crs(value)
-    yield from (_Named(place, crs) for crs in known.values() if crs is not None)
+        if key not in known and not _is_blank(value):
+            crs = read_crs(value)
+            known[key] = _Named(place, crs, None if crs else value)
+    yield from known.values()
+
+
+def _is_blank(value: object) -> bool:
+    """Tell whether a value says that there is no CRS: None, NaN, 0, no text."""
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else value.tolist()
+    if isinstance(value, str | bytes):
+        text = value if isinstance(value, str) else value.decode(errors="replace")
+        return text.strip().lower() in _BLANK
+    if isinstance(value, int | float | np.integer | np.floating):
+        return not isinstance(value, bool) and (value == 0 or value != value)
+    return value is None or (isinstance(value, list | tuple | Mapping) and not value)
+
+
+def _is_name(value: object, objects: Iterable[XarrayObject]) -> bool:
+    """Tell whether a value is the name of a variable, as that of a grid mapping."""
+    return isinstance(value, str) and any(value in _variables(obj) for obj in objects)
 
 
 def _agreed(found: Iterable[_Named]) -> CRS | None:
     """Return the CRS that all name; None for none. Raises GridError where two differ."""
-    named = list(found)
-    for other in named[1:]:
-        if not same_crs(named[0].crs, other.crs):
-            raise GridError(_contradiction(named[0], other))
-    return named[0].crs if named else None
+    named = [(each, each.crs) for each in found if each.crs is not None]
+    for other, crs in named[1:]:
+        if not same_crs(named[0][1], crs):
+            raise GridError(_contradiction(named[0][0].place, named[0][1], other.place, crs))
+    return named[0][1] if named else None
 
 
-def _contradiction(one: _Named, other: _Named) -> str:
-    said = f"expected one CRS; {one.place} names {crs_label(one.crs)}"
-    if one.place == other.place:
-        return f"{said} and {crs_label(other.crs)}. Load or select the parts in one CRS, or reproject them to one."
+def _unreadable(named: _Named) -> str:
     return (
-        f"{said}, {other.place} {crs_label(other.crs)}. Remove the wrong one, such as one that is "
+        f"{named.place} is {shown(named.value)}, which cannot be read as a CRS, and nothing else names one. "
+        "Expected an EPSG code (a number from 1024 to 32767, or text such as 'EPSG:32633'), WKT, PROJJSON, or a CRS "
+        "of pyproj, rasterio or odc-geo. Write the right one, cube.rio.write_crs('EPSG:32633'), or remove it: "
+        "cube.drop_vars(name), or del cube.attrs[name] for an attribute."
+    )
+
+
+def _contradiction(place: str, crs: CRS, other_place: str, other: CRS) -> str:
+    said = f"expected one CRS; {place} names {crs_label(crs)}"
+    if place == other_place:
+        return f"{said} and {crs_label(other)}. Load or select the parts in one CRS, or reproject them to one."
+    return (
+        f"{said}, {other_place} {crs_label(other)}. Remove the wrong one, such as one that is "
         "left from before the cube was reprojected: cube.drop_vars(name), or del cube.attrs[name] for an attribute."
     )
 
@@ -229,10 +290,9 @@ def _contradiction(one: _Named, other: _Named) -> str:
 def _grid_mappings(obj: XarrayObject) -> list[Hashable]:
     """Name the CF grid mappings of an object: those that `grid_mapping` points at, else all there are."""
     variables = _variables(obj)
-    pointers = [obj, *(obj.variables.values() if isinstance(obj, xr.Dataset) else [])]
-    texts = [each.encoding.get("grid_mapping", each.attrs.get("grid_mapping")) for each in pointers]
-    names = [re.split(r"[:\s]", text.strip())[0] for text in texts if isinstance(text, str)]
-    pointed = [name for name in dict.fromkeys(names) if name in variables and is_crs_coord(variables[name])]
+    pointed: list[Hashable] = [
+        name for name in pointed_mappings(obj) if name in variables and is_crs_coord(variables[name])
+    ]
     return pointed or [name for name, variable in variables.items() if is_crs_coord(variable)]
 
 

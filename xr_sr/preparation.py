@@ -154,10 +154,10 @@ def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
     """Recognise the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
     cubes = {}
     for node in tree.subtree:
-        path, dataset = _path(tree, node), node_dataset(node)
-        if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(dataset) is not None:
+        path = _path(tree, node)
+        if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(node.to_dataset()) is not None:
             with contextlib.suppress(MissingBandError):
-                cubes[path] = recognise(dataset)
+                cubes[path] = recognise(node_dataset(node))
     return cubes
 
 
@@ -259,8 +259,8 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
             )
             if places := [place for place, label in enumerate(labels) if wanted(label)]:
                 return obj.isel({dim: places[0]}, drop=True)
-    datasets = [node_dataset(node) for node in obj.subtree] if isinstance(obj, xr.DataTree) else [obj]
-    for holder in datasets:
+    holders = (node_dataset(node) for node in obj.subtree) if isinstance(obj, xr.DataTree) else [obj]
+    for holder in holders:
         variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords
         for label in variables:
             if wanted(label) and holder[label].ndim >= 2:

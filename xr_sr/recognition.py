@@ -211,6 +211,8 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     found: list[tuple[float, str, Cube]] = []
     refused: list[tuple[str, CubeError]] = []
     for node in reflectance or nodes:
+        if name_variables(node.data_vars):
+            node_dataset(node)  # a node with bands that contradicts its root is not passed over
         try:
             cube = _from_dataset(node_dataset(node))
         except CubeError as error:

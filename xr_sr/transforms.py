@@ -21,7 +21,18 @@ from odc.geo.crs import CRS
 
 from .axes import XarrayObject, step_of, tolerance_px
 
-__all__ = ["SHAPE_ATTR", "Anchor", "Noted", "anchor_of", "noted_transform", "stored_transform"]
+__all__ = [
+    "SHAPE_ATTR",
+    "Anchor",
+    "Axes",
+    "Noted",
+    "anchor_of",
+    "lattice_like",
+    "noted_transform",
+    "same_size",
+    "stands_on",
+    "stored_transform",
+]
 
 SHAPE_ATTR = "xr_sr:shape"
 """Of the grid mapping of a rotated result: the rows and columns that its `GeoTransform` belongs to."""
@@ -79,9 +90,13 @@ def noted_transform(obj: XarrayObject, crs: CRS | None) -> Noted | None:
     """Read the transform that attributes note: `transform`, or stackstac's `spec`, which outlives it in rioxarray.
 
     crs: of the cube; a `spec` in another CRS is left from before the cube was reprojected. Returns None without a
-    transform. Of a Dataset its own attributes count, then those of its variables, where all note the same.
+    transform. A coordinate `transform` counts after the attributes; of a Dataset last the attributes of its variables,
+    where all note the same.
     """
     found = _noted(obj.attrs, crs)
+    holder = obj.variables if isinstance(obj, xr.Dataset) else obj.coords
+    if found is None and "transform" in holder and holder["transform"].size in (1, 6, 9):
+        found = _noted({"transform": holder["transform"].values.ravel().tolist()}, crs)
     if found is None and isinstance(obj, xr.Dataset):
         several = {_noted(variable.attrs, crs) for variable in obj.variables.values()} - {None}
         found = several.pop() if len(several) == 1 else None
@@ -104,7 +119,7 @@ def anchor_of(
     on_stored = set() if stored is None else _stands(axes, stored)
     if noted is not None and not (noted.lattice.b or noted.lattice.d):
         lattice, stands = noted.lattice, _stands(axes, noted.lattice)
-        own = lattice if _times(axes[0], lattice.e) == 1 == _times(axes[1], lattice.a) else None
+        own = lattice if same_size(axes, lattice) else None
         if stands == {"corner"}:
             return Anchor((lattice.e / 2, lattice.a / 2), own, known=True)
         if stands == {"center"}:
@@ -126,6 +141,26 @@ def anchor_of(
     return Anchor()
 
 
+def stands_on(axes: Axes, lattice: Affine) -> Stand:
+    """Tell where the coordinates of (y, x) stand in the pixels of a lattice; "" where the axes differ."""
+    stands: set[Stand] = set() if lattice.b or lattice.d else _stands(axes, lattice)
+    return stands.pop() if len(stands) == 1 else ""
+
+
+def same_size(axes: Axes, lattice: Affine) -> bool:
+    """Tell whether the steps of (y, x) are the pixels of a lattice, in either direction."""
+    return _times(axes[0], lattice.e) == 1 == _times(axes[1], lattice.a)
+
+
+def lattice_like(axes: Axes, *, corner: bool) -> Affine | None:
+    """Make the transform of which coordinates are the corners or the centers; None for a single row or column."""
+    (y, x), steps = axes, (step_of(axes[0]), step_of(axes[1]))
+    if steps[0] is None or steps[1] is None:
+        return None
+    off = 0.0 if corner else 0.5
+    return Affine(steps[1], 0.0, float(x[0]) - off * steps[1], 0.0, steps[0], float(y[0]) - off * steps[0])
+
+
 def _noted(attrs: Mapping[Any, Any], crs: CRS | None) -> Noted | None:
     spec = attrs.get("spec")
     epsg, shape = getattr(spec, "epsg", None), getattr(spec, "shape", None)
@@ -141,6 +176,8 @@ def _noted(attrs: Mapping[Any, Any], crs: CRS | None) -> Noted | None:
 
 def _affine(value: object) -> Affine | None:
     """Read a transform in the order of rasterio and STAC: (a, b, c, d, e, f), or all nine of its matrix."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str) or not isinstance(value, Affine | Sequence | np.ndarray):
         return None
     try:
