@@ -712,8 +712,12 @@ def test_warnings_are_spelt_for_the_shell(inputs):
     ("message", "spelt"),
     [
         ("pass allow_gsd=True to go on", "pass --allow-gsd to go on"),
-        ("pass nodata=(0, 32767) to upscale() or reflectance().", "pass --nodata 0 --nodata 32767."),
-        ("pass nodata=(-9999,) to", "pass --nodata -9999 to"),
+        (
+            "pass nodata=(0, 32767), or convert first: cube.sr.reflectance(nodata=(0, 32767)).",
+            "pass --nodata 0 --nodata 32767.",
+        ),
+        ("pass nodata=-9999, or convert first: cube.sr.reflectance(nodata=-9999).", "pass --nodata -9999."),
+        ("pass nodata=-3.4e+38, or convert first: cube.sr.reflectance(nodata=-3.4e+38).", "pass --nodata -3.4e+38."),
         ("quantification=10_000.", "--quantification 10000."),
         ("pass offset=0, quantification=1.", "pass --offset 0 --quantification 1."),
         ("zarr_format=2, weights='my net.pt' or", "--zarr-format 2 --weights 'my net.pt' or"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from tests.cubes import dataset
+import xr_sr
+from tests.cubes import array, dataset
 from xr_sr.digital_numbers import Radiometry, to_reflectance_block
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.judging import core_of, read_block
@@ -65,7 +68,7 @@ def test_nodata_that_nothing_declares_is_named():
 
     floats = (scene() / 1e4).astype("float32")
     floats[..., :40] = 9.96921e36
-    with pytest.raises(RadiometryError, match=r"constant 9.96921e\+36.*nodata=\(9.96921e\+36,\)"):
+    with pytest.raises(RadiometryError, match=r"constant 9.96921e\+36.*nodata=9.96921e\+36, or"):
         read_block(floats, REFLECTANCE, TILE)
 
 
@@ -179,15 +182,15 @@ def reflectances(*, shape: tuple[int, ...] = (1, 4, 64, 64)) -> np.ndarray:
 @pytest.mark.parametrize(
     ("stored", "radiometry", "nodata"),
     [
-        (np.float32(-9999), REFLECTANCE, r"\(-9999,\)"),
-        (np.float64(-9999), REFLECTANCE, r"\(-9999,\)"),
-        (np.float32(-3.4028235e38), REFLECTANCE, r"\(-3.4028235e\+38,\)"),
-        (np.float64(-1.7976931348623157e308), REFLECTANCE, r"\(-1.7976931348623157e\+308,\)"),
-        (np.float32(-3.2768), REFLECTANCE, r"\(-3.2768,\)"),
+        (np.float32(-9999), REFLECTANCE, r"-9999"),
+        (np.float64(-9999), REFLECTANCE, r"-9999"),
+        (np.float32(-3.4028235e38), REFLECTANCE, r"-3.4028235e\+38"),
+        (np.float64(-1.7976931348623157e308), REFLECTANCE, r"-1.7976931348623157e\+308"),
+        (np.float32(-3.2768), REFLECTANCE, r"-3.2768"),
         (np.float32(2.5), replace(REFLECTANCE, nodata=(-1.0,)), r"\(-1, 2.5\)"),
         (np.int16(-9999), RAW, r"\(0, -9999\)"),
         (np.int16(-32768), RAW, r"\(0, -32768\)"),
-        (np.int16(32767), Radiometry("dn"), r"\(32767,\)"),
+        (np.int16(32767), Radiometry("dn"), r"32767"),
         (np.int32(-2147483648), DN, r"\(0, -2147483648\)"),
     ],
 )
@@ -197,8 +200,40 @@ def test_one_value_that_is_no_reflectance_in_many_pixels_is_an_error_that_names_
     block = block.astype(stored.dtype)
     block[0, 1].flat[: round(share * 4096)] = stored  # of one band, and not on the rows that are looked at first
 
-    with pytest.raises(RadiometryError, match=rf"nodata={nodata}"):
+    with pytest.raises(RadiometryError, match=rf"pass nodata={nodata}, or"):
         read_block(block, radiometry, TILE)
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda cube, **options: cube.sr.reflectance(**options),
+        lambda cube, **options: cube.sr.upscale("bicubic", **options),
+        lambda cube, **options: cube.sr.fuse("bicubic", **options),
+        lambda cube, **options: cube.sr.index("NDVI", **options),
+        lambda cube, **options: cube.sr.water(index="NDWI", threshold=0.0, **options),
+        lambda cube, **options: xr_sr.flood(
+            cube, "2023-06-01", "2023-06-06", index="NDWI", threshold=0.0, area="projected", **options
+        )["flood"],
+        lambda cube, **options: xr_sr.flood_between(*cube, index="NDWI", threshold=0.0, area="projected", **options)[
+            "flood"
+        ],
+    ],
+)
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_advice_about_nodata_works_at_every_function(door, declared):
+    cube = array((scene(300, shape=(2, 4, 24, 24)) / 1e4).astype("float32"))
+    cube[:, :, 8:16, 8:16] = -9999
+    if declared:
+        cube = cube.assign_attrs(nodata=-1)
+    with pytest.raises(RadiometryError, match="cube.sr.reflectance") as error:
+        door(cube).compute()
+    said = re.search(r"pass (nodata=.*), or convert first: cube\.sr\.reflectance\((.*)\)\.$", str(error.value))
+
+    assert said and said[1] == said[2] == ("nodata=(-1, -9999)" if declared else "nodata=-9999")
+    nodata = ast.literal_eval(said[1].removeprefix("nodata="))
+    passed, converted = door(cube, nodata=nodata).compute(), door(cube.sr.reflectance(nodata=nodata)).compute()
+    assert_array_equal(passed, converted)
 
 
 @pytest.mark.parametrize("stored", [-9999.0, -3.4028235e38, 1e300, 100.1, -100.1])

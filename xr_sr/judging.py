@@ -66,7 +66,7 @@ def read_block(
 
     block: (*lead, band, y, x). core: its rows and columns whose pixels are counted. compare: the bands of a pixel are
     compared with each other.
-    Raises RadiometryError, naming the block and the ways out, where the numbers cannot be what they were taken for.
+    Raises RadiometryError, naming the block and what to do, where the numbers cannot be reflectance as they are read.
     Notes, as warnings of the computation: values that are no reflectance; pixels that contradict the metadata; DN 0
     that may be dark water. Each place along the leading dimensions is judged by itself; shares are judged by every
     fourth row and column of a large block.
@@ -357,11 +357,13 @@ class _Judge:
         )
 
     def _pass_nodata(self, value: str) -> str:
-        return f"If it is nodata, pass {self._nodata(value)} to upscale() or reflectance()"
+        """Return what to do about nodata, in words that hold for every function, with nodata= or without."""
+        nodata = self._nodata(value)
+        return f"If it is nodata, pass {nodata}, or convert first: cube.sr.reflectance({nodata})"
 
     def _nodata(self, value: str) -> str:
         known = [f"{each:g}" for each in self.radiometry.nodata]
-        return f"nodata=({', '.join([*known, value])}{'' if known else ','})"
+        return f"nodata=({', '.join([*known, value])})" if known else f"nodata={value}"
 
     def _is_saturated(self, reflectance: Any) -> Any:
         """Tell which values are the DN of saturated pixels, of floats with the offset of either kind of baseline."""

@@ -30,7 +30,7 @@ RECIPES: tuple[tuple[str, str], ...] = (
     (r"xr_sr\.list_models\([^()]*\)", "`xr-sr models`"),
     # Files are there already, so how to load them from a catalogue is no way out; nor is there another function.
     (r" [^.:]*: odc\.stac\.load\([^()]*\)\.?", ""),
-    (r" to upscale\(\) or reflectance\(\)", ""),
+    (r", or convert first: cube\.sr\.reflectance\(nodata=(?:\([^()]*\)|[^()]*)\)", ""),
 )
 """Code in messages, as a pattern, and what does the same in the shell."""
 
