@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -481,3 +482,24 @@ def test_items_of_five_catalogues_are_understood(shared, item, offset):
 
     assert meaning(array(attrs=told)).offset == (offset,)
     assert meaning(array(dates=1).assign_coords(plain)).offset == (offset,)
+
+
+def test_bands_that_were_unpacked_with_a_positive_offset_are_named_in_one_warning():
+    def said(cube: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert meaning(cube).kind == "reflectance"
+        return [str(each.message) for each in caught if each.category is RadiometryWarning]
+
+    cube = dataset("float32", encoding={"scale_factor": 1e-4, "add_offset": 0.1})
+    (sentence,) = said(cube)
+    assert sentence.startswith("the numbers were unpacked when read, and scale_factor and add_offset declare")
+
+    for band in ("B04", "B08"):
+        cube[band].encoding["add_offset"] = -0.1
+    (sentence,) = said(cube)
+    assert sentence.startswith("'B03', 'B02' were unpacked when read, ") and "the offset 0.1" in sentence
+
+    cube["B04"].encoding["scale_factor"] = 0
+    with pytest.raises(RadiometryError, match="^'B04' was unpacked when read, and .*scale 0 "):
+        meaning(cube)

@@ -34,9 +34,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 __all__ = [
     "AmbiguousBandError",
@@ -203,6 +205,11 @@ Filter: TypeAlias = "tuple[Any, ...]"
 _left_behind: list[Filter] = []
 _REMEMBERED = 1000
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_issued: ContextVar[set[tuple[type[Warning], str]] | None] = ContextVar("issued", default=None)
+"""The warnings that the public function that is running has issued; None outside of any."""
+
 
 def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
     """Remember the warning filters that appeared during a computation, so that no warning of ours is lost to them.
@@ -225,15 +232,41 @@ def warn_caller(
 ) -> None:
     """Warn with the line of the first caller outside of this package, however deep the warning arises.
 
+    Inside a function that `warns_once`, the same message is issued once.
     filters: those that count; by default the process's present ones. beyond: names of other packages whose lines are
     passed over too, as those of contextlib always are: our context managers and decorators run through it.
     """
+    issued = _issued.get()
+    if issued is not None:
+        if (category, message) in issued:
+            return
+        issued.add((category, message))
     inside = {__name__.partition(".")[0], "contextlib", *beyond}
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
     with _users_filters(filters):
         warnings.warn(message, category, stacklevel=level)
+
+
+def warns_once(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a public function so that one call issues each warning once.
+
+    Bands, grids and nodes of a tree are read one by one, so without it the filter "always" shows the same message once
+    for each of them. Functions that call each other count as one call.
+    """
+
+    @wraps(function)
+    def call(*args: _P.args, **options: _P.kwargs) -> _R:
+        if _issued.get() is not None:
+            return function(*args, **options)
+        token = _issued.set(set())
+        try:
+            return function(*args, **options)
+        finally:
+            _issued.reset(token)
+
+    return call
 
 
 @contextmanager

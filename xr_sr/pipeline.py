@@ -21,7 +21,7 @@ from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
 from .cube import AnyCube, Cube, check_gsd, pick, recognise
 from .engine import check_device
-from .errors import GridError, MissingBandError, OptionError
+from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
 from .georeference import pixel_size_m, place_of
 from .grids import coarser_cube, coarser_cubes, joined
@@ -45,6 +45,7 @@ from .spec import Option, Provenance
 from .weights import catalog, fallback
 
 
+@warns_once
 def upscale(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "sen2sr",
@@ -127,6 +128,7 @@ def upscale(
     )
 
 
+@warns_once
 def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "glp-hpm",

@@ -23,7 +23,7 @@ from .arguments import check_whole, shown
 from .bands import is_scl
 from .cube import Cube, Plane, recognise
 from .digital_numbers import Radiometry
-from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError
+from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError, warns_once
 from .georeference import Grid, crs_label, grid_of, spatial_dims
 from .judging import read_block
 from .metadata import declared_nodata
@@ -51,6 +51,7 @@ _STALE = re.compile(
 _SIDE = 2048
 
 
+@warns_once
 def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Obj:
     """Convert the bands of a cube to reflectance.
 
@@ -92,6 +93,7 @@ def _of_cube(cube: Cube, obj: Flat, options: dict[str, Any]) -> tuple[Flat, Radi
     return converted.assign_coords(offset_coords(radiometry, cube)), radiometry
 
 
+@warns_once
 def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Obj:
     """Set the bands of a cube to NaN where the scene classification (SCL) says that the ground is hidden.
 

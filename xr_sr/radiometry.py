@@ -27,6 +27,7 @@ from .metadata import (
     time_axis,
     unpacked_by,
 )
+from .naming import listed
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, told_offset
 from .packings import Scaling, offset_in_dn, require_plausible
 
@@ -241,8 +242,7 @@ def _unscaled(planes: Sequence[Plane], own: str) -> RadiometryError:
 def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
     """Say what speaks for it that floats are DN; "" where nothing does, or where they were unpacked when read."""
     unpacked = [unpacked_by(plane.array) for plane in planes]
-    for applied in filter(None, unpacked):
-        _check_unpacked(applied)
+    _check_unpacked(planes, unpacked)
     if all(unpacked):
         return ""
     if any(unpacked):
@@ -264,19 +264,34 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
     return f"pixels stored as {stored}" if stored is not None and stored.kind in "iu" else ""
 
 
-def _check_unpacked(scaling: Scaling) -> None:
-    """Refuse what was unpacked with a scale or an offset that cannot be; warn of an offset that makes it brighter."""
+def _check_unpacked(planes: Sequence[Plane], unpacked: Sequence[Scaling | None]) -> None:
+    """Refuse a scale or an offset that cannot be, of those with which bands were unpacked; warn of positive offsets."""
     way = "Passing offset=0, quantification=1 says that the numbers are reflectance all the same."
-    try:
-        require_plausible(scaling)
-    except RadiometryError as error:
-        raise RadiometryError(f"the numbers were unpacked when read, and {error} {way}") from None
-    if scaling.offset > 0:
-        warn_caller(
-            f"the numbers were unpacked when read, and {scaling}, which is positive, so it makes everything brighter: "
-            f"Sentinel-2's is -0.1. {way}",
-            RadiometryWarning,
+    for scaling, bands in _bands_by_scaling(planes, unpacked).items():
+        which = (
+            "the numbers were"
+            if len(bands) == len(planes)
+            else f"{listed(bands)} {'was' if len(bands) == 1 else 'were'}"
         )
+        try:
+            require_plausible(scaling)
+        except RadiometryError as error:
+            raise RadiometryError(f"{which} unpacked when read, and {error} {way}") from None
+        if scaling.offset > 0:
+            warn_caller(
+                f"{which} unpacked when read, and {scaling}, which is positive, so it makes everything brighter: "
+                f"Sentinel-2's is -0.1. {way}",
+                RadiometryWarning,
+            )
+
+
+def _bands_by_scaling(planes: Sequence[Plane], unpacked: Sequence[Scaling | None]) -> dict[Scaling, list[Hashable]]:
+    """Return the names of the bands that were unpacked with each scale and offset."""
+    found: dict[Scaling, list[Hashable]] = {}
+    for plane, scaling in zip(planes, unpacked, strict=True):
+        if scaling is not None:
+            found.setdefault(scaling, []).append(plane.name)
+    return found
 
 
 def _nodata_values(

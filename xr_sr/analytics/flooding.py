@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..cube import AnyCube
-from ..errors import CubeError, GridError
+from ..errors import CubeError, GridError, warns_once
 from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
@@ -23,6 +23,7 @@ from .reading import Grid, on_finer_grid
 from .surface_water import Threshold, classify, index_of, level_of, told_level
 
 
+@warns_once
 def flood(
     cube: AnyCube,
     before: When,
@@ -59,6 +60,7 @@ def flood(
     return _flooded(first, second, threshold, per, area)
 
 
+@warns_once
 def flood_between(
     before: AnyCube,
     after: AnyCube,

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ..arguments import shown
 from ..cube import AnyCube
-from ..errors import OptionError
+from ..errors import OptionError, warns_once
 from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..spec import provenance_of
@@ -46,6 +46,7 @@ def index(
 ) -> xr.Dataset: ...
 
 
+@warns_once
 def index(
     cube: AnyCube,
     name: str | list[str] | tuple[str, ...],

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..cube import AnyCube
-from ..errors import CubeError, OptionError
+from ..errors import CubeError, OptionError, warns_once
 from ..georeference import placed
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..unread import kept_unread
@@ -22,6 +22,7 @@ Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 """A level of the index, the method that finds it, or levels found before, one number or one for each date."""
 
 
+@warns_once
 def water(
     cube: AnyCube,
     index: str | None = "MNDWI",

@@ -9,7 +9,7 @@ import xarray as xr
 
 from ..arguments import is_one_of
 from ..cube import AnyCube
-from ..errors import CubeError, OptionError
+from ..errors import CubeError, OptionError, warns_once
 from ..georeference import crs_coord_name
 from ..spec import provenance_of
 from .dates import When, positions_of
@@ -24,6 +24,7 @@ _NO_SPREAD = 1e-6
 """Standard deviation below which the values of a pixel are all alike."""
 
 
+@warns_once
 def anomaly(
     cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
 ) -> xr.Dataset:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from .._version import __version__
 from ..arguments import check_flag, is_one_of
-from ..errors import OptionError
+from ..errors import OptionError, warns_once
 from .agreement import added, agree
 from .blocks import Layout, Level
 from .comparing import Metric, measure
@@ -45,6 +45,7 @@ _OWN_NAMES = {
 """What the options of the default profile are called in that of opensr-test."""
 
 
+@warns_once
 def evaluate(
     lr: Image,
     sr: Image | Mapping[str, Image],

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
 from ..cube import AnyCube
-from ..errors import CubeError, OptionError
+from ..errors import CubeError, OptionError, warns_once
 from ..moments import Date
 from ..optional import require
 from .layout import Map, Panel, Stretch, draw
@@ -29,6 +29,7 @@ BICUBIC_REACH = 4
 """Pixels of LR around the frame that its bicubic interpolation depends on, and one to spare."""
 
 
+@warns_once
 def compare(
     sr: AnyCube,
     lr: AnyCube | None = None,

@@ -23,7 +23,7 @@ from affine import Affine
 
 from ..arguments import check_text, check_whole, shown
 from ..cube import AnyCube, Cube
-from ..errors import OptionError
+from ..errors import OptionError, warns_once
 from ..moments import Date, Dates, nearest_place
 from ..optional import require
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
@@ -81,6 +81,7 @@ class Explorer:
         )
 
 
+@warns_once
 def explore(
     lr: AnyCube | None = None,
     sr: AnyCube | None = None,
