@@ -7,8 +7,10 @@ import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pystac_client
 import pytest
 import rioxarray  # noqa: F401
 import torch
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 
 import xr_sr
 from tests.cubes import reflectance
+from tests.stac.server import Scene, serve
 from xr_sr import errors, training
 from xr_sr.accessor import SuperResolution
 from xr_sr.weights import catalog
@@ -212,3 +215,27 @@ def test_the_page_on_analytics_runs(recwarn):
 
     assert {"found", "water", "history", "lakes", "usual"} <= namespace.keys()
     assert not [warning for warning in recwarn if issubclass(warning.category, errors.XrSrWarning)]
+
+
+def test_the_page_on_catalogues_runs(tmp_path, monkeypatch):
+    """On a STAC API of this machine, which stands for the one that the page names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    scenes = [Scene(0, f"2023-{day}T10:00:00Z", "05.09", added=1000, cloudy=True) for day in ("06-10", "07-10")]
+    namespace: dict[str, Any] = {}
+
+    with serve(scenes, tmp_path) as api:
+        really_open = pystac_client.Client.open
+        monkeypatch.setattr(pystac_client.Client, "open", lambda url, **options: really_open(api.url, **options))
+        for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "catalogues.md"))):
+            exec(compile(match["code"], f"catalogues.md, block {number}", "exec"), namespace)
+        ndvi = namespace["ndvi"].compute()
+
+    assert ndvi.isnull().any() and ndvi.notnull().any()  # masked by SCL
+    assert namespace["cube"].odc.geobox == namespace["beside"].odc.geobox == namespace["grid"]
+    tree, later, whole, part = (namespace[name]["r10m"].to_dataset() for name in ("tree", "later", "whole", "part"))
+    assert tree.odc.geobox == later.odc.geobox == xr_sr.snap_geobox(namespace["grid"])
+    assert tree.time.values[0] != later.time.values[0]
+    assert namespace["overview"].odc.geobox.resolution.x == 60
+    assert max(part.odc.geobox.shape) < 128 <= min(whole.odc.geobox.shape)
+    assert (tmp_path / "fine.zarr").is_dir() and (tmp_path / "fine.json").is_file()
