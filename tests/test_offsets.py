@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import xr_sr
 from tests.cubes import array, dataset
 from xr_sr.cube import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.product_metadata import BASELINES, FLAGS, PRODUCTS
+from xr_sr.product_metadata import BASELINES, FLAGS, PRODUCTS, offset_of_baseline, read_baseline
 from xr_sr.radiometry import Radiometry, resolve
 from xr_sr.stac.items import meaning_of
 
@@ -129,6 +130,23 @@ def test_a_flag_that_is_neither_true_nor_false_is_refused_with_its_date(value):
         meaning(cube)
     with pytest.raises(RadiometryError, match="neither true nor false"):
         meaning(cube.astype("float32"))
+
+
+@pytest.mark.parametrize("count", range(2, 13))
+def test_a_mean_of_baselines_on_both_sides_of_the_offset_is_refused_unless_it_is_a_baseline(count):
+    before, after = (2.04, 2.07, 2.14, 3.0, 3.01), (4.0, 5.0, 5.09, 5.11)
+    for old, new, share in itertools.product(before, after, range(1, count)):
+        mean = float(np.float32(old * share + new * (count - share)) / np.float32(count))
+        if any(abs(mean - each) < 0.002 for each in (*before, *after)):
+            continue
+        with pytest.raises(RadiometryError, match="may be the mean of several"):
+            read_baseline(mean)
+
+
+@pytest.mark.parametrize("mean", [5.05, 5.095, 5.0033, 2.105, 2.1, 3.005])
+def test_a_mean_of_baselines_of_one_offset_passes(mean):
+    assert offset_of_baseline(read_baseline(mean) or 0) == (-1000 if mean > 4 else 0)
+    assert meaning(dn().assign_coords(processing_baseline=mean)).offset == (-1000 if mean > 4 else 0,)
 
 
 def test_the_mean_of_two_baselines_is_refused_with_its_date():

@@ -73,6 +73,13 @@ FIRST_DAY_WITH_OFFSET = np.datetime64("2022-01-26", "D")
 Baseline 04.00 came into operation on 25 January 2022.
 """
 
+_BETWEEN = ((2.142, 2.998), (3.012, 3.998), (4.002, 4.998))
+"""No baseline of ESA lies here: 02.14 was followed by 03.00, 03.01, 04.00 and 05.00. Source: Copernicus SentiWiki.
+
+The mean of baselines without and with the offset lies here, for up to 12 items of 02.04 and later, unless it happens to
+be a baseline itself, as that of 03.00 and 05.00 is.
+"""
+
 _PRODUCT = re.compile(r"S2[A-Z]_MSIL(?:1C|2A)_(\d{4})(\d{2})(\d{2})T\d{6}_N(\d{4})_R\d{3}")
 _UNKNOWN = {"", "nan", "nat", "none", "null", "unknown", "n/a", "na"}
 
@@ -126,7 +133,8 @@ def read_baseline(value: object) -> float | None:
     """Read a processing baseline as a number: 5.09 of 5.09, "05.09", "N0509", "0509"; None where it is not known.
 
     99.99 is what a local run of Sen2Cor writes, whatever its version, so it tells nothing.
-    Raises RadiometryError for numbers between the baselines that ESA has had, as the mean of two baselines is.
+    Raises RadiometryError for numbers in `_BETWEEN`, as the mean of baselines on both sides of 04.00 is. Other means,
+    such as 5.05 of 05.00 and 05.10, pass: what is averaged there has one offset.
     """
     text = _text(value).strip().upper().removeprefix("N") if isinstance(value, str | bytes) else None
     if text is not None and not re.fullmatch(r"\d{4}|\d{2}\.\d|\d{1,2}\.\d{2}", text):
@@ -137,9 +145,9 @@ def read_baseline(value: object) -> float | None:
     number = number / 100 if number >= 100 else number
     if not 0 < number < 90:
         return None
-    if text is None and (3.015 < number < 3.995 or 4.005 < number < 4.995):
+    if text is None and any(low < number < high for low, high in _BETWEEN):
         raise RadiometryError(
-            f"{number:.4g} is no processing baseline of ESA, but may be the mean of two: load items of different "
+            f"{number:.4g} is no processing baseline of ESA, but may be the mean of several: load items of different "
             "baselines as different dates, or pass offset="
         )
     return number
