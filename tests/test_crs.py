@@ -268,3 +268,15 @@ def test_areas_of_maps_whose_attributes_name_the_crs():
     area = xr_sr.flood_between(classes.isel(time=[0]), classes.isel(time=[1]))["area"]
 
     assert area.sum() == pytest.approx(N * N * 0.01, rel=2e-3)  # 64 pixels of 100 m2, in hectares
+
+
+@pytest.mark.parametrize(("crs", "kind"), [("EPSG:4978", "Geocentric CRS"), ("EPSG:5773", "Vertical CRS")])
+def test_a_crs_that_does_not_say_where_x_and_y_lie_is_an_error(crs, kind):
+    with pytest.raises(GridError, match=f"attribute 'crs'.*{kind}.*{crs}.*projected or geographic"):
+        find_crs(bare().assign_attrs(crs=crs))
+
+
+def test_compound_codes_name_their_horizontal_crs():
+    found = find_crs(bare().assign_attrs(crs="EPSG:25832+7837"))
+
+    assert found.projected and found.proj.sub_crs_list[0].to_epsg() == 25832

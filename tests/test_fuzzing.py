@@ -62,6 +62,12 @@ def test_a_failure_is_found():
     }
 
 
+def _encoded(array, **encoding):
+    array = array.copy()
+    array.encoding = encoding
+    return array
+
+
 CUBE = plain(RGBN, 12, 10.0)
 ARRAY = CUBE.to_dataarray("band")
 DATED = CUBE.expand_dims(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
@@ -95,6 +101,17 @@ FAILED_ONCE = {
     "a raster of no place": lambda: WATER.astype("float32").sr.to_cog("a.tif", progress=False),
     "a border that is an array": lambda: xr_sr.metrics.consistency(ARRAY, ARRAY, border=np.zeros(3)),
     "a kernel of text": lambda: xr_sr.simulate.degrade(ARRAY, 2, kernel="B04"),
+    "areas of no member": lambda: WATER.expand_dims(member=2, time=2).isel(member=slice(0)).sr.areas(),
+    "a type in the encoding that is none": lambda: _encoded(ARRAY, dtype="2023-06-01").sr.reflectance(),
+    "a coordinate with spaces in its name": lambda: CUBE.assign_coords({"cloud cover": 3}).sr.to_zarr("a.zarr"),
+    "a threshold of objects": lambda: xr_sr.analytics.otsu(ARRAY[0].astype(object)).compute(),
+    "a deviation that is a tuple": lambda: xr_sr.simulate.hybrid(ARRAY, ARRAY, sigma=("B08", "B02")),
+    "a deviation that is text": lambda: xr_sr.simulate.hybrid(ARRAY, ARRAY, sigma="2"),
+    "a cutoff that is text": lambda: xr_sr.simulate.hybrid(ARRAY, ARRAY, cutoff="0.2"),
+    "a geocentric CRS": lambda: ARRAY.drop_vars("spatial_ref").assign_attrs(crs="EPSG:4978").sr.upscale("bicubic"),
+    "edges of no band": lambda: xr_sr.metrics.edge_response(ARRAY.isel(band=slice(0))).compute(),
+    "a store whose keys are numbers": lambda: xr_sr.open_zarr({0: 1}),
+    "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }
 """Calls that ended in an exception from deep inside, or in a warning of another library, when the fuzzer found them."""

@@ -61,8 +61,9 @@ def find_crs(obj: XarrayObject, parents: Mapping[str, xr.Dataset] | None = None)
 
     parents: of a node of a tree, by path: what they hold themselves. What describes their grid counts beside what
     describes the node's, attributes of its x and y included.
-    Raises GridError where two places differ, the CRS of Items differs between dates, or all values that should name a
-    CRS cannot be read. Reads coordinates without dimensions and along one; no pixel.
+    Raises GridError where two places differ, the CRS of Items differs between dates, all values that should name a
+    CRS cannot be read, or the CRS is neither projected nor geographic (geocentric, vertical, local). Reads coordinates
+    without dimensions and along one; no pixel.
     """
     above = parents or {}
     own = [*_of_cube(obj)]
@@ -78,6 +79,8 @@ def find_crs(obj: XarrayObject, parents: Mapping[str, xr.Dataset] | None = None)
         named = group()
         crs = _agreed(named)
         if crs is not None:
+            if not (crs.projected or crs.geographic):
+                raise GridError(_not_horizontal(named, crs))
             return crs
         unread += [each for each in named if not _is_name(each.value, (obj, *above.values()))]
     if unread:
@@ -156,7 +159,12 @@ def _read_text(text: str) -> CRS | None:
     if text.startswith("{"):
         return read_crs(json.loads(text))
     old = re.fullmatch(r"\+?init=(epsg:\d+)(\s.*)?", text, re.IGNORECASE)  # PROJ warns of this spelling
-    return CRS(old[1] if old else text) if text else None
+    if not text:
+        return None
+    try:
+        return CRS(old[1] if old else text)
+    except ValueError:  # odc-geo takes what follows "EPSG:" for a number; pyproj reads compound ones, "EPSG:25832+7837"
+        return CRS(pyproj.CRS.from_user_input(text).to_wkt())
 
 
 def _of_cube(obj: XarrayObject) -> Iterator[_Named]:
@@ -274,6 +282,15 @@ def _unreadable(named: _Named) -> str:
         "Expected an EPSG code (a number from 1024 to 32767, or text such as 'EPSG:32633'), WKT, PROJJSON, or a CRS "
         "of pyproj, rasterio or odc-geo. Write the right one, cube.rio.write_crs('EPSG:32633'), or remove it: "
         "cube.drop_vars(name), or del cube.attrs[name] for an attribute."
+    )
+
+
+def _not_horizontal(named: Iterable[_Named], crs: CRS) -> str:
+    place = next(each.place for each in named if each.crs is not None)
+    return (
+        f"{place} names a CRS of the kind {crs.proj.type_name!r} ({crs_label(crs)}); expected a projected or "
+        "geographic one, which says where x and y lie. Write the right one, cube.rio.write_crs('EPSG:32633'), or "
+        "remove it to work without a CRS: cube.drop_vars(name), or del cube.attrs[name] for an attribute."
     )
 
 

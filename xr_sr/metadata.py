@@ -120,7 +120,7 @@ def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
     """Give the type that the numbers had on disk, as the encoding says; None where it does not."""
     for key in ("rasterio_dtype", "dtype"):
         if array.encoding.get(key) is not None:
-            with contextlib.suppress(TypeError):
+            with contextlib.suppress(TypeError, ValueError):  # a text that names no type raises either
                 return np.dtype(str(array.encoding[key]))
     return None
 

@@ -261,6 +261,8 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
             )
             if places := [place for place, label in enumerate(labels) if wanted(label)]:
                 return obj.isel({dim: places[0]}, drop=True)
+    if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
+        recognise(obj)  # says in its error what is wanted
     holders = (node_dataset(node) for node in obj.subtree) if isinstance(obj, xr.DataTree) else [obj]
     for holder in holders:
         variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords

@@ -166,3 +166,14 @@ class TestWithWater:
 def test_what_has_no_areas_is_refused(array, options, error, words):
     with pytest.raises(error, match=words):
         array.sr.areas(**options).compute()
+
+
+def test_no_member_and_no_date_give_a_table_without_rows():
+    water = on_grid(np.stack([part(5)] * 4).reshape(2, 2, *GRID.shape))
+
+    members = water.isel(member=slice(0)).sr.areas()
+    dates = water.isel(time=slice(0)).sr.areas()
+
+    assert dict(members.sizes) == {"time": 2, "member": 0, "state": 2}
+    assert dict(dates.sizes) == {"time": 0, "member": 2, "state": 2}
+    assert members.compute().dtype == "float64"

@@ -330,3 +330,12 @@ def test_chunks_of_a_dimension_hold_for_the_variables_that_have_it():
 
     assert read.still.chunks == ((20, 20), (56,))
     assert read[BANDS[0]].chunksizes["time"] == (1,) * dated.sizes["time"]
+
+
+@pytest.mark.filterwarnings("error::xarray.SerializationWarning")
+def test_a_coordinate_with_spaces_in_its_name_comes_back_as_one(tmp_path):
+    written = cube(GRIDS["north-up"], dates=None).assign_coords({"cloud cover": 3.5})
+
+    to_zarr(written, tmp_path / "out.zarr", progress=False)
+
+    assert open_zarr(tmp_path / "out.zarr").coords["cloud cover"] == 3.5

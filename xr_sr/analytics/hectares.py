@@ -58,8 +58,11 @@ def _by_place(array: xr.DataArray, meaning: Classes, area: Area) -> xr.DataArray
     if len(others) < 2:
         return class_areas(array, meaning, area)
     apart = next((dim for dim in others if dim != "time"), others[0])
-    parts = [_by_place(array.isel({apart: place}), meaning, area) for place in range(array.sizes[apart])]
-    joined = xr.concat(parts, dim=apart, coords="minimal", compat="override")
+    if array.sizes[apart] == 0:  # the sum over nothing has the other dimensions, and one place of it is cut off again
+        joined = _by_place(array.sum([apart]), meaning, area).expand_dims({apart: 1}).isel({apart: slice(0)})
+    else:
+        parts = [_by_place(array.isel({apart: place}), meaning, area) for place in range(array.sizes[apart])]
+        joined = xr.concat(parts, dim=apart, coords="minimal", compat="override")
     if apart in array.coords:
         joined = joined.assign_coords({apart: array[apart]})
     return joined.transpose(..., apart, "state")

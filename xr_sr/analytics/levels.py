@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_array, is_one_of
+from ..arguments import check_array, is_one_of, shown
 from ..errors import CubeError, OptionError
 from ..georeference import spatial_dims
 from ..once import once_name
@@ -96,6 +96,11 @@ def _blocks(array: xr.DataArray) -> da.Array:
     dims, time = spatial_dims(array), time_dim(array)
     if dims is None:
         raise CubeError(f"there are no y and x among {list(array.dims)}, so this is no map.")
+    if array.dtype.kind not in "buif":
+        raise CubeError(
+            f"a threshold is computed from numbers; {shown(array.name)} has the type {array.dtype}. Convert it first: "
+            "array.astype('float32')."
+        )
     data = kept_unread(array).transpose(*([time] if time else []), *dims).data
     lazy = data if isinstance(data, da.Array) else da.from_array(data, chunks={-1: 2048, -2: 2048})
     return lazy if time else lazy[None]

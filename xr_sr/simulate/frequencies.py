@@ -6,6 +6,7 @@ import math
 
 import xarray as xr
 
+from ..arguments import check_number
 from ..errors import GridError, OptionError
 from .images import Image, read, same_grid
 from .psf import Axis, gaussian
@@ -32,10 +33,8 @@ def hybrid(
     if (sigma is None) == (cutoff is None):
         raise OptionError("hybrid takes one of sigma=2 (pixels) and cutoff=0.1 (cycles per pixel).")
     if cutoff is not None:
-        if not 0 < cutoff <= 0.5:
-            raise OptionError(f"cutoff= lies between 0 and 0.5 cycles per pixel; got {cutoff}.")
-        sigma = math.sqrt(math.log(2) / 2) / (math.pi * cutoff)
-    psf = gaussian(float(sigma or 0))
+        sigma = math.sqrt(math.log(2) / 2) / (math.pi * check_number("cutoff", cutoff, above=0, most=0.5))
+    psf = gaussian(sigma := check_number("sigma", sigma, above=0))
     below, above = read(low, "low"), read(high, "high")
     if not same_grid(below.grid.geobox, above.grid.geobox):
         raise GridError(

@@ -78,6 +78,8 @@ class Target:
                 raise StoreError(f"{text} is a file; a Zarr store is a folder. Name another path.")
             return cls(LocalStore(path, read_only=read_only), "", text)
         if isinstance(place, dict):
+            if other := [key for key in place if not isinstance(key, str)]:
+                raise StoreError(f"the keys of a dict of Zarr are text; this one has {other[0]!r}. Pass an empty dict.")
             return cls(MemoryStore(place, read_only=read_only), "", "a dict")
         if hasattr(place, "fs") and hasattr(place, "root"):
             if "file" in place.fs.protocol:  # LocalStore makes folders, and renames what is whole into place

@@ -268,12 +268,14 @@ def _with_text(small: xr.Dataset, record: Record) -> xr.Dataset:
 
 @contextmanager
 def unspecified_is_fine() -> Iterator[None]:
-    """Silence zarr-python on text in Zarr 3, whose spelling it calls unsettled, and on the claim beside the arrays.
+    """Silence warnings of zarr-python and xarray about what is written here on purpose.
 
-    Readers of pixels do not meet the text; the claim is deleted when the call ends.
+    Text in Zarr 3, whose specification is not settled; the claim beside the arrays, which is deleted when the call
+    ends; and coordinates with a space in their name, which xarray stores as variables: `open_zarr` restores them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         warnings.filterwarnings("ignore", message=".*Zarr format 3 specification.*")
         warnings.filterwarnings("ignore", message=rf"Object at {re.escape(CLAIM)}.* is not recognized as a component")
+        warnings.filterwarnings("ignore", message=".*has a space in its name", category=xr.SerializationWarning)
         yield
