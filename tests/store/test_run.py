@@ -61,7 +61,7 @@ def dated(dates: np.ndarray, **options) -> xr.DataArray:
         ("shards-extend", 2),
     ],
 )
-def test_a_run_killed_at_any_operation_can_be_gone_on_with_to_the_same_bytes(scenario, kills, tmp_path):
+def test_a_run_killed_at_any_operation_is_resumed_to_the_same_bytes(scenario, kills, tmp_path):
     """SIGKILL at random operations of the store; in between, plain xarray must read every date that was there."""
     program = [sys.executable, "-W", "ignore", str(ROOT / "tests/store/kill_runs.py")]
     seed = sum(map(ord, scenario))

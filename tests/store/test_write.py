@@ -122,7 +122,7 @@ def test_a_rerun_after_a_failure_does_what_is_left_and_gives_the_same_bytes(tmp_
     assert tree(tmp_path / "out.zarr") == tree(tmp_path / "whole.zarr")
 
 
-def test_ctrl_c_leaves_a_store_that_can_be_gone_on_with(tmp_path):
+def test_ctrl_c_leaves_a_store_that_can_be_resumed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         to_zarr(cube(kernel=CountingKernel(fails_at=9, error=KeyboardInterrupt())), tmp_path / "out.zarr", region=1)
 
