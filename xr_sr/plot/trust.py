@@ -249,7 +249,7 @@ def _key(figure: Figure, centre: float, top: float) -> None:
     from matplotlib.patches import Patch
 
     parts = [Patch(facecolor=COLOURS[name], label=name) for name in QUANTITIES]
-    parts.append(Patch(facecolor=MASKED, label="not told"))
+    parts.append(Patch(facecolor=MASKED, label="not classified"))
     style: dict[str, Any] = {"handlelength": 1, "handletextpad": 0.4, "columnspacing": 0.9, "borderaxespad": 0.3}
     place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (centre, top)}
     figure.legend(handles=parts, fontsize=7, ncols=2, frameon=False, **place, **style)
