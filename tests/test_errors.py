@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections import Counter
 from typing import Any
@@ -12,7 +13,15 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import RGBN, dataset, geobox_of, reflectance
-from xr_sr.errors import BandWarning, RadiometryWarning, XrSrWarning, warn_caller, warns_once
+from xr_sr.errors import (
+    BandWarning,
+    CubeError,
+    MissingBandError,
+    RadiometryWarning,
+    XrSrWarning,
+    warn_caller,
+    warns_once,
+)
 
 TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
 DATES = np.array(["2019-06-01", "2019-06-06"], "datetime64[ns]")
@@ -108,6 +117,37 @@ def test_two_calls_say_it_twice_and_calls_in_a_call_do_not():
 
     said = [(str(each.message), each.category) for each in caught]
     assert said == [("a", RadiometryWarning), ("b", RadiometryWarning), ("a", BandWarning), ("a", RadiometryWarning)]
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_band_warning_is_issued_with_the_result_and_never_beside_an_error(raises):
+    @warns_once
+    def call() -> None:
+        warn_caller("left out", BandWarning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BandWarning)
+            warn_caller("hidden", BandWarning)
+        warn_caller("radiometry", RadiometryWarning)
+        if raises:
+            raise CubeError("wanted.", "Do this.")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if raises:
+            with pytest.raises(CubeError, match="^wanted. Do this.$"):
+                call()
+        else:
+            call()
+
+    assert [str(each.message) for each in caught] == ["radiometry", "left out"][: 1 if raises else 2]
+    assert all(each.filename == __file__ for each in caught)
+
+
+def test_errors_in_two_parts_keep_them_through_pickle():
+    error = pickle.loads(pickle.dumps(MissingBandError("'B08' is missing.", "Load it.")))
+
+    assert (str(error), error.found) == ("'B08' is missing. Load it.", "'B08' is missing.")
+    assert (str(CubeError("one part")), CubeError("one part").found) == ("one part", "one part")
 
 
 def test_a_call_that_raises_leaves_nothing_behind():

@@ -10,7 +10,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from tests.cubes import array, dataset, geobox_of, reflectance
-from xr_sr.errors import SensorWarning
+from xr_sr.errors import MissingBandError, ResolutionError, SensorWarning, XrSrWarning
 from xr_sr.recognition import recognise
 from xr_sr.sensors import other_sensor
 
@@ -144,3 +144,69 @@ def test_every_call_that_reads_bands_says_it_once(call):
     assert len(ours) == 1
     assert ours[0].filename == __file__
     assert "platform is 'landsat-8'" in str(ours[0].message)
+
+
+def refusal(call, *, beside: int) -> str:
+    """Return the message of a refused call. beside: how many warnings it issues, none of them about bands."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises((MissingBandError, ResolutionError)) as error:
+            call()
+    ours = [each.category for each in caught if issubclass(each.category, XrSrWarning)]
+    assert ours == [SensorWarning] * beside
+    return str(error.value)
+
+
+COMMON = ("coastal", "blue", "green", "red", "nir08", "swir22")
+
+
+@pytest.mark.parametrize("attrs", [{"platform": "landsat-8"}, {}])
+@pytest.mark.parametrize("make", [array, dataset])
+def test_advice_about_missing_bands_fits_another_sensor(attrs, make):
+    cube = make(reflectance(6, 6, 6), COMMON, geobox=AT_30_M).assign_attrs(attrs)
+    whose = (
+        "from another sensor than Sentinel-2 (platform is 'landsat-8')" if attrs else "30 m wide, as those of Landsat"
+    )
+    for call, reads, what in (
+        (
+            lambda: cube.sr.upscale(),
+            "'sen2sr.ten-x4' reads",
+            "model='bicubic', which takes any band, or a model of your",
+        ),
+        (lambda: cube.sr.index("NDVI"), "index 'NDVI' reads", "Else choose an index"),
+        (lambda: cube.sr.water(), "index 'MNDWI' reads", "Else choose an index"),
+    ):
+        said = refusal(call, beside=len(attrs))
+
+        assert said.startswith(reads) and whose in said and what in said
+        assert "'nir08' as B8A (865 nm)" in said and "'red' as B04 (665 nm)" in said
+        assert "oad them" not in said and "Load what" not in said
+
+
+def test_advice_about_another_sensor_works():
+    cube = dataset(reflectance(6, 6, 6), COMMON, geobox=AT_30_M).assign_attrs(platform="landsat-8")
+    with pytest.warns(SensorWarning):
+        renamed = cube.rename(nir08="B08").sr.index("NDVI")
+
+    expected = (cube.nir08 - cube.red) / (cube.nir08 + cube.red)
+    np.testing.assert_allclose(renamed, expected, atol=1e-6)
+    with pytest.warns(SensorWarning):
+        assert set(cube.sr.upscale(model="bicubic").data_vars) == set(COMMON)
+
+
+@pytest.mark.parametrize("attrs", [{"platform": "landsat-8"}, {}])
+def test_advice_about_pixel_sizes_fits_another_sensor(attrs):
+    cube = array(FOUR, ("blue", "green", "red", "swir16"), geobox=AT_30_M).assign_attrs(attrs)
+    said = refusal(lambda: cube.sr.fuse(), beside=len(attrs))
+
+    assert "was made for pixels of 10 m; these are 30 m" in said and "upscale with model='bicubic'" in said
+    assert "oad the bands" not in said
+
+
+def test_advice_about_sentinel_2_stays():
+    ten = array(FOUR, ("B02", "B03", "B04", "B8A"))
+    wide = array(FOUR, ("B02", "B03", "B04", "B8A"), geobox=AT_30_M).assign_attrs(platform="sentinel-2a")
+    assert "Load them" in refusal(lambda: ten.sr.upscale(), beside=0)
+    assert "Load them" in refusal(lambda: wide.sr.upscale(), beside=0)
+    assert "Load what is missing" in refusal(lambda: wide.sr.index("NDVI"), beside=0)
+    assert "Load the bands at 10 m" in refusal(lambda: wide.sr.fuse(), beside=0)

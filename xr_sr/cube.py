@@ -53,8 +53,8 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = N
         where = f"the node {cube.node!r}" if cube.node else "the cube"
         raise MissingBandError(
             f"{reader} reads {listed(wanted)}; {where} has {_found(cube)}, so {listed(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing. {_elsewhere(cube, missing)}Load what is missing, or "
-            f"{cure}."
+            f"{'is' if len(missing) == 1 else 'are'} missing.",
+            f"{_elsewhere(cube, missing)}Load what is missing, or {cure}.",
         )
     if twice := [name for name, count in Counter(plane.band for plane in picked).items() if count > 1]:
         raise AmbiguousBandError(f"{reader}: {listed(twice)} stands twice in {listed(wanted)}; name each band once.")
@@ -87,7 +87,7 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
         f"resolution={gsd_m:g}); do not resample these pixels, which adds no detail"
     )
     if off > 1.5 and not allow:
-        raise ResolutionError(f"{found}. {way}, or pass allow_gsd=True to go on at your own risk.")
+        raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to go on at your own risk.")
     if off <= 1.5 and not allow:
         warn_caller(f"{found}: what the model adds may be too coarse or too fine. {way}.", ResolutionWarning)
 

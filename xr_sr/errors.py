@@ -82,6 +82,11 @@ class XrSrError(Exception):
 class CubeError(XrSrError, ValueError):
     """What was handed in is not a cube that can be read."""
 
+    def __init__(self, found: str = "", advice: str = "") -> None:
+        """Make the message of what was wanted and found, and of what to do; `found` keeps the first part."""
+        super().__init__(f"{found} {advice}".strip())
+        self.found = found
+
 
 class MissingBandError(CubeError):
     """The cube lacks bands that the model reads."""
@@ -209,6 +214,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _issued: ContextVar[set[tuple[type[Warning], str]] | None] = ContextVar("issued", default=None)
 """The warnings that the public function that is running has issued; None outside of any."""
+_held: ContextVar[list[tuple[str, list[Filter]]] | None] = ContextVar("held", default=None)
+"""Its warnings about bands of the result, each with the filters that held then; they are issued with the result."""
 
 
 def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
@@ -232,7 +239,7 @@ def warn_caller(
 ) -> None:
     """Warn with the line of the first caller outside of this package, however deep the warning arises.
 
-    Inside a function that `warns_once`, the same message is issued once.
+    Inside a function that `warns_once`, the same message is issued once, and a BandWarning when the function returns.
     filters: those that count; by default the process's present ones. beyond: names of other packages whose lines are
     passed over too, as those of contextlib always are: our context managers and decorators run through it.
     """
@@ -241,6 +248,9 @@ def warn_caller(
         if (category, message) in issued:
             return
         issued.add((category, message))
+        if category is BandWarning and filters is None and (held := _held.get()) is not None:
+            held.append((message, list(warnings.filters)))
+            return
     inside = {__name__.partition(".")[0], "contextlib", *beyond}
     level, frame = 1, sys._getframe(0)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
@@ -253,18 +263,24 @@ def warns_once(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Decorate a public function so that one call issues each warning once.
 
     Bands, grids and nodes of a tree are read one by one, so without it the filter "always" shows the same message once
-    for each of them. Functions that call each other count as one call.
+    for each of them. Functions that call each other count as one call. A BandWarning is issued when the function
+    returns, and not where it raises: it says what the result leaves out.
     """
 
     @wraps(function)
     def call(*args: _P.args, **options: _P.kwargs) -> _R:
         if _issued.get() is not None:
             return function(*args, **options)
-        token = _issued.set(set())
+        held: list[tuple[str, list[Filter]]] = []
+        tokens = _issued.set(set()), _held.set(held)
         try:
-            return function(*args, **options)
+            result = function(*args, **options)
         finally:
-            _issued.reset(token)
+            _issued.reset(tokens[0])
+            _held.reset(tokens[1])
+        for message, filters in held:
+            warn_caller(message, BandWarning, filters=filters)
+        return result
 
     return call
 

@@ -29,7 +29,7 @@ from .halo import map_tiles
 from .lattice import Lattice, map_windows
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
-from .sensors import other_sensor, warn_of_sensor
+from .sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
 from .settling import kernel_ref, with_options
 from .sharpening import (
     Request,
@@ -46,6 +46,7 @@ from .weights import catalog, fallback
 
 
 @warns_once
+@explains_sensors(FOR_MODELS)
 def upscale(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "sen2sr",
@@ -129,6 +130,7 @@ def upscale(
 
 
 @warns_once
+@explains_sensors(FOR_MODELS)
 def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "glp-hpm",

@@ -7,18 +7,33 @@ attributes, small coordinates and names only; a cube that says nothing is taken 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import xarray as xr
 
-from .errors import SensorWarning, warn_caller
+from .bands import BANDS
+from .errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
 from .georeference import pixel_size_m
 from .naming import listed
-from .recognition import AnyCube, Cube
+from .recognition import AnyCube, Cube, recognise
 
-__all__ = ["other_sensor", "warn_of_sensor"]
+__all__ = ["FOR_INDICES", "FOR_MODELS", "explains_sensors", "other_sensor", "warn_of_sensor"]
+
+FOR_MODELS = (
+    "use upscale with model='bicubic', which takes any band, or a model of your own for this sensor, "
+    "xr_sr.register_model(...)"
+)
+"""What else can be done where a cube of another sensor lacks bands that a model reads."""
+
+FOR_INDICES = "choose an index of bands that are there"
+"""The same for an index."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _PLATFORM_KEYS = frozenset(
     [
@@ -86,6 +101,7 @@ _NUMBERED = re.compile(r"b0?([567])", re.IGNORECASE)
 _ONLY_OURS = {"B08", "B8A", "B12"}
 _LANDSAT_GSD_M = 30.0
 _MOST_WORDS = 1000
+_WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
 
 
 def other_sensor(obj: AnyCube, cube: Cube) -> str:
@@ -107,7 +123,7 @@ def other_sensor(obj: AnyCube, cube: Cube) -> str:
     if not reasons and not stated and (numbered := _numbered_as_landsat(cube)):
         reasons.append(
             f"its pixels are {_LANDSAT_GSD_M:g} m wide, as those of Landsat and HLS are, in which {listed(numbered)} "
-            "have other wavelengths than in Sentinel-2"
+            f"{'has' if len(numbered) == 1 else 'have'} other wavelengths than in Sentinel-2"
         )
     return "; ".join(dict.fromkeys(reasons))
 
@@ -121,6 +137,73 @@ def warn_of_sensor(reason: str) -> None:
         "Sentinel-2's, correct what says otherwise, or state it: cube.attrs['platform'] = 'sentinel-2a'.",
         SensorWarning,
     )
+
+
+def explains_sensors(instead: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Decorate a function of a cube: its errors about bands and pixel sizes say what to do with another sensor's cube.
+
+    To load what is missing, or at 10 m, is no advice for Landsat. instead: what else can be done where bands are
+    missing.
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def call(*args: _P.args, **options: _P.kwargs) -> _R:
+            try:
+                return function(*args, **options)
+            except (MissingBandError, ResolutionError) as error:
+                advice = _advice(next(iter((*args, *options.values())), None), error, instead)
+                if not advice:
+                    raise
+                raise type(error)(error.found, advice) from None
+
+        return call
+
+    return decorate
+
+
+def _advice(obj: object, error: CubeError, instead: str) -> str:
+    """Say what to do about an error where the cube is another sensor's, or may be Landsat's; "" where it is ours."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cube = recognise(obj)
+            reason = other_sensor(obj, cube)
+            maybe = "" if reason else _like_landsat(obj, cube)
+    except CubeError:
+        return ""
+    if not reason and not maybe:
+        return ""
+    whose = f"The cube seems to come from another sensor than Sentinel-2 ({reason})" if reason else maybe
+    if isinstance(error, ResolutionError):
+        return (
+            f"{whose}: use upscale with model='bicubic', which takes pixels of any size, or a model of your own for "
+            "this sensor, xr_sr.register_model(...), or pass allow_gsd=True to go on at your own risk."
+        )
+    read = [
+        f"{plane.name!r} as {plane.band} ({_WAVELENGTHS[plane.band]:.0f} nm)"
+        for plane in cube.planes
+        if plane.name != plane.band
+    ]
+    return (
+        f"{whose}{'; it has ' * bool(read)}{', '.join(read)}. Where one of its bands has the wavelengths of a missing "
+        f"one, rename it, such as near infrared to 'B08' ({_WAVELENGTHS['B08']:.0f} nm). Else {instead}."
+    )
+
+
+def _like_landsat(obj: AnyCube, cube: Cube) -> str:
+    """Say what looks like Landsat or HLS in a cube that says nothing: 30 m, and neither red edge nor B08; else ""."""
+    bands = {"B05", "B06", "B07", "B08"} & {*cube.available}
+    if bands or not _is_as_wide_as_landsat(cube) or any(_SENTINEL_2.search(word) for _, word in _words(obj, cube)):
+        return ""
+    return f"Its pixels are {_LANDSAT_GSD_M:g} m wide, as those of Landsat and HLS are, which have no red edge"
+
+
+def _is_as_wide_as_landsat(cube: Cube) -> bool:
+    size = pixel_size_m(cube.geobox)
+    return size is not None and all(abs(side / _LANDSAT_GSD_M - 1) <= 0.02 for side in size)
 
 
 def _says_no_platform(word: str) -> bool:
@@ -181,8 +264,7 @@ def _names(cube: Cube) -> Iterator[Hashable]:
 
 def _numbered_as_landsat(cube: Cube) -> list[str]:
     """Give the names that mean other bands in Landsat, of pixels that are as large as its; [] where they are ours."""
-    size = pixel_size_m(cube.geobox)
-    if size is None or any(abs(side / _LANDSAT_GSD_M - 1) > 0.02 for side in size) or _ONLY_OURS & {*cube.available}:
+    if not _is_as_wide_as_landsat(cube) or _ONLY_OURS & {*cube.available}:
         return []
     return [str(plane.name) for plane in cube.planes if _NUMBERED.fullmatch(str(plane.name).strip())]
 

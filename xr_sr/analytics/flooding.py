@@ -12,6 +12,7 @@ from ..cube import AnyCube
 from ..errors import CubeError, GridError, warns_once
 from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, class_areas
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
@@ -24,6 +25,7 @@ from .surface_water import Threshold, classify, index_of, level_of, told_level
 
 
 @warns_once
+@explains_sensors(FOR_INDICES)
 def flood(
     cube: AnyCube,
     before: When,
@@ -61,6 +63,7 @@ def flood(
 
 
 @warns_once
+@explains_sensors(FOR_INDICES)
 def flood_between(
     before: AnyCube,
     after: AnyCube,

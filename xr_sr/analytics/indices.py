@@ -11,6 +11,7 @@ from ..cube import AnyCube
 from ..errors import OptionError, warns_once
 from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import provenance_of
 from .formulas import reckon
 from .reading import Grid, read_bands
@@ -47,6 +48,7 @@ def index(
 
 
 @warns_once
+@explains_sensors(FOR_INDICES)
 def index(
     cube: AnyCube,
     name: str | list[str] | tuple[str, ...],

@@ -12,6 +12,7 @@ from ..cube import AnyCube
 from ..errors import CubeError, OptionError, warns_once
 from ..georeference import placed
 from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..sensors import FOR_INDICES, explains_sensors
 from ..unread import kept_unread
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
@@ -23,6 +24,7 @@ Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 
 
 @warns_once
+@explains_sensors(FOR_INDICES)
 def water(
     cube: AnyCube,
     index: str | None = "MNDWI",

@@ -190,7 +190,7 @@ def choose(
         givable = {band for spec in whole for band in given_by(spec, usable)}
         wanted = tuple(band for band in usable if band in givable)
         if not wanted:
-            raise MissingBandError(_lacking(variants[0], available, variants[0].bands, fallback=fallback))
+            raise _lacking(variants[0], available, variants[0].bands, fallback=fallback)
         beside = elsewhere if any(spec.bands for spec in variants) else ()
         if dropped := [band for band in (*usable, *beside) if band not in givable]:
             shown = [band for band in available if band in wanted or band in fallback]
@@ -216,7 +216,7 @@ def choose(
         lesser = [band for band in usable if band in given_by(variants[0], ())]
         if spec.name == variants[0].name or set(variants[0].bands) - set(usable):
             lesser = []
-        raise MissingBandError(_lacking(spec, available, missing, lesser, fallback))
+        raise _lacking(spec, available, missing, lesser, fallback)
     return spec, wanted
 
 
@@ -336,16 +336,16 @@ def _lacking(
     missing: Iterable[str],
     instead: Sequence[str] = (),
     fallback: Sequence[str] = (),
-) -> str:
+) -> MissingBandError:
     have = f"the cube has {list(available)}" if available else "the cube has no band that is known"
     missing = list(missing)
     guided = set(missing) <= set(spec.coarse) and set(spec.coarse) & set(available)
-    return (
-        f"{spec.name!r} reads {list(spec.bands)}; {have}, so {in_order(missing)} are missing. "
+    return MissingBandError(
+        f"{spec.name!r} reads {list(spec.bands)}; {have}, so {in_order(missing)} are missing.",
         f"Load them{', or name the bands that can be had with these: bands=' + str(list(instead)) if instead else ''}, "
         "or use a model that takes each band by itself, such as model='bicubic'"
         f"{f'; cube.sr.fuse({GUIDED!r}) brings to the finer grid those that are there' if guided else ''}"
-        f"{f'; bands={list(fallback)} need none of them, and cube.sr.fuse() takes all at 10 m' if fallback else ''}."
+        f"{f'; bands={list(fallback)} need none of them, and cube.sr.fuse() takes all at 10 m' if fallback else ''}.",
     )
 
 
