@@ -51,7 +51,8 @@ LEVELS = (
     {"coarser", "locating", "trees"},
     {"gathering", "crs", "transforms"},
     {"spec", "axes"},
-    {"arguments", "bands", "optional", "moments", "planning", "product_metadata", "task_warnings", "unread"},
+    {"bands", "optional", "moments", "planning", "product_metadata", "task_warnings", "unread"},
+    {"arguments"},
     {"errors", "chance", "_version", "data"},
 )
 """The rooms from the top down. A room imports from lower levels only: neither upward nor from its own level."""

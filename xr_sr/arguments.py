@@ -27,6 +27,7 @@ __all__ = [
     "check_path",
     "check_text",
     "check_whole",
+    "count_of",
     "is_number",
     "is_one_of",
     "shown",
@@ -147,6 +148,11 @@ def shown(value: object, most: int = 80) -> str:
     """Write an argument for a message, in one line, shortened where it is long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def count_of(number: int, noun: str) -> str:
+    """Write a number and a noun for a message: "1 region", "2 regions"; the plural adds an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _kind(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import count_of
 from .digital_numbers import IMPOSSIBLE, Radiometry, converted_block, without_impossible
 from .errors import RadiometryError
 from .spec import Tile
@@ -149,9 +150,10 @@ class _Judge:
         if one_constant or (others.size and _at_share(others, 0.5) > 0.5):
             return
         raise RadiometryError(
-            f"{self.where}: it is dark, but {wrapped.size} pixels have values between {lowest:.0f} and {highest:.0f}. "
-            "That is what becomes of DN below 1000 where 1000 is subtracted from uint16: it wraps around (uint16 500 - "
-            "1000 = 65036). Hand in the DN as they were and offset=-1000, or convert to float32 before you subtract."
+            f"{self.where}: it is dark, but has {count_of(wrapped.size, 'pixel')} between {lowest:.0f} and "
+            f"{highest:.0f}. That is what becomes of DN below 1000 where 1000 is subtracted from uint16: it wraps "
+            "around (uint16 500 - 1000 = 65036). Hand in the DN as they were and offset=-1000, or convert to "
+            "float32 before you subtract."
         )
 
     def refuse_repeated(self, pixels: Block) -> None:

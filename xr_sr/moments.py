@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import count_of
 from .errors import OptionError
 
 Date: TypeAlias = "str | np.datetime64 | int | None"
@@ -46,7 +47,7 @@ def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
     if date is None or isinstance(date, int | np.integer):
         place = int(date or 0)
         if not -len(stamps) <= place < len(stamps):
-            raise OptionError(f"date={place}: {holder} has {len(stamps)} dates, counted from 0.")
+            raise OptionError(f"date={place}: {holder} has {count_of(len(stamps), 'date')}, counted from 0.")
         return place
     moment = read_date(date, told=f"date={date!r}")
     if stamps.dtype.kind != "M":

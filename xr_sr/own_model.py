@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import numpy as np
 
-from .arguments import check_flag, check_path
+from .arguments import check_flag, check_path, count_of
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
@@ -271,7 +271,7 @@ def _settled(spec: ModelSpec) -> ModelSpec:
     for what, value in (("shift", norm.shift), ("scale", norm.scale)):
         if isinstance(value, tuple) and len(value) != len(bands):
             raise ModelError(
-                f"{spec.name!r}: normalisation has {len(value)} of {what} for {len(bands)} bands, {bands}."
+                f"{spec.name!r}: normalisation has {len(value)} of {what} for {count_of(len(bands), 'band')}, {bands}."
             )
     if 0 in (norm.scale if isinstance(norm.scale, tuple) else (norm.scale,)):
         raise ModelError(f"{spec.name!r}: normalisation divides by scale={norm.scale}; wanted numbers other than 0.")

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from .arguments import check_number, shown
+from .arguments import check_number, count_of, shown
 from .cube import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
 from .errors import OptionError, RadiometryError, RadiometryWarning
@@ -204,12 +204,12 @@ def _given(
         axis = time_axis(cube, planes)
     if axis is None and values.size > 1:
         raise RadiometryError(
-            f"offset= has {values.size} values, but no dimension of the cube ({list(cube.lead)}) is time."
+            f"offset= has {count_of(values.size, 'value')}, but no dimension of the cube ({list(cube.lead)}) is time."
         )
     if axis is not None and values.size not in (1, planes[0].array.sizes[cube.lead[axis]]):
         length = planes[0].array.sizes[cube.lead[axis]]
         raise RadiometryError(
-            f"offset= has {values.size} values, and {cube.lead[axis]!r} of the cube is {length} long."
+            f"offset= has {count_of(values.size, 'value')}, and {cube.lead[axis]!r} of the cube is {length} long."
         )
     return tuple(values.reshape(-1).tolist()), axis
 

@@ -102,7 +102,7 @@ def test_the_area_may_be_a_polygon_or_the_grid_of_a_cube(asked, tmp_path):
         assert result.exit_code == 0, result.output
     grids = [xr_sr.open_zarr(tmp_path / f"{name}.zarr").odc.geobox for name in ("box", "polygon", "like")]
     assert grids[0] == grids[1] == grids[2]
-    assert both.exit_code == 1 and "--bbox, --like all say where to load" in both.stderr
+    assert both.exit_code == 1 and "--bbox, --like were passed, and each defines the area to load" in both.stderr
 
 
 def test_what_cannot_be_done_is_said_in_the_words_of_the_shell(asked, tmp_path):

@@ -156,7 +156,7 @@ def test_the_published_profile_says_what_is_wrong_before_it_measures(scenes):
         ({"agg_method": "patch"}, "needs patch_size"),
         ({"border_mask": 15}, "no multiple of the scale 4.*border_mask=16"),
         ({"border_mask": 48}, "leaves nothing"),
-        ({"rgb_bands": (0, 1, 9)}, "there are 4 bands.*9"),
+        ({"rgb_bands": (0, 1, 9)}, "of 4 bands.*9"),
         ({"gradient_threshold": "auto150"}, "from 1 to 100"),
         ({"patchsize": 3}, "no option 'patchsize'.*patch_size"),
     ]

@@ -143,7 +143,7 @@ def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
         series(years["mean"].isel(time=0, drop=True))
     with pytest.raises(CubeError, match="flood"):
         series(xr.Dataset({"a": 1}))
-    with pytest.raises(OptionError, match="wanted some, not all"):
+    with pytest.raises(OptionError, match="expected some, not all"):
         series(years, reference=slice("2019", "2030"))
     with pytest.raises(OptionError, match="selects no date"):
         series(years, reference="2031-01-01")

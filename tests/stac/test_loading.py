@@ -324,7 +324,7 @@ class TestCatalogue:
         tree = xr_sr.load([item, other], bbox=INSIDE, bands="B04")
 
         assert tree["r10m"].sizes["time"] == 1 and list(tree["r10m"].data_vars) == ["B04"]
-        with pytest.raises(CatalogueError, match="none of the 1 items"):
+        with pytest.raises(CatalogueError, match="none of 1 item meets"):
             xr_sr.load(other, bbox=INSIDE)
 
     def test_signed_addresses_need_their_library_and_the_message_says_so(self, api, monkeypatch):

@@ -58,7 +58,9 @@ class TestOneArea:
     def test_two_ways_to_say_where_are_refused(self, items, other):
         values = {"geopolygon": INSIDE, "geobox": GRID, "like": GRID}
 
-        with pytest.raises(OptionError, match=rf"bbox=, {other}= all say where to load; wanted is one"):
+        with pytest.raises(
+            OptionError, match=rf"bbox=, {other}= were passed, and each defines the area to load; pass only one"
+        ):
             xr_sr.load(items, bbox=(12, 50, 13, 51), **{other: values[other]})
 
     @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ class TestPolygon:
         for shape, tiles in ((around, 2), (slope, 1)):
             node = xr_sr.load(geopolygon=shape, **where)["r10m"]
             assert len(str(node.source_items.values[0]).split()) == tiles
-        with pytest.raises(CatalogueError, match="none of the 3 items meets"):
+        with pytest.raises(CatalogueError, match="none of 3 items meets"):
             xr_sr.load([pystac.Item.from_dict(each) for each in api.items], geopolygon=utm(9000, 9900, 9900, 9000))
 
     def test_a_polygon_across_the_antimeridian_has_a_narrow_box(self):
@@ -235,7 +237,7 @@ class TestGivenGrid:
     def test_a_grid_in_degrees_is_filled_with_a_warning(self, items):
         geobox = GeoBox.from_bbox(degrees(INSIDE).boundingbox, resolution=1e-4)
 
-        with pytest.warns(GeoreferenceWarning, match="are resampled to EPSG:4326"):
+        with pytest.warns(GeoreferenceWarning, match="are resampled from .* to EPSG:4326"):
             found = xr_sr.load(items, geobox=geobox, bands=["B04"])
 
         assert found.odc.geobox == geobox and int(found["B04"].min()) > 0

@@ -49,7 +49,7 @@ def test_a_mismatch_names_every_field_with_both_values():
     message = str(caught.value)
     assert "grid.shape: the store has [4, 4], this is [4, 5]" in message
     assert "xr_sr:model: the store has 'a', this is 'b'" in message
-    assert "xr_sr:seed: the store has 0, this is nothing" in message
+    assert "xr_sr:seed: the store has 0, this result has no such attribute" in message
     assert "crs" not in message and "out.zarr" in message and "overwrite=True" in message
     assert isinstance(caught.value, StoreError | ValueError)
 

@@ -138,10 +138,65 @@ def test_a_lost_chunk_is_named_and_only_its_region_is_written_again(wholes):
     assert [(each.part, each.path, each.place) for each in report.damages] == [
         ("pixels", "reflectance/c/1/0/1", (1, 0, 1))
     ]
-    assert "Run the same to_zarr call again: it writes the 1 regions" in repr(report)
-    assert "reflectance/c/1/0/1 (date 1, region 0, 1): pixels, missing, to be written" in repr(report)
+    assert report.dates == ("2023-01-06",)
+    assert report.advice == (
+        "Call to_zarr again with a cube that holds 2023-01-06: it writes the 1 region that is missing."
+    )
+    assert "reflectance/c/1/0/1 (2023-01-06, region 0, 1): pixels, missing, to be written" in repr(report)
     assert write(store) == 1
     assert verify(store).ok and "whole" in repr(verify(store)) and "Nothing is to be done" in verify(store).advice
+
+
+@pytest.mark.parametrize(
+    ("layout", "harm", "array"), [*((*each, "reflectance") for each in TRIED), ("flat", "emptied", "sr_status")]
+)
+def test_a_second_look_says_the_same_until_the_region_is_written(layout, harm, array, wholes):
+    key = next(key for key in sorted(wholes[layout]) if array in key and key[-1].isdigit())
+    store = harmed(wholes[layout], key, harm)
+
+    first, second, third = verify(store), verify(store), verify(store, repair=False)
+
+    assert not first.ok and first.damages and all(each.repaired for each in first.damages)
+    for again in (second, third):
+        assert (again.complete, again.advice, again.dates) == (first.complete, first.advice, first.dates)
+        assert [(each.part, each.place) for each in again.damages] == [
+            (each.part, each.place) for each in first.damages
+        ]
+        assert ": damaged>" in repr(again)
+    write(store, layout=LAYOUTS[layout])
+    assert verify(store).ok
+    assert store == wholes[layout]
+
+
+def test_dates_that_were_written_in_a_loop_are_named_with_the_cube_that_they_need(tmp_path):
+    dates = cube()
+    for step in range(3):
+        to_zarr(dates.isel(time=step), tmp_path)
+    for step in (0, 2):
+        min(path for path in (tmp_path / f"reflectance/c/{step}").rglob("*") if path.is_file()).unlink()
+
+    report = verify(tmp_path)
+
+    assert report.dates == ("2023-01-01T10:00:31.024", "2023-01-11")
+    assert report.advice == (
+        "Call to_zarr again with a cube that holds 2023-01-01T10:00:31.024 and 2023-01-11: it writes the 2 regions "
+        "that are missing."
+    )
+    to_zarr(dates.isel(time=1), tmp_path)
+    assert verify(tmp_path).unwritten == 2
+    for step in (0, 2):
+        to_zarr(dates.isel(time=step), tmp_path)
+    assert verify(tmp_path).ok
+
+
+def test_a_store_without_dates_names_none(tmp_path):
+    to_zarr(cube(dates=None), tmp_path)
+    min(path for path in (tmp_path / "reflectance/c").rglob("*") if path.is_file()).unlink()
+
+    report = verify(tmp_path)
+
+    assert report.dates == () and report.advice.startswith("Run the same to_zarr call again: it writes the 1 region ")
+    assert "(region 0, 0): pixels, missing" in repr(report)
 
 
 def test_without_repair_nothing_is_changed(wholes):

@@ -343,7 +343,10 @@ def test_what_cannot_be_stored_is_told_and_nothing_is_written(tmp_path, broken, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"zarr_format": 4}, "formats 2 and 3"),
+        ({"zarr_format": 4}, "^zarr_format=4: expected 2 or 3.$"),
+        ({"zarr_format": "3"}, "^zarr_format='3': expected 2 or 3.$"),
+        ({"zarr_format": True}, "^zarr_format=True: expected 2 or 3.$"),
+        ({"shards": "blocks"}, "^shards='blocks': expected None or 'block'.$"),
         ({"zarr_format": 2, "shards": "block"}, "needs zarr_format=3"),
         ({"pyramid": 9}, "5 coarser levels at most"),
         ({"chunks": 7}, r"7 px along 'y'.*\[1, 2, 4, 8, 16\]"),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import count_of
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError, warns_once
 from ..georeference import placed
@@ -106,7 +107,7 @@ def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
     if extra := [dim for dim in level.dims if dim != time]:
         raise OptionError(f"threshold= lies along {extra}; it can be one number, or one for each date.")
     if level.dims and level.sizes[time] != values.sizes[time]:
-        raise OptionError(f"threshold= has {level.sizes[time]} dates, the cube {values.sizes[time]}.")
+        raise OptionError(f"threshold= has {count_of(level.sizes[time], 'date')}, the cube {values.sizes[time]}.")
     if level.dims and time in level.indexes and time in values.indexes:
         dates = level[time].values
         if wrong := np.flatnonzero(dates != values[time].values).size:

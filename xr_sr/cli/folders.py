@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ..arguments import count_of
 from ..bands import BANDS, is_scl, match_bands
 from ..errors import CubeError, GridError
 from .rasters import SUFFIXES, open_raster
@@ -104,7 +105,7 @@ def _open_grid(files: Iterable[BandFile], facts: dict[str, str]) -> xr.Dataset:
         raster = open_raster(file.path)
         if raster.sizes["band"] != 1:
             raise CubeError(
-                f"{file.path.name} holds {raster.sizes['band']} bands; a folder is read as one band a file."
+                f"{file.path.name} holds {count_of(raster.sizes['band'], 'band')}; a folder is read as one band a file."
             )
         planes[file.band] = raster.squeeze("band", drop=True)
     first = next(iter(planes.values()))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import count_of
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..georeference import spatial_dims
 from ..moments import nearest_place, read_date
@@ -125,7 +126,9 @@ def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
     if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
         raise CubeError("--names is for rasters whose bands have no names; this input names its variables.")
     if len(names) != cube.sizes["band"]:
-        raise CubeError(f"--names gives {len(names)} names; the input has {cube.sizes['band']} bands.")
+        raise CubeError(
+            f"--names={','.join(names)}: {count_of(len(names), 'name')} for {count_of(cube.sizes['band'], 'band')}."
+        )
     named = cube.assign_coords(band=list(names))
     named.attrs.pop("long_name", None)
     return named

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..arguments import count_of
 from ..errors import ModelError
 from ..spec import ReceptiveField
 
@@ -161,9 +162,9 @@ class Probe:
                 if (count := self._bands_taken(side)) is None:
                     raise
                 raise ModelError(
-                    f"{self.label} cannot be run on {self.bands} bands, and can be on {count}: it reads another "
-                    "number. Name by bands= those that it reads, in its order; measure_halo takes their number, "
-                    f"bands={count}."
+                    f"{self.label} cannot be run on {count_of(self.bands, 'band')}, and can be on {count}: it reads "
+                    "another number. Name by bands= those that it reads, in its order; measure_halo takes their "
+                    f"number, bands={count}."
                 ) from error
 
     def _bands_taken(self, side: int) -> int | None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..arguments import check_flag
+from ..arguments import check_flag, count_of
 from ..errors import GridError, OptionError
 from ..registration.phase import phase_correlation_shift
 from ..registration.warping import warp
@@ -121,7 +121,7 @@ def check_fits(config: OpenSRTest, scale: int, bands: int, shape: tuple[int, int
         raise OptionError(f"border_mask={border} leaves nothing of {shape[0]} x {shape[1]} pixels; pass border_mask=0.")
     if bands >= 3 and (wrong := [band for band in config.rgb_bands if not -bands <= band < bands]):
         raise OptionError(
-            f"rgb_bands={tuple(config.rgb_bands)}: there are {bands} bands, counted from 0, and not {wrong}. "
+            f"rgb_bands={tuple(config.rgb_bands)}: of {count_of(bands, 'band')}, counted from 0, none is {wrong}. "
             "Pass places that there are, such as rgb_bands=(0, 1, 2)."
         )
 

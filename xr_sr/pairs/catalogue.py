@@ -13,6 +13,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from .._version import __version__
+from ..arguments import count_of
 from ..stac.projection import PROJECTION, projection_fields
 from .selection import Finding
 
@@ -63,7 +64,7 @@ def write_collection(
     ] if boxes else [-180.0, -90.0, 180.0, 90.0]  # fmt: skip
     collection = pystac.Collection(
         id=name,
-        description=f"{len(items)} pairs of coarse and fine images of one ground, {', '.join(bands)}.",
+        description=f"{count_of(len(items), 'pair')} of coarse and fine images of one ground, {', '.join(bands)}.",
         extent=pystac.Extent(pystac.SpatialExtent([around]), pystac.TemporalExtent([[moment, moment]])),
         license=licence,
     )

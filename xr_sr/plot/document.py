@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from .._version import __version__
+from ..arguments import count_of
 from ..cube import AnyCube, recognise
 from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..georeference import pixel_size_m
@@ -201,7 +202,7 @@ def _rows(numbers: xr.Dataset, models: Sequence[str]) -> list[Row]:
 def _how(numbers: xr.Dataset) -> str:
     """Say over what the numbers are means."""
     dims = {str(dim): size for dim, size in numbers.sizes.items() if dim not in ("model", "band") and size > 1}
-    over = " and ".join(f"{size} dates" if dim == "time" else f"{size} of {dim}" for dim, size in dims.items())
+    over = " and ".join(count_of(size, "date") if dim == "time" else f"{size} of {dim}" for dim, size in dims.items())
     bands = "means over bands where they are given per band" if "band" in numbers.dims else ""
     spread = f"mean ± standard deviation over {over}" if over else ""
     said = "; ".join(part for part in (spread, bands) if part)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from affine import Affine
 
-from ..arguments import check_text, check_whole, shown
+from ..arguments import check_text, check_whole, count_of, shown
 from ..cube import AnyCube, Cube
 from ..errors import OptionError, warns_once
 from ..moments import Date, Dates, nearest_place
@@ -222,7 +222,7 @@ def _dates(given: Mapping[str, AnyCube], views: Mapping[str, View], date: Dates)
     if len(stamps) <= MOST_DATES:
         return list(stamps), ""
     kept = np.linspace(0, len(stamps) - 1, MOST_DATES).round().astype(int)
-    return list(stamps[kept]), f"Shown: {MOST_DATES} of {len(stamps)} dates; others by date=[...]."
+    return list(stamps[kept]), f"Shown: {MOST_DATES} of {count_of(len(stamps), 'date')}; others by date=[...]."
 
 
 def _read_images(

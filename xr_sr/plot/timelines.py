@@ -10,6 +10,7 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
+from ..arguments import count_of
 from ..errors import CubeError, OptionError
 from ..naming import listed
 from ..optional import require
@@ -172,7 +173,8 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
             raise OptionError(f"reference={reference!r} selects no date: {error}.") from error
         if not 0 < found.size < lines.sizes["time"]:
             raise OptionError(
-                f"reference={reference!r} selects {found.size} of {lines.sizes['time']} dates; wanted some, not all."
+                f"reference={reference!r} selects {found.size} of {count_of(lines.sizes['time'], 'date')}; expected "
+                "some, not all."
             )
         usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(places.values, found))
     months = lines["time"].dt.month.values

@@ -15,6 +15,7 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 
+from ..arguments import count_of
 from ..cube import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import estimate_shift
@@ -124,7 +125,7 @@ def _position(cube: Cube, reference: int | Hashable) -> int:
     size = dates.sizes[dim]
     if isinstance(reference, int | np.integer) and not isinstance(reference, bool):
         if not -size <= reference < size:
-            raise CubeError(f"reference={reference} is no position among the {size} dates of the cube.")
+            raise CubeError(f"reference={reference} is no position in the cube, which has {count_of(size, 'date')}.")
         return int(reference) % size
     if dim not in dates.coords:
         raise CubeError(f"{dim!r} has no labels, so reference={reference!r} cannot be found; pass its position.")
@@ -135,7 +136,7 @@ def _position(cube: Cube, reference: int | Hashable) -> int:
         found = np.array([], int)
     if len(found) != 1:
         raise CubeError(
-            f"reference={reference!r} names {len(found)} dates of the cube instead of one; it has "
+            f"reference={reference!r} names {count_of(len(found), 'date')} of the cube instead of one; it has "
             f"{[str(date)[:19] for date in dates[dim].values[:10]]}. Pass one of them, a position, or 'median'."
         )
     return int(found[0])

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import count_of
 from ..errors import GridError, MissingBandError, OptionError
 from .surfaces import BANDS
 
@@ -119,7 +120,8 @@ def read_floods(value: object, dates: int) -> tuple[float, ...]:
         return (float(levels),) * dates
     if levels.shape != (dates,):
         raise GridError(
-            f"flood_m: wanted one flood level, or one for each of the {dates} dates; there are {levels.size}."
+            f"flood_m: expected one flood level, or one for each of {count_of(dates, 'date')}; got "
+            f"{count_of(levels.size, 'level')}."
         )
     return tuple(levels.tolist())
 

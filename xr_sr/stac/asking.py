@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import check_number, is_number, shown, whole_or_none
+from ..arguments import check_number, count_of, is_number, shown, whole_or_none
 from ..errors import CatalogueError, GridError, OptionError
 from .extents import covers_some, footprint, item_box, meet
 from .target import Area
@@ -72,7 +72,7 @@ def items_in(items: Sequence[Item], area: Area | None) -> list[Item]:
     near = [item for item in near if covers_some(item, area.ground)] if area.polygon else near
     if items and not near:
         raise CatalogueError(
-            f"none of the {len(items)} items meets the area, whose box is {area.box}; the first lies in "
+            f"none of {count_of(len(items), 'item')} meets the area, whose box is {area.box}; the first lies in "
             f"{items[0].bbox}. Check the order of bbox=: (west, south, east, north)."
         )
     return near

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_number, shown
+from ..arguments import check_number, count_of, shown
 from ..bands import find_band, is_scl
 from ..cube import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
@@ -206,8 +206,9 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
     zone = crs or require_crs(counts.most_common(1)[0][0])
     if others := {code: count for code, count in counts.items() if code != zone}:
         warn_caller(
-            f"{sum(others.values())} of {len(items)} items lie in {listed(others)} and are resampled to {zone} by "
-            "nearest neighbour, which shifts pixels by up to half of one. To keep native pixels load zone by zone.",
+            f"{sum(others.values())} of {count_of(len(items), 'item')} are resampled from {listed(others)} to "
+            f"{zone} by nearest neighbour, which shifts pixels by up to half of one. To keep native pixels, load one "
+            "zone after the other.",
             GeoreferenceWarning,
         )
     return zone

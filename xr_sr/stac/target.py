@@ -63,7 +63,8 @@ def read_area(*, bbox: Any = None, geopolygon: Any = None, geobox: Any = None, l
     given = {"bbox": bbox, "geopolygon": geopolygon, "geobox": geobox, "like": like}
     named = [name for name, value in given.items() if value is not None]
     if len(named) > 1:
-        raise OptionError(f"{', '.join(f'{name}=' for name in named)} all say where to load; wanted is one of them.")
+        passed = ", ".join(f"{name}=" for name in named)
+        raise OptionError(f"{passed} were passed, and each defines the area to load; pass only one of them.")
     if bbox is not None:
         return area_around(read_box(bbox))
     if geopolygon is not None:

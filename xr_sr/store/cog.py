@@ -22,7 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import georeference
-from ..arguments import check_flag, check_path, check_whole
+from ..arguments import check_flag, check_path, check_whole, count_of
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError
 from ..progress import Graph, progress_bar, run_graphs
 from ..recognition import warn_caller
@@ -102,7 +102,9 @@ def to_cog(
         finished.replace(target)
     if clipped:
         warn_caller(
-            f"{clipped} values did not fit int16 and were clipped; packing='float32' keeps them.", ClippingWarning
+            f"{count_of(clipped, 'value')} did not fit int16 and {'was' if clipped == 1 else 'were'} clipped; "
+            "packing='float32' keeps what does not fit.",
+            ClippingWarning,
         )
     return target
 

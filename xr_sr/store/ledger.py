@@ -1,5 +1,7 @@
 """The ledger: which regions of which dates are done. Only the client writes it, one key at a time, after the pixels.
 
+1 is done, 0 is not, 2 was done and was found damaged by `verify`.
+
 It may be longer than what is published: dates that are being added have their places in it, and their names in one of
 its attributes, so that a rerun finds them again.
 """
@@ -20,6 +22,8 @@ from .record import LEDGER, PENDING, Record
 from .target import Document, Target, first_line, join_path, require_array, write_array
 from .template import stretched
 from .times import Stamps
+
+_DONE, _LOST = 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +46,21 @@ class Ledger:
                 f"the ledger {self.array.path!r} cannot be read: {first_line(error)}. Repair it with "
                 "xr_sr.verify(store), and run the same call again."
             ) from error
-        noted: NDArray[np.bool_] = np.not_equal(some, 0)
+        noted: NDArray[np.bool_] = np.equal(some, _DONE)
         return noted[np.asarray(slots) - first] if self.timed else noted[None]
 
     def mark(self, slot: int, row: int, col: int) -> None:
         """Note that a region of a date is done: one write of one key."""
-        self.array[(slot, row, col) if self.timed else (row, col)] = 1
+        self.array[(slot, row, col) if self.timed else (row, col)] = _DONE
 
-    def reset(self, slot: int, row: int, col: int) -> None:
-        """Note that a region of a date is not done."""
-        self.array[(slot, row, col) if self.timed else (row, col)] = 0
+    def mark_lost(self, slot: int, row: int, col: int) -> None:
+        """Note that a region of a date was done, and has to be written again."""
+        self.array[(slot, row, col) if self.timed else (row, col)] = _LOST
+
+    def state(self, slot: int, row: int, col: int) -> tuple[bool, bool]:
+        """Say whether a region is done, and whether it was done once and lost. Raises what the store or codec does."""
+        noted = int(np.asarray(self.array[(slot, row, col) if self.timed else (row, col)]).item())
+        return noted == _DONE, noted == _LOST
 
     def forget(self, slots: Sequence[int]) -> None:
         """Note that nothing of these dates is done."""

@@ -133,7 +133,9 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
     differing = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
     if differing:
         lines = "".join(
-            f"\n  {name}: the store has {_show(old, name)}, this is {_show(new, name)}" for name in differing
+            f"\n  {name}: the store has {_show(old, name)}, "
+            f"{'this is' if name in new else 'this result has'} {_show(new, name)}"
+            for name in differing
         )
         known = (text for name, text in _HINTS.items() if name in differing)
         hints = "".join(f"{text}\n" for text in (*known, hint) if text)
@@ -165,6 +167,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _show(fields: Mapping[str, Any], name: str) -> str:
     if name not in fields:
-        return "nothing"
+        kind = "attribute" if name.startswith("xr_sr:") else "coordinate" if name == OFFSET_COORD else "field"
+        return f"no such {kind}"
     text = repr(fields[name])
     return text if len(text) <= 200 else f"{text[:197]}..."

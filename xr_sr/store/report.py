@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+from ..arguments import count_of
+
+Part: TypeAlias = Literal["document", "small variable", "ledger", "pixels"]
+Problem: TypeAlias = Literal["missing", "unreadable"]
 
 _SHOWN = 8
 """Damages that a report lists; it counts the others."""
+
+_DATES = 3
+"""Dates that an advice lists; it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -14,19 +22,22 @@ class Damage:
     """One thing that is wrong with a store.
 
     part: what it is. path: its key in the store, below the path of the store itself. problem: whether it is missing, or
-    there and cannot be read. place: (position along time on disk, row, column) of the region that a chunk belongs to.
-    repaired: it is as it was; or for pixels and the ledger, the next `to_zarr` writes it.
+    there and cannot be read. place: (position along time on disk, row, column) of the region that a chunk belongs to;
+    date: of that position, "" in a store without time.
+    repaired: it is as it was; or for pixels and the ledger, the next `to_zarr` of that date writes it.
     """
 
-    part: Literal["document", "small variable", "ledger", "pixels"]
+    part: Part
     path: str
-    problem: Literal["missing", "unreadable"]
+    problem: Problem
     place: tuple[int, int, int] | None = None
     repaired: bool = False
+    date: str = ""
 
     def __str__(self) -> str:
         """Name the damage in a line."""
-        where = "" if self.place is None else " (date {}, region {}, {})".format(*self.place)
+        date = f"{self.date}, " if self.date else ""
+        where = "" if self.place is None else f" ({date}region {self.place[1]}, {self.place[2]})"
         mended = "" if not self.repaired else ", restored" if self.part == "document" else ", to be written"
         return f"{self.path}{where}: {self.part}, {self.problem}{mended}"
 
@@ -37,7 +48,8 @@ class Verification:
 
     store: its name. regions: of all dates and levels. complete: those that are noted as done and whose chunks are all
     there; unwritten: those that `to_zarr` still has to write, after repair. damages: in the order of finding.
-    quick: no chunk was read. repaired: the store was changed where that helps.
+    quick: no chunk was read. repaired: the store was changed where that helps. dates: those of the regions that are not
+    complete, in the order on disk; none in a store without time.
     """
 
     store: str
@@ -46,6 +58,7 @@ class Verification:
     damages: tuple[Damage, ...]
     quick: bool
     repaired: bool
+    dates: tuple[str, ...] = ()
 
     @property
     def unwritten(self) -> int:
@@ -70,10 +83,22 @@ class Verification:
         if self.lost:
             return "Write the store anew: to_zarr(..., overwrite=True)."
         if any(not each.repaired for each in self.damages):
-            return "Run xr_sr.verify(store) with repair=True, and then the same to_zarr call again."
+            return f"Run xr_sr.verify(store) with repair=True, and then {self._call}."
         if self.unwritten:
-            return f"Run the same to_zarr call again: it writes the {self.unwritten} regions that are missing."
+            verb = "is" if self.unwritten == 1 else "are"
+            call = f"{self._call[0].upper()}{self._call[1:]}"
+            return f"{call}: it writes the {count_of(self.unwritten, 'region')} that {verb} missing."
         return "Nothing is to be done."
+
+    @property
+    def _call(self) -> str:
+        """The call that writes what is missing, with the dates that its cube must hold."""
+        if not self.dates:
+            return "run the same to_zarr call again"
+        more = len(self.dates) - _DATES
+        named = [*self.dates[:_DATES], *([count_of(more, "more date")] if more > 0 else [])]
+        listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+        return f"call to_zarr again with a cube that holds {listed}"
 
     def __repr__(self) -> str:
         """Show what was found and what to do."""

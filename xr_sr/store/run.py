@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..arguments import count_of
 from ..errors import StoreError
 from ..progress import Graph, run_graphs
 from ..radiometry import OFFSET_COORD
@@ -181,9 +182,9 @@ class Run:
         lost = set(keys) - self.target.present(keys)
         if lost:
             raise StoreError(
-                f"{len(lost)} of {len(keys)} chunks of a region of {self.target.label} were written and are not there, "
-                f"such as {min(lost)}. Do all workers reach this store, and does nothing else write to it? What is "
-                "done is kept: mend that, and run the same call again."
+                f"{len(lost)} of {count_of(len(keys), 'chunk')} of a region of {self.target.label} cannot be found "
+                f"after writing, such as {min(lost)}. Do all workers reach this store, and does nothing else write to "
+                "it? What is done is kept: mend that, and run the same call again."
             )
 
     def _window(

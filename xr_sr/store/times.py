@@ -69,6 +69,11 @@ def as_dates(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
     return values.astype("datetime64[ns]")
 
 
+def stamp_text(nanoseconds: int) -> str:
+    """Write a date of a store for a message, to the day, minute or what it takes."""
+    return str(np.datetime_as_string(np.datetime64(nanoseconds, "ns"), unit="auto"))
+
+
 def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
     """Turn dates or durations of any unit, or calendar objects, into nanoseconds; None where these cannot hold them.
 

@@ -1,8 +1,8 @@
 """Compare a store with what it says of itself: documents, small variables, the ledger and chunks.
 
 What a rerun of `to_zarr` needs to mend a store is repaired: documents come back from the consolidated metadata, and the
-ledger forgets regions whose chunks are missing or cannot be read; the latter are deleted. Nothing that can be read is
-changed here.
+ledger notes regions as lost whose chunks are missing or cannot be read; the latter are deleted. Nothing that can be
+read is changed here.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from .claim import claimed
 from .inspection import require_record
 from .ledger import Ledger, open_ledger, pending
 from .record import LEDGER, Record
-from .report import Damage, Verification
+from .report import Damage, Part, Problem, Verification
 from .target import Document, StoreLike, Target, dimensions, join_path, read_array, require_array
 from .template import publish, stored_length, stretched, unspecified_is_fine
+from .times import UNITS, stamp_text
 
 _THREADS = 8
 
@@ -45,16 +46,17 @@ def verify(
     the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.
 
     store: as in `to_zarr`.
-    repair: restore missing documents from the consolidated metadata, and let the ledger forget regions whose chunks are
-        missing or cannot be read, so that the same `to_zarr` call, run again, writes them. Chunks that cannot be read
-        are deleted; pixels that can be read are never changed. False, or a store that is read-only: nothing is changed.
+    repair: restore missing documents from the consolidated metadata, and note in the ledger which regions were lost, as
+        chunks are missing or cannot be read, so that the next `to_zarr` of these dates writes them. Until then they are
+        reported again. Chunks that cannot be read are deleted; pixels that can be read are never changed. False, or a
+        store that is read-only: nothing is changed.
     quick: only look whether each chunk is there; a chunk that was cut short is not found then.
     progress: True or False; by default a bar of regions in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
     Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
     rerun writes them.
-    Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `damages`, `lost`, `advice`.
+    Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `dates`, `damages`, `lost`, `advice`.
     Raises StoreError for what is no store of ours, for a template that is not whole, and, with `repair`, while another
     call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
     `to_zarr(..., overwrite=True)` helps.
@@ -86,17 +88,22 @@ def inspect(
         check()
         damages = _restored(target, record, damages)
     complete = regions = 0
+    dates: dict[int, str] = {}
+    incomplete: set[int] = set()
     if all(each.repaired for each in damages):
         damages += damaged_small(target, record)
+        dates = _dates(target, record)
         for level in range(len(record.groups)):
-            found = _Level.open(target, record, level)
+            found = _Level.open(target, record, level, dates)
             regions += found.total
             with progress_bar(found.total, progress=progress, label=target.label[-30:], unit="region") as advance:
-                for whole, more in found.regions(quick=quick, repair=repair, check=check):
+                for slot, whole, more in found.regions(quick=quick, repair=repair, check=check):
                     complete += whole
                     damages += more
+                    incomplete |= set() if whole else {slot}
                     advance(1)
-    return Verification(target.label, regions, complete, tuple(damages), quick, repair)
+    named = tuple(dates[slot] for slot in sorted(incomplete) if slot in dates)
+    return Verification(target.label, regions, complete, tuple(damages), quick, repair, named)
 
 
 def refuse_damaged(target: Target, record: Record) -> None:
@@ -195,7 +202,7 @@ def _restored(target: Target, record: Record, damages: Sequence[Damage]) -> list
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The pixels of one level. arrays: by name, with their dimensions; as long as the ledger."""
+    """The pixels of one level. arrays: by name, with their dimensions; as long as the ledger. dates: by slot."""
 
     target: Target
     record: Record
@@ -203,9 +210,10 @@ class _Level:
     ledger: Ledger
     arrays: Mapping[str, tuple[zarr.Array[Any], tuple[str, ...]]]
     slots: int
+    dates: Mapping[int, str]
 
     @classmethod
-    def open(cls, target: Target, record: Record, level: int) -> _Level:
+    def open(cls, target: Target, record: Record, level: int, dates: Mapping[int, str]) -> _Level:
         """Open the arrays of a level, with room for dates that are being added."""
         length = stored_length(target, record)
         slots = 1 if length is None else length + len(pending(target, record, length))
@@ -215,36 +223,44 @@ class _Level:
             document = require_array(target, path, record.zarr_format)
             stretched(document, record.time, slots)
             arrays[name] = target.array(path, document), dimensions(document)
-        return cls(target, record, level, open_ledger(target, record, level, slots), arrays, slots)
+        return cls(target, record, level, open_ledger(target, record, level, slots), arrays, slots, dates)
 
     @property
     def total(self) -> int:
         """Count the regions of all dates."""
         return self.slots * self.ledger.regions[0] * self.ledger.regions[1]
 
-    def regions(self, *, quick: bool, repair: bool, check: Callable[[], None]) -> Iterator[tuple[bool, list[Damage]]]:
-        """Look at each region: whether it is complete, and what is wrong with it."""
+    def regions(
+        self, *, quick: bool, repair: bool, check: Callable[[], None]
+    ) -> Iterator[tuple[int, bool, list[Damage]]]:
+        """Look at each region: its slot, whether it is complete, and what is wrong with it."""
         with ThreadPoolExecutor(_THREADS) as threads:
             for slot, row, col in itertools.product(range(self.slots), *map(range, self.ledger.regions)):
                 place = (slot, row, col)
-                noted, damages = self._noted(place)
-                if noted:
+                done, lost, damages = self._noted(place)
+                if done or lost:
                     damages = self._damaged_chunks(place, threads, quick=quick)
-                if damages and repair:
+                if lost and not damages:  # its note was unreadable, or a rerun was stopped before it could note it
+                    damages = [self._damage("ledger", self.ledger.array.path, "missing", place)]
+                if lost:
+                    damages = [replace(each, repaired=True) for each in damages]
+                elif damages and repair:
                     check()
-                    self.ledger.reset(*place)
+                    self.ledger.mark_lost(*place)
                     for each in damages:
                         if each.part == "pixels" and each.problem == "unreadable":
                             self.target.delete(each.path)  # writing into a damaged shard would read it first
                     damages = [replace(each, repaired=True) for each in damages]
-                yield noted and not damages, damages
+                yield slot, done and not damages, damages
 
-    def _noted(self, place: tuple[int, int, int]) -> tuple[bool, list[Damage]]:
-        index = place if self.ledger.timed else place[1:]
+    def _noted(self, place: tuple[int, int, int]) -> tuple[bool, bool, list[Damage]]:
         try:
-            return bool(np.asarray(self.ledger.array[index]).item()), []
+            return (*self.ledger.state(*place), [])
         except Exception:  # of the codec or the store
-            return False, [Damage("ledger", _below(self.target, self.ledger.array.path), "unreadable", place)]
+            return False, False, [self._damage("ledger", self.ledger.array.path, "unreadable", place)]
+
+    def _damage(self, part: Part, key: str, problem: Problem, place: tuple[int, int, int]) -> Damage:
+        return Damage(part, _below(self.target, key), problem, place, date=self.dates.get(place[0], ""))
 
     def _damaged_chunks(self, place: tuple[int, int, int], threads: ThreadPoolExecutor, *, quick: bool) -> list[Damage]:
         windows: dict[str, tuple[zarr.Array[Any], tuple[slice | int, ...]]] = {}
@@ -253,12 +269,12 @@ class _Level:
                 for window in _unit_windows(array, self._window(place, array, dims)):
                     windows[chunk_keys(array, window)[0]] = array, window
         there = self.target.present(windows)
-        damages = [Damage("pixels", _below(self.target, key), "missing", place) for key in windows.keys() - there]
+        damages = [self._damage("pixels", key, "missing", place) for key in windows.keys() - there]
         if not quick:
             keys = sorted(there)
             fine = threads.map(lambda key: self._is_fine(key, *windows[key]), keys)
             damages += [
-                Damage("pixels", _below(self.target, key), "unreadable", place)
+                self._damage("pixels", key, "unreadable", place)
                 for key, good in zip(keys, fine, strict=True)
                 if not good
             ]
@@ -275,6 +291,24 @@ class _Level:
         for dim, axis, number in zip(self.record.dims, self.record.cuts[self.level], numbers, strict=True):
             window[dim] = slice(axis.regions[number], axis.regions[number + 1])
         return tuple(window.get(dim, slice(0, size)) for dim, size in zip(dims, array.shape, strict=True))
+
+
+def _dates(target: Target, record: Record) -> dict[int, str]:
+    """Name the date of each slot, those that are being added too; none in a store without time."""
+    length = stored_length(target, record)
+    if record.time is None or length is None:
+        return {}
+    if record.time not in record.arrays:
+        return {slot: f"{record.time} at position {slot}" for slot in range(length)}
+    path = join_path(record.groups[0], record.time)
+    document = require_array(target, path, record.zarr_format)
+    try:
+        published = np.asarray(target.array(path, document)[...]).tolist()
+    except Exception:  # of the codec or the store: reported as the damage of a small variable
+        return {}
+    stamps = dict(enumerate(published)) | dict(enumerate(pending(target, record, length), start=length))
+    dated = document["attributes"].get("units") == UNITS
+    return {slot: stamp_text(stamp) if dated else f"{record.time} {stamp}" for slot, stamp in stamps.items()}
 
 
 def _unit_windows(array: zarr.Array[Any], window: Sequence[slice | int]) -> Iterator[tuple[slice | int, ...]]:

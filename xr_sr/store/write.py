@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, check_number, check_whole, is_one_of
+from ..arguments import check_flag, check_number, check_whole, count_of, is_one_of, shown
 from ..errors import BandWarning, ClippingWarning, StoreError, StoreWarning
 from ..naming import listed
 from ..progress import progress_bar
@@ -95,7 +95,8 @@ def to_zarr(
 
     Numbers that all pixels rest on, such as a level by Otsu's method, are worked out before anything else, once a call.
 
-    Returns the number of blocks that this call wrote; 0 if nothing was left to do.
+    Returns the number of blocks that this call wrote, counted for each variable, date and level of a pyramid, and for
+    each chunk along other dimensions, such as bands; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
     of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
     input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss.
@@ -118,10 +119,9 @@ def to_zarr(
     check_flag("geozarr", geozarr)
     check_flag("verify", verify)
     check_flag("progress", progress, optional=True)
-    if not is_one_of(zarr_format, (2, 3)) or not is_one_of(shards, (None, "block")):
-        raise StoreError(
-            f"zarr_format={zarr_format!r}, shards={shards!r}: known are the formats 2 and 3, and shards='block'."
-        )
+    for name, value, choices in (("zarr_format", zarr_format, (2, 3)), ("shards", shards, (None, "block"))):
+        if not is_one_of(value, choices):
+            raise StoreError(f"{name}={shown(value)}: expected {choices[0]!r} or {choices[1]!r}.")
     if shards and zarr_format == 2:
         raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
     _refuse_options(obj, chunks, region, pyramid)
@@ -179,8 +179,8 @@ def to_zarr(
             run.finish(advance)
     if run.clipped:
         warn_caller(
-            f"{run.clipped} values lay beyond {INT16.limit:.4f} and were clipped to it. If they should be reflectance, "
-            "check or mask them; if not, keep them with packing='float32'.",
+            f"{count_of(run.clipped, 'value')} beyond {INT16.limit:.4f} clipped to it. If this should be reflectance, "
+            "check or mask it; if not, keep it with packing='float32'.",
             ClippingWarning,
         )
     return total - done
@@ -230,7 +230,8 @@ def _levels(pyramid: int | bool, content: Content) -> int:
     most = max(0, (side - 1).bit_length() - (layout.CHUNK - 1).bit_length()) if pyramid is True else int(pyramid)
     if most < 0 or (most and side >> most == 0):
         raise StoreError(
-            f"pyramid={pyramid}: the grid is {side} pixels long; it has {side.bit_length() - 1} coarser levels at most."
+            f"pyramid={pyramid}: the grid is {count_of(side, 'pixel')} long; it has "
+            f"{count_of(side.bit_length() - 1, 'coarser level')} at most."
         )
     return most
 
