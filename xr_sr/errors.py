@@ -93,7 +93,7 @@ class MissingBandError(CubeError):
 
 
 class AmbiguousBandError(CubeError):
-    """Two things of the cube answer to one band, or bands cannot be told apart."""
+    """Two variables have names of one band, or bands cannot be distinguished."""
 
 
 class GridError(CubeError):
@@ -189,7 +189,7 @@ class CatalogWarning(XrSrWarning):
 
 
 class RadiometryWarning(XrSrWarning):
-    """Metadata and pixels tell different stories about the numbers."""
+    """Metadata and pixels contradict each other, or values are outside of the usual range."""
 
 
 class ClippingWarning(XrSrWarning):

@@ -73,7 +73,7 @@ def upscale(
         read here.
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
         network, "bicubic" ..., or one of your own (`register_model`).
-    bands: wanted out, in that order, by any catalogue's name; None gives every band that the model can give. Only what
+    bands: of the output, in that order, by any catalogue's name; None: all that the model can compute. Only what
         they need is computed: without 20 m bands these are not read. Two kinds of bands are computed without the
         network, by guided fusion to 10 m (`fuse`), then by bicubic interpolation: B01 and B09, where they are named
         here, and bands of 20 m where others that the network needs beside them are missing, with a BandWarning. The
@@ -88,7 +88,7 @@ def upscale(
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
     constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none" is
         refused where the network holds its constraint inside, as "sen2sr" does.
-    offset: in DN, to be added; "auto" reads it from metadata and raises where there is none.
+    offset: in DN, to be added; "auto" reads it from the metadata and raises if it is unknown.
     quantification: DN per unit of reflectance.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
     mask: True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number of times
@@ -100,7 +100,7 @@ def upscale(
     allow_gsd: go on where the ground size of a pixel is more than 1.5 times off what the model was made for.
     options: the model's own; interpolation has `scale`.
 
-    Returns the same kind of object (a DataTree gives a Dataset): float32 reflectance, unitless, mostly 0 to 1,
+    Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its
     own footprint in its band. Names of bands and other coordinates are as they came in. Attributes `xr_sr:*` say what
     made it; for DN with dates the coordinate `radiometry_offset` says what was added to the DN of each date. Lazy:
@@ -158,7 +158,7 @@ def fuse(
         "sen2sr-lite", the official network, for the six bands of 20 m, which needs all ten bands.
     to: metres between pixels of the result: 10. None takes the finest pixels there are, of any size, as for
         pansharpening, where one panchromatic band guides the others (for models without weights).
-    bands: wanted out; None gives every band that the model can give. Those of 10 m come as reflectance, else unchanged.
+    bands: of the output; None: all that the model can compute. Those of 10 m come as reflectance, else unchanged.
     options: of "glp-hpm", `guide`: "regression" on all finer bands, in a window of 7 coarse pixels (Selva et al. 2015);
         "nearest", the finer band of the nearest wavelength; or the name of one. `mtf`: of the coarser bands at their
         Nyquist frequency, one number; 0 is what is known of Sentinel-2.

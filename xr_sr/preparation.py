@@ -58,7 +58,7 @@ def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10
     obj: DataArray, Dataset or DataTree of bands; arguments as in `radiometry.resolve`.
     Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
     done, for DN with dates together with the coordinate `radiometry_offset`, what was added to the DN of each date;
-    what is not a band stays as it is. Lazy: pixels that contradict what they were taken for raise when computed.
+    what is not a band is unchanged. Lazy: values that cannot be reflectance raise when computed.
     Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands. Warns
     SensorWarning where metadata or names say that it is not Sentinel-2.
     """

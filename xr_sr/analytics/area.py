@@ -32,7 +32,7 @@ smaller ones to rounding; at this one both are below 1e-9."""
 
 
 def pixel_areas(obj: xr.DataArray | xr.Dataset, area: Area = "ellipsoidal") -> xr.DataArray:
-    """Give the area of each pixel of a cube's grid.
+    """Return the area of each pixel of a cube's grid.
 
     area: "ellipsoidal", on the ellipsoid of the CRS (WGS 84 for Sentinel-2), in any projection and in degrees, right to
     1e-6 for pixels up to 10 km; "projected", width times height in the plane of the projection, which in UTM is off by

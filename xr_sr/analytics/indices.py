@@ -59,7 +59,7 @@ def index(
     nodata: Nodata = "auto",
     **constants: float,
 ) -> xr.DataArray | xr.Dataset:
-    """Reckon a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
+    """Compute a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
 
     cube: a DataArray, Dataset or DataTree of bands under the names of any catalogue, DN or reflectance.
     name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any that spyndex knows (extra

@@ -39,7 +39,7 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
     a pass of its own. Values far outside of such bounds raise CubeError when they are computed. The level is the upper
     edge of the last bin of the lower class; where several are equally good, the middle of them; of values that are all
-    alike, none lies above it. `to_zarr` and `to_cog` work it out once, before they write.
+    alike, none lies above it. `to_zarr` and `to_cog` compute it once, before they write.
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     import dask.array as da

@@ -28,7 +28,7 @@ _NO_SPREAD = 1e-6
 def anomaly(
     cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
 ) -> xr.Dataset:
-    """Measure how far an index lies from what is usual.
+    """Compute anomalies of an index against a reference period.
 
     cube: bands with a dimension of time, or with index=None the index itself. reference: the dates that are usual, as
         `.sel(time=...)` takes them: slice("2018", "2022"). by: "month" compares each date with those of its calendar

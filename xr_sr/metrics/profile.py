@@ -26,7 +26,7 @@ NUMBERS = ("reflectance", "spectral", "spatial", "synthesis", *CLASSES)
 def opensr_test(
     lr: Image, sr: Image | Mapping[str, Image], hr: Image, *, maps: bool = False, **options: Any
 ) -> xr.Dataset:
-    """Give the numbers of opensr-test 1.3.3 for each date, or its maps of improvement, omission and hallucination.
+    """Return the metrics of opensr-test 1.3.3 for each date, or its maps of improvement, omission and hallucination.
 
     lr, sr, hr: as for `correctness`; whole images are held in memory, one date at a time, as there. options: the fields
     of `OpenSRTest`, which are the options of opensr-test, such as correctness_distance="l1".

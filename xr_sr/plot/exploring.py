@@ -98,7 +98,7 @@ def explore(
     offset: Offset = "auto",
     title: str = "LR and SR",
 ) -> Explorer:
-    """Make a page on which one layer is swiped over another: LR beside SR, before beside after, a flood over its scene.
+    """Make an HTML page that compares two layers with a swipe: LR and SR, before and after, a flood over its scene.
 
     lr: the cube that sr was made from (DN or reflectance). sr: what `upscale` gave; with lr comes a layer of bicubic
         interpolation. hr: a truth or reference. All on grids whose pixels nest.

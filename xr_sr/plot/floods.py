@@ -28,7 +28,7 @@ _MAPS = ("flood", "agreement", "water")
 
 
 def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels: int = 1024) -> Figure:
-    """Draw what `flood`, `agreement` or `water` gave for one date.
+    """Draw a result of `flood`, `agreement` or `water` for one date.
 
     found: their result. date: a time stamp, of which the nearest is taken, or a position; the first by default.
     max_pixels: longest side of the picture; of what is larger, every n-th pixel is drawn, while areas stay those of

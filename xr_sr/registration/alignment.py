@@ -49,7 +49,7 @@ def align(
     edge: Edge = "nan",
     weights: Weights | None = None,
 ) -> Flat:
-    """Move each date of a cube, by parts of a pixel, so that it lies on a reference.
+    """Align each date of a cube with a reference, by sub-pixel shifts.
 
     cube: DataArray (time?, band?, y, x) or Dataset of bands, reflectance as floats, NaN at nodata.
     reference: "median", that of all dates, pixel by pixel; the label or the position of a date; or a DataArray or
@@ -59,7 +59,7 @@ def align(
     method, upsample, channel, weights: as in `estimate_shift`. kernel, edge: as in `warp`.
 
     Returns the same type on the same grid, in the same chunks, lazily, whatever the chunks are with the same values.
-    Flags that have the cube's dates, such as SCL, move along by nearest neighbour. New coordinates tell for each date
+    Flags that have the cube's dates, such as SCL, move along by nearest neighbour. New coordinates record for each date
     `shift_y` and `shift_x`, what was measured, in pixels (NaN: nothing could be), `shift_quality`, 0 to 1, and
     `aligned`. Where `aligned` is False, as quality is below one half or the shift beyond `max_shift`, the pixels are
     left where they were. Scenes above 1024 pixels are measured in up to nine windows of 512, in one task per date.

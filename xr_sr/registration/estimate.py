@@ -33,7 +33,7 @@ def estimate_shift(
     window: bool = True,
     weights: Weights | None = None,
 ) -> Shift:
-    """Estimate by how many pixels the content of `moving` must be moved to lie on `reference`.
+    """Estimate the shift in pixels that aligns the content of `moving` with `reference`.
 
     moving, reference: (y, x) or (band, y, x), same shape, any unit; NaN where nothing is known, and such pixels do not
     count in either image. At least 16 pixels a side; the more, the better.

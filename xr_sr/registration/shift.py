@@ -15,7 +15,7 @@ MIN_QUALITY = 0.5
 
 @dataclass(frozen=True)
 class Shift:
-    """By how much the content of one image must be moved to lie on another, in pixels.
+    """The shift by which the content of one image must be moved to match another, in pixels.
 
     dy: downward, along y as stored; dx: along x; NaN where nothing could be estimated.
     quality: 0 to 1, and 1 / (1 + (error / 0.2)^2): one half where the error is 0.2 pixels.

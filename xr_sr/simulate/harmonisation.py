@@ -49,7 +49,7 @@ _FAN_IN = 16
 
 
 def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
-    """Give `source` the distribution of values of `reference`, exactly.
+    """Transform `source` to the distribution of values of `reference`, exactly.
 
     source, reference: floating, any shapes, one band; NaN does not count, and stays NaN. Returns the shape and dtype of
     `source`. Without NaN the same as `skimage.exposure.match_histograms`.
@@ -95,7 +95,7 @@ def harmonise(
     mtf: Mtf = None,
     now: bool = False,
 ) -> xr.DataArray:
-    """Give a cube the radiometry of another: one curve per band, from statistics of the whole cubes.
+    """Transform the radiometry of a cube to that of another: one curve per band, from statistics of the whole cubes.
 
     source, reference: (..., band, y, x) reflectance, NaN where not valid; bands go by name, one band of a reference
         without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonised one by one;

@@ -66,7 +66,7 @@ def load(
 ) -> xr.DataTree | xr.Dataset:
     """Load Sentinel-2 scenes from a STAC catalogue as a lazy cube of DN.
 
-    items: what a search gave (pystac Items, an ItemCollection, dictionaries); else datetime and an area say what to
+    items: results of a search (pystac Items, an ItemCollection, dictionaries); else datetime and an area define what to
         search for. Without an area, all that the items cover is loaded.
     The area is one of these, with the meaning that it has in `odc.stac.load`. bbox: (west, south, east, north) in
         degrees; a box whose west is greater than its east crosses the antimeridian (RFC 7946), and so does (179.8, -17,
@@ -78,8 +78,8 @@ def load(
     bands: any names of bands, and "SCL"; by default all of 10 m and 20 m, with SCL where it is there. cloud_cover: the
         highest of a scene, in percent. mask: True sets clouds and shadows to NaN by SCL, or name the classes to mask;
         by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
-    offset: in DN, for all items, where metadata are wrong or missing; by default each item's own say.
-    grid: "native" gives a DataTree with `r10m` and `r20m` (and `r60m` where asked for), the default for a bbox or a
+    offset: in DN, for all items, if metadata are wrong or missing; by default from the metadata of each item.
+    grid: "native" returns a DataTree with `r10m` and `r20m` (and `r60m` where asked for), the default for a bbox or a
         geopolygon and for `like` a DataTree; 10 or 20 one Dataset at that size, by nearest neighbour. With geobox and
         like the result is one Dataset on their grid; with grid="native" a DataTree that nests in it. resolution: one
         Dataset with pixels of this side, in the unit of the CRS, by nearest neighbour.
@@ -93,7 +93,7 @@ def load(
     groupby says. Parts of a tile from several data strips are mosaicked; of versions of one acquisition the newest is
     taken (all of them with groupby "id", a property or a function). Grids are snapped to 20 m (60 m with 60 m bands),
     so each 20 m pixel holds exactly four of 10 m. Nothing is read but the catalogue. Transient HTTP errors are retried.
-    Raises OptionError for what cannot be meant, GridError for a CRS that is not in metres or a grid that cuts pixels of
+    Raises OptionError for invalid arguments, GridError for a CRS that is not in metres or a grid that cuts pixels of
     a tree, CatalogueError without any item or answer, or where no item meets the area, MissingBandError,
     RadiometryError where an item's offset is unknown, MissingLibraryError. Warns RadiometryWarning where an item
     contradicts itself, GeoreferenceWarning where pixels are resampled from another UTM zone or lattice, CatalogWarning

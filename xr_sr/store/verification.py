@@ -40,7 +40,7 @@ def verify(
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
-    """Compare a store of `to_zarr` with what it says of itself, and make the next `to_zarr` write what is missing.
+    """Check a store of `to_zarr` against its ledger and metadata; the next `to_zarr` then writes what is missing.
 
     Looks for every metadata document, every chunk of what lies beside the pixels, and every chunk of each region that
     the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.

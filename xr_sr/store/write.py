@@ -51,12 +51,12 @@ def to_zarr(
     progress: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write a lazy, georeferenced cube to Zarr, block by block; it may be killed at any moment, and gone on with.
+    """Write a lazy, georeferenced cube to Zarr, block by block; it can be interrupted at any moment and resumed.
 
     First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
     block goes straight from its task to its Zarr chunks, and a ledger (`sr_status(time, region_y, region_x)`) notes
     each region when all of its chunks can be read back. The same call, run again after a kill, skips what is done, and
-    leaves the same bytes as a run that was never disturbed. `xr_sr.open_zarr` gives back what was written; xarray,
+    writes the same bytes as an uninterrupted run. `xr_sr.open_zarr` returns what was written; xarray,
     rioxarray and GDAL read it too.
 
     obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
@@ -80,7 +80,7 @@ def to_zarr(
         netCDF cannot hold this one. The attributes that they define are there in any case.
     region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
         are small.
-    overwrite: replace the Zarr that lies there, whoever wrote it, damaged or not. What is no Zarr is never deleted.
+    overwrite: replace an existing Zarr, by any writer, damaged or not. Anything else is never deleted.
     verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again. Every
         chunk that the ledger notes as done is read.
     wait: seconds to wait for another call that writes to this store; by default such a call is an error at once.
@@ -93,7 +93,7 @@ def to_zarr(
     `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there is never written twice.
     Small variables keep the types of the first call; a store without a block is replaced.
 
-    Numbers that all pixels rest on, such as a level by Otsu's method, are worked out before anything else, once a call.
+    Values that all pixels depend on, such as a threshold by Otsu's method, are computed first, once per call.
 
     Returns the number of blocks that this call wrote, counted for each variable, date and level of a pyramid, and for
     each chunk along other dimensions, such as bands; 0 if nothing was left to do.

@@ -120,7 +120,7 @@ def distil(
     balance: float | None = None,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
-    """Train a network to give what the teacher gives; see `loop.train` for resuming and files.
+    """Train a network to reproduce the output of a teacher; see `loop.train` for resuming and files.
 
     network: without padding, of the teacher's bands and scale; `network.consumed` input pixels are used up on each
     side, at most the teacher's halo. scenes: see `scenes_of`; for a teacher that reads two pixel sizes, the bands of

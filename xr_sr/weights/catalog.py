@@ -223,7 +223,7 @@ def choose(
 def list_models(bands: Iterable[str] | None = None, scale: int | None = None) -> pd.DataFrame:
     """Tabulate the models that can be had; one row each, in reading order, without torch.
 
-    bands: only models that give all of these, by any alias. scale: only models that can give this scale.
+    bands: only models that compute all of these, by any alias. scale: only models that support this scale.
     Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels; of a windowed model 0),
     window (side in input pixels; 0 where there is none), gsd_m (metres; NaN where any is right), level, licence,
     size_mb (of the weights, 10^6 bytes), where (their place: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
