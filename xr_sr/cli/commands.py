@@ -80,7 +80,7 @@ def main() -> None:
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def demo(out: Path, quiet: bool) -> None:
-    """Upscale the sample scene and draw it beside its input.
+    """Upscale the sample scene and draw it next to its input.
 
     Uses sen2sr, whose weights are inside the package. Writes havel.zarr and havel.png. Needs no network.
     """
@@ -157,7 +157,7 @@ def demo(out: Path, quiet: bool) -> None:
     help="Of the Zarr; 2 is read by GDAL before 3.12.",
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished Zarr is gone on with."
+    "--overwrite", is_flag=True, help="Replace an existing output. Without it, an interrupted Zarr is resumed."
 )
 @WAIT
 @QUIET
@@ -165,7 +165,7 @@ def upscale(source: str, target: str, **options: Any) -> None:
     """Upscale INPUT and write OUTPUT.
 
     INPUT is a GeoTIFF or other raster, a Zarr, a netCDF file, or a folder of band files such as a SAFE product (or its
-    IMG_DATA). OUTPUT ends in .zarr, which can be stopped and gone on with, and may be a URL such as s3://...; or it is
+    IMG_DATA). OUTPUT ends in .zarr, which can be interrupted and resumed, and may be a URL such as s3://...; or it is
     a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance, see --dtype.
 
     \b
@@ -218,7 +218,7 @@ def _params_of_fuse() -> list[click.Parameter]:
 
 @main.command(context_settings=TEXT, params=_params_of_fuse())
 def fuse(source: str, target: str, **options: Any) -> None:
-    """Bring the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
+    """Sharpen the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
 
     All bands of OUTPUT have 10 m pixels: those that the sensor has at 20 m or 60 m with the detail of the others.
     Places and options are those of `upscale`.
@@ -257,7 +257,7 @@ def models() -> None:
 @main.command(context_settings=TEXT)
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Bring the weights of the model NAME to this machine, verify them, and say where they are."""
+    """Download the weights of the model NAME to this machine, verify them, and say where they are."""
     from ..weights.fetch import fetch_all
 
     begin = time.perf_counter()

@@ -61,7 +61,7 @@ OUTPUT = click.option(
     "--output", "-o", required=True, callback=zarr_place, metavar="OUT.ZARR", help="Where to write; a path or a URL."
 )
 OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Replace an output that is there. Without it, an unfinished one is gone on with."
+    "--overwrite", is_flag=True, help="Replace an existing output. Without it, an interrupted one is resumed."
 )
 WAIT = click.option(
     "--wait",
