@@ -101,8 +101,8 @@ class Target:
         store = self.store
         if not store.read_only and not (store.supports_writes and store.supports_deletes):
             raise StoreError(
-                f"{self.label} is a {type(store).__name__}, which cannot rewrite or delete keys, as a run that can be "
-                "gone on with must. Write to a folder or a URL, and pack it afterwards."
+                f"{self.label} is a {type(store).__name__}, which cannot rewrite or delete keys, as resuming a run "
+                "needs. Write to a folder or a URL, and pack it afterwards."
             )
 
     def path(self, *parts: str) -> str:
