@@ -56,7 +56,7 @@ _BOA_ADD_OFFSET = -1000.0
 
 
 def core_of(tile: Tile, halo: int) -> Core:
-    """Give the rows and columns of a tile in a block that has `halo` pixels more on each side."""
+    """Return the rows and columns of a tile in a block that has `halo` pixels more on each side."""
     return slice(halo, halo + tile.height), slice(halo, halo + tile.width)
 
 
@@ -105,7 +105,7 @@ def read_block(
 
 
 def _ends(pixels: Block) -> tuple[float, float, bool] | None:
-    """Give the lowest and the highest valid value, and whether some are NaN; None where nothing is valid."""
+    """Return the lowest and the highest valid value, and whether some are NaN; None where nothing is valid."""
     if not pixels.size:
         return None
     lowest = float(pixels.min())
@@ -152,12 +152,12 @@ class _Judge:
         raise RadiometryError(
             f"{self.where}: it is dark, but has {count_of(wrapped.size, 'pixel')} between {lowest:.0f} and "
             f"{highest:.0f}. That is what becomes of DN below 1000 where 1000 is subtracted from uint16: it wraps "
-            "around (uint16 500 - 1000 = 65036). Hand in the DN as they were and offset=-1000, or convert to "
+            "around (uint16 500 - 1000 = 65036). Pass the original DN with offset=-1000, or convert to "
             "float32 before you subtract."
         )
 
     def refuse_repeated(self, pixels: Block) -> None:
-        """Raise where one exact value that is no reflectance fills a share of a band: nodata that nobody declared."""
+        """Raise where one exact value that is no reflectance fills a share of a band: undeclared nodata."""
         own = pixels[:, self.core[0], self.core[1]]  # not those that are mirrored, several times in a corner
         for band in range(own.shape[0]):
             plane = own[band]
@@ -210,7 +210,7 @@ class _Judge:
         else:
             ways = (
                 "They look like DN stored as floats, reflectance x 10000: pass offset=0, or offset=-1000 if the "
-                "processing baseline is 04.00 or later and nobody has applied the offset yet."
+                "processing baseline is 04.00 or later and the offset is not applied yet."
             )
         raise RadiometryError(
             f"{self.where}: half of its valid values are reflectances of {median:.4g} and more, and no surface is so "
@@ -228,7 +228,7 @@ class _Judge:
         if _at_share(dn, 0.99) > 2 or float(abs(dn - dn.round()).max()) < 0.01:
             return
         raise RadiometryError(
-            f"{self.where}: its numbers were taken for DN ({self.radiometry.how}), but they are fractions from "
+            f"{self.where}: its numbers are read as DN ({self.radiometry.how}), but they are fractions from "
             f"{float(dn.min()):.3g} to {float(dn.max()):.3g}, as reflectance is. "
             f"{self.radiometry.advice or 'If that is what they are, pass offset=0, quantification=1.'}"
         )
@@ -343,7 +343,7 @@ class _Judge:
     def _say_impossible(self) -> str:
         return (
             f"{{values}} in {{blocks}} are beyond {IMPOSSIBLE:g} in reflectance ({{range}}), which is no measurement. "
-            "They are taken for missing, as NaN is. If they are nodata, pass nodata= with the value as it is stored."
+            "They are set to NaN. If they are nodata, pass nodata= with the value as it is stored."
         )
 
     def _say_saturated(self) -> str:
@@ -368,7 +368,7 @@ class _Judge:
         return f"nodata=({', '.join([*known, value])})" if known else f"nodata={value}"
 
     def _is_saturated(self, reflectance: Any) -> Any:
-        """Tell which values are the DN of saturated pixels, of floats with the offset of either kind of baseline."""
+        """Return which values are the DN of saturated pixels, of floats with the offset of either kind of baseline."""
         if self.is_dn:
             return abs(reflectance * self.radiometry.quantification - self.offset - SATURATED) < 0.5
         with_offset, without = ((SATURATED + each) / _DN_PER_REFLECTANCE for each in (_BOA_ADD_OFFSET, 0.0))
@@ -386,6 +386,6 @@ def _written(stored: Any) -> str:
 
 
 def _at_share(values: Block, share: float) -> float:
-    """Give the value below which a share of the values lies: 0.5 for the median. No interpolation."""
+    """Return the value below which a share of the values lies: 0.5 for the median. No interpolation."""
     place = int((values.size - 1) * share)
     return float(np.partition(values, place)[place])  # one place a call: NumPy's fast path

@@ -106,7 +106,7 @@ def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
 
 
 def packed_scaling(array: xr.DataArray) -> bool:
-    """Tell whether the array was unpacked with a scale or an offset when it was read, as its encoding says."""
+    """Return whether the array was unpacked with a scale or an offset when it was read, as its encoding says."""
     return unpacked_by(array) is not None
 
 
@@ -117,7 +117,7 @@ def unpacked_by(array: xr.DataArray) -> Scaling | None:
 
 
 def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
-    """Give the type that the numbers had on disk, as the encoding says; None where it does not."""
+    """Return the type that the numbers had on disk, as the encoding says; None where it does not."""
     for key in ("rasterio_dtype", "dtype"):
         if array.encoding.get(key) is not None:
             with contextlib.suppress(TypeError, ValueError):  # a text that names no type raises either
@@ -126,7 +126,7 @@ def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
 
 
 def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
-    """Give the finite values that are declared as nodata, in the unit of the array.
+    """Return the finite values that are declared as nodata, in the unit of the array.
 
     The encoding counts for integers only: what it names in floats became NaN when they were read. Nothing counts for
     floats that were unpacked: what is declared are stored numbers, and 0 may be a true reflectance where DN 0 was not.
@@ -238,7 +238,7 @@ def _agree(values: Iterable[object], what: str) -> None:
 
 
 def time_axis(cube: Cube, planes: Sequence[Plane]) -> int | None:
-    """Tell which of the leading dimensions is time: the only one, one of dates, or one of that name."""
+    """Return which of the leading dimensions is time: the only one, one of dates, or one of that name."""
     if len(cube.lead) == 1:
         return 0
     for axis, dim in enumerate(cube.lead):

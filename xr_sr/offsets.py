@@ -1,4 +1,4 @@
-"""Which offset in DN the metadata of a cube tell, date by date.
+"""Which offset in DN the metadata of a cube declare, date by date.
 
 Where metadata stand is known to `metadata`, what they are called to `product_metadata`, and whether what stands once
 can hold for several dates to `dating`. What integers and floats mean is decided in `radiometry`.
@@ -28,7 +28,7 @@ from .product_metadata import (
     read_number,
 )
 
-__all__ = ["advice_for_fractions", "find_add_offset", "find_baseline", "find_flags", "told_offset"]
+__all__ = ["advice_for_fractions", "find_add_offset", "find_baseline", "find_flags", "find_offset"]
 
 _WHAT_TO_PASS = (
     "Pass offset=-1000 where the processing baseline is 04.00 or later (so for all dates from "
@@ -40,14 +40,14 @@ _WHAT_TO_PASS = (
 )
 
 
-def told_offset(
+def find_offset(
     cube: Cube, planes: Sequence[Plane], quantification: float, sign: str
 ) -> tuple[tuple[float, ...], int | None, str]:
     """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what.
 
     sign: what shows that floats are DN, for messages. In this order: an offset in DN; a flag that is true (0); the
     processing baseline, else that in the name of the product; a declared scale and offset.
-    Raises RadiometryError where nothing tells it, or not for all dates, and for what is found once and cannot hold for
+    Raises RadiometryError where it is unknown, for some dates too, and for what is found once and cannot hold for
     all dates; warns RadiometryWarning where it may.
     """
     added = find_add_offset(cube, planes)
@@ -100,13 +100,13 @@ def advice_for_fractions(
 ) -> str:
     """Say what to do where numbers that metadata make DN turn out to be fractions, as reflectance is; "" as a rule.
 
-    offsets, axis: as `told_offset` found them. A loader that applies a declared scale and offset (stackstac does by
+    offsets, axis: as `find_offset` found them. A loader that applies a declared scale and offset (stackstac does by
     default) subtracts 0.1 from pixels that have the offset already, as most of Earth Search's have.
     """
     flags = [fact for fact in find_flags(cube, planes) if any(fact.values)]
     names = " and ".join(fact.name for fact in flags)
     scaling = None
-    with contextlib.suppress(RadiometryError):  # one that cannot be was applied by nobody
+    with contextlib.suppress(RadiometryError):  # one that cannot be was not applied
         scaling = declared_scaling(planes)
     if scaling is not None:
         declared = scaling.offset / (scaling.scale or 1 / quantification)
@@ -198,7 +198,7 @@ def _compare_with_scaling(name: str, offsets: Sequence[float], planes: Sequence[
 
 
 def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[float, Fact] | None:
-    """Decide the offset of one date, and say by which fact; None where it is not known."""
+    """Return the offset of one date and the fact that decides it; None where it is unknown."""
     for flag in flags:
         if flag.at(step):
             return 0.0, flag

@@ -57,7 +57,7 @@ PRODUCTS = (
     "title",
     "source",
 )
-"""What may hold the name of an ESA product, which tells its baseline; in this order.
+"""What may hold the name of an ESA product, and so its baseline; in this order.
 
 All names in these lists are as `plain_name` makes them.
 """
@@ -86,7 +86,7 @@ _UNKNOWN = {"", "nan", "nat", "none", "null", "unknown", "n/a", "na"}
 
 @dataclass(frozen=True)
 class Product:
-    """What the name of a product tells. days: of sensing, UTC; several where several products are named."""
+    """What the name of a product contains. days: of sensing, UTC; several where several products are named."""
 
     baseline: float
     days: frozenset[np.datetime64]
@@ -132,7 +132,7 @@ def read_day(value: object) -> np.datetime64 | None:
 def read_baseline(value: object) -> float | None:
     """Read a processing baseline as a number: 5.09 of 5.09, "05.09", "N0509", "0509"; None where it is not known.
 
-    99.99 is what a local run of Sen2Cor writes, whatever its version, so it tells nothing.
+    99.99 is what a local run of Sen2Cor writes, whatever its version, so it means nothing.
     Raises RadiometryError for numbers in `_BETWEEN`, as the mean of baselines on both sides of 04.00 is. Other means,
     such as 5.05 of 05.00 and 05.10, pass: what is averaged there has one offset.
     """

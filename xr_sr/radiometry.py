@@ -28,7 +28,7 @@ from .metadata import (
     unpacked_by,
 )
 from .naming import listed
-from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, told_offset
+from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
 from .packings import Scaling, offset_in_dn, require_plausible
 
 __all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
@@ -107,7 +107,7 @@ def resolve(
     elif floats and not (sign := _sign_of_dn(cube, planes)):
         kind, how, declared = "reflectance", f"reflectance, as handed in ({planes[0].array.dtype})", True
     else:
-        offsets, axis, how = told_offset(cube, planes, quantification, sign if floats else "")
+        offsets, axis, how = find_offset(cube, planes, quantification, sign if floats else "")
         advice = advice_for_fractions(cube, planes, offsets, axis, quantification) if floats else ""
         declared = True
 
@@ -134,7 +134,7 @@ def _identity(plane: Plane) -> str:
 
 
 def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:
-    """Give the coordinate that says what was added to the DN of each date; {} for reflectance and without dates."""
+    """Return the coordinate that says what was added to the DN of each date; {} for reflectance and without dates."""
     if radiometry.kind != "dn" or radiometry.time_axis is None:
         return {}
     dim = cube.lead[radiometry.time_axis]
@@ -143,7 +143,7 @@ def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Varia
 
 
 def _check_dtypes(planes: Sequence[Plane]) -> bool:
-    """Tell whether the bands are floats; raises RadiometryError for what cannot be reflectance or DN."""
+    """Return whether the bands are floats; raises RadiometryError for what cannot be reflectance or DN."""
     kinds = set()
     for plane in planes:
         dtype, stored = plane.array.dtype, stored_dtype(plane.array)
@@ -297,7 +297,7 @@ def _bands_by_scaling(planes: Sequence[Plane], unpacked: Sequence[Scaling | None
 def _nodata_values(
     cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata, offsets: Sequence[float]
 ) -> tuple[float, ...]:
-    """Give the finite values that mean "not measured"."""
+    """Return the finite values that mean "not measured"."""
     if isinstance(nodata, str):
         if nodata != "auto":
             raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
@@ -311,7 +311,7 @@ def _nodata_values(
 
 
 def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:
-    """Tell whether a stored 0 is reflectance 0, and not ESA's nodata.
+    """Return whether a stored 0 is reflectance 0, and not ESA's nodata.
 
     So it is in what this package wrote, as far as that can be seen: odc-stac hands on the dtype and nodata only, which
     are int16 and -32768. And where a file declares both its packing, without an offset, and nodata that no DN can be,

@@ -1,7 +1,7 @@
 """Whether a cube says that another sensor than Sentinel-2's saw it: by platform, by product, by names of bands.
 
 Landsat and HLS number their bands in another way: B05 is near infrared there, and a red edge of Sentinel-2. Reads
-attributes, small coordinates and names only; a cube that says nothing is taken for Sentinel-2.
+attributes, small coordinates and names only; a cube that says nothing is read as Sentinel-2.
 """
 
 from __future__ import annotations
@@ -207,13 +207,13 @@ def _is_as_wide_as_landsat(cube: Cube) -> bool:
 
 
 def _says_no_platform(word: str) -> bool:
-    """Tell whether a word is none of a platform: a placeholder, a number, what a simulation calls itself."""
+    """Return whether a word is none of a platform: a placeholder, a number, what a simulation calls itself."""
     text = word.strip().lower()
     return text in _NO_PLATFORM or not re.search("[a-z]", text) or bool(re.search(r"simulat|synthetic|test", text))
 
 
 def _words(obj: AnyCube, cube: Cube) -> Iterator[tuple[Hashable, str]]:
-    """Give the names and the words that may say which sensor it was, each once."""
+    """Yield the names and the words that may say which sensor it was, each once."""
     holders: list[Mapping[Any, Any]] = [cube.source.attrs, cube.source.coords]
     holders += [plane.array.attrs for plane in cube.planes]
     if isinstance(cube.source, xr.Dataset):
@@ -231,7 +231,7 @@ def _words(obj: AnyCube, cube: Cube) -> Iterator[tuple[Hashable, str]]:
 
 
 def _with_nested(holder: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    """Give entries, and those of the STAC Item that EOPF keeps in an attribute."""
+    """Yield entries, and those of the STAC Item that EOPF keeps in an attribute."""
     yield from holder.items()
     item = holder.get("stac_discovery")
     properties = item.get("properties") if isinstance(item, Mapping) else None
@@ -240,7 +240,7 @@ def _with_nested(holder: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give the words in an attribute or a coordinate, if they are words, few, and in memory."""
+    """Yield the words in an attribute or a coordinate, if they are words, few, and in memory."""
     if isinstance(value, xr.DataArray):
         if value.dtype.kind not in "OUST" or value.size > _MOST_WORDS or value.chunks is not None:
             return
@@ -263,7 +263,7 @@ def _names(cube: Cube) -> Iterator[Hashable]:
 
 
 def _numbered_as_landsat(cube: Cube) -> list[str]:
-    """Give the names that mean other bands in Landsat, of pixels that are as large as its; [] where they are ours."""
+    """Return the names that mean other bands in Landsat, of pixels that are as large as its; [] where they are ours."""
     if not _is_as_wide_as_landsat(cube) or _ONLY_OURS & {*cube.available}:
         return []
     return [str(plane.name) for plane in cube.planes if _NUMBERED.fullmatch(str(plane.name).strip())]
