@@ -224,7 +224,10 @@ def _first(draw: st.DrawFn, name: str, called: str) -> Any:
         return draw(st.one_of(st.just(plain(["B04"], 12, 10.0).odc.geobox), st.sampled_from(ODD)))
     if name == "open_zarr":
         return draw(
-            st.one_of(st.builds(_stored, scenes(), some(0, 1)), st.sampled_from(ODD).filter(lambda value: value != {}))
+            st.one_of(
+                st.builds(_stored, scenes(), some(0, 1)),
+                st.sampled_from([value for value in ODD if not isinstance(value, dict) or value]),
+            )
         )
     if draw(some(*[False] * 30, True)) and called in FUNCTIONS and name != "repr":
         return draw(st.sampled_from(ODD))

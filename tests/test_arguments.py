@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array, reflectance
 from xr_sr.arguments import check_choice, check_flag, check_number, check_path, check_whole, shown
-from xr_sr.errors import OptionError, StoreError
+from xr_sr.errors import OptionError, StoreError, XrSrError
 
 ROOMS = ("analytics", "metrics", "pairs", "plot", "registration", "simulate", "training")
 
@@ -51,6 +52,79 @@ CALLS = {
     "harmonise(now)": lambda flag: xr_sr.simulate.harmonise(LR, LR, now=flag),
 }
 """One call for each flag of the public interface, right but for the flag."""
+
+
+DATED = xr.concat([LR, LR], "time").assign_coords(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
+FLOODED = xr_sr.flood_between(LR, LR, index="NDWI", threshold=0.1)
+
+NUMBERS = {
+    "align": lambda **number: xr_sr.align(DATED, **number),
+    "animate": lambda **number: xr_sr.plot.animate(DATED, **number),
+    "compare": lambda **number: xr_sr.compare(LR, **number),
+    "configure": lambda **number: xr_sr.configure(None, **number),
+    "consistency": lambda **number: xr_sr.metrics.consistency(LR, HR, **number),
+    "correctness": lambda **number: xr_sr.metrics.correctness(LR, HR, HR, **number),
+    "degrade": lambda **number: xr_sr.simulate.degrade(
+        HR, **({} if {"factor", "gsd"} & set(number) else {"factor": 4}) | number
+    ),
+    "detection_rate": lambda **number: xr_sr.metrics.detection_rate(OBJECTS, OBJECTS * 0.5, **number),
+    "edge_response": lambda **number: xr_sr.metrics.edge_response(HR, **number),
+    "ergas": lambda **number: xr_sr.metrics.ergas(HR, HR, **number),
+    "estimate_shift": lambda **number: xr_sr.registration.estimate_shift(IMAGE, IMAGE, **number),
+    "evaluate": lambda **number: xr_sr.evaluate(LR, HR, HR, **number),
+    "explore": lambda **number: xr_sr.explore(LR, **number),
+    "flood": lambda **number: DATED.sr.flood("2023-06", "2023-07", index="NDWI", **number),
+    "flood_between": lambda **number: xr_sr.flood_between(LR, LR, index="NDWI", **number),
+    "flood_map": lambda **number: xr_sr.plot.flood_map(FLOODED, **number),
+    "frequency_map": lambda **number: xr_sr.plot.frequency_map(
+        xr_sr.analytics.water_history(DATED.sr.water("NDWI", 0.1)), **number
+    ),
+    "fuse": lambda **number: LR.sr.fuse("bicubic", **number),
+    "hybrid": lambda **number: xr_sr.simulate.hybrid(HR, HR, **number),
+    "index": lambda **number: LR.sr.index("NDVI", **number),
+    "list_models": lambda **number: xr_sr.list_models(**number),
+    "load": lambda **number: xr_sr.load([], bbox=(8, 50, 8.1, 50.1), **number),
+    "make_pairs": lambda **number: xr_sr.make_pairs(LR, HR, "never", **number),
+    "mtf": lambda **number: xr_sr.metrics.mtf(HR, HR, **number),
+    "object_scores": lambda **number: xr_sr.metrics.object_scores(OBJECTS, OBJECTS * 0.5, **number),
+    "open_zarr": lambda **number: xr_sr.open_zarr(STORE, **number),
+    "phase_correlation_shift": lambda **number: xr_sr.registration.phase_correlation_shift(IMAGE, IMAGE, **number),
+    "psnr": lambda **number: xr_sr.metrics.psnr(HR, HR, **number),
+    "reflectance": lambda **number: LR.sr.reflectance(**number),
+    "scenes_of": lambda **number: xr_sr.training.scenes_of(LR, **number),
+    "simulate_scene": lambda **number: xr_sr.simulate_scene(**number),
+    "snap_geobox": lambda **number: xr_sr.snap_geobox(LR.odc.geobox, **number),
+    "ssim": lambda **number: xr_sr.metrics.ssim(HR, HR, **number),
+    "synthesis": lambda **number: xr_sr.metrics.synthesis(LR, HR, HR, **number),
+    "to_cog": lambda **number: LR.sr.to_cog("never.tif", **number),
+    "to_zarr": lambda **number: LR.sr.to_zarr("never.zarr", **number),
+    "trust_maps": lambda **number: xr_sr.plot.trust_maps(xr_sr.metrics.opensr_test(LR, HR, HR, maps=True), **number),
+    "upscale": lambda **number: LR.sr.upscale("bicubic", **number),
+    "warp": lambda **number: xr_sr.registration.warp(IMAGE, **{"dy": 0.5, "dx": 0.5} | number),
+    "water": lambda **number: LR.sr.water("NDWI", 0.1, **number),
+}
+"""One call for each public function with numbers among its arguments, right but for the number that is passed."""
+
+STORE: dict = {}
+LR.sr.to_zarr(STORE, progress=False)
+
+OF_TRAINING = {"distil", "fit", "measure_halo"}
+"""Calls of these need networks and scenes; their numbers are tested in tests/training and tests/test_own_model.py."""
+
+
+def numbers_of_the_interface() -> set[tuple[str, str]]:
+    """Name every parameter of a public function whose annotation is a number, with None and words beside it or not."""
+    found = set()
+    for module in (xr_sr, *(getattr(xr_sr, room) for room in ROOMS)):
+        for name in module.__all__:
+            function = getattr(module, name)
+            if not inspect.isfunction(function) or name in OF_TRAINING:
+                continue
+            for parameter in inspect.signature(function).parameters.values():
+                is_number = re.fullmatch(r"(float|int)( \| None)?( \| Literal\[.*\])?", str(parameter.annotation))
+                if is_number and parameter.kind is not parameter.VAR_KEYWORD:
+                    found.add((name, parameter.name))
+    return found
 
 
 def flags_of_the_interface() -> set[str]:
@@ -92,6 +166,17 @@ def test_a_number_or_a_list_is_no_flag(call, flag, tmp_path, monkeypatch):
 
     with pytest.raises(OptionError):
         CALLS[call](flag)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("function", "name"), sorted(numbers_of_the_interface()))
+@pytest.mark.parametrize("odd", [True, "2", np.nan, [2], np.zeros(3), (2, 2)], ids=repr)
+def test_a_truth_value_a_word_or_a_list_is_no_number(function, name, odd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(XrSrError, match=name):
+        NUMBERS[function](**{name: odd})
 
     assert not list(tmp_path.iterdir())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kernels
-from .arguments import check_flag
+from .arguments import check_flag, check_whole
 from .spec import ModelSpec
 from .weights import catalog, fetch, folders
 
@@ -39,7 +39,8 @@ def configure(
     keep_memory: ask the C library to keep freed buffers (Linux with glibc), at the cost of a working set per process.
 
     Returns for each worker its threads, torch threads per task, device and loaded models.
-    Raises WeightsError if this client cannot find the weights, or a worker cannot keep them.
+    Raises OptionError for a number of threads below 1, WeightsError if this client cannot find the weights, or a worker
+    cannot keep them.
     """
     from distributed import WorkerPlugin
 
@@ -55,6 +56,8 @@ def configure(
             worker.xr_sr = prepare(worker.state.nthreads, *self.args)
 
     check_flag("keep_memory", keep_memory)
+    if torch_threads is not None:
+        check_whole("torch_threads", torch_threads, least=1)
     own = dict(weights or {})
     files = []
     for model in dict.fromkeys([*models, *own]):

@@ -237,7 +237,7 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     [
         ({"scale": "x"}, OptionError, "scale='x'"),
         ({"scale": 2.5}, OptionError, "whole number"),
-        ({"scale": 0}, OptionError, "from 1 on"),
+        ({"scale": 0}, OptionError, "at least 1"),
         ({"scale": True}, OptionError, "True"),
         ({"bands": ["foo", "B04"]}, MissingBandError, r"\['foo'\]"),
         ({"bands": "B04"}, OptionError, r"bands=\['B04'\]"),

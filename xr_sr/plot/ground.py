@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_whole
 from ..georeference import pixel_size_m, spatial_dims
 from ..optional import require
 from .layout import DPI, scale_bar
@@ -22,6 +23,7 @@ WIDTH_IN, LEGEND_IN, TITLE_IN, EDGE_IN, NOTE_IN = 5.2, 2.0, 0.35, 0.1, 0.32
 
 def thinned(array: xr.DataArray, max_pixels: int) -> tuple[Any, int]:
     """Compute every n-th pixel of (y, x), so that the longest side has at most `max_pixels`; gives n too."""
+    check_whole("max_pixels", max_pixels, least=1)
     dims = spatial_dims(array)
     assert dims is not None
     step = max(1, -(-max(array.sizes[dim] for dim in dims) // max_pixels))

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..analytics.levels import time_dim
+from ..arguments import check_number
 from ..cube import AnyCube
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
@@ -109,6 +110,7 @@ def animate(
     and holds them as floats once: 12 bytes for each pixel shown and date. Choose dates by `.sel(time=...)`.
     Raises CubeError for a cube without dates, OptionError for more than 400, MissingLibraryError.
     """
+    check_number("fps", fps, above=0, most=1000)
     require("matplotlib", extra="viz")
     animation: Any = require("matplotlib.animation", extra="viz")
     placed = _placed(cube, bands, offset)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..arguments import check_numbers, check_whole
 from ..cube import AnyCube
 from ..errors import CubeError, GridError, OptionError
 from ..georeference import geobox_of, pixel_size_m, spatial_dims
@@ -159,10 +160,11 @@ def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
 
 def _frame(geobox: GeoBox, window: tuple[float, float, float, float] | None, max_pixels: int) -> tuple[slice, slice]:
     """Choose the rows and columns to show: those of the window, of them the middle."""
+    check_whole("max_pixels", max_pixels, least=1)
     height, width = geobox.shape
     ends = [[0, height], [0, width]]
     if window is not None:
-        left, bottom, right, top = window
+        left, bottom, right, top = check_numbers("window", window, 4)
         corners = [~geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
         for axis, size, along in ((0, height, 1), (1, width, 0)):
             at = [corner[along] for corner in corners]

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import check_whole
+
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 ComplexArray: TypeAlias = NDArray[np.complexfloating[Any, Any]]
 
@@ -21,7 +23,7 @@ def phase_correlation_shift(moving: FloatArray, reference: FloatArray, *, upsamp
     moving, reference: (y, x), same shape, free of NaN; float32 stays float32 in the transforms. upsample: the shift is
     a multiple of 1 / upsample pixel; 1: whole pixels. Images are taken as periodic; shifts lie within half their size.
     Gives the numbers of `skimage.registration.phase_cross_correlation(reference, moving, upsample_factor=upsample)`.
-    Raises ValueError for other shapes, upsample below 1, or NaN.
+    Raises ValueError for other shapes or NaN, OptionError (a ValueError) for upsample.
     Source: Kuglin and Hines 1975 (phase correlation); Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156 (peak by a
     matrix-multiply DFT).
     """
@@ -30,8 +32,7 @@ def phase_correlation_shift(moving: FloatArray, reference: FloatArray, *, upsamp
             f"moving and reference must be (y, x) arrays of one shape; they are {moving.shape} and {reference.shape}. "
             "Average the bands, and cut both to the same pixels."
         )
-    if upsample < 1:
-        raise ValueError(f"upsample must be 1 or more, in steps per pixel; it is {upsample}.")
+    check_whole("upsample", upsample, least=1, unit="steps per pixel")
     if not (np.isfinite(moving).all() and np.isfinite(reference).all()):
         raise ValueError("moving and reference must be finite; they hold NaN or infinity. Fill it first.")
     spectrum = whitened(cross_spectrum(moving, reference))

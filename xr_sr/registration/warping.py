@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import is_one_of
+from ..arguments import check_number, is_one_of
 from ..errors import OptionError
 from .phase import FloatArray
 
@@ -37,9 +37,9 @@ def warp(image: FloatArray, dy: float, dx: float, *, kernel: Kernel = "lanczos",
     checked_kernel(kernel, edge)
     if image.dtype.kind != "f" and kernel != "nearest":
         raise OptionError(f"kernel={kernel!r} makes fractions, and the image is {image.dtype}: use 'nearest'.")
-    if not (math.isfinite(dy) and math.isfinite(dx)):
-        raise OptionError(f"cannot move by ({dy}, {dx}): wanted two finite numbers of pixels.")
     height, width = image.shape[-2:]
+    far = max(height, width) + 2 * RADIUS  # where nothing of the image is left
+    dy, dx = (min(max(check_number(name, shift), -far), far) for name, shift in (("dy", dy), ("dx", dx)))
     margin = math.ceil(max(abs(dy), abs(dx))) + RADIUS
     rows = np.clip(np.arange(-margin, height + margin), 0, height - 1)
     columns = np.clip(np.arange(-margin, width + margin), 0, width - 1)

@@ -29,13 +29,16 @@ DATES_APART = np.timedelta64(5, "D")
 
 MOST_DATES = 10_000
 
+_TOO_MANY = 2.0**53
+"""From here on floats hold even numbers only."""
+
 
 def read_whole(name: str, value: object) -> int:
     """Read a whole number; 10.0 is one, True is none."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
-        if isinstance(value, float | np.floating) and value.is_integer():
+        if isinstance(value, float | np.floating) and value.is_integer() and abs(float(value)) < _TOO_MANY:
             return int(value)
         return operator.index(value)  # type: ignore[arg-type]  # whether it is one is what is asked
     except TypeError:

@@ -17,7 +17,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_flag
+from ..arguments import check_flag, check_number, check_whole
 from ..errors import BandWarning, GridError, MissingBandError, OptionError
 from ..georeference import geobox_of
 from ..naming import listed
@@ -75,6 +75,11 @@ def degrade(
     check_flag("snap", snap)
     if sum(option is not None for option in (factor, gsd, like)) != 1:
         raise OptionError("degrade takes one of factor=4, gsd=10 (in the CRS's unit) and like=<cube or geobox>.")
+    for name, size in (("factor", factor), ("gsd", gsd)):
+        if size is not None:
+            check_number(name, size)
+    check_number("noise_gain", noise_gain, least=0)
+    check_whole("seed", seed)
     if kernel is not None and mtf is not None:
         raise OptionError("degrade takes mtf= or kernel=, not both: each says how wide the blur is.")
     moves = None if shifts is None else _moves(hr, shifts)

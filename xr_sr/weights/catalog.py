@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
+from ..arguments import check_whole
 from ..bands import find_band
 from ..errors import (
     BandWarning,
@@ -234,8 +234,8 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     import pandas as pd
 
     wanted = _wanted(bands)
-    if scale is not None and (type(scale) is bool or not isinstance(scale, SupportsIndex) or operator.index(scale) < 1):
-        raise OptionError(f"scale={scale!r}: wanted a whole number from 1 on, such as 4.")
+    if scale is not None:
+        scale = check_whole("scale", scale, least=1)
     rows = [
         {
             "name": spec.name,
