@@ -37,6 +37,7 @@ LEVELS = (
     {"recognition"},
     {"once", "judging"},
     {
+        "dark_zeros",
         "halo",
         "lattice",
         "packings",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import count_of
+from .dark_zeros import partial_zeros
 from .digital_numbers import IMPOSSIBLE, Radiometry, converted_block, without_impossible
 from .errors import RadiometryError
 from .spec import Tile
@@ -48,9 +49,6 @@ SATURATED = 65_535.0
 SAMPLE_ENOUGH = 256
 """Valid pixels below which a share of them says nothing."""
 
-DARK_DN = 50.0
-"""DN. Where 1000 was subtracted and what is negative cut off, the valid pixels beside DN 0 reach down to here."""
-
 _DN_PER_REFLECTANCE = 10_000.0
 _BOA_ADD_OFFSET = -1000.0
 
@@ -79,11 +77,13 @@ def read_block(
     for lead in np.ndindex(values.shape[:-3]):
         pixels = values[lead]
         ends = _ends(pixels)
+        judge = _Judge(radiometry, tile, lead, values.shape[:-3], block[lead], core)
+        if compare:
+            findings += judge.dark_zeros(pixels)
         if ends is None:
             continue
         sample = pixels[..., ::thin, ::thin]
         valid = sample[sample == sample]
-        judge = _Judge(radiometry, tile, lead, values.shape[:-3], block[lead], core)
         with np.errstate(over="ignore"):
             odd = ends[0] < PLAUSIBLE[0] or ends[1] > PLAUSIBLE[1]
             some_odd |= odd
@@ -98,22 +98,20 @@ def read_block(
                 findings += judge.odd_values(pixels)
             if valid.size >= SAMPLE_ENOUGH and not radiometry.own:
                 findings += judge.contradictions(sample, valid)
-            if compare and ends[2]:
-                findings += judge.dark_zeros(pixels)
     note(findings)
     return without_impossible(values, block, radiometry) if some_odd else values
 
 
-def _ends(pixels: Block) -> tuple[float, float, bool] | None:
-    """Return the lowest and the highest valid value, and whether some are NaN; None where nothing is valid."""
+def _ends(pixels: Block) -> tuple[float, float] | None:
+    """Return the lowest and the highest valid value; None where nothing is valid."""
     if not pixels.size:
         return None
     lowest = float(pixels.min())
     if lowest == lowest:
-        return lowest, float(pixels.max()), False
+        return lowest, float(pixels.max())
     if not (pixels == pixels).any():
         return None
-    return float(np.nanmin(pixels)), float(np.nanmax(pixels)), True
+    return float(np.nanmin(pixels)), float(np.nanmax(pixels))
 
 
 class _Judge:
@@ -292,29 +290,28 @@ class _Judge:
     def dark_zeros(self, pixels: Block) -> Iterator[Finding]:
         """Find, in the core, DN 0 in one band beside valid ones in others: water, where what is negative was cut off.
 
-        At the edge of a swath DN 0 stands beside valid pixels too, but then those of its band are not all but black.
+        At the edge of a swath DN 0 stands beside valid pixels too, but then its band has no dark pixels, and more are
+        missing from all bands. No block alone can tell, so the findings of a band and a date are judged all together.
         """
         if not self.is_dn or self.offset != 0 or 0.0 not in self.radiometry.nodata or pixels.shape[0] < 2:
             return
-        missing = np.isnan(pixels)
-        partly = missing & ~missing.all(axis=0)
-        for band in range(partly.shape[0]):
-            own = partly[band][self.core]
-            if not own.any():
-                continue
-            zeros = own & (self.stored[band][self.core] == 0)
-            valid = pixels[band][~missing[band]]
-            if not zeros.any() or (valid.size and float(valid.min()) * self.radiometry.quantification > DARK_DN):
-                continue
-            yield Finding(
-                "RadiometryWarning",
+        own, stored = pixels[:, self.core[0], self.core[1]], self.stored[:, self.core[0], self.core[1]]
+        missing = np.isnan(own)
+        everywhere = missing.all(axis=0)
+        for band in range(own.shape[0]):
+            zeros = missing[band] & ~everywhere & (stored[band] == 0)
+            yield from partial_zeros(
                 "Radiometry: {values} in {blocks} are missing because of DN 0, while other bands have values there. DN "
                 "0 is nodata, but it is also what dark water becomes where 1000 was subtracted and what is negative "
                 "was cut off (harmonised DN). If that is how these were made, pass nodata=None, and mask what is "
                 "outside of the swath.",
-                self._block,
-                self._place(band),
-                int(zeros.sum()),
+                zeros=int(zeros.sum()),
+                nodata=int(everywhere.sum()),
+                valid=own[band][~missing[band]],
+                quantification=self.radiometry.quantification,
+                tile=self.tile,
+                lead=self.lead,
+                name=str(self._place(band)[0]),
             )
 
     @property

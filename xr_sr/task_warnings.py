@@ -49,10 +49,13 @@ _NOT_CALLERS = ("xr_sr", "dask", "distributed", "xarray", "tornado", "asyncio", 
 class Finding:
     """Something that a task warns of.
 
-    category: name of a class in `errors`. text: the sentence, in which {values}, {blocks} and {range} are filled in.
-    block: where its block lies; equal ones are counted as one block. place: what the finding is about, such as a band
-    at a date in a block; the same sentence about the same place counts once, however often it is computed.
+    category: name of a class in `errors`. text: the sentence, in which {values}, {blocks}, {range} and {names} are
+    filled in. block: where its block lies; equal ones are counted as one block. place: what the finding is about, such
+    as a band at a date in a block; the same sentence about the same place counts once, however often it is computed.
     values: how many pixels of bands; low, high: their range.
+    group: of findings that only all blocks together can judge, what they share, such as a band at a date: they are
+    issued if `low` is at most `limit` in one of them, or `values` exceed `beside` in their sum. () is issued always.
+    name: for {names}.
     """
 
     category: str
@@ -62,32 +65,63 @@ class Finding:
     values: int = 0
     low: float = math.inf
     high: float = -math.inf
+    group: tuple[Hashable, ...] = ()
+    limit: float = math.inf
+    beside: int = 0
+    name: str = ""
+
+
+@dataclass
+class _Group:
+    """What is known of the findings of one group: hashes of blocks, numbers added up."""
+
+    limit: float
+    name: str
+    always: bool
+    blocks: set[int] = field(default_factory=set)
+    values: int = 0
+    beside: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, finding: Finding) -> None:
+        if self.always or finding.values:
+            self.blocks.add(hash(finding.block))
+        self.values += finding.values
+        self.beside += finding.beside
+        self.low, self.high = min(self.low, finding.low), max(self.high, finding.high)
+
+    @property
+    def counts(self) -> bool:
+        return self.always or (self.values > 0 and (self.low <= self.limit or self.values > self.beside))
 
 
 @dataclass
 class _Tally:
-    """What is known of one sentence: hashes of places and blocks, numbers added up."""
+    """What is known of one sentence: hashes of places, and its groups of findings."""
 
     places: set[int] = field(default_factory=set)
-    blocks: set[int] = field(default_factory=set)
-    values: int = 0
-    low: float = math.inf
-    high: float = -math.inf
+    groups: dict[tuple[Hashable, ...], _Group] = field(default_factory=dict)
 
     def add(self, finding: Finding) -> None:
         place = hash(finding.place)
         if place not in self.places:
             self.places.add(place)
-            self.blocks.add(hash(finding.block))
-            self.values += finding.values
-            self.low, self.high = min(self.low, finding.low), max(self.high, finding.high)
+            new = _Group(finding.limit, finding.name, not finding.group)
+            self.groups.setdefault(finding.group, new).add(finding)
 
     def sentence(self, text: str) -> str:
-        low, high = f"{self.low:.5g}", f"{self.high:.5g}"
+        """Fill in a sentence; "" where all that was found together is nothing to warn of."""
+        groups = [group for group in self.groups.values() if group.counts]
+        if not groups:
+            return ""
+        values, blocks = sum(group.values for group in groups), set().union(*(group.blocks for group in groups))
+        low, high = f"{min(group.low for group in groups):.5g}", f"{max(group.high for group in groups):.5g}"
         counts = {
-            "{values}": f"{self.values} value{'' if self.values == 1 else 's'}",
-            "{blocks}": f"{len(self.blocks)} block{'' if len(self.blocks) == 1 else 's'}",
+            "{values}": f"{values} value{'' if values == 1 else 's'}",
+            "{blocks}": f"{len(blocks)} block{'' if len(blocks) == 1 else 's'}",
             "{range}": low if low == high else f"{low} to {high}",
+            "{names}": ", ".join(sorted({group.name for group in groups})),
         }
         for key, count in counts.items():
             text = text.replace(key, count)
@@ -207,6 +241,8 @@ def _issue(
     for (category, text), tally in tallies.items():
         kind: type[Warning] = getattr(errors, category)
         message = tally.sentence(text)
+        if not message:
+            continue
         try:
             warn_caller(message, kind, filters=filters, beyond=_NOT_CALLERS)
         except XrSrWarning:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..dark_zeros import partial_zeros
 from ..digital_numbers import Radiometry
-from ..judging import DARK_DN
 from ..spec import Tile
 from ..task_warnings import Finding, note
 
@@ -58,40 +58,41 @@ def _count_zeros(
     reader: str,
     block_info: Any,
 ) -> npt.NDArray[Any]:
-    """Return the first block unchanged, having counted, inside a task, the pixels that only some blocks have."""
+    """Return the first block unchanged, having counted, inside a task, the pixels that only some blocks have.
+
+    A pixel that lacks several bands is counted for the first of them that DN 0 can have made unknown.
+    """
     missing = [np.isnan(block) for block in blocks]
-    some, every = reduce(or_, missing), reduce(and_, missing)
-    partly = some & ~every
-    if not partly.any():
-        return blocks[0]
+    every = reduce(and_, missing)
     *leads, y, x = block_info[0]["array-location"]
     tile = Tile(y=y, x=x, lead=tuple(leads))
-    block_at = (tile.y, tile.x, tile.lead)
-    for lead in np.ndindex(partly.shape[:-2]):
-        culprits = {
-            name: missing[band][lead] & partly[lead]
-            for band, (name, radiometry) in enumerate(zip(names, radiometries, strict=True))
-            if _may_be_dark(blocks[band][lead], radiometry, tile, lead)
-        }
-        culprits = {name: where for name, where in culprits.items() if where.any()}
-        if culprits:
-            count = int(reduce(or_, culprits.values()).sum())
-            place = (*(radiometry.names for radiometry in radiometries), lead, *block_at)
-            note([Finding("RadiometryWarning", _sentence(reader, list(culprits)), block_at, place, count)])
+    whose = " ".join(name for radiometry in radiometries for name in radiometry.names)
+    findings: list[Finding] = []
+    for lead in np.ndindex(every.shape[:-2]):
+        open_pixels = ~every[lead]
+        for band, radiometry in enumerate(radiometries):
+            if radiometry.kind != "dn" or 0.0 not in radiometry.nodata or radiometry.offset_at(tile, lead) != 0:
+                continue
+            zeros = missing[band][lead] & open_pixels
+            open_pixels = open_pixels & ~zeros
+            findings += partial_zeros(
+                _sentence(reader),
+                zeros=int(zeros.sum()),
+                nodata=int(every[lead].sum()),
+                valid=blocks[band][lead][~missing[band][lead]],
+                quantification=radiometry.quantification,
+                tile=tile,
+                lead=lead,
+                name=f"{whose}: {names[band]}",
+                label=names[band],
+            )
+    note(findings)
     return blocks[0]
 
 
-def _may_be_dark(plane: npt.NDArray[Any], radiometry: Radiometry, tile: Tile, lead: tuple[int, ...]) -> bool:
-    """Return whether DN 0 in a band may be dark ground: what is valid beside it is nearly as dark, or nothing is."""
-    if radiometry.kind != "dn" or 0.0 not in radiometry.nodata or radiometry.offset_at(tile, lead) != 0:
-        return False
-    valid = plane[plane == plane]
-    return not valid.size or float(valid.min()) * radiometry.quantification <= DARK_DN
-
-
-def _sentence(reader: str, bands: list[str]) -> str:
+def _sentence(reader: str) -> str:
     return (
-        f"Radiometry: {reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {', '.join(bands)}, while its "
+        f"Radiometry: {reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {{names}}, while its "
         "other bands have values there. DN 0 is nodata, but it is also what dark water becomes where 1000 was "
         "subtracted and what is negative was cut off (harmonised DN). If that is how these were made, pass "
         "nodata=None, and mask what is outside of the swath."
