@@ -27,7 +27,7 @@ def test_the_fill_value_is_said_twice_in_format_3(tmp_path):
     assert stored["attributes"]["_FillValue"] == -32768
     assert stored["attributes"]["scale_factor"] == 1e-4 and "add_offset" not in stored["attributes"]
     assert stored["data_type"] == "int16"
-    assert [step["name"] for step in stored["codecs"]] == ["bytes", "blosc"]
+    assert [step["name"] for step in stored["codecs"]] == ["bytes", "blosc", "zstd"]
     assert (
         stored["codecs"][1]["configuration"] | {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle"}
         == stored["codecs"][1]["configuration"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import dask
@@ -18,6 +19,7 @@ from xr_sr.cli import main
 from xr_sr.errors import StoreDamageError, StoreError, XrSrError
 from xr_sr.store import open_zarr, to_zarr, verify
 from xr_sr.store.claim import claimed
+from xr_sr.store.encoding import codec
 from xr_sr.store.target import Target
 
 SMALL = GeoBox((32, 32), Affine(2.5, 0, 5e5, 0, -2.5, 4.6e6), "EPSG:32633")
@@ -265,6 +267,42 @@ def test_a_chunk_that_was_not_compressed_and_cut_is_found(tmp_path):
     chunk.write_bytes(chunk.read_bytes()[:-8])
 
     assert [each.path for each in verify(tmp_path).damages] == ["reflectance/c/5/5"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_changed_bit_in_any_chunk_is_found(layout, wholes):
+    """Pixels of format 2 are left out: they have no checksum."""
+    rng = np.random.default_rng(3)
+    without = ("sr_status", *(["reflectance"] if layout == "format 2" else []))
+    chunks = [key for key in kinds(wholes[layout]) if key[-1].isdigit() and not any(name in key for name in without)]
+    assert len(chunks) >= 3
+    for key in chunks:
+        value = wholes[layout][key].to_bytes()
+        for _ in range(4):
+            changed = bytearray(value)
+            changed[rng.integers(len(value))] ^= 1 << rng.integers(8)
+            store = {**wholes[layout], key: type(wholes[layout][key]).from_bytes(bytes(changed))}
+
+            assert any(key.startswith(each.path) for each in verify(store).damages), key
+
+
+@pytest.mark.parametrize("layout", ["flat", "format 2"])
+def test_a_store_without_checksums_is_extended_as_it_is_and_verify_says_so(layout, tmp_path, monkeypatch):
+    two = layout == "format 2"
+    blosc = codec(2 if two else 3)[:1]
+    with monkeypatch.context() as older:
+        older.setattr("xr_sr.store.encoding.codec", lambda zarr_format: blosc)
+        older.setattr("xr_sr.store.template.small_codec", lambda zarr_format: "auto")
+        to_zarr(scene().isel(time=[0]), tmp_path, chunks=16, region=1, **LAYOUTS[layout])
+    document = tmp_path / "reflectance" / (".zarray" if two else "zarr.json")
+    codecs = {key: json.loads(document.read_text()).get(key) for key in ("codecs", "compressor", "filters")}
+
+    assert write(tmp_path, layout=LAYOUTS[layout]) == 4
+
+    assert is_right(tmp_path) and verify(tmp_path).ok
+    assert {key: json.loads(document.read_text()).get(key) for key in codecs} == codecs
+    assert "have no checksums, so a changed byte may not be found" in repr(verify(tmp_path))
+    assert "no checksums" not in repr(verify(tmp_path, quick=True))
 
 
 def test_what_is_no_store_of_ours_is_not_verified(tmp_path):

@@ -49,7 +49,8 @@ class Verification:
     store: its name. regions: of all dates and levels. complete: those that are noted as done and whose chunks are all
     there; unwritten: those that `to_zarr` still has to write, after repair. damages: in the order of finding.
     quick: no chunk was read. repaired: the store was changed where that helps. dates: those of the regions that are not
-    complete, in the order on disk; none in a store without time.
+    complete, in the order on disk; none in a store without time. checksums: whether the pixels have them, so that any
+    changed byte is found; not in Zarr 2, nor in stores begun by older versions.
     """
 
     store: str
@@ -59,6 +60,7 @@ class Verification:
     quick: bool
     repaired: bool
     dates: tuple[str, ...] = ()
+    checksums: bool = True
 
     @property
     def unwritten(self) -> int:
@@ -104,6 +106,8 @@ class Verification:
         """Show what was found and what to do."""
         state = "whole" if self.ok else "damaged" if self.damages else "not finished"
         read = "looked for, not read" if self.quick else "read"
+        if not (self.quick or self.checksums):
+            read += "; they have no checksums, so a changed byte may not be found"
         more = len(self.damages) - _SHOWN
         lines = [
             f"<xr_sr.Verification of {self.store}: {state}>",

@@ -21,7 +21,7 @@ from zarr.storage import MemoryStore
 from .. import georeference
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
-from .encoding import ZarrFormat, variable_encoding
+from .encoding import ZarrFormat, small_codec, variable_encoding
 from .record import HIDDEN, KEY, LEDGER, Record
 from .target import (
     CLAIM,
@@ -126,7 +126,7 @@ def write_small(target: Target, record: Record, small: xr.Dataset, dates: Sequen
     along = [str(name) for name, var in small.variables.items() if record.time in var.dims]
     varying = [name for name in along if name in record.arrays]
     kept = small[varying].drop_vars([name for name in along if name not in varying]).isel({record.time: list(dates)})
-    encoding = {name: _small_encoding(kept.variables[name], record.time) for name in varying}
+    encoding = {name: _small_encoding(kept.variables[name], record) for name in varying}
     scratch = MemoryStore()
     write_dataset(kept, scratch, "", encoding, record.zarr_format)
     coded = Target(scratch, "", "memory")
@@ -180,7 +180,7 @@ def _level(
         replaced = {name: made[name] for name in made if name in small.variables}
         small = small.drop_vars([*record.fine_only, *(name for name in replaced if name not in record.fine_only)])
         small = small.assign_coords(replaced)
-    encoding = {str(name): _small_encoding(var, record.time) for name, var in small.variables.items()}
+    encoding = {str(name): _small_encoding(var, record) for name, var in small.variables.items()}
     place = grid_attrs(geobox, dims, declared=declared)
     sizes = dict(zip(dims, map(int, geobox.shape), strict=True))
     variables = {}
@@ -241,9 +241,11 @@ def _ledger(content: Content, record: Record, level: int) -> xr.Variable:
     return xr.Variable((*lead, "region_y", "region_x"), da.zeros((*size, *regions), dtype="uint8", chunks=-1), attrs)
 
 
-def _small_encoding(var: xr.Variable, time: str | None) -> dict[str, Any]:
+def _small_encoding(var: xr.Variable, record: Record) -> dict[str, Any]:
     """Fix how a small variable is stored, so that later dates can be stored alike."""
-    encoding: dict[str, Any] = {"_FillValue": None} if var.dtype.kind == "f" and time not in var.dims else {}
+    encoding: dict[str, Any] = {"compressors": small_codec(record.zarr_format)}
+    if var.dtype.kind == "f" and record.time not in var.dims:
+        encoding["_FillValue"] = None
     if var.dtype.kind in "Mm":
         encoding["dtype"] = "int64"
         encoding["units"] = UNITS if var.dtype.kind == "M" else "nanoseconds"
@@ -251,7 +253,7 @@ def _small_encoding(var: xr.Variable, time: str | None) -> dict[str, Any]:
             encoding["calendar"] = "proleptic_gregorian"
     if var.ndim:
         encoding["chunks"] = tuple(
-            CHUNK if dim == time else max(size, 1) for dim, size in zip(var.dims, var.shape, strict=True)
+            CHUNK if dim == record.time else max(size, 1) for dim, size in zip(var.dims, var.shape, strict=True)
         )
     return encoding
 

@@ -50,10 +50,13 @@ def verify(
         chunks are missing or cannot be read, so that the next `to_zarr` of these dates writes them. Until then they are
         reported again. Chunks that cannot be read are deleted; pixels that can be read are never changed. False, or a
         store that is read-only: nothing is changed.
-    quick: only look whether each chunk is there; a chunk that was cut short is not found then.
+    quick: only look whether each chunk is there; a chunk that was cut short or changed is not found then.
     progress: True or False; by default a bar of regions in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
+    In Zarr 3 each chunk is written with a checksum, so any changed byte is found. In Zarr 2, and in stores begun by
+    older versions, pixels have none: a changed byte that the codec does not notice is not found, and the report says
+    so. Documents have no checksum either: one that is valid, but not as it was written, is not found.
     Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
     rerun writes them.
     Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `dates`, `damages`, `lost`, `advice`.
@@ -88,6 +91,7 @@ def inspect(
         check()
         damages = _restored(target, record, damages)
     complete = regions = 0
+    checksums = True
     dates: dict[int, str] = {}
     incomplete: set[int] = set()
     if all(each.repaired for each in damages):
@@ -96,6 +100,7 @@ def inspect(
         for level in range(len(record.groups)):
             found = _Level.open(target, record, level, dates)
             regions += found.total
+            checksums &= all(_has_checksum(array) for array, _ in found.arrays.values())
             with progress_bar(found.total, progress=progress, label=target.label[-30:], unit="region") as advance:
                 for slot, whole, more in found.regions(quick=quick, repair=repair, check=check):
                     complete += whole
@@ -103,7 +108,7 @@ def inspect(
                     incomplete |= set() if whole else {slot}
                     advance(1)
     named = tuple(dates[slot] for slot in sorted(incomplete) if slot in dates)
-    return Verification(target.label, regions, complete, tuple(damages), quick, repair, named)
+    return Verification(target.label, regions, complete, tuple(damages), quick, repair, named, checksums)
 
 
 def refuse_damaged(target: Target, record: Record) -> None:
@@ -325,6 +330,10 @@ def _unit_windows(array: zarr.Array[Any], window: Sequence[slice | int]) -> Iter
 
 def _is_blosc(array: zarr.Array[Any]) -> bool:
     return array.shards is None and "Blosc" in type(array.compressors[-1] if array.compressors else None).__name__
+
+
+def _has_checksum(array: zarr.Array[Any]) -> bool:
+    return any(getattr(codec, "checksum", False) for codec in array.compressors)
 
 
 def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:
