@@ -16,6 +16,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
+import xr_sr
+from tests.cubes import array, reflectance
 from xr_sr.errors import (
     AmbiguousBandError,
     BandWarning,
@@ -465,3 +467,32 @@ def test_warnings_point_out_of_the_package():
         warn_caller("so it is", BandWarning)
 
     assert caught[0].filename == __file__
+
+
+UNKNOWN_SIZES = (
+    lambda cube: cube.sr.upscale("bicubic"),
+    lambda cube: cube.sr.fuse(),
+    lambda cube: cube.sr.reflectance(),
+    lambda cube: cube.sr.index("NDVI"),
+    lambda cube: cube.sr.water(),
+    lambda cube: cube.sr.to_zarr("never-written.zarr"),
+    lambda cube: cube.sr.to_cog("never-written.tif"),
+    lambda cube: xr_sr.simulate.degrade(cube, 2),
+    lambda cube: xr_sr.metrics.psnr(cube, cube),
+    lambda cube: xr_sr.align(cube, cube),
+)
+
+
+@pytest.mark.parametrize("door", UNKNOWN_SIZES, ids=range(len(UNKNOWN_SIZES)))
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_dask_arrays_of_unknown_size_are_refused_with_the_way_to_compute_it(kind, door, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cube = array(reflectance(4, 8, 8)).chunk(y=4).drop_vars("y")
+    rows = da.from_array(np.ones(8, bool), chunks=4)
+    unsized = xr.DataArray(cube.data[:, rows], dims=cube.dims, coords=cube.coords)
+    if kind == "Dataset":
+        unsized = unsized.isel(band=0, drop=True).to_dataset(name="B04")
+
+    with pytest.raises(CubeError, match=r"along y, as after.*data\.compute_chunk_sizes\(\)"):
+        door(unsized)
+    assert not list(tmp_path.iterdir())

@@ -30,7 +30,8 @@ _UNEVEN_PX = 1e-2
 def spatial_dims(obj: XarrayObject) -> tuple[str, str] | None:
     """Name the (y, x) dimensions: y and x, latitude and longitude, rows and columns, or what odc-geo finds; or None.
 
-    Raises GridError where the name of a dimension is no text, EngineError under dask's query planning.
+    Raises GridError where the name of a dimension is no text, CubeError where dask does not know how long one is,
+    EngineError under dask's query planning.
     """
     refuse_query_planning()  # here, since whatever reads a cube comes by
     if not isinstance(obj, xr.DataArray | xr.Dataset):
@@ -39,12 +40,26 @@ def spatial_dims(obj: XarrayObject) -> tuple[str, str] | None:
         raise GridError(
             f"names of dimensions must be text; {odd} are not. Rename them: cube.rename({{{odd[0]!r}: 'band'}})."
         )
+    _refuse_unknown_sizes(obj)
     names = {str(dim).lower(): str(dim) for dim in obj.dims}
     for y, x in (*ODC_NAMES, *_OTHER_NAMES):
         if y in names and x in names:
             return names[y], names[x]
     found = odc.geo.xr.spatial_dims(obj, relaxed=True)
     return None if found is None else (str(found[0]), str(found[1]))
+
+
+def _refuse_unknown_sizes(obj: XarrayObject) -> None:
+    """Raise CubeError for dask arrays whose chunks have unknown sizes, as after a selection by a lazy mask."""
+    unknown = [str(dim) for dim, size in obj.sizes.items() if size != size]
+    if not unknown:
+        return
+    variables = obj.variables if isinstance(obj, xr.Dataset) else {}
+    which = next((f"[{name!r}]" for name, array in variables.items() if set(unknown) & set(array.dims)), "")
+    raise CubeError(
+        f"expected an array of known size; dask does not know the sizes of its chunks along {', '.join(unknown)}, as "
+        f"after a selection by a lazy mask. Compute them: cube{which}.data.compute_chunk_sizes()."
+    )
 
 
 def axis_of(obj: XarrayObject, dim: str) -> Axis:
