@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xr_sr
+from tests import cubes
 from xr_sr.errors import AmbiguousBandError, MissingBandError
 from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, own_name
 
@@ -121,3 +123,25 @@ def test_keys_of_dask_are_no_names_whatever_was_done_to_the_array(operate):
     for array in (da.from_array(values), da.from_array(values, name=False), da.from_array(values, name="mine") + 1):
         assert own_name(operate(xr.DataArray(array, dims=("y", "x")))) is None
     assert own_name(xr.DataArray(da.from_array(values, name="mine"), dims=("y", "x"))) is None
+
+
+NAMED_BY_DASK = (
+    lambda cube: cube.sr.upscale("bicubic"),
+    lambda cube: cube.sr.fuse(),
+    lambda cube: cube.sr.reflectance(),
+    lambda cube: cube.sr.mask(scl=cube[0, :, :] > 0),
+    lambda cube: xr_sr.align(cube, cube),
+    lambda cube: xr_sr.simulate.degrade(cube, 2),
+    lambda cube: xr_sr.simulate.harmonise(cube, cube),
+    lambda cube: xr_sr.simulate.hybrid(cube, cube, sigma=2),
+)
+
+
+@pytest.mark.parametrize("door", NAMED_BY_DASK, ids=range(len(NAMED_BY_DASK)))
+def test_results_have_the_name_that_a_user_gave_and_none_by_dask(door):
+    named = cubes.array(cubes.reflectance(4, 24, 24)).chunk(y=12)
+    unnamed = xr.DataArray(named.data, dims=named.dims, coords=named.coords)
+    assert unnamed.name is not None and own_name(unnamed) is None
+
+    assert door(unnamed).name is None
+    assert door(named.rename("scene")).name == "scene"

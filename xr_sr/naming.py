@@ -27,6 +27,7 @@ __all__ = [
     "name_variables",
     "no_bands",
     "own_name",
+    "unnamed_by_dask",
 ]
 
 PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "band_name", "band_names", "DESCRIPTION")
@@ -69,6 +70,11 @@ def own_name(array: xr.DataArray) -> str | None:
     name = str(array.name)
     key = array.data.name if array.chunks is not None else None
     return None if name == key or _TOKEN.search(name) else name
+
+
+def unnamed_by_dask(array: xr.DataArray) -> xr.DataArray:
+    """Return an array without the name that dask gave it; with a name of its own, as it is."""
+    return array.rename(None) if own_name(array) is None else array
 
 
 def find_band_dim(array: xr.DataArray, dims: Sequence[str]) -> str | None:

@@ -29,7 +29,7 @@ from .errors import (
     warn_caller,
 )
 from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
-from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands
+from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
 from .trees import node_dataset
 from .unread import check_array, kept_unread
 
@@ -160,7 +160,7 @@ def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
 
 def _from_array(obj: xr.DataArray) -> Cube:
     grid, y, x = _require_grid(obj)
-    obj = placed(obj)
+    obj = unnamed_by_dask(placed(obj))
     others = [str(dim) for dim in obj.dims if dim not in (y, x)]
     band_dim = find_band_dim(obj, others)
     lead = tuple(dim for dim in others if dim != band_dim)

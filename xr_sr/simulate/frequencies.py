@@ -50,7 +50,7 @@ def hybrid(
     mixed = mixed.astype(above.array.dtype).transpose(*difference.dims)
     order = [*[dim for dim in mixed.dims if dim not in high.dims], *high.dims]
     mixed = mixed.transpose(*order).assign_attrs({**high.attrs, "xr_sr:hybrid": f"Gaussian of {sigma:g} pixels"})
-    return mixed.rename(high.name)
+    return mixed.rename(above.source.name)
 
 
 def _difference(low: Image, high: Image) -> xr.DataArray:

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
 from ..georeference import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
-from ..naming import find_band_dim, listed, name_labels, name_single
+from ..naming import find_band_dim, listed, name_labels, name_single, unnamed_by_dask
 from ..unread import check_array
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
     if not isinstance(obj, xr.DataArray):
         way = ' Make one of its variables: ds.to_dataarray("band").' if isinstance(obj, xr.Dataset) else ""
         raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
-    obj = placed(obj)
+    obj = unnamed_by_dask(placed(obj))
     dims, grid = spatial_dims(obj), grid_of(obj)
     if dims is None or grid is None:
         raise GridError(f"{what} has the dimensions {listed(obj.dims)}; wanted are y and x. Rename yours.")
