@@ -53,7 +53,11 @@ def kept_unread(array: xr.DataArray) -> xr.DataArray:
     Raises CubeError for arrays of other libraries.
     """
     check_array(array)
-    return array.chunk(array.encoding.get("preferred_chunks", {})) if is_unread(array) else array
+    if not is_unread(array):
+        return array
+    # Of the file, so with the dimensions that a selection such as .squeeze("band") has dropped.
+    chunks = array.encoding.get("preferred_chunks", {})
+    return array.chunk({dim: sizes for dim, sizes in chunks.items() if dim in array.dims})
 
 
 def _library(data: object) -> str:

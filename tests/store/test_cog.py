@@ -14,6 +14,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
+import xr_sr
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
 from xr_sr.errors import BandWarning, ClippingWarning, OptionError, StoreError
 from xr_sr.pipeline import upscale
@@ -286,3 +287,36 @@ def test_a_raster_without_a_place_is_written_without_a_warning_of_rasterio(tmp_p
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.testing.assert_array_equal(rasterio.open(path).read(1), values)
+
+
+def test_the_unknown_class_is_the_nodata_value_and_maps_that_are_read_back_mean_the_same(tmp_path):
+    values = np.where(np.arange(64) < 20, np.nan, np.where(np.arange(64) < 30, 0.5, -0.5))
+    coords = {"y": 5_799_995 - 10.0 * np.arange(64), "x": 600_005 + 10.0 * np.arange(64)}
+    index = xr.DataArray(np.broadcast_to(values, (64, 64)).copy(), coords, ("y", "x"))
+    water = xr_sr.water(index.rio.write_crs("EPSG:32633"), None, 0.0)
+    path = to_cog(water, tmp_path / "water.tif")
+
+    with rasterio.open(path) as file:
+        assert file.nodata == 255
+        assert file.tags(1)["flag_values"] == "0 1 255"
+    plain = rioxarray.open_rasterio(path).squeeze("band", drop=True)
+    masked = rioxarray.open_rasterio(path, masked=True).squeeze("band", drop=True)
+    np.testing.assert_array_equal(masked.isnull(), water == 255)
+    for again in (plain, masked):
+        xr.testing.assert_allclose(
+            xr_sr.areas(again).sel(state="water", drop=True), xr_sr.areas(water).sel(state="water", drop=True)
+        )
+    second = to_cog(plain, tmp_path / "again.tif")
+    with rasterio.open(second) as file:
+        assert file.nodata == 255
+        assert file.tags(1)["flag_values"] == "0 1 255"
+
+
+def test_classes_without_an_unknown_one_and_mixed_bands_have_no_nodata_value(tmp_path):
+    classes = cube(dates=None, bands=None).notnull().astype("uint8")
+    known = classes.assign_attrs(flag_values=[0, 1], flag_meanings="dry water").rename("known")
+    unknown = classes.assign_attrs(flag_values=[0, 9], flag_meanings="dry unknown").rename("doubt")
+
+    for obj, nodata in ((known, None), (unknown, 9), (xr.merge([known, unknown], compat="override"), None)):
+        with rasterio.open(to_cog(obj, tmp_path / "classes.tif", overwrite=True)) as file:
+            assert file.nodata == nodata

@@ -30,7 +30,7 @@ from ..task_warnings import collecting
 from .content import Content, Field, XarrayObject, describe
 from .encoding import Packing, pack_block
 from .layout import edges_of
-from .tags import class_tags, color_interpretation, file_tags
+from .tags import class_tags, color_interpretation, file_tags, unknown_class
 from .target import first_line
 
 _SIDES = (128, 4096)
@@ -73,7 +73,8 @@ def to_cog(
     Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
     Band names become band descriptions, and B04, B03 and B02 are marked as red, green and blue, so that a GIS shows
     true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
-    TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band. CRS and transform
+    TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band, and
+    its number for unknown, 255, is the nodata value of the file. CRS and transform
     are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
     appears under its name when it is whole, and nothing is left behind where writing fails.
     Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
@@ -184,7 +185,7 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
     clipped = 0
     with (
         rasterio.Env(GDAL_CACHEMAX=_BYTES),
-        _opened(path, "w", **_profile(content, field.packing, count)) as file,
+        _opened(path, "w", **_profile(content, layers, count)) as file,
         progress_bar(
             sum(layer.field.array.npartitions for layer in layers), progress=progress, label=path.parent.name
         ) as advance,
@@ -212,7 +213,8 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
     return clipped
 
 
-def _profile(content: Content, packing: Packing, count: int) -> dict[str, Any]:
+def _profile(content: Content, layers: list[Layer], count: int) -> dict[str, Any]:
+    packing = layers[0].field.packing
     dtype = {"bool": "uint8", "float16": "float32"}.get(packing.dtype, packing.dtype)
     height, width = content.geobox.shape
     profile: dict[str, Any] = {
@@ -226,8 +228,9 @@ def _profile(content: Content, packing: Packing, count: int) -> dict[str, Any]:
     profile |= {"compress": "deflate", "zlevel": 1, "transform": content.geobox.affine}
     if content.geobox.crs is not None:
         profile["crs"] = content.geobox.crs.to_wkt()
-    if packing.fill is not None:
-        profile["nodata"] = packing.fill
+    nodata = unknown_class([layer.field for layer in layers]) if packing.fill is None else packing.fill
+    if nodata is not None:
+        profile["nodata"] = nodata
     return profile
 
 

@@ -55,7 +55,25 @@ def class_tags(field: Field) -> dict[str, str]:
     values, words = field.attrs.get("flag_values"), field.attrs.get("flag_meanings")
     if values is None or words is None:
         return {}
-    return {"flag_values": " ".join(map(str, values)), "flag_meanings": str(words)}
+    # Read back from a file, they are the text of the tag.
+    return {
+        "flag_values": values if isinstance(values, str) else " ".join(map(str, values)),
+        "flag_meanings": str(words),
+    }
+
+
+def unknown_class(fields: Sequence[Field]) -> int | None:
+    """Return the number that means "unknown" in all fields, which are maps of classes, else None.
+
+    It is the nodata value of their file: a GeoTIFF has one for all of its bands.
+    """
+    found = set()
+    for field in fields:
+        tags = class_tags(field)
+        meanings = dict(zip(tags.get("flag_meanings", "").split(), tags.get("flag_values", "").split(), strict=False))
+        found.add(meanings.get("unknown"))
+    only = found.pop() if len(found) == 1 else None
+    return None if only is None else int(only)
 
 
 def _date_of(small: xr.Dataset) -> xr.DataArray | None:
