@@ -352,3 +352,53 @@ def test_native_grids_nest_and_cover_the_box(lon, lat, width, height, zone, wide
         assert boxes[name].resolution.x == size / ratio
     inner = area.shape.to_crs(zone, resolution=width / 50)
     assert coarsest.extent.buffer(5).contains(inner)
+
+
+class TestCrsOfGeoJson:
+    @staticmethod
+    def geojson(shape: Geometry, kind: str, crs: object) -> dict:
+        member = {} if crs is None else {"crs": crs}
+        feature = {"type": "Feature", "properties": {}, "geometry": shape.json}
+        return {
+            "geometry": {**shape.json, **member},
+            "feature": {**feature, **member},
+            "collection": {"type": "FeatureCollection", "features": [feature], **member},
+            "in a feature": {"type": "FeatureCollection", "features": [{**feature, **member}]},
+        }[kind]
+
+    @pytest.mark.parametrize("kind", ["geometry", "feature", "collection", "in a feature"])
+    @pytest.mark.parametrize("name", ["urn:ogc:def:crs:EPSG::32633", "EPSG:32633"])
+    def test_the_member_crs_is_read(self, kind, name):
+        shape = box(600_000, 5_790_000, 610_000, 5_800_000, "EPSG:32633")
+        given = self.geojson(shape, kind, {"type": "name", "properties": {"name": name}})
+
+        area = read_area(geopolygon=given)
+
+        assert area.shape.crs == "EPSG:32633"
+        np.testing.assert_allclose(area.box, read_area(geopolygon=shape).box)
+
+    @pytest.mark.parametrize("name", ["urn:ogc:def:crs:OGC:1.3:CRS84", "urn:ogc:def:crs:EPSG::4326"])
+    def test_degrees_by_name_are_degrees(self, name):
+        shape = box(12.0, 52.0, 13.0, 53.0, "EPSG:4326")
+        crs = {"type": "name", "properties": {"name": name}}
+
+        assert read_area(geopolygon=self.geojson(shape, "geometry", crs)).box == (12.0, 52.0, 13.0, 53.0)
+
+    @pytest.mark.parametrize(
+        ("sides", "crs", "said"),
+        [
+            ((600_000, 5_790_000, 610_000, 5_800_000), None, "expected longitudes and latitudes"),
+            ((12, 52, 13, 91), None, "y=52 to 91"),
+            ((-361, 52, 13, 53), None, "x=-361 to 13"),
+            ((12, 52, 13, 53), {"type": "name", "properties": {"name": "nowhere"}}, "member crs"),
+            ((12, 52, 13, 53), {"type": "link", "properties": {"href": "there"}}, "member crs"),
+        ],
+    )
+    def test_what_is_no_place_is_refused_before_a_search(self, sides, crs, said):
+        shape = box(*sides, "EPSG:4326")
+
+        with pytest.raises(OptionError, match=said):
+            read_area(geopolygon=self.geojson(shape, "geometry", crs))
+        if crs is None:
+            with pytest.raises(OptionError, match=said):
+                read_area(geopolygon=shapely.box(*sides))

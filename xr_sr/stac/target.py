@@ -28,7 +28,10 @@ _NATIVE_GSD_M = (10.0, 20.0, 60.0)
 _ON_LATTICE = 1e-3
 """Of a pixel."""
 
-_GEOMETRY = "GeoJSON in degrees, a geometry of shapely in degrees, of GeoPandas, or an odc.geo.geom.Geometry"
+_GEOMETRY = (
+    "GeoJSON in degrees or with a member crs, a geometry of shapely in degrees, of GeoPandas, or an "
+    "odc.geo.geom.Geometry"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +167,9 @@ def _polygon(given: Any) -> Geometry:
     found = given if isinstance(given, Mapping) else getattr(given, "__geo_interface__", None)
     try:
         if shape is None and isinstance(found, Mapping):
-            shape = Geometry(read_geojson(_geometry_of(found)), getattr(given, "crs", None) or DEGREES)
+            shape = Geometry(read_geojson(_geometry_of(found)), getattr(given, "crs", None) or _named_crs(found))
         if shape is not None and shape.crs is not None and not shape.is_empty and shape.crs.geographic:
+            _refuse_beyond_degrees(shape)
             shape = Geometry(read_geojson(continuous(shape.json)), shape.crs)
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise OptionError(f"geopolygon= cannot be read as a geometry: {error}. Wanted is {_GEOMETRY}.") from error
@@ -173,6 +177,48 @@ def _polygon(given: Any) -> Geometry:
         what = "empty or without a CRS" if shape is not None else f"a {type(given).__name__}"
         raise OptionError(f"geopolygon= is {what}; wanted is {_GEOMETRY}.")
     return shape
+
+
+def _named_crs(found: Mapping[str, Any]) -> str:
+    """Return the CRS of a GeoJSON object: that of its member `crs` of 2008, or of a part; else degrees.
+
+    Raises OptionError for one that pyproj does not know, and where parts have several.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    features = found.get("features")
+    parts = [found, *(features if isinstance(features, list | tuple) else [])]
+    parts = [part for part in parts if isinstance(part, Mapping)]
+    parts += [part["geometry"] for part in parts if isinstance(part.get("geometry"), Mapping)]
+    members = [part["crs"] for part in parts if part.get("crs") is not None]
+    names = set()
+    for member in members:
+        properties = member.get("properties") if isinstance(member, Mapping) else None
+        name = properties.get("name") if isinstance(properties, Mapping) else member
+        try:
+            # Longitude first, as in all of GeoJSON.
+            names.add(DEGREES if "CRS84" in str(name) else CRS.from_user_input(name).to_string())
+        except (CRSError, TypeError, ValueError) as error:
+            raise OptionError(
+                f"geopolygon= has the member crs={shown(member)}, which is not known; expected the name of a CRS, such "
+                "as 'urn:ogc:def:crs:EPSG::32633', or no crs for degrees."
+            ) from error
+    if len(names) > 1:
+        raise OptionError(f"geopolygon= has parts in {listed(sorted(names))}; expected one CRS. Reproject the parts.")
+    return names.pop() if names else DEGREES
+
+
+def _refuse_beyond_degrees(shape: Geometry) -> None:
+    """Raise OptionError where coordinates in degrees are no longitudes and latitudes."""
+    west, south, east, north = shape.boundingbox.bbox
+    if -90 <= south <= north <= 90 and -360 <= west <= east <= 360:
+        return
+    raise OptionError(
+        f"geopolygon= spans x={west:.10g} to {east:.10g} and y={south:.10g} to {north:.10g}; expected longitudes and "
+        "latitudes in degrees. For another CRS pass odc.geo.geom.Geometry(geometry, 'EPSG:32633'), or name it in the "
+        "member crs of GeoJSON."
+    )
 
 
 def _geometry_of(found: Any) -> dict[str, Any]:
