@@ -214,7 +214,11 @@ def test_60_m_bands_come_beside_those_of_a_network(official):
     made = tree.sr.upscale("sen2sr-lite", bands=wanted, device="cpu", chunks=20)
 
     assert list(made) == wanted
-    assert made["B09"].attrs["xr_sr:model"] == "sen2sr-lite.rgbn-x4"
+    assert made.attrs["xr_sr:model"] == made["B04"].attrs["xr_sr:model"] == "sen2sr-lite.rgbn-x4"
+    assert made["B04"].attrs["xr_sr:weights_sha256"]
+    assert made["B09"].attrs["xr_sr:model"] == "glp-hpm"
+    assert "xr_sr:weights_sha256" not in made["B09"].attrs
+    assert made["B09"].attrs["xr_sr:constraint"] == "none"
     assert made["B09"].attrs["xr_sr:guided"].startswith("B01, B09: glp-hpm, pixels 6 times wider, guided by")
     assert made["B09"].attrs["xr_sr:guided"].endswith("then bicubic, 4 times")
     values = computed(made)

@@ -44,6 +44,7 @@ def assemble(
     *,
     scale: int,
     attrs: Mapping[str, Any] | None = None,
+    attrs_of: Mapping[str, Mapping[str, Any]] | None = None,
     extra_coords: Mapping[Hashable, xr.Variable] | None = None,
     dtype: DTypeLike = "float32",
 ) -> xr.DataArray | xr.Dataset:
@@ -51,6 +52,7 @@ def assemble(
 
     planes_out: the bands of `data`, in the order wanted. data: lazy (*lead, band, y * scale, x * scale), or one
     (*lead, y * scale, x * scale) per band, which spares a Dataset the slicing. attrs: what made it, for each variable.
+    attrs_of: the same for bands that something else made, by canonical name; for a Dataset only.
     extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
     grid are the cube's; bands that are numbered along their dimension, and named elsewhere, are labelled by name. The
@@ -91,7 +93,8 @@ def assemble(
     variables: dict[Hashable, xr.Variable] = {}
     for index, plane in enumerate(planes_out):
         source, array = cube.source[plane.name], parts[0][..., index, :, :] if stacked else parts[index]
-        variable = xr.Variable((*cube.lead, cube.y, cube.x), array, _still_true(source.attrs) | _UNITLESS | made_by)
+        own = made_by if attrs_of is None else dict(attrs_of.get(plane.band, made_by))
+        variable = xr.Variable((*cube.lead, cube.y, cube.x), array, _still_true(source.attrs) | _UNITLESS | own)
         variables[plane.name] = variable.transpose(*source.dims)
     variables |= {name: flag for name, flag in flags.items() if name not in cube.source.coords}
     for variable in variables.values():

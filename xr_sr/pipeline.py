@@ -338,7 +338,24 @@ def _refined(
         guided=guided,
     )
     coords = offset_coords(radiometry, cube)
-    return assemble(both, planes_out, data, scale=spec.scale, attrs=provenance.attrs(), extra_coords=coords)
+    by_formula = replace(
+        provenance,
+        model=catalog.GUIDED,
+        weights_sha256="",
+        constraint="none",
+        precision="float32",
+        options="",
+        record="",
+    ).attrs()
+    return assemble(
+        both,
+        planes_out,
+        data,
+        scale=spec.scale,
+        attrs=provenance.attrs(),
+        attrs_of=dict.fromkeys(guided_too, by_formula),
+        extra_coords=coords,
+    )
 
 
 def _by_formula(

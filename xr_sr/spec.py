@@ -225,6 +225,9 @@ class Provenance:
 MODEL_ATTR = "xr_sr:model"
 """The attribute that says which model made something; what has it was super-resolved."""
 
+WEIGHTS_ATTR = "xr_sr:weights_sha256"
+"""The attribute with the hashes of a network's weights; what a formula made does not have it."""
+
 NOTE_ATTR = "xr_sr:note"
 
 SOURCE_ITEMS, SOURCE_LINKS = "source_items", "source_links"

@@ -12,7 +12,7 @@ from ..errors import OptionError, warns_once
 from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..sensors import FOR_INDICES, explains_sensors
-from ..spec import provenance_of
+from ..spec import WEIGHTS_ATTR, provenance_of
 from .formulas import reckon
 from .reading import Grid, read_bands
 from .table import LETTERS, constants_of, find_index
@@ -117,7 +117,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
         "xr_sr:source": chosen.source,
         **_told_constants(values, letters),
         OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
-        **provenance_of(first.attrs),
+        **provenance_of(next((each.attrs for each in bands.values() if WEIGHTS_ATTR in each.attrs), first.attrs)),
     }
     if formula.is_normalised_difference:
         result.attrs["xr_sr:bounds"] = [-1.0, 1.0]

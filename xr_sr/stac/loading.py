@@ -71,7 +71,8 @@ def load(
     The area is one of these, with the meaning that it has in `odc.stac.load`. bbox: (west, south, east, north) in
         degrees; a box whose west is greater than its east crosses the antimeridian (RFC 7946), and so does (179.8, -17,
         180.2, -16). geopolygon: GeoJSON (its member `crs` counts), a geometry of shapely, GeoPandas or odc-geo; its
-        bounding box is loaded, of items that meet the polygon. geobox: exactly this grid. like: the grid of a cube, or of a DataTree.
+        bounding box is loaded, of items that meet the polygon. geobox: exactly this grid. like: the grid of a cube,
+        or of a DataTree.
     datetime: as STAC has it: "2023-06-01/2023-06-30". catalogue: "earth-search", "planetary-computer" (needs the extra
         "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API. query, filter:
         passed to the search, as pystac-client takes them: {"eo:cloud_cover": {"lt": 20}}, or CQL2.
