@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -80,13 +81,29 @@ def test_what_says_nothing_or_sentinel_2_is_no_reason(attrs):
     assert not said(array(FOUR))
 
 
-def test_coordinates_are_read_also_along_time_and_lazy_ones_are_not():
+def test_coordinates_are_read_also_along_time_and_lazy_ones_off_the_grid():
     cube = array(reflectance(2, 4, 6, 6))
     assert not said(cube.assign_coords(platform=("time", ["sentinel-2a", "sentinel-2b"])))
     assert said(cube.assign_coords(platform=("time", ["sentinel-2a", "landsat-9"]))) == "platform is 'landsat-9'"
     assert said(cube.assign_coords({"landsat:wrs_path": 193, "platform": "landsat-8"}))
     lazy = xr.DataArray(np.array(["landsat-9"] * 2), dims="time").chunk()
-    assert not said(cube.assign_coords(platform=lazy))
+    assert said(cube.assign_coords(platform=lazy)) == "platform is 'landsat-9'"
+    on_grid = xr.DataArray(np.full((6, 6), "landsat-9"), dims=("y", "x")).chunk()
+    assert not said(cube.assign_coords(platform=on_grid))
+    scalar = xr.DataArray(da.from_array(np.array("landsat-8")))
+    assert said(cube.assign_coords(platform=scalar)) == "platform is 'landsat-8'"
+
+
+@pytest.mark.parametrize("names", [("sur_refl_b01", "sur_refl_b02"), ("Nadir_Reflectance_Band1", "B04")])
+def test_names_of_modis_are_known(names):
+    assert "products of MODIS" in said(array(FOUR[:2], names))
+    assert "products of MODIS" in said(dataset(FOUR[:2], names))
+
+
+@pytest.mark.parametrize("name", ["2A", "2b", "2C"])
+def test_a_platform_may_be_named_by_its_unit(name):
+    assert not said(array(FOUR).assign_attrs(platform=name))
+    assert said(array(FOUR).assign_attrs(platform="3A"))
 
 
 def test_attributes_of_a_band_and_of_a_trees_root_are_read():

@@ -80,6 +80,9 @@ _OTHER_KEYS = frozenset(
 )
 """Names under which words of any kind stand, of which some are those of other sensors."""
 
+_UNIT = re.compile(r"2[a-d]", re.IGNORECASE)
+"""A platform by its letter alone, as in some tables of Sentinel-2."""
+
 _SENTINEL_2 = re.compile(r"(?<![a-z0-9])(?:copernicus)?[\s_.:/-]*(?:sentinel|sen|s)[\s_.-]*2(?![0-9])", re.IGNORECASE)
 _OTHERS = re.compile(
     r"landsat|(?<![a-z0-9])l[ceotm]0?[4-9](?![0-9])|(?<![a-z0-9])(?:oli|tirs|etm)(?![a-z])|hls[\s_.-]*l30|"
@@ -97,6 +100,9 @@ _LANDSAT_NAMES = re.compile(
 )
 """Names that Landsat's products have, and none of Sentinel-2's."""
 
+_MODIS_NAMES = re.compile(r"sur_?refl_|Nadir_Reflectance_|SurfReflect_", re.IGNORECASE)
+"""Names of bands in the products of MODIS and VIIRS, where numbers are those of other wavelengths."""
+
 _NUMBERED = re.compile(r"b0?([567])", re.IGNORECASE)
 _ONLY_OURS = {"B08", "B8A", "B12"}
 _LANDSAT_GSD_M = 30.0
@@ -107,19 +113,23 @@ _WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
 def other_sensor(obj: AnyCube, cube: Cube) -> str:
     """Say what speaks for another sensor than Sentinel-2's; "" where nothing does.
 
-    obj: what was handed in. cube: what was recognised in it. Reads no pixels, and no coordinates that are lazy.
+    obj: what was handed in. cube: what was recognised in it. Reads no pixels. Lazy coordinates of up to one
+    dimension are computed where they are few words, as those of baselines and offsets are.
     """
     reasons, stated = [], False
     for key, word in _words(obj, cube):
         plain = _plain(key)
-        ours, others = _SENTINEL_2.search(word), _OTHERS.search(word)
         is_platform = plain in _PLATFORM_KEYS
+        ours, others = _SENTINEL_2.search(word), _OTHERS.search(word)
+        ours = ours or (_UNIT.fullmatch(word.strip()) if is_platform else None)
         stated |= bool(ours)
         if others or (is_platform and not ours and not _says_no_platform(word)):
             reasons.append(f"{key} is {word!r}")
     names = [str(name) for name in _names(cube) if _LANDSAT_NAMES.match(str(name))]
     if names:
         reasons.append(f"{listed(names)} are names of Landsat's products")
+    if names := [str(name) for name in _names(cube) if _MODIS_NAMES.match(str(name))]:
+        reasons.append(f"{listed(names)} are names of the products of MODIS or VIIRS")
     if not reasons and not stated and (numbered := _numbered_as_landsat(cube)):
         reasons.append(
             f"its pixels are {_LANDSAT_GSD_M:g} m wide, as those of Landsat and HLS are, in which {listed(numbered)} "
@@ -242,7 +252,9 @@ def _with_nested(holder: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
 def _texts(value: object) -> Iterator[str]:
     """Yield the words in an attribute or a coordinate, if they are words, few, and in memory."""
     if isinstance(value, xr.DataArray):
-        if value.dtype.kind not in "OUST" or value.size > _MOST_WORDS or value.chunks is not None:
+        if value.dtype.kind not in "OUST" or value.size > _MOST_WORDS:
+            return
+        if value.chunks is not None and value.ndim > 1:
             return
         value = value.values
     if isinstance(value, bytes):
