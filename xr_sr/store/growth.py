@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from ..errors import StoreMismatchError
 from ..radiometry import OFFSET_COORD
+from .consolidation import is_consolidated
 from .content import Content
 from .ledger import published
 from .record import LEDGER, Record, check_fingerprint
-from .target import Target, is_consolidated, join_path, read_array
+from .target import Target, join_path, read_array
 from .template import stored_length, stretched
 from .times import shown
 

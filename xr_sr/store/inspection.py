@@ -24,7 +24,10 @@ class Found(Enum):
 def find(target: Target) -> Record | Found:
     """Look at the root of a target; nothing is changed. A half-built store of ours wins over whatever else is there."""
     group3, attrs2 = target.readable("zarr.json") or {}, target.readable(".zattrs") or {}
-    records = [Record.from_attribute(attrs.get(KEY)) for attrs in (group3.get("attributes", {}), attrs2)]
+    attrs3 = group3.get("attributes", {})
+    if not isinstance(attrs3, dict):
+        group3 = attrs3 = {}
+    records = [Record.from_attribute(attrs.get(KEY)) for attrs in (attrs3, attrs2)]
     ours = sorted((record for record in records if record is not None), key=lambda record: record.state)
     if ours:
         return ours[0]

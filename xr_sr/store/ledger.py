@@ -121,12 +121,27 @@ def reserve(
 def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float | None]]:
     """Read the stamps of dates that are being added, and the offsets of their DN."""
     _, document = _document(target, record, 0)
+    first, pairs = pending_of(document)
+    return pairs[length - first :] if pairs else []
+
+
+def pending_of(document: Document) -> tuple[int, list[tuple[int, float | None]]]:
+    """Read which dates the document of the ledger says are being added: their first slot, stamps and offsets.
+
+    Raises StoreDamageError where the document cannot mean any.
+    """
     noted = document["attributes"].get(PENDING)
     if noted is None:
-        return []
-    noted = json.loads(noted) if isinstance(noted, str) else noted  # nested in stores of older versions
-    pairs = zip(noted["stamps"], noted["offsets"], strict=True)
-    return [(int(stamp), offset) for stamp, offset in pairs][length - noted["first"] :]
+        return 0, []
+    try:
+        noted = json.loads(noted) if isinstance(noted, str) else noted  # nested in stores of older versions
+        pairs = zip(noted["stamps"], noted["offsets"], strict=True)
+        return int(noted["first"]), [(int(stamp), offset) for stamp, offset in pairs]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreDamageError(
+            f"the document of the ledger is damaged: its attribute {PENDING!r} names no dates. xr_sr.verify(store) "
+            "restores it where the store has a copy; overwrite=True writes the store anew."
+        ) from error
 
 
 def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:

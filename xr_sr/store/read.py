@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..arguments import check_whole, shown
 from ..errors import OptionError, StoreDamageError, StoreError
 from ..planning import refuse_query_planning
+from .consolidation import is_consolidated
 from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import require_record
 from .record import HIDDEN, KEY, LEDGER, Record
-from .target import StoreLike, Target, first_line, is_consolidated, read_group
+from .target import StoreLike, Target, first_line, read_group
 from .verification import missing_small, refuse
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -115,9 +115,11 @@ class Record:
             for key in ("dims", "fields", "text", "variables", "arrays", "fine_only"):
                 stored[key] = tuple(stored[key])
             stored["cuts"] = tuple(tuple(_cut_record(axis) for axis in level) for level in stored["cuts"])
-            return cls(**stored)
-        except (KeyError, TypeError):
+            record = cls(**stored)
+        except (AttributeError, KeyError, TypeError):
             return None
+        known = record.state in ("building", "ready") and record.zarr_format in (2, 3)
+        return record if known and record.cuts and isinstance(record.fingerprint, Mapping) else None
 
 
 def _cut_record(stored: Mapping[str, Any]) -> CutRecord:

@@ -23,6 +23,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 from ..arguments import check_path
 from ..errors import StoreDamageError, StoreError, XrSrError
 from .encoding import ZarrFormat
+from .validity import is_array
 
 StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str, Any]"
 """A path, a URL that fsspec knows, a store of zarr-python (Icechunk's and obstore's too), an fsspec mapper, a dict."""
@@ -133,14 +134,20 @@ class Target:
             return None
 
     def text(self, *parts: str) -> bytes | None:
-        """Read what a key holds; None where there is nothing."""
+        """Read what a key holds; None where there is nothing, or a folder."""
         found = _wait(self.store.get(self.path(*parts), buffer_prototype))
         return None if found is None else found.to_bytes()
 
     def write(self, document: Document, *parts: str) -> None:
-        """Write a JSON document."""
+        """Write a JSON document, in place of an empty folder too."""
+        if self.is_folder(*parts):
+            (self.store.root / self.path(*parts)).rmdir()  # type: ignore[attr-defined]
         value = buffer_prototype.buffer.from_bytes(json.dumps(document, indent=2).encode())
         _wait(self.store.set(self.path(*parts), value))
+
+    def is_folder(self, *parts: str) -> bool:
+        """Say whether a key is a folder of local files."""
+        return isinstance(self.store, LocalStore) and (self.store.root / self.path(*parts)).is_dir()
 
     def delete(self, *parts: str) -> None:
         """Delete one key; nothing happens where it is missing."""
@@ -241,7 +248,7 @@ class Target:
         """Turn what goes wrong while the body writes into a StoreError of one sentence."""
         try:
             yield
-        except (StoreError, *_OUR_FAULTS):
+        except (StoreError, Warning, *_OUR_FAULTS):
             raise
         except Exception as error:
             raise cannot_write(f"{what} of {self.label}", error) from error
@@ -287,7 +294,7 @@ def _wait(awaitable: Awaitable[_Result]) -> _Result:
 def read_group(target: Target, group: str, zarr_format: ZarrFormat) -> Document:
     """Read the attributes of a group; {} where it has none."""
     if zarr_format == 3:
-        return dict((target.read(group, "zarr.json") or {}).get("attributes", {}))
+        return dict((target.read(group, "zarr.json") or {}).get("attributes") or {})
     return target.read(group, ".zattrs") or {}
 
 
@@ -304,11 +311,19 @@ def write_group(target: Target, group: str, zarr_format: ZarrFormat, attrs: Docu
 
 
 def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document | None:
-    """Read the document of an array in the form that `Target.array` takes; None where there is no array."""
-    if zarr_format == 3:
-        return target.read(path, "zarr.json")
-    document = target.read(path, ".zarray")
-    return None if document is None else {**document, "attributes": target.read(path, ".zattrs") or {}}
+    """Read the document of an array in the form that `Target.array` takes; None where there is no array.
+
+    Raises StoreDamageError for one that describes no array.
+    """
+    document = target.read(path, "zarr.json" if zarr_format == 3 else ".zarray")
+    if document is not None and zarr_format == 2:
+        document = {**document, "attributes": target.read(path, ".zattrs") or {}}
+    if document is not None and not is_array(document):
+        raise StoreDamageError(
+            f"the document of {path!r} in {target.label} is damaged: it describes no array. xr_sr.verify(store) "
+            "restores it where the store has a copy; overwrite=True writes the store anew."
+        )
+    return document
 
 
 def require_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document:
@@ -339,58 +354,6 @@ def dimensions(document: Document) -> tuple[str, ...]:
     return tuple(document["attributes"].get("_ARRAY_DIMENSIONS", ()))
 
 
-def consolidate(
-    target: Target, group: str, zarr_format: ZarrFormat, nodes: Mapping[str, Document | None], attrs: Document
-) -> bool:
-    """Publish what lies in a group by one write: the documents of all arrays and subgroups below it, in its own.
-
-    nodes: path below the group to the document of an array, or None for a subgroup. attrs: of the group itself.
-    A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees the old state or the new
-    one, never a mixture. Returns False, having written nothing, where all this is published already. Stores that do
-    without (Icechunk commits instead) get the attributes only.
-    """
-    able = not target.commits
-    if zarr_format == 3:
-        document: Document = {"attributes": attrs, "zarr_format": 3, "node_type": "group"}
-        if able:
-            inner = {path: node or _inner_group(target, group, path) for path, node in sorted(nodes.items())}
-            document["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": inner}
-        return _write_changed(target, document, group, "zarr.json")
-    changed = _write_changed(target, attrs, group, ".zattrs")
-    changed |= _write_changed(target, {"zarr_format": 2}, group, ".zgroup")
-    if able:
-        flat: Document = {".zattrs": attrs, ".zgroup": {"zarr_format": 2}}
-        for path, node in sorted(nodes.items()):
-            if node is None:
-                flat[f"{path}/.zattrs"] = read_group(target, join_path(group, path), 2)
-                flat[f"{path}/.zgroup"] = {"zarr_format": 2}
-            else:
-                flat[f"{path}/.zattrs"] = node["attributes"]
-                flat[f"{path}/.zarray"] = {key: value for key, value in node.items() if key != "attributes"}
-        changed |= _write_changed(target, {"metadata": flat, "zarr_consolidated_format": 1}, group, ".zmetadata")
-    return changed
-
-
-def is_consolidated(target: Target, group: str, zarr_format: ZarrFormat) -> bool:
-    """Say whether a group has consolidated metadata."""
-    if zarr_format == 3:
-        return "consolidated_metadata" in (target.readable(group, "zarr.json") or {})
-    return target.readable(group, ".zmetadata") is not None
-
-
 def join_path(*parts: str) -> str:
     """Join parts of a path, leaving out empty ones."""
     return "/".join(part for part in parts if part)
-
-
-def _inner_group(target: Target, group: str, path: str) -> Document:
-    empty = {"kind": "inline", "must_understand": False, "metadata": {}}
-    attrs = read_group(target, join_path(group, path), 3)
-    return {"attributes": attrs, "zarr_format": 3, "consolidated_metadata": empty, "node_type": "group"}
-
-
-def _write_changed(target: Target, document: Document, *parts: str) -> bool:
-    if target.readable(*parts) == document:
-        return False
-    target.write(document, *parts)
-    return True

@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
 from .. import georeference
+from .consolidation import consolidate
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .encoding import ZarrFormat, small_codec, variable_encoding
@@ -27,7 +28,6 @@ from .target import (
     CLAIM,
     Document,
     Target,
-    consolidate,
     dimensions,
     join_path,
     read_array,
@@ -50,6 +50,8 @@ def build(
     """
     root = {**content.attrs, KEY: record.to_attribute()}
     check()
+    for name in filter(target.is_folder, ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")):
+        target.delete(name)
     write_group(target, "", record.zarr_format, root)
     target.clear(keep=record.zarr_format)
     geoboxes = [content.geobox]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,14 +23,16 @@ from ..progress import progress_bar
 from .blocks import chunk_keys
 from .claim import claimed
 from .inspection import require_record
-from .ledger import Ledger, open_ledger, pending
+from .ledger import Ledger, open_ledger, pending, pending_of
 from .record import LEDGER, Record
 from .report import Damage, Part, Problem, Verification
 from .target import Document, StoreLike, Target, dimensions, join_path, read_array, require_array
 from .template import publish, stored_length, stretched, unspecified_is_fine
 from .times import UNITS, stamp_text
+from .validity import can_be_opened, consolidated, is_array, is_group
 
 _THREADS = 8
+_ARRAY_KEY = {3: "zarr.json", 2: ".zarray"}
 
 
 def verify(
@@ -129,11 +132,44 @@ def refuse(target: Target, damages: Sequence[Damage]) -> None:
 
 def damaged_documents(target: Target, record: Record) -> list[Damage]:
     """Look for the documents of all groups and arrays."""
+    keys = [*(["zarr.json"] if record.zarr_format == 3 else []), *_document_keys(target, record)]
+    found = {key: target.readable(key) for key in keys}
+    wrong = {key for key, document in found.items() if document is None or not _fits(key, document)}
+    for level, group in enumerate(record.groups):
+        for name in record.arrays_of(level):
+            key = join_path(group, name, _ARRAY_KEY[record.zarr_format])
+            attrs = key.replace(".zarray", ".zattrs")
+            document = found[key] or {}
+            if record.zarr_format == 2:
+                document = {**document, "attributes": found[attrs] or {}}
+            if not {key, attrs} & wrong and not _is_right_array(document, record, level, name):
+                # Zarr 2: where the array can be opened, its attributes name the wrong dimensions.
+                wrong.add(attrs if can_be_opened(document) else key)
     return [
-        Damage("document", key, "missing" if target.text(key) is None else "unreadable")
-        for key in _document_keys(target, record)
-        if target.readable(key) is None
+        Damage("document", key, "missing" if target.text(key) is None else "unreadable") for key in keys if key in wrong
     ]
+
+
+def _fits(key: str, document: Document) -> bool:
+    """Return whether a document is one of its kind, as far as its key says."""
+    kind = key.rsplit("/", 1)[-1]
+    if kind == ".zgroup" or (kind == "zarr.json" and document.get("node_type") != "array"):
+        return is_group(document) and consolidated(document) is not None
+    return kind != ".zmetadata" or bool(consolidated(document))
+
+
+def _is_right_array(document: Document, record: Record, level: int, name: str) -> bool:
+    """Return whether the document of an array describes one that the record can have written."""
+    if not is_array(document):
+        return False
+    if name == LEDGER:
+        with suppress(StoreDamageError):
+            pending_of(document)
+            return dimensions(document)[-2:] == ("region_y", "region_x")
+        return False
+    sizes = dict(zip(dimensions(document), document["shape"], strict=True))
+    grid = dict(zip(record.dims, (axis.regions[-1] for axis in record.cuts[level]), strict=True))
+    return name not in record.fields or all(sizes.get(dim) == size for dim, size in grid.items())
 
 
 def damaged_small(target: Target, record: Record, levels: Sequence[int] | None = None) -> list[Damage]:
@@ -189,18 +225,19 @@ def _document_keys(target: Target, record: Record) -> list[str]:
 def _restored(target: Target, record: Record, damages: Sequence[Damage]) -> list[Damage]:
     """Write documents anew from the consolidated ones, and then the consolidated ones from all."""
     if record.zarr_format == 3:
-        root = (target.readable("zarr.json") or {}).get("consolidated_metadata") or {}
-        kept = {join_path(path, "zarr.json"): document for path, document in root.get("metadata", {}).items()}
+        root = consolidated(target.readable("zarr.json") or {}) or {}
+        kept = {join_path(path, "zarr.json"): document for path, document in root.items()}
     else:
-        kept = (target.readable(".zmetadata") or {}).get("metadata", {})
-        kept = {".zgroup": {"zarr_format": 2}, **kept}
-    left = []
+        kept = {".zgroup": {"zarr_format": 2}, **(consolidated(target.readable(".zmetadata") or {}) or {})}
     for each in damages:
         if each.path in kept:
-            target.write(kept[each.path], each.path)
-        elif each.path != ".zmetadata":
-            left.append(each)
-    if not left:
+            with target.writing(each.path):
+                target.write(kept[each.path], each.path)
+    # What consolidates others is made from them, so it counts as restored where they are.
+    of_all = "zarr.json" if record.zarr_format == 3 else ".zmetadata"
+    still = {each.path for each in damaged_documents(target, record)} - {of_all}
+    left = [each for each in damages if each.path in still]
+    if not still:
         publish(target, record, stored_length(target, record))
     return [each if each in left else replace(each, repaired=True) for each in damages]
 

@@ -162,7 +162,7 @@ def to_zarr(
             record = _record(content.cut_like(*cuts), cuts, wanted)
             with target.writing("the template"):
                 build(target, content, record, claim.check, declared=geozarr)
-        with target.writing("the metadata"):
+        with target.reading("the metadata"), target.writing("the metadata"):
             claim.check()
             target.sweep()
             run = Run.begin(target, record, content.cut_like(*cuts), cuts, claim)
