@@ -201,7 +201,7 @@ class SensorWarning(XrSrWarning):
 
 
 class StoreWarning(XrSrWarning):
-    """A call wrote nothing to a store, or another writer would not be noticed."""
+    """A call wrote nothing to a store, waits for a writer that may be gone, or would not notice another writer."""
 
 
 Filter: TypeAlias = "tuple[Any, ...]"

@@ -136,6 +136,7 @@ def test_the_claim_of_a_writer_elsewhere_expires_by_the_clock_of_the_store(tmp_p
     assert tree(tmp_path / "out.zarr") == tree(tmp_path / "alone.zarr")
 
 
+@pytest.mark.filterwarnings("ignore:.*may be gone. waiting:xr_sr.errors.StoreWarning")
 def test_a_store_without_time_stamps_is_watched_instead(tmp_path, monkeypatch):
     monkeypatch.setattr(claim, "EXPIRE_S", 0.1)
     store = {CLAIM: MemoryStore()._store_dict.setdefault("", None)}
@@ -148,6 +149,7 @@ def test_a_store_without_time_stamps_is_watched_instead(tmp_path, monkeypatch):
     assert open_zarr(store).sizes["time"] == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*may be gone. waiting:xr_sr.errors.StoreWarning")
 def test_a_writer_elsewhere_that_renews_its_claim_is_alive(tmp_path):
     put_claim(tmp_path / "out.zarr", ABROAD)
     ended = threading.Event()
@@ -206,6 +208,33 @@ def test_the_claim_of_a_process_that_was_killed_here_is_taken_over_at_once(lefto
 
     to_zarr(dates(0, 1), tmp_path / "alone.zarr")
     assert tree(tmp_path / "out.zarr") == tree(tmp_path / "alone.zarr")
+
+
+def test_a_folder_in_place_of_the_claim_is_an_error(tmp_path):
+    (tmp_path / CLAIM).mkdir()
+
+    with pytest.raises(StoreError, match=r"'\.xr_sr_claim' can be neither created nor read there.*delete it"):
+        to_zarr(dates(0, 1), tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
+
+
+def test_waiting_for_a_writer_elsewhere_that_may_be_gone_is_announced_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "time.sleep",
+        lambda _: waits.append(1) or (len(waits) > 3 and put_claim(tmp_path, ABROAD, age_s=61, later=True)),
+    )
+    waits = []
+    put_claim(tmp_path, ABROAD, age_s=20)
+
+    with pytest.warns(StoreWarning) as warned, claimed(Target.of(tmp_path)):
+        pass
+
+    assert len(waits) == 4
+    assert [str(each.message).split(": ", 1)[1] for each in warned] == [
+        "waiting up to 40 s for its claim to be renewed or to expire."
+    ]
+    assert f"being written by {ABROAD.label}, which may be gone" in str(warned[0].message)
 
 
 def test_workers_may_outlive_a_client_that_was_killed_so_its_claim_must_expire(tmp_path, monkeypatch):

@@ -68,7 +68,8 @@ WAIT = click.option(
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="SECONDS",
-    help="Wait for another process that writes to the same Zarr. Default: end with an error at once.",
+    help="Wait for another process that writes to the same Zarr. Default: end with an error at once; a process on "
+    "another machine that may be gone is waited for up to 60 s, until that is known.",
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
 OFFSET = click.option(

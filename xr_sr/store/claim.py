@@ -35,6 +35,9 @@ EXPIRE_S = 60.0
 POLL_S = 1.0
 """Seconds between two looks at the claim of another call."""
 
+_UNSEEN = 50
+"""How often a claim that can be neither created nor read is tried for: about 5 s."""
+
 _UNABLE = (errno.ENOSYS, errno.EOPNOTSUPP)
 """What an object store without conditional requests answers."""
 
@@ -115,7 +118,7 @@ def claimed(target: Target, *, wait: float = 0.0) -> Iterator[Claim]:
     """Hold the claim on a store while the body runs; yields it.
 
     wait: seconds to wait for another call that writes to the store; 0 refuses at once. The claim of a process that may
-    be gone is watched until it is renewed or expires, whatever `wait`.
+    be gone is watched until it is renewed or expires, up to 60 s, whatever `wait`; a StoreWarning says so.
     A store that commits (Icechunk) isolates its sessions and needs no claim. One that cannot create an object
     exclusively gets none, with a StoreWarning.
     Raises StoreError that names the other writer.
@@ -183,10 +186,19 @@ def _acquire(claim: Claim, wait: float) -> None:
     """Create the claim, or take over that of a call that is gone. Raises StoreError while another call writes."""
     target, until = claim.target, time.monotonic() + wait
     watched: _Watched | None = None
+    unseen = looks = 0
     while not create(target.store, target.path(CLAIM), _encoded(claim)):
         found = _read(target, CLAIM)
-        if found is None:
+        if found is None:  # it was deleted in between; or it cannot be an object, as where a folder has its name
+            unseen += 1
+            if unseen >= _UNSEEN:
+                raise StoreError(
+                    f"cannot write the claim of {target.label}: {CLAIM!r} can be neither created nor read there. If "
+                    "something else has this name, such as a folder, delete it, and run the same call again."
+                )
+            time.sleep(POLL_S / 10)
             continue
+        unseen = 0
         renewed = watched is not None and watched.document != found and watched.document.get("id") == found.get("id")
         if watched is None or watched.document != found:
             watched = _Watched.now(target, CLAIM, found)
@@ -194,10 +206,17 @@ def _acquire(claim: Claim, wait: float) -> None:
         if _is_gone(owner) or watched.age_s >= EXPIRE_S:
             if _take_over(claim, found):
                 return
-        elif (renewed or (owner.is_here and owner.is_running)) and time.monotonic() >= until:
-            raise StoreError(
-                f"{target.label} is being written by {owner.label}, and one store takes one writer at a time. Run this "
-                "call again when that one has ended, or pass wait=600 to wait for it, in seconds."
+        elif renewed or (owner.is_here and owner.is_running):
+            if time.monotonic() >= until:
+                raise StoreError(
+                    f"{target.label} is being written by {owner.label}, and one store takes one writer at a time. Run "
+                    "this call again when that one has ended, or pass wait=600 to wait for it, in seconds."
+                )
+        elif (looks := looks + 1) == 2:  # at the first look, it may be that another call is taking it over
+            warn_caller(
+                f"{target.label} was being written by {owner.label}, which may be gone: waiting up to "
+                f"{max(EXPIRE_S - watched.age_s, 0):.0f} s for its claim to be renewed or to expire.",
+                StoreWarning,
             )
         time.sleep(POLL_S)
 

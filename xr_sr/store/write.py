@@ -83,7 +83,9 @@ def to_zarr(
     overwrite: replace an existing Zarr, by any writer, damaged or not. Anything else is never deleted.
     verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again. Every
         chunk that the ledger notes as done is read.
-    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once.
+    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once. If
+        that call may be gone (another machine, whose claim was not renewed since), this one waits up to 60 s for its
+        claim to be renewed or to expire, even with wait=0, and a StoreWarning says so.
     progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
