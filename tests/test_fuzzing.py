@@ -111,6 +111,10 @@ FAILED_ONCE = {
     "a geocentric CRS": lambda: ARRAY.drop_vars("spatial_ref").assign_attrs(crs="EPSG:4978").sr.upscale("bicubic"),
     "edges of no band": lambda: xr_sr.metrics.edge_response(ARRAY.isel(band=slice(0))).compute(),
     "a store whose keys are numbers": lambda: xr_sr.open_zarr({0: 1}),
+    "bands that are an array without dimensions": lambda: CUBE.sr.fuse("bicubic", bands=np.array("B04")),
+    "bands of a list of models that are one": lambda: xr_sr.list_models(bands=np.array(["B04", "B08"])),
+    "dimensions that are an array without any": lambda: xr_sr.metrics.rmse(ARRAY, ARRAY, dims=np.array("y")),
+    "items that are an array without dimensions": lambda: xr_sr.load(np.array("x")),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }

@@ -9,9 +9,9 @@ import contextlib
 import math
 import operator
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 import xarray as xr
@@ -30,6 +30,7 @@ __all__ = [
     "count_of",
     "is_number",
     "is_one_of",
+    "items_of",
     "shown",
     "whole_or_none",
 ]
@@ -117,6 +118,16 @@ def check_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
     raise OptionError(f"{name}={shown(value)}: expected text; got {_kind(value)}.")
+
+
+def items_of(value: object) -> list[Any] | None:
+    """Return the elements of an argument that is a list; None for text, mappings and arrays without dimensions."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # arrays without dimensions are iterable by type, and raise
+        return None
 
 
 def check_array(name: str, value: object) -> None:

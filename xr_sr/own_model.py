@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import numpy as np
 
-from .arguments import check_flag, check_path, count_of
+from .arguments import check_flag, check_path, count_of, items_of
 from .bands import find_band
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
@@ -306,7 +306,8 @@ def _check_kinds(spec: ModelSpec) -> None:
     """Raise ModelError for what is not of the kind that a field has."""
     said = repr(spec.name)
     for what in ("bands", "bands_out", "coarse"):
-        if not isinstance(names := getattr(spec, what), Iterable):
+        names = getattr(spec, what)
+        if not isinstance(names, str) and items_of(names) is None:
             raise ModelError(f"{said}: {what}={names!r}: wanted a tuple of names, such as ('B04', 'B08').")
     for what in ("non_negative", "constrained", "selects", "fine_alone", "fuses"):
         check_flag(f"{said}: {what}", getattr(spec, what))

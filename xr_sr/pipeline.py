@@ -6,7 +6,7 @@ Knows the order of things; each thing is done in a room of its own. What happens
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import xarray as xr
 
 from . import kernels
 from ._version import __version__
-from .arguments import check_flag, check_text, is_one_of
+from .arguments import check_flag, check_text, is_one_of, items_of, shown
 from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
@@ -213,10 +213,11 @@ def _refined(
     options: Mapping[str, Option],
 ) -> Any:
     """Do what `upscale` says, or, with `fusing`, what `fuse` does."""
-    if isinstance(bands, str):
-        bands = [bands]
-    if bands is not None and not (isinstance(bands, Iterable) and all(isinstance(band, str) for band in bands)):
-        raise OptionError(f"bands={bands!r}: wanted names of bands, such as bands=['B04', 'B08'].")
+    if bands is not None:
+        names = [bands] if isinstance(bands, str) else items_of(bands)
+        if names is None or not all(isinstance(name, str) for name in names):
+            raise OptionError(f"bands={shown(bands)}: expected names of bands, such as bands=['B04', 'B08'].")
+        bands = list(map(str, names))
     check_flag("allow_gsd", allow_gsd)
     check_device(device)
     check_text("model", model)

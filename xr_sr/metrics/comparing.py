@@ -5,14 +5,14 @@ Each metric is a function of two blocks and a formula of means; everything else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_array, is_one_of, shown
+from ..arguments import check_array, is_one_of, items_of, shown
 from ..errors import OptionError
 from ..georeference import spatial_dims
 from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
@@ -163,13 +163,14 @@ def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
     if dims is None:
         return set()
     names = {scene.time or "time": "time", scene.band: "band", scene.y: "y", scene.x: "x"}
-    if isinstance(dims, str) or not isinstance(dims, Iterable):
+    given = items_of(dims)
+    if given is None:
         raise OptionError(f"dims={shown(dims)}: expected a list of names of dimensions, of {list(names)}.")
-    if wrong := [dim for dim in dims if not is_one_of(dim, names)]:
-        raise OptionError(f"dims={list(dims)}: the cube has {list(names)}, and not {wrong}.")
-    asked = {names[dim] for dim in dims}
+    if wrong := [dim for dim in given if not is_one_of(dim, names)]:
+        raise OptionError(f"dims={given}: the cube has {list(names)}, and not {wrong}.")
+    asked = {names[dim] for dim in given}
     if at == "image" and not {"y", "x"} <= asked:
-        raise OptionError(f"dims={list(dims)} leaves out y or x; for maps pass at='pixel' or the side of patches.")
+        raise OptionError(f"dims={given} leaves out y or x; for maps pass at='pixel' or the side of patches.")
     if at != "image" and asked:
         raise OptionError(f"at={at!r} gives maps, which are not averaged; leave dims= out.")
     return asked - {"y", "x"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import check_number, count_of, is_number, shown, whole_or_none
+from ..arguments import check_number, count_of, is_number, items_of, shown, whole_or_none
 from ..errors import CatalogueError, GridError, OptionError
 from .extents import covers_some, footprint, item_box, meet
 from .target import Area
@@ -42,8 +42,8 @@ def read_items(items: Any) -> list[Item]:
 
     if isinstance(items, Mapping) and "features" in items:  # of a file, or an API's answer
         items = items["features"]
-    several: Iterable[Any] = [items] if isinstance(items, Item | Mapping) else items
-    if isinstance(items, str) or not isinstance(several, Iterable):
+    several = [items] if isinstance(items, Item | Mapping) else items_of(items)
+    if several is None:
         raise OptionError(
             f"items={items!r} is no Item. Open a file by pystac.Item.from_file(...) or "
             "pystac.ItemCollection.from_file(...); to search, name bbox= and datetime=."

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_number, count_of, shown
+from ..arguments import check_number, count_of, items_of, shown
 from ..bands import find_band, is_scl
 from ..cube import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
@@ -173,8 +173,9 @@ def _require_pixels(items: Sequence[Item], area: Area | None, datetime: str | No
 def _read_bands(bands: Any) -> list[str] | None:
     if bands is None or isinstance(bands, str):
         return None if bands is None else [bands]
-    if isinstance(bands, Iterable) and not isinstance(bands, bytes | Mapping | xr.DataArray):
-        return list(bands)
+    names = items_of(bands)
+    if names is not None and not isinstance(bands, xr.DataArray):
+        return names
     raise OptionError(f"bands={shown(bands)}: wanted is a list of names, such as ['B04', 'B08'].")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..arguments import check_whole
+from ..arguments import check_whole, items_of, shown
 from ..bands import find_band
 from ..errors import (
     BandWarning,
@@ -260,9 +260,10 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
 
 def _wanted(bands: Iterable[str] | None) -> list[str]:
     """Give canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
-    if isinstance(bands, str):
-        raise OptionError(f"bands={bands!r}: wanted a list of names, bands=[{bands!r}].")
-    wanted = [canonical(band) for band in bands or ()]
+    names = [] if bands is None else items_of(bands)
+    if names is None:
+        raise OptionError(f"bands={shown(bands)}: expected a list of names, such as bands=['B04', 'B08'].")
+    wanted = [canonical(band) for band in names]
     if unknown := _unknown(wanted):
         raise MissingBandError(unknown)
     return wanted
