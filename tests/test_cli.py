@@ -737,6 +737,14 @@ def test_code_becomes_options(message, spelt):
 def test_options_of_another_command_are_named_with_it():
     upscale_options = _spellings(main.commands["upscale"])
 
+    load_options = _spellings(main.commands["load"])
+    text = "load needs items, or datetime= and an area (bbox=, geopolygon=, geobox= or like=) to search for them."
+    spelt = "load needs --datetime and an area: --bbox, --geopolygon or --like."
+    assert in_shell(text, load_options, upscale_options) == spelt
+    text = "wanted is a number above 0. A grid of other pixels is given by geobox=."
+    assert in_shell(text, load_options, upscale_options).endswith("The grid of another cube is that of --like.")
+    dateless = "give each its date, obj.assign_coords(time=numpy.datetime64('2023-06-01')), from the first on; to"
+    assert in_shell(dateless, load_options, upscale_options) == "use inputs that have dates, from the first on; to"
     assert in_shell("give it as weights=, or", {}, upscale_options) == "give it as `xr-sr upscale --weights`, or"
 
 

@@ -6,6 +6,8 @@ added up and issued as one warning for each sentence:
 
 - on dask's local schedulers, in the calling thread when the computation ends, by the filters that held when it began;
 - on a cluster, in the client: findings come as events of the topic `xr_sr` (`client.get_events("xr_sr")`);
+  the client's event loop issues them when its futures are done, so a filter "error" does not raise, and the line
+  that is shown is one of threading or of this module, not the caller's;
 - inside `collecting()`, when its body ends.
 
 Knows dask's callbacks and events, and nothing of what the findings mean.

@@ -393,3 +393,13 @@ def test_bands_that_some_items_lack_are_left_out_with_a_word(api):
         tree = xr_sr.load([full, less])
 
     assert "B08" not in tree["r10m"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"datetime": "2023-13-01"}, {"datetime": "2023-01-01/2023-02-30"}, {"query": ["eo:cloud_cover"]}]
+)
+def test_a_malformed_search_is_refused_before_the_catalogue_is_asked(wrong):
+    options = {"datetime": "../2023-06", "catalogue": "https://nobody.invalid", "bbox": (12.0, 52.0, 13.0, 53.0)}
+
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        xr_sr.load(**(options | wrong))

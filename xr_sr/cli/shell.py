@@ -26,6 +26,13 @@ RECIPES: tuple[tuple[str, str], ...] = (
     (r"\w+\.assign_coords\(\w+=\[('[^\]]*)\]\)", r"names=[\1]"),
     # A node of a tree, or the variable of a Dataset that has its bands along a dimension.
     (r"\bcube\['/?([^']+)'\](?:\.sr\.upscale\(\.\.\.\))?", r"--part \1"),
+    # What the function takes and the command does not.
+    (
+        r"load needs items, or datetime= and an area \([^()]*\) to search for them",
+        "load needs datetime= and an area: bbox=, geopolygon= or like=",
+    ),
+    (r"A grid of other pixels is given by geobox=\.", "The grid of another cube is that of like=."),
+    (r"give each its date, obj\.assign_coords\(.*?\)\), from", "use inputs that have dates, from"),
     (r"\w+\.isel\(\w+=0\)", "--date 2023-07-01"),
     (r"xr_sr\.list_models\([^()]*\)", "`xr-sr models`"),
     # Files are there already, so how to load them from a catalogue is no way out; nor is there another function.
@@ -34,7 +41,7 @@ RECIPES: tuple[tuple[str, str], ...] = (
 )
 """Code in messages, as a pattern, and what does the same in the shell."""
 
-PYTHON = "What is Python in this has no option here: do it in Python, write the result, and give that."
+PYTHON = "The command line has no option for the Python code above: run it in Python and write the result to a file."
 
 _VALUE = r"\[[^\]]*\]|\([^()]*\)|'[^']*'|\"[^\"]*\"|-?\w+(?:[.+-]\w+)*"
 _KEYWORD = re.compile(rf"(?<![\w./?&=-])(?P<name>[a-z_]+)=(?P<value>{_VALUE})?")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ..arguments import check_text
 from ..errors import CatalogueError, OptionError
+from ..moments import read_date
 from ..optional import require
 from .extents import Box, split
 
@@ -77,6 +78,18 @@ class Search:
         return [f"{name}=" for name, value in options.items() if value is not None]
 
 
+def _check_datetime(datetime: str | None) -> None:
+    """Raise OptionError for text that is neither a moment nor a span of two; what is no text is left to the client."""
+    if not isinstance(datetime, str):
+        return
+    parts = datetime.split("/")
+    if len(parts) > 2:
+        raise OptionError(f"datetime={datetime!r}: expected one date, or first/last, such as 2023-06-01/2023-06-30.")
+    for part in parts:
+        if len(parts) == 1 or part not in ("", ".."):
+            read_date(part, told=f"datetime={datetime!r}: {part!r}")
+
+
 def search(area: Box | None, ask: Search) -> list[Item]:
     """Find items, page by page, each once; transient errors are tried again, five times, waiting longer each time.
 
@@ -90,6 +103,7 @@ def search(area: Box | None, ask: Search) -> list[Item]:
     from urllib3 import Retry
 
     where = find_catalogue(ask.catalogue)
+    _check_datetime(ask.datetime)
     retry = Retry(total=RETRIES, backoff_factor=0.2, status_forcelist=_TRANSIENT, allowed_methods=None)
     query, filters = _read_query(ask.query), _read_filter(ask.filter)
     try:
@@ -126,6 +140,8 @@ def _with_numbers(query: Sequence[str]) -> list[str]:
     """Write comparisons with numbers as JSON: of "eo:cloud_cover<20" pystac-client sends the text "20"."""
     made = []
     for text in query:
+        if not re.search(r"[<>=]", text):
+            raise OptionError(f"query={text!r}: expected a comparison, such as query=['eo:cloud_cover<20'].")
         found = _COMPARISON.fullmatch(text.strip())
         made.append(json.dumps({found[1]: {_OPERATORS[found[2]]: float(found[3])}}) if found else text)
     return made
