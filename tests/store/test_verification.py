@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 
 import dask
@@ -16,7 +18,7 @@ from zarr.storage import LocalStore
 
 from tests.store.scenes import DATES, CountingKernel, cube
 from xr_sr.cli import main
-from xr_sr.errors import StoreDamageError, StoreError, XrSrError
+from xr_sr.errors import StoreDamageError, StoreError, StoreWarning, XrSrError
 from xr_sr.store import open_zarr, to_zarr, verify
 from xr_sr.store.claim import claimed
 from xr_sr.store.encoding import codec
@@ -310,7 +312,7 @@ def test_what_is_no_store_of_ours_is_not_verified(tmp_path):
 
     with pytest.raises(StoreError, match="did not write"):
         verify(tmp_path / "other.zarr")
-    with pytest.raises(StoreError, match="nothing"):
+    with pytest.raises(StoreError, match=r"there is no .*missing\.zarr\. Check the path"):
         verify(tmp_path / "missing.zarr")
     assert not (tmp_path / "missing.zarr").exists()
 
@@ -360,10 +362,29 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(tmp_path):
     assert whole.exit_code == 0 and "whole" in whole.output
     assert looked.exit_code == repaired.exit_code == none.exit_code == 1
     assert "missing" in looked.output and "to be written" in repaired.output
-    assert none.output.startswith("Error: ") and "holds nothing" in none.output
+    assert none.output.startswith("Error: ") and "there is no " in none.output
 
 
 def test_stores_that_are_read_only_are_only_looked_at(tmp_path):
     write(tmp_path)
 
     assert not verify(LocalStore(tmp_path, read_only=True)).repaired
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_where_this_user_may_not_write_nothing_is_repaired_and_a_warning_says_so(number, tmp_path, monkeypatch):
+    write(tmp_path)
+    (tmp_path / "reflectance/c/1/0/1").unlink()
+
+    async def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(LocalStore, "set_if_not_exists", refuse)
+    monkeypatch.setattr("xr_sr.store.exclusive._create_file", lambda *_: (_ for _ in ()).throw(OSError(number, "no")))
+
+    with pytest.warns(StoreWarning, match=r"cannot be written \(no\), so it was checked without repair") as warned:
+        report = verify(tmp_path)
+
+    assert [each.path for each in report.damages] == ["reflectance/c/1/0/1"]
+    assert not report.repaired and not report.damages[0].repaired
+    assert len(warned) == 1

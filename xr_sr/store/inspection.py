@@ -51,6 +51,8 @@ def require_record(target: Target) -> Record:
         found = Found.NOTHING
     if found is Found.DAMAGED:
         raise _damaged(target)
+    if found is Found.NOTHING and target.is_absent:
+        raise StoreError(f"there is no {target.label}. Check the path, or write the store first, with to_zarr.")
     if isinstance(found, Found):
         raise StoreError(
             f"{target.label} holds {found.value}. Open what others wrote with xarray.open_zarr or rioxarray."

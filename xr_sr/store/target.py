@@ -149,6 +149,11 @@ class Target:
         """Say whether a key is a folder of local files."""
         return isinstance(self.store, LocalStore) and (self.store.root / self.path(*parts)).is_dir()
 
+    @property
+    def is_absent(self) -> bool:
+        """Say whether it is a path of local files where nothing exists."""
+        return isinstance(self.store, LocalStore) and not (self.store.root / self.prefix).exists()
+
     def delete(self, *parts: str) -> None:
         """Delete one key; nothing happens where it is missing."""
         _wait(self.store.delete(self.path(*parts)))

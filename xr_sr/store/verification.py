@@ -7,10 +7,11 @@ read is changed here.
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import zarr
 
 from ..arguments import check_flag
-from ..errors import StoreDamageError
+from ..errors import StoreDamageError, StoreError, StoreWarning, warn_caller
 from ..progress import progress_bar
 from .blocks import chunk_keys
 from .claim import claimed
@@ -26,12 +27,13 @@ from .inspection import require_record
 from .ledger import Ledger, open_ledger, pending, pending_of
 from .record import LEDGER, Record
 from .report import Damage, Part, Problem, Verification
-from .target import Document, StoreLike, Target, dimensions, join_path, read_array, require_array
+from .target import Document, StoreLike, Target, dimensions, first_line, join_path, read_array, require_array
 from .template import publish, stored_length, stretched, unspecified_is_fine
 from .times import UNITS, stamp_text
 from .validity import can_be_opened, consolidated, is_array, is_group
 
 _THREADS = 8
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ARRAY_KEY = {3: "zarr.json", 2: ".zarray"}
 
 
@@ -52,7 +54,7 @@ def verify(
     repair: restore missing documents from the consolidated metadata, and note in the ledger which regions were lost, as
         chunks are missing or cannot be read, so that the next `to_zarr` of these dates writes them. Until then they are
         reported again. Chunks that cannot be read are deleted; pixels that can be read are never changed. False, or a
-        store that is read-only: nothing is changed.
+        store that is read-only: nothing is changed. Nor where this user may not write: a StoreWarning says so.
     quick: only look whether each chunk is there; a chunk that was cut short or changed is not found then.
     progress: True or False; by default a bar of regions in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
@@ -75,7 +77,19 @@ def verify(
     target = Target.of(store, read_only=not repair, storage_options=storage_options)
     if target.store.read_only:
         return inspect(target, record, repair=False, quick=quick, progress=progress)
-    with claimed(target) as claim:
+    with ExitStack() as stack:
+        try:
+            claim = stack.enter_context(claimed(target))
+        except StoreError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno in _NOT_ALLOWED):
+                raise
+            warn_caller(
+                f"{target.label} cannot be written ({first_line(cause.strerror or cause)}), so it was checked without "
+                "repair. To repair it, run verify as a user who may write there; pass repair=False to only check.",
+                StoreWarning,
+            )
+            return inspect(target, record, repair=False, quick=quick, progress=progress)
         return inspect(target, record, repair=True, quick=quick, progress=progress, check=claim.check)
 
 
