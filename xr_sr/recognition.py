@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import xarray as xr
 from affine import Affine
@@ -40,6 +40,9 @@ Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
 
 NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
 """Paths of a tree's nodes under which masks and angles are filed, under names of bands too."""
+
+_STORE = "xr_sr:store"
+"""The attribute of a group that `to_zarr` wrote."""
 
 _NODE_GSD = re.compile(r"r?(10|20|60)m", re.IGNORECASE)
 
@@ -189,7 +192,8 @@ def _from_dataset(obj: xr.Dataset) -> Cube:
     on_grid = {name: array for name, array in obj.data_vars.items() if {y, x} <= set(array.dims)}
     bands = name_variables(on_grid)
     if not bands:
-        raise no_bands(on_grid)
+        error = no_bands(on_grid)
+        raise type(error)(f"{error}{_of_store(obj.attrs)}") if _of_store(obj.attrs) else error
 
     others = {name: tuple(str(dim) for dim in on_grid[name].dims if dim not in (y, x)) for name in bands}
     common = Counter(frozenset(dims) for dims in others.values()).most_common(1)[0][0]
@@ -202,6 +206,14 @@ def _from_dataset(obj: xr.Dataset) -> Cube:
     flags, extras, dropped = _sort_others(rest, y, x)
     extras = tuple(name for name in extras if name in obj.data_vars)  # coordinates pass anyway
     return Cube("Dataset", tuple(planes), y, x, None, lead, grid, obj, crs_coord_name(obj), flags, extras, dropped)
+
+
+def _of_store(attrs: Mapping[Any, Any], *, levels: bool = False) -> str:
+    """Return what to do with a store of `to_zarr` that plain xarray opened; "" for anything else."""
+    if _STORE not in attrs:
+        return ""
+    options = ", level=0), or a coarser level" if levels else "), which returns what was written"
+    return f" This is a store of to_zarr: open it with xr_sr.open_zarr(path{options}."
 
 
 def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
@@ -228,6 +240,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
         raise MissingBandError(
             f"no node of the tree holds Sentinel-2 bands on a grid; its nodes with data are "
             f"{listed(path for path, _ in refused)}. Expected are Datasets of bands, such as 'r10m' and 'r20m'."
+            f"{_of_store(tree.attrs, levels=True)}"
         )
 
     target = model_gsd_m or min(gsd for gsd, _, _ in found)

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from tests.store.scenes import BANDS, DATES, CountingKernel, cube, reflectance
-from xr_sr.errors import OptionError, StoreError
+from xr_sr.errors import MissingBandError, OptionError, StoreError
 from xr_sr.georeference import geobox_of
 from xr_sr.store import open_zarr, to_zarr
 
@@ -339,3 +339,14 @@ def test_a_coordinate_with_spaces_in_its_name_comes_back_as_one(tmp_path):
     to_zarr(written, tmp_path / "out.zarr", progress=False)
 
     assert open_zarr(tmp_path / "out.zarr").coords["cloud cover"] == 3.5
+
+
+@pytest.mark.parametrize(
+    ("layout", "advice"), [({}, r"open_zarr\(path\)"), ({"pyramid": 1}, r"open_zarr\(path, level=0\)")]
+)
+def test_a_store_of_one_array_that_plain_xarray_opened_names_open_zarr(layout, advice, tmp_path):
+    to_zarr(cube(dates=None), tmp_path, **layout)
+    opened = xr.open_datatree(tmp_path, engine="zarr") if layout else xr.open_zarr(tmp_path)
+
+    with pytest.raises(MissingBandError, match=rf"This is a store of to_zarr: open it with xr_sr\.{advice}"):
+        opened.sr.upscale("bicubic")

@@ -180,13 +180,13 @@ def test_a_place_without_permission_is_refused(tmp_path):
     ("change", "field", "old", "new"),
     [
         (lambda c: c.assign_attrs({"xr_sr:model": "other"}), "xr_sr:model", "'test.x4'", "'other'"),
-        (lambda c: c.assign_attrs({"xr_sr:options": "steps=9"}), "xr_sr:options", "nothing", "'steps=9'"),
+        (lambda c: c.assign_attrs({"xr_sr:options": "steps=9"}), "xr_sr:options", "no such attribute", "'steps=9'"),
         (lambda c: c.isel(x=slice(0, 48)), "grid.shape", r"\[40, 56\]", r"\[40, 48\]"),
         (lambda c: c.assign_coords(x=c.x + 10), "grid.transform", "500000", "500010"),
         (lambda c: c.assign_coords(band=["B04", "B08"]), "labels.band", "B03", "B08"),
         (lambda c: c.to_dataset("band"), "object.kind", "DataArray", "Dataset"),
         (lambda c: c.rename("other"), "object.name", "reflectance", "other"),
-        (lambda c: c.isel(time=0, drop=True), "time.dim", "time", "nothing"),
+        (lambda c: c.isel(time=0, drop=True), "time.dim", "time", "no such field"),
         (lambda c: c > 0.5, "variables.reflectance.dtype", "int16", "bool"),
     ],
 )
@@ -194,7 +194,7 @@ def test_another_result_is_refused_and_the_field_is_named(tmp_path, change, fiel
     to_zarr(cube(), tmp_path / "out.zarr")
     before = tree(tmp_path)
 
-    with pytest.raises(StoreMismatchError, match=f"{field}.*: the store has .*{old}.*, this is .*{new}"):
+    with pytest.raises(StoreMismatchError, match=f"{field}.*: the store has .*{old}.*, this (is|result has) .*{new}"):
         to_zarr(change(cube()), tmp_path / "out.zarr")
 
     assert tree(tmp_path) == before

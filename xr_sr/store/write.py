@@ -77,7 +77,8 @@ def to_zarr(
         four.
     geozarr: declare the conventions `spatial:` and `proj:` (v0.1, Zarr's `zarr_conventions`) in each group and array.
         By default only the group above the levels of a pyramid declares them: plain xarray passes attributes on, and
-        netCDF cannot hold this one. The attributes that they define are there in any case.
+        netCDF cannot hold this one: before `xr.open_datatree(pyramid).to_netcdf(...)`, delete the attributes
+        `zarr_conventions` and `multiscales` of its root. The attributes that they define are there in any case.
     region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
         are small.
     overwrite: replace an existing Zarr, by any writer, damaged or not. Anything else is never deleted.
