@@ -115,6 +115,8 @@ FAILED_ONCE = {
     "bands of a list of models that are one": lambda: xr_sr.list_models(bands=np.array(["B04", "B08"])),
     "dimensions that are an array without any": lambda: xr_sr.metrics.rmse(ARRAY, ARRAY, dims=np.array("y")),
     "items that are an array without dimensions": lambda: xr_sr.load(np.array("x")),
+    "a precision that is an array": lambda: CUBE.sr.fuse("glp-hpm", precision=np.array([])),
+    "a constraint that is an array": lambda: CUBE.sr.fuse("glp-hpm", constraint=np.array([])),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }

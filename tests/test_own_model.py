@@ -292,7 +292,7 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, wor
         ({"architecture": "tests.networks:FoldedFlag"}, r"`folded` of .* cannot be called"),
         ({"architecture": "tests.networks:FoldedBare"}, r"`folded` of .* cannot be called"),
         ({"bands": ("B08", "B04", "B03")}, r"cannot be run on 3 bands, and can be on 2: .* bands="),
-        ({"bands": ("B08",), "halo": 0, "window": 64}, r"cannot be run on 1 bands, and can be on 2"),
+        ({"bands": ("B08",), "halo": 0, "window": 64}, r"cannot be run on 1 band, and can be on 2"),
     ],
 )
 def test_a_field_of_another_kind_is_named_with_what_is_wanted(change, word, weights):

@@ -15,7 +15,7 @@ import xarray as xr
 
 from . import kernels
 from ._version import __version__
-from .arguments import check_flag, check_text, is_one_of, items_of, shown
+from .arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
 from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
@@ -165,6 +165,8 @@ def fuse(
     Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
     """
     check_text("model", model)
+    check_text("constraint", constraint)
+    check_choice("precision", precision, kernels.PRECISIONS)
     if to is None and not catalog.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
     if not is_one_of(to, (10, 10.0, None)):
@@ -243,7 +245,7 @@ def _refined(
         1 if fusing else catalog.get(model).scale,
     )
     if formula or (guided_too and bands and {catalog.canonical(band) for band in bands} <= {*guided_too}):
-        if weights is not None or constraint not in ("auto", "none") or precision != "float32":
+        if weights is not None or not (constraint in ("auto", "none") and precision == "float32"):
             what = f"{', '.join(guided_too)} without the network" if guided_too else repr(model)
             raise OptionError(
                 f"{what}: guided fusion is a formula in float32; weights=, constraint= and precision= have no meaning "

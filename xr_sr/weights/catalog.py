@@ -262,7 +262,8 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
     """Give canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
     names = [] if bands is None else items_of(bands)
     if names is None:
-        raise OptionError(f"bands={shown(bands)}: expected a list of names, such as bands=['B04', 'B08'].")
+        example = [bands] if isinstance(bands, str) else ["B04", "B08"]
+        raise OptionError(f"bands={shown(bands)}: expected a list of names, such as bands={example}.")
     wanted = [canonical(band) for band in names]
     if unknown := _unknown(wanted):
         raise MissingBandError(unknown)
