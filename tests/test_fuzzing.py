@@ -117,6 +117,9 @@ FAILED_ONCE = {
     "items that are an array without dimensions": lambda: xr_sr.load(np.array("x")),
     "a precision that is an array": lambda: CUBE.sr.fuse("glp-hpm", precision=np.array([])),
     "a constraint that is an array": lambda: CUBE.sr.fuse("glp-hpm", constraint=np.array([])),
+    "numbers of objects that are a Dataset": lambda: xr_sr.analytics.object_series(
+        WATER, WATER.astype(int), objects=CUBE
+    ),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }

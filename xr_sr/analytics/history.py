@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_array
-from ..errors import CubeError, GridError
+from ..arguments import check_array, items_of, shown, whole_or_none
+from ..errors import CubeError, GridError, OptionError
 from ..georeference import crs_coord_name, spatial_dims
 from ..spec import provenance_of
 from ..unread import kept_unread
@@ -96,7 +96,7 @@ def object_series(
     if dims is None or labels.dtype.kind not in "iu" or time_dim(labels) is not None:
         raise GridError(f"labels must be (y, x) whole numbers; these are {labels.dtype} along {list(labels.dims)}.")
     marks = on_finer_grid(labels, numbers, what="object_series reads values and labels").transpose(*dims)
-    wanted = np.asarray(sorted(set(objects)) if objects is not None else _numbers_in(marks), dtype=np.int64)
+    wanted = np.asarray(_numbers_in(marks) if objects is None else _read_objects(objects), dtype=np.int64)
     ordered = numbers.transpose(*([time] if time else []), *dims)
     data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
     data = data if time else data[None]
@@ -121,6 +121,15 @@ def object_series(
     if is_water:
         made["water"] = (weighted / HECTARE_M2).assign_attrs(long_name="area of water", units="ha")
     return made
+
+
+def _read_objects(objects: object) -> list[int]:
+    """Read the numbers of objects, each once, ascending."""
+    given = items_of(objects)
+    numbers = [] if given is None else [number for each in given if (number := whole_or_none(each)) is not None]
+    if given is None or len(numbers) < len(given):
+        raise OptionError(f"objects={shown(objects)}: expected a list of the numbers of labels, such as [1, 2].")
+    return sorted(set(numbers))
 
 
 def _numbers_in(labels: xr.DataArray) -> list[int]:

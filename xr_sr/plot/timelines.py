@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
-from ..arguments import count_of
+from ..arguments import count_of, items_of, shown
 from ..errors import CubeError, OptionError
 from ..naming import listed
 from ..optional import require
@@ -142,10 +142,12 @@ def _values(
         return values.compute().expand_dims(line=[str(values.name or "value")], axis=1), label, {}
     chosen = values.transpose("time", others[0])
     if objects is not None:
-        known = chosen[others[0]].values.tolist()
-        if missing := [each for each in objects if each not in known]:
-            raise OptionError(f"objects={list(objects)}: there is no {missing}; known are {listed(known)}.")
-        chosen = chosen.sel({others[0]: list(objects)})
+        known, asked = chosen[others[0]].values.tolist(), items_of(objects)
+        if asked is None:
+            raise OptionError(f"objects={shown(objects)}: expected a list, of {listed(known)}.")
+        if missing := [each for each in asked if np.ndim(each) or each not in known]:
+            raise OptionError(f"objects={asked}: there is no {missing}; known are {listed(known)}.")
+        chosen = chosen.sel({others[0]: asked})
     names = [f"{others[0]} {each}" for each in chosen[others[0]].values.tolist()]
     return chosen.compute().rename({others[0]: "line"}).assign_coords(line=names), label, {}
 
