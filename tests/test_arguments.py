@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from dataclasses import replace
 
@@ -231,3 +232,12 @@ def test_a_path_may_name_what_is_not_there(tmp_path):
 def test_arguments_in_messages_are_one_short_line():
     assert shown(np.arange(1000).reshape(10, 100)).count("\n") == 0
     assert len(shown("x" * 1000)) == 80
+
+
+def test_a_number_that_is_out_of_bounds_is_said_with_its_value():
+    with pytest.raises(OptionError, match="^a=2: expected a whole number, at least 3; got 2.$"):
+        check_whole("a", 2, least=3)
+    with pytest.raises(OptionError, match="^a=nan: expected a finite number; got nan.$"):
+        check_number("a", math.nan)
+    with pytest.raises(OptionError, match="^a='2': expected a whole number, at least 3; got a value of type str.$"):
+        check_whole("a", "2", least=3)

@@ -214,10 +214,13 @@ def test_a_zarr_that_another_process_writes_is_refused_in_a_sentence(tmp_path, s
     with claimed(Target.of(tmp_path / "out.zarr")):
         result = run(*call)
         forced = run(*call, "--overwrite")
+        checked = run("verify", tmp_path / "out.zarr")
 
     for each in (result, forced):
         refused(each, 1, "out.zarr is being written by process", "pass --wait 600 to wait for it")
         assert len(each.stderr.splitlines()) == 1
+    refused(checked, 1, "out.zarr")
+    assert "wait" not in checked.stderr and len(checked.stderr.splitlines()) == 1
     assert run(*call, "--wait", 5).exit_code == 0
 
 

@@ -37,3 +37,11 @@ def test_what_is_no_date_here_is_refused(date, words):
 def test_positions_alone_have_no_dates():
     with pytest.raises(OptionError, match="only positions 0 to 2"):
         place_of("2023-06-01", np.arange(3), holder="the map")
+
+
+@pytest.mark.parametrize("date", [True, False, np.True_])
+def test_a_truth_value_is_no_position(date):
+    with pytest.raises(
+        OptionError, match=f"date={date!r}: expected a position".replace("(", r"\(").replace(")", r"\)")
+    ):
+        place_of(date, np.array(["2023-06-01", "2023-06-02"], "datetime64[ns]"), holder="the cube")

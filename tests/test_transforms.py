@@ -275,7 +275,7 @@ def test_without_evidence_a_cube_is_not_moved_and_the_warning_shows_both_ways():
         fine = cube.sr.upscale("bicubic", offset=0)
     assert origin(fine) == (ORIGIN[0] - 5, ORIGIN[1] + 5)
     (text,) = [str(each.message) for each in said if each.category is GeoreferenceWarning]
-    assert "cube.assign_coords(x=cube.x +5, y=cube.y -5)" in text
+    assert "cube.assign_coords(x=cube.x + 5, y=cube.y - 5)" in text
     assert "cube.rio.write_transform()" in text
 
     with warnings.catch_warnings():

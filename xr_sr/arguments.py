@@ -70,7 +70,7 @@ def check_whole(name: str, value: object, *, least: int | None = None, unit: str
     if number is not None and (least is None or number >= least):
         return number
     what = "a whole number" + (f" of {unit}" if unit else "") + ("" if least is None else f", at least {least}")
-    raise OptionError(f"{name}={shown(value)}: expected {what}; got {_kind(value)}.")
+    raise OptionError(f"{name}={shown(value)}: expected {what}; got {_kind(value) if number is None else number}.")
 
 
 def whole_or_none(value: object) -> int | None:
@@ -84,9 +84,10 @@ def check_number(
     name: str, value: object, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
 ) -> float:
     """Return an argument as a finite number within bounds. Raises OptionError; truth values are no numbers."""
-    if isinstance(value, int | float | np.integer | np.floating) and not _is_flag(value):
+    numeric = isinstance(value, int | float | np.integer | np.floating) and not _is_flag(value)
+    if numeric:
         try:
-            number = float(value)
+            number = float(value)  # type: ignore[arg-type]  # checked just now
         except OverflowError:
             number = math.inf
         if math.isfinite(number) and least <= number <= most and number > above:
@@ -96,7 +97,7 @@ def check_number(
     bounds += [f"at most {most:g}"] if most < math.inf else []
     raise OptionError(
         f"{name}={shown(value)}: expected a finite number{' ' if bounds else ''}{' and '.join(bounds)}; "
-        f"got {_kind(value)}."
+        f"got {shown(value) if numeric else _kind(value)}."
     )
 
 

@@ -145,7 +145,8 @@ def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
     size = pixel_size_m(cube.geobox)
     crs = cube.geobox.crs
     place = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
-    yield "grid", place + (f", pixels {_sides(size)} on the ground" if size else "")
+    moved = ", moved from the corners of pixels to their centers" if any(cube.grid.shift) else ""
+    yield "grid", place + (f", pixels {_sides(size)} on the ground" if size else "") + moved
     yield "values", ", ".join([*dict.fromkeys(str(plane.array.dtype) for plane in cube.planes), *_value_facts(cube)])
     chunks = array.variable.chunksizes  # of the pixels alone: a lazy coordinate may have other chunks along time
     yield "chunks", ", ".join(f"{dim} {max(chunks[dim])}" for dim in array.dims if dim in chunks) or "not chunked"

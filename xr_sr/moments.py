@@ -38,12 +38,19 @@ def nearest_place(stamps: npt.NDArray[Any], moment: np.datetime64) -> int:
     return int(np.where(np.isnan(gaps), np.inf, gaps).argmin())
 
 
+def check_date(date: object) -> None:
+    """Raise OptionError for truth values, which would pass as 0 and 1, and for lists, also of a cube of one date."""
+    if isinstance(date, bool | np.bool_ | list | tuple):
+        raise OptionError(f"date={date!r}: expected a position, such as 0, or a date, such as '2023-07-01'.")
+
+
 def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
     """Give the position that a date means: its own where it is one, 0 for None, else that of the nearest stamp.
 
     holder: what has the dates, for the message of the OptionError that is raised for positions that there are not, for
     what is no date, and for dates where the stamps are none.
     """
+    check_date(date)
     if date is None or isinstance(date, int | np.integer):
         place = int(date or 0)
         if not -len(stamps) <= place < len(stamps):

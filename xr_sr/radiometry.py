@@ -31,7 +31,17 @@ from .naming import listed
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
 from .packings import Scaling, offset_in_dn, require_plausible
 
-__all__ = ["ADD_OFFSET_COORD", "OFFSET_COORD", "OWN_ATTR", "Nodata", "Offset", "Radiometry", "offset_coords", "resolve"]
+__all__ = [
+    "ADD_OFFSET_COORD",
+    "OFFSET_COORD",
+    "OWN_ATTR",
+    "Nodata",
+    "Offset",
+    "Radiometry",
+    "check_radiometry",
+    "offset_coords",
+    "resolve",
+]
 
 Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
 """In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
@@ -80,12 +90,7 @@ def resolve(
     dates; where it may, a RadiometryWarning says so. Warns RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
-    try:
-        quantification = check_number("quantification", quantification, above=0)
-    except OptionError:
-        raise RadiometryError(
-            f"quantification={shown(quantification)} is not a number of DN per unit of reflectance, such as 10_000."
-        ) from None
+    quantification = _quantification(quantification)
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
     axis, declared, stored, ours, advice = None, False, False, False, ""
@@ -303,11 +308,47 @@ def _nodata_values(
             raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
         zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
+    return _nodata_as_passed(nodata)
+
+
+def _nodata_as_passed(nodata: float | Sequence[float] | str | None) -> tuple[float, ...]:
+    """Read values that were passed; raises RadiometryError for truth values, which would pass as 0 or 1, and text."""
     try:
-        values = np.asarray([] if nodata is None else nodata, dtype="float64").reshape(-1).tolist()
+        given = np.asarray([] if nodata is None else nodata)
+        several = nodata if isinstance(nodata, list | tuple) else []
+        if given.dtype.kind not in "iufO" or any(isinstance(each, bool | np.bool_) for each in several):
+            raise TypeError
+        values = given.astype("float64").reshape(-1).tolist()
     except (TypeError, ValueError):
         raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.") from None
     return tuple(sorted({value for value in values if math.isfinite(value)}))
+
+
+def check_radiometry(offset: Offset, quantification: float, nodata: Nodata) -> None:
+    """Raise RadiometryError for arguments that are wrong for any cube, also where there is no DN to be converted."""
+    _quantification(quantification)
+    if isinstance(offset, str) and offset != "auto":
+        raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
+    if not isinstance(offset, str | xr.DataArray):  # an array may be lazy
+        try:
+            numeric = np.asarray(offset).dtype.kind in "iuf"
+        except ValueError:  # lists of several lengths
+            numeric = False
+        if not numeric:
+            raise RadiometryError(
+                f"offset={offset!r} is not one number of DN, such as 0 or -1000, nor one for each date."
+            )
+    if not isinstance(nodata, str) or nodata != "auto":
+        _nodata_as_passed(nodata)
+
+
+def _quantification(value: float) -> float:
+    try:
+        return check_number("quantification", value, above=0)
+    except OptionError:
+        raise RadiometryError(
+            f"quantification={shown(value)} is not a number of DN per unit of reflectance, such as 10_000."
+        ) from None
 
 
 def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:

@@ -6,12 +6,12 @@ Turns what a user handed in into what `halo` and `lattice` take; nothing is read
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
 
 import xarray as xr
 
+from .arguments import check_whole
 from .coarser import Coarse
 from .cube import Cube, Plane
 from .errors import GridError, OptionError
@@ -132,11 +132,11 @@ def sides_of(chunks: Chunks, cube: Cube) -> list[int | None] | None:
     dims = (*cube.lead, cube.y, cube.x)
     try:
         if isinstance(chunks, Mapping):
-            sides = {str(dim): operator.index(side) for dim, side in chunks.items()}
+            sides = {str(dim): check_whole("chunks", side) for dim, side in chunks.items()}
         else:
             pair = (chunks, chunks) if isinstance(chunks, SupportsIndex) else tuple(chunks)
-            sides = dict(zip((cube.y, cube.x), map(operator.index, pair), strict=True))
-    except (TypeError, ValueError):
+            sides = dict(zip((cube.y, cube.x), (check_whole("chunks", side) for side in pair), strict=True))
+    except (OptionError, TypeError, ValueError):
         sides = {"": 0}
     if not set(sides) <= set(dims) or min(sides.values(), default=1) < 1:
         raise OptionError(

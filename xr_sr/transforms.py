@@ -274,10 +274,10 @@ def _whole_multiples(dims: tuple[str, str], step: float) -> str:
 
 
 def _cure(dims: tuple[str, str], shift: tuple[float, float]) -> str:
-    (y, x), (dy, dx) = dims, shift
+    (y, x), (to_y, to_x) = dims, (f"{'-' if each < 0 else '+'} {abs(each):.12g}" for each in shift)
     return (
         "If they are corners, load centers (xy_coords='center' in stackstac and cubo) or move them: "
-        f"cube.assign_coords({x}=cube.{x} {dx:+g}, {y}=cube.{y} {dy:+g}). If they are centers, write the transform: "
+        f"cube.assign_coords({x}=cube.{x} {to_x}, {y}=cube.{y} {to_y}). If they are centers, write the transform: "
         "cube.rio.write_transform()."
     )
 

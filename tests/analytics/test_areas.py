@@ -11,6 +11,7 @@ from odc.geo.xr import xr_coords
 from pyproj import Geod, Transformer
 
 from xr_sr.analytics import class_areas, pixel_areas
+from xr_sr.analytics.area import area_text
 from xr_sr.errors import GridError, OptionError
 
 GEOD = Geod(ellps="WGS84")
@@ -125,3 +126,20 @@ def test_what_has_no_area_is_refused():
         pixel_areas(xr.DataArray(np.zeros((4, 4)), dims=("y", "x")))
     with pytest.raises(OptionError, match="area='plane'"):
         pixel_areas(cube_on(GRIDS["degrees"]), "plane")
+
+
+@pytest.mark.parametrize(
+    ("hectares", "text"),
+    [
+        (0.0, "0 ha"),
+        (0.000123, "1.23 m²"),
+        (0.0238, "238 m²"),
+        (0.09994, "999 m²"),
+        (0.09996, "0.1 ha"),
+        (14.43, "14.4 ha"),
+        (99.96, "100 ha"),
+        (12345.6, "12,346 ha"),
+    ],
+)
+def test_areas_are_written_with_sensible_digits(hectares, text):
+    assert area_text(hectares) == text

@@ -319,7 +319,7 @@ def test_a_store_does_not_go_on_with_another_constant(tmp_path):
 def test_letters_and_grids_that_nothing_has_are_refused():
     with pytest.raises(OptionError, match=r"\['l'\] are letters of none of"):
         xr_sr.index(array(reflectance(4, 8, 8)), ["NDVI", "SAVI"], l=0.3)
-    with pytest.raises(OptionError, match=r"grid='corse': known are 'fine' and 'coarse'"):
+    with pytest.raises(OptionError, match=r"grid='corse': expected one of None, 'fine', 'coarse'"):
         xr_sr.index(xr_sr.sample("havel"), "MNDWI", grid="corse")
 
 

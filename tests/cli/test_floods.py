@@ -12,6 +12,7 @@ import xarray as xr
 from click.testing import CliRunner, Result
 
 import xr_sr
+from xr_sr.analytics.area import area_text
 from xr_sr.cli import main
 from xr_sr.cli.commands import _spellings
 
@@ -50,7 +51,7 @@ def test_the_map_is_that_of_the_function(stores, series, tmp_path):
     np.testing.assert_array_equal(written["flood"].values, expected["flood"].values)
     np.testing.assert_array_equal(written["area"].values, expected["area"].values)
     assert written["threshold"].item() == expected["threshold"].item()
-    assert f"{float(expected['area'].sel(state='flooded')[1]):.4g} ha" in result.stdout
+    assert area_text(float(expected["area"].sel(state="flooded")[1])) in result.stdout
     assert "2023-06-20: permanent" in result.stdout and "NDWI above" in result.stdout
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
+from xr_sr.analytics.area import area_text
 from xr_sr.errors import CubeError, GeoreferenceWarning, GridError, MissingLibraryError, OptionError, StoreError
 from xr_sr.plot import Explorer
 from xr_sr.plot.floods import COLOURS
@@ -151,7 +152,7 @@ def test_classes_have_their_colours_names_and_areas(lr, found):
     expected = np.array([[hexed(COLOURS[names[code]]) for code in row] for row in flood.values[0]])
     np.testing.assert_array_equal(image_of(page, "flood")[..., :3], expected)
     (legend,) = [layer["legend"] for layer in data_of(page)["layers"] if layer["name"].startswith("flood")]
-    flooded = {"colour": COLOURS["flooded"], "label": f"flooded, {float(area.sel(state='flooded')):.3g} ha"}
+    flooded = {"colour": COLOURS["flooded"], "label": f"flooded, {area_text(float(area.sel(state='flooded')))}"}
     assert flooded in legend["entries"]
     assert legend["text"] == "2023-06-01 → 2023-06-06"
 

@@ -14,6 +14,7 @@ from odc.geo.xr import xr_coords
 
 import xr_sr
 from tests.cubes import geobox_of, times
+from xr_sr.analytics.area import area_text
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.plot import flood_map
 from xr_sr.plot.floods import COLOURS
@@ -51,7 +52,7 @@ def test_the_legend_has_the_areas_of_the_date(found):
     figure = flood_map(found, date="2023-06-11")
 
     area = float(found["area"].sel(state="flooded")[1])
-    assert f"flooded\n{area:.3g} ha" in texts(figure)
+    assert f"flooded\n{area_text(area)}" in texts(figure)
     assert "2023-06-01 → 2023-06-11" in figure.axes[0].get_title(loc="left")
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from tests.store.scenes import DATES, cube, reflectance
 from tests.store.test_growth import tree
-from xr_sr.errors import DuplicateTimeError, StoreMismatchError, StoreWarning
+from xr_sr.errors import DuplicateTimeError, StoreError, StoreMismatchError, StoreWarning
 from xr_sr.store import open_zarr, to_zarr
 from xr_sr.store.one_date import scalar_date
 
@@ -128,9 +128,24 @@ def test_the_date_of_something_else_is_not_the_date():
     assert scalar_date(there) is None
     assert scalar_date(there.assign_coords(time="2023-06-01")) is None
     assert scalar_date(there.assign_coords(time=np.datetime64("NaT", "ns"))) is None
-    assert scalar_date(there.assign_coords(time=np.datetime64("9999-01-01", "s"))) is None
     there["created"].attrs["standard_name"] = "time"
     assert scalar_date(there) == "created"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [np.datetime64("9999-01-01", "s"), cftime.DatetimeGregorian(1500, 1, 1), cftime.Datetime360Day(2023, 2, 30)],
+    ids=["year 9999", "year 1500", "30 February"],
+)
+@pytest.mark.parametrize("name", ["time", "acq_date"])
+def test_a_date_that_a_store_cannot_hold_is_not_lost(name, date, tmp_path):
+    image = cube(dates=None).assign_coords({name: date})
+
+    for written in (image, image.to_dataset("band")):
+        with pytest.raises(StoreError, match=rf"'{name}' holds dates that a store cannot: .*Assign one"):
+            to_zarr(written, tmp_path / "out.zarr")
+
+    assert not (tmp_path / "out.zarr").exists()
 
 
 @pytest.mark.parametrize(

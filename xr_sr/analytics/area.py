@@ -89,6 +89,18 @@ def geobox_with_crs(obj: xr.DataArray | xr.Dataset) -> GeoBox:
     return geobox
 
 
+def area_text(hectares: float) -> str:
+    """Write an area with three significant digits, from 100 of a unit on as whole ones: in m2 below 0.1 ha, else ha."""
+    value, unit = (hectares * HECTARE_M2, "m²") if 0 < hectares < 0.09995 else (hectares, "ha")
+    return f"{value:,.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
+
+
+def check_area(area: object) -> None:
+    """Raise OptionError for what is no way to measure areas."""
+    if not is_one_of(area, ("ellipsoidal", "projected")):
+        raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
+
+
 def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
     """Give the areas of pixels as a dask array (y, x) in m2, cut as asked."""
     import dask.array as da
@@ -97,8 +109,7 @@ def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
         plane = _plane_area(geobox)
         flat: da.Array = da.full(tuple(geobox.shape), plane, chunks=chunks, dtype="float64")
         return flat
-    if not is_one_of(area, ("ellipsoidal",)):
-        raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
+    check_area(area)
     rows, cols, nodes = _area_nodes(geobox)
     # One array of some thousand numbers for the graph, from which each task works out its own pixels.
     shape = da.zeros(tuple(geobox.shape), chunks=chunks, dtype="uint8")

@@ -14,14 +14,14 @@ from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
-from .area import Area, class_areas
+from .area import Area, check_area, class_areas
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .dates import When, listed_dates, positions_of
 from .history import usual_water
 from .indices import NAME_ATTR
 from .levels import Per, time_dim
-from .reading import Grid, on_finer_grid
-from .surface_water import Threshold, classify, index_of, level_of, told_level
+from .reading import Grid, check_options, on_finer_grid
+from .surface_water import Threshold, check_level, classify, index_of, level_of, told_level
 
 
 @warns_once
@@ -53,7 +53,10 @@ def flood(
     `found.compute()`: `dask.compute(found)` fails on any Dataset with one variable made from another (xarray 2026.9).
     Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
     """
+    check_level(threshold, per)
+    check_area(area)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    check_options(**options)
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
         first, second = _choose(as_water(cube, role="the cube"), before, after)
@@ -84,7 +87,10 @@ def flood_between(
         per="cube" both share one level.
     Raises GridError where the grids differ.
     """
+    check_level(threshold, per)
+    check_area(area)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    check_options(**options)
     if is_map_of(before, "water") and is_map_of(after, "water"):
         assert isinstance(before, xr.DataArray) and isinstance(after, xr.DataArray)
         before, after = as_water(before, role="before"), as_water(after, role="after")

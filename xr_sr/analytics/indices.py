@@ -14,7 +14,7 @@ from ..radiometry import OWN_ATTR, Nodata, Offset
 from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .formulas import reckon
-from .reading import Grid, read_bands
+from .reading import Grid, check_options, read_bands
 from .table import LETTERS, constants_of, find_index
 
 NAME_ATTR = "xr_sr:index"
@@ -75,6 +75,7 @@ def index(
     MissingBandError, GridError and RadiometryError.
     """
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    check_options(**options)
     if isinstance(name, str):
         return _one(cube, name, constants, options)
     if not isinstance(name, list | tuple) or not name:

@@ -14,13 +14,13 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import is_one_of
+from ..arguments import check_choice
 from ..cube import AnyCube, Cube, pick, recognise
-from ..errors import BandWarning, GeoreferenceWarning, GridError, OptionError, warn_caller
+from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
 from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..naming import PER_BAND_ATTRS, listed
 from ..preparation import reflectance_and_meaning
-from ..radiometry import Nodata, Offset, Radiometry
+from ..radiometry import Nodata, Offset, Radiometry, check_radiometry
 from ..sensors import other_sensor, warn_of_sensor
 from ..trees import node_dataset
 from .zeros import counting_zeros
@@ -29,6 +29,12 @@ Found: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
 """Bands as reflectance, and what their numbers meant."""
 
 Grid: TypeAlias = Literal["fine", "coarse"]
+
+
+def check_options(*, grid: Grid | None, offset: Offset, quantification: float, nodata: Nodata) -> None:
+    """Raise OptionError or RadiometryError for options that are wrong even where they have no effect."""
+    check_choice("grid", grid, (None, "fine", "coarse"))
+    check_radiometry(offset, quantification, nodata)
 
 
 def read_bands(
@@ -206,8 +212,6 @@ def _on_one_grid(
     """Bring bands of several grids to the finest or the coarsest of them. parts: finest first."""
     finest, coarsest = next(iter(parts[0].values())), next(iter(parts[-1].values()))
     what = f"{reader} reads bands of several grids"
-    if not is_one_of(grid, (None, "fine", "coarse")):
-        raise OptionError(f"grid={grid!r}: known are 'fine' and 'coarse'.")
     if grid == "coarse":
         brought = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}
     else:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import count_of
+from ..arguments import check_choice, check_number, count_of, is_one_of
 from ..cube import AnyCube
 from ..errors import CubeError, OptionError, warns_once
 from ..georeference import placed
@@ -18,7 +18,7 @@ from ..unread import kept_unread
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .levels import Per, otsu, time_dim
-from .reading import Grid
+from .reading import Grid, check_options
 
 Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 """A level of the index, the method that finds it, or levels found before, one number or one for each date."""
@@ -40,13 +40,16 @@ def water(
     """Map water: where an index is above a level.
 
     cube: bands at LR or SR; clouds are unknown where they were masked before (`cube.sr.mask()`). A map that `water`
-        made comes back as it is. index: of which water has high values; None where `cube` is the index itself.
+        made comes back as it is, and the other arguments are checked only. index: of which water has high values;
+        None where `cube` is the index itself.
     threshold: "otsu", a number, or levels as `otsu` gives them. per: with "otsu", one level for the whole "cube" or one
         for each "date"; lazy, and the same for every chunking. grid and the rest: as in `index`.
 
     Returns (time?, y, x) uint8, lazy: 0 dry, 1 water, 255 unknown, with the coordinate `threshold`. Otsu's method
     splits any scene in two: without water it splits land. Look at the level, and pass a number where it is implausible.
     """
+    check_level(threshold, per)
+    check_options(grid=grid, offset=offset, quantification=quantification, nodata=nodata)
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
         return as_water(cube, role="the cube")
@@ -71,25 +74,30 @@ def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) ->
     return placed(kept_unread(cube))
 
 
+def check_level(threshold: Threshold, per: Per) -> None:
+    """Raise OptionError for what is no level or no choice of levels, also where a map of water needs none."""
+    check_choice("per", per, ("cube", "date"))
+    if not isinstance(threshold, xr.DataArray) and not is_one_of(threshold, ("otsu",)):
+        _number_of(threshold)
+
+
 def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:
     """Give the level that a threshold means for some maps of an index, which share it unless there is one per date."""
-    if isinstance(threshold, str):
-        if threshold != "otsu":
-            raise OptionError(_no_level(threshold))
+    if is_one_of(threshold, ("otsu",)):
         return otsu(maps, per=per)
     if isinstance(threshold, xr.DataArray):
         return threshold
-    # NumPy's numbers too, but no truth values, lists or arrays.
-    if not isinstance(threshold, int | float | np.number) or isinstance(threshold, bool) or not np.isfinite(threshold):
-        raise OptionError(_no_level(threshold))
-    return xr.DataArray(float(threshold), name="threshold", attrs={"long_name": "level as passed"})
+    return xr.DataArray(_number_of(threshold), name="threshold", attrs={"long_name": "level as passed"})
 
 
-def _no_level(threshold: object) -> str:
-    return (
-        f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1. Levels found before, one for each date, "
-        "are a DataArray (time)."
-    )
+def _number_of(threshold: object) -> float:
+    try:
+        return check_number("threshold", threshold)
+    except OptionError:
+        raise OptionError(
+            f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1. Levels found before, one for each "
+            "date, are a DataArray (time)."
+        ) from None
 
 
 def told_level(threshold: Threshold, per: Per) -> str:

@@ -138,6 +138,8 @@ def _levels(written: xr.Dataset) -> str:
 
 def _areas(written: xr.Dataset) -> list[str]:
     """Write the areas of each date, what is dry left out; nothing where there is no CRS."""
+    from ..analytics.area import area_text
+
     if "area" not in written:
         return []
     area = written["area"].drop_sel(state="dry")
@@ -146,7 +148,7 @@ def _areas(written: xr.Dataset) -> list[str]:
     lines = []
     for date, row in zip(dates, rows.values, strict=True):
         told = zip(area["state"].values, row, strict=True)
-        text = ", ".join(f"{state} {float(value):.4g} ha" for state, value in told)
+        text = ", ".join(f"{state} {area_text(float(value))}" for state, value in told)
         lines.append(f"{date}: {text}" if str(date) else text)
     return lines
 

@@ -24,7 +24,7 @@ from affine import Affine
 from ..arguments import check_text, check_whole, count_of, shown
 from ..cube import AnyCube, Cube
 from ..errors import OptionError, warns_once
-from ..moments import Date, Dates, nearest_place
+from ..moments import Date, Dates, check_date, nearest_place
 from ..optional import require
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .files import target_of, write_whole
@@ -205,6 +205,7 @@ def _dates(given: Mapping[str, AnyCube], views: Mapping[str, View], date: Dates)
             raise OptionError("date=[]: wanted one date or more.")
         found = [one for each in date for one in _dates(given, views, each)[0]]
         return [each for n, each in enumerate(found) if each not in found[:n]], ""
+    check_date(date)
     alone = None if holder is None else holder.stamp(date)
     if date is not None:
         return [date if alone is None else alone], ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ..analytics.area import area_text
 from ..analytics.classes import classes_of, whole_classes
 from ..errors import CubeError
 from ..georeference import geobox_of, spatial_dims
@@ -109,11 +110,6 @@ def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None
         if name not in present and not known.get(name):
             continue
         title = CLASS_TITLES.get(name, name)
-        label = f"{title}\n{hectares(known[name])}" if name in known else title
+        label = f"{title}\n{area_text(known[name])}" if name in known else title
         entries.append((COLOURS.get(name, COLOURS["unknown"]), label))
     patch_key(figure, axes, entries)
-
-
-def hectares(area: float) -> str:
-    """Write an area in hectares."""
-    return f"{area:,.0f} ha" if area >= 100 else f"{area:.3g} ha"

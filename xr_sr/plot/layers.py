@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..analytics.area import area_text
 from ..analytics.classes import as_water, classes_of
 from ..analytics.indices import NAME_ATTR
 from ..cube import AnyCube, Cube
@@ -23,7 +24,7 @@ from ..errors import CubeError
 from ..georeference import geobox_of, spatial_dims
 from ..moments import Date
 from ..optional import require
-from .floods import CLASS_TITLES, COLOURS, at_date, hectares, parts_of, when_of
+from .floods import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
 from .layout import Stretch, coloured
 from .views import Frame, Image, Placed, see
 
@@ -184,7 +185,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
     for place, each in enumerate(names):
         if (places == place).any() or sheet.areas.get(each):
             label = CLASS_TITLES.get(each, each.replace("_", " "))
-            area = f", {hectares(sheet.areas[each])}" if each in sheet.areas else ""
+            area = f", {area_text(sheet.areas[each])}" if each in sheet.areas else ""
             entries.append({"colour": colours[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}
     png = _png(places[::-1] if flip else places, palette, seen_through)

@@ -23,7 +23,7 @@ from ..digital_numbers import Radiometry
 from ..errors import GridError
 from ..georeference import pixel_size_m
 from ..judging import read_block
-from ..moments import Date, nearest_place, place_of
+from ..moments import Date, check_date, nearest_place, place_of
 from ..radiometry import Offset, resolve
 from ..spec import Tile
 
@@ -116,6 +116,7 @@ class View(Placed):
 
     def stamp(self, date: Date = None) -> np.datetime64 | None:
         """Give the time stamp that a date means here, by default the first; None where the cube has no time."""
+        check_date(date)
         if self.time is None:
             scalar = self.planes[0].array.coords.get("time")
             known = scalar is not None and scalar.ndim == 0 and scalar.dtype.kind == "M"

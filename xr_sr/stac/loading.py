@@ -207,8 +207,9 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
         raise GridError("no item says its CRS (proj:code, proj:epsg): pass crs='EPSG:...'.")
     zone = crs or require_crs(counts.most_common(1)[0][0])
     if others := {code: count for code, count in counts.items() if code != zone}:
+        verb = "is" if sum(others.values()) == 1 else "are"
         warn_caller(
-            f"{sum(others.values())} of {count_of(len(items), 'item')} are resampled from {listed(others)} to "
+            f"{sum(others.values())} of {count_of(len(items), 'item')} {verb} resampled from {listed(others)} to "
             f"{zone} by nearest neighbour, which shifts pixels by up to half of one. To keep native pixels, load one "
             "zone after the other.",
             GeoreferenceWarning,

@@ -114,11 +114,12 @@ def refuse_lost(claim_id: str) -> None:
 
 
 @contextmanager
-def claimed(target: Target, *, wait: float = 0.0) -> Iterator[Claim]:
+def claimed(target: Target, *, wait: float | None = 0.0) -> Iterator[Claim]:
     """Hold the claim on a store while the body runs; yields it.
 
-    wait: seconds to wait for another call that writes to the store; 0 refuses at once. The claim of a process that may
-    be gone is watched until it is renewed or expires, up to 60 s, whatever `wait`; a StoreWarning says so.
+    wait: seconds to wait for another call that writes to the store; 0 refuses at once, and None (of a caller without
+    `wait`) too, in a message without that advice. The claim of a process that may be gone is watched until
+    it is renewed or expires, up to 60 s, whatever `wait`; a StoreWarning says so.
     A store that commits (Icechunk) isolates its sessions and needs no claim. One that cannot create an object
     exclusively gets none, with a StoreWarning.
     Raises StoreError that names the other writer.
@@ -167,7 +168,7 @@ def _renewing(claim: Claim) -> Iterator[None]:
             claim.release()
 
 
-def _is_acquired(claim: Claim, wait: float) -> bool:
+def _is_acquired(claim: Claim, wait: float | None) -> bool:
     """Acquire a claim; return False where the store cannot create an object exclusively."""
     if not can_create(claim.target.store):
         return False
@@ -182,9 +183,9 @@ def _is_acquired(claim: Claim, wait: float) -> bool:
     return True
 
 
-def _acquire(claim: Claim, wait: float) -> None:
+def _acquire(claim: Claim, wait: float | None) -> None:
     """Create the claim, or take over that of a call that is gone. Raises StoreError while another call writes."""
-    target, until = claim.target, time.monotonic() + wait
+    target, until = claim.target, time.monotonic() + (wait or 0.0)
     watched: _Watched | None = None
     unseen = looks = 0
     while not create(target.store, target.path(CLAIM), _encoded(claim)):
@@ -208,9 +209,10 @@ def _acquire(claim: Claim, wait: float) -> None:
                 return
         elif renewed or (owner.is_here and owner.is_running):
             if time.monotonic() >= until:
+                advice = "" if wait is None else ", or pass wait=600 to wait for it, in seconds"
                 raise StoreError(
                     f"{target.label} is being written by {owner.label}, and one store takes one writer at a time. Run "
-                    "this call again when that one has ended, or pass wait=600 to wait for it, in seconds."
+                    f"this call again when that one has ended{advice}."
                 )
         elif (looks := looks + 1) == 2:  # at the first look, it may be that another call is taking it over
             warn_caller(

@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..georeference import crs_coord_name, is_crs_coord
 from ..naming import BAND_DIMS
-from .times import as_nanoseconds
+from .times import as_nanoseconds, beyond_dates
 
 DATES = (
     "time",
@@ -32,7 +32,8 @@ DATES = (
 def scalar_date(dataset: xr.Dataset) -> str | None:
     """Find the scalar coordinate that holds the date: of type date, not missing, with one of the names of `DATES`.
 
-    A coordinate whose `standard_name` is "time" counts too. Text is not read as a date.
+    A coordinate whose `standard_name` is "time" counts too. Text is not read as a date. Raises StoreError for a date
+    that a store cannot hold, as along a dimension.
     """
     named = [name for name, coord in dataset.coords.items() if coord.attrs.get("standard_name") == "time"]
     return next(
@@ -65,4 +66,7 @@ def _is_date(coord: xr.DataArray) -> bool:
     if coord.ndim or not (coord.dtype.kind == "M" or hasattr(coord.item(), "timetuple")):
         return False
     stamp = as_nanoseconds(np.asarray(coord.values))
-    return stamp is not None and not bool(np.isnat(stamp))
+    if stamp is None:
+        name = str(coord.name)
+        raise beyond_dates(name, f"Assign one, obj.assign_coords({name}=numpy.datetime64('2023-06-01')), or")
+    return not bool(np.isnat(stamp))

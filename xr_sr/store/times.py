@@ -119,17 +119,21 @@ def _nanoseconds(dataset: xr.Dataset, dim: str) -> NDArray[np.int64]:
     plain = isinstance(coordinate.dtype, np.dtype)  # else dates with a time zone, a type of pandas
     dates = as_nanoseconds(coordinate.values if plain else dataset.indexes[dim].to_numpy(dtype=object))
     if dates is None:
-        raise StoreError(
-            f"the coordinate {dim!r} holds dates that a store cannot: they must lie between 1677-09-21 and 2262-04-11 "
-            "and exist in the Gregorian calendar, which 30 February of a 360-day calendar does not. Convert them, "
-            f"obj.convert_calendar('standard', align_on='date', dim={dim!r}), or drop them."
-        )
+        raise beyond_dates(dim, f"Convert them, obj.convert_calendar('standard', align_on='date', dim={dim!r}), or")
     if np.isnat(dates).any():
         raise StoreError(
             f"the coordinate {dim!r} has a date missing (NaT) at {np.flatnonzero(np.isnat(dates)).tolist()}; drop it."
         )
     stamps: NDArray[np.int64] = dates.astype(np.int64)
     return stamps
+
+
+def beyond_dates(name: str, advice: str) -> StoreError:
+    """Make the error for dates that nanoseconds cannot hold. advice: the start of a sentence, "... or drop them"."""
+    return StoreError(
+        f"the coordinate {name!r} holds dates that a store cannot: they must lie between 1677-09-21 and 2262-04-11 "
+        f"and exist in the Gregorian calendar, which 30 February of a 360-day calendar does not. {advice} drop them."
+    )
 
 
 def _refuse_equal(values: NDArray[np.int64], dim: str, kind: str) -> None:

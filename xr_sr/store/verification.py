@@ -79,7 +79,7 @@ def verify(
         return inspect(target, record, repair=False, quick=quick, progress=progress)
     with ExitStack() as stack:
         try:
-            claim = stack.enter_context(claimed(target))
+            claim = stack.enter_context(claimed(target, wait=None))
         except StoreError as error:
             cause = error.__cause__
             if not (isinstance(cause, OSError) and cause.errno in _NOT_ALLOWED):

@@ -182,8 +182,8 @@ def to_zarr(
             run.finish(advance)
     if run.clipped:
         warn_caller(
-            f"{count_of(run.clipped, 'value')} beyond {INT16.limit:.4f} clipped to it. If this should be reflectance, "
-            "check or mask it; if not, keep it with packing='float32'.",
+            f"{count_of(run.clipped, 'value')} beyond {INT16.limit:.4f} {'was' if run.clipped == 1 else 'were'} "
+            "clipped to it. If this should be reflectance, check or mask it; if not, keep it with packing='float32'.",
             ClippingWarning,
         )
     return total - done
