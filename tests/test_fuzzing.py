@@ -71,6 +71,7 @@ def _encoded(array, **encoding):
 CUBE = plain(RGBN, 12, 10.0)
 ARRAY = CUBE.to_dataarray("band")
 DATED = CUBE.expand_dims(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
+NO_DATE = DATED.to_dataarray("band").isel(time=slice(0))
 WATER = xr.DataArray(np.eye(12, dtype=bool), dims=("y", "x"))
 
 FAILED_ONCE = {
@@ -119,6 +120,15 @@ FAILED_ONCE = {
     "a constraint that is an array": lambda: CUBE.sr.fuse("glp-hpm", constraint=np.array([])),
     "numbers of objects that are a Dataset": lambda: xr_sr.analytics.object_series(
         WATER, WATER.astype(int), objects=CUBE
+    ),
+    "consistency of no date": lambda: xr_sr.metrics.consistency(NO_DATE, NO_DATE).compute(),
+    "errors of no date": lambda: xr_sr.metrics.ssim(NO_DATE, NO_DATE).compute(),
+    "a distance that is an array": lambda: xr_sr.metrics.consistency(ARRAY, ARRAY, spectral=np.zeros(2)),
+    "a level that is a type": lambda: xr_sr.metrics.consistency(ARRAY, ARRAY, at=int),
+    "dates of several types": lambda: (
+        DATED.to_dataarray("band")
+        .assign_coords(time=np.array(["2023", np.datetime64("2023-07-01")], object))
+        .sr.flood("2023-06", "2023-07", index="NDWI")
     ),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),

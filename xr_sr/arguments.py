@@ -11,7 +11,7 @@ import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -77,7 +77,10 @@ def whole_or_none(value: object) -> int | None:
     """Return an argument as a whole number; None where it is none, as truth values and arrays are not."""
     if _is_flag(value) or isinstance(value, np.ndarray | xr.DataArray):  # which have `__index__` too, and raise there
         return None
-    return operator.index(value) if isinstance(value, SupportsIndex) else None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # whether it is one is what is asked
+    except TypeError:
+        return None
 
 
 def check_number(

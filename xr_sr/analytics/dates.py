@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import shown
 from ..errors import CubeError, DuplicateTimeError
 
 When: TypeAlias = Any
@@ -21,7 +22,13 @@ def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[
     DuplicateTimeError where a date is there twice.
     """
     dim = stamps.dims[0]
-    values, counts = np.unique(stamps.values, return_counts=True)
+    try:
+        values, counts = np.unique(stamps.values, return_counts=True)
+    except TypeError as error:  # text beside dates
+        raise CubeError(
+            f"the values along {dim!r} cannot be compared with each other: {shown(stamps.values.tolist())}. Convert "
+            "them: cube.assign_coords(time=pd.to_datetime(cube.time.values))."
+        ) from error
     if (counts > 1).any():
         raise DuplicateTimeError(
             f"{role}= selects dates, and some are there more than once: {', '.join(map(str, values[counts > 1][:3]))}. "

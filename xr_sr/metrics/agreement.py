@@ -120,9 +120,9 @@ def agree(
     named = lr if lr.time or not sr.time else sr_dates(lr, sr)
     made = {}
     for name, distance in (("reflectance", reflectance), ("spectral", spectral)):
+        chosen = find_distance(distance)
         if distance == "sad" and len(lr.keys) == 1:
             continue
-        chosen = find_distance(distance)
         metric = Metric(name, chosen.units, _per_pixel, _finish, halo=chosen.halo, per_band=False)
         inputs = [(layout.wider(data, chosen.halo), "tbyx") for data in (coarse, down)]
         made[name] = measure_blocks(named, inputs, layout, metric, at=at, distance=distance)

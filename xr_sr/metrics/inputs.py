@@ -120,7 +120,7 @@ def read(obj: Image, role: str) -> Scene:
 
     obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
     of which the floating variables on the grid are taken. role: LR, SR or HR.
-    Raises GridError without y and x, CubeError for more dimensions, RadiometryError for integers.
+    Raises GridError without y and x, CubeError for more or empty dimensions, RadiometryError for integers.
     """
     array = placed(kept_unread(_as_array(obj, role)))
     dims = spatial_dims(array)
@@ -138,6 +138,8 @@ def read(obj: Image, role: str) -> Scene:
             f"{role} has the dimensions {listed(array.dims)}; wanted are y, x and at most band and time. "
             f"Measure one at a time, for instance .isel({rest[-1]}=0)."
         )
+    if empty := [str(dim) for dim in array.dims if not array.sizes[dim]]:
+        raise CubeError(f"{role} is empty: its dimension {empty[0]!r} has the length 0, and metrics need values.")
     if array.dtype.kind != "f":
         raise RadiometryError(
             f"{role} holds {array.dtype}; metrics compare reflectance, in floats with NaN at nodata. "
