@@ -10,7 +10,7 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array
-from xr_sr.cube import recognise
+from xr_sr.cube.select import recognise
 from xr_sr.dating import days_of
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry import resolve

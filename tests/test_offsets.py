@@ -11,9 +11,9 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array, dataset
-from xr_sr.cube import recognise
+from xr_sr.cube.product_metadata import BASELINES, FLAGS, PRODUCTS, offset_of_baseline, read_baseline
+from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.product_metadata import BASELINES, FLAGS, PRODUCTS, offset_of_baseline, read_baseline
 from xr_sr.radiometry import Radiometry, resolve
 from xr_sr.stac.items import meaning_of
 

@@ -12,7 +12,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from xr_sr.cube import recognise
+from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry import OWN_ATTR, Radiometry, offset_coords, resolve
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .cluster import configure
-    from .grids import snap_geobox
+    from .cube.multigrid import snap_geobox
     from .metrics import evaluate
     from .own_model import measure_halo, register_model
     from .pairs import make_pairs
@@ -101,7 +101,7 @@ _ROOMS = {
     "register_model": "own_model",
     "sample": "samples",
     "simulate_scene": "samples",
-    "snap_geobox": "grids",
+    "snap_geobox": "cube.multigrid",
     "to_cog": "store",
     "to_stac": "stac",
     "to_zarr": "store",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .analytics.levels import Per
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
-    from .moments import Dates
+    from .cube.time import Dates
     from .plot import AnyCube, Date, Explorer
     from .radiometry import Nodata, Offset
     from .reading import Chunks, Layout
@@ -38,7 +38,7 @@ class SuperResolution:
         self._obj = obj
 
     def __repr__(self) -> str:
-        from .cube import summary
+        from .cube.select import summary
 
         return summary(self._obj)
 

@@ -16,20 +16,20 @@ import xarray as xr
 from . import kernels
 from ._version import __version__
 from .arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
-from .assembly import assemble
 from .block import Recipe, blend_block, upscale_block, upscale_window
 from .coarser import FAR
-from .cube import AnyCube, Cube, check_gsd, pick, recognise
+from .cube.grid import pixel_size_m, place_of
+from .cube.multigrid import coarser_cube, coarser_cubes, joined
+from .cube.rebuild import assemble
+from .cube.select import AnyCube, Cube, check_gsd, pick, recognise
+from .cube.sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
 from .engine import check_device
 from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
-from .georeference import pixel_size_m, place_of
-from .grids import coarser_cube, coarser_cubes, joined
 from .halo import map_tiles
 from .lattice import Lattice, map_windows
 from .radiometry import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
-from .sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
 from .settling import kernel_ref, with_options
 from .sharpening import (
     Request,

@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from .arguments import check_number, count_of, shown
-from .cube import Cube, Plane, warn_caller
+from .cube.names import listed
+from .cube.select import Cube, Plane, warn_caller
 from .digital_numbers import Radiometry
 from .errors import OptionError, RadiometryError, RadiometryWarning
 from .metadata import (
@@ -27,7 +28,6 @@ from .metadata import (
     time_axis,
     unpacked_by,
 )
-from .naming import listed
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
 from .packings import Scaling, offset_in_dn, require_plausible
 

@@ -13,14 +13,14 @@ import xarray as xr
 
 from .arguments import check_whole
 from .coarser import Coarse
-from .cube import Cube, Plane
+from .cube.lazy import check_array
+from .cube.multigrid import cut_to, overlay_of, phase_of
+from .cube.select import Cube, Plane
 from .errors import GridError, OptionError
 from .fusing import Second
 from .gathering import SIDE
-from .grids import cut_to, overlay_of, phase_of
 from .preparation import to_grid
 from .radiometry import Radiometry
-from .unread import check_array
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -16,11 +16,11 @@ from . import kernels
 from .bands import BANDS, find_band
 from .block import Recipe, upscale_block
 from .coarser import Coarse, far
-from .cube import Cube, pick
+from .cube.grid import pixel_size_m
+from .cube.multigrid import joined
+from .cube.select import Cube, pick
 from .errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from .fusing import COARSE_STACK
-from .georeference import pixel_size_m
-from .grids import joined
 from .guiding import guide_block
 from .halo import map_tiles
 from .radiometry import Radiometry, resolve

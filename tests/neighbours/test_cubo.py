@@ -13,8 +13,8 @@ from affine import Affine
 from pyproj import Transformer
 
 from tests.stac.server import CRS, NORTH, WEST, Api, Scene, serve, truth
+from xr_sr.cube.grid import geobox_of, grid_of
 from xr_sr.errors import GeoreferenceWarning
-from xr_sr.georeference import geobox_of, grid_of
 
 SIDE = 32
 MIDDLE = (WEST + 643.0, NORTH - 638.0)  # not on an edge: cubo rounds it to 10 m

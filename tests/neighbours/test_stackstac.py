@@ -15,8 +15,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 import xr_sr
+from xr_sr.cube.grid import geobox_of, grid_of
 from xr_sr.errors import GeoreferenceWarning, GridError
-from xr_sr.georeference import geobox_of, grid_of
 
 CRS = "EPSG:32633"
 ORIGIN = (600_000.0, 5_800_020.0)

@@ -11,8 +11,8 @@ import xproj
 from affine import Affine
 
 from tests.cubes import RGBN, array, reflectance
+from xr_sr.cube.grid import geobox_of
 from xr_sr.errors import GeoreferenceWarning, GridError
-from xr_sr.georeference import geobox_of
 
 TEN = Affine(10, 0, 600_000, 0, -10, 5_800_300)
 

@@ -12,8 +12,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from tests.store.scenes import BANDS, DATES, CountingKernel, cube, reflectance
+from xr_sr.cube.grid import geobox_of
 from xr_sr.errors import MissingBandError, OptionError, StoreError
-from xr_sr.georeference import geobox_of
 from xr_sr.store import open_zarr, to_zarr
 
 SHAPE = (40, 56)

@@ -10,9 +10,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import is_one_of
+from ..cube.grid import coords, crs_coord_name, geobox_of, spatial_dims
+from ..cube.lazy import kept_unread
 from ..errors import GridError, OptionError
-from ..georeference import coords, crs_coord_name, geobox_of, spatial_dims
-from ..unread import kept_unread
 from .classes import Classes
 from .levels import time_dim
 

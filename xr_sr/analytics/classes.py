@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
+from ..cube.grid import crs_coord_name, placed
+from ..cube.lazy import kept_unread
 from ..errors import CubeError
-from ..georeference import crs_coord_name, placed
 from ..spec import provenance_of
-from ..unread import kept_unread
 
 Classes: TypeAlias = Mapping[str, int]
 

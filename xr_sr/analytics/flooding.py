@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..cube import AnyCube
+from ..cube.grid import geobox_of, spatial_dims
+from ..cube.select import AnyCube
+from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, GridError, warns_once
-from ..georeference import geobox_of, spatial_dims
 from ..radiometry import OWN_ATTR, Nodata, Offset
-from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, check_area, class_areas
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..bands import is_scl
+from ..cube.grid import spatial_dims
+from ..cube.lazy import kept_unread
+from ..cube.names import listed
 from ..errors import CubeError, OptionError
-from ..georeference import spatial_dims
-from ..naming import listed
-from ..unread import kept_unread
 from .area import Area, class_areas
 from .classes import UNKNOWN, Classes, classes_of
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_array, items_of, shown, whole_or_none
+from ..cube.grid import crs_coord_name, spatial_dims
+from ..cube.lazy import kept_unread
 from ..errors import CubeError, GridError, OptionError
-from ..georeference import crs_coord_name, spatial_dims
 from ..spec import provenance_of
-from ..unread import kept_unread
 from .area import HECTARE_M2, Area, geobox_with_crs, lazy_areas
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .levels import time_dim

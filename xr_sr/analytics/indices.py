@@ -7,11 +7,11 @@ from typing import Any, overload
 import xarray as xr
 
 from ..arguments import shown
-from ..cube import AnyCube
+from ..cube.grid import crs_coord_name
+from ..cube.select import AnyCube
+from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
-from ..georeference import crs_coord_name
 from ..radiometry import OWN_ATTR, Nodata, Offset
-from ..sensors import FOR_INDICES, explains_sensors
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .formulas import reckon
 from .reading import Grid, check_options, read_bands

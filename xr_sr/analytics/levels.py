@@ -15,10 +15,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_array, is_one_of, shown
+from ..cube.grid import spatial_dims
+from ..cube.lazy import kept_unread
 from ..errors import CubeError, OptionError
-from ..georeference import spatial_dims
 from ..once import once_name
-from ..unread import kept_unread
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -15,14 +15,14 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_choice
-from ..cube import AnyCube, Cube, pick, recognise
+from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
+from ..cube.names import PER_BAND_ATTRS, listed
+from ..cube.select import AnyCube, Cube, pick, recognise
+from ..cube.sensors import other_sensor, warn_of_sensor
+from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
-from ..georeference import crs_coord_name, geobox_of, spatial_dims, zoomed
-from ..naming import PER_BAND_ATTRS, listed
 from ..preparation import reflectance_and_meaning
 from ..radiometry import Nodata, Offset, Radiometry, check_radiometry
-from ..sensors import other_sensor, warn_of_sensor
-from ..trees import node_dataset
 from .zeros import counting_zeros
 
 Found: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]

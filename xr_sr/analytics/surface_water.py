@@ -9,12 +9,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_choice, check_number, count_of, is_one_of
-from ..cube import AnyCube
+from ..cube.grid import placed
+from ..cube.lazy import kept_unread
+from ..cube.select import AnyCube
+from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, OptionError, warns_once
-from ..georeference import placed
 from ..radiometry import OWN_ATTR, Nodata, Offset
-from ..sensors import FOR_INDICES, explains_sensors
-from ..unread import kept_unread
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .levels import Per, otsu, time_dim

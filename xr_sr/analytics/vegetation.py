@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import is_one_of
-from ..cube import AnyCube
+from ..cube.grid import crs_coord_name
+from ..cube.select import AnyCube
 from ..errors import CubeError, OptionError, warns_once
-from ..georeference import crs_coord_name
 from ..spec import provenance_of
 from .dates import When, positions_of
 from .indices import NAME_ATTR

@@ -273,7 +273,7 @@ def fetch(name: str) -> None:
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
-    from ..cube import recognise, summary
+    from ..cube.select import recognise, summary
     from .sources import open_cube
 
     cube = open_cube(source, names or (), part)

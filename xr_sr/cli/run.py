@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from ..cube import recognise
-from ..georeference import pixel_size_m
+from ..cube.grid import pixel_size_m
+from ..cube.select import recognise
 from ..pipeline import fuse, upscale
 from ..store import to_cog, to_zarr
 from .places import suffix_of

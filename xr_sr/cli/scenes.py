@@ -104,7 +104,7 @@ def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(cube: Any) -> str:
     """Say in a line what was loaded."""
-    from ..georeference import pixel_size_m
+    from ..cube.grid import pixel_size_m
 
     box = cube.odc.geobox
     crs = f"EPSG:{box.crs.epsg}" if box.crs.epsg else box.crs.proj.name

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import count_of
+from ..cube.grid import spatial_dims
+from ..cube.names import find_band_dim
+from ..cube.time import nearest_place, read_date
 from ..errors import CubeError, MissingLibraryError, OptionError
-from ..georeference import spatial_dims
-from ..moments import nearest_place, read_date
-from ..naming import find_band_dim
 from .folders import open_folder
 from .places import is_local
 from .rasters import open_raster

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_array, is_one_of, items_of, shown
+from ..cube.grid import spatial_dims
 from ..errors import OptionError
-from ..georeference import spatial_dims
 from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
 

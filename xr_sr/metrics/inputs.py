@@ -15,10 +15,10 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..bands import find_band
+from ..cube.grid import coords, crs_coord_name, geobox_of, placed, spatial_dims
+from ..cube.lazy import is_unread, kept_unread
+from ..cube.names import find_band_dim, listed
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
-from ..georeference import coords, crs_coord_name, geobox_of, placed, spatial_dims
-from ..naming import find_band_dim, listed
-from ..unread import is_unread, kept_unread
 from .blocks import SIDE
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_path
-from ..cube import AnyCube, Cube, pick, recognise
+from ..cube.grid import coords
+from ..cube.select import AnyCube, Cube, pick, recognise
 from ..engine import check_device
 from ..errors import CubeError, GeoreferenceWarning, GridError, OptionError, RadiometryError, WeightsNotFoundError
-from ..georeference import coords
 from ..weights.fetch import sha256_of
 
 __all__ = ["clip_distance", "lpips"]

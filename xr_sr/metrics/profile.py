@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag
+from ..cube.names import listed
 from ..errors import OptionError
-from ..naming import listed
 from .blocks import FloatArray, Layout, map_images
 from .improvement import CLASSES
 from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together

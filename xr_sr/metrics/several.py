@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import xarray as xr
 
+from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError
-from ..naming import listed
 from .inputs import Image
 
 

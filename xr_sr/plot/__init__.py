@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cube import AnyCube
-from ..moments import Date
+from ..cube.select import AnyCube
+from ..cube.time import Date
 from .comparison import compare
 from .document import report
 from .exploring import Explorer, explore

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
-from ..cube import AnyCube
+from ..cube.select import AnyCube
+from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
-from ..moments import Date
 from ..optional import require
 from .layout import Map, Panel, Stretch, draw
 from .views import Frame, Image, View, choose_frame, see

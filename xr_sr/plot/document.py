@@ -18,10 +18,10 @@ import xarray as xr
 
 from .._version import __version__
 from ..arguments import count_of
-from ..cube import AnyCube, recognise
+from ..cube.grid import pixel_size_m
+from ..cube.select import AnyCube, recognise
+from ..cube.time import Date
 from ..errors import CubeError, GeoreferenceWarning, OptionError
-from ..georeference import pixel_size_m
-from ..moments import Date
 from ..optional import require
 from .comparison import side_by_side
 from .definitions import GROUPS, defined

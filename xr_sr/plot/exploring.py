@@ -22,9 +22,9 @@ import numpy as np
 from affine import Affine
 
 from ..arguments import check_text, check_whole, count_of, shown
-from ..cube import AnyCube, Cube
+from ..cube.select import AnyCube, Cube
+from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
-from ..moments import Date, Dates, check_date, nearest_place
 from ..optional import require
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .files import target_of, write_whole

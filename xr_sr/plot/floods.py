@@ -10,9 +10,9 @@ import xarray as xr
 
 from ..analytics.area import area_text
 from ..analytics.classes import classes_of, whole_classes
+from ..cube.grid import geobox_of, spatial_dims
+from ..cube.time import Date, place_of
 from ..errors import CubeError
-from ..georeference import geobox_of, spatial_dims
-from ..moments import Date, place_of
 from ..optional import require
 from .ground import draw_ground, finish, patch_key, thinned
 

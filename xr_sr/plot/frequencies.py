@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from ..cube.grid import geobox_of, spatial_dims
 from ..errors import CubeError
-from ..georeference import geobox_of, spatial_dims
 from ..optional import require
 from .floods import COLOURS
 from .ground import colour_key, draw_ground, finish, patch_key, thinned

@@ -10,7 +10,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_whole
-from ..georeference import pixel_size_m, spatial_dims
+from ..cube.grid import pixel_size_m, spatial_dims
 from ..optional import require
 from .layout import DPI, scale_bar
 

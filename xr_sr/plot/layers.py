@@ -19,10 +19,10 @@ from odc.geo.geobox import GeoBox
 from ..analytics.area import area_text
 from ..analytics.classes import as_water, classes_of
 from ..analytics.indices import NAME_ATTR
-from ..cube import AnyCube, Cube
+from ..cube.grid import geobox_of, spatial_dims
+from ..cube.select import AnyCube, Cube
+from ..cube.time import Date
 from ..errors import CubeError
-from ..georeference import geobox_of, spatial_dims
-from ..moments import Date
 from ..optional import require
 from .floods import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
 from .layout import Stretch, coloured

@@ -15,7 +15,7 @@ import xarray as xr
 
 from ..analytics.levels import time_dim
 from ..arguments import check_number
-from ..cube import AnyCube
+from ..cube.select import AnyCube
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
 from ..radiometry import Offset

@@ -11,8 +11,8 @@ import xarray as xr
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
 from ..arguments import count_of, items_of, shown
+from ..cube.names import listed
 from ..errors import CubeError, OptionError
-from ..naming import listed
 from ..optional import require
 from .floods import CLASS_TITLES, COLOURS
 from .ground import finish

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..cube.grid import spatial_dims
 from ..errors import CubeError
-from ..georeference import spatial_dims
 from ..optional import require
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
-from ..cube import AnyCube
+from ..cube.grid import geobox_of, pixel_size_m, spatial_dims
+from ..cube.select import AnyCube
+from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError, OptionError
-from ..georeference import geobox_of, pixel_size_m, spatial_dims
-from ..moments import Date, place_of
 from ..optional import require
 from .comparison import FALSE_COLOUR, TRUE_COLOUR, model_of
 from .triangle import COLOURS, QUANTITIES, chosen

@@ -18,12 +18,12 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
-from ..cube import AnyCube, Cube, Plane, pick, recognise
+from ..cube.grid import pixel_size_m
+from ..cube.select import AnyCube, Cube, Plane, pick, recognise
+from ..cube.time import Date, check_date, nearest_place, place_of
 from ..digital_numbers import Radiometry
 from ..errors import GridError
-from ..georeference import pixel_size_m
 from ..judging import read_block
-from ..moments import Date, check_date, nearest_place, place_of
 from ..radiometry import Offset, resolve
 from ..spec import Tile
 

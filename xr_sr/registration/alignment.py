@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..cube import Cube, Plane, pick, recognise
+from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
 from ..gathering import SIDE, Source
 from ..halo import map_tiles

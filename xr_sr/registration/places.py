@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..arguments import count_of
-from ..cube import Cube, Plane, pick, recognise
+from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import estimate_shift
 from .shift import combined

@@ -18,9 +18,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_flag, check_number, check_whole
+from ..cube.grid import geobox_of
+from ..cube.names import listed
 from ..errors import BandWarning, GridError, MissingBandError, OptionError
-from ..georeference import geobox_of
-from ..naming import listed
 from .images import Flat, Image, each_variable, read
 from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
 from .psf import MTF_AT_NYQUIST, Axis, Psf, gaussian_psf, kernel_psf

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, is_one_of
+from ..cube.names import listed
 from ..errors import CubeError, GridError, OptionError
-from ..naming import listed
 from .degradation import Mtf, degrade
 from .distributions import (
     STEP,

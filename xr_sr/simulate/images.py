@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..cube.grid import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
+from ..cube.lazy import check_array
+from ..cube.names import find_band_dim, listed, name_labels, name_single, unnamed_by_dask
 from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
-from ..georeference import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
-from ..naming import find_band_dim, listed, name_labels, name_single, unnamed_by_dask
-from ..unread import check_array
 
 if TYPE_CHECKING:
     import dask.array as da

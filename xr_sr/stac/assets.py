@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..bands import BANDS, find_band, is_scl, match_bands, stated_gsd_m
+from ..cube.names import listed
 from ..errors import MissingBandError
-from ..naming import listed
 
 if TYPE_CHECKING:
     from pystac import Asset, Item

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from ..arguments import check_text
+from ..cube.time import read_date
 from ..errors import CatalogueError, OptionError
-from ..moments import read_date
 from ..optional import require
 from .extents import Box, split
 

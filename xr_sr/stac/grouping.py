@@ -11,9 +11,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arguments import shown
-from ..cube import warn_caller
+from ..cube.names import listed
+from ..cube.select import warn_caller
 from ..errors import CatalogueError, CatalogWarning, OptionError
-from ..naming import listed
 from .extents import footprint, item_box, middle, overlap
 from .items import Meaning
 

@@ -7,10 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ..cube import warn_caller
-from ..errors import RadiometryError, RadiometryWarning
-from ..packings import offset_in_dn, read_scaling
-from ..product_metadata import (
+from ..cube.product_metadata import (
     BASELINES,
     FLAGS,
     PRODUCTS,
@@ -20,6 +17,9 @@ from ..product_metadata import (
     read_flag,
     read_product,
 )
+from ..cube.select import warn_caller
+from ..errors import RadiometryError, RadiometryWarning
+from ..packings import offset_in_dn, read_scaling
 from .assets import reflectance_records
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_number, count_of, items_of, shown
 from ..bands import find_band, is_scl
-from ..cube import warn_caller
+from ..cube.names import listed
+from ..cube.planning import refuse_query_planning
+from ..cube.select import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
-from ..naming import listed
-from ..planning import refuse_query_planning
 from ..preparation import mask as mask_clouds
 from ..preparation import read_classes
 from ..radiometry import ADD_OFFSET_COORD

@@ -15,8 +15,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..analytics.classes import Classes, classes_of
+from ..cube.grid import geobox_of
 from ..errors import StoreError
-from ..georeference import geobox_of
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from ..store import open_zarr
 

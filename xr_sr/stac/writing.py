@@ -18,9 +18,9 @@ import numpy as np
 from .._version import __version__
 from ..arguments import check_flag, check_path, shown
 from ..bands import find_band
+from ..cube.grid import pixel_size_m
+from ..cube.time import read_date
 from ..errors import OptionError, StoreError, UnknownModelError
-from ..georeference import pixel_size_m
-from ..moments import read_date
 from ..spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
 from ..weights import catalog
 from ..weights.folders import hub_url

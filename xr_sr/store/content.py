@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from .. import georeference
 from ..arguments import shown
+from ..cube import grid as georeference
+from ..cube.lazy import check_array
+from ..cube.names import own_name
 from ..errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
-from ..naming import own_name
 from ..once import settled
 from ..radiometry import OFFSET_COORD
-from ..unread import check_array
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing

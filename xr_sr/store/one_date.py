@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from ..georeference import crs_coord_name, is_crs_coord
-from ..naming import BAND_DIMS
+from ..cube.grid import crs_coord_name, is_crs_coord
+from ..cube.names import BAND_DIMS
 from .times import as_nanoseconds, beyond_dates
 
 DATES = (

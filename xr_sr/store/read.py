@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..arguments import check_whole, shown
+from ..cube.planning import refuse_query_planning
 from ..errors import OptionError, StoreDamageError, StoreError
-from ..planning import refuse_query_planning
 from .consolidation import is_consolidated
 from .conventions import without_conventions
 from .encoding import unpack_block

@@ -18,7 +18,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
-from .. import georeference
+from ..cube import grid as georeference
 from .consolidation import consolidate
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_number
-from ..cube import AnyCube, pick, recognise
+from ..cube.select import AnyCube, pick, recognise
 from ..errors import OptionError
 from ..preparation import reflectance
 from ..radiometry import Nodata, Offset

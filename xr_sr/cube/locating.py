@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
+from ..errors import GridError
 from .axes import ODC_NAMES, Axis, XarrayObject, axis_of, spatial_dims, step_of, tolerance_px
 from .crs import crs_coord_name, crs_label, find_crs
-from .errors import GridError
 from .transforms import SHAPE_ATTR, Noted, anchor_of, noted_transform, stored_transform
 
 __all__ = ["Grid", "geobox_of", "grid_mapping", "grid_of"]

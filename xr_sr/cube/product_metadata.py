@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import RadiometryError
+from ..errors import RadiometryError
 
 __all__ = [
     "ADD_OFFSETS",

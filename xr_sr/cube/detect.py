@@ -18,8 +18,8 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from .bands import Band, is_scl
-from .errors import (
+from ..bands import Band, is_scl
+from ..errors import (
     AmbiguousBandError,
     BandWarning,
     CubeError,
@@ -28,10 +28,10 @@ from .errors import (
     MissingBandError,
     warn_caller,
 )
-from .georeference import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
-from .naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
+from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
+from .lazy import check_array, kept_unread
+from .names import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
 from .trees import node_dataset
-from .unread import check_array, kept_unread
 
 __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
 

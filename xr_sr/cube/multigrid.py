@@ -17,12 +17,12 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from .arguments import check_number
-from .cube import AnyCube, Cube, Plane, recognise
-from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
-from .georeference import crs_label, place_of
-from .naming import PER_BAND_ATTRS
-from .preparation import same_dates
+from ..arguments import check_number
+from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from ..preparation import same_dates
+from .grid import crs_label, place_of
+from .names import PER_BAND_ATTRS
+from .select import AnyCube, Cube, Plane, recognise
 
 __all__ = ["Overlay", "coarser_cube", "coarser_cubes", "cut_to", "joined", "overlay_of", "phase_of", "snap_geobox"]
 

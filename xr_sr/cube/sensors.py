@@ -15,11 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import xarray as xr
 
-from .bands import BANDS
-from .errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
-from .georeference import pixel_size_m
-from .naming import listed
-from .recognition import AnyCube, Cube, recognise
+from ..bands import BANDS
+from ..errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
+from .detect import AnyCube, Cube, recognise
+from .grid import pixel_size_m
+from .names import listed
 
 __all__ = ["FOR_INDICES", "FOR_MODELS", "explains_sensors", "other_sensor", "warn_of_sensor"]
 

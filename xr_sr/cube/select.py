@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import xarray as xr
 
-from .bands import find_band, stated_gsd_m
-from .errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning
-from .georeference import pixel_size_m
-from .naming import listed
-from .recognition import AnyCube, Cube, Flags, Plane, recognise, warn_caller
+from ..bands import find_band, stated_gsd_m
+from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning
+from .detect import AnyCube, Cube, Flags, Plane, recognise, warn_caller
+from .grid import pixel_size_m
+from .names import listed
 
 __all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise", "summary", "warn_caller"]
 

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Proj
 
-from xr_sr.errors import GridError
-from xr_sr.georeference import (
+from xr_sr.cube.grid import (
     Grid,
     coords,
     crs_coord_name,
@@ -31,6 +30,7 @@ from xr_sr.georeference import (
     spatial_dims,
     zoomed,
 )
+from xr_sr.errors import GridError
 
 UTM = Affine(10, 0, 499_980, 0, -10, 5_800_020)
 ROTATED = Affine.translation(500_000.5, 5_800_000.25) @ Affine.rotation(30) @ Affine.scale(10, -10)

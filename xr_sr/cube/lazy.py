@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import CubeError
+from ..errors import CubeError
 
 __all__ = ["check_array", "is_unread", "kept_unread"]
 

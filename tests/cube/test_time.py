@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from xr_sr.cube.time import nearest_place, place_of
 from xr_sr.errors import OptionError
-from xr_sr.moments import nearest_place, place_of
 
 STAMPS = np.array(["2023-07-01", "NaT", "2023-06-01", "2023-06-01T12:00"], "datetime64[ns]")
 

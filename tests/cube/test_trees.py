@@ -15,9 +15,9 @@ from odc.geo.crs import CRS
 import xr_sr
 from tests.cubes import dataset, reflectance
 from tests.cubes import geobox_of as geobox_of_cube
+from xr_sr.cube.grid import geobox_of
+from xr_sr.cube.trees import node_dataset
 from xr_sr.errors import GeoreferenceWarning, GridError, RadiometryError
-from xr_sr.georeference import geobox_of
-from xr_sr.trees import node_dataset
 
 SIDE = 12
 UTM33 = xr.Variable((), 0, {"crs_wkt": CRS("EPSG:32633").to_wkt(), "GeoTransform": "600000 60 0 5800300 0 -60"})

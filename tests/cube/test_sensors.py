@@ -11,9 +11,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from tests.cubes import array, dataset, geobox_of, reflectance
+from xr_sr.cube.detect import recognise
+from xr_sr.cube.sensors import other_sensor
 from xr_sr.errors import MissingBandError, ResolutionError, SensorWarning, XrSrWarning
-from xr_sr.recognition import recognise
-from xr_sr.sensors import other_sensor
 
 FOUR = reflectance(4, 6, 6)
 AT_30_M = GeoBox((6, 6), geobox_of(6, 6).affine * geobox_of(6, 6).affine.scale(3), "EPSG:32633")

@@ -15,7 +15,7 @@ from odc.geo.crs import CRS
 
 import xr_sr
 from tests.cubes import RGBN, UTM
-from xr_sr.crs import crs_coord_name, find_crs, read_crs, same_crs
+from xr_sr.cube.crs import crs_coord_name, find_crs, read_crs, same_crs
 from xr_sr.errors import GridError
 
 PROJECTED = pyproj.CRS(32633)

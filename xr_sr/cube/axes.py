@@ -12,7 +12,7 @@ import odc.geo.xr
 import xarray as xr
 from numpy.typing import NDArray
 
-from .errors import CubeError, GridError
+from ..errors import CubeError, GridError
 from .planning import refuse_query_planning
 
 __all__ = ["ODC_NAMES", "Axis", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]

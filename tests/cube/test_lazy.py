@@ -9,8 +9,8 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array, reflectance
+from xr_sr.cube.lazy import check_array
 from xr_sr.errors import CubeError
-from xr_sr.unread import check_array
 
 
 class Foreign(np.lib.mixins.NDArrayOperatorsMixin):

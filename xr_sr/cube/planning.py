@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .errors import EngineError
+from ..errors import EngineError
 
 __all__ = ["refuse_query_planning"]
 

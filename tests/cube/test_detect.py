@@ -18,6 +18,7 @@ from odc.geo.xr import xr_coords
 
 import xr_sr
 from tests.cubes import array, reflectance
+from xr_sr.cube.detect import recognise, warn_caller
 from xr_sr.errors import (
     AmbiguousBandError,
     BandWarning,
@@ -26,7 +27,6 @@ from xr_sr.errors import (
     GridError,
     MissingBandError,
 )
-from xr_sr.recognition import recognise, warn_caller
 
 GB10 = GeoBox((8, 6), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
 RGBN = ["B04", "B03", "B02", "B08"]

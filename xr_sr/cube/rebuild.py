@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
-from .bands import is_scl
-from .cube import Cube, Flags, Plane, warn_caller
-from .errors import BandWarning
-from .georeference import fine_coords, is_crs_coord
-from .naming import PER_BAND_ATTRS, listed
-from .unread import check_array
+from ..bands import is_scl
+from ..errors import BandWarning
+from .grid import fine_coords, is_crs_coord
+from .lazy import check_array
+from .names import PER_BAND_ATTRS, listed
+from .select import Cube, Flags, Plane, warn_caller
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xr_sr.errors import RadiometryError
-from xr_sr.product_metadata import (
+from xr_sr.cube.product_metadata import (
     ADD_OFFSETS,
     BASELINES,
     FLAGS,
@@ -23,6 +22,7 @@ from xr_sr.product_metadata import (
     read_number,
     read_product,
 )
+from xr_sr.errors import RadiometryError
 
 NAME = "S2A_MSIL2A_20170706T101021_N0214_R022_T33UUU_20170706T101306"
 

@@ -9,8 +9,17 @@ import xarray as xr
 
 import xr_sr
 from tests import cubes
+from xr_sr.cube.names import (
+    find_band_dim,
+    is_flags,
+    listed,
+    name_labels,
+    name_single,
+    name_variables,
+    no_bands,
+    own_name,
+)
 from xr_sr.errors import AmbiguousBandError, MissingBandError
-from xr_sr.naming import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, own_name
 
 
 def array(dtype: str = "uint16", **attrs: object) -> xr.DataArray:

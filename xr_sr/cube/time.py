@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import count_of
-from .errors import OptionError
+from ..arguments import count_of
+from ..errors import OptionError
 
 Date: TypeAlias = "str | np.datetime64 | int | None"
 Dates: TypeAlias = "Date | list[Date] | tuple[Date, ...]"

@@ -16,8 +16,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from xr_sr.assembly import assemble
-from xr_sr.cube import Cube, Plane, pick, recognise
+from xr_sr.cube.rebuild import assemble
+from xr_sr.cube.select import Cube, Plane, pick, recognise
 from xr_sr.errors import BandWarning
 
 GB10 = GeoBox((9, 7), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import xr_sr
 from tests.cubes import RGBN
+from xr_sr.cube.grid import geobox_of, grid_of, placed
 from xr_sr.errors import GeoreferenceWarning, GridError
-from xr_sr.georeference import geobox_of, grid_of, placed
 
 ORIGIN = (600_000.0, 5_800_000.0)
 TEN = Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1])

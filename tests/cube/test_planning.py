@@ -11,8 +11,8 @@ import dask.array
 import pytest
 
 from tests.cubes import array, reflectance
+from xr_sr.cube.planning import refuse_query_planning
 from xr_sr.errors import EngineError
-from xr_sr.planning import refuse_query_planning
 
 SCRIPT = """
 import dask.array

@@ -12,8 +12,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from xr_sr import cube as door
-from xr_sr.cube import check_gsd, pick, recognise, summary
+from xr_sr.cube import select as door
+from xr_sr.cube.select import check_gsd, pick, recognise, summary
 from xr_sr.errors import (
     AmbiguousBandError,
     GridError,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
-from .errors import AmbiguousBandError, CubeError, MissingBandError
+from ..bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
+from ..errors import AmbiguousBandError, CubeError, MissingBandError
 
 __all__ = [
     "BAND_DIMS",

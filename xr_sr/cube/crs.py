@@ -22,9 +22,9 @@ import xarray as xr
 from odc.geo.crs import CRS
 from pyproj.exceptions import CRSError
 
-from .arguments import shown
+from ..arguments import shown
+from ..errors import GridError
 from .axes import XarrayObject, spatial_dims
-from .errors import GridError
 
 __all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "pointed_mappings", "read_crs", "same_crs"]
 
