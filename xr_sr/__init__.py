@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .pairs import make_pairs
     from .pipeline import fuse, upscale
     from .plot import compare, explore
-    from .preparation import mask, reflectance
+    from .radiometry.preparation import mask, reflectance
     from .registration import align
     from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
@@ -94,10 +94,10 @@ _ROOMS = {
     "list_models": "weights.catalog",
     "load": "stac",
     "make_pairs": "pairs",
-    "mask": "preparation",
+    "mask": "radiometry.preparation",
     "measure_halo": "own_model",
     "open_zarr": "store",
-    "reflectance": "preparation",
+    "reflectance": "radiometry.preparation",
     "register_model": "own_model",
     "sample": "samples",
     "simulate_scene": "samples",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .analytics.surface_water import Threshold
     from .cube.time import Dates
     from .plot import AnyCube, Date, Explorer
-    from .radiometry import Nodata, Offset
+    from .radiometry.resolve import Nodata, Offset
     from .reading import Chunks, Layout
     from .registration.warping import Edge, Kernel
     from .spec import Option
@@ -128,13 +128,13 @@ class SuperResolution:
 
     def reflectance(self, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Any:
         """See `xr_sr.reflectance`."""
-        from .preparation import reflectance
+        from .radiometry.preparation import reflectance
 
         return reflectance(self._obj, offset=offset, quantification=quantification, nodata=nodata)
 
     def mask(self, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Any:
         """See `xr_sr.mask`."""
-        from .preparation import mask
+        from .radiometry.preparation import mask
 
         return mask(self._obj, scl=scl, classes=classes)
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import kernels
-from .digital_numbers import Radiometry, to_reflectance_block
-from .judging import core_of, read_block
 from .kernels.fill import fill
+from .radiometry.convert import Radiometry, to_reflectance_block
+from .radiometry.judge import core_of, read_block
 from .spec import Tile
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import numpy as np
 from . import kernels
 from .block import Recipe, blanked, trim
 from .coarser import doubled, owned, repeated, samples
-from .digital_numbers import Radiometry, to_reflectance_block
 from .errors import GridError
-from .judging import core_of, read_block
 from .kernels.fill import fill
+from .radiometry.convert import Radiometry, to_reflectance_block
+from .radiometry.judge import core_of, read_block
 from .spec import Tile
 from .task_warnings import Finding, note
 

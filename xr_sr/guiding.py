@@ -17,11 +17,11 @@ import numpy as np
 from . import kernels
 from .block import Recipe, blanked, trim
 from .coarser import owned, repeated, whole_blocks
-from .digital_numbers import Radiometry, to_reflectance_block
 from .errors import GridError
 from .fusing import COARSE_STACK, NATIVE_SHARE, Second, note_layout, share_constant
-from .judging import core_of, read_block
 from .kernels.fill import fill
+from .radiometry.convert import Radiometry, to_reflectance_block
+from .radiometry.judge import core_of, read_block
 from .spec import Tile
 
 if TYPE_CHECKING:

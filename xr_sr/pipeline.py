@@ -28,7 +28,7 @@ from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
 from .halo import map_tiles
 from .lattice import Lattice, map_windows
-from .radiometry import Nodata, Offset, offset_coords, resolve
+from .radiometry.resolve import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .settling import kernel_ref, with_options
 from .sharpening import (

@@ -19,8 +19,8 @@ from .cube.select import Cube, Plane
 from .errors import GridError, OptionError
 from .fusing import Second
 from .gathering import SIDE
-from .preparation import to_grid
-from .radiometry import Radiometry
+from .radiometry.preparation import to_grid
+from .radiometry.resolve import Radiometry
 
 if TYPE_CHECKING:
     import dask.array as da

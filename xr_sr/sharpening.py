@@ -23,7 +23,7 @@ from .errors import BandWarning, MissingBandError, ModelError, OptionError, warn
 from .fusing import COARSE_STACK
 from .guiding import guide_block
 from .halo import map_tiles
-from .radiometry import Radiometry, resolve
+from .radiometry.resolve import Radiometry, resolve
 from .reading import Layout, second_grid, stacks_of
 from .simulate.psf import MTF_AT_NYQUIST
 from .spec import MODEL_ATTR, ModelSpec, Option

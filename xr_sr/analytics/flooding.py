@@ -12,7 +12,7 @@ from ..cube.grid import geobox_of, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, GridError, warns_once
-from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, check_area, class_areas
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of

@@ -11,7 +11,7 @@ from ..cube.grid import crs_coord_name
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
-from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .formulas import reckon
 from .reading import Grid, check_options, read_bands

@@ -14,7 +14,7 @@ from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, OptionError, warns_once
-from ..radiometry import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .levels import Per, otsu, time_dim

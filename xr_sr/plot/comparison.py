@@ -19,7 +19,7 @@ from .views import Frame, Image, View, choose_frame, see
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..radiometry import Offset
+    from ..radiometry.resolve import Offset
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B08", "B04", "B03")

@@ -44,7 +44,7 @@ from .opening import Entry, first_view
 from .views import Frame, Image, Placed, View, choose_frame
 
 if TYPE_CHECKING:
-    from ..radiometry import Offset
+    from ..radiometry.resolve import Offset
 
 HEIGHT_PX = 560
 """Of the page inside a notebook."""

@@ -18,7 +18,7 @@ from ..arguments import check_number
 from ..cube.select import AnyCube
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
-from ..radiometry import Offset
+from ..radiometry.resolve import Offset
 from .comparison import choose_bands, image_of, note_of, stretch_of
 from .files import target_of, write_whole
 from .floods import parts_of

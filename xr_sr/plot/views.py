@@ -21,10 +21,10 @@ from ..arguments import check_numbers, check_whole
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, Cube, Plane, pick, recognise
 from ..cube.time import Date, check_date, nearest_place, place_of
-from ..digital_numbers import Radiometry
 from ..errors import GridError
-from ..judging import read_block
-from ..radiometry import Offset, resolve
+from ..radiometry.convert import Radiometry
+from ..radiometry.judge import read_block
+from ..radiometry.resolve import Offset, resolve
 from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]

@@ -19,7 +19,7 @@ from ..cube.product_metadata import (
 )
 from ..cube.select import warn_caller
 from ..errors import RadiometryError, RadiometryWarning
-from ..packings import offset_in_dn, read_scaling
+from ..radiometry.packing import offset_in_dn, read_scaling
 from .assets import reflectance_records
 
 if TYPE_CHECKING:

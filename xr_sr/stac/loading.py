@@ -18,9 +18,9 @@ from ..cube.names import listed
 from ..cube.planning import refuse_query_planning
 from ..cube.select import warn_caller
 from ..errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
-from ..preparation import mask as mask_clouds
-from ..preparation import read_classes
-from ..radiometry import ADD_OFFSET_COORD
+from ..radiometry.preparation import mask as mask_clouds
+from ..radiometry.preparation import read_classes
+from ..radiometry.resolve import ADD_OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_place, require_side
 from .assets import SCL, bands_in, counted, sources_of

@@ -21,7 +21,7 @@ from ..cube.lazy import check_array
 from ..cube.names import own_name
 from ..errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
 from ..once import settled
-from ..radiometry import OFFSET_COORD
+from ..radiometry.resolve import OFFSET_COORD
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import StoreMismatchError
-from ..radiometry import OFFSET_COORD
+from ..radiometry.resolve import OFFSET_COORD
 from .consolidation import is_consolidated
 from .content import Content
 from .ledger import published

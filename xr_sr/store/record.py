@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..errors import StoreMismatchError
-from ..radiometry import OFFSET_COORD
+from ..radiometry.resolve import OFFSET_COORD
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
 

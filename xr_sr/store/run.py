@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..arguments import count_of
 from ..errors import StoreError
 from ..progress import Graph, run_graphs
-from ..radiometry import OFFSET_COORD
+from ..radiometry.resolve import OFFSET_COORD
 from . import layout
 from .blocks import (
     CoarserWork,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..fusing import NATIVE_SHARE, share_constant
-from ..judging import HIGHEST_MEDIAN
+from ..radiometry.judge import HIGHEST_MEDIAN
 from .journal import OWN_COLUMNS
 from .report import BORDER
 from .scenes import FloatArray, Scene

@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 
-from .cube.product_metadata import (
+from ..cube.product_metadata import (
     ADD_OFFSETS,
     BASELINES,
     BOA_ADD_OFFSET,
@@ -22,11 +22,11 @@ from .cube.product_metadata import (
     read_flag,
     read_number,
 )
-from .cube.select import Cube, Plane, warn_caller
-from .dating import check_dates
-from .errors import RadiometryError, RadiometryWarning
+from ..cube.select import Cube, Plane, warn_caller
+from ..errors import RadiometryError, RadiometryWarning
+from .dates import check_dates
 from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
-from .packings import offset_in_dn
+from .packing import offset_in_dn
 
 __all__ = ["advice_for_fractions", "find_add_offset", "find_baseline", "find_flags", "find_offset"]
 

@@ -18,10 +18,10 @@ from numpy.testing import assert_array_equal
 import xr_sr
 from tests.cubes import array, dataset
 from xr_sr.cube.detect import recognise
-from xr_sr.digital_numbers import Radiometry, to_reflectance_block
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.judging import core_of, read_block
-from xr_sr.radiometry import resolve
+from xr_sr.radiometry.convert import Radiometry, to_reflectance_block
+from xr_sr.radiometry.judge import core_of, read_block
+from xr_sr.radiometry.resolve import resolve
 from xr_sr.spec import Tile
 from xr_sr.task_warnings import collecting
 

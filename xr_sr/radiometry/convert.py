@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .spec import Tile
-from .task_warnings import listen
+from ..spec import Tile
+from ..task_warnings import listen
 
 __all__ = ["IMPOSSIBLE", "Radiometry", "converted_block", "to_reflectance_block", "without_impossible"]
 

@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import count_of
+from ..arguments import count_of
+from ..errors import RadiometryError
+from ..spec import Tile
+from ..task_warnings import Finding, note
+from .convert import IMPOSSIBLE, Radiometry, converted_block, without_impossible
 from .dark_zeros import partial_zeros
-from .digital_numbers import IMPOSSIBLE, Radiometry, converted_block, without_impossible
-from .errors import RadiometryError
-from .spec import Tile
-from .task_warnings import Finding, note
 
 __all__ = ["Core", "core_of", "read_block"]
 

@@ -14,7 +14,7 @@ from odc.geo.xr import xr_coords
 
 from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.radiometry import OWN_ATTR, Radiometry, offset_coords, resolve
+from xr_sr.radiometry.resolve import OWN_ATTR, Radiometry, offset_coords, resolve
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_960, 600_060, 4_700_000), "EPSG:32633", resolution=10)
 DATES = pd.to_datetime(["2021-06-01", "2022-02-01", "2023-07-09"])

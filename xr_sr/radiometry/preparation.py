@@ -19,21 +19,21 @@ import xarray as xr
 from affine import Affine
 from odc.geo import Shape2d
 
-from .arguments import check_whole, shown
-from .bands import is_scl
-from .cube.detect import NO_REFLECTANCE
-from .cube.grid import Grid, crs_label, grid_of, spatial_dims
-from .cube.lazy import check_array
-from .cube.select import Cube, Plane, recognise
-from .cube.sensors import other_sensor, warn_of_sensor
-from .cube.trees import node_dataset
-from .digital_numbers import Radiometry
-from .errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError, warns_once
-from .judging import read_block
+from ..arguments import check_whole, shown
+from ..bands import is_scl
+from ..cube.detect import NO_REFLECTANCE
+from ..cube.grid import Grid, crs_label, grid_of, spatial_dims
+from ..cube.lazy import check_array
+from ..cube.select import Cube, Plane, recognise
+from ..cube.sensors import other_sensor, warn_of_sensor
+from ..cube.trees import node_dataset
+from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, OptionError, warns_once
+from ..spec import Tile
+from ..task_warnings import listen
+from .convert import Radiometry
+from .judge import read_block
 from .metadata import declared_nodata
-from .radiometry import OWN_ATTR, Nodata, Offset, offset_coords, resolve
-from .spec import Tile
-from .task_warnings import listen
+from .resolve import OWN_ATTR, Nodata, Offset, offset_coords, resolve
 
 __all__ = ["CLOUDY_CLASSES", "mask", "read_classes", "reflectance"]
 

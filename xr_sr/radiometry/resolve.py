@@ -14,11 +14,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from .arguments import check_number, count_of, shown
-from .cube.names import listed
-from .cube.select import Cube, Plane, warn_caller
-from .digital_numbers import Radiometry
-from .errors import OptionError, RadiometryError, RadiometryWarning
+from ..arguments import check_number, count_of, shown
+from ..cube.names import listed
+from ..cube.select import Cube, Plane, warn_caller
+from ..errors import OptionError, RadiometryError, RadiometryWarning
+from .convert import Radiometry
 from .metadata import (
     declared_nodata,
     declared_scaling,
@@ -29,7 +29,7 @@ from .metadata import (
     unpacked_by,
 )
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
-from .packings import Scaling, offset_in_dn, require_plausible
+from .packing import Scaling, offset_in_dn, require_plausible
 
 __all__ = [
     "ADD_OFFSET_COORD",

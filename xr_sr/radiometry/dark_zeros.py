@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .spec import Tile
-from .task_warnings import Finding
+from ..spec import Tile
+from ..task_warnings import Finding
 
 __all__ = ["partial_zeros"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from xr_sr.digital_numbers import Radiometry, to_reflectance_block
+from xr_sr.radiometry.convert import Radiometry, to_reflectance_block
 from xr_sr.spec import Tile
 
 TILE = Tile(y=(0, 64), x=(128, 192), lead=((2, 3),))

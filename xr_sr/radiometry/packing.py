@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .cube.product_metadata import plain_name, read_number
-from .errors import RadiometryError
+from ..cube.product_metadata import plain_name, read_number
+from ..errors import RadiometryError
 
 __all__ = ["Scaling", "offset_in_dn", "read_scaling", "require_plausible"]
 

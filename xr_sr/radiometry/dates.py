@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .cube.product_metadata import (
+from ..cube.product_metadata import (
     BASELINES,
     BOA_ADD_OFFSET,
     FIRST_BASELINE_WITH_OFFSET,
@@ -20,8 +20,8 @@ from .cube.product_metadata import (
     plain_name,
     read_day,
 )
-from .cube.select import Cube, Plane, warn_caller
-from .errors import RadiometryError, RadiometryWarning
+from ..cube.select import Cube, Plane, warn_caller
+from ..errors import RadiometryError, RadiometryWarning
 from .metadata import Fact, step_names, time_axis
 
 __all__ = ["check_dates", "days_of"]

@@ -11,9 +11,9 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array
 from xr_sr.cube.select import recognise
-from xr_sr.dating import days_of
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.radiometry import resolve
+from xr_sr.radiometry.dates import days_of
+from xr_sr.radiometry.resolve import resolve
 
 OLD, NEW, LATER = "2017-07-06", "2022-07-01", "2023-07-01"
 DIGITS = {OLD: "0214", NEW: "0400", LATER: "0509"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import xr_sr
 from tests.cubes import array
 from xr_sr.errors import RadiometryError, RadiometryWarning
-from xr_sr.packings import offset_in_dn, read_scaling
+from xr_sr.radiometry.packing import offset_in_dn, read_scaling
 
 ABSURD = [
     (0.0, -0.1),

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from .cube.product_metadata import PRODUCTS, Product, plain_name, read_product
-from .cube.select import Cube, Plane
-from .errors import RadiometryError
-from .packings import Scaling, read_scaling
+from ..cube.product_metadata import PRODUCTS, Product, plain_name, read_product
+from ..cube.select import Cube, Plane
+from ..errors import RadiometryError
+from .packing import Scaling, read_scaling
 
 __all__ = [
     "Fact",
