@@ -23,8 +23,8 @@ from .spec import Tile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .gathering import Source
-    from .lattice import Blend
+    from .tiling.lattice import Blend
+    from .tiling.source import Source
 
 
 @dataclass(frozen=True)

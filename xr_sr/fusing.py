@@ -16,18 +16,18 @@ import numpy as np
 
 from . import kernels
 from .block import Recipe, blanked, trim
-from .coarser import doubled, owned, repeated, samples
 from .errors import GridError
 from .kernels.fill import fill
 from .radiometry.convert import Radiometry, to_reflectance_block
 from .radiometry.judge import core_of, read_block
 from .spec import Tile
 from .task_warnings import Finding, note
+from .tiling.two_resolutions import doubled, owned, repeated, samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .gathering import CoarseSource, Source
+    from .tiling.source import CoarseSource, Source
 
 __all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "note_layout", "share_constant"]
 

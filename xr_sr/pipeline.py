@@ -17,7 +17,6 @@ from . import kernels
 from ._version import __version__
 from .arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
 from .block import Recipe, blend_block, upscale_block, upscale_window
-from .coarser import FAR
 from .cube.grid import pixel_size_m, place_of
 from .cube.multigrid import coarser_cube, coarser_cubes, joined
 from .cube.rebuild import assemble
@@ -26,8 +25,6 @@ from .cube.sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_se
 from .engine import check_device
 from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
-from .halo import map_tiles
-from .lattice import Lattice, map_windows
 from .radiometry.resolve import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .settling import kernel_ref, with_options
@@ -42,6 +39,9 @@ from .sharpening import (
     warn_fallback,
 )
 from .spec import Option, Provenance
+from .tiling.halo import map_tiles
+from .tiling.lattice import Lattice, map_windows
+from .tiling.two_resolutions import FAR
 from .weights import catalog, fallback
 
 

@@ -15,18 +15,18 @@ import xarray as xr
 from . import kernels
 from .bands import BANDS, find_band
 from .block import Recipe, upscale_block
-from .coarser import Coarse, far
 from .cube.grid import pixel_size_m
 from .cube.multigrid import joined
 from .cube.select import Cube, pick
 from .errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from .fusing import COARSE_STACK
 from .guiding import guide_block
-from .halo import map_tiles
 from .radiometry.resolve import Radiometry, resolve
 from .reading import Layout, second_grid, stacks_of
 from .simulate.psf import MTF_AT_NYQUIST
 from .spec import MODEL_ATTR, ModelSpec, Option
+from .tiling.halo import map_tiles
+from .tiling.two_resolutions import Coarse, far
 from .weights import catalog, fallback
 
 if TYPE_CHECKING:

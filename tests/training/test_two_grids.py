@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests import cubes
-from xr_sr.coarser import doubled
 from xr_sr.models.lean_fusion import LeanCoarse, LeanFusion
+from xr_sr.tiling.two_resolutions import doubled
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
 from xr_sr.training.distil import Labelled, balanced
 from xr_sr.training.journal import read_log

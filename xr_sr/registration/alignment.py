@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
-from ..gathering import SIDE, Source
-from ..halo import map_tiles
 from ..spec import Tile
+from ..tiling.halo import map_tiles
+from ..tiling.source import SIDE, Source
 from .channels import Channel
 from .estimate import Method, checked_options
 from .features import Weights

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coarser import doubled
+from ..tiling.two_resolutions import doubled
 from .augment import Augmentation
 from .patches import ZOOMS, Draw, valid_corners, zoomed
 from .scenes import FloatArray, Scene

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from xr_sr import gathering, halo
+from xr_sr.tiling import halo
+from xr_sr.tiling import source as gathering
 
 
 def box_sum(source: halo.Source, tile: halo.Tile, size: int, scale: int) -> np.ndarray:

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .gathering import SIDE, Job, Piece, Plane, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
-from .spec import Tile
-from .task_warnings import listen
+from ..spec import Tile
+from ..task_warnings import listen
+from .source import SIDE, Job, Piece, Plane, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
 
 if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import NDArray
 
-    from .gathering import Array
+    from .source import Array
 
 __all__ = ["Blend", "Lattice", "map_windows", "ramp"]
 

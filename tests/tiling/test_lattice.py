@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from xr_sr import lattice
-from xr_sr.gathering import Source
-from xr_sr.lattice import Blend, Lattice, map_windows
 from xr_sr.spec import Tile
+from xr_sr.tiling import lattice
+from xr_sr.tiling.lattice import Blend, Lattice, map_windows
+from xr_sr.tiling.source import Source
 
 ran: Counter[str] = Counter()
 
@@ -207,7 +207,7 @@ def test_nothing_runs_before_compute_and_one_block_runs_its_windows_only():
 
 
 def test_giant_chunks_are_read_in_slices(monkeypatch):
-    from xr_sr import gathering
+    from xr_sr.tiling import source as gathering
 
     image = image_of(64, 64)
     plain = blend_of(image, Lattice(16, 4)).compute(scheduler="sync")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .gathering import Job, Piece, Plane, Reader, Source, pasted
-from .spec import Tile
+from ..spec import Tile
+from .source import Job, Piece, Plane, Reader, Source, pasted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .gathering import Array
+    from .source import Array
 
     Places: TypeAlias = NDArray[np.intp]
 

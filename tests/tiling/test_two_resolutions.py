@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from xr_sr.coarser import Coarse, blocks_of, cover, doubled, mirrored_places, owned, repeated
-from xr_sr.halo import map_tiles
 from xr_sr.spec import Tile
+from xr_sr.tiling.halo import map_tiles
+from xr_sr.tiling.two_resolutions import Coarse, blocks_of, cover, doubled, mirrored_places, owned, repeated
 
 
 @given(start=st.integers(0, 50), length=st.integers(1, 20), halo=st.integers(0, 20), origin=st.integers(0, 1))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from .spec import Tile
+from ..spec import Tile
 
 if TYPE_CHECKING:
     import dask.array as da

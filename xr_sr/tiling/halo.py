@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .coarser import Coarse, CoarseReader
-from .gathering import SIDE, Job, Plane, Reader, Source, as_array, choose_blocks, names_of
-from .spec import Tile
-from .task_warnings import listen
+from ..spec import Tile
+from ..task_warnings import listen
+from .source import SIDE, Job, Plane, Reader, Source, as_array, choose_blocks, names_of
+from .two_resolutions import Coarse, CoarseReader
 
 if TYPE_CHECKING:
     import dask.array as da
 
-    from .gathering import Array
+    from .source import Array
 
 __all__ = ["SIDE", "Source", "Tile", "map_tiles"]
 
