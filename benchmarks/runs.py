@@ -31,7 +31,7 @@ MALLOC_KEPT = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824:"
     "glibc.malloc.top_pad=67108864"
 }
-"""What `xr_sr.engine.keep_freed_memory` sets, for any program, also one that does not import xr_sr."""
+"""What `xr_sr.runtime.device.keep_freed_memory` sets, for any program, also one that does not import xr_sr."""
 
 Values = dict[str, Any]
 

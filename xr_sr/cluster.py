@@ -94,7 +94,7 @@ def prepare(
     """Do on one worker what `configure` promises, and say what was done."""
     import torch
 
-    from . import engine
+    from .runtime import device as engine
 
     engine.ask_threads(torch_threads)
     loaded = []

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from tests.training.small import learn
-from xr_sr import engine
 from xr_sr.errors import OptionError, TrainingError
+from xr_sr.runtime import device as engine
 from xr_sr.training import LeanSPAN, Settings, plot_log
 from xr_sr.training.journal import Journal, read_log
 from xr_sr.training.loop import Batch, train

@@ -18,7 +18,7 @@ from ..arguments import check_array, is_one_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.lazy import kept_unread
 from ..errors import CubeError, OptionError
-from ..once import once_name
+from ..runtime.precompute import once_name
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine import resolve_device
 from ..errors import OptionError
+from ..runtime.device import resolve_device
 from ..spec import LowPass, ModelSpec, RadialSigmoid, Tile
 from .guidance import Guidance, guidance_halo
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from ..engine import settle_threads
+from ..runtime.device import settle_threads
 from ..spec import LowPass, RadialSigmoid
 from .constrain import Constraint, constraint_of
 from .protocol import FloatArray

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engine import in_batches, settle_threads
 from ..models import separable
+from ..runtime.device import in_batches, settle_threads
 from ..spec import ModelSpec, Tile
 from .constrain import Constraint
 from .network import NetworkPredictor

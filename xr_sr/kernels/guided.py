@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..engine import resolve_device, settle_threads
 from ..models import separable
+from ..runtime.device import resolve_device, settle_threads
 from ..simulate.psf import gaussian_psf
 from ..spec import Tile
 from .guidance import CONTEXT, RADIUS, Guidance

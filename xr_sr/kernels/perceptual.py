@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..engine import resolve_device, settle_threads
 from ..errors import OptionError, WeightsFormatError
 from ..models.lpips import LPIPS
 from ..optional import require
+from ..runtime.device import resolve_device, settle_threads
 from .network import read_state
 
 if TYPE_CHECKING:

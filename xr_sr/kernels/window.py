@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engine import in_batches, settle_threads
 from ..errors import ModelError
+from ..runtime.device import in_batches, settle_threads
 from ..spec import Tile
 from .constrain import Constraint
 from .protocol import FloatArray, Predictor

@@ -21,8 +21,8 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_path
 from ..cube.grid import coords
 from ..cube.select import AnyCube, Cube, pick, recognise
-from ..engine import check_device
 from ..errors import CubeError, GeoreferenceWarning, GridError, OptionError, RadiometryError, WeightsNotFoundError
+from ..runtime.device import check_device
 from ..weights.fetch import sha256_of
 
 __all__ = ["clip_distance", "lpips"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zarr.storage import StorePath
 
 from ..errors import StoreError
-from ..progress import Graph
+from ..runtime.execute import Graph
 from .claim import refuse_lost
 from .content import Field
 from .encoding import Packing, pack_block

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from ..errors import StoreError, StoreWarning, warn_caller
-from ..progress import shares_memory
+from ..runtime.execute import shares_memory
 from .exclusive import can_create, create, read, written_at
 from .owner import Owner
 from .target import CLAIM, Document, Target

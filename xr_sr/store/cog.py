@@ -25,7 +25,7 @@ from ..arguments import check_flag, check_path, check_whole, count_of
 from ..cube import grid as georeference
 from ..cube.detect import warn_caller
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError
-from ..progress import Graph, progress_bar, run_graphs
+from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
 from .content import Content, Field, XarrayObject, describe
 from .encoding import Packing, pack_block

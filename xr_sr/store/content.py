@@ -20,8 +20,8 @@ from ..cube import grid as georeference
 from ..cube.lazy import check_array
 from ..cube.names import own_name
 from ..errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
-from ..once import settled
 from ..radiometry.resolve import OFFSET_COORD
+from ..runtime.precompute import settled
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing

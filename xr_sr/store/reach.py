@@ -17,7 +17,7 @@ import zarr
 from zarr.abc.store import Store
 
 from ..errors import StoreError
-from ..progress import Graph, active_client, run_graphs, shares_memory
+from ..runtime.execute import Graph, active_client, run_graphs, shares_memory
 from .target import Target, first_line
 
 _PROBE = 1024

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..arguments import count_of
 from ..errors import StoreError
-from ..progress import Graph, run_graphs
 from ..radiometry.resolve import OFFSET_COORD
+from ..runtime.execute import Graph, run_graphs
 from . import layout
 from .blocks import (
     CoarserWork,

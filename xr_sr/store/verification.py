@@ -20,7 +20,7 @@ import zarr
 
 from ..arguments import check_flag
 from ..errors import StoreDamageError, StoreError, StoreWarning, warn_caller
-from ..progress import progress_bar
+from ..runtime.execute import progress_bar
 from .blocks import chunk_keys
 from .claim import claimed
 from .inspection import require_record

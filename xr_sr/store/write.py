@@ -15,7 +15,7 @@ from ..arguments import check_flag, check_number, check_whole, count_of, is_one_
 from ..cube.detect import warn_caller
 from ..cube.names import listed
 from ..errors import BandWarning, ClippingWarning, StoreError, StoreWarning
-from ..progress import progress_bar
+from ..runtime.execute import progress_bar
 from ..task_warnings import collecting
 from . import layout
 from .claim import claimed

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engine import resolve_device, settle_threads
 from ..errors import OptionError, TrainingError
 from ..optional import require
+from ..runtime.device import resolve_device, settle_threads
 from .journal import OWN_COLUMNS, Journal, held
 
 __all__ = ["Batch", "Batches", "Settings", "mark", "train"]

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 import xr_sr
 from tests.cubes import array
 from xr_sr.analytics import otsu
-from xr_sr.once import once_name, settled
+from xr_sr.runtime.precompute import once_name, settled
 
 
 class Counted:

@@ -8,8 +8,8 @@ import dask
 import pytest
 import torch
 
-from xr_sr import engine
 from xr_sr.errors import OptionError
+from xr_sr.runtime import device as engine
 
 
 @pytest.fixture

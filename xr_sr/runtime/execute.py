@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .task_warnings import collecting
+from ..task_warnings import collecting
 
 if TYPE_CHECKING:
     from distributed import Client, Future

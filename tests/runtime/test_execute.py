@@ -9,7 +9,7 @@ import types
 import dask
 import pytest
 
-from xr_sr.progress import Graph, active_client, is_shown, progress_bar, run_graphs, shares_memory
+from xr_sr.runtime.execute import Graph, active_client, is_shown, progress_bar, run_graphs, shares_memory
 
 LOCAL = ("threads", "synchronous")
 

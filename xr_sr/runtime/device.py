@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from .errors import OptionError
+from ..errors import OptionError
 
 Item = TypeVar("Item")
 

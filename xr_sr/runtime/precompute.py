@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .progress import Graph, run_graphs
+from .execute import Graph, run_graphs
 
 if TYPE_CHECKING:
     import dask.array as da

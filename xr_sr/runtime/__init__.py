@@ -1,0 +1,1 @@
+"""Where and how graphs run: devices and threads, execution with progress, shared reductions computed once."""
