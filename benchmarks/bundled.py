@@ -220,7 +220,7 @@ def _held_by_ours() -> dict[str, float]:
     import scenes
     import torch
 
-    from xr_sr.models.lean import LeanSPAN, assembled
+    from xr_sr.networks.lean import LeanSPAN, assembled
     from xr_sr.training import Teacher
     from xr_sr.training.imagery import held_out_scenes
     from xr_sr.training.report import distance
@@ -299,7 +299,7 @@ def _time(name: str, size: int) -> dict[str, float]:
     from machine import touch_memory
 
     import xr_sr
-    from xr_sr.models.lean import LeanSPAN
+    from xr_sr.networks.lean import LeanSPAN
     from xr_sr.training import save_weights
 
     if name != "sen2sr-lite":  # speed does not depend on what the weights are
@@ -310,7 +310,7 @@ def _time(name: str, size: int) -> dict[str, float]:
         record = xr_sr.ModelSpec(
             name=name,
             summary="random weights",
-            architecture="xr_sr.models.lean:LeanSPAN",
+            architecture="xr_sr.networks.lean:LeanSPAN",
             bands=scenes.RGBN,
             halo=10,
             config=(("channels", channels),),

@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 import xr_sr
+from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of, reflectance
-from tests.networks import Plain
 from xr_sr.errors import GridError, MissingBandError, ModelError, OptionError, ResolutionWarning
 from xr_sr.kernels import fusion
-from xr_sr.models.span import SPAN
+from xr_sr.networks.span import SPAN
 from xr_sr.spec import ModelSpec
 from xr_sr.weights import catalog
 
@@ -391,7 +391,7 @@ def test_a_network_of_ones_own_may_read_both_sizes(tmp_path, monkeypatch):
     record = ModelSpec(
         name="mine.two",
         summary="Two bands of two sizes",
-        architecture="tests.networks:Plain",
+        architecture="tests.architectures:Plain",
         bands=("B04", "B11"),
         bands_out=("B04", "B11"),
         coarse=("B11",),

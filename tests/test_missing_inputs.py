@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import xr_sr
+from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of
-from tests.networks import Plain
 from tests.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
 from xr_sr.errors import BandWarning, MissingBandError, ModelError, OptionError, StoreError
 from xr_sr.spec import ModelSpec
@@ -222,7 +222,7 @@ def test_a_network_of_ones_own_falls_back_to_its_own_scale(tmp_path, monkeypatch
     record = ModelSpec(
         name="mine.two",
         summary="Three bands of two sizes",
-        architecture="tests.networks:Plain",
+        architecture="tests.architectures:Plain",
         bands=("B04", "B11"),
         bands_out=("B04", "B11"),
         coarse=("B11",),

@@ -14,7 +14,7 @@ import xarray as xr
 from safetensors.torch import save_file
 
 import xr_sr
-from tests import networks
+from tests import architectures
 from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr import ModelSpec, Normalisation
 from xr_sr.errors import (
@@ -26,15 +26,15 @@ from xr_sr.errors import (
     WeightsHashError,
     WeightsNotFoundError,
 )
-from xr_sr.models.lean import LeanSPAN
-from xr_sr.models.lean_fusion import LeanFusion
+from xr_sr.networks.lean import LeanSPAN
+from xr_sr.networks.lean_fusion import LeanFusion
 from xr_sr.spec import LowPass, RadialSigmoid
 from xr_sr.weights import catalog
 
 MINE = ModelSpec(
     name="mine",
     summary="Three convolutions",
-    architecture="tests.networks:Plain",
+    architecture="tests.architectures:Plain",
     bands=("B08", "B04"),
     scale=2,
     halo=3,
@@ -56,7 +56,7 @@ def weights(tmp_path) -> Path:
 
 def network_of(spec: ModelSpec) -> torch.nn.Module:
     torch.manual_seed(4)
-    return getattr(networks, spec.architecture.split(":")[1])(**dict(spec.config)).eval()
+    return getattr(architectures, spec.architecture.split(":")[1])(**dict(spec.config)).eval()
 
 
 def weights_of(spec: ModelSpec, path: Path) -> Path:
@@ -164,7 +164,7 @@ def test_fewer_bands_may_come_out_in_another_order_each_turned_back_its_own_way(
 
 
 def test_non_negative_holds_for_networks_that_are_not_folded(tmp_path):
-    spec = replace(MINE, architecture="tests.networks:Valid", non_negative=True)
+    spec = replace(MINE, architecture="tests.architectures:Valid", non_negative=True)
     xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
     xr_sr.register_model(replace(spec, name="free", non_negative=False), weights=tmp_path / "a.safetensors")
     cube = array(reflectance(2, 30, 30), ("B04", "B08"))
@@ -176,7 +176,7 @@ def test_non_negative_holds_for_networks_that_are_not_folded(tmp_path):
 
 
 def test_a_network_without_weights_needs_no_file():
-    spec = ModelSpec("oblique", "", "tests.networks:Oblique", ("B04",), scale=2, halo=4)
+    spec = ModelSpec("oblique", "", "tests.architectures:Oblique", ("B04",), scale=2, halo=4)
     report = xr_sr.register_model(spec)
 
     out = upscaled(array(reflectance(1, 20, 20), ("B04",)), model="oblique")
@@ -235,7 +235,7 @@ def test_lists_and_aliases_are_understood(weights):
     [
         ({"name": "my model"}, "letters"),
         ({"architecture": "Plain"}, "module:attribute"),
-        ({"architecture": "tests.networks:Nothing"}, "upload_file"),
+        ({"architecture": "tests.architectures:Nothing"}, "upload_file"),
         ({"architecture": "math:sqrt"}, "cannot be built"),
         ({"config": (("colour", 3),)}, "cannot be built with config"),
         ({"config": (("depth", [3]),)}, "tuples"),
@@ -260,8 +260,8 @@ def test_lists_and_aliases_are_understood(weights):
         ({"bands": ("B08", "B04"), "bands_out": ("B04",)}, "1 bands"),
         ({"halo": 2}, "Write halo=3"),
         ({"halo": 3, "low_pass": LowPass(1.0, 5)}, r"Write halo=6 \(3 of the network, 3 of its low_pass\)"),
-        ({"halo": 0, "architecture": "tests.networks:InstanceNorm"}, "window="),
-        ({"halo": 0, "window": 64, "architecture": "tests.networks:Valid"}, "consumes 3 pixels"),
+        ({"halo": 0, "architecture": "tests.architectures:InstanceNorm"}, "window="),
+        ({"halo": 0, "window": 64, "architecture": "tests.architectures:Valid"}, "consumes 3 pixels"),
     ],
 )
 def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, word, weights):
@@ -289,8 +289,8 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, wor
         ({"normalisation": Normalisation(0.1, float("nan"))}, r"wanted xr_sr\.Normalisation\(shift"),
         ({"gsd_m": "10"}, r"gsd_m='10': wanted metres above 0"),
         ({"gsd_m": -10}, r"gsd_m=-10: wanted metres above 0"),
-        ({"architecture": "tests.networks:FoldedFlag"}, r"`folded` of .* cannot be called"),
-        ({"architecture": "tests.networks:FoldedBare"}, r"`folded` of .* cannot be called"),
+        ({"architecture": "tests.architectures:FoldedFlag"}, r"`folded` of .* cannot be called"),
+        ({"architecture": "tests.architectures:FoldedBare"}, r"`folded` of .* cannot be called"),
         ({"bands": ("B08", "B04", "B03")}, r"cannot be run on 3 bands, and can be on 2: .* bands="),
         ({"bands": ("B08",), "halo": 0, "window": 64}, r"cannot be run on 1 band, and can be on 2"),
     ],
@@ -304,7 +304,7 @@ def test_a_field_of_another_kind_is_named_with_what_is_wanted(change, word, weig
 
 @pytest.mark.parametrize("name", ["Hazy", "Snowy", "Murky"])
 def test_paths_that_only_bright_or_dark_ground_opens_are_measured(name, tmp_path):
-    spec = replace(MINE, architecture=f"tests.networks:{name}", config=(), halo=1)
+    spec = replace(MINE, architecture=f"tests.architectures:{name}", config=(), halo=1)
     path = weights_of(spec, tmp_path / "a.safetensors")
 
     with pytest.raises(ModelError, match="Write halo=16"):
@@ -313,13 +313,13 @@ def test_paths_that_only_bright_or_dark_ground_opens_are_measured(name, tmp_path
 
 
 def test_a_network_that_cannot_take_dark_water_says_so(tmp_path):
-    spec = replace(MINE, architecture="tests.networks:Rooted")
+    spec = replace(MINE, architecture="tests.architectures:Rooted")
 
     with pytest.raises(ModelError, match=r"not finite for reflectance between -0\.05 and 1\.60"):
         xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
 
 
-@pytest.mark.parametrize(("network", "halo"), [(networks.Transposed(), 1), (networks.Depthwise(), 2)])
+@pytest.mark.parametrize(("network", "halo"), [(architectures.Transposed(), 1), (architectures.Depthwise(), 2)])
 def test_bands_of_a_module_are_found_whatever_convolution_is_first(network, halo):
     assert xr_sr.measure_halo(network).halo == halo
     with pytest.raises(ModelError, match="cannot be run on 5 bands, and can be on 3: .*bands=3"):
@@ -334,7 +334,7 @@ def test_bands_of_a_module_are_found_whatever_convolution_is_first(network, halo
 HELD = ModelSpec(
     name="held",
     summary="Ours, in a size of the user's",
-    architecture="xr_sr.models.lean:LeanSPAN",
+    architecture="xr_sr.networks.lean:LeanSPAN",
     bands=("B08", "B04"),
     scale=2,
     halo=10,
@@ -407,7 +407,7 @@ def test_a_halo_that_is_too_small_is_told_with_what_is_written_measured_and_need
 
 
 def test_what_a_network_says_of_itself_is_checked_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(networks.Plain, "receptive_radius", 2, raising=False)
+    monkeypatch.setattr(architectures.Plain, "receptive_radius", 2, raising=False)
     path = weights_of(MINE, tmp_path / "a.safetensors")
 
     with pytest.raises(ModelError, match="`receptive_radius` says 2"):
@@ -436,7 +436,7 @@ def test_reach_of_the_constraint_is_what_it_reads(radius, scale):
 
 
 def test_a_halo_without_a_check_that_is_too_small_says_so_when_it_is_used(tmp_path):
-    spec = replace(MINE, architecture="tests.networks:Valid", halo=1)
+    spec = replace(MINE, architecture="tests.architectures:Valid", halo=1)
     report = xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"), check=False)
 
     assert "not checked" in str(report)
@@ -496,7 +496,7 @@ def test_workers_that_share_nothing_get_record_and_weights(tmp_path, monkeypatch
     """Their disk is elsewhere, they know no model of ours, and get the module as a file."""
     from distributed import Client, LocalCluster
 
-    source = (Path(__file__).parent / "networks.py").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[1] / "architectures.py").read_text(encoding="utf-8")
     (tmp_path / "networks_of_mine.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     spec = replace(MINE, architecture="networks_of_mine:Plain")
@@ -526,7 +526,7 @@ def test_workers_that_share_nothing_get_record_and_weights(tmp_path, monkeypatch
 WINDOWED = ModelSpec(
     name="windowed",
     summary="Attention",
-    architecture="tests.networks:Attention",
+    architecture="tests.architectures:Attention",
     bands=("B08", "B04"),
     scale=2,
     window=16,
@@ -686,7 +686,7 @@ def test_a_store_runs_few_windows_twice(windowed):
 FUSED = ModelSpec(
     name="both",
     summary="Ours, of three bands",
-    architecture="xr_sr.models.lean_fusion:LeanFusion",
+    architecture="xr_sr.networks.lean_fusion:LeanFusion",
     bands=("red", "nir", "swir16"),
     coarse=["swir16"],
     scale=4,

@@ -23,7 +23,7 @@ from xr_sr.errors import (
     RadiometryError,
     UnknownModelError,
 )
-from xr_sr.models.span import SPAN
+from xr_sr.networks.span import SPAN
 
 pytestmark = pytest.mark.usefixtures("official")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import xr_sr
-from tests import networks
+from tests import architectures
 from xr_sr.errors import ModelError
 from xr_sr.kernels import receptive
 from xr_sr.spec import ReceptiveField
@@ -20,23 +20,23 @@ def field_of(network: torch.nn.Module, **options: int) -> ReceptiveField:
 @pytest.mark.parametrize("depth", [1, 2, 3, 7, 30])
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_field_of_convolutions_is_their_number(depth, scale):
-    assert field_of(networks.Plain(depth=depth, scale=scale)) == ReceptiveField(depth, depth, depth, depth)
+    assert field_of(architectures.Plain(depth=depth, scale=scale)) == ReceptiveField(depth, depth, depth, depth)
 
 
 @pytest.mark.parametrize("dilations", [(1, 50), (1, 6, 60), (60,), (1, 24, 48), (111,)])
 def test_kernels_that_jump_are_followed(dilations):
-    assert field_of(networks.Jumping(dilations)).halo == max(dilations)
+    assert field_of(architectures.Jumping(dilations)).halo == max(dilations)
 
 
 def test_a_network_that_says_what_it_loses_in_no_whole_number_is_refused():
-    network = networks.Valid()
+    network = architectures.Valid()
     network.consumed = 2.5
     with pytest.raises(ModelError, match=r"consumed=2\.5: wanted"):
         field_of(network)
 
 
 def test_a_measurement_draws_no_random_numbers_of_torch():
-    network = networks.Plain(depth=2, scale=2)
+    network = architectures.Plain(depth=2, scale=2)
     torch.manual_seed(3)
     wanted = torch.rand(4)
     torch.manual_seed(3)
@@ -46,21 +46,21 @@ def test_a_measurement_draws_no_random_numbers_of_torch():
 
 
 def test_a_network_that_takes_no_narrow_image_is_measured_on_a_wider_one():
-    assert field_of(networks.Wide()) == ReceptiveField(3, 3, 3, 3)
+    assert field_of(architectures.Wide()) == ReceptiveField(3, 3, 3, 3)
 
 
 def test_every_side_has_its_own_number_and_needs_no_gradient():
-    assert field_of(networks.Oblique()) == ReceptiveField(top=4, bottom=1, left=2, right=0)
-    assert field_of(networks.Oblique()).halo == 4
+    assert field_of(architectures.Oblique()) == ReceptiveField(top=4, bottom=1, left=2, right=0)
+    assert field_of(architectures.Oblique()).halo == 4
 
 
-@pytest.mark.parametrize("network", [networks.Valid, networks.Rounded])
+@pytest.mark.parametrize("network", [architectures.Valid, architectures.Rounded])
 def test_field_of_networks_without_padding_and_without_gradient(network):
     assert field_of(network()).halo == 3
 
 
 def test_a_network_that_insists_on_single_precision_is_measured_in_it():
-    assert field_of(networks.Single()) == ReceptiveField(2, 2, 2, 2)
+    assert field_of(architectures.Single()) == ReceptiveField(2, 2, 2, 2)
 
 
 def test_taps_of_no_weight_are_not_read():
@@ -73,13 +73,13 @@ def test_taps_of_no_weight_are_not_read():
 
 
 def test_bands_are_those_of_the_first_convolution():
-    assert xr_sr.measure_halo(networks.Plain(bands=5)).halo == 3
+    assert xr_sr.measure_halo(architectures.Plain(bands=5)).halo == 3
     with pytest.raises(ModelError, match="how many bands"):
-        xr_sr.measure_halo(networks.Oblique())
+        xr_sr.measure_halo(architectures.Oblique())
 
 
 def test_the_network_is_left_as_it_was():
-    network = networks.Plain().train()
+    network = architectures.Plain().train()
     state = {name: value.clone() for name, value in network.state_dict().items()}
     threads = torch.get_num_threads()
 
@@ -93,7 +93,7 @@ def test_the_network_is_left_as_it_was():
     assert all(value.grad is None for value in network.parameters())
 
 
-@pytest.mark.parametrize("network", [networks.InstanceNorm, networks.Attention])
+@pytest.mark.parametrize("network", [architectures.InstanceNorm, architectures.Attention])
 def test_a_network_that_depends_on_all_it_sees_is_told_to_use_windows(network, monkeypatch):
     monkeypatch.setattr(receptive, "LENGTHS", (24, 48))  # attention over 240 x 16 pixels takes its time
     with pytest.raises(ModelError, match="depends on all that it is shown") as caught:
@@ -105,8 +105,8 @@ def test_a_network_that_depends_on_all_it_sees_is_told_to_use_windows(network, m
 @pytest.mark.parametrize(
     ("network", "what"),
     [
-        (networks.Strided, "moved down by one pixel"),
-        (networks.Columns, "moved to the right by one pixel"),
+        (architectures.Strided, "moved down by one pixel"),
+        (architectures.Columns, "moved to the right by one pixel"),
     ],
 )
 def test_another_function_at_another_place_is_told_to_use_windows(network, what):
@@ -119,9 +119,9 @@ def test_another_function_at_another_place_is_told_to_use_windows(network, what)
 @pytest.mark.parametrize(
     ("network", "what"),
     [
-        (networks.Eights, "windows of any size"),
-        (networks.Random, "two results for one input"),
-        (networks.BatchStatistics, "another image stands beside"),
+        (architectures.Eights, "windows of any size"),
+        (architectures.Random, "two results for one input"),
+        (architectures.BatchStatistics, "another image stands beside"),
         (torch.nn.Flatten, "without padding"),
     ],
 )

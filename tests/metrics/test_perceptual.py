@@ -17,7 +17,7 @@ from torch import nn
 from tests.cubes import array, dataset
 from xr_sr import errors
 from xr_sr.metrics.perceptual import clip_distance, lpips
-from xr_sr.models.lpips import LPIPS
+from xr_sr.networks.lpips import LPIPS
 
 RGB = ("B04", "B03", "B02")
 

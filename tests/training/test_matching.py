@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import xr_sr
-from tests import cubes, networks
+from tests import architectures, cubes
 from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
 from xr_sr.spec import ModelSpec
 from xr_sr.training import (
@@ -52,9 +52,9 @@ def student(**config) -> LeanSPAN:
 def own_teacher(tmp_path, scale: int = 2, **change) -> Teacher:
     """A teacher of two bands of the user's own, from random numbers."""
     torch.manual_seed(1)
-    network = networks.Plain(depth=9, scale=scale)
+    network = architectures.Plain(depth=9, scale=scale)
     save_file(network.state_dict(), tmp_path / "own.safetensors")
-    spec = ModelSpec("own", "", "tests.networks:Plain", ("B08", "B04"), scale=scale, halo=9)
+    spec = ModelSpec("own", "", "tests.architectures:Plain", ("B08", "B04"), scale=scale, halo=9)
     spec = replace(spec, config=(("depth", 9), ("scale", scale)), **change)
     xr_sr.register_model(spec, weights=tmp_path / "own.safetensors")
     return Teacher("own", device="cpu")
@@ -100,8 +100,8 @@ def test_a_teacher_that_gives_fewer_bands_is_compared_with_bicubic_of_these(tmp_
             return super().forward(x)[:, 1:]
 
     torch.manual_seed(0)
-    save_file(networks.Plain(bands_out=1, depth=9).state_dict(), tmp_path / "own.safetensors")
-    spec = ModelSpec("own", "", "tests.networks:Plain", ("B08", "B04"), ("B04",), scale=2, halo=9)
+    save_file(architectures.Plain(bands_out=1, depth=9).state_dict(), tmp_path / "own.safetensors")
+    spec = ModelSpec("own", "", "tests.architectures:Plain", ("B08", "B04"), ("B04",), scale=2, halo=9)
     spec = replace(spec, config=(("bands_out", 1), ("depth", 9)))
     xr_sr.register_model(spec, weights=tmp_path / "own.safetensors")
 
@@ -234,8 +234,8 @@ def test_a_place_without_detail_says_that_nothing_can_be_measured(tmp_path):
 
 def test_a_windowed_teacher_is_refused_for_what_it_is(tmp_path):
     torch.manual_seed(0)
-    save_file(networks.Attention().state_dict(), tmp_path / "w.safetensors")
-    spec = ModelSpec("own", "", "tests.networks:Attention", ("B08", "B04"), scale=2, window=16, overlap=6)
+    save_file(architectures.Attention().state_dict(), tmp_path / "w.safetensors")
+    spec = ModelSpec("own", "", "tests.architectures:Attention", ("B08", "B04"), scale=2, window=16, overlap=6)
     xr_sr.register_model(spec, weights=tmp_path / "w.safetensors")
 
     with pytest.raises(TrainingError, match="works on windows of 16"):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 
 from tests import cubes
 from xr_sr import __version__
-from xr_sr.models.lean_fusion import LeanCoarse
+from xr_sr.networks.lean_fusion import LeanCoarse
 from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, journal, save_weights
 from xr_sr.training.imagery import BANDS, FINE
 from xr_sr.weights import catalog

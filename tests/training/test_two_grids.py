@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import cubes
-from xr_sr.models.lean_fusion import LeanCoarse, LeanFusion
+from xr_sr.networks.lean_fusion import LeanCoarse, LeanFusion
 from xr_sr.tiling.two_resolutions import doubled
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
 from xr_sr.training.distil import Labelled, balanced

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from xr_sr.errors import ModelError
-from xr_sr.models.lean import LeanSPAN
-from xr_sr.models.lean_fusion import LeanCoarse
+from xr_sr.networks.lean import LeanSPAN
+from xr_sr.networks.lean_fusion import LeanCoarse
 from xr_sr.training.widen import widened
 
 

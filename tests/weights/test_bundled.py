@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 import xr_sr
 from tests import cubes
 from xr_sr.errors import OptionError, WeightsNotFoundError
-from xr_sr.models.span import SPAN
+from xr_sr.networks.span import SPAN
 from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
 from xr_sr.training.imagery import held_out_scenes, held_out_ten_bands

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..models import separable
+from ..networks import separable
 from ..spec import LowPass, RadialSigmoid
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models import separable
+from ..networks import separable
 from ..runtime.device import in_batches, settle_threads
 from ..spec import ModelSpec, Tile
 from .constrain import Constraint

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models import separable
+from ..networks import separable
 from ..runtime.device import resolve_device, settle_threads
 from ..simulate.psf import gaussian_psf
 from ..spec import Tile

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import OptionError, WeightsFormatError
-from ..models.lpips import LPIPS
+from ..networks.lpips import LPIPS
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
 from .network import read_state
 
 if TYPE_CHECKING:
-    from ..models.lpips import Net
+    from ..networks.lpips import Net
 
 __all__ = ["Comparer", "build"]
 

@@ -8,8 +8,8 @@
 they go and resume. The default optimiser needs the extra `train`. `bundled` is how the package's own weights were made.
 """
 
-from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanFusion
+from ..networks.lean import LeanSPAN
+from ..networks.lean_fusion import LeanFusion
 from .augment import Augmentation
 from .distil import distil
 from .export import save_weights

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import TrainingError, XrSrError
-from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanCoarse, LeanFusion
+from ..networks.lean import LeanSPAN
+from ..networks.lean_fusion import LeanCoarse, LeanFusion
 from .augment import Augmentation
 from .distil import distil
 from .export import save_weights

@@ -14,8 +14,8 @@ from typing import Any
 from safetensors import safe_open
 
 from ..errors import TrainingError
-from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanCoarse
+from ..networks.lean import LeanSPAN
+from ..networks.lean_fusion import LeanCoarse
 from .imagery import BANDS, COARSE
 from .journal import OWN_COLUMNS, made_with, read_log, read_run
 from .loop import mark

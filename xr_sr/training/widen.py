@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 
 from ..errors import ModelError
-from ..models.lean import LeanSPAN
-from ..models.lean_fusion import LeanCoarse
+from ..networks.lean import LeanSPAN
+from ..networks.lean_fusion import LeanCoarse
 
 Network = TypeVar("Network", bound=LeanSPAN | LeanCoarse)
 

@@ -21,7 +21,7 @@ def _network(summary: str, file: str, sha256: str, size: int, **known: object) -
     record = ModelSpec(
         name="sen2sr-lite.main",
         summary=summary,
-        architecture="xr_sr.models.span:SPAN",
+        architecture="xr_sr.networks.span:SPAN",
         bands=(*COARSE, *FINE),
         bands_out=COARSE,
         scale=1,

@@ -14,7 +14,7 @@ __all__ = ["FAST", "RGBN", "TEN"]
 RGBN = ModelSpec(
     name="sen2sr.rgbn-x4",
     summary="Ours, the four 10 m bands to 2.5 m: taught by SEN2SRLite, always at hand",
-    architecture="xr_sr.models.lean:LeanSPAN",
+    architecture="xr_sr.networks.lean:LeanSPAN",
     bands=("B04", "B03", "B02", "B08"),
     bands_out=("B04", "B03", "B02", "B08"),
     scale=4,
@@ -54,7 +54,7 @@ TEN = replace(
     RGBN,
     name="sen2sr.ten-x4",
     summary="Ours, ten bands of 10 m and 20 m to 2.5 m in one pass: taught by SEN2SRLite, always at hand",
-    architecture="xr_sr.models.lean_fusion:LeanFusion",
+    architecture="xr_sr.networks.lean_fusion:LeanFusion",
     bands=_TEN,
     bands_out=_TEN,
     coarse=_COARSE,

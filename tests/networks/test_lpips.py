@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xr_sr.models.lpips import LPIPS
+from xr_sr.networks.lpips import LPIPS
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from xr_sr.models import separable
+from xr_sr.networks import separable
 
 
 def both_axes(operator: separable.Operator, image: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from xr_sr.models import separable, span
-from xr_sr.models.lean import BICUBIC, BODY, SIGMA, LeanSPAN, interpolated
+from xr_sr.networks import separable, span
+from xr_sr.networks.lean import BICUBIC, BODY, SIGMA, LeanSPAN, interpolated
 
 
 def random_lean(seed: int = 3, **config: int) -> LeanSPAN:

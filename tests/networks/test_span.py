@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xr_sr.models import span
-from xr_sr.models.span import SPAN, FoldedSPAN, shuffle
+from xr_sr.networks import span
+from xr_sr.networks.span import SPAN, FoldedSPAN, shuffle
 
 
 def random_span(seed: int = 3, **config: int) -> SPAN:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from xr_sr.models import span
-from xr_sr.models.lean_fusion import LeanFusion
+from xr_sr.networks import span
+from xr_sr.networks.lean_fusion import LeanFusion
 
 
 def random_fusion(seed: int = 3, **config: int) -> LeanFusion:
