@@ -113,7 +113,8 @@ def _origin(start: Any) -> str:
 def _card(name: str) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from xr_sr.weights import catalog, fetch
+    from xr_sr.catalog import fetch
+    from xr_sr.catalog import registry as catalog
 
     with safe_open(fetch.locate(catalog.get(name)).path, "np") as file:
         card: dict[str, Any] = json.loads(file.metadata()["card"])

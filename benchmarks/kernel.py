@@ -102,9 +102,10 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
     import scenes
 
     from xr_sr import kernels
+    from xr_sr.catalog import fetch
+    from xr_sr.catalog import registry as catalog
     from xr_sr.kernels import window
     from xr_sr.spec import Tile
-    from xr_sr.weights import catalog, fetch
 
     window.WINDOW_CPU = given.window or window.WINDOW_CPU
     spec = catalog.get("sen2sr-lite.rgbn-x4")

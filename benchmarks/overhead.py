@@ -89,8 +89,9 @@ def _bare(data: object, threads: int, *, assemble: bool) -> Callable[[], object]
     import scenes
 
     from xr_sr import kernels
+    from xr_sr.catalog import fetch
+    from xr_sr.catalog import registry as catalog
     from xr_sr.spec import Tile
-    from xr_sr.weights import catalog, fetch
 
     assert isinstance(data, np.ndarray)
     spec = catalog.get("sen2sr-lite.rgbn-x4")

@@ -87,7 +87,7 @@ def _register(name: str, path: str) -> None:
     from dataclasses import replace
 
     import xr_sr
-    from xr_sr.weights import catalog
+    from xr_sr.catalog import registry as catalog
 
     xr_sr.register_model(replace(catalog.get("sen2sr"), name=name, weights=None), weights=path, check=False)
 

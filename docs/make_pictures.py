@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 import xr_sr
-from xr_sr.weights import catalog
+from xr_sr.catalog import registry as catalog
 
 STATIC = Path(__file__).parent / "_static"
 FARM = (344_400, 5_819_000, 345_200, 5_819_800)

@@ -21,7 +21,7 @@ from tests.cubes import reflectance
 from tests.stac.server import Scene, serve
 from xr_sr import errors, training
 from xr_sr.accessor import SuperResolution
-from xr_sr.weights import catalog
+from xr_sr.catalog import registry as catalog
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "api.rst"])

@@ -20,11 +20,11 @@ from torch.nn import functional
 import xr_sr
 from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of, reflectance
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import GridError, MissingBandError, ModelError, OptionError, ResolutionWarning
 from xr_sr.kernels import fusion
 from xr_sr.networks.span import SPAN
 from xr_sr.spec import ModelSpec
-from xr_sr.weights import catalog
 
 pytestmark = pytest.mark.usefixtures("official")
 

@@ -17,6 +17,7 @@ import xr_sr
 from tests import architectures
 from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr import ModelSpec, Normalisation
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import (
     ModelError,
     OptionError,
@@ -29,7 +30,6 @@ from xr_sr.errors import (
 from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanFusion
 from xr_sr.spec import LowPass, RadialSigmoid
-from xr_sr.weights import catalog
 
 MINE = ModelSpec(
     name="mine",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import xr_sr
-from tests.weights.test_bundled import crop_offline
+from tests.catalog.test_bundled import crop_offline
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -121,11 +121,13 @@ def roots(module: str, *, at_import: bool = False) -> set[str]:
 
 def test_the_reader_sees_the_imports_of_this_package():
     """A reader that finds nothing would pass all tests below."""
-    assert "xr_sr.spec" in {name for name, _ in imports_of("xr_sr.weights.catalog")}
-    assert "xr_sr.weights.folders" in {name for name, _ in imports_of("xr_sr.weights.catalog")}
-    assert "xr_sr.weights.catalog" in {name for name, _ in imports_of("xr_sr.weights.fetch")}  # `from . import catalog`
-    assert "pooch" in roots("xr_sr.weights.fetch")
-    assert "pooch" not in roots("xr_sr.weights.fetch", at_import=True)
+    assert "xr_sr.spec" in {name for name, _ in imports_of("xr_sr.catalog.registry")}
+    assert "xr_sr.catalog.locations" in {name for name, _ in imports_of("xr_sr.catalog.registry")}
+    assert "xr_sr.catalog.registry" in {
+        name for name, _ in imports_of("xr_sr.catalog.fetch")
+    }  # `from . import catalog`
+    assert "pooch" in roots("xr_sr.catalog.fetch")
+    assert "pooch" not in roots("xr_sr.catalog.fetch", at_import=True)
 
 
 def test_every_room_has_its_level():

@@ -14,6 +14,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
+    from .catalog.registry import list_models
     from .cluster import configure
     from .cube.multigrid import snap_geobox
     from .metrics import evaluate
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
     from .stac import load, to_stac
     from .store import open_zarr, to_cog, to_zarr, verify
-    from .weights.catalog import list_models
 
 __all__ = [
     "LowPass",
@@ -91,7 +91,7 @@ _ROOMS = {
     "flood_between": "analytics",
     "index": "analytics",
     "fuse": "pipeline",
-    "list_models": "weights.catalog",
+    "list_models": "catalog.registry",
     "load": "stac",
     "make_pairs": "pairs",
     "mask": "radiometry.preparation",

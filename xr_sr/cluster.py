@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import kernels
 from .arguments import check_flag, check_whole
+from .catalog import fetch
+from .catalog import locations as folders
+from .catalog import registry as catalog
 from .spec import ModelSpec
-from .weights import catalog, fetch, folders
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,10 +16,11 @@ import numpy as np
 
 from .arguments import check_flag, check_path, count_of, items_of
 from .bands import find_band
+from .catalog import fetch
+from .catalog import registry as catalog
 from .errors import ModelError, WeightsNotFoundError
 from .kernels import constraint_reach
 from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid, ReceptiveField, WeightsFile
-from .weights import catalog, fetch
 
 if TYPE_CHECKING:
     from torch.nn import Module

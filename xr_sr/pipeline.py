@@ -17,6 +17,8 @@ from . import kernels
 from ._version import __version__
 from .arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
 from .block import Recipe, blend_block, upscale_block, upscale_window
+from .catalog import fallback
+from .catalog import registry as catalog
 from .cube.grid import pixel_size_m, place_of
 from .cube.multigrid import coarser_cube, coarser_cubes, joined
 from .cube.rebuild import assemble
@@ -42,7 +44,6 @@ from .spec import Option, Provenance
 from .tiling.halo import map_tiles
 from .tiling.lattice import Lattice, map_windows
 from .tiling.two_resolutions import FAR
-from .weights import catalog, fallback
 
 
 @warns_once

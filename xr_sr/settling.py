@@ -11,9 +11,10 @@ from typing import SupportsIndex
 
 from . import kernels
 from .arguments import check_path, is_one_of
+from .catalog import fetch
+from .catalog import registry as catalog
 from .errors import OptionError, WeightsNotFoundError
 from .spec import ModelSpec, Option
-from .weights import catalog, fetch
 
 __all__ = ["kernel_ref", "with_options"]
 

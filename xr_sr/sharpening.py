@@ -15,6 +15,8 @@ import xarray as xr
 from . import kernels
 from .bands import BANDS, find_band
 from .block import Recipe, upscale_block
+from .catalog import fallback
+from .catalog import registry as catalog
 from .cube.grid import pixel_size_m
 from .cube.multigrid import joined
 from .cube.select import Cube, pick
@@ -27,7 +29,6 @@ from .simulate.psf import MTF_AT_NYQUIST
 from .spec import MODEL_ATTR, ModelSpec, Option
 from .tiling.halo import map_tiles
 from .tiling.two_resolutions import Coarse, far
-from .weights import catalog, fallback
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from xr_sr import kernels
+from xr_sr.catalog import fetch
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import OptionError, WeightsFormatError, WeightsHashError
 from xr_sr.kernels import KernelRef, constraint_for, halo_for, window
 from xr_sr.kernels.network import load_network, read_state
 from xr_sr.spec import LowPass, Tile
-from xr_sr.weights import catalog, fetch
 
 
 def reflectance(*shape: int) -> np.ndarray:

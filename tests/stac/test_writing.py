@@ -18,9 +18,9 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
 
 import xr_sr
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import OptionError, StoreError
 from xr_sr.stac.projection import outline
-from xr_sr.weights import catalog
 
 WORDS = "super-resolved, not observed"
 
@@ -276,4 +276,4 @@ def test_weights_inside_the_package_are_named_by_its_package_url(tmp_path):
 
     asset = xr_sr.to_stac(tmp_path / "ours.zarr").assets["model"]
 
-    assert asset.href == f"pkg:pypi/xr-sr@{xr_sr.__version__}#xr_sr/weights/{catalog.get('sen2sr').weights.path}"
+    assert asset.href == f"pkg:pypi/xr-sr@{xr_sr.__version__}#xr_sr/catalog/{catalog.get('sen2sr').weights.path}"

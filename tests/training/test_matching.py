@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import xr_sr
 from tests import architectures, cubes
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
 from xr_sr.spec import ModelSpec
 from xr_sr.training import (
@@ -27,7 +28,6 @@ from xr_sr.training import (
 )
 from xr_sr.training.journal import read_log
 from xr_sr.training.two_grids import interpolated, repeated
-from xr_sr.weights import catalog
 
 SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
 SHORT = Settings(steps=2, optimiser="adamw", device="cpu")

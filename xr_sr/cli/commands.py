@@ -234,7 +234,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
 @main.command(context_settings=TEXT)
 def models() -> None:
     """List the models, what they read, and where their weights are."""
-    from ..weights.catalog import get, list_models
+    from ..catalog.registry import get, list_models
 
     table = list_models()
     width = max(map(len, table["name"]))
@@ -258,7 +258,7 @@ def models() -> None:
 @click.argument("name")
 def fetch(name: str) -> None:
     """Download the weights of the model NAME to this machine, verify them, and say where they are."""
-    from ..weights.fetch import fetch_all
+    from ..catalog.fetch import fetch_all
 
     begin = time.perf_counter()
     for located in fetch_all(name):

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..catalog import registry as catalog
 from ..errors import MissingLibraryError, StoreError
 from ..pipeline import upscale
 from ..plot import compare
 from ..samples import sample
 from ..store import open_zarr, to_zarr
-from ..weights import catalog
 from .run import describe
 
 MODEL = "sen2sr"

@@ -175,7 +175,8 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
 
     path = Path(ref.weights) if ref.sha256 else None
     if path is not None and not path.is_file():
-        from ..weights import fetch, folders
+        from ..catalog import fetch
+        from ..catalog import locations as folders
 
         sent = folders.sent_file(ref.sha256, path.suffix)
         path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..spec import ModelSpec
-from ..weights.states import read_tensors
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

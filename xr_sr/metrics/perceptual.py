@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_path
+from ..catalog.fetch import sha256_of
 from ..cube.grid import coords
 from ..cube.select import AnyCube, Cube, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError, OptionError, RadiometryError, WeightsNotFoundError
 from ..runtime.device import check_device
-from ..weights.fetch import sha256_of
 
 __all__ = ["clip_distance", "lpips"]
 

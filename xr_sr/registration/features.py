@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_path
+from ..catalog.states import read_tensors
 from ..errors import WeightsFormatError, WeightsNotFoundError
 from ..optional import require
-from ..weights.states import read_tensors
 from .phase import FloatArray
 
 Weights: TypeAlias = "Mapping[str, str | PathLike[str]]"

@@ -18,12 +18,12 @@ import numpy as np
 from .._version import __version__
 from ..arguments import check_flag, check_path, shown
 from ..bands import find_band
+from ..catalog import registry as catalog
+from ..catalog.locations import hub_url
 from ..cube.grid import pixel_size_m
 from ..cube.time import read_date
 from ..errors import OptionError, StoreError, UnknownModelError
 from ..spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
-from ..weights import catalog
-from ..weights.folders import hub_url
 from .projection import PROJECTION, outline, projection_fields
 from .stored import Stored, StoredBand, read_stored
 
@@ -246,7 +246,7 @@ def _weights_asset(file: WeightsFile) -> Any:
     """Describe a file of weights; one inside the package by its package URL (purl), which names no server."""
     from pystac import Asset
 
-    inside = f"pkg:pypi/xr-sr@{__version__}#xr_sr/weights/{file.path}"
+    inside = f"pkg:pypi/xr-sr@{__version__}#xr_sr/catalog/{file.path}"
     href = {"hub": f"{hub_url()}/{file.path}", "package": inside, "user": file.path}[file.home]
     kind = "safetensors.torch.save_file" if Path(file.path).suffix.startswith(".safetensor") else "torch.save"
     fields = {"mlm:artifact_type": kind}

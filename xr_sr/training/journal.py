@@ -24,9 +24,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from .._version import __version__
+from ..catalog.states import why_refused
 from ..errors import TrainingError
 from ..runtime.device import resolve_device
-from ..weights.states import why_refused
 
 __all__ = ["OWN_COLUMNS", "Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
 

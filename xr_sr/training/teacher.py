@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels
+from ..catalog import registry as catalog
 from ..errors import ModelError, OptionError
 from ..settling import kernel_ref, with_options
 from ..spec import Tile
-from ..weights import catalog
 from .scenes import FloatArray, check_names
 
 __all__ = ["Teacher"]

@@ -19,8 +19,9 @@ from ..errors import (
     warn_caller,
 )
 from ..spec import ModelSpec, WeightsFile
-from . import official, ours
-from .folders import find_file
+from . import bundled as ours
+from . import official
+from .locations import find_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xr_sr.catalog import fallback
 from xr_sr.errors import UnknownModelError
-from xr_sr.weights import fallback
 
 FINE = ("B02", "B03", "B04", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")

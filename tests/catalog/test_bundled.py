@@ -18,13 +18,15 @@ from safetensors.torch import load_file
 
 import xr_sr
 from tests import cubes
+from xr_sr.catalog import fetch
+from xr_sr.catalog import locations as folders
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import OptionError, WeightsNotFoundError
 from xr_sr.networks.span import SPAN
 from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
 from xr_sr.training.imagery import held_out_scenes, held_out_ten_bands
 from xr_sr.training.report import distance
-from xr_sr.weights import catalog, fetch, folders
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "xr_sr" / "weights"
@@ -39,7 +41,7 @@ it from snow under a low sun, in Ontario, is in docs/model_card.md."""
 FARTHER = {("Jutland", "B02"): 0.26, ("Jutland", "B03"): 0.23, ("Jutland", "B04"): 0.24}
 """Where bands of the network for ten are farther from the official ones than the 0.20 that is wanted of each."""
 CROP = Path(__file__).with_name("havel_sen2sr.npy")
-"""64 x 64 output pixels of the sample in four bands, float32; `python -m tests.weights.test_bundled` writes it."""
+"""64 x 64 output pixels of the sample in four bands, float32; `python -m tests.catalog.test_bundled` writes it."""
 
 
 def crop() -> np.ndarray:
@@ -281,7 +283,7 @@ def crop_offline(cache: Path, *places: Path) -> None:
     code = (
         "import socket, numpy as np, xr_sr\n"
         f"assert xr_sr.__file__.startswith({str(places[0])!r}), xr_sr.__file__\n"
-        "from tests.weights.test_bundled import CROP, crop\n"
+        "from tests.catalog.test_bundled import CROP, crop\n"
         "np.testing.assert_allclose(crop(), np.load(CROP), rtol=0, atol=1e-5)\n"
     )
     if not alone:  # without the rights to make one, sockets are taken away instead

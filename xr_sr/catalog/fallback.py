@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .catalog import canonical, given_by, in_order, variants_of
+from .registry import canonical, given_by, in_order, variants_of
 
 __all__ = ["beyond", "incomplete"]
 

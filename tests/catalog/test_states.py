@@ -9,9 +9,9 @@ import pickle
 import pytest
 import torch
 
+from xr_sr.catalog.states import read_tensors, why_refused
 from xr_sr.errors import WeightsFormatError
 from xr_sr.kernels.network import read_state
-from xr_sr.weights.states import read_tensors, why_refused
 
 
 def saved(content: object) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xr_sr.bands import BANDS
+from xr_sr.catalog import registry as catalog
 from xr_sr.errors import (
     BandWarning,
     MissingBandError,
@@ -20,7 +21,6 @@ from xr_sr.errors import (
     OptionError,
     UnknownModelError,
 )
-from xr_sr.weights import catalog
 
 RGBN = ("B04", "B03", "B02", "B08")
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -279,7 +279,7 @@ def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
 
 
 def test_listing_models_loads_no_torch():
-    code = "import sys; from xr_sr.weights import catalog; catalog.list_models(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from xr_sr.catalog import catalog; catalog.list_models(); sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
 
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

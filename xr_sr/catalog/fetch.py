@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
 from ..spec import ModelSpec, WeightsFile
-from . import catalog
+from . import registry as catalog
 from .download import BrokenDownload, ResumingDownloader
-from .folders import cache_folder, find_file, hub_url, user_folders
+from .locations import cache_folder, find_file, hub_url, user_folders
 
 __all__ = ["Located", "fetch", "fetch_all", "locate", "sha256_of"]
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xr_sr.catalog import fetch
+from xr_sr.catalog import registry as catalog
+from xr_sr.catalog.download import CHUNK
+from xr_sr.catalog.fetch import locate
 from xr_sr.errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError, XrSrError
 from xr_sr.spec import ModelSpec, WeightsFile
-from xr_sr.weights import catalog, fetch
-from xr_sr.weights.download import CHUNK
-from xr_sr.weights.fetch import locate
 
 DATA = np.random.default_rng(7).bytes(300_000)
 SPEC = ModelSpec(
