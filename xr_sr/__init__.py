@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .catalog.registry import list_models
     from .cluster import configure
     from .cube.multigrid import snap_geobox
+    from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
-    from .own_model import measure_halo, register_model
     from .pairs import make_pairs
     from .pipeline import fuse, upscale
     from .plot import compare, explore
@@ -95,10 +95,10 @@ _ROOMS = {
     "load": "stac",
     "make_pairs": "pairs",
     "mask": "radiometry.preparation",
-    "measure_halo": "own_model",
+    "measure_halo": "kernels.register",
     "open_zarr": "store",
     "reflectance": "radiometry.preparation",
-    "register_model": "own_model",
+    "register_model": "kernels.register",
     "sample": "samples",
     "simulate_scene": "samples",
     "snap_geobox": "cube.multigrid",

@@ -26,10 +26,10 @@ from .cube.select import AnyCube, Cube, check_gsd, pick, recognise
 from .cube.sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
 from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
+from .kernels.resolve import kernel_ref, with_options
 from .radiometry.resolve import Nodata, Offset, offset_coords, resolve
 from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
 from .runtime.device import check_device
-from .settling import kernel_ref, with_options
 from .sharpening import (
     Request,
     available_bands,

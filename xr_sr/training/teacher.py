@@ -13,7 +13,7 @@ import numpy as np
 from .. import kernels
 from ..catalog import registry as catalog
 from ..errors import ModelError, OptionError
-from ..settling import kernel_ref, with_options
+from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
 from .scenes import FloatArray, check_names
 

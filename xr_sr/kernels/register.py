@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 import numpy as np
 
-from .arguments import check_flag, check_path, count_of, items_of
-from .bands import find_band
-from .catalog import fetch
-from .catalog import registry as catalog
-from .errors import ModelError, WeightsNotFoundError
-from .kernels import constraint_reach
-from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid, ReceptiveField, WeightsFile
+from ..arguments import check_flag, check_path, count_of, items_of
+from ..bands import find_band
+from ..catalog import fetch
+from ..catalog import registry as catalog
+from ..errors import ModelError, WeightsNotFoundError
+from ..spec import LowPass, ModelSpec, Normalisation, RadialSigmoid, ReceptiveField, WeightsFile
+from . import constraint_reach
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from .kernels.network import NetworkPredictor
-    from .kernels.receptive import Probe
+    from .network import NetworkPredictor
+    from .receptive import Probe
 
     Model: TypeAlias = ModelSpec | Module | str
     """A record, a torch module, or the name of a model of the catalogue."""
@@ -110,7 +110,7 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
     """
     from torch.nn import Module
 
-    from .kernels.receptive import Probe
+    from .receptive import Probe
 
     if isinstance(model, Module):
         if bands is not None and (type(bands) is not int or bands < 1):
@@ -129,8 +129,8 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
 
 def _check(spec: ModelSpec) -> ModelCheck:
     """Build and run what a record describes, and compare. Raises ModelError or WeightsError."""
-    from .kernels.faithful import check_constrained
-    from .kernels.network import reach_of
+    from .faithful import check_constrained
+    from .network import reach_of
 
     predictor = _predictor(spec)
     probe = _probe(spec, predictor)
@@ -195,7 +195,7 @@ def _check_fine_alone(spec: ModelSpec, predictor: NetworkPredictor) -> None:
 
 
 def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPredictor:
-    from .kernels.network import NetworkPredictor, load_network
+    from .network import NetworkPredictor, load_network
 
     located = fetch.locate(spec, weights) if spec.weights or weights else None
     network = load_network(spec, located.path if located else None, located.sha256 if located else "")
@@ -203,7 +203,7 @@ def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPre
 
 
 def _probe(spec: ModelSpec, predictor: NetworkPredictor) -> Probe:
-    from .kernels.receptive import Probe
+    from .receptive import Probe
 
     return Probe(
         predictor.network,

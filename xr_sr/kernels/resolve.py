@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import SupportsIndex
 
-from . import kernels
-from .arguments import check_path, is_one_of
-from .catalog import fetch
-from .catalog import registry as catalog
-from .errors import OptionError, WeightsNotFoundError
-from .spec import ModelSpec, Option
+from .. import kernels
+from ..arguments import check_path, is_one_of
+from ..catalog import fetch
+from ..catalog import registry as catalog
+from ..errors import OptionError, WeightsNotFoundError
+from ..spec import ModelSpec, Option
 
 __all__ = ["kernel_ref", "with_options"]
 
@@ -73,7 +73,7 @@ def kernel_ref(
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
     if weights is not None and Path(weights).expanduser().is_file():
-        from .kernels.network import load_network
+        from .network import load_network
 
         load_network(spec, located.path, located.sha256)  # what does not fit is said here, and not in a task
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
