@@ -24,7 +24,7 @@ from xr_sr.cli.commands import _spellings
 from xr_sr.cli.rasters import open_raster
 from xr_sr.cli.shell import PYTHON, RECIPES, in_shell
 from xr_sr.cli.sources import open_cube, select_date
-from xr_sr.pipeline import upscale
+from xr_sr.pipeline.api import upscale
 from xr_sr.samples import sample, simulate_scene
 from xr_sr.store import open_zarr, to_zarr
 from xr_sr.store.claim import claimed

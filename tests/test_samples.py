@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from xr_sr import errors
 from xr_sr.chance import Chance
-from xr_sr.pipeline import upscale
+from xr_sr.pipeline.api import upscale
 from xr_sr.samples import sample, sensor, simulate_scene, surfaces, synthetic
 
 DATA = Path(synthetic.__file__).resolve().parents[1] / "data"

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.registry import list_models
-    from .cluster import configure
     from .cube.multigrid import snap_geobox
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
     from .pairs import make_pairs
-    from .pipeline import fuse, upscale
+    from .pipeline.api import fuse, upscale
+    from .pipeline.cluster import configure
     from .plot import compare, explore
     from .radiometry.preparation import mask, reflectance
     from .registration import align
@@ -84,13 +84,13 @@ _ROOMS = {
     "align": "registration",
     "areas": "analytics",
     "compare": "plot",
-    "configure": "cluster",
+    "configure": "pipeline.cluster",
     "evaluate": "metrics",
     "explore": "plot",
     "flood": "analytics",
     "flood_between": "analytics",
     "index": "analytics",
-    "fuse": "pipeline",
+    "fuse": "pipeline.api",
     "list_models": "catalog.registry",
     "load": "stac",
     "make_pairs": "pairs",
@@ -105,7 +105,7 @@ _ROOMS = {
     "to_cog": "store",
     "to_stac": "stac",
     "to_zarr": "store",
-    "upscale": "pipeline",
+    "upscale": "pipeline.api",
     "verify": "store",
     "water": "analytics",
 }

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .analytics.reading import Grid
     from .analytics.surface_water import Threshold
     from .cube.time import Dates
+    from .pipeline.inputs import Chunks, Layout
     from .plot import AnyCube, Date, Explorer
     from .radiometry.resolve import Nodata, Offset
-    from .reading import Chunks, Layout
     from .registration.warping import Edge, Kernel
     from .spec import Option
 
@@ -62,7 +62,7 @@ class SuperResolution:
         **options: Option,
     ) -> Any:
         """See `xr_sr.upscale`."""
-        from .pipeline import upscale
+        from .pipeline.api import upscale
 
         return upscale(
             self._obj,
@@ -104,7 +104,7 @@ class SuperResolution:
         **options: Option,
     ) -> Any:
         """See `xr_sr.fuse`."""
-        from .pipeline import fuse
+        from .pipeline.api import fuse
 
         return fuse(
             self._obj,

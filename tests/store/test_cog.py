@@ -17,7 +17,7 @@ from rasterio.windows import Window
 import xr_sr
 from tests.store.scenes import DATES, NORTH_UP, cube, reflectance
 from xr_sr.errors import BandWarning, ClippingWarning, OptionError, StoreError
-from xr_sr.pipeline import upscale
+from xr_sr.pipeline.api import upscale
 from xr_sr.store import to_cog
 from xr_sr.store.cog import _require_whole
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..catalog import registry as catalog
 from ..errors import MissingLibraryError, StoreError
-from ..pipeline import upscale
+from ..pipeline.api import upscale
 from ..plot import compare
 from ..samples import sample
 from ..store import open_zarr, to_zarr

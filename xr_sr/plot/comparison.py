@@ -161,7 +161,7 @@ def inner_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View, scale: 
 
 def bicubic_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View) -> xr.DataArray:
     """Interpolate LR to the pixels of SR."""
-    from ..pipeline import upscale
+    from ..pipeline.api import upscale
 
     factor = coarse.factor(fine)
     finer = upscale(wide, "bicubic", scale=factor, constraint="none", offset=0, quantification=1)

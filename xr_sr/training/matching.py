@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..fusing import NATIVE_SHARE, share_constant
+from ..pipeline.fusing import NATIVE_SHARE, share_constant
 from ..radiometry.judge import HIGHEST_MEDIAN
 from .journal import OWN_COLUMNS
 from .report import BORDER

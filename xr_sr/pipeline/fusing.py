@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from . import kernels
+from .. import kernels
+from ..errors import GridError
+from ..kernels.fill import fill
+from ..radiometry.convert import Radiometry, to_reflectance_block
+from ..radiometry.judge import core_of, read_block
+from ..spec import Tile
+from ..task_warnings import Finding, note
+from ..tiling.two_resolutions import doubled, owned, repeated, samples
 from .block import Recipe, blanked, trim
-from .errors import GridError
-from .kernels.fill import fill
-from .radiometry.convert import Radiometry, to_reflectance_block
-from .radiometry.judge import core_of, read_block
-from .spec import Tile
-from .task_warnings import Finding, note
-from .tiling.two_resolutions import doubled, owned, repeated, samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .tiling.source import CoarseSource, Source
+    from ..tiling.source import CoarseSource, Source
 
 __all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "note_layout", "share_constant"]
 

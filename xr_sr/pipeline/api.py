@@ -13,24 +13,28 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from . import kernels
-from ._version import __version__
-from .arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
+from .. import kernels
+from .._version import __version__
+from ..arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
+from ..catalog import fallback
+from ..catalog import registry as catalog
+from ..cube.grid import pixel_size_m, place_of
+from ..cube.multigrid import coarser_cube, coarser_cubes, joined
+from ..cube.rebuild import assemble
+from ..cube.select import AnyCube, Cube, check_gsd, pick, recognise
+from ..cube.sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
+from ..errors import GridError, MissingBandError, OptionError, warns_once
+from ..kernels.resolve import kernel_ref, with_options
+from ..radiometry.resolve import Nodata, Offset, offset_coords, resolve
+from ..runtime.device import check_device
+from ..spec import Option, Provenance
+from ..tiling.halo import map_tiles
+from ..tiling.lattice import Lattice, map_windows
+from ..tiling.two_resolutions import FAR
 from .block import Recipe, blend_block, upscale_block, upscale_window
-from .catalog import fallback
-from .catalog import registry as catalog
-from .cube.grid import pixel_size_m, place_of
-from .cube.multigrid import coarser_cube, coarser_cubes, joined
-from .cube.rebuild import assemble
-from .cube.select import AnyCube, Cube, check_gsd, pick, recognise
-from .cube.sensors import FOR_MODELS, explains_sensors, other_sensor, warn_of_sensor
-from .errors import GridError, MissingBandError, OptionError, warns_once
 from .fusing import COARSE_STACK, fuse_block
-from .kernels.resolve import kernel_ref, with_options
-from .radiometry.resolve import Nodata, Offset, offset_coords, resolve
-from .reading import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
-from .runtime.device import check_device
-from .sharpening import (
+from .inputs import Chunks, Layout, mask_token, second_grid, sides_of, stacks_of
+from .pansharpen import (
     Request,
     available_bands,
     fallback_bands,
@@ -40,10 +44,6 @@ from .sharpening import (
     sides_like,
     warn_fallback,
 )
-from .spec import Option, Provenance
-from .tiling.halo import map_tiles
-from .tiling.lattice import Lattice, map_windows
-from .tiling.two_resolutions import FAR
 
 
 @warns_once

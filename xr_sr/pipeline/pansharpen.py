@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from . import kernels
-from .bands import BANDS, find_band
+from .. import kernels
+from ..bands import BANDS, find_band
+from ..catalog import fallback
+from ..catalog import registry as catalog
+from ..cube.grid import pixel_size_m
+from ..cube.multigrid import joined
+from ..cube.select import Cube, pick
+from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
+from ..radiometry.resolve import Radiometry, resolve
+from ..simulate.psf import MTF_AT_NYQUIST
+from ..spec import MODEL_ATTR, ModelSpec, Option
+from ..tiling.halo import map_tiles
+from ..tiling.two_resolutions import Coarse, far
 from .block import Recipe, upscale_block
-from .catalog import fallback
-from .catalog import registry as catalog
-from .cube.grid import pixel_size_m
-from .cube.multigrid import joined
-from .cube.select import Cube, pick
-from .errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from .fusing import COARSE_STACK
 from .guiding import guide_block
-from .radiometry.resolve import Radiometry, resolve
-from .reading import Layout, second_grid, stacks_of
-from .simulate.psf import MTF_AT_NYQUIST
-from .spec import MODEL_ATTR, ModelSpec, Option
-from .tiling.halo import map_tiles
-from .tiling.two_resolutions import Coarse, far
+from .inputs import Layout, second_grid, stacks_of
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import kernels
-from .kernels.fill import fill
-from .radiometry.convert import Radiometry, to_reflectance_block
-from .radiometry.judge import core_of, read_block
-from .spec import Tile
+from .. import kernels
+from ..kernels.fill import fill
+from ..radiometry.convert import Radiometry, to_reflectance_block
+from ..radiometry.judge import core_of, read_block
+from ..spec import Tile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .tiling.lattice import Blend
-    from .tiling.source import Source
+    from ..tiling.lattice import Blend
+    from ..tiling.source import Source
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from zarr.storage import LocalStore
 
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance
-from tests.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, fused, lite, tree_of
+from tests.pipeline.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, fused, lite, tree_of
 from xr_sr.errors import BandWarning, GridError, MissingBandError, ModelError, OptionError, StoreError
 
 pytestmark = pytest.mark.usefixtures("official")

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import xr_sr
 from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of
-from tests.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
+from tests.pipeline.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
 from xr_sr.catalog import registry as catalog
 from xr_sr.errors import BandWarning, MissingBandError, ModelError, OptionError, StoreError
 from xr_sr.spec import ModelSpec

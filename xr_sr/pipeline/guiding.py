@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import kernels
+from .. import kernels
+from ..errors import GridError
+from ..kernels.fill import fill
+from ..radiometry.convert import Radiometry, to_reflectance_block
+from ..radiometry.judge import core_of, read_block
+from ..spec import Tile
+from ..tiling.two_resolutions import owned, repeated, whole_blocks
 from .block import Recipe, blanked, trim
-from .errors import GridError
 from .fusing import COARSE_STACK, NATIVE_SHARE, Second, note_layout, share_constant
-from .kernels.fill import fill
-from .radiometry.convert import Radiometry, to_reflectance_block
-from .radiometry.judge import core_of, read_block
-from .spec import Tile
-from .tiling.two_resolutions import owned, repeated, whole_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .tiling.source import Source
+    from ..tiling.source import Source
 
 __all__ = ["guide_block"]
 

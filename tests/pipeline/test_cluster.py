@@ -10,10 +10,11 @@ from distributed import Client, LocalCluster
 
 import xr_sr
 from tests.cubes import array, reflectance
-from xr_sr import cluster, kernels
+from xr_sr import kernels
 from xr_sr.catalog import fetch
 from xr_sr.catalog import registry as catalog
 from xr_sr.errors import WeightsNotFoundError
+from xr_sr.pipeline import cluster
 
 
 def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, monkeypatch):

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import kernels
-from .arguments import check_flag, check_whole
-from .catalog import fetch
-from .catalog import locations as folders
-from .catalog import registry as catalog
-from .spec import ModelSpec
+from .. import kernels
+from ..arguments import check_flag, check_whole
+from ..catalog import fetch
+from ..catalog import locations as folders
+from ..catalog import registry as catalog
+from ..spec import ModelSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -96,7 +96,7 @@ def prepare(
     """Do on one worker what `configure` promises, and say what was done."""
     import torch
 
-    from .runtime import device as engine
+    from ..runtime import device as engine
 
     engine.ask_threads(torch_threads)
     loaded = []
