@@ -6,7 +6,7 @@ Two, three and five writers, each in as many rounds. Each writer adds two dates 
 about half of them are killed at a random operation on the store (SIGKILL), some wait for each other, some are refused,
 and a fifth count as machines of their own, whose claims expire. Those that did not succeed run again until nobody is
 left. After each attempt every date that any process reported as written is compared with its pixels, and at the end of
-a round all dates. The rounds are those of `tests/store/many_writers.py`, with claims that are renewed every 0.4 s and
+a round all dates. The rounds are those of `tests/io/zarr/many_writers.py`, with claims that are renewed every 0.4 s and
 expire after 4 s instead of 10 and 60.
 """
 
@@ -63,7 +63,7 @@ def _sum(played: list[dict[str, int]]) -> dict[str, int]:
 
 def _played(writers: int, rounds: int, part: int, *, seed: int) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="xr-sr-writers-") as folder:
-        program = [sys.executable, "-W", "ignore", str(ROOT / "tests/store/many_writers.py")]
+        program = [sys.executable, "-W", "ignore", str(ROOT / "tests/io/zarr/many_writers.py")]
         ran = subprocess.run(
             [*program, folder, str(writers), str(rounds), f"{seed}-{part}"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import xr_sr
 from tests.cubes import reflectance
-from tests.stac.server import Scene, serve
+from tests.io.stac.server import Scene, serve
 from xr_sr import errors, training
 from xr_sr.accessor import SuperResolution
 from xr_sr.catalog import registry as catalog

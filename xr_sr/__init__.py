@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.registry import list_models
     from .cube.multigrid import snap_geobox
+    from .io.stac import load, to_stac
+    from .io.zarr import open_zarr, to_cog, to_zarr, verify
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
     from .pairs import make_pairs
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from .registration import align
     from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
-    from .stac import load, to_stac
-    from .store import open_zarr, to_cog, to_zarr, verify
 
 __all__ = [
     "LowPass",
@@ -92,21 +92,21 @@ _ROOMS = {
     "index": "analytics",
     "fuse": "pipeline.api",
     "list_models": "catalog.registry",
-    "load": "stac",
+    "load": "io.stac",
     "make_pairs": "pairs",
     "mask": "radiometry.preparation",
     "measure_halo": "kernels.register",
-    "open_zarr": "store",
+    "open_zarr": "io.zarr",
     "reflectance": "radiometry.preparation",
     "register_model": "kernels.register",
     "sample": "samples",
     "simulate_scene": "samples",
     "snap_geobox": "cube.multigrid",
-    "to_cog": "store",
-    "to_stac": "stac",
-    "to_zarr": "store",
+    "to_cog": "io.zarr",
+    "to_stac": "io.stac",
+    "to_zarr": "io.zarr",
     "upscale": "pipeline.api",
-    "verify": "store",
+    "verify": "io.zarr",
     "water": "analytics",
 }
 

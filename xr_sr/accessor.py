@@ -361,7 +361,7 @@ class SuperResolution:
         storage_options: Mapping[str, Any] | None = None,
     ) -> int:
         """See `xr_sr.to_zarr`."""
-        from .store import to_zarr
+        from .io.zarr import to_zarr
 
         return to_zarr(
             self._obj,
@@ -390,6 +390,6 @@ class SuperResolution:
         progress: bool | None = None,
     ) -> Path:
         """See `xr_sr.to_cog`."""
-        from .store import to_cog
+        from .io.zarr import to_cog
 
         return to_cog(self._obj, path, packing=packing, blocksize=blocksize, overwrite=overwrite, progress=progress)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import xr_sr
-from tests.stac.server import CRS, NORTH, WEST, Scene, serve
+from tests.io.stac.server import CRS, NORTH, WEST, Scene, serve
 from xr_sr.cli import main
 from xr_sr.cli.commands import _spellings
 

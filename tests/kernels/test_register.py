@@ -656,8 +656,8 @@ def test_a_store_runs_few_windows_twice(windowed):
     """A store computes a scene in several graphs; what two of them need is run by both. Counted, not run."""
     import dask.array as da
 
-    from xr_sr.store import layout
-    from xr_sr.store.blocks import batches
+    from xr_sr.io.zarr import layout
+    from xr_sr.io.zarr.blocks import batches
 
     xr_sr.register_model(replace(windowed, scale=4, window=128, overlap=32), check=False, replace=True)
     cube = array(da.zeros((2, 10_980, 10_980), chunks=(2, 1024, 1024), dtype="float32"), ("B04", "B08"))

@@ -12,7 +12,7 @@ import xarray as xr
 from affine import Affine
 from pyproj import Transformer
 
-from tests.stac.server import CRS, NORTH, WEST, Api, Scene, serve, truth
+from tests.io.stac.server import CRS, NORTH, WEST, Api, Scene, serve, truth
 from xr_sr.cube.grid import geobox_of, grid_of
 from xr_sr.errors import GeoreferenceWarning
 

@@ -13,8 +13,8 @@ import zarr_cm.spatial
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from tests.store.scenes import NORTH_UP, cube
-from xr_sr.store import to_zarr
+from tests.io.zarr.scenes import NORTH_UP, cube
+from xr_sr.io.zarr import to_zarr
 
 LAEA = GeoBox(NORTH_UP.shape, NORTH_UP.affine, "+proj=laea +lat_0=46.5 +lon_0=9.1 +ellps=GRS80")
 DEGREES = GeoBox(NORTH_UP.shape, Affine(1e-5, 0, 8, 0, -1e-5, 51), "EPSG:4326")

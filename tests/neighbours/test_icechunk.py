@@ -9,9 +9,9 @@ import xarray as xr
 import zarr
 from distributed import Client, LocalCluster
 
-from tests.store.scenes import DATES, CountingKernel, cube
+from tests.io.zarr.scenes import DATES, CountingKernel, cube
 from xr_sr.errors import StoreError
-from xr_sr.store import open_zarr, to_zarr
+from xr_sr.io.zarr import open_zarr, to_zarr
 
 
 @pytest.fixture(scope="module")

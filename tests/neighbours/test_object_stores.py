@@ -15,12 +15,12 @@ import xarray as xr
 from moto.server import ThreadedMotoServer
 from zarr.storage import FsspecStore, ObjectStore
 
-from tests.store.test_claim import Meddling, dates
+from tests.io.zarr.test_claim import Meddling, dates
 from xr_sr.errors import StoreError
-from xr_sr.store import claim, open_zarr, to_zarr
-from xr_sr.store.exclusive import can_create, create, read, written_at
-from xr_sr.store.owner import Owner
-from xr_sr.store.target import CLAIM, Target
+from xr_sr.io.zarr import claim, open_zarr, to_zarr
+from xr_sr.io.zarr.exclusive import can_create, create, read, written_at
+from xr_sr.io.zarr.owner import Owner
+from xr_sr.io.zarr.target import CLAIM, Target
 
 KEYS = {"key": "testing", "secret": "testing"}
 ABROAD = replace(Owner.this_call(tasks_inside=True), id="other", host="cloud-7", machine="another", pid=41)

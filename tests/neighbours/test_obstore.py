@@ -9,9 +9,9 @@ import xarray as xr
 from distributed import Client, LocalCluster
 from zarr.storage import ObjectStore
 
-from tests.store.scenes import DATES, cube
+from tests.io.zarr.scenes import DATES, cube
 from xr_sr.errors import StoreError
-from xr_sr.store import open_zarr, to_zarr
+from xr_sr.io.zarr import open_zarr, to_zarr
 
 
 @pytest.fixture(scope="module")

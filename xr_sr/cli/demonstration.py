@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..catalog import registry as catalog
 from ..errors import MissingLibraryError, StoreError
+from ..io.zarr import open_zarr, to_zarr
 from ..pipeline.api import upscale
 from ..plot import compare
 from ..samples import sample
-from ..store import open_zarr, to_zarr
 from .run import describe
 
 MODEL = "sen2sr"

@@ -70,8 +70,8 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     xr-sr flood year.zarr year.zarr --before-date 2023-06-01 --after-date 2023-07-10 -o flood.zarr
     """
     from ..analytics import flood_between
+    from ..io.zarr import open_zarr, to_zarr
     from ..radiometry.preparation import mask
-    from ..store import open_zarr, to_zarr
     from .places import is_same
     from .sources import dates_of, open_cube, select_date
 

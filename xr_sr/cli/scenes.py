@@ -71,8 +71,8 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
     xr-sr load --bbox 12.45,52.36,12.55,52.42 --datetime 2023-06-01/2023-06-30 -o june.zarr
     xr-sr upscale june.zarr fine.zarr
     """
-    from ..stac import load as load_scenes
-    from ..store import to_zarr
+    from ..io.stac import load as load_scenes
+    from ..io.zarr import to_zarr
 
     begin = time.perf_counter()
     cube: Any = load_scenes(**_for_python(options))
@@ -86,7 +86,7 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
 
 def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
     """Read files that options name, and choose the one grid that a Zarr of DN has."""
-    from ..stac.target import grid_like
+    from ..io.stac.target import grid_like
     from .sources import open_cube
 
     made = {**options, "query": list(options["query"]) or None}

@@ -66,8 +66,8 @@ def open_cube(path: str, names: Sequence[str] = (), part: str | None = None) -> 
 def _open_zarr(path: str) -> AnyCube:
     import zarr
 
-    from ..store import open_zarr
-    from ..store.record import KEY
+    from ..io.zarr import open_zarr
+    from ..io.zarr.record import KEY
 
     if KEY in zarr.open_group(path, mode="r").attrs:
         return open_zarr(path)

@@ -28,7 +28,7 @@ def verify(store: str, repair: bool, quick: bool, quiet: bool) -> None:
     xr-sr verify out.zarr
     xr-sr verify s3://bucket/out.zarr --quick --no-repair
     """
-    from ..store import verify as verify_store
+    from ..io.zarr import verify as verify_store
 
     report = verify_store(store, repair=repair, quick=quick, progress=False if quiet else None)
     if not (quiet and report.ok):

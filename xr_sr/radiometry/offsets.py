@@ -36,7 +36,7 @@ _WHAT_TO_PASS = (
     "sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels (Earth Engine's HARMONIZED, "
     "openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have it read, load by "
     "xr_sr.load(items), or set it in each item, item.properties['boa_add_offset'] = "
-    "xr_sr.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
+    "xr_sr.io.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
 )
 
 

@@ -1,0 +1,358 @@
+"""Write one raster as a Cloud-Optimised GeoTIFF: block by block into a tiled file, then once through GDAL's COG driver.
+
+Memory stays at a few blocks. The finished file takes its name in one step, so nobody sees half of it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..arguments import check_flag, check_path, check_whole, count_of
+from ..cube import grid as georeference
+from ..cube.detect import warn_caller
+from ..errors import BandWarning, ClippingWarning, OptionError, StoreError
+from ..runtime.execute import Graph, progress_bar, run_graphs
+from ..task_warnings import collecting
+from .zarr.content import Content, Field, XarrayObject, describe
+from .zarr.encoding import Packing, pack_block
+from .zarr.layout import edges_of
+from .zarr.tags import class_tags, color_interpretation, file_tags, unknown_class
+from .zarr.target import first_line
+
+_SIDES = (128, 4096)
+"""The least side of a tile, of which all sides are multiples, as GDAL's COG driver wants them; and the largest."""
+
+_BYTES = 256 * 2**20
+"""Packed pixels that wait to be written, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A field and the bands that it gives: (y, x) is one band, (band, y, x) several. first: counted from 1."""
+
+    field: Field
+    first: int
+    names: tuple[str, ...]
+
+
+@collecting()
+def to_cog(
+    obj: XarrayObject,
+    path: str | os.PathLike[str],
+    *,
+    packing: str = "int16",
+    blocksize: int = 512,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Write a raster as a Cloud-Optimised GeoTIFF with overviews; returns its path.
+
+    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element, so
+        write one file per date: `obj.isel(time=0)`.
+    path: of a local file. blocksize: side of a tile in the file, in pixels: a multiple of 128, at most 4096.
+    packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
+        `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
+        counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. All bands
+        of a file have one dtype.
+    overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
+
+    Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
+    Band names become band descriptions, and B04, B03 and B02 are marked as red, green and blue, so that a GIS shows
+    true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
+    TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band, and
+    its number for unknown, 255, is the nodata value of the file. CRS and transform
+    are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
+    appears under its name when it is whole, and nothing is left behind where writing fails.
+    Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
+    that exists, and if writing fails.
+    """
+    check_flag("overwrite", overwrite)
+    check_flag("progress", progress, optional=True)
+    blocksize = check_whole("blocksize", blocksize, unit="pixels", least=_SIDES[0])
+    if blocksize % _SIDES[0] or blocksize > _SIDES[1]:
+        raise OptionError(
+            f"blocksize={blocksize}: expected a multiple of {_SIDES[0]} pixels, at most {_SIDES[1]}, such as 512."
+        )
+    target = check_path("path", path, StoreError)
+    if target.is_dir():
+        raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
+    if target.exists() and not overwrite:
+        raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
+    content = describe(_flattened(obj), packing)
+    layers = _layers(content)
+    with _writing(target), TemporaryDirectory(prefix=f".{target.name}-", dir=_made(target.parent)) as folder:
+        plain, finished = Path(folder) / "plain.tif", Path(folder) / target.name
+        clipped = _write_plain(content, layers, plain, progress)
+        _require_whole(plain)
+        _copy_to_cog(plain, finished, layers[0].field.packing, blocksize)
+        _require_whole(finished)
+        finished.replace(target)
+    if clipped:
+        warn_caller(
+            f"{count_of(clipped, 'value')} did not fit int16 and {'was' if clipped == 1 else 'were'} clipped; "
+            "packing='float32' keeps what does not fit.",
+            ClippingWarning,
+        )
+    return target
+
+
+def _flattened(obj: XarrayObject) -> XarrayObject:
+    """Drop dimensions of one element, and put what is left in the order (band, y, x)."""
+    dims = georeference.spatial_dims(obj)
+    if dims is None:
+        raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
+    flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)
+    others = [dim for dim in flat.dims if dim not in dims]
+    if isinstance(flat, xr.Dataset):
+        flat = flat.drop_vars([name for name, var in flat.data_vars.items() if not set(dims) <= set(var.dims)])
+        kept = {dim for var in flat.data_vars.values() for dim in var.dims}
+        # Coordinates of what was left out, such as the states of an area, would count as dimensions of the bands.
+        flat = flat.drop_vars([name for name, coord in flat.coords.items() if not set(coord.dims) <= kept])
+        others = [dim for dim in flat.dims if dim not in dims]
+    if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
+        raise StoreError(
+            f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
+            f"for each place along {others[0]!r}: obj.isel({_keyword(others[0])}); a Dataset's variables are its bands "
+            "already."
+        )
+    return flat.transpose(*others, *dims)
+
+
+def _keyword(dim: Hashable) -> str:
+    """Write the first place along a dimension as an argument: "time=0", or as a dictionary."""
+    return f"{dim}=0" if str(dim).isidentifier() else f"{{{dim!r}: 0}}"
+
+
+def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
+    return dim == "time" or (dim in obj.coords and obj.coords[dim].dtype.kind == "M")
+
+
+def _layers(content: Content) -> list[Layer]:
+    fields = _alike([field for field in content.fields if not field.coordinate])
+    if len({field.packing for field in fields}) > 1:
+        kinds = {field.name: field.packing.dtype for field in fields}
+        raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. Write them apart, or cast them.")
+    layers: list[Layer] = []
+    for field in fields:
+        first = 1 + sum(len(layer.names) for layer in layers)
+        layers.append(Layer(field, first, _band_names(field, content)))
+    return layers
+
+
+def _alike(fields: list[Field]) -> list[Field]:
+    """Leave out classes and masks beside measurements: one file has one dtype."""
+    measured = [field for field in fields if field.array.dtype.kind == "f"]
+    flags = [field.name for field in fields if field.array.dtype.kind in "biu"]
+    if not (measured and flags):
+        return fields
+    warn_caller(
+        f"{flags} are left out: a GeoTIFF has one dtype, and these are whole numbers beside floating-point bands. "
+        "Write them to a file of their own.",
+        BandWarning,
+    )
+    return [field for field in fields if field.name not in flags]
+
+
+def _band_names(field: Field, content: Content) -> tuple[str, ...]:
+    if len(field.dims) == 2:
+        label = content.small.coords.get("band")
+        alone = label is not None and label.ndim == 0 and content.kind == "DataArray"
+        return (str(label.values) if alone and label is not None else field.name,)
+    dim, size = field.dims[0], field.array.shape[0]
+    labels = content.small.coords[dim].values if dim in content.small.coords else range(1, size + 1)
+    return tuple(map(str, labels))
+
+
+def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bool | None) -> int:
+    """Write a tiled GeoTIFF, window by window, as blocks are computed; returns the number of clipped values."""
+    import rasterio
+
+    field, count = layers[0].field, sum(len(layer.names) for layer in layers)
+    clipped = 0
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_BYTES),
+        _opened(path, "w", **_profile(content, layers, count)) as file,
+        progress_bar(
+            sum(layer.field.array.npartitions for layer in layers), progress=progress, label=path.parent.name
+        ) as advance,
+    ):
+        for layer in layers:
+            for number, name in enumerate(layer.names):
+                file.set_band_description(layer.first + number, name)
+                file.update_tags(layer.first + number, **class_tags(layer.field))
+        if field.packing.scale is not None:
+            file.scales, file.offsets = (field.packing.scale,) * count, (0.0,) * count
+        file.update_tags(**file_tags(content, field))
+        file.colorinterp = color_interpretation([name for layer in layers for name in layer.names])
+
+        def ended(key: Hashable, result: tuple[NDArray[Any], int]) -> None:
+            nonlocal clipped
+            assert isinstance(key, tuple)
+            layer = layers[key[2]]
+            indexes, window = _window(layer, key[3:])
+            block, beyond = result
+            file.write(block.reshape(len(indexes), *block.shape[-2:]), indexes=indexes, window=window)
+            clipped += beyond
+            advance(1)
+
+        run_graphs(_graphs(layers), ended)
+    return clipped
+
+
+def _profile(content: Content, layers: list[Layer], count: int) -> dict[str, Any]:
+    packing = layers[0].field.packing
+    dtype = {"bool": "uint8", "float16": "float32"}.get(packing.dtype, packing.dtype)
+    height, width = content.geobox.shape
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": dtype,
+        "count": count,
+        "height": int(height),
+        "width": int(width),
+    }
+    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
+    profile |= {"compress": "deflate", "zlevel": 1, "transform": content.geobox.affine}
+    if content.geobox.crs is not None:
+        profile["crs"] = content.geobox.crs.to_wkt()
+    nodata = unknown_class([layer.field for layer in layers]) if packing.fill is None else packing.fill
+    if nodata is not None:
+        profile["nodata"] = nodata
+    return profile
+
+
+def _graphs(layers: list[Layer]) -> Iterator[Graph]:
+    """Make graphs of as many places as fit the memory; all bands of a place in one, as they may share their kernel."""
+    from dask.array.optimization import optimize
+    from dask.highlevelgraph import HighLevelGraph
+
+    for together in _places(layers):
+        token = uuid4().hex
+        tasks: dict[Any, Any] = {}
+        for number, layer in enumerate(layers):
+            array = layer.field.array
+            leading = [range(len(sizes)) for sizes in array.chunks[:-2]]
+            for place in together:
+                for index in product(*leading, *([block] for block in place)):
+                    tasks[("cog-" + token, token, number, *index)] = (
+                        _packed,
+                        (array.name, *index),
+                        layer.field.packing,
+                    )
+        arrays: list[Any] = [layer.field.array for layer in layers]
+        graph = HighLevelGraph.from_collections("cog-" + token, tasks, dependencies=arrays)
+        yield Graph(dict(optimize(graph, list(tasks))), tuple(tasks))
+
+
+def _places(layers: list[Layer]) -> Iterator[list[tuple[int, int]]]:
+    rows, cols = layers[0].field.array.numblocks[-2:]
+    largest = sum(
+        int(np.prod([max(sizes) for sizes in layer.field.array.chunks])) * np.dtype(layer.field.packing.dtype).itemsize
+        for layer in layers
+    )
+    size = max(1, _BYTES // max(largest, 1))
+    places = list(product(range(rows), range(cols)))
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
+
+
+def _packed(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int]:
+    packed, clipped = pack_block(block, packing)
+    return (packed.astype(np.uint8) if packing.dtype == "bool" else packed), clipped
+
+
+def _opened(path: Path, mode: str = "r", **profile: Any) -> Any:
+    """Open a raster as rasterio does, without its warning where a cube has no place: who wrote it knows that."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **profile)
+
+
+def _window(layer: Layer, index: tuple[int, ...]) -> tuple[list[int], Any]:
+    from rasterio.windows import Window
+
+    spans = [(edges_of(sizes)[at], sizes[at]) for sizes, at in zip(layer.field.array.chunks, index, strict=True)]
+    start, size = spans[0] if len(spans) == 3 else (0, 1)
+    (top, height), (left, width) = spans[-2:]
+    return list(range(layer.first + start, layer.first + start + size)), Window(left, top, width, height)
+
+
+def _copy_to_cog(source: Path, destination: Path, packing: Packing, blocksize: int) -> None:
+    import rasterio.shutil
+
+    resampling = "nearest" if packing.fill is None else "average"
+    with rasterio.Env(GDAL_CACHEMAX=_BYTES):
+        rasterio.shutil.copy(
+            source,
+            destination,
+            driver="COG",
+            blocksize=blocksize,
+            compress="deflate",
+            predictor="yes",
+            bigtiff="if_safer",
+            overview_resampling=resampling,
+            num_threads="all_cpus",
+        )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _require_whole(path: Path) -> None:
+    """Raise OSError where blocks of a file are missing or lie beyond its end.
+
+    GDAL writes from a cache, and what cannot be written when the cache is emptied is only logged. Pixels of a block
+    that is missing would be read as nodata.
+    """
+    from rasterio.enums import Interleaving
+
+    size = path.stat().st_size
+    with _opened(path) as file:
+        bands = file.indexes if file.interleaving == Interleaving.band else [1]
+        block = file.block_shapes[0]
+        for level, factor in ((None, 1), *enumerate(file.overviews(1))):
+            rows, cols = (
+                ceil(ceil(side / factor) / step) for side, step in zip((file.height, file.width), block, strict=True)
+            )
+            for index, row, col in product(bands, range(rows), range(cols)):
+                start, length = (
+                    file.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=index, ovr=level)
+                    for what in ("OFFSET", "SIZE")
+                )
+                if start is None or length is None or int(start) + int(length) > size:
+                    raise OSError("the file is incomplete, as on a full disk")
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    import rasterio.errors
+    from rasterio._err import CPLE_BaseError  # GDAL's own, which `rasterio.shutil.copy` lets through
+
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, rasterio.errors.RasterioError, CPLE_BaseError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise StoreError(
+            f"cannot write {target}: {reason}. Nothing was left behind; check the space on the disk, which must hold "
+            "the file twice, and run the same call again."
+        ) from error

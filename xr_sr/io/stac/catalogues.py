@@ -1,0 +1,176 @@
+"""Catalogues by name, and the search in any of them: paging, retries, signed access. Knows no pixels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from ...arguments import check_text
+from ...cube.time import read_date
+from ...errors import CatalogueError, OptionError
+from ...optional import require
+from .extents import Box, split
+
+if TYPE_CHECKING:
+    from pystac import Item
+
+Bbox: TypeAlias = Sequence[float]
+"""(west, south, east, north) in degrees."""
+
+Query: TypeAlias = Mapping[str, Mapping[str, Any]] | Sequence[str]
+"""As pystac-client takes it: {"eo:cloud_cover": {"lt": 20}}, or ["eo:cloud_cover<20"]."""
+
+Filter: TypeAlias = Mapping[str, Any] | str
+"""CQL2, as JSON or as text."""
+
+RETRIES = 5
+
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
+_OPERATORS = {">=": "gte", "<=": "lte", "=": "eq", "<>": "neq", ">": "gt", "<": "lt"}
+_COMPARISON = re.compile(r"([^<>=\s]+)\s*(>=|<=|<>|=|>|<)\s*([-+]?\d+(?:\.\d+)?)")
+_SIGNED_HOST = ".blob.core.windows.net"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A STAC API. collection: of Sentinel-2 L2A there, asked for where the user names none."""
+
+    url: str
+    collection: str = "sentinel-2-l2a"
+
+
+CATALOGUES: dict[str, Catalogue] = {
+    # Collection 1 has its offset in the metadata; of sentinel-2-l2a there most, not all, have it in the pixels.
+    "earth-search": Catalogue("https://earth-search.aws.element84.com/v1", "sentinel-2-c1-l2a"),
+    "planetary-computer": Catalogue("https://planetarycomputer.microsoft.com/api/stac/v1"),
+    "cdse": Catalogue("https://stac.dataspace.copernicus.eu/v1"),
+}
+"""What can be named; any other STAC API is given by its URL."""
+
+
+def find_catalogue(name: str) -> Catalogue:
+    """Look a catalogue up by name, or take a URL. Raises CatalogueError for any other text."""
+    check_text("catalogue", name)
+    if name in CATALOGUES:
+        return CATALOGUES[name]
+    if urlsplit(name).scheme in ("http", "https"):
+        return Catalogue(name)
+    raise CatalogueError(f"catalogue={name!r} is neither a URL nor one of {', '.join(map(repr, CATALOGUES))}.")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to ask a catalogue for, beside the area; each as pystac-client has it."""
+
+    datetime: str | None
+    catalogue: str = "earth-search"
+    collection: str | None = None
+    query: Query | None = None
+    filter: Filter | None = None
+
+    def given(self) -> list[str]:
+        """Name what was passed and has a meaning in a search only."""
+        options = {name: getattr(self, name) for name in ("datetime", "collection", "query", "filter")}
+        return [f"{name}=" for name, value in options.items() if value is not None]
+
+
+def _check_datetime(datetime: str | None) -> None:
+    """Raise OptionError for text that is neither a moment nor a span of two; what is no text is left to the client."""
+    if not isinstance(datetime, str):
+        return
+    parts = datetime.split("/")
+    if len(parts) > 2:
+        raise OptionError(f"datetime={datetime!r}: expected one date, or first/last, such as 2023-06-01/2023-06-30.")
+    for part in parts:
+        if len(parts) == 1 or part not in ("", ".."):
+            read_date(part, told=f"datetime={datetime!r}: {part!r}")
+
+
+def search(area: Box | None, ask: Search) -> list[Item]:
+    """Find items, page by page, each once; transient errors are tried again, five times, waiting longer each time.
+
+    area: one search is made for each side of the antimeridian. Raises CatalogueError where the catalogue does not
+    answer, OptionError for a query or filter of the wrong kind. pystac-client warns where an API does not support them.
+    """
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
+    from requests import RequestException
+    from urllib3 import Retry
+
+    where = find_catalogue(ask.catalogue)
+    _check_datetime(ask.datetime)
+    retry = Retry(total=RETRIES, backoff_factor=0.2, status_forcelist=_TRANSIENT, allowed_methods=None)
+    query, filters = _read_query(ask.query), _read_filter(ask.filter)
+    try:
+        client = Client.open(where.url, stac_io=StacApiIO(max_retries=retry, timeout=60))
+        found: dict[tuple[str | None, str], Item] = {}
+        for box in [None] if area is None else split(area):
+            # Few APIs take west > east.
+            hits = client.search(
+                collections=[ask.collection or where.collection],
+                bbox=box,
+                datetime=ask.datetime,
+                query=query,
+                filter=filters,
+                limit=100,
+            )
+            found |= {(item.collection_id, item.id): item for item in hits.items()}
+        return list(found.values())
+    except (APIError, RequestException) as error:
+        raise CatalogueError(f"{where.url} does not answer the search: {error}") from error
+
+
+def _read_query(query: Any) -> Any:
+    if query is None or isinstance(query, Mapping):
+        return None if query is None else dict(query)
+    if isinstance(query, Sequence) and not isinstance(query, str) and all(isinstance(each, str) for each in query):
+        return _with_numbers(query)
+    raise OptionError(
+        f"query={query!r}: wanted is a dictionary such as {{'eo:cloud_cover': {{'lt': 20}}}}, or a list of texts such "
+        "as ['eo:cloud_cover<20']."
+    )
+
+
+def _with_numbers(query: Sequence[str]) -> list[str]:
+    """Write comparisons with numbers as JSON: of "eo:cloud_cover<20" pystac-client sends the text "20"."""
+    made = []
+    for text in query:
+        if not re.search(r"[<>=]", text):
+            raise OptionError(f"query={text!r}: expected a comparison, such as query=['eo:cloud_cover<20'].")
+        found = _COMPARISON.fullmatch(text.strip())
+        made.append(json.dumps({found[1]: {_OPERATORS[found[2]]: float(found[3])}}) if found else text)
+    return made
+
+
+def _read_filter(filters: Any) -> Any:
+    if filters is None or isinstance(filters, str):
+        return filters
+    if isinstance(filters, Mapping):
+        return dict(filters)
+    raise OptionError(f"filter={filters!r}: wanted is CQL2, as text or as a dictionary. See query= for comparisons.")
+
+
+def signer(hrefs: Iterable[str]) -> Callable[[str], str] | None:
+    """Give the function that signs addresses, where they need it; None where none does.
+
+    Planetary Computer hands pixels out to signed addresses only, which hold for about an hour. Raises
+    MissingLibraryError where its library is not installed.
+    """
+    if not any(_needs_signature(href) for href in hrefs):
+        return None
+    library: Any = require("planetary_computer", extra="planetary")
+
+    def sign(href: str) -> str:
+        return str(library.sign_url(href)) if _needs_signature(href) else href
+
+    return sign
+
+
+def _needs_signature(href: str) -> bool:
+    parts = urlsplit(href)
+    return (parts.hostname or "").endswith(_SIGNED_HOST) and "sig=" not in parts.query

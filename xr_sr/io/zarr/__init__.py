@@ -1,0 +1,19 @@
+"""Zarr out, resumable, and in again; Cloud-Optimised GeoTIFF out.
+
+In reading order: `write` is the door, `content` takes an object apart, with `plain` for what is small, `encoding` and
+`layout` say how pixels lie and are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks`
+and keeps the `ledger`, `record` is what a store says of itself, `growth` says whether later dates go with it, `target`
+is the place it lies in, `read` opens it. Imports go one way only. One call at a time writes: it holds a `claim`, which
+names its `owner` and is created by `exclusive`. `reach` says whether workers reach the store, `verification` whether
+it is whole, in a `report`.
+"""
+
+from __future__ import annotations
+
+from ..cog import to_cog
+from .read import open_zarr
+from .report import Verification
+from .verification import verify
+from .write import to_zarr
+
+__all__ = ["Verification", "open_zarr", "to_cog", "to_zarr", "verify"]

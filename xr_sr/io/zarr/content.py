@@ -1,0 +1,326 @@
+"""What is to be stored: the variables on the grid, the small rest, the grid, the dates; and what the pixels depend on.
+
+Reads names, coordinates and attributes. Pixels stay lazy; only variables that do not lie on the grid are loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from ...arguments import shown
+from ...cube import grid as georeference
+from ...cube.lazy import check_array
+from ...cube.names import own_name
+from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
+from ...radiometry.resolve import OFFSET_COORD
+from ...runtime.precompute import settled
+from . import layout
+from .conventions import crs_text, without_conventions
+from .encoding import Packing, choose_packing
+from .one_date import along_time, scalar_date
+from .plain import storable
+from .record import KEY, LEDGER
+from .times import Stamps, as_dates, stamps_of, time_dim
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+XarrayObject: TypeAlias = "xr.DataArray | xr.Dataset"
+
+_CF_KEYS = ("_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "dtype")
+_NOT_COMPARED = ("xr_sr:version", "xr_sr:note")
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A variable on the grid. dims: as the user ordered them. coordinate: it is a coordinate, not a data variable."""
+
+    name: str
+    dims: tuple[str, ...]
+    array: da.Array
+    packing: Packing
+    attrs: dict[str, Any]
+    coordinate: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What is to be stored.
+
+    name, variable: of a DataArray, and what it is called on disk. small: everything that does not lie on the grid,
+    loaded, with the coordinate of the CRS fresh from the geobox. order: of the data variables. stamps: None without
+    dates. one_date: the date came as a scalar coordinate. attrs: of the object. left_out: small variables of types that
+    Zarr does not have.
+    """
+
+    kind: Literal["DataArray", "Dataset"]
+    name: str | None
+    variable: str
+    fields: tuple[Field, ...]
+    small: xr.Dataset
+    order: tuple[str, ...]
+    y: str
+    x: str
+    stamps: Stamps | None
+    geobox: GeoBox
+    crs_name: str | None
+    attrs: dict[str, Any]
+    one_date: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> str | None:
+        """The name of the time dimension."""
+        return None if self.stamps is None else self.stamps.dim
+
+    @property
+    def leading(self) -> Field:
+        """The field whose blocks the others follow: the largest of those that vary with time, or of all."""
+        return max(self.fields, key=lambda field: (self.time in field.dims, field.array.size))
+
+    def cut_like(self, y: layout.Cut, x: layout.Cut) -> Content:
+        """Give all fields the same blocks along y, x and time: the cut's, and those of the leading field in time."""
+        dim = self.time
+        steps = self.leading.array.chunks[self.leading.dims.index(dim)] if dim in self.leading.dims else None
+        wanted = {
+            self.y: _sizes(y.edges),
+            self.x: _sizes(x.edges),
+            **({} if steps is None or dim is None else {dim: steps}),
+        }
+        fields = tuple(replace(field, array=_rechunked(field, wanted)) for field in self.fields)
+        return replace(self, fields=fields)
+
+
+def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated: bool = False) -> Content:
+    """Take an object apart. Raises StoreError, GridError or DuplicateTimeError for what cannot be stored.
+
+    dated: a scalar coordinate that holds the date becomes a time dimension of one step.
+    """
+    if not isinstance(packing, str | Mapping):
+        raise OptionError(
+            f"packing={shown(packing)}: expected 'int16', 'float32' or 'native', or one of them by name of a variable."
+        )
+    dims = georeference.spatial_dims(obj)
+    if dims is None:
+        raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
+    y, x = dims
+    dataset, variable = _as_dataset(obj)
+    for name, array in dataset.variables.items():
+        if {y, x} <= set(array.dims):
+            check_array(array, repr(name))
+    dataset = _settled(dataset)
+    found = georeference.grid_of(dataset)
+    if found is not None and found.assumed:
+        warn_caller(found.assumed, GeoreferenceWarning)
+    dataset = georeference.placed(dataset)
+    grid = georeference.grid_of(dataset)
+    if grid is None or 0 in dataset.sizes.values():
+        raise StoreError(f"there are no pixels to store: the sizes are {dict(dataset.sizes)}.")
+    on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
+    if not set(on_grid) & set(map(str, dataset.data_vars)):
+        raise StoreError(f"no variable lies on the grid ({y}, {x}): {list(map(str, dataset.data_vars))}.")
+    if {"region_y", "region_x"} <= set(dataset[LEDGER].dims if LEDGER in dataset.variables else ()):
+        dataset = dataset.drop_vars(LEDGER)  # of a store that plain xarray opened
+    if LEDGER in dataset.variables:
+        raise StoreError(f"{LEDGER!r} is the name of the store's own ledger; drop or rename that variable.")
+    lead = dict.fromkeys(str(dim) for name in on_grid for dim in dataset.variables[name].dims if dim not in (y, x))
+    time = time_dim(dataset, list(lead))
+    date = scalar_date(dataset) if dated and time is None else None
+    if date is not None:
+        dataset, time = along_time(dataset, date, on_grid), date
+    stamps = None if time is None else stamps_of(dataset, time)
+    fields = tuple(_field(dataset, name, packing, dims, time) for name in on_grid)
+    _refuse_unknown(packing, fields)
+    loaded, left_out = storable(dataset.drop_vars(on_grid).compute())
+    small, crs_name = _small(loaded, grid, dims, stamps)
+    return Content(
+        kind="DataArray" if isinstance(obj, xr.DataArray) else "Dataset",
+        name=None if isinstance(obj, xr.Dataset) else own_name(obj),
+        variable=variable,
+        fields=fields,
+        small=small,
+        order=tuple(name for name in map(str, dataset.data_vars) if name not in left_out),
+        y=y,
+        x=x,
+        stamps=stamps,
+        geobox=grid.geobox,
+        crs_name=crs_name,
+        attrs=_provenance(obj) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
+        one_date=date is not None,
+        left_out=left_out,
+    )
+
+
+def fingerprint(content: Content) -> dict[str, Any]:
+    """Say what the pixels depend on, as JSON: grid, variables, labels, and every `xr_sr:*` attribute.
+
+    The version of this package and the note are left out: a new version goes on with a store of an old one.
+    """
+    fields = {
+        field.name: {"dims": list(field.dims), "dtype": field.packing.dtype, "packing": field.packing.name}
+        for field in content.fields
+    }
+    labels: dict[str, Any] = {}
+    for field in content.fields:
+        for dim, size in zip(field.dims, field.array.shape, strict=True):
+            if dim not in (content.y, content.x, content.time):
+                known = dim in content.small.coords
+                labels[dim] = _jsonable(content.small.coords[dim].values) if known else size
+    attrs = {key: value for key, value in content.attrs.items() if key.startswith("xr_sr:")}
+    for field in content.fields:
+        own = {key: value for key, value in field.attrs.items() if key.startswith("xr_sr:") and attrs.get(key) != value}
+        attrs.update({f"{field.name}: {key}": value for key, value in own.items()})
+    geobox, stamps = content.geobox, content.stamps
+    offset = content.small.variables.get(OFFSET_COORD)
+    return {
+        **({} if offset is None else {OFFSET_COORD: _radiometry_of(offset, content.time)}),
+        "object": {"kind": content.kind, "name": content.name},
+        "grid": {
+            "dims": [content.y, content.x],
+            "crs": None if geobox.crs is None else crs_text(geobox.crs),
+            "transform": [float(number) for number in geobox.affine[:6]],
+            "shape": [int(side) for side in geobox.shape],
+        },
+        "time": None if stamps is None else {"dim": stamps.dim, "kind": stamps.kind, **_length_of(stamps)},
+        "variables": fields,
+        "labels": labels,
+        "attrs": {key: value for key, value in attrs.items() if not key.endswith(_NOT_COMPARED)},
+    }
+
+
+def _radiometry_of(offset: xr.Variable, time: str | None) -> Any:
+    """Give the offsets of DN as the fingerprint has them: those of dates are compared date by date, by `growth`."""
+    return "by date" if time in offset.dims else _jsonable(offset.values)
+
+
+def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Give attributes as JSON can hold them, without those of CF and of the store.
+
+    Numbers of NumPy become plain ones, arrays and tuples lists, anything else its text; NaN and infinity, which JSON
+    does not know, become "NaN" and "Infinity".
+    """
+    kept = {str(key): value for key, value in without_conventions(attrs).items() if key not in _CF_KEYS and key != KEY}
+    return {key: _jsonable(value) for key, value in kept.items() if value is not None}
+
+
+def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
+    if isinstance(obj, xr.Dataset):
+        dataset, variable = obj, ""
+    else:
+        name = own_name(obj) or ""
+        variable = name if name and name not in obj.coords and name not in obj.dims else "data"
+        dataset = obj.rename(None).to_dataset(name=variable)
+    dataset = dataset.drop_encoding()
+    return dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}), variable
+
+
+def _settled(dataset: xr.Dataset) -> xr.Dataset:
+    """Work out first what all pixels need, such as a level of the whole cube: it is written region by region."""
+    lazy = {name: var for name, var in dataset.variables.items() if var.chunks is not None}
+    arrays = settled([var.data for var in lazy.values()])
+    fresh = {
+        name: (var.dims, array, var.attrs)
+        for (name, var), array in zip(lazy.items(), arrays, strict=True)
+        if array is not var.data
+    }
+    of_coords = {name: each for name, each in fresh.items() if name in dataset.coords}
+    return dataset.assign_coords(of_coords).assign({name: fresh[name] for name in fresh.keys() - of_coords.keys()})
+
+
+def _field(
+    dataset: xr.Dataset,
+    name: str,
+    packing: str | Mapping[Hashable, str],
+    dims: tuple[str, str],
+    time: str | None,
+) -> Field:
+    var = dataset.variables[name]
+    coordinate = name in dataset.coords
+    named = not isinstance(packing, str) and name in packing
+    wish = packing if isinstance(packing, str) else packing.get(name, "int16")
+    chosen = choose_packing(
+        "native" if coordinate and not named else wish, var.dtype, var.attrs, named=named, name=name
+    )
+    if var.chunks is None:
+        sides = {dim: layout.BLOCK if dim in dims else 1 if dim == time else -1 for dim in var.dims}
+        var = var.chunk(sides)
+    return Field(name, tuple(map(str, var.dims)), var.data, chosen, plain_attrs(var.attrs), coordinate)
+
+
+def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, ...]) -> None:
+    known = [field.name for field in fields]
+    unknown = [] if isinstance(packing, str) else [name for name in packing if name not in known]
+    if unknown:
+        raise StoreError(f"packing names {unknown}, but the variables on the grid are {known}.")
+
+
+def _small(
+    dataset: xr.Dataset, grid: georeference.Grid, dims: tuple[str, str], stamps: Stamps | None
+) -> tuple[xr.Dataset, str | None]:
+    """Write the transform of the CRS coordinate anew, and give all that does not lie on the grid plain attributes.
+
+    A slice keeps the transform of its parent, which rioxarray and GDAL would believe. Coordinates of axis-aligned grids
+    stay as they are, bit by bit; those of rotated grids are pixel numbers, counted from the new transform.
+    """
+    small = dataset.assign_attrs()
+    small.attrs = {}
+    if stamps is not None and stamps.kind == "date":
+        attrs = small.coords[stamps.dim].attrs
+        small = small.assign_coords({stamps.dim: (stamps.dim, as_dates(stamps.values), attrs)})
+    crs_name = georeference.crs_coord_name(dataset)
+    geobox, made = grid.geobox, georeference.fine_coords(grid, 1, crs_name, dims=dims)
+    if not geobox.axis_aligned:
+        sides = zip(dims, geobox.shape, strict=True)
+        made |= {dim: xr.DataArray(np.arange(n) + 0.5, dims=dim) for dim, n in sides if dim in small.coords}
+    if geobox.crs is not None or not geobox.axis_aligned or (crs_name in small.variables and crs_name in made):
+        fresh = [name for name in made if name == crs_name or not geobox.axis_aligned or name not in small.coords]
+        small = small.drop_vars([name for name in fresh if name in small.variables])
+        small = small.assign_coords({name: made[name] for name in fresh})
+    for name, var in small.variables.items():
+        var.attrs = (
+            plain_attrs(var.attrs) if name != crs_name else {key: _jsonable(val) for key, val in var.attrs.items()}
+        )
+    return small, crs_name if crs_name in small.coords else None
+
+
+def _provenance(obj: xr.DataArray) -> dict[str, Any]:
+    """Pick what the root group of a DataArray's store repeats of its attributes."""
+    return {key: value for key, value in plain_attrs(obj.attrs).items() if key.startswith("xr_sr:")}
+
+
+def _rechunked(field: Field, wanted: Mapping[str, tuple[int, ...]]) -> da.Array:
+    new = {axis: wanted[dim] for axis, dim in enumerate(field.dims) if dim in wanted}
+    if all(field.array.chunks[axis] == sizes for axis, sizes in new.items()):
+        return field.array
+    rechunked: da.Array = field.array.rechunk(new)
+    return rechunked
+
+
+def _sizes(edges: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(stop - start for start, stop in pairwise(edges))
+
+
+def _length_of(stamps: Stamps) -> dict[str, int]:
+    return {"length": int(stamps.values.size)} if stamps.kind == "position" else {}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)

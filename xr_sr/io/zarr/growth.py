@@ -1,0 +1,226 @@
+"""Whether dates go with what a store holds beside the pixels: radiometry, numbers and names for each date or for all.
+
+Nothing is changed in silence: what does not fit is refused, named, before anything is written. What the pixels depend
+on as a whole is compared by `record`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...errors import StoreMismatchError
+from ...radiometry.resolve import OFFSET_COORD
+from .consolidation import is_consolidated
+from .content import Content
+from .ledger import published
+from .record import LEDGER, Record, check_fingerprint
+from .target import Target, join_path, read_array
+from .template import stored_length, stretched
+from .times import shown
+
+_DATED = "obj.assign_coords(time=numpy.datetime64('2023-06-01'))."
+
+
+def fitted(target: Target, record: Record, content: Content) -> Content:
+    """Check dates against those that a store holds, and later ones against its small variables; give what is written.
+
+    A number that holds for all dates of the object is repeated along time, where the store has one for each date.
+    Raises StoreMismatchError, with both values, for a date whose radiometry is another than in the store, for small
+    variables of later dates that the store cannot take without loss, and for a raster of one date, or of none, that
+    differs in a small variable from the one that is there.
+    """
+    length = stored_length(target, record)
+    stamps = content.stamps
+    there = {} if stamps is None or length is None else published(target, record, stamps, length)
+    if stamps is not None and length is not None:
+        _refuse_other_offsets(target, record, content, there, length)
+    later = [] if stamps is None else [date for date, stamp in enumerate(stamps.values) if int(stamp) not in there]
+    if stamps is not None and not later and not content.one_date:
+        return content
+    stored = xr.open_zarr(
+        target.store,
+        group=target.path(record.groups[0]) or None,
+        chunks=None,
+        mask_and_scale=dict.fromkeys(record.fields, False),
+        zarr_format=record.zarr_format,
+        consolidated=is_consolidated(target, record.groups[0], record.zarr_format),
+    )
+    if later:
+        return replace(content, small=_along_time(stored, record, content, later, target.label))
+    _refuse_other_values(stored, record, content, there, target.label)
+    return content
+
+
+def ordered_like(record: Record, content: Content) -> Content:
+    """Put the time axis that a raster of one date got where the variables of a store have it, or none where they don't.
+
+    What is there for all dates is written once, with the first of them.
+    """
+    stored, time = record.fingerprint["variables"], content.time
+    if not content.one_date or record.time != time:
+        return content
+    fields = []
+    for each in content.fields:
+        dims = tuple(stored.get(each.name, {}).get("dims", each.dims))
+        if set(dims) == set(each.dims):
+            axes = [each.dims.index(dim) for dim in dims]
+            fields.append(replace(each, dims=dims, array=each.array.transpose(axes)))
+        elif set(dims) == set(each.dims) - {time}:
+            axis = each.dims.index(str(time))
+            rest = tuple(dim for dim in each.dims if dim != time)
+            fields.append(replace(each, dims=rest, array=each.array[(slice(None),) * axis + (0,)]))
+        else:
+            fields.append(each)
+    return replace(content, fields=tuple(fields))
+
+
+def _refuse_other_values(
+    stored: xr.Dataset, record: Record, content: Content, there: Mapping[int, int], label: str
+) -> None:
+    """Raise where a raster without a date, or of a date that is there, is said to be another than the store's."""
+    compared, moment = _compared(content), ""
+    if content.stamps is not None:
+        stamp = int(content.stamps.values[0])
+        stored, moment = stored.isel({content.time: there[stamp]}), f" at {shown(stamp, content.stamps.kind)}"
+    old, new = {}, {}
+    for name in record.arrays:
+        own = content.small.variables.get(name)
+        if name in compared or name in record.fields or own is None:
+            continue
+        if content.time in own.dims:
+            own = own.isel({content.time: 0})
+        if not _alike(stored.variables[name], own):
+            old[f"{name}{moment}"] = _listed(stored.variables[name].values)
+            new[f"{name}{moment}"] = _listed(own.values)
+    hint = "" if moment else "To collect images of several dates, give each its date from the first on: " + _DATED
+    check_fingerprint(old, new, label, hint)
+
+
+def _alike(old: xr.Variable, new: xr.Variable) -> bool:
+    """Say whether two small variables agree; numbers that were computed may differ by rounding."""
+    if set(old.dims) != set(new.dims):
+        return False
+    new = new.transpose(*old.dims)
+    if old.dtype.kind == new.dtype.kind == "f" and old.shape == new.shape:
+        return bool(np.allclose(old.values, new.values, rtol=1e-6, atol=0, equal_nan=True))
+    return _equal(old.values, new.values)
+
+
+def _compared(content: Content) -> set[str | None]:
+    """Name what the fingerprint compares: the grid, the labels along other dimensions, dates themselves."""
+    dims = (dim for each in content.fields for dim in each.dims)
+    return {LEDGER, content.y, content.x, content.crs_name, content.time, *dims}
+
+
+def _along_time(stored: xr.Dataset, record: Record, content: Content, later: list[int], label: str) -> xr.Dataset:
+    """Give the small variables the dimensions that the store's have; see `fitted`."""
+    time, small = content.time, content.small
+    assert time is not None
+    compared = _compared(content)
+    troubles: list[str] = []
+    for name in record.arrays:
+        if name in compared or name in record.fields:
+            continue
+        old, new = stored.variables[name], small.variables.get(name)
+        if content.one_date and new is not None and time in new.dims and time not in old.dims:
+            new = new.isel({time: 0})
+            small = small.assign_coords({name: new}) if name in small.coords else small.assign({name: new})
+        if time not in old.dims:
+            if new is not None and not (new.dims == old.dims and _equal(old.values, new.values)):
+                troubles.append(
+                    f"{name}: the store has {_told(old.values)} for all dates, this is {_told(new.values)}; leave it "
+                    f"out, obj.drop_vars({name!r}), or begin the store with one for each date"
+                )
+        elif new is None:
+            if old.dtype.kind != "f":
+                troubles.append(
+                    f"{name}: the store has {_kind(old.dtype)} for each date, which cannot be missing, and this has "
+                    f"none; give it: obj.assign_coords({name}=({time!r}, [...]))"
+                )
+        else:
+            if time not in new.dims and set(new.dims) == set(old.dims) - {time}:
+                new = new.set_dims({time: small.sizes[time], **dict(zip(new.dims, new.shape, strict=True))})
+                new = new.transpose(*old.dims).copy(deep=True)
+                small = small.assign_coords({name: new}) if name in small.coords else small.assign({name: new})
+            if set(new.dims) != set(old.dims):
+                troubles.append(f"{name}: the store has it along {list(old.dims)}, this along {list(new.dims)}")
+            elif not _fits(values := new.isel({time: later}).values, old.dtype):
+                troubles.append(
+                    f"{name}: the store has {_kind(old.dtype)} for each date, in which {_told(values)} cannot be kept; "
+                    "round it, or begin the store with a type that holds all dates"
+                )
+    if troubles:
+        raise StoreMismatchError(
+            f"{label} cannot take the new dates without loss:" + "".join(f"\n  {each}" for each in troubles) + "\n"
+            "To begin it anew write to another path, or pass overwrite=True."
+        )
+    return small
+
+
+def _refuse_other_offsets(
+    target: Target, record: Record, content: Content, there: Mapping[int, int], length: int
+) -> None:
+    """Raise for dates that the store holds with another offset of their DN, so that no date is of two radiometries."""
+    own = content.small.variables.get(OFFSET_COORD)
+    path = join_path(record.groups[0], OFFSET_COORD)
+    document = read_array(target, path, record.zarr_format)
+    if own is None or content.time not in own.dims or document is None or content.stamps is None:
+        return
+    stretched(document, record.time, length)
+    stored = np.asarray(target.array(path, document)[...])
+    pairs = [
+        (stamp, stored[there[stamp]], value)
+        for stamp, value in zip(map(int, content.stamps.values), own.values, strict=True)
+        if stamp in there
+    ]
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    if differing:
+        lines = "".join(
+            f"\n  {OFFSET_COORD} at {shown(stamp, content.stamps.kind)}: the store has {old:g}, this is {new:g}"
+            for stamp, old, new in differing[:5]
+        )
+        more = f"\n  and {len(differing) - 5} more dates" if len(differing) > 5 else ""
+        raise StoreMismatchError(
+            f"{target.label} holds dates of another radiometry:{lines}{more}\n"
+            "Write to another path, or pass overwrite=True to replace the store."
+        )
+
+
+def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Say whether a type holds values without loss; a truth value is the number 0 or 1."""
+    if _kind(values.dtype) != _kind(dtype) and not (values.dtype.kind in "biufc" and dtype.kind in "biufc"):
+        return False
+    if values.dtype.kind in "OUTMm":
+        return True
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        back = values.astype(dtype).astype(values.dtype)
+    return _equal(back, values)
+
+
+def _equal(old: NDArray[Any], new: NDArray[Any]) -> bool:
+    if old.shape != new.shape or (old.dtype.kind in "OUT") != (new.dtype.kind in "OUT"):
+        return False
+    if old.dtype.kind in "OUT":
+        return bool(old.tolist() == new.tolist())
+    return bool(np.array_equal(old, new, equal_nan=old.dtype.kind in "fcMm" and new.dtype.kind in "fcMm"))
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return {"O": "text", "U": "text", "T": "text", "M": "dates", "m": "durations"}.get(dtype.kind, dtype.name)
+
+
+def _listed(values: NDArray[Any]) -> Any:
+    return values.tolist() if values.dtype.kind not in "Mm" else str(values)
+
+
+def _told(values: NDArray[Any]) -> str:
+    text = str(values) if values.dtype.kind in "Mm" else repr(values.tolist())
+    return text if len(text) <= 80 else f"{text[:77]}..."

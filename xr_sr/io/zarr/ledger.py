@@ -1,0 +1,149 @@
+"""The ledger: which regions of which dates are done. Only the client writes it, one key at a time, after the pixels.
+
+1 is done, 0 is not, 2 was done and was found damaged by `verify`.
+
+It may be longer than what is published: dates that are being added have their places in it, and their names in one of
+its attributes, so that a rerun finds them again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ...errors import StoreDamageError
+from .record import LEDGER, PENDING, Record
+from .target import Document, Target, first_line, join_path, require_array, write_array
+from .template import stretched
+from .times import Stamps
+
+_DONE, _LOST = 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """The ledger of one level. regions: their number along y and x. Without time there is one slot, number 0."""
+
+    array: zarr.Array[Any]
+    regions: tuple[int, int]
+    timed: bool
+
+    def done(self, slots: Sequence[int]) -> NDArray[np.bool_]:
+        """Say what is done: (slot, region_y, region_x) booleans, in the order of `slots`."""
+        if not len(slots):
+            return np.zeros((0, *self.regions), dtype=bool)
+        first = min(slots)
+        try:
+            some = np.asarray(self.array[first : max(slots) + 1] if self.timed else self.array[...])
+        except Exception as error:  # of the codec or the store
+            raise StoreDamageError(
+                f"the ledger {self.array.path!r} cannot be read: {first_line(error)}. Repair it with "
+                "xr_sr.verify(store), and run the same call again."
+            ) from error
+        noted: NDArray[np.bool_] = np.equal(some, _DONE)
+        return noted[np.asarray(slots) - first] if self.timed else noted[None]
+
+    def mark(self, slot: int, row: int, col: int) -> None:
+        """Note that a region of a date is done: one write of one key."""
+        self.array[(slot, row, col) if self.timed else (row, col)] = _DONE
+
+    def mark_lost(self, slot: int, row: int, col: int) -> None:
+        """Note that a region of a date was done, and has to be written again."""
+        self.array[(slot, row, col) if self.timed else (row, col)] = _LOST
+
+    def state(self, slot: int, row: int, col: int) -> tuple[bool, bool]:
+        """Say whether a region is done, and whether it was done once and lost. Raises what the store or codec does."""
+        noted = int(np.asarray(self.array[(slot, row, col) if self.timed else (row, col)]).item())
+        return noted == _DONE, noted == _LOST
+
+    def forget(self, slots: Sequence[int]) -> None:
+        """Note that nothing of these dates is done."""
+        for slot in slots:
+            self.array[slot] = 0
+
+
+def open_ledger(target: Target, record: Record, level: int, length: int) -> Ledger:
+    """Open the ledger of a level, with room for `length` dates, published or not."""
+    path, document = _document(target, record, level)
+    stretched(document, record.time, length)
+    y, x = record.cuts[level]
+    return Ledger(target.array(path, document), (len(y.regions) - 1, len(x.regions) - 1), record.time is not None)
+
+
+def published(target: Target, record: Record, stamps: Stamps, length: int) -> dict[int, int]:
+    """Give the slot of each stamp that is published. stamps: of the object, for what they are called."""
+    if stamps.kind == "position":
+        return {slot: slot for slot in range(length)}
+    path = join_path(record.groups[0], stamps.dim)
+    document = require_array(target, path, record.zarr_format)
+    stretched(document, stamps.dim, length)
+    stored = np.asarray(target.array(path, document)[...]).astype(np.int64)
+    return {int(stamp): slot for slot, stamp in enumerate(stored)}
+
+
+def pending(target: Target, record: Record, length: int) -> list[int]:
+    """Give the stamps of dates that are being added, in the order of their slots, which begin at `length`."""
+    return [stamp for stamp, _ in _noted(target, record, length)]
+
+
+def reserve(
+    target: Target, record: Record, length: int, stamps: Sequence[int], offsets: Sequence[float | None]
+) -> None:
+    """Give these dates the slots from `length` on, before any of their pixels is written.
+
+    offsets: those of their DN. What an earlier run began for other dates, or for these with other offsets, is forgotten
+    first, so that no slot counts as done for what it does not hold.
+    """
+    before, after = _noted(target, record, length), list(zip(stamps, offsets, strict=True))
+    same = next(
+        (number for number, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before)
+    )
+    same = min(same, len(after))
+    if before == after:
+        return
+    for level in range(len(record.groups)):
+        ledger = open_ledger(target, record, level, length + len(before))
+        ledger.forget(range(length + same, length + len(before)))
+    path, document = _document(target, record, 0)
+    document["attributes"] = {
+        **document["attributes"],
+        PENDING: json.dumps({"first": length, "stamps": [int(stamp) for stamp in stamps], "offsets": list(offsets)}),
+    }
+    write_array(target, path, document)
+
+
+def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float | None]]:
+    """Read the stamps of dates that are being added, and the offsets of their DN."""
+    _, document = _document(target, record, 0)
+    first, pairs = pending_of(document)
+    return pairs[length - first :] if pairs else []
+
+
+def pending_of(document: Document) -> tuple[int, list[tuple[int, float | None]]]:
+    """Read which dates the document of the ledger says are being added: their first slot, stamps and offsets.
+
+    Raises StoreDamageError where the document cannot mean any.
+    """
+    noted = document["attributes"].get(PENDING)
+    if noted is None:
+        return 0, []
+    try:
+        noted = json.loads(noted) if isinstance(noted, str) else noted  # nested in stores of older versions
+        pairs = zip(noted["stamps"], noted["offsets"], strict=True)
+        return int(noted["first"]), [(int(stamp), offset) for stamp, offset in pairs]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreDamageError(
+            f"the document of the ledger is damaged: its attribute {PENDING!r} names no dates. xr_sr.verify(store) "
+            "restores it where the store has a copy; overwrite=True writes the store anew."
+        ) from error
+
+
+def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:
+    path = join_path(record.groups[level], LEDGER)
+    return path, require_array(target, path, record.zarr_format)

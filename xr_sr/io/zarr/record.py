@@ -1,0 +1,175 @@
+"""What a store of ours says of itself: how it is cut, and the fingerprint of what it holds.
+
+It is one attribute of the root group. A store is "building" until its template is whole, then "ready" for good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from ...errors import StoreMismatchError
+from ...radiometry.resolve import OFFSET_COORD
+from .encoding import ZarrFormat
+from .layout import Cut, stored_cut
+
+KEY = "xr_sr:store"
+"""The attribute of the root group that holds the record."""
+
+LEDGER = "sr_status"
+"""The array that says which regions are done."""
+
+HIDDEN = "coordinates"
+"""The attribute of a group in which xarray notes coordinates that belong to no variable, such as the ledger."""
+
+PENDING = "xr_sr:pending"
+"""The attribute of the ledger that names dates which are being written and are not published yet."""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CutRecord:
+    """How one spatial axis of one level is cut; see `layout.Cut`. block: what readers take at a time."""
+
+    chunk: int
+    shard: int | None
+    block: int
+    regions: tuple[int, ...]
+
+    @property
+    def unit(self) -> int:
+        """What one task must write whole: a shard, or a chunk."""
+        return self.shard or self.chunk
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is needed to go on with a store, and to read it as it was written.
+
+    kind: type of the object. name: of a DataArray, None if it has none. variable: what a DataArray is called on disk.
+    dims: names of y and x. time: name of the time dimension, or None. fields: variables on the grid. text: coordinates
+    that were fixed-length text. variables: data variables in their order. arrays: all arrays of the finest level;
+    fine_only: those of them that coarser levels do not have. cuts: (y, x) for each level, finest first.
+    fingerprint: what the pixels depend on, JSON; two runs may share a store only if theirs are equal. one_date: the
+    store was begun with a raster whose date was a scalar coordinate, and is read as such until it has two dates.
+    every_chunk: those of nothing but fill values are written too; not so in stores of older versions.
+    """
+
+    state: Literal["building", "ready"]
+    zarr_format: ZarrFormat
+    kind: Literal["DataArray", "Dataset"]
+    name: str | None
+    variable: str
+    dims: tuple[str, str]
+    time: str | None
+    fields: tuple[str, ...]
+    text: tuple[str, ...]
+    variables: tuple[str, ...]
+    arrays: tuple[str, ...]
+    fine_only: tuple[str, ...]
+    cuts: tuple[tuple[CutRecord, CutRecord], ...]
+    fingerprint: Mapping[str, Any]
+    one_date: bool = False
+    every_chunk: bool = False
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Name the groups that hold the levels, finest first; "" is the root."""
+        return ("",) if len(self.cuts) == 1 else tuple(str(level) for level in range(len(self.cuts)))
+
+    def arrays_of(self, level: int) -> tuple[str, ...]:
+        """Name the arrays of a level."""
+        return tuple(name for name in self.arrays if not level or name not in self.fine_only)
+
+    def cut(self, level: int) -> tuple[Cut, Cut]:
+        """Give the blocks, chunks and regions of a level along y and x."""
+        y, x = (
+            stored_cut(chunk=axis.chunk, unit=axis.unit, block=axis.block, regions=axis.regions)
+            for axis in self.cuts[level]
+        )
+        return y, x
+
+    def to_attribute(self) -> str:
+        """Turn the record into text: plain xarray passes attributes on, and netCDF cannot hold nested ones."""
+        return json.dumps({"version": _VERSION, **asdict(self)})
+
+    def ready(self) -> Record:
+        """Give the record of the finished template."""
+        return replace(self, state="ready")
+
+    @classmethod
+    def from_attribute(cls, attribute: Any) -> Record | None:
+        """Read a record, of text or nested as it was once; None for what no known version of ours has written."""
+        if isinstance(attribute, str):
+            try:
+                attribute = json.loads(attribute)
+            except ValueError:
+                return None
+        if not isinstance(attribute, Mapping) or attribute.get("version") != _VERSION:
+            return None
+        stored = {key: value for key, value in attribute.items() if key != "version"}
+        try:
+            for key in ("dims", "fields", "text", "variables", "arrays", "fine_only"):
+                stored[key] = tuple(stored[key])
+            stored["cuts"] = tuple(tuple(_cut_record(axis) for axis in level) for level in stored["cuts"])
+            record = cls(**stored)
+        except (AttributeError, KeyError, TypeError):
+            return None
+        known = record.state in ("building", "ready") and record.zarr_format in (2, 3)
+        return record if known and record.cuts and isinstance(record.fingerprint, Mapping) else None
+
+
+def _cut_record(stored: Mapping[str, Any]) -> CutRecord:
+    return CutRecord(stored["chunk"], stored["shard"], stored["block"], tuple(stored["regions"]))
+
+
+def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], label: str, hint: str = "") -> None:
+    """Raise StoreMismatchError that names every field in which a store differs from what should go into it.
+
+    hint: what to do, beside writing elsewhere.
+    """
+    old, new = dict(_flat(stored)), dict(_flat(wanted))
+    differing = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
+    if differing:
+        lines = "".join(
+            f"\n  {name}: the store has {_show(old, name)}, "
+            f"{'this is' if name in new else 'this result has'} {_show(new, name)}"
+            for name in differing
+        )
+        known = (text for name, text in _HINTS.items() if name in differing)
+        hints = "".join(f"{text}\n" for text in (*known, hint) if text)
+        raise StoreMismatchError(
+            f"{label} holds something else:{lines}\n{hints}"
+            "Write to another path, or pass overwrite=True to replace the store."
+        )
+
+
+_ABSENT = object()
+_HINTS = {
+    "xr_sr:mask": "A mask without time belongs to the whole store: pass the one it was begun with. Where masks differ "
+    "from date to date, give them a time dimension from the first call on: mask.expand_dims(time=cube.time).",
+    OFFSET_COORD: "Keep this coordinate: it says what was added to the DN of each date.",
+}
+"""What to do, beside beginning anew, where a certain field differs."""
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Flatten nested mappings: {"grid": {"crs": 1}} into [("grid.crs", 1)]; attributes keep their plain names."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, "" if key == "attrs" else f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", value))
+    return flat
+
+
+def _show(fields: Mapping[str, Any], name: str) -> str:
+    if name not in fields:
+        kind = "attribute" if name.startswith("xr_sr:") else "coordinate" if name == OFFSET_COORD else "field"
+        return f"no such {kind}"
+    text = repr(fields[name])
+    return text if len(text) <= 200 else f"{text[:197]}..."

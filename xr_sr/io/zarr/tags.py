@@ -1,0 +1,87 @@
+"""What a GeoTIFF says of itself: names and colors of bands, date, classes, what made it. Writes no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from ...bands import match_bands
+from ...spec import SOURCE_ITEMS, SOURCE_LINKS
+from .content import Content, Field
+
+if TYPE_CHECKING:
+    from rasterio.enums import ColorInterp
+
+ACQUISITION = "ACQUISITIONDATETIME"
+"""GDAL's name for the moment of an image, in UTC. GTiff does not keep its domain IMAGERY, so it is a plain tag."""
+
+_COLORS = {"B04": "red", "B03": "green", "B02": "blue"}
+
+
+def color_interpretation(names: Sequence[str]) -> list[ColorInterp]:
+    """Say which bands are red, green and blue, so that a GIS shows true color, in whatever order the bands are.
+
+    names: of all bands of a file. Without all three colors the first band is gray. No band is alpha, which GDAL makes
+    of the fourth of four 8-bit bands where nobody says anything.
+    """
+    from rasterio.enums import ColorInterp
+
+    found = [band.name if band else "" for band in match_bands(names)]
+    if all(found.count(band) == 1 for band in _COLORS):
+        return [ColorInterp[_COLORS.get(band, "undefined")] for band in found]
+    return [ColorInterp.gray, *[ColorInterp.undefined] * (len(names) - 1)]
+
+
+def file_tags(content: Content, field: Field) -> dict[str, str]:
+    """Return provenance as tags, `xr_sr_model` for `xr_sr:model` (a colon is GDAL's own), and the date in UTC."""
+    provenance = {**field.attrs, **content.attrs}
+    for name in (SOURCE_ITEMS, SOURCE_LINKS):
+        if name in content.small.coords and content.small.coords[name].ndim == 0:
+            provenance[f"xr_sr:{name}"] = str(content.small.coords[name].values)
+    tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
+    date = _date_of(content.small)
+    if date is not None:
+        tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())
+        tags[ACQUISITION] = str(date.dt.strftime("%Y-%m-%dT%H:%M:%SZ").item())
+    elif ACQUISITION in provenance:  # of a file of ours that was the input
+        tags[ACQUISITION] = str(provenance[ACQUISITION])
+    return tags
+
+
+def class_tags(field: Field) -> dict[str, str]:
+    """Return what the numbers of a band mean: "0 1 255" and "dry water unknown" for a map of classes, else {}."""
+    values, words = field.attrs.get("flag_values"), field.attrs.get("flag_meanings")
+    if values is None or words is None:
+        return {}
+    # Read back from a file, they are the text of the tag.
+    return {
+        "flag_values": values if isinstance(values, str) else " ".join(map(str, values)),
+        "flag_meanings": str(words),
+    }
+
+
+def unknown_class(fields: Sequence[Field]) -> int | None:
+    """Return the number that means "unknown" in all fields, which are maps of classes, else None.
+
+    It is the nodata value of their file: a GeoTIFF has one for all of its bands.
+    """
+    found = set()
+    for field in fields:
+        tags = class_tags(field)
+        meanings = dict(zip(tags.get("flag_meanings", "").split(), tags.get("flag_values", "").split(), strict=False))
+        found.add(meanings.get("unknown"))
+    only = found.pop() if len(found) == 1 else None
+    return None if only is None else int(only)
+
+
+def _date_of(small: xr.Dataset) -> xr.DataArray | None:
+    """Return the one date of a raster: the scalar `time`, else the only other scalar date; None without one."""
+    dates: dict[Any, xr.DataArray] = {
+        name: coord for name, coord in small.coords.items() if coord.ndim == 0 and coord.dtype.kind == "M"
+    }
+    known = {name: date for name, date in dates.items() if not bool(date.isnull())}
+    if "time" in dates:
+        return known.get("time")
+    return next(iter(known.values())) if len(known) == 1 else None

@@ -1,0 +1,147 @@
+"""The time axis of a store: stamps as whole numbers, each of them once.
+
+Dates are compared as nanoseconds of UTC since 1970, whatever the unit, time zone or calendar object they came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ...errors import DuplicateTimeError, StoreError
+
+UNITS = "nanoseconds since 1970-01-01"
+"""How dates lie on disk: one fixed unit, so that later dates need no other."""
+
+CHUNK = 1024
+"""Dates per chunk of what varies with time: fixed, so that a longer axis finds the old values where they were."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stamps:
+    """The stamps of one object along its time dimension.
+
+    values: int64; nanoseconds for dates, the numbers themselves for "number", positions for "position".
+    """
+
+    dim: str
+    kind: str
+    values: NDArray[np.int64]
+
+
+def time_dim(dataset: xr.Dataset, candidates: Sequence[str]) -> str | None:
+    """Find the dimension that dates are written along: "time", else the one whose coordinate holds dates."""
+    if "time" in candidates:
+        return "time"
+    dated = [dim for dim in candidates if dim in dataset.coords and _is_dated(dataset.coords[dim])]
+    if len(dated) > 1:
+        raise StoreError(
+            f"{dated} all hold dates; a store has one time axis. Take the others apart first, with .isel or .stack."
+        )
+    return dated[0] if dated else None
+
+
+def stamps_of(dataset: xr.Dataset, dim: str) -> Stamps:
+    """Read the stamps along a dimension. Raises DuplicateTimeError if two are equal, StoreError if one is missing."""
+    if dim not in dataset.coords:
+        return Stamps(dim, "position", np.arange(dataset.sizes[dim], dtype=np.int64))
+    coordinate = dataset.coords[dim]
+    if coordinate.dtype.kind in "iu":
+        kind, values = "number", coordinate.values.astype(np.int64)
+    elif _is_dated(coordinate):
+        kind, values = "date", _nanoseconds(dataset, dim)
+    else:
+        raise StoreError(
+            f"the coordinate {dim!r} holds {coordinate.dtype}, which is neither dates nor whole numbers. "
+            f"Assign dates: obj.assign_coords({dim}=pandas.to_datetime(...))."
+        )
+    _refuse_equal(values, dim, kind)
+    return Stamps(dim, kind, values)
+
+
+def as_dates(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Turn nanoseconds into dates."""
+    return values.astype("datetime64[ns]")
+
+
+def stamp_text(nanoseconds: int) -> str:
+    """Write a date of a store for a message, to the day, minute or what it takes."""
+    return str(np.datetime_as_string(np.datetime64(nanoseconds, "ns"), unit="auto"))
+
+
+def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
+    """Turn dates or durations of any unit, or calendar objects, into nanoseconds; None where these cannot hold them.
+
+    Calendars other than ours are read as ours; time zones become UTC.
+    """
+    import pandas as pd
+
+    if values.dtype.kind in "Mm":
+        unit = "datetime64[ns]" if values.dtype.kind == "M" else "timedelta64[ns]"
+        if values.dtype == unit:
+            return values
+        try:
+            fine = values.astype(unit)
+        except OverflowError:
+            return None
+        return fine if np.array_equal(fine.astype(values.dtype), values, equal_nan=True) else None
+    elements = list(values.flat)
+    try:
+        if all(hasattr(element, "calendar") for element in elements):
+            index = xr.CFTimeIndex(elements).to_datetimeindex(unsafe=True, time_unit="ns")
+        else:
+            index = pd.to_datetime(elements, utc=True).tz_localize(None)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return as_nanoseconds(index.to_numpy().reshape(values.shape))
+
+
+def shown(value: int, kind: str) -> str:
+    """Write one stamp as a user knows it."""
+    return str(np.datetime64(int(value), "ns")) if kind == "date" else str(int(value))
+
+
+def _is_dated(coordinate: xr.DataArray) -> bool:
+    if coordinate.dtype.kind == "M":
+        return True
+    if coordinate.dtype.kind != "O" or coordinate.ndim != 1 or coordinate.size == 0:
+        return False
+    return all(hasattr(value, "timetuple") for value in coordinate.values)
+
+
+def _nanoseconds(dataset: xr.Dataset, dim: str) -> NDArray[np.int64]:
+    coordinate = dataset.coords[dim]
+    plain = isinstance(coordinate.dtype, np.dtype)  # else dates with a time zone, a type of pandas
+    dates = as_nanoseconds(coordinate.values if plain else dataset.indexes[dim].to_numpy(dtype=object))
+    if dates is None:
+        raise beyond_dates(dim, f"Convert them, obj.convert_calendar('standard', align_on='date', dim={dim!r}), or")
+    if np.isnat(dates).any():
+        raise StoreError(
+            f"the coordinate {dim!r} has a date missing (NaT) at {np.flatnonzero(np.isnat(dates)).tolist()}; drop it."
+        )
+    stamps: NDArray[np.int64] = dates.astype(np.int64)
+    return stamps
+
+
+def beyond_dates(name: str, advice: str) -> StoreError:
+    """Make the error for dates that nanoseconds cannot hold. advice: the start of a sentence, "... or drop them"."""
+    return StoreError(
+        f"the coordinate {name!r} holds dates that a store cannot: they must lie between 1677-09-21 and 2262-04-11 "
+        f"and exist in the Gregorian calendar, which 30 February of a 360-day calendar does not. {advice} drop them."
+    )
+
+
+def _refuse_equal(values: NDArray[np.int64], dim: str, kind: str) -> None:
+    unique, counts = np.unique(values, return_counts=True)
+    twice = [shown(value, kind) for value in unique[counts > 1]]
+    if twice:
+        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
+        raise DuplicateTimeError(
+            f"{', '.join(twice[:3])}{more}: more than once along {dim!r}, so one would overwrite the other. "
+            f'Mosaic them, odc.stac.load(..., groupby="solar_day"), or keep one, obj.drop_duplicates("{dim}").'
+        )

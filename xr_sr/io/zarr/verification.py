@@ -1,0 +1,400 @@
+"""Compare a store with what it says of itself: documents, small variables, the ledger and chunks.
+
+What a rerun of `to_zarr` needs to mend a store is repaired: documents come back from the consolidated metadata, and the
+ledger notes regions as lost whose chunks are missing or cannot be read; the latter are deleted. Nothing that can be
+read is changed here.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ...arguments import check_flag
+from ...errors import StoreDamageError, StoreError, StoreWarning, warn_caller
+from ...runtime.execute import progress_bar
+from .blocks import chunk_keys
+from .claim import claimed
+from .inspection import require_record
+from .ledger import Ledger, open_ledger, pending, pending_of
+from .record import LEDGER, Record
+from .report import Damage, Part, Problem, Verification
+from .target import Document, StoreLike, Target, dimensions, first_line, join_path, read_array, require_array
+from .template import publish, stored_length, stretched, unspecified_is_fine
+from .times import UNITS, stamp_text
+from .validity import can_be_opened, consolidated, is_array, is_group
+
+_THREADS = 8
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_ARRAY_KEY = {3: "zarr.json", 2: ".zarray"}
+
+
+def verify(
+    store: StoreLike,
+    *,
+    repair: bool = True,
+    quick: bool = False,
+    progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Verification:
+    """Check a store of `to_zarr` against its ledger and metadata; the next `to_zarr` then writes what is missing.
+
+    Looks for every metadata document, every chunk of what lies beside the pixels, and every chunk of each region that
+    the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.
+
+    store: as in `to_zarr`.
+    repair: restore missing documents from the consolidated metadata, and note in the ledger which regions were lost, as
+        chunks are missing or cannot be read, so that the next `to_zarr` of these dates writes them. Until then they are
+        reported again. Chunks that cannot be read are deleted; pixels that can be read are never changed. False, or a
+        store that is read-only: nothing is changed. Nor where this user may not write: a StoreWarning says so.
+    quick: only look whether each chunk is there; a chunk that was cut short or changed is not found then.
+    progress: True or False; by default a bar of regions in a terminal and in Jupyter.
+    storage_options: for fsspec, where `store` is a URL.
+
+    In Zarr 3 each chunk is written with a checksum, so any changed byte is found. In Zarr 2, and in stores begun by
+    older versions, pixels have none: a changed byte that the codec does not notice is not found, and the report says
+    so. Documents have no checksum either: one that is valid, but not as it was written, is not found.
+    Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
+    rerun writes them.
+    Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `dates`, `damages`, `lost`, `advice`.
+    Raises StoreError for what is no store of ours, for a template that is not whole, and, with `repair`, while another
+    call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
+    `to_zarr(..., overwrite=True)` helps.
+    """
+    for name, flag in (("repair", repair), ("quick", quick)):
+        check_flag(name, flag)
+    check_flag("progress", progress, optional=True)
+    target = Target.of(store, read_only=True, storage_options=storage_options)  # makes no folder where there is none
+    record = require_record(target)
+    target = Target.of(store, read_only=not repair, storage_options=storage_options)
+    if target.store.read_only:
+        return inspect(target, record, repair=False, quick=quick, progress=progress)
+    with ExitStack() as stack:
+        try:
+            claim = stack.enter_context(claimed(target, wait=None))
+        except StoreError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno in _NOT_ALLOWED):
+                raise
+            warn_caller(
+                f"{target.label} cannot be written ({first_line(cause.strerror or cause)}), so it was checked without "
+                "repair. To repair it, run verify as a user who may write there; pass repair=False to only check.",
+                StoreWarning,
+            )
+            return inspect(target, record, repair=False, quick=quick, progress=progress)
+        return inspect(target, record, repair=True, quick=quick, progress=progress, check=claim.check)
+
+
+def inspect(
+    target: Target,
+    record: Record,
+    *,
+    repair: bool,
+    quick: bool = False,
+    progress: bool | None = False,
+    check: Callable[[], None] = lambda: None,
+) -> Verification:
+    """Do the work of `verify` on a store whose record is read. check: raises if the claim on it was lost."""
+    damages = damaged_documents(target, record)
+    if repair and damages:
+        check()
+        damages = _restored(target, record, damages)
+    complete = regions = 0
+    checksums = True
+    dates: dict[int, str] = {}
+    incomplete: set[int] = set()
+    if all(each.repaired for each in damages):
+        damages += damaged_small(target, record)
+        dates = _dates(target, record)
+        for level in range(len(record.groups)):
+            found = _Level.open(target, record, level, dates)
+            regions += found.total
+            checksums &= all(_has_checksum(array) for array, _ in found.arrays.values())
+            with progress_bar(found.total, progress=progress, label=target.label[-30:], unit="region") as advance:
+                for slot, whole, more in found.regions(quick=quick, repair=repair, check=check):
+                    complete += whole
+                    damages += more
+                    incomplete |= set() if whole else {slot}
+                    advance(1)
+    named = tuple(dates[slot] for slot in sorted(incomplete) if slot in dates)
+    return Verification(target.label, regions, complete, tuple(damages), quick, repair, named, checksums)
+
+
+def refuse_damaged(target: Target, record: Record) -> None:
+    """Raise StoreDamageError where a document, or what lies beside the pixels, is missing or cannot be read."""
+    damages = damaged_documents(target, record)
+    refuse(target, damages or damaged_small(target, record))
+
+
+def refuse(target: Target, damages: Sequence[Damage]) -> None:
+    """Raise StoreDamageError that names damages, if there are any."""
+    if damages:
+        named = "; ".join(map(str, damages[:3])) + (f"; and {len(damages) - 3} more" if len(damages) > 3 else "")
+        raise StoreDamageError(
+            f"{target.label} is damaged: {named}. xr_sr.verify(store) restores what the store has copies of; else "
+            "write the store anew with overwrite=True."
+        )
+
+
+def damaged_documents(target: Target, record: Record) -> list[Damage]:
+    """Look for the documents of all groups and arrays."""
+    keys = [*(["zarr.json"] if record.zarr_format == 3 else []), *_document_keys(target, record)]
+    found = {key: target.readable(key) for key in keys}
+    wrong = {key for key, document in found.items() if document is None or not _fits(key, document)}
+    for level, group in enumerate(record.groups):
+        for name in record.arrays_of(level):
+            key = join_path(group, name, _ARRAY_KEY[record.zarr_format])
+            attrs = key.replace(".zarray", ".zattrs")
+            document = found[key] or {}
+            if record.zarr_format == 2:
+                document = {**document, "attributes": found[attrs] or {}}
+            if not {key, attrs} & wrong and not _is_right_array(document, record, level, name):
+                # Zarr 2: where the array can be opened, its attributes name the wrong dimensions.
+                wrong.add(attrs if can_be_opened(document) else key)
+    return [
+        Damage("document", key, "missing" if target.text(key) is None else "unreadable") for key in keys if key in wrong
+    ]
+
+
+def _fits(key: str, document: Document) -> bool:
+    """Return whether a document is one of its kind, as far as its key says."""
+    kind = key.rsplit("/", 1)[-1]
+    if kind == ".zgroup" or (kind == "zarr.json" and document.get("node_type") != "array"):
+        return is_group(document) and consolidated(document) is not None
+    return kind != ".zmetadata" or bool(consolidated(document))
+
+
+def _is_right_array(document: Document, record: Record, level: int, name: str) -> bool:
+    """Return whether the document of an array describes one that the record can have written."""
+    if not is_array(document):
+        return False
+    if name == LEDGER:
+        with suppress(StoreDamageError):
+            pending_of(document)
+            return dimensions(document)[-2:] == ("region_y", "region_x")
+        return False
+    sizes = dict(zip(dimensions(document), document["shape"], strict=True))
+    grid = dict(zip(record.dims, (axis.regions[-1] for axis in record.cuts[level]), strict=True))
+    return name not in record.fields or all(sizes.get(dim) == size for dim, size in grid.items())
+
+
+def damaged_small(target: Target, record: Record, levels: Sequence[int] | None = None) -> list[Damage]:
+    """Look for what lies beside the pixels, and read it."""
+    found = []
+    for level in range(len(record.groups)) if levels is None else levels:
+        for name in record.arrays_of(level):
+            if name in record.fields or name == LEDGER:
+                continue
+            path = join_path(record.groups[level], name)
+            with unspecified_is_fine():
+                array = target.array(path, require_array(target, path, record.zarr_format))
+            keys = chunk_keys(array, [slice(0, size) for size in array.shape])
+            missing = set(keys) - target.present(keys) if record.every_chunk else set()
+            found += [Damage("small variable", _below(target, key), "missing") for key in sorted(missing)]
+            if not missing and not _can_be_read(array, ...):
+                found.append(Damage("small variable", path, "unreadable"))
+    return found
+
+
+def missing_small(target: Target, record: Record, level: int) -> list[Damage]:
+    """Look for what lies beside the pixels of a level, without reading it: one round of requests."""
+    keys: list[str] = []
+    for name in record.arrays_of(level) if record.every_chunk else ():
+        path = join_path(record.groups[level], name)
+        document = None if name in record.fields or name == LEDGER else _document(target, path, record)
+        if document is not None:
+            array = target.array(path, document)
+            keys += chunk_keys(array, [slice(0, size) for size in array.shape])
+    return [
+        Damage("small variable", _below(target, key), "missing") for key in sorted(set(keys) - target.present(keys))
+    ]
+
+
+def _document(target: Target, path: str, record: Record) -> Document | None:
+    """Read the document of an array; None where it is missing or cannot be read, as consolidated metadata have it."""
+    try:
+        return read_array(target, path, record.zarr_format)
+    except StoreDamageError:
+        return None
+
+
+def _document_keys(target: Target, record: Record) -> list[str]:
+    names = {3: (("zarr.json",), ("zarr.json",)), 2: ((".zgroup", ".zattrs"), (".zarray", ".zattrs"))}
+    of_groups, of_arrays = names[record.zarr_format]
+    keys = [".zgroup", *([] if target.commits else [".zmetadata"])] if record.zarr_format == 2 else []
+    for level, group in enumerate(record.groups):
+        keys += [join_path(group, name) for name in of_groups if group]
+        keys += [join_path(group, array, name) for array in record.arrays_of(level) for name in of_arrays]
+    return keys
+
+
+def _restored(target: Target, record: Record, damages: Sequence[Damage]) -> list[Damage]:
+    """Write documents anew from the consolidated ones, and then the consolidated ones from all."""
+    if record.zarr_format == 3:
+        root = consolidated(target.readable("zarr.json") or {}) or {}
+        kept = {join_path(path, "zarr.json"): document for path, document in root.items()}
+    else:
+        kept = {".zgroup": {"zarr_format": 2}, **(consolidated(target.readable(".zmetadata") or {}) or {})}
+    for each in damages:
+        if each.path in kept:
+            with target.writing(each.path):
+                target.write(kept[each.path], each.path)
+    # What consolidates others is made from them, so it counts as restored where they are.
+    of_all = "zarr.json" if record.zarr_format == 3 else ".zmetadata"
+    still = {each.path for each in damaged_documents(target, record)} - {of_all}
+    left = [each for each in damages if each.path in still]
+    if not still:
+        publish(target, record, stored_length(target, record))
+    return [each if each in left else replace(each, repaired=True) for each in damages]
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The pixels of one level. arrays: by name, with their dimensions; as long as the ledger. dates: by slot."""
+
+    target: Target
+    record: Record
+    level: int
+    ledger: Ledger
+    arrays: Mapping[str, tuple[zarr.Array[Any], tuple[str, ...]]]
+    slots: int
+    dates: Mapping[int, str]
+
+    @classmethod
+    def open(cls, target: Target, record: Record, level: int, dates: Mapping[int, str]) -> _Level:
+        """Open the arrays of a level, with room for dates that are being added."""
+        length = stored_length(target, record)
+        slots = 1 if length is None else length + len(pending(target, record, length))
+        arrays = {}
+        for name in record.fields:
+            path = join_path(record.groups[level], name)
+            document = require_array(target, path, record.zarr_format)
+            stretched(document, record.time, slots)
+            arrays[name] = target.array(path, document), dimensions(document)
+        return cls(target, record, level, open_ledger(target, record, level, slots), arrays, slots, dates)
+
+    @property
+    def total(self) -> int:
+        """Count the regions of all dates."""
+        return self.slots * self.ledger.regions[0] * self.ledger.regions[1]
+
+    def regions(
+        self, *, quick: bool, repair: bool, check: Callable[[], None]
+    ) -> Iterator[tuple[int, bool, list[Damage]]]:
+        """Look at each region: its slot, whether it is complete, and what is wrong with it."""
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for slot, row, col in itertools.product(range(self.slots), *map(range, self.ledger.regions)):
+                place = (slot, row, col)
+                done, lost, damages = self._noted(place)
+                if done or lost:
+                    damages = self._damaged_chunks(place, threads, quick=quick)
+                if lost and not damages:  # its note was unreadable, or a rerun was stopped before it could note it
+                    damages = [self._damage("ledger", self.ledger.array.path, "missing", place)]
+                if lost:
+                    damages = [replace(each, repaired=True) for each in damages]
+                elif damages and repair:
+                    check()
+                    self.ledger.mark_lost(*place)
+                    for each in damages:
+                        if each.part == "pixels" and each.problem == "unreadable":
+                            self.target.delete(each.path)  # writing into a damaged shard would read it first
+                    damages = [replace(each, repaired=True) for each in damages]
+                yield slot, done and not damages, damages
+
+    def _noted(self, place: tuple[int, int, int]) -> tuple[bool, bool, list[Damage]]:
+        try:
+            return (*self.ledger.state(*place), [])
+        except Exception:  # of the codec or the store
+            return False, False, [self._damage("ledger", self.ledger.array.path, "unreadable", place)]
+
+    def _damage(self, part: Part, key: str, problem: Problem, place: tuple[int, int, int]) -> Damage:
+        return Damage(part, _below(self.target, key), problem, place, date=self.dates.get(place[0], ""))
+
+    def _damaged_chunks(self, place: tuple[int, int, int], threads: ThreadPoolExecutor, *, quick: bool) -> list[Damage]:
+        windows: dict[str, tuple[zarr.Array[Any], tuple[slice | int, ...]]] = {}
+        for array, dims in self.arrays.values():
+            if place[0] == 0 or self.record.time in dims:  # a field without time is written with the first date
+                for window in _unit_windows(array, self._window(place, array, dims)):
+                    windows[chunk_keys(array, window)[0]] = array, window
+        there = self.target.present(windows)
+        damages = [self._damage("pixels", key, "missing", place) for key in windows.keys() - there]
+        if not quick:
+            keys = sorted(there)
+            fine = threads.map(lambda key: self._is_fine(key, *windows[key]), keys)
+            damages += [
+                self._damage("pixels", key, "unreadable", place)
+                for key, good in zip(keys, fine, strict=True)
+                if not good
+            ]
+        return sorted(damages, key=lambda each: each.path)
+
+    def _is_fine(self, key: str, array: zarr.Array[Any], window: tuple[slice | int, ...]) -> bool:
+        return (not _is_blosc(array) or self.target.blosc_is_whole(key)) and _can_be_read(array, window)
+
+    def _window(
+        self, place: tuple[int, int, int], array: zarr.Array[Any], dims: Sequence[str]
+    ) -> tuple[slice | int, ...]:
+        slot, *numbers = place
+        window: dict[str | None, slice | int] = {self.record.time: slot}
+        for dim, axis, number in zip(self.record.dims, self.record.cuts[self.level], numbers, strict=True):
+            window[dim] = slice(axis.regions[number], axis.regions[number + 1])
+        return tuple(window.get(dim, slice(0, size)) for dim, size in zip(dims, array.shape, strict=True))
+
+
+def _dates(target: Target, record: Record) -> dict[int, str]:
+    """Name the date of each slot, those that are being added too; none in a store without time."""
+    length = stored_length(target, record)
+    if record.time is None or length is None:
+        return {}
+    if record.time not in record.arrays:
+        return {slot: f"{record.time} at position {slot}" for slot in range(length)}
+    path = join_path(record.groups[0], record.time)
+    document = require_array(target, path, record.zarr_format)
+    try:
+        published = np.asarray(target.array(path, document)[...]).tolist()
+    except Exception:  # of the codec or the store: reported as the damage of a small variable
+        return {}
+    stamps = dict(enumerate(published)) | dict(enumerate(pending(target, record, length), start=length))
+    dated = document["attributes"].get("units") == UNITS
+    return {slot: stamp_text(stamp) if dated else f"{record.time} {stamp}" for slot, stamp in stamps.items()}
+
+
+def _unit_windows(array: zarr.Array[Any], window: Sequence[slice | int]) -> Iterator[tuple[slice | int, ...]]:
+    """Split a window into the chunks, or shards, that it is made of."""
+    ranges: list[list[slice | int]] = []
+    for place, unit, size in zip(window, array.shards or array.chunks, array.shape, strict=True):
+        if isinstance(place, int):
+            ranges.append([place])
+        else:
+            stop = min(place.stop, size)
+            ranges.append([slice(at, min(at + unit, stop)) for at in range(place.start, stop, unit)])
+    yield from itertools.product(*ranges)
+
+
+def _is_blosc(array: zarr.Array[Any]) -> bool:
+    return array.shards is None and "Blosc" in type(array.compressors[-1] if array.compressors else None).__name__
+
+
+def _has_checksum(array: zarr.Array[Any]) -> bool:
+    return any(getattr(codec, "checksum", False) for codec in array.compressors)
+
+
+def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:
+    try:
+        _ = array[window]
+    except Exception:  # whatever the codec or the store says
+        return False
+    return True
+
+
+def _below(target: Target, key: str) -> str:
+    """Give a key of a store below the path of the target."""
+    return key.removeprefix(f"{target.prefix}/") if target.prefix else key

@@ -1,0 +1,331 @@
+"""The door for writing: check what is asked against what is there, make the template if there is none, and run.
+
+How blocks are packed, cut and written is in the modules beside this one; `run` has the order of things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from ...arguments import check_flag, check_number, check_whole, count_of, is_one_of, shown
+from ...cube.detect import warn_caller
+from ...cube.names import listed
+from ...errors import BandWarning, ClippingWarning, StoreError, StoreWarning
+from ...runtime.execute import progress_bar
+from ...task_warnings import collecting
+from . import layout
+from .claim import claimed
+from .content import Content, XarrayObject, describe, fingerprint
+from .conventions import DECLARATION
+from .encoding import INT16, ZarrFormat
+from .growth import fitted, ordered_like
+from .inspection import Found, find, refuse_others
+from .layout import Cut
+from .reach import refuse_unreachable
+from .record import LEDGER, CutRecord, Record, check_fingerprint
+from .run import Run
+from .target import StoreLike, Target, join_path, read_group
+from .template import build
+from .verification import inspect, refuse, refuse_damaged
+
+
+@collecting()
+def to_zarr(
+    obj: XarrayObject,
+    store: StoreLike,
+    *,
+    zarr_format: ZarrFormat = 3,
+    packing: str | Mapping[Hashable, str] = "int16",
+    chunks: int | tuple[int, int] | None = None,
+    shards: Literal["block"] | None = None,
+    pyramid: int | bool = 0,
+    geozarr: bool = False,
+    region: int | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    wait: float = 0,
+    progress: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> int:
+    """Write a lazy, georeferenced cube to Zarr, block by block; it can be interrupted at any moment and resumed.
+
+    First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
+    block goes straight from its task to its Zarr chunks, and a ledger (`sr_status(time, region_y, region_x)`) notes
+    each region when all of its chunks can be read back. The same call, run again after a kill, skips what is done, and
+    writes the same bytes as an uninterrupted run. `xr_sr.open_zarr` returns what was written; xarray,
+    rioxarray and GDAL read it too.
+
+    obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
+        and a CRS. Variables that do not lie on the grid are small, and are loaded and written with the template.
+    store: a path, a URL that fsspec knows, or a store of zarr-python that can rewrite and delete keys: memory,
+        obstore, an Icechunk session's (`session.store`; commit after this call); no ZipStore.
+    zarr_format: 3, or 2 for GDAL before 3.12.
+    packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
+        as -32768; what lies beyond is clipped, counted, and warned of once (ClippingWarning). Meant for reflectance and
+        indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
+        "native": as it is. Integers and booleans always keep their dtype; pixels that are not written yet are 0 there,
+        and NaN everywhere else.
+    chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube; by default the largest
+        that does, up to 1024.
+    shards: "block" puts the chunks of a block into one file. GDAL reads shards from 3.13 on.
+    pyramid: number of coarser levels, each half of the one before; True for as many as make the last one fit a chunk.
+        The levels are the groups "0", "1", ...; NaN is left out of the averages, classes and masks keep one pixel of
+        four.
+    geozarr: declare the conventions `spatial:` and `proj:` (v0.1, Zarr's `zarr_conventions`) in each group and array.
+        By default only the group above the levels of a pyramid declares them: plain xarray passes attributes on, and
+        netCDF cannot hold this one: before `xr.open_datatree(pyramid).to_netcdf(...)`, delete the attributes
+        `zarr_conventions` and `multiscales` of its root. The attributes that they define are there in any case.
+    region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
+        are small.
+    overwrite: replace an existing Zarr, by any writer, damaged or not. Anything else is never deleted.
+    verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again. Every
+        chunk that the ledger notes as done is read.
+    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once. If
+        that call may be gone (another machine, whose claim was not renewed since), this one waits up to 60 s for its
+        claim to be renewed or to expire, even with wait=0, and a StoreWarning says so.
+    progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
+    storage_options: for fsspec, where `store` is a URL.
+
+    Later dates: call it with the same store and a cube that holds new dates, or a raster of one date that has it in a
+    scalar coordinate (`time`, `date`, ...). Only those are computed. They are appended in the order they come, and each
+    is published when it is whole: pixels first, the time axis last, by one write of the consolidated metadata.
+    `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there is never written twice.
+    Small variables keep the types of the first call; a store without a block is replaced.
+
+    Values that all pixels depend on, such as a threshold by Otsu's method, are computed first, once per call.
+
+    Returns the number of blocks that this call wrote, counted for each variable, date and level of a pyramid, and for
+    each chunk along other dimensions, such as bands; 0 if nothing was left to do.
+    Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
+    of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
+    input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss.
+    A raster of one date, or of none, must also agree with the one that is there in its other coordinates.
+    Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out. StoreWarning where
+    a store without dates is complete, so that nothing is written. DuplicateTimeError for equal dates. StoreError for a
+    place that is not ours, is read-only or full: what is done is kept, and the same call goes on.
+
+    One call at a time writes to a store, from any process or machine: it holds a claim, an object `.xr_sr_claim` in the
+    store, which is renewed every 10 s and deleted at the end. Another call raises StoreError that names the writer, or
+    waits (`wait`). The claim of a call that was killed is taken over: at once where its process is seen to be gone,
+    else 60 s after it was renewed last, by the store's own time stamps. Where a store cannot create an object
+    exclusively (some file systems of fsspec), nothing keeps a second writer away, and a StoreWarning says so.
+
+    Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
+    to the store themselves, or to forks of its session (Icechunk), which are merged into yours. A store that they
+    cannot reach, such as memory of this process, is a StoreError before anything is written.
+    """
+    check_flag("overwrite", overwrite)
+    check_flag("geozarr", geozarr)
+    check_flag("verify", verify)
+    check_flag("progress", progress, optional=True)
+    for name, value, choices in (("zarr_format", zarr_format, (2, 3)), ("shards", shards, (None, "block"))):
+        if not is_one_of(value, choices):
+            raise StoreError(f"{name}={shown(value)}: expected {choices[0]!r} or {choices[1]!r}.")
+    if shards and zarr_format == 2:
+        raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
+    _refuse_options(obj, chunks, region, pyramid)
+    wait = check_number("wait", wait, least=0)
+    pyramid = bool(pyramid) if isinstance(pyramid, np.bool_) else pyramid
+    target = Target.of(store, storage_options=storage_options)
+    target.refuse_append_only()
+    content = describe(obj, packing, dated=True)
+    if content.left_out:
+        warn_caller(
+            f"{listed(content.left_out)}: Zarr has no type for what this holds (lists, records, dates before 1677 or "
+            f"after 2262), so the store leaves it out. To keep it, turn it into numbers or text; to leave it out "
+            f"without this warning: obj.drop_vars({list(content.left_out)}).",
+            BandWarning,
+        )
+    wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
+    asked = {**_wanted_chunks(chunks, content), **({"geozarr": True} if geozarr else {})}
+
+    found = _found(target, overwrite=overwrite)
+    if not _is_extended(found, target, overwrite=overwrite):
+        _chosen_cuts(content, chunks, region, even=shards is not None)  # raises before anything is written
+    refuse_unreachable(target)
+    with claimed(target, wait=wait) as claim:
+        found = _found(target, overwrite=overwrite)
+        if isinstance(found, Record) and _is_extended(found, target, overwrite=overwrite):
+            record, content = found, ordered_like(found, content)
+            _check(record, content, target, {**wanted, **asked})
+            if verify:
+                refuse(target, inspect(target, record, repair=True, check=claim.check).lost)
+            else:
+                refuse_damaged(target, record)
+            content = fitted(target, record, content)
+            cuts = _adopted_cuts(record, content)
+            if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
+                warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
+        else:
+            cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
+            record = _record(content.cut_like(*cuts), cuts, wanted)
+            with target.writing("the template"):
+                build(target, content, record, claim.check, declared=geozarr)
+        with target.reading("the metadata"), target.writing("the metadata"):
+            claim.check()
+            target.sweep()
+            run = Run.begin(target, record, content.cut_like(*cuts), cuts, claim)
+        total, done = run.total_blocks, run.done_blocks
+        if done == total and record.time is None:
+            warn_caller(
+                f"{target.label} is complete, so nothing was written: it holds no date, and whether this is the same "
+                "image is not known, as pixels are not compared. To collect images of several dates, give each its "
+                "date, obj.assign_coords(time=numpy.datetime64('2023-06-01')), from the first on; to replace what is "
+                "there, pass overwrite=True.",
+                StoreWarning,
+            )
+        with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
+            run.finish(advance)
+    if run.clipped:
+        warn_caller(
+            f"{count_of(run.clipped, 'value')} beyond {INT16.limit:.4f} {'was' if run.clipped == 1 else 'were'} "
+            "clipped to it. If this should be reflectance, check or mask it; if not, keep it with packing='float32'.",
+            ClippingWarning,
+        )
+    return total - done
+
+
+def _found(target: Target, *, overwrite: bool) -> Record | Found:
+    """Look at what lies at a target. Raises StoreError where it is not ours to touch."""
+    with target.writing("the root group"):
+        found = find(target)
+        refuse_others(found, target, overwrite=overwrite)
+    return found
+
+
+def _is_extended(found: Record | Found, target: Target, *, overwrite: bool) -> bool:
+    """Return whether a store is resumed or extended, and not begun anew."""
+    return isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target)
+
+
+def _is_begun(record: Record, target: Target) -> bool:
+    """Say whether a block is written, or noted as done; a store of metadata alone is replaced like none."""
+    return any(
+        target.has_chunks(join_path(group, name)) for name in (LEDGER, *record.fields) for group in record.groups
+    )
+
+
+def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None, pyramid: int | bool) -> None:
+    """Refuse what can be seen to be wrong before anything is looked at."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        path = next((node.path for node in obj.subtree if node.data_vars), "/") if isinstance(obj, xr.DataTree) else ""
+        advice = f"; hand in the Dataset of one node: tree[{path!r}].to_dataset()" if path else ""
+        raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
+    sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
+    if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
+        raise StoreError(f"chunks={chunks!r}: wanted a side in pixels, an int of at least 1, or two of them as (y, x).")
+    if not isinstance(pyramid, bool | np.bool_):
+        check_whole("pyramid", pyramid, least=0, unit="coarser levels, or True for all")
+    if region is not None and not _is_count(region):
+        raise StoreError(f"region={region!r}: wanted a number of blocks, an int of at least 1.")
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def _levels(pyramid: int | bool, content: Content) -> int:
+    side = max(map(int, content.geobox.shape))
+    most = max(0, (side - 1).bit_length() - (layout.CHUNK - 1).bit_length()) if pyramid is True else int(pyramid)
+    if most < 0 or (most and side >> most == 0):
+        raise StoreError(
+            f"pyramid={pyramid}: the grid is {count_of(side, 'pixel')} long; it has "
+            f"{count_of(side.bit_length() - 1, 'coarser level')} at most."
+        )
+    return most
+
+
+def _wanted_chunks(chunks: int | tuple[int, int] | None, content: Content) -> dict[str, Any]:
+    if chunks is None:
+        return {}
+    sides = (chunks, chunks) if isinstance(chunks, int) else chunks
+    return {"chunks": [min(int(side), int(size)) for side, size in zip(sides, content.geobox.shape, strict=True)]}
+
+
+def _check(record: Record, content: Content, target: Target, wanted: Mapping[str, Any]) -> None:
+    y, x = record.cuts[0]
+    stored = {
+        "zarr_format": record.zarr_format,
+        "shards": None if y.shard is None else "block",
+        "pyramid": len(record.cuts) - 1,
+        "chunks": [y.chunk, x.chunk],
+        "geozarr": DECLARATION in read_group(target, record.groups[0], record.zarr_format),
+    }
+    layout_of = {key: stored[key] for key in wanted}
+    check_fingerprint(
+        {**record.fingerprint, "layout": layout_of}, {**fingerprint(content), "layout": wanted}, target.label
+    )
+
+
+def _edges(content: Content) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    leading = content.leading
+    y, x = (leading.array.chunks[leading.dims.index(dim)] for dim in (content.y, content.x))
+    return layout.edges_of(y), layout.edges_of(x)
+
+
+def _chosen_cuts(
+    content: Content, chunks: int | tuple[int, int] | None, region: int | None, *, even: bool
+) -> tuple[Cut, Cut]:
+    sides = chunks if isinstance(chunks, tuple) else (chunks, chunks)
+    y, x = (
+        layout.choose_cut(edges, chunk=side, region_blocks=region, even=even, axis=axis)
+        for edges, side, axis in zip(_edges(content), sides, (content.y, content.x), strict=True)
+    )
+    return y, x
+
+
+def _adopted_cuts(record: Record, content: Content) -> tuple[Cut, Cut]:
+    y, x = (
+        layout.adopt_cut(edges, stored, unit=axis.unit)
+        for edges, stored, axis in zip(_edges(content), record.cut(0), record.cuts[0], strict=True)
+    )
+    return y, x
+
+
+def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) -> Record:
+    levels = [cuts]
+    for _ in range(wanted["pyramid"]):
+        y, x = (
+            layout.even_cut(-(-cut.size // 2), chunk=first.chunk) for cut, first in zip(levels[-1], cuts, strict=True)
+        )
+        levels.append((y, x))
+    texts = [
+        str(name) for name, var in content.small.variables.items() if var.dtype.kind in "UT" or _is_text(var.values)
+    ]
+    return Record(
+        state="building",
+        zarr_format=wanted["zarr_format"],
+        kind=content.kind,
+        name=content.name,
+        variable=content.variable,
+        dims=(content.y, content.x),
+        time=content.time,
+        fields=tuple(field.name for field in content.fields),
+        text=tuple(texts),
+        variables=content.order,
+        arrays=(*map(str, content.small.variables), *(field.name for field in content.fields), LEDGER),
+        fine_only=tuple(
+            str(name) for name, var in content.small.variables.items() if _follows(var.dims, name, content)
+        ),
+        cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
+        fingerprint=fingerprint(content),
+        one_date=content.one_date,
+        every_chunk=True,
+    )
+
+
+def _cut_record(cut: Cut, shards: str | None) -> CutRecord:
+    return CutRecord(cut.chunk, layout.shard_side(cut) if shards else None, cut.block, cut.regions)
+
+
+def _follows(dims: tuple[Hashable, ...], name: Hashable, content: Content) -> bool:
+    """Say whether a small variable goes along an axis that coarser levels shorten, and is not that axis itself."""
+    return bool({content.y, content.x} & set(dims)) and name not in (content.y, content.x)
+
+
+def _is_text(values: Any) -> bool:
+    return values.dtype.kind == "O" and values.size > 0 and all(isinstance(value, str) for value in values.flat)
