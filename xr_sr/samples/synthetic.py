@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..chance import Chance, FloatArray
 from ..errors import GridError
+from ..simulate.random_field import Chance, FloatArray
 from . import sensor
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..chance import Chance
 from .psf import DoubleArray
+from .random_field import Chance
 
 __all__ = ["SIGNAL_TO_NOISE", "Noise", "Strength", "key_of", "strength_of"]
 
