@@ -24,11 +24,11 @@ from xr_sr.cli.commands import _spellings
 from xr_sr.cli.rasters import open_raster
 from xr_sr.cli.shell import PYTHON, RECIPES, in_shell
 from xr_sr.cli.sources import open_cube, select_date
+from xr_sr.datasets.scenes import sample, simulate_scene
 from xr_sr.io.zarr import open_zarr, to_zarr
 from xr_sr.io.zarr.claim import claimed
 from xr_sr.io.zarr.target import Target
 from xr_sr.pipeline.api import upscale
-from xr_sr.samples import sample, simulate_scene
 
 RGBN = ("B02", "B03", "B04", "B08")
 STEM = "T33UUU_20230701T101031"

@@ -14,9 +14,9 @@ from odc.geo.geobox import GeoBox
 
 from xr_sr import errors
 from xr_sr.cube.grid import coords
+from xr_sr.datasets.scenes import sample, simulate_scene
 from xr_sr.pipeline.api import upscale
 from xr_sr.plot import compare
-from xr_sr.samples import sample, simulate_scene
 
 RGB = ("B04", "B03", "B02")
 

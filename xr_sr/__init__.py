@@ -12,21 +12,22 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import analytics, errors, metrics, pairs, plot, registration, simulate, training
+    from . import analytics, errors, metrics, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.registry import list_models
     from .cube.multigrid import snap_geobox
+    from .datasets import pairs
+    from .datasets.pairs import make_pairs
+    from .datasets.scenes import sample, simulate_scene
     from .io.stac import load, to_stac
     from .io.zarr import open_zarr, to_cog, to_zarr, verify
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
-    from .pairs import make_pairs
     from .pipeline.api import fuse, upscale
     from .pipeline.cluster import configure
     from .plot import compare, explore
     from .radiometry.preparation import mask, reflectance
     from .registration import align
-    from .samples import sample, simulate_scene
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
 
 __all__ = [
@@ -73,7 +74,16 @@ __all__ = [
     "water",
 ]
 
-_MODULES = {"analytics", "errors", "metrics", "pairs", "plot", "registration", "simulate", "training"}
+_MODULES = {
+    "analytics": "analytics",
+    "errors": "errors",
+    "metrics": "metrics",
+    "pairs": "datasets.pairs",
+    "plot": "plot",
+    "registration": "registration",
+    "simulate": "simulate",
+    "training": "training",
+}
 
 _ROOMS = {
     "LowPass": "spec",
@@ -93,14 +103,14 @@ _ROOMS = {
     "fuse": "pipeline.api",
     "list_models": "catalog.registry",
     "load": "io.stac",
-    "make_pairs": "pairs",
+    "make_pairs": "datasets.pairs",
     "mask": "radiometry.preparation",
     "measure_halo": "kernels.register",
     "open_zarr": "io.zarr",
     "reflectance": "radiometry.preparation",
     "register_model": "kernels.register",
-    "sample": "samples",
-    "simulate_scene": "samples",
+    "sample": "datasets.scenes",
+    "simulate_scene": "datasets.scenes",
     "snap_geobox": "cube.multigrid",
     "to_cog": "io.zarr",
     "to_stac": "io.stac",
@@ -115,7 +125,7 @@ del _accessor
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..catalog import registry as catalog
+from ..datasets.scenes import sample
 from ..errors import MissingLibraryError, StoreError
 from ..io.zarr import open_zarr, to_zarr
 from ..pipeline.api import upscale
 from ..plot import compare
-from ..samples import sample
 from .run import describe
 
 MODEL = "sen2sr"

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..samples import simulate_scene
+from ..datasets.scenes import simulate_scene
 from ..simulate import degrade
 from .scenes import FloatArray, Scene, scenes_of
 from .two_grids import halved, interpolated, repeated

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..errors import CubeError
+from ...errors import CubeError
 from .catalogue import Entry
 from .selection import Finding
 

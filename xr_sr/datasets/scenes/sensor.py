@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from ..simulate.psf import MTF_AT_NYQUIST
-from ..simulate.random_field import Chance, FloatArray, IntArray
+from ...simulate.psf import MTF_AT_NYQUIST
+from ...simulate.random_field import Chance, FloatArray, IntArray
 
 OFFSET_DN = -1_000
 QUANTIFICATION = 10_000

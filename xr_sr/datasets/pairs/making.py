@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_array, check_number, check_path, check_text, check_whole
-from ..errors import CubeError, GridError, OptionError, StoreError
-from ..simulate.degradation import Mtf, degrade
-from ..simulate.harmonisation import Method, harmonise
-from ..simulate.images import Image, partners, read
+from ...arguments import check_array, check_number, check_path, check_text, check_whole
+from ...errors import CubeError, GridError, OptionError, StoreError
+from ...simulate.degradation import Mtf, degrade
+from ...simulate.harmonisation import Method, harmonise
+from ...simulate.images import Image, partners, read
 from .catalogue import write_collection
 from .partial import partial_folder
 from .selection import Limits, examine

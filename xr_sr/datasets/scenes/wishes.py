@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..arguments import count_of
-from ..errors import GridError, MissingBandError, OptionError
+from ...arguments import count_of
+from ...errors import GridError, MissingBandError, OptionError
 from .surfaces import BANDS
 
 Times: TypeAlias = npt.NDArray[np.datetime64]

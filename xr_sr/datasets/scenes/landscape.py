@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..simulate.random_field import Chance, DoubleArray, FloatArray, IntArray
+from ...simulate.random_field import Chance, DoubleArray, FloatArray, IntArray
 from .blocks import BoolArray, LabelArray, label_of, make_land
 from .surfaces import INDEX, VARIANTS
 

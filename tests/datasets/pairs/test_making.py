@@ -15,9 +15,9 @@ import xarray as xr
 
 from tests import cubes
 from xr_sr import errors
-from xr_sr.pairs import make_pairs
-from xr_sr.pairs.partial import partial_folder
-from xr_sr.pairs.selection import Limits, examine, spectral_angle
+from xr_sr.datasets.pairs import make_pairs
+from xr_sr.datasets.pairs.partial import partial_folder
+from xr_sr.datasets.pairs.selection import Limits, examine, spectral_angle
 from xr_sr.simulate import degrade
 
 SCALE, SIDE = 4, 32

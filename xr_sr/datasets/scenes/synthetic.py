@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..errors import GridError
-from ..simulate.random_field import Chance, FloatArray
+from ...errors import GridError
+from ...simulate.random_field import Chance, FloatArray
 from . import sensor
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
@@ -179,7 +179,7 @@ def _dataset(
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    from ..cube.grid import coords
+    from ...cube.grid import coords
 
     geobox = GeoBox(layer.shape, Affine(gsd_m, 0, origin[0], 0, -gsd_m, origin[1]), CRS)
     places = {"time": times, **coords(geobox)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from ..errors import CubeError
+from ...errors import CubeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def sample(name: str = "havel") -> xr.DataTree:
 
     It is level L1C, so reflectance at the top of the atmosphere: good for trying things, while most models were
     trained on L2A. The source is lossy JPEG 2000 in steps of 8 to 16 DN: measure no accuracy on it. Contains modified
-    Copernicus Sentinel data 2017; see `xr_sr/data/NOTICE`.
+    Copernicus Sentinel data 2017; see `xr_sr/datasets/data/NOTICE`.
 
     Raises CubeError if there is no such sample.
     """

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xr_sr import errors
+from xr_sr.datasets.scenes import sample, sensor, simulate_scene, surfaces, synthetic
 from xr_sr.pipeline.api import upscale
-from xr_sr.samples import sample, sensor, simulate_scene, surfaces, synthetic
 from xr_sr.simulate.random_field import Chance
 
 DATA = Path(synthetic.__file__).resolve().parents[1] / "data"

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..registration import estimate_shift
+from ...registration import estimate_shift
 
 __all__ = ["Finding", "Limits", "examine", "spectral_angle"]
 
