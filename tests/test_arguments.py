@@ -110,7 +110,7 @@ STORE: dict = {}
 LR.sr.to_zarr(STORE, progress=False)
 
 OF_TRAINING = {"distil", "fit", "measure_halo"}
-"""Calls of these need networks and scenes; their numbers are tested in tests/training and tests/kernels/test_register.py."""
+"""Calls of these need networks and scenes: tests/training and tests/kernels/test_register.py test their numbers."""
 
 
 def numbers_of_the_interface() -> set[tuple[str, str]]:

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from .datasets import pairs
     from .datasets.pairs import make_pairs
     from .datasets.scenes import sample, simulate_scene
+    from .io.cog import to_cog
     from .io.stac import load, to_stac
-    from .io.zarr import open_zarr, to_cog, to_zarr, verify
+    from .io.zarr import open_zarr, to_zarr, verify
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
     from .pipeline.api import fuse, upscale
     from .pipeline.cluster import configure
     from .plot import compare, explore
-    from .radiometry.preparation import mask, reflectance
+    from .radiometry.clouds import mask
+    from .radiometry.cubes import reflectance
     from .registration import align
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
 
@@ -104,15 +106,15 @@ _ROOMS = {
     "list_models": "catalog.registry",
     "load": "io.stac",
     "make_pairs": "datasets.pairs",
-    "mask": "radiometry.preparation",
+    "mask": "radiometry.clouds",
     "measure_halo": "kernels.register",
     "open_zarr": "io.zarr",
-    "reflectance": "radiometry.preparation",
+    "reflectance": "radiometry.cubes",
     "register_model": "kernels.register",
     "sample": "datasets.scenes",
     "simulate_scene": "datasets.scenes",
     "snap_geobox": "cube.multigrid",
-    "to_cog": "io.zarr",
+    "to_cog": "io.cog",
     "to_stac": "io.stac",
     "to_zarr": "io.zarr",
     "upscale": "pipeline.api",

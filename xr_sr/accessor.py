@@ -128,13 +128,13 @@ class SuperResolution:
 
     def reflectance(self, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Any:
         """See `xr_sr.reflectance`."""
-        from .radiometry.preparation import reflectance
+        from .radiometry.cubes import reflectance
 
         return reflectance(self._obj, offset=offset, quantification=quantification, nodata=nodata)
 
     def mask(self, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Any:
         """See `xr_sr.mask`."""
-        from .radiometry.preparation import mask
+        from .radiometry.clouds import mask
 
         return mask(self._obj, scl=scl, classes=classes)
 
@@ -390,6 +390,6 @@ class SuperResolution:
         progress: bool | None = None,
     ) -> Path:
         """See `xr_sr.to_cog`."""
-        from .io.zarr import to_cog
+        from .io.cog import to_cog
 
         return to_cog(self._obj, path, packing=packing, blocksize=blocksize, overwrite=overwrite, progress=progress)

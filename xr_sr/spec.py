@@ -30,7 +30,7 @@ class WeightsFile:
     """One file of weights, known by its hash.
 
     home: "hub": `path` is below a folder of weights and below the hub's base URL, with "/" between the parts;
-    "package": it is part of this package, in `xr_sr/weights`; "user": it is the user's, and `path` is where it lies on
+    "package": it is part of this package, in `xr_sr/catalog`; "user": it is the user's, and `path` is where it lies on
     the machine that registered it.
     """
 

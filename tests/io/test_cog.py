@@ -17,8 +17,7 @@ from rasterio.windows import Window
 import xr_sr
 from tests.io.zarr.scenes import DATES, NORTH_UP, cube, reflectance
 from xr_sr.errors import BandWarning, ClippingWarning, OptionError, StoreError
-from xr_sr.io.cog import _require_whole
-from xr_sr.io.zarr import to_cog
+from xr_sr.io.cog import _require_whole, to_cog
 from xr_sr.pipeline.api import upscale
 
 

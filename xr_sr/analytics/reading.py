@@ -21,7 +21,7 @@ from ..cube.select import AnyCube, Cube, pick, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
-from ..radiometry.preparation import reflectance_and_meaning
+from ..radiometry.cubes import reflectance_and_meaning
 from ..radiometry.resolve import Nodata, Offset, Radiometry, check_radiometry
 from .zeros import counting_zeros
 

@@ -71,7 +71,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     """
     from ..analytics import flood_between
     from ..io.zarr import open_zarr, to_zarr
-    from ..radiometry.preparation import mask
+    from ..radiometry.clouds import mask
     from .places import is_same
     from .sources import dates_of, open_cube, select_date
 

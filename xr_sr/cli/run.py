@@ -11,7 +11,8 @@ import xarray as xr
 
 from ..cube.grid import pixel_size_m
 from ..cube.select import recognise
-from ..io.zarr import to_cog, to_zarr
+from ..io.cog import to_cog
+from ..io.zarr import to_zarr
 from ..pipeline.api import fuse, upscale
 from .places import suffix_of
 from .sources import open_cube, select_date

@@ -6,6 +6,7 @@ pint, ...) are refused at the door: they behave like NumPy in part, and fail dee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ import xarray as xr
 
 from ..errors import CubeError
 
-__all__ = ["check_array", "is_unread", "kept_unread"]
+__all__ = ["check_array", "in_chunks", "is_unread", "kept_unread"]
+
+_SIDE = 2048
+"""Pixels along y and x of a chunk of what was not in chunks."""
 
 _WAYS = {
     "cubed": "Compute it, cube.copy(data=cube.data.compute()), or open the data with chunked_array_type='dask'",
@@ -58,6 +62,18 @@ def kept_unread(array: xr.DataArray) -> xr.DataArray:
     # Of the file, so with the dimensions that a selection such as .squeeze("band") has dropped.
     chunks = array.encoding.get("preferred_chunks", {})
     return array.chunk({dim: sizes for dim, sizes in chunks.items() if dim in array.dims})
+
+
+def in_chunks(array: xr.DataArray, *, lead: Sequence[str] = (), band_dim: str | None = None) -> xr.DataArray:
+    """Wrap an array as dask unless it is: chunks of one place of each leading dimension, all bands, 2048 pixels a side.
+
+    Raises CubeError for arrays of other libraries.
+    """
+    check_array(array, "a mask or the cube")
+    if array.chunks is not None:
+        return array
+    sides = dict.fromkeys(array.dims, _SIDE) | dict.fromkeys(lead, 1) | {band_dim: -1}
+    return array.chunk({dim: side for dim, side in sides.items() if dim in array.dims})
 
 
 def _library(data: object) -> str:

@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_number
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
-from ..radiometry.preparation import same_dates
+from .align import same_dates
 from .grid import crs_label, place_of
 from .names import PER_BAND_ATTRS
 from .select import AnyCube, Cube, Plane, recognise

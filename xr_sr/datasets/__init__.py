@@ -1,1 +1,1 @@
-"""Scenes to try things on: a real one in the package, synthetic ones of any size (`scenes`), training pairs (`pairs`)."""
+"""Scenes to try things on, a real one and synthetic ones of any size (`scenes`), and training pairs (`pairs`)."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..arguments import check_number
 from ..cube.select import AnyCube, pick, recognise
 from ..errors import OptionError
-from ..radiometry.preparation import reflectance
+from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset
 
 __all__ = ["FloatArray", "Scene", "check_names", "scenes_of"]

@@ -18,8 +18,8 @@ from ...cube.names import listed
 from ...cube.planning import refuse_query_planning
 from ...cube.select import warn_caller
 from ...errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
-from ...radiometry.preparation import mask as mask_clouds
-from ...radiometry.preparation import read_classes
+from ...radiometry.clouds import mask as mask_clouds
+from ...radiometry.clouds import read_classes
 from ...radiometry.resolve import ADD_OFFSET_COORD
 from ...spec import SOURCE_ITEMS, SOURCE_LINKS
 from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_place, require_side

@@ -1,4 +1,4 @@
-"""Zarr out, resumable, and in again; Cloud-Optimised GeoTIFF out.
+"""Zarr stores that are written in blocks, resumed and extended, and read back.
 
 In reading order: `write` is the door, `content` takes an object apart, with `plain` for what is small, `encoding` and
 `layout` say how pixels lie and are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks`
@@ -10,10 +10,9 @@ it is whole, in a `report`.
 
 from __future__ import annotations
 
-from ..cog import to_cog
 from .read import open_zarr
 from .report import Verification
 from .verification import verify
 from .write import to_zarr
 
-__all__ = ["Verification", "open_zarr", "to_cog", "to_zarr", "verify"]
+__all__ = ["Verification", "open_zarr", "to_zarr", "verify"]

@@ -1,0 +1,192 @@
+"""Convert the bands of a cube to reflectance, lazily, and give back the type that came in.
+
+What the numbers mean is decided in `resolve`; `judge` converts a block and tests whether the result can be reflectance.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from ..cube.detect import NO_REFLECTANCE
+from ..cube.grid import spatial_dims
+from ..cube.lazy import in_chunks
+from ..cube.select import Cube, Plane, recognise
+from ..cube.sensors import other_sensor, warn_of_sensor
+from ..cube.trees import node_dataset
+from ..errors import GeoreferenceWarning, MissingBandError, warns_once
+from ..spec import Tile
+from ..task_warnings import listen
+from .convert import Radiometry
+from .judge import read_block
+from .resolve import OWN_ATTR, Nodata, Offset, offset_coords, resolve
+
+__all__ = ["Flat", "Obj", "each_cube", "grid_mapping_of", "reflectance", "reflectance_and_meaning", "replace_bands"]
+
+Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
+Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
+Change: TypeAlias = Callable[[xr.DataArray, Sequence[Plane]], xr.DataArray]
+
+_STALE = re.compile(
+    r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
+    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range"
+)
+
+
+@warns_once
+def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Obj:
+    """Convert the bands of a cube to reflectance.
+
+    obj: DataArray, Dataset or DataTree of bands; arguments as in `radiometry.resolve`.
+    Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
+    done, for DN with dates together with the coordinate `radiometry_offset`, what was added to the DN of each date;
+    what is not a band is unchanged. Lazy: values that cannot be reflectance raise when computed.
+    Raises RadiometryError where the meaning of the numbers cannot be known, CubeError where there are no bands. Warns
+    SensorWarning where metadata or names say that it is not Sentinel-2.
+    """
+
+    options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
+    told: list[str] = []
+
+    def of_cube(cube: Cube, obj: Flat) -> Flat:
+        if not told and (reason := other_sensor(obj, cube)):
+            told.append(reason)
+            warn_of_sensor(reason)
+        return _of_cube(cube, obj, options)[0]
+
+    return each_cube(obj, of_cube)
+
+
+def reflectance_and_meaning(obj: Flat, **options: Any) -> tuple[Flat, Radiometry]:
+    """Do what `reflectance` does for a DataArray or Dataset, and say what the numbers meant."""
+    meant: list[Radiometry] = []
+
+    def of_cube(cube: Cube, obj: Flat) -> Flat:
+        converted, radiometry = _of_cube(cube, obj, options)
+        meant.append(radiometry)
+        return converted
+
+    return each_cube(obj, of_cube), meant[0]
+
+
+def _of_cube(cube: Cube, obj: Flat, options: dict[str, Any]) -> tuple[Flat, Radiometry]:
+    radiometry = resolve(cube, cube.planes, **options)
+    converted = replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
+    return converted.assign_coords(offset_coords(radiometry, cube)), radiometry
+
+
+def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
+    """Apply a change to the cube, or to each cube of a tree."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # nothing here depends on where on Earth the pixels lie
+        if isinstance(obj, xr.DataTree):
+            nodes = {_path(obj, node): node.to_dataset(inherit=node is obj) for node in obj.subtree}
+            cubes = _cubes_of(obj)
+            if not cubes:
+                recognise(obj)  # says in its error what is there instead
+            for path, cube in cubes.items():
+                whole = (obj if path == "/" else obj[path]).to_dataset()
+                nodes[path] = change(cube, whole).drop_vars(set(whole.coords) - set(nodes[path].coords))
+            return xr.DataTree.from_dict(nodes, name=obj.name)
+        changed: Obj = change(recognise(obj), obj)
+        return changed
+
+
+def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
+    """Recognise the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
+    cubes = {}
+    for node in tree.subtree:
+        path = _path(tree, node)
+        if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(node.to_dataset()) is not None:
+            with contextlib.suppress(MissingBandError):
+                cubes[path] = recognise(node_dataset(node))
+    return cubes
+
+
+def _path(tree: xr.DataTree, node: xr.DataTree) -> str:
+    return "/" if node is tree else node.relative_to(tree)
+
+
+def replace_bands(cube: Cube, obj: Flat, change: Change) -> Flat:
+    """Apply a change to the bands of a DataArray or Dataset, and to nothing else in it.
+
+    change: (*lead, band, y, x), or (*lead, y, x) for one band, and its planes, to the same shape.
+    """
+    if isinstance(obj, xr.Dataset):
+        return obj.assign(
+            {
+                plane.name: change(plane.array, (plane,)).transpose(*obj[plane.name].dims).variable
+                for plane in cube.planes
+            }
+        )
+    changed = _replace_layers(cube, obj, change)
+    # What was read as centers of pixels stays as it was: other arrays of the user have the same coordinates.
+    return changed if cube.source is obj else changed.drop_vars(list(changed.coords)).assign_coords(obj.coords)
+
+
+def _replace_layers(cube: Cube, obj: xr.DataArray, change: Change) -> xr.DataArray:
+    """Apply a change to the layers of a DataArray that are bands; others, such as SCL, keep their values."""
+    array, band_dim = cube.planes[0].array, cube.band_dim
+    if band_dim is None or len(cube.planes) == array.sizes[band_dim]:
+        return change(array, cube.planes).transpose(*obj.dims)
+    places = [plane.index for plane in cube.planes if plane.index is not None]
+    others = [place for place in range(array.sizes[band_dim]) if place not in places]
+    bands = change(array.isel({band_dim: places}), cube.planes)
+    layers = in_chunks(array.isel({band_dim: others}), lead=cube.lead, band_dim=cube.band_dim).astype(bands.dtype)
+    order = np.argsort([*places, *others])
+    whole = xr.concat([bands, layers], band_dim, combine_attrs="override").isel({band_dim: order})
+    whole.encoding = bands.encoding
+    return whole.assign_coords(obj.coords).transpose(*obj.dims)
+
+
+def _converted(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, radiometry: Radiometry) -> xr.DataArray:
+    """Convert (*lead, [band,] y, x) lazily."""
+    import dask.array as da
+
+    data = in_chunks(array, lead=cube.lead, band_dim=cube.band_dim).data
+    names = dict(zip((plane.name for plane in cube.planes), radiometry.names, strict=True))
+    banded = cube.band_dim in array.dims
+    if not banded or len(data.chunks[-3]) > 1:
+        # A band that is judged alone: in the shortwave infrared even the darkest place of dry land has 1000 DN, and at
+        # the top of the atmosphere blue and green have it everywhere.
+        red = tuple(place for place, plane in enumerate(planes) if plane.band == "B04")
+        radiometry = replace(radiometry, dark=red)
+    radiometry = replace(radiometry, names=tuple(names[plane.name] for plane in planes))
+    listen()
+    converted = da.map_blocks(
+        _convert_block, data, radiometry=radiometry, banded=banded, dtype=np.float32, meta=data._meta.astype(np.float32)
+    )
+    result = array.copy(data=converted)
+    kept = {key: value for key, value in array.attrs.items() if not _STALE.fullmatch(str(key))}
+    result.attrs = {**kept, "units": "1", OWN_ATTR: radiometry.how}
+    result.encoding = grid_mapping_of(array)
+    return result
+
+
+def _convert_block(
+    block: npt.NDArray[Any], *, radiometry: Radiometry, banded: bool, block_info: Any = None
+) -> npt.NDArray[np.float32]:
+    """Convert and judge one chunk, inside a task."""
+    *lead, y, x = block_info[0]["array-location"]
+    if banded:
+        first, _ = lead.pop()
+        dark = tuple(place - first for place in radiometry.dark if place >= first)
+        radiometry = replace(radiometry, dark=dark, names=radiometry.names[first:])
+    else:
+        block = block[..., np.newaxis, :, :]
+    tile = Tile(y=y, x=x, lead=tuple(lead))
+    result = read_block(block, radiometry, tile, compare=False)
+    return result if banded else result[..., 0, :, :]
+
+
+def grid_mapping_of(array: xr.DataArray) -> dict[str, Any]:
+    """Keep of an encoding what still holds for other numbers: the link to the CRS."""
+    return {key: array.encoding[key] for key in ("grid_mapping",) if key in array.encoding}
