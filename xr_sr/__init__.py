@@ -1,6 +1,11 @@
 """Super-resolution of Sentinel-2 cubes in xarray: lazy, seamless, and with the georeference kept exact.
 
 Importing this adds `.sr` to every DataArray, Dataset and DataTree. Each public name is imported when it is first used.
+
+Each folder is a level: it imports from lower ones only (`tests/test_structure.py`). To read the code, follow a cube:
+`cube` (what it is), `radiometry` (what its numbers mean), `catalog` (which model), `kernels` (how a block is computed),
+`tiling` (how an array is cut into blocks), `pipeline` (the graph), `io` (Zarr, GeoTIFF, STAC). Then what is done with
+the result: `metrics`, `analytics`, `plot`.
 """
 
 from __future__ import annotations

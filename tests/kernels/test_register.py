@@ -354,6 +354,17 @@ def held_weights(path: Path) -> Path:
     return path
 
 
+def test_an_architecture_is_found_by_the_folder_where_it_was_before(tmp_path):
+    weights = held_weights(tmp_path / "a.safetensors")
+    cube = array(reflectance(2, 24, 24), ("B08", "B04"))
+
+    xr_sr.register_model(replace(HELD, architecture="xr_sr.models.lean:LeanSPAN"), weights=weights)
+    before = upscaled(cube, model="held").values
+    xr_sr.register_model(HELD, weights=weights, replace=True)
+
+    np.testing.assert_array_equal(before, upscaled(cube, model="held").values)
+
+
 def test_a_network_that_holds_its_constraint_inside_is_a_model_of_ones_own(tmp_path):
     xr_sr.register_model(HELD, weights=held_weights(tmp_path / "a.safetensors"))
     cube = array(reflectance(2, 40, 40), ("B08", "B04"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -85,6 +86,10 @@ def _of_bands(
     return torch.tensor([value[reads.index(band)] for band in bands], device=device).view(1, -1, 1, 1)
 
 
+_OLD_NAME = re.compile(r"^xr_sr\.models\.")
+"""Where the architectures were until 0.1: records that users registered or stored may still name them so."""
+
+
 def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
     """Build the architecture and load its weights, with no key missing or left over; folded where it can be.
 
@@ -94,6 +99,7 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
     else.
     """
     module, _, attribute = spec.architecture.partition(":")
+    module = _OLD_NAME.sub("xr_sr.networks.", module)
     try:
         architecture = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
