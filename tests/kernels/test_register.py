@@ -507,7 +507,7 @@ def test_workers_that_share_nothing_get_record_and_weights(tmp_path, monkeypatch
     """Their disk is elsewhere, they know no model of ours, and get the module as a file."""
     from distributed import Client, LocalCluster
 
-    source = (Path(__file__).parents[2] / "architectures.py").read_text(encoding="utf-8")
+    source = Path(architectures.__file__).read_text(encoding="utf-8")
     (tmp_path / "networks_of_mine.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     spec = replace(MINE, architecture="networks_of_mine:Plain")
