@@ -3,7 +3,7 @@
     python benchmarks/bundled.py [--runs FOLDER] [--write]
 
 Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
-network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `xr_sr.training.bundled`
+network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `recipes.bundled`
 called z12, z16 and so on, each of as many steps, for the table of sizes, and --long further ones there; --curve those
 of the package's own run, whose logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
 """
@@ -198,9 +198,16 @@ def _learnt(folder: Path | None, name: str) -> str:
     return f"{places} ({rows[-1]['step']} steps, {float(rows[-1]['seconds']) / 60:.0f} min)"
 
 
+def _held_out() -> dict[str, Any]:
+    """Read the scenes that no network was trained on."""
+    sys.path.insert(0, str(ROOT))  # recipes/ stands in the repository and is not installed
+    from recipes.imagery import held_out_scenes
+
+    return dict(held_out_scenes(shared() / "data"))
+
+
 def _closeness(*, draw: bool) -> dict[str, Any]:
     from xr_sr.training import Teacher
-    from xr_sr.training.imagery import held_out_scenes
     from xr_sr.training.report import distance
 
     official, bicubic = Teacher("sen2sr-lite", device="cpu"), Teacher("bicubic", device="cpu")
@@ -209,7 +216,7 @@ def _closeness(*, draw: bool) -> dict[str, Any]:
         student = Teacher(name, device="cpu")
         rows[name] = {
             place: distance(*(model(lr[None])[0] for model in (student, official, bicubic)), lr.shape[1:], scale=4)
-            for place, lr in held_out_scenes(shared() / "data").items()
+            for place, lr in _held_out().items()
         }
     if draw:
         _draw()
@@ -223,12 +230,11 @@ def _held_by_ours() -> dict[str, float]:
 
     from xr_sr.networks.lean import LeanSPAN, assembled
     from xr_sr.training import Teacher
-    from xr_sr.training.imagery import held_out_scenes
     from xr_sr.training.report import distance
 
     official, bicubic = Teacher("sen2sr-lite", device="cpu"), Teacher("bicubic", device="cpu")
     found = {}
-    for place, lr in held_out_scenes(shared() / "data").items():
+    for place, lr in _held_out().items():
         cube = scenes.cube(lr)
         raw, plain = (
             torch.from_numpy(cube.sr.upscale(model, constraint="none", device="cpu").values)

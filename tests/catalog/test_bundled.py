@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import xr_sr
+from recipes.imagery import held_out_scenes, held_out_ten_bands
 from tests import cubes
 from xr_sr.catalog import fetch
 from xr_sr.catalog import locations as folders
@@ -25,7 +26,6 @@ from xr_sr.errors import OptionError, WeightsNotFoundError
 from xr_sr.networks.span import SPAN
 from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
-from xr_sr.training.imagery import held_out_scenes, held_out_ten_bands
 from xr_sr.training.report import distance
 
 ROOT = Path(__file__).parents[2]

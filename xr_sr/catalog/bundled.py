@@ -1,6 +1,6 @@
 """The records of the models whose weights are inside the package: data alone, which `catalog` registers.
 
-How the weights were made: `xr_sr.training.bundled`, and docs/model_card.md.
+How the weights were made: `recipes/bundled.py`, and docs/model_card.md.
 """
 
 from __future__ import annotations

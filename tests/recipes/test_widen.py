@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from recipes.widen import widened
 from xr_sr.errors import ModelError
 from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanCoarse
-from xr_sr.training.widen import widened
 
 
 @pytest.mark.parametrize(("form", "bands"), [(LeanSPAN, 4), (LeanCoarse, 10)])

@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..datasets.scenes import simulate_scene
-from ..simulate import degrade
-from .scenes import FloatArray, Scene, scenes_of
-from .two_grids import halved, interpolated, repeated
+from xr_sr.datasets.scenes import simulate_scene
+from xr_sr.simulate import degrade
+from xr_sr.training.scenes import FloatArray, Scene, scenes_of
+from xr_sr.training.two_grids import halved, interpolated, repeated
 
 BANDS = ("B04", "B03", "B02", "B08")
 

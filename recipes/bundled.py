@@ -1,6 +1,6 @@
 """How the weights inside the package were made: which imagery, which network, how long, with which seed.
 
-    python -m xr_sr.training.bundled distil --data ../shared/data --folder runs/sen2sr --channels 24
+    python -m recipes.bundled distil --data ../shared/data --folder runs/sen2sr --channels 24
 
 A run saves as it goes; the same command goes on where it was stopped. Of the imagery see `imagery`.
 """
@@ -18,13 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import TrainingError, XrSrError
-from ..networks.lean import LeanSPAN
-from ..networks.lean_fusion import LeanCoarse, LeanFusion
-from .augment import Augmentation
-from .distil import distil
-from .export import save_weights
-from .fit import fit
+from xr_sr.errors import TrainingError, XrSrError
+from xr_sr.networks.lean import LeanSPAN
+from xr_sr.networks.lean_fusion import LeanCoarse, LeanFusion
+from xr_sr.training.augment import Augmentation
+from xr_sr.training.distil import distil
+from xr_sr.training.export import save_weights
+from xr_sr.training.fit import fit
+from xr_sr.training.journal import read_checkpoint, read_run
+from xr_sr.training.loop import Settings
+from xr_sr.training.scenes import Scene
+from xr_sr.training.teacher import Teacher
+
 from .imagery import (
     BANDS,
     COARSE,
@@ -35,11 +40,7 @@ from .imagery import (
     ten_band_scenes,
     training_scenes,
 )
-from .journal import read_checkpoint, read_run
-from .loop import Settings
 from .model_card import card_in, card_of
-from .scenes import Scene
-from .teacher import Teacher
 from .widen import widened
 
 

@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from recipes import bundled
+from recipes.imagery import BANDS, FINE
 from tests import cubes
 from xr_sr import __version__
 from xr_sr.catalog import registry as catalog
 from xr_sr.networks.lean_fusion import LeanCoarse
-from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, bundled, distil, fit, journal, save_weights
-from xr_sr.training.imagery import BANDS, FINE
+from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, distil, fit, journal, save_weights
 
 SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
 TAUGHT = [Scene("fields", cubes.reflectance(4, 60, 60), 2.0, "CC BY 4.0")]

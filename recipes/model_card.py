@@ -13,12 +13,13 @@ from typing import Any
 
 from safetensors import safe_open
 
-from ..errors import TrainingError
-from ..networks.lean import LeanSPAN
-from ..networks.lean_fusion import LeanCoarse
+from xr_sr.errors import TrainingError
+from xr_sr.networks.lean import LeanSPAN
+from xr_sr.networks.lean_fusion import LeanCoarse
+from xr_sr.training.journal import OWN_COLUMNS, made_with, read_log, read_run
+from xr_sr.training.loop import mark
+
 from .imagery import BANDS, COARSE
-from .journal import OWN_COLUMNS, made_with, read_log, read_run
-from .loop import mark
 
 __all__ = ["card_in", "card_of"]
 

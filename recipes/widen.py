@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import ModelError
-from ..networks.lean import LeanSPAN
-from ..networks.lean_fusion import LeanCoarse
+from xr_sr.errors import ModelError
+from xr_sr.networks.lean import LeanSPAN
+from xr_sr.networks.lean_fusion import LeanCoarse
 
 Network = TypeVar("Network", bound=LeanSPAN | LeanCoarse)
 
