@@ -4,8 +4,8 @@ In reading order: `write` is the door, `content` takes an object apart, with `pl
 `layout` say how pixels lie and are cut, `template` writes all metadata, `run` does the work with the tasks of `blocks`
 and keeps the `ledger`, `record` is what a store says of itself, `growth` says whether later dates go with it, `target`
 is the place it lies in, `read` opens it. Imports go one way only. One call at a time writes: it holds a `claim`, which
-names its `owner` and is created by `exclusive`. `reach` says whether workers reach the store, `verification` whether
-it is whole, in a `report`.
+names its `owner`, is created by `exclusive` and hidden from zarr's listings by `members`. `reach` says whether workers
+reach the store, `verification` whether it is whole, in a `report`.
 """
 
 from __future__ import annotations

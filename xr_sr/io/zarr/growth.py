@@ -20,6 +20,7 @@ from ...radiometry.resolve import OFFSET_COORD
 from .consolidation import is_consolidated
 from .content import Content
 from .ledger import published
+from .members import members_of
 from .record import LEDGER, Record, check_fingerprint
 from .target import Target, join_path, read_array
 from .template import stored_length, stretched
@@ -45,7 +46,7 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
     if stamps is not None and not later and not content.one_date:
         return content
     stored = xr.open_zarr(
-        target.store,
+        members_of(target),
         group=target.path(record.groups[0]) or None,
         chunks=None,
         mask_and_scale=dict.fromkeys(record.fields, False),

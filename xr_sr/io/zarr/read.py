@@ -18,6 +18,7 @@ from .consolidation import is_consolidated
 from .conventions import without_conventions
 from .encoding import unpack_block
 from .inspection import require_record
+from .members import members_of
 from .record import HIDDEN, KEY, LEDGER, Record
 from .target import StoreLike, Target, first_line, read_group
 from .verification import missing_small, refuse
@@ -92,14 +93,15 @@ def _level(
     target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
 ) -> xr.Dataset:
     packed = dict.fromkeys(record.fields, False)
+    consolidated = is_consolidated(target, record.groups[level], record.zarr_format)
     dataset = xr.open_zarr(
-        target.store,
+        target.store if consolidated else members_of(target),
         group=target.path(record.groups[level]) or None,
         chunks=None,
         mask_and_scale=packed,
         decode_coords="all",
         zarr_format=record.zarr_format,
-        consolidated=is_consolidated(target, record.groups[level], record.zarr_format),
+        consolidated=consolidated,
     )
     dataset = dataset.drop_vars(LEDGER, errors="ignore")
     _check_chunks(chunks, dataset)

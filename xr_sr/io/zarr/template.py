@@ -7,7 +7,6 @@ at once, after its pixels, and a reader never sees arrays of different lengths.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,9 +22,9 @@ from .consolidation import consolidate
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .encoding import ZarrFormat, small_codec, variable_encoding
+from .members import members_of
 from .record import HIDDEN, KEY, LEDGER, Record
 from .target import (
-    CLAIM,
     Document,
     Target,
     dimensions,
@@ -57,11 +56,12 @@ def build(
     geoboxes = [content.geobox]
     for _ in record.cuts[1:]:
         geoboxes.append(coarser(geoboxes[-1]))
+    store = members_of(target)
     for level, group in enumerate(record.groups):
         dataset, encoding = _level(content, record, level, geoboxes[level], declared=declared)
         if group == "":
             dataset.attrs = root  # xarray writes them, and they must go on saying "building"
-        write_dataset(dataset, target.store, target.path(group), encoding, record.zarr_format)
+        write_dataset(dataset, store, target.path(group), encoding, record.zarr_format)
     if len(record.groups) > 1:
         root.update(pyramid_attrs(geoboxes, (content.y, content.x)))
     else:
@@ -274,12 +274,11 @@ def _with_text(small: xr.Dataset, record: Record) -> xr.Dataset:
 def unspecified_is_fine() -> Iterator[None]:
     """Silence warnings of zarr-python and xarray about what is written here on purpose.
 
-    Text in Zarr 3, whose specification is not settled; the claim beside the arrays, which is deleted when the call
-    ends; and coordinates with a space in their name, which xarray stores as variables: `open_zarr` restores them.
+    Text in Zarr 3, whose specification is not settled, and coordinates with a space in their name, which xarray stores
+    as variables: `open_zarr` restores them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         warnings.filterwarnings("ignore", message=".*Zarr format 3 specification.*")
-        warnings.filterwarnings("ignore", message=rf"Object at {re.escape(CLAIM)}.* is not recognized as a component")
         warnings.filterwarnings("ignore", message=".*has a space in its name", category=xr.SerializationWarning)
         yield
