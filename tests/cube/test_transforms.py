@@ -7,13 +7,14 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
-import odc.geo.xr  # noqa: F401  registers .odc
+import odc.geo.xr
 import pytest
 import rioxarray
 import xarray as xr
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 
 import xr_sr
 from tests.cubes import RGBN
@@ -307,11 +308,77 @@ def test_corners_are_suspected_where_sentinel_2_has_its_edges(change, warned):
     assert ("multiples" in doubt(change(stacked(attrs=False)))) == warned
 
 
-def test_a_geotransform_whose_corners_the_coordinates_stand_on_is_a_doubt():
-    cube = stacked(attrs=False).rio.write_crs(32633).rio.write_transform(TEN)
+def wrapped(affine: Affine = TEN, n: int = N) -> xr.DataArray:
+    """A cube as odc-geo makes it: centers, `resolution` on the coordinates, `GeoTransform` on `spatial_ref`."""
+    values = np.full((len(RGBN), n, n), 0.2, "float32")
+    cube = odc.geo.xr.wrap_xr(values, GeoBox((n, n), affine, 32633), axis=1)
+    return cube.rename({cube.dims[0]: "band"}).assign_coords(band=list(RGBN))
 
-    assert "GeoTransform" in doubt(cube)
-    assert origin(cube) == (ORIGIN[0] - 5, ORIGIN[1] + 5)
+
+def on_corners(cube: xr.DataArray) -> xr.DataArray:
+    """Move centers to the upper left corners and keep all attributes, as arithmetic does."""
+    half = float(cube.x[1] - cube.x[0]) / 2
+    return cube.assign_coords(x=cube.x.copy(data=cube.x - half), y=cube.y.copy(data=cube.y + half))
+
+
+PARTS = {
+    "all": {},
+    "a slice": {"x": slice(3, 20), "y": slice(5, 11)},
+    "every third": {"x": slice(0, None, 3), "y": slice(0, None, 3)},
+    "a row": {"y": slice(4, 5)},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+@pytest.mark.filterwarnings("error::xr_sr.errors.GeoreferenceWarning")
+def test_a_geotransform_tells_corners_from_centers_as_the_attribute_does(kind, part):
+    """Also where `resolution` is left on the coordinates, which alone would count for centers."""
+    centers = wrapped().isel(PARTS[part])
+    corners = on_corners(wrapped()).isel(PARTS[part])
+    noted = on_corners(wrapped()).drop_vars("spatial_ref").assign_attrs(transform=tuple(TEN), crs=32633)
+    made = [cube if kind == "DataArray" else cube.to_dataset("band") for cube in (corners, noted.isel(PARTS[part]))]
+
+    assert geobox_of(made[0]) == geobox_of(made[1])
+    if part != "every third":
+        assert geobox_of(made[0]) == geobox_of(centers)
+    fine = made[0].sr.upscale("bicubic")
+    np.testing.assert_allclose(
+        fine.x[:2], geobox_of(made[0]).affine.c + geobox_of(made[0]).affine.a / 8 * np.array([1, 3])
+    )
+
+
+@pytest.mark.filterwarnings("error::xr_sr.errors.GeoreferenceWarning")
+@pytest.mark.parametrize("offset", [0, 5], ids=["centers beside the multiples of 10", "centers on the multiples of 10"])
+def test_a_geotransform_of_centers_moves_nothing(offset):
+    """Slices keep that of their parent; rioxarray writes its own; means of 3 × 3 stand on centers again."""
+    affine = Affine.translation(offset, -offset) @ TEN
+    cube = wrapped(affine)
+    rewritten = cube.drop_vars("spatial_ref").rio.write_crs(32633).rio.write_transform()
+
+    for array in (cube, rewritten):
+        assert geobox_of(array).affine == affine
+        assert geobox_of(array.isel(x=slice(4, 9), y=slice(2, 8))).affine == affine @ Affine.translation(4, 2)
+        clipped = array.rio.clip_box(*array.odc.geobox[2:8, 4:9].boundingbox)
+        assert origin(clipped) == (affine.c + 40, affine.f - 20)
+        assert geobox_of(array.coarsen(x=3, y=3).mean()).affine == affine @ Affine.scale(3)
+
+
+def test_means_of_two_by_two_are_never_moved_by_a_geotransform():
+    """The mean of two corners stands where the center of a pair does."""
+    centers, corners = (cube.coarsen(x=2, y=2).mean() for cube in (wrapped(), on_corners(wrapped())))
+
+    assert geobox_of(centers).affine == TEN @ Affine.scale(2)
+    assert geobox_of(corners).affine.almost_equals(TEN @ Affine.translation(-0.5, -0.5) @ Affine.scale(2), 1e-6)
+
+
+def test_rewriting_the_transform_confirms_centers_where_a_geotransform_says_corners():
+    """As the warning of doubtful coordinates advises."""
+    cube = on_corners(wrapped())
+
+    assert origin(cube) == ORIGIN
+    assert origin(cube.rio.write_transform()) == (ORIGIN[0] - 5, ORIGIN[1] + 5)
+    assert doubt(cube.rio.write_transform()) == ""
 
 
 def test_a_crs_without_coordinates_is_no_place():

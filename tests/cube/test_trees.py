@@ -137,6 +137,7 @@ TRANSFORM = (10.0, 0.0, 600_000.0, 0.0, -10.0, 5_800_300.0)
 PLACED = {
     "attribute": {"attrs": {"transform": TRANSFORM, "crs": "EPSG:32633"}},
     "coordinate": {"coords": {"transform": ("affine", list(TRANSFORM)), "epsg": 32633}},
+    "GeoTransform": {"coords": {"utm": ((), 0, {**UTM33.attrs, "GeoTransform": "600000 10 0 5800300 0 -10"})}},
 }
 
 
@@ -171,6 +172,16 @@ def test_nodes_of_wider_pixels_alone_are_a_doubt(anchor):
     tree = xr.DataTree.from_dict({"/": root, "/r20m": placed_node(("B05", "B11"), 20, anchor)})
 
     assert "transform" not in node_dataset(tree["r20m"]).attrs
+
+
+def test_a_geotransform_of_a_node_counts_more_than_that_of_the_root():
+    root = xr.Dataset(**PLACED["GeoTransform"])
+    own = xr.Variable((), 0, {**UTM33.attrs, "GeoTransform": "599990 20 0 5800310 0 -20"})
+    node = placed_node(("B05", "B11"), 20, 0.0).assign_coords(utm=own)  # centers on its own lattice
+    tree = xr.DataTree.from_dict({"/": root, "/r10m": placed_node(("B04",), 10, 0.0), "/r20m": node})
+
+    assert geobox_of(node_dataset(tree["r20m"])).affine[2:6:3] == (599_990, 5_800_310)
+    assert geobox_of(node_dataset(tree["r10m"])).affine[2:6:3] == (600_000, 5_800_300)
 
 
 @pytest.mark.parametrize("size", [10, 20])

@@ -113,7 +113,8 @@ def anchor_of(
 ) -> Anchor:
     """Find whether the coordinates of an upright grid are centers or corners.
 
-    dims, axes: names and coordinates of (y, x). stored: `GeoTransform`. crs: of the cube.
+    dims, axes: names and coordinates of (y, x). stored: `GeoTransform`, which counts after a transform in attributes,
+    as rioxarray writes it from coordinates that it takes for centers. crs: of the cube.
     """
     noted = noted_transform(obj, crs)
     on_stored = set() if stored is None else _stands(axes, stored)
@@ -128,14 +129,11 @@ def anchor_of(
             return Anchor(doubt=_ambiguous(dims, lattice))
     if (shift := _by_distance(obj, dims, axes)) is not None:
         return Anchor(shift, known=True)
-    # odc-geo notes `resolution` in the coordinates that it makes, which are centers.
+    if stored is not None and on_stored == {"corner"}:
+        return Anchor((stored.e / 2, stored.a / 2), stored if same_size(axes, stored) else None, known=True)
+    # odc-geo notes `resolution` in the coordinates that it makes, which are centers. Arithmetic keeps it: `cube.x - 5`.
     if on_stored == {"center"} or any("resolution" in obj.coords[dim].attrs for dim in dims):
         return Anchor(known=True)
-    if stored is not None and on_stored == {"corner"} and _times(axes[0], stored.e) == 1:
-        return Anchor(
-            doubt=f"{_listed(dims)} stand on the corners of the pixels that GeoTransform describes; they are read as "
-            f"centers, half a pixel off from it. {_cure(dims, (stored.e / 2, stored.a / 2))}"
-        )
     if _looks_like_corners(axes, crs):
         return Anchor(doubt=_whole_multiples(dims, abs(step_of(axes[0]) or 0.0)))
     return Anchor()

@@ -27,8 +27,8 @@ def node_dataset(node: xr.DataTree) -> xr.Dataset:
     A coordinate of a parent is added where the node has its dimensions and nothing of its name; of variables, those
     that describe the CRS or tell the offset of DN. Attributes that tell the offset are added where the node has none
     of their names. A CRS in the attributes of a parent comes as a coordinate, where the node names none. A transform
-    of a parent comes as the attribute `transform`, where it tells whether the node's x and y are centers or corners.
-    So does a `GeoTransform`, where its pixels are as wide as the node's: nodes have pixels of several sizes.
+    or `GeoTransform` of a parent comes as the attribute `transform`, where it shows whether the node's x and y are
+    centers or corners. A `GeoTransform` of pixels as wide as the node's stays where it is.
     Raises GridError where parents name another CRS than the node, or only values that cannot be read.
     """
     dataset = node.to_dataset()
@@ -84,15 +84,24 @@ def _lattice(node: xr.DataTree, dataset: xr.Dataset, parents: dict[str, xr.Datas
     nodes decide, as one tool has made them all.
     """
     axes = _axes(dataset)
-    noted = next((each for each in (noted_transform(own, crs) for own in parents.values()) if each), None)
-    if noted is None or axes is None or noted_transform(dataset, crs) is not None:
+    lattice = next((each for each in (_lattice_of(own, crs) for own in parents.values()) if each), None)
+    if lattice is None or axes is None or _lattice_of(dataset, crs) is not None:
         return None
-    stand = stands_on(axes, noted.lattice)
+    stand = stands_on(axes, lattice)
     if stand != "either":
-        return noted.lattice if stand else None
+        return lattice if stand else None
     others = (_axes(each.to_dataset()) for each in node.root.subtree if each.data_vars)
-    stands = {stands_on(each, noted.lattice) for each in others if each is not None} & {"corner", "center"}
+    stands = {stands_on(each, lattice) for each in others if each is not None} & {"corner", "center"}
     return lattice_like(axes, corner=stands == {"corner"}) if len(stands) == 1 else None
+
+
+def _lattice_of(dataset: xr.Dataset, crs: CRS | None) -> Affine | None:
+    """Return the transform in the attributes of a Dataset, or else the `GeoTransform` of its grid mapping."""
+    noted = noted_transform(dataset, crs)
+    if noted is not None:
+        return noted.lattice
+    mappings = (stored_transform(each.attrs) for each in dataset.variables.values() if is_crs_coord(each))
+    return next((each for each in mappings if each is not None), None)
 
 
 def _axes(dataset: xr.Dataset) -> Axes | None:
