@@ -1,0 +1,63 @@
+"""`.sr`: methods have the docstring and the arguments of the functions, and hand the object over as their cube."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+
+import numpy as np
+import pytest
+
+import xr_sr
+from tests.cubes import array, reflectance
+from xr_sr.accessor import SuperResolution, _Method
+
+METHODS = {name: method for name, method in vars(SuperResolution).items() if isinstance(method, _Method)}
+SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr"}
+"""Methods whose object is not the first argument of the function."""
+
+LR = array(reflectance(4, 24, 24))
+SR = LR.sr.upscale("bicubic").compute()
+
+
+def function_of(name: str):
+    """Find the public function of a method."""
+    name = {"metrics": "evaluate"}.get(name, name)
+    return getattr(xr_sr, name, None) or getattr(xr_sr.metrics, name)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_arguments_and_docstring_are_those_of_the_function(name):
+    function, method = function_of(name), getattr(SuperResolution, name)
+    parameters = dict(inspect.signature(function).parameters)
+    cube = SECOND.get(name, next(iter(parameters)))
+    del parameters[cube]
+
+    assert list(inspect.signature(getattr(LR.sr, name)).parameters.values()) == list(parameters.values())
+    assert inspect.getdoc(method).startswith(inspect.getdoc(function))
+    assert f"`{cube}` is this object" in inspect.getdoc(method)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_shows_the_first_line_of_the_function(name):
+    first = inspect.getdoc(function_of(name)).splitlines()[0]
+
+    assert first in pydoc.plain(pydoc.render_doc(getattr(LR.sr, name)))
+
+
+def test_the_object_is_the_cube_wherever_it_stands_among_the_arguments():
+    by_function = xr_sr.evaluate(LR, SR)
+
+    for by_method in (SR.sr.evaluate(LR), SR.sr.evaluate(lr=LR), SR.sr.metrics(LR)):
+        np.testing.assert_array_equal(by_method["reflectance"], by_function["reflectance"])
+    np.testing.assert_array_equal(
+        SR.sr.consistency(LR, spectral="sad")["spectral"], xr_sr.metrics.consistency(LR, SR, spectral="sad")["spectral"]
+    )
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: LR.sr.upscale(no_such="x"), lambda: SR.sr.evaluate(), lambda: LR.sr.to_zarr("a", 3)]
+)
+def test_wrong_arguments_are_a_type_error_or_an_error_of_ours(call):
+    with pytest.raises((TypeError, xr_sr.errors.OptionError)):
+        call()
