@@ -115,3 +115,12 @@ def test_nodata_that_the_type_cannot_hold_is_no_obstacle():
     radiometry = Radiometry("dn", nodata=(-9999.0, 0.5, 70_000.0, 0.0))
 
     assert_array_equal(to_reflectance_block(np.uint16([[[[0, 5000]]]]), radiometry, TILE), [[[[np.nan, 0.5]]]])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_quotient_beyond_float32_is_missing():
+    block = np.full((1, 1, 2), 3e38, np.float32)
+    block[..., 0] = 0
+    radiometry = Radiometry("dn", quantification=0.5)
+
+    np.testing.assert_array_equal(to_reflectance_block(block, radiometry, TILE)[0, 0], [0, np.nan])

@@ -14,6 +14,7 @@ from odc.geo.xr import xr_coords
 
 from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
+from xr_sr.radiometry.metadata import stored_dtype
 from xr_sr.radiometry.resolve import OWN_ATTR, Radiometry, offset_coords, resolve
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_960, 600_060, 4_700_000), "EPSG:32633", resolution=10)
@@ -503,3 +504,21 @@ def test_bands_that_were_unpacked_with_a_positive_offset_are_named_in_one_warnin
     cube["B04"].encoding["scale_factor"] = 0
     with pytest.raises(RadiometryError, match="^'B04' was unpacked when read, and .*scale 0 "):
         meaning(cube)
+
+
+@pytest.mark.parametrize("said", ["uint16", "<u2", ">u2", np.dtype("uint16"), np.uint16])
+def test_every_spelling_of_the_type_on_disk_is_read(said):
+    assert stored_dtype(array("float32", encoding={"dtype": said})) == np.dtype("uint16").newbyteorder(
+        ">" if said == ">u2" else "="
+    )
+
+
+@pytest.mark.parametrize("said", ["05.09", "f4,05", "f4, i4", "(3", "(" * 300, "a3", "2023-06-01", "", 7, None])
+def test_what_names_no_type_of_numbers_says_nothing(said):
+    assert stored_dtype(array("float32", encoding={"dtype": said})) is None
+
+
+@pytest.mark.parametrize("option", [{"offset": -1e13}, {"offset": 0, "quantification": 1e-13}])
+def test_a_conversion_that_float32_cannot_hold_is_refused(option):
+    with pytest.raises(RadiometryError, match="such as"):
+        meaning(array(), **option)

@@ -103,7 +103,10 @@ def converted_block(block: Block, radiometry: Radiometry, tile: Tile) -> npt.NDA
         else:
             for lead in np.ndindex(values.shape[:-3]):
                 values[lead] += np.float32(radiometry.offset_at(tile, lead))
-        values /= np.float32(radiometry.quantification)
+        with np.errstate(over="ignore"):
+            values /= np.float32(radiometry.quantification)
+        if radiometry.quantification < 1:
+            np.clip(values, -_LARGEST, _LARGEST, out=values)
     if missing is not None:
         values = values.copy() if values is block else values
         values[missing] = np.nan

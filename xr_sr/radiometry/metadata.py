@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -34,6 +35,8 @@ __all__ = [
     "time_axis",
     "unpacked_by",
 ]
+
+_NAME_OF_TYPE = re.compile(r"[<>=|]?(?!a)[A-Za-z]\w*")  # NumPy evaluates commas and brackets, and warns of "a3"
 
 _NODATA_KEYS = ("_FillValue", "nodata", "missing_value", "nodatavals")
 
@@ -119,9 +122,10 @@ def unpacked_by(array: xr.DataArray) -> Scaling | None:
 def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
     """Return the type that the numbers had on disk, as the encoding says; None where it does not."""
     for key in ("rasterio_dtype", "dtype"):
-        if array.encoding.get(key) is not None:
+        said = array.encoding.get(key)
+        if isinstance(said, np.dtype | type) or (isinstance(said, str) and _NAME_OF_TYPE.fullmatch(said)):
             with contextlib.suppress(TypeError, ValueError):  # a text that names no type raises either
-                return np.dtype(str(array.encoding[key]))
+                return np.dtype(said)
     return None
 
 

@@ -60,6 +60,9 @@ OFFSET_COORD = "radiometry_offset"
 
 _OWN_NODATA = -32768.0  # of what is packed in `store.encoding`
 
+_MOST_DN = 1e12
+"""Offsets and quantifications beyond this, or below its inverse, overflow or vanish in float32."""
+
 # Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN. Shortwave infrared only
 # beside red: over dry land even its darkest place has 1000 DN (the official ten-band example has 1120 and 1830).
 _DARK_BANDS = frozenset({"B04", "B11", "B12"})
@@ -116,6 +119,10 @@ def resolve(
         advice = advice_for_fractions(cube, planes, offsets, axis, quantification) if floats else ""
         declared = True
 
+    if beyond := [each for each in offsets if abs(each) > _MOST_DN]:
+        raise RadiometryError(
+            f"the offset is {beyond[0]:g} DN ({how}); expected at most {_MOST_DN:g}, such as 0 or -1000. Pass offset=."
+        )
     values = _nodata_values(cube, planes, kind, nodata, offsets)
     if kind == "reflectance" or stored:
         axis = None
@@ -344,7 +351,7 @@ def check_radiometry(offset: Offset, quantification: float, nodata: Nodata) -> N
 
 def _quantification(value: float) -> float:
     try:
-        return check_number("quantification", value, above=0)
+        return check_number("quantification", value, least=1 / _MOST_DN, most=_MOST_DN)
     except OptionError:
         raise RadiometryError(
             f"quantification={shown(value)} is not a number of DN per unit of reflectance, such as 10_000."
