@@ -143,3 +143,13 @@ def test_what_has_no_area_is_refused():
 )
 def test_areas_are_written_with_sensible_digits(hectares, text):
     assert area_text(hectares) == text
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("area", ["ellipsoidal", "projected"])
+def test_pixels_outside_of_the_world_are_refused(area):
+    steps = np.arange(4) * 1e300
+    cube = xr.DataArray(np.zeros((4, 4)), dims=("y", "x"), coords={"y": -steps, "x": steps}).odc.assign_crs(32633)
+
+    with pytest.raises(GridError, match="outside of the world"):
+        pixel_areas(cube, area=area)

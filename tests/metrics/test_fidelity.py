@@ -201,3 +201,14 @@ def test_what_cannot_be_compared_is_refused(pair):
 def test_a_side_of_patches_may_be_an_integer_of_numpy(pair):
     sr, hr = pair
     xr.testing.assert_identical(metrics.rmse(sr, hr, at=np.int64(16)), metrics.rmse(sr, hr, at=16))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("metric", [metrics.rmse, metrics.mae])
+def test_infinite_pixels_do_not_count(metric):
+    hr = xr.DataArray(np.zeros((3, 4, 4)), dims=("band", "y", "x"), coords={"band": ["B02", "B03", "B04"]})
+    sr = hr + 0.5
+    one = {"band": 0, "y": 1, "x": 2}
+    sr[one], hr[one] = np.inf, np.inf
+
+    np.testing.assert_allclose(metric(sr, hr), 0.5)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.metrics.scenes import on_grid, texture
 from xr_sr import errors, metrics
+from xr_sr.metrics.spectral import angle_map
 
 
 @pytest.mark.parametrize("degrees", [0.0, 1e-5, 0.3, 45.0, 90.0])
@@ -52,3 +53,10 @@ def test_q_index_where_nothing_varies_compares_means():
 
     np.testing.assert_allclose(metrics.q_index(one, other), 2 * 0.02 / 0.05, rtol=1e-5)
     np.testing.assert_allclose(metrics.q_index(one * 0, other * 0), 1.0)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_the_angle_of_vectors_whose_squares_overflow_is_nan():
+    huge = np.full((2, 1, 1), 1e300)
+
+    assert np.isnan(angle_map(huge, -huge)).all()

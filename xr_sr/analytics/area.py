@@ -24,6 +24,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 HECTARE_M2 = 10_000.0
 
+_OUTSIDE = "some pixels lie outside of the world, so they have no area; crop the cube, or correct its x and y."
 _NODE_M = 1000.0
 _MOST_NODES = 257
 _STEP = 1e-5
@@ -123,7 +124,10 @@ def _plane_area(geobox: GeoBox) -> float:
     if geobox.crs.geographic:
         raise GridError("the pixels are in degrees, which have no area in a plane: use area='ellipsoidal'.")
     units = {axis.unit_conversion_factor for axis in geobox.crs.proj.axis_info}
-    return float(abs(geobox.affine.determinant) * next(iter(units)) ** 2)
+    area = float(abs(geobox.affine.determinant) * next(iter(units)) ** 2)
+    if not np.isfinite(area):
+        raise GridError(_OUTSIDE)
+    return area
 
 
 def _area_nodes(geobox: GeoBox) -> tuple[Floats, Floats, Floats]:
@@ -158,15 +162,16 @@ def _area_nodes(geobox: GeoBox) -> tuple[Floats, Floats, Floats]:
 
     (east, north_e), (west, north_w) = lonlat(step, 0), lonlat(-step, 0)
     (east_n, north), (east_s, south) = lonlat(0, step), lonlat(0, -step)
-    dlon_dx = (np.remainder(east - west + np.pi, 2 * np.pi) - np.pi) / (2 * step)  # across the date line too
-    dlon_dy = (np.remainder(east_n - east_s + np.pi, 2 * np.pi) - np.pi) / (2 * step)
-    dlat_dx, dlat_dy = (north_e - north_w) / (2 * step), (north - south) / (2 * step)
-    _, lat = lonlat(0, 0)
-    flat = 1 - geod.es * np.sin(lat) ** 2
-    curvature = geod.a**2 * (1 - geod.es) / flat**2  # M * N
-    nodes = abs(dlon_dx * dlat_dy - dlon_dy * dlat_dx) * curvature * np.cos(lat) * abs(affine.determinant)
+    with np.errstate(over="ignore", invalid="ignore"):  # PROJ returns infinity outside of a projection
+        dlon_dx = (np.remainder(east - west + np.pi, 2 * np.pi) - np.pi) / (2 * step)  # across the date line too
+        dlon_dy = (np.remainder(east_n - east_s + np.pi, 2 * np.pi) - np.pi) / (2 * step)
+        dlat_dx, dlat_dy = (north_e - north_w) / (2 * step), (north - south) / (2 * step)
+        _, lat = lonlat(0, 0)
+        flat = 1 - geod.es * np.sin(lat) ** 2
+        curvature = geod.a**2 * (1 - geod.es) / flat**2  # M * N
+        nodes = abs(dlon_dx * dlat_dy - dlon_dy * dlat_dx) * curvature * np.cos(lat) * abs(affine.determinant)
     if not np.isfinite(nodes).all():
-        raise GridError("some pixels lie outside of the world, so they have no area; crop the cube.")
+        raise GridError(_OUTSIDE)
     return rows, cols, nodes
 
 

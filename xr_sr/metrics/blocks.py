@@ -166,7 +166,8 @@ def by_patch(fields: FloatArray, patch: int) -> FloatArray:
 def _sums(*blocks: npt.NDArray[Any], measure: Any, patch: int, objects: int, **options: Any) -> FloatArray:
     """Sum the fields of one block: (1, field + 1, channel, object, y, x)."""
     images = blocks[:-1] if objects else blocks
-    fields = np.asarray(measure(*(image[0] for image in images), **options), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # infinite pixels do not count
+        fields = np.asarray(measure(*(image[0] for image in images), **options), dtype=np.float64)
     counts: npt.NDArray[np.bool_] = np.asarray(np.isfinite(fields).all(axis=0))
     fields = np.where(counts, fields, 0.0)
     fields = np.concatenate([fields, counts[None].astype(np.float64)])

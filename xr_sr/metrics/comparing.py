@@ -188,8 +188,8 @@ def _named(
 
 
 def _pixels(*blocks: FloatArray, metric: Metric, options: dict[str, Any]) -> FloatArray:
-    fields = metric.per_pixel(*(block[0] for block in blocks), **options)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fields = metric.per_pixel(*(block[0] for block in blocks), **options)
         finished: FloatArray = metric.finish(fields[:, None, :, None], **options)
     return finished[:, :, 0].astype(np.float32)
 
@@ -197,5 +197,5 @@ def _pixels(*blocks: FloatArray, metric: Metric, options: dict[str, Any]) -> Flo
 def _finish(sums: FloatArray, *, metric: Metric, options: dict[str, Any]) -> FloatArray:
     """Turn sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
     fields = np.moveaxis(sums, 1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return metric.finish(fields[:-1] / fields[-1], **options)

@@ -82,11 +82,16 @@ def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
 def angle_map(one: FloatArray, other: FloatArray) -> FloatArray:
     """Give the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is, or a spectrum is zero."""
     u, v = one.astype(np.float64), other.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        u = u / np.sqrt(np.square(u).sum(axis=0))
-        v = v / np.sqrt(np.square(v).sum(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        u = u / _finite(np.sqrt(np.square(u).sum(axis=0)))
+        v = v / _finite(np.sqrt(np.square(v).sum(axis=0)))
     difference, total = np.sqrt(np.square(u - v).sum(axis=0)), np.sqrt(np.square(u + v).sum(axis=0))
     return np.asarray(np.degrees(2 * np.arctan2(difference, total)))
+
+
+def _finite(lengths: FloatArray) -> FloatArray:
+    # A vector divided by an infinite length would be zero, and every angle with it 0 degrees.
+    return np.where(np.isinf(lengths), np.nan, lengths)
 
 
 def _angles(sr: FloatArray, hr: FloatArray) -> FloatArray:
