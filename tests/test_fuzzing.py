@@ -72,6 +72,8 @@ CUBE = plain(RGBN, 12, 10.0)
 ARRAY = CUBE.to_dataarray("band")
 DATED = CUBE.expand_dims(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
 NO_DATE = DATED.to_dataarray("band").isel(time=slice(0))
+STORED = (CUBE * 10_000).astype("uint16")
+HUGE = ARRAY.astype("float64") * 1e300
 WATER = xr.DataArray(np.eye(12, dtype=bool), dims=("y", "x"))
 
 FAILED_ONCE = {
@@ -131,6 +133,23 @@ FAILED_ONCE = {
         .sr.flood("2023-06", "2023-07", index="NDWI")
     ),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
+    "a type in the encoding that NumPy evaluates": lambda: _encoded(ARRAY, dtype="05.09").sr.reflectance(),
+    "a type in the encoding with an old name": lambda: _encoded(ARRAY, dtype="a3").sr.reflectance(),
+    "areas of pixels outside of the world": lambda: xr_sr.analytics.pixel_areas(
+        ARRAY.assign_coords(x=np.arange(12) * 1e300)
+    ),
+    "a series of text": lambda: xr_sr.plot.series("x"),
+    "a series of a tree": lambda: xr_sr.plot.series(xr.DataTree()),
+    "an offset beyond float32": lambda: STORED.sr.index("NDVI", offset=1e300).compute(),
+    "an offset beyond float32 in the metadata": lambda: (
+        STORED.assign_attrs(BOA_ADD_OFFSET=1e300).sr.reflectance().compute()
+    ),
+    "a quantification that is 0 in float32": lambda: STORED.sr.reflectance(offset=0, quantification=1e-300).compute(),
+    "a quantification beyond float32": lambda: STORED.sr.reflectance(offset=0, quantification=1e300).compute(),
+    "a constraint that is an array for a model": lambda: ARRAY.sr.upscale("bilinear", constraint=np.zeros(3)),
+    "errors of infinite pixels": lambda: xr_sr.metrics.mae(ARRAY * np.inf, ARRAY * np.inf).compute(),
+    "squares beyond float64": lambda: xr_sr.metrics.ssim(HUGE, -HUGE).compute(),
+    "scenes of no band": lambda: xr_sr.training.scenes_of(ARRAY, bands=np.array([])),
     "an attribute crs that is a number": lambda: ARRAY.assign_attrs(crs=7).sr.upscale("bicubic"),
 }
 """Calls that ended in an exception from deep inside, or in a warning of another library, when the fuzzer found them."""

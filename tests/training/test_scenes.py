@@ -8,6 +8,7 @@ import pytest
 from tests import cubes
 from xr_sr.errors import MissingBandError, OptionError, RadiometryError
 from xr_sr.training import scenes_of
+from xr_sr.training.scenes import check_names
 
 
 def test_dn_become_reflectance_and_bands_the_order_asked_for():
@@ -61,3 +62,7 @@ def test_what_cannot_be_read_is_refused():
         scenes_of(cubes.array(dn))
     with pytest.raises(MissingBandError):
         scenes_of(cubes.array(cubes.reflectance(2, 6, 5), ("B02", "B03")))
+
+
+def test_names_of_bands_in_an_array_are_read_as_a_list():
+    assert check_names(np.array(["B04", "B08"])) == ["B04", "B08"]

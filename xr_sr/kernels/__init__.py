@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arguments import is_one_of, shown
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, ModelSpec, RadialSigmoid, Tile
@@ -77,6 +78,8 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid 
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
     Raises OptionError for another word, and for "none" where the network holds its constraint inside.
     """
+    if not is_one_of(constraint, ("auto", "lowpass", "none")):
+        raise OptionError(f"constraint={shown(constraint)}: wanted 'auto', 'lowpass' or 'none'.")
     if constraint == "auto":
         return spec.low_pass
     if constraint == "none":
@@ -86,10 +89,8 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid 
                 "it cannot be taken off. Leave constraint= out."
             )
         return None
-    if constraint == "lowpass":
-        sigma = 512 / (2 * math.pi * 35) / 4 * spec.scale
-        return spec.low_pass or LowPass(sigma, math.ceil(2.5 * spec.scale))
-    raise OptionError(f"constraint={constraint!r}: wanted 'auto', 'lowpass' or 'none'.")
+    sigma = 512 / (2 * math.pi * 35) / 4 * spec.scale
+    return spec.low_pass or LowPass(sigma, math.ceil(2.5 * spec.scale))
 
 
 def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:

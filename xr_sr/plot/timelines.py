@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
-from ..arguments import count_of, items_of, shown
+from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
 from ..errors import CubeError, OptionError
 from ..optional import require
@@ -105,6 +105,7 @@ def _lines(
             raise CubeError("series draws what flood(), water() or object_series() gave, or a DataArray with dates.")
         units = str(data[name].attrs.get("units", "1"))
         return _values(data[name], objects, units)
+    check_array("data", data)
     return _values(data, objects, str(data.attrs.get("units", "1")))
 
 

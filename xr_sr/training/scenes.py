@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import check_number
+from ..arguments import check_number, items_of, shown
 from ..cube.select import AnyCube, pick, recognise
 from ..errors import OptionError
 from ..radiometry.cubes import reflectance
@@ -43,11 +43,13 @@ class Scene:
         return {"name": self.name, "shape": list(self.values.shape), "weight": self.weight, "sha256": digest[:16]}
 
 
-def check_names(bands: Sequence[str]) -> None:
-    """Raise OptionError for bands that are one name, whose letters would be taken for bands, or none."""
-    named = isinstance(bands, Sequence) and all(isinstance(band, str) for band in bands)
-    if isinstance(bands, str) or not named or not len(bands):
-        raise OptionError(f"bands={bands!r}: wanted a list of names, such as bands=[{bands or 'B04'!r}].")
+def check_names(bands: object) -> list[str]:
+    """Return names of bands as a list; raises OptionError for one name, whose letters would be taken for bands."""
+    names = items_of(bands)
+    if not names or not all(isinstance(name, str) for name in names):
+        example = bands if isinstance(bands, str) and bands else "B04"
+        raise OptionError(f"bands={shown(bands)}: wanted a list of names, such as bands=[{example!r}].")
+    return [str(name) for name in names]
 
 
 def scenes_of(
@@ -68,7 +70,7 @@ def scenes_of(
     memory. Raises CubeError, MissingBandError, RadiometryError as `xr_sr.upscale` does, OptionError for bands that are
     no list of names.
     """
-    check_names(bands)
+    bands = check_names(bands)
     weight = check_number("weight", weight, above=0)
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj

@@ -58,7 +58,7 @@ class Teacher:
         every = spec.bands if spec.parts else spec.bands_out or spec.bands
         if bands is None:
             return every
-        check_names(bands)
+        bands = check_names(bands)
         named = {catalog.canonical(band) for band in bands}
         wanted = tuple(band for band in every if band in named)
         if not spec.parts or len(wanted) != len(bands):
