@@ -113,10 +113,9 @@ def _origin(start: Any) -> str:
 def _card(name: str) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from xr_sr.catalog import fetch
-    from xr_sr.catalog import registry as catalog
+    from xr_sr.catalog import fetch, registry
 
-    with safe_open(fetch.locate(catalog.get(name)).path, "np") as file:
+    with safe_open(fetch.locate(registry.get(name)).path, "np") as file:
         card: dict[str, Any] = json.loads(file.metadata()["card"])
     return card
 

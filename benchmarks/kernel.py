@@ -102,13 +102,12 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
     import scenes
 
     from xr_sr import kernels
-    from xr_sr.catalog import fetch
-    from xr_sr.catalog import registry as catalog
+    from xr_sr.catalog import fetch, registry
     from xr_sr.kernels import window
     from xr_sr.spec import Tile
 
     window.WINDOW_CPU = given.window or window.WINDOW_CPU
-    spec = catalog.get("sen2sr-lite.rgbn-x4")
+    spec = registry.get("sen2sr-lite.rgbn-x4")
     located = fetch.locate(spec, download=False)
     low_pass = kernels.constraint_for(spec, "auto")
     kernel = kernels.build(kernels.KernelRef(spec, str(located.path), located.sha256, "cpu", given.precision, low_pass))

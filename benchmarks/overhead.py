@@ -89,12 +89,11 @@ def _bare(data: object, threads: int, *, assemble: bool) -> Callable[[], object]
     import scenes
 
     from xr_sr import kernels
-    from xr_sr.catalog import fetch
-    from xr_sr.catalog import registry as catalog
+    from xr_sr.catalog import fetch, registry
     from xr_sr.spec import Tile
 
     assert isinstance(data, np.ndarray)
-    spec = catalog.get("sen2sr-lite.rgbn-x4")
+    spec = registry.get("sen2sr-lite.rgbn-x4")
     located = fetch.locate(spec, download=False)
     low_pass = kernels.constraint_for(spec, "auto")
     kernel = kernels.build(kernels.KernelRef(spec, str(located.path), located.sha256, "cpu", "float32", low_pass))

@@ -87,9 +87,9 @@ def _register(name: str, path: str) -> None:
     from dataclasses import replace
 
     import xr_sr
-    from xr_sr.catalog import registry as catalog
+    from xr_sr.catalog import registry
 
-    xr_sr.register_model(replace(catalog.get("sen2sr"), name=name, weights=None), weights=path, check=False)
+    xr_sr.register_model(replace(registry.get("sen2sr"), name=name, weights=None), weights=path, check=False)
 
 
 def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 import xr_sr
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 
 STATIC = Path(__file__).parent / "_static"
 FARM = (344_400, 5_819_000, 345_200, 5_819_800)
@@ -108,7 +108,7 @@ def box(x: float, y: float, width: float, height: float, **style: Any) -> Rectan
 
 def low_pass() -> Any:
     """Draw which share of each wavelength comes from the input, and which from the network."""
-    spec = catalog.get("sen2sr-lite")
+    spec = registry.get("sen2sr-lite")
     assert spec.low_pass is not None
     sigma_m = spec.low_pass.sigma * 2.5
     wavelength_m = np.geomspace(5, 400, 400)

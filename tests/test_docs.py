@@ -21,7 +21,7 @@ from tests.cubes import reflectance
 from tests.io.stac.server import Scene, serve
 from xr_sr import errors, training
 from xr_sr.accessor import SuperResolution
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "api.rst"])
@@ -69,8 +69,8 @@ def test_code_runs_offline(name, tmp_path, monkeypatch):
 
 def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
     np.save("village.npy", reflectance(4, 200, 200))
     namespace: dict[str, object] = {}
 
@@ -94,8 +94,8 @@ def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
 def test_the_page_on_own_models_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
     namespace: dict[str, object] = {}
 
     for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "own_model.md"))):

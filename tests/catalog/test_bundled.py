@@ -19,9 +19,7 @@ from safetensors.torch import load_file
 import xr_sr
 from recipes.imagery import held_out_scenes, held_out_ten_bands
 from tests import cubes
-from xr_sr.catalog import fetch
-from xr_sr.catalog import locations as folders
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import fetch, locations, registry
 from xr_sr.errors import OptionError, WeightsNotFoundError
 from xr_sr.networks.span import SPAN
 from xr_sr.simulate.psf import MTF_AT_NYQUIST
@@ -29,8 +27,8 @@ from xr_sr.training import Teacher
 from xr_sr.training.report import distance
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "xr_sr" / "weights"
-BUNDLED = [name for name in catalog.names() if (spec := catalog.get(name)).weights and spec.weights.home == "package"]
+FOLDER = ROOT / "xr_sr" / "catalog"
+BUNDLED = [name for name in registry.names() if (spec := registry.get(name)).weights and spec.weights.home == "package"]
 TEN = "sen2sr.ten-x4"
 FOUR = [name for name in BUNDLED if name != TEN]
 PLACES = ("Jutland", "Araucania", "Ontario", "Spain")
@@ -52,7 +50,7 @@ def crop() -> np.ndarray:
 
 
 def card_of(name: str) -> dict[str, object]:
-    with safe_open(fetch.locate(catalog.get(name)).path, "np") as file:
+    with safe_open(fetch.locate(registry.get(name)).path, "np") as file:
         return json.loads(file.metadata()["card"])
 
 
@@ -65,41 +63,41 @@ def test_there_is_one_and_it_is_what_upscale_uses():
     assert BUNDLED
     cube = cubes.array(cubes.reflectance(4, 20, 20))
 
-    assert cube.sr.upscale().attrs["xr_sr:model"] == catalog.get("sen2sr").name
-    assert catalog.get("sen2sr").name in BUNDLED
+    assert cube.sr.upscale().attrs["xr_sr:model"] == registry.get("sen2sr").name
+    assert registry.get("sen2sr").name in BUNDLED
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_file_is_small_and_the_one_that_the_catalogue_names(name):
-    weights = catalog.get(name).weights
+    weights = registry.get(name).weights
     assert weights is not None
     path = FOLDER / weights.path
 
     assert path.stat().st_size == weights.size <= (2e6 if name == TEN else 1e6)
     assert fetch.sha256_of(path) == weights.sha256
-    assert fetch.locate(catalog.get(name)).path == path
+    assert fetch.locate(registry.get(name)).path == path
 
 
 def test_every_file_of_weights_belongs_to_a_model():
-    assert {path.name for path in FOLDER.glob("*.safetensors")} == {catalog.get(name).weights.path for name in BUNDLED}
+    assert {path.name for path in FOLDER.glob("*.safetensors")} == {registry.get(name).weights.path for name in BUNDLED}
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_nothing_stands_in_for_them(name, tmp_path, monkeypatch):
     """Neither a folder of the user's nor the cache, which may hold other files of that name."""
-    weights = catalog.get(name).weights
+    weights = registry.get(name).weights
     (tmp_path / weights.path).write_bytes(b"another")
     monkeypatch.setenv("XR_SR_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
 
-    assert fetch.locate(catalog.get(name)).path.parent == FOLDER
+    assert fetch.locate(registry.get(name)).path.parent == FOLDER
 
 
 def test_a_damaged_installation_is_said_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(folders, "__file__", str(tmp_path / "folders.py"))
+    monkeypatch.setattr(locations, "__file__", str(tmp_path / "folders.py"))
 
     with pytest.raises(WeightsNotFoundError, match=r"part of the package.*Install the package again"):
-        fetch.locate(catalog.get("sen2sr"))
+        fetch.locate(registry.get("sen2sr"))
 
 
 @pytest.mark.parametrize("card", cards(), ids=[*FOUR, f"{TEN}, fine", f"{TEN}, coarse"])
@@ -118,7 +116,7 @@ def test_the_card_says_what_it_was_made_of_and_nothing_held_out_is_in_it(card):
     assert not [word for word in forbidden if word in named]
 
 
-OFFICIAL = {"sen2sr-lite": catalog.get("sen2sr-lite"), **dict(catalog.get("sen2sr-lite.main").parts)}
+OFFICIAL = {"sen2sr-lite": registry.get("sen2sr-lite"), **dict(registry.get("sen2sr-lite.main").parts)}
 """The official networks: of four bands, and the parts of that of ten."""
 
 
@@ -126,7 +124,7 @@ OFFICIAL = {"sen2sr-lite": catalog.get("sen2sr-lite"), **dict(catalog.get("sen2s
 @pytest.mark.parametrize(("name", "part"), [*((name, "") for name in FOUR), (TEN, "fine."), (TEN, "coarse.")])
 def test_its_kernels_are_not_the_official_ones(official, name, part, other):
     """Two networks of one form could be one but for the order and the sign of channels, so each filter is compared."""
-    stored = load_file(fetch.locate(catalog.get(name)).path)
+    stored = load_file(fetch.locate(registry.get(name)).path)
     ours = {key.removeprefix(part): value for key, value in stored.items() if key.startswith(part)}
     network = SPAN(**dict(OFFICIAL[other].config))
     network.load_state_dict(load_file(fetch.locate(OFFICIAL[other]).path), strict=True)
@@ -225,7 +223,7 @@ def test_each_of_ten_bands_is_near_the_official_ones_on_places_held_out(official
 
     found = {
         band: distance(*(image[k : k + 1] for image in images), lr.shape[1:], scale=4)
-        for k, band in enumerate(catalog.get(TEN).bands)
+        for k, band in enumerate(registry.get(TEN).bands)
     }
     allowed = {band: FARTHER.get((place, band), 0.20) for band in found}
     assert all(found[band] <= allowed[band] for band in found), found
@@ -233,7 +231,7 @@ def test_each_of_ten_bands_is_near_the_official_ones_on_places_held_out(official
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_models_of_ten_and_of_four_bands_differ_by_their_masks(official, shared, place):
-    ten, four = catalog.get(TEN), catalog.get("sen2sr")
+    ten, four = registry.get(TEN), registry.get("sen2sr")
     lr = held_out_ten_bands(shared / "data")[place]
     order = [ten.bands.index(band) for band in four.bands]
 
@@ -266,7 +264,7 @@ def test_its_constraint_cannot_be_taken_off_and_is_told():
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_halo_is_what_the_network_needs(name):
-    assert xr_sr.measure_halo(name).halo == catalog.get(name).halo
+    assert xr_sr.measure_halo(name).halo == registry.get(name).halo
 
 
 def test_the_result_is_the_stored_one():

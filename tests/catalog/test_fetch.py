@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xr_sr.catalog import fetch
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import fetch, registry
 from xr_sr.catalog.download import CHUNK
 from xr_sr.catalog.fetch import locate
 from xr_sr.errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError, XrSrError
@@ -132,8 +131,8 @@ def test_a_folder_may_be_given_at_any_level(tmp_path, cache, level):
 
 
 def test_weights_may_be_those_of_another_model_of_the_catalogue(tmp_path, cache, monkeypatch):
-    lite = replace(catalog.get("sen2sr-lite"), weights=SPEC.weights)
-    monkeypatch.setitem(catalog._models, lite.name, lite)
+    lite = replace(registry.get("sen2sr-lite"), weights=SPEC.weights)
+    monkeypatch.setitem(registry._models, lite.name, lite)
     file = put(cache)
 
     for name in ("sen2sr-lite", "sen2sr-lite.rgbn-x4"):
@@ -214,7 +213,7 @@ def test_a_download_is_verified_cached_and_not_repeated(hub, cache):
 
 
 def test_fetch_takes_a_name(hub, cache, monkeypatch):
-    monkeypatch.setitem(catalog._models, SPEC.name, SPEC)
+    monkeypatch.setitem(registry._models, SPEC.name, SPEC)
 
     assert fetch.fetch(SPEC.name).path.read_bytes() == DATA
 
@@ -373,4 +372,4 @@ def test_processes_that_start_at_once_download_once(hub, cache):
 def test_the_official_weights_are_found_in_the_shared_folder(official):
     found = fetch.fetch("sen2sr-lite")
 
-    assert found.path == (official / catalog.get("sen2sr-lite").weights.path).resolve()
+    assert found.path == (official / registry.get("sen2sr-lite").weights.path).resolve()

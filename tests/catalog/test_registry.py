@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xr_sr.bands import BANDS
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import (
     BandWarning,
     MissingBandError,
@@ -31,27 +31,27 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 def own_model(monkeypatch: pytest.MonkeyPatch) -> str:
     """A second network in the catalogue, for this test alone: it gives two more bands than it is asked to read."""
     spec = replace(
-        catalog.get("sen2sr-lite"), name="own.rednir-x2", bands=("B04", "B08"), bands_out=("B04", "B08"), scale=2
+        registry.get("sen2sr-lite"), name="own.rednir-x2", bands=("B04", "B08"), bands_out=("B04", "B08"), scale=2
     )
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    catalog.register(spec)
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    registry.register(spec)
     return spec.name
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_every_name_gives_its_own_model(name):
-    assert catalog.get(name).name == name
+    assert registry.get(name).name == name
 
 
-@pytest.mark.parametrize("family", catalog.FAMILIES)
+@pytest.mark.parametrize("family", registry.FAMILIES)
 def test_every_family_has_variants_that_bear_its_name(family):
-    for name in catalog.FAMILIES[family]:
-        assert catalog.get(name).family == family
-    assert catalog.get(family).name == catalog.FAMILIES[family][0]
+    for name in registry.FAMILIES[family]:
+        assert registry.get(name).family == family
+    assert registry.get(family).name == registry.FAMILIES[family][0]
 
 
 def test_every_network_says_all_that_a_user_must_know():
-    for spec in map(catalog.get, catalog.names()):
+    for spec in map(registry.get, registry.names()):
         if spec.architecture:
             assert spec.bands
             assert spec.halo > 0
@@ -66,7 +66,7 @@ def test_every_network_says_all_that_a_user_must_know():
 
 def test_low_pass_of_sen2sr_lite_has_the_frequency_response_of_the_official_mask():
     """Officially exp(-d^2 / (2 * 35^2)) at d bins of 512; of a Gaussian in space it is exp(-(2 pi f sigma)^2 / 2)."""
-    low_pass = catalog.get("sen2sr-lite").low_pass
+    low_pass = registry.get("sen2sr-lite").low_pass
 
     for bins in (1, 10, 35, 70):
         response = math.exp(-((2 * math.pi * bins / 512 * low_pass.sigma) ** 2) / 2)
@@ -76,7 +76,7 @@ def test_low_pass_of_sen2sr_lite_has_the_frequency_response_of_the_official_mask
 def test_size_and_hash_are_those_of_the_official_file(shared):
     import hashlib
 
-    official = [spec for spec in map(catalog.get, catalog.names()) if spec.family == "sen2sr-lite"]
+    official = [spec for spec in map(registry.get, registry.names()) if spec.family == "sen2sr-lite"]
     assert len(official) == 3
     for spec in official:
         for file in spec.files:
@@ -88,7 +88,7 @@ def test_size_and_hash_are_those_of_the_official_file(shared):
 def test_the_same_name_twice_is_an_error(own_model):
     for name in (own_model, "sen2sr-lite", "sen2sr"):
         with pytest.raises(ModelError, match="already"):
-            catalog.register(replace(catalog.get(own_model), name=name))
+            registry.register(replace(registry.get(own_model), name=name))
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_the_same_name_twice_is_an_error(own_model):
 )
 def test_a_miss_names_its_neighbours(wrong, near):
     with pytest.raises(UnknownModelError, match="no model") as caught:
-        catalog.get(wrong)
+        registry.get(wrong)
 
     assert near in str(caught.value)
 
 
 @given(st.permutations(RGBN))
 def test_without_bands_all_come_out_in_the_order_of_the_cube(available):
-    spec, wanted = catalog.choose("sen2sr-lite", available)
+    spec, wanted = registry.choose("sen2sr-lite", available)
 
     assert spec.name == "sen2sr-lite.rgbn-x4"
     assert wanted == tuple(available)
@@ -117,7 +117,7 @@ def test_without_bands_all_come_out_in_the_order_of_the_cube(available):
 
 def test_bands_that_nobody_asked_for_are_left_out_with_a_warning_that_names_them():
     with pytest.warns(BandWarning, match="'B01', 'B09'"):
-        spec, wanted = catalog.choose("sen2sr-lite", ["B01", *TEN, "B09"])
+        spec, wanted = registry.choose("sen2sr-lite", ["B01", *TEN, "B09"])
 
     assert spec.name == "sen2sr-lite.main"
     assert wanted == TEN
@@ -125,7 +125,7 @@ def test_bands_that_nobody_asked_for_are_left_out_with_a_warning_that_names_them
 
 def test_bands_that_lack_the_others_they_need_are_left_out_too():
     with pytest.warns(BandWarning, match="'B11', 'B12'"):
-        spec, wanted = catalog.choose("sen2sr-lite", [*RGBN, "B11", "B12"])
+        spec, wanted = registry.choose("sen2sr-lite", [*RGBN, "B11", "B12"])
 
     assert spec.name == "sen2sr-lite.rgbn-x4"
     assert wanted == RGBN
@@ -133,14 +133,14 @@ def test_bands_that_lack_the_others_they_need_are_left_out_too():
 
 def test_asking_for_them_names_what_is_missing_and_the_bands_that_would_work():
     with pytest.raises(MissingBandError, match="'B05', 'B06', 'B07', 'B8A', 'B12'") as caught:
-        catalog.choose("sen2sr-lite", [*RGBN, "B11"], ["B03", "B11"])
+        registry.choose("sen2sr-lite", [*RGBN, "B11"], ["B03", "B11"])
 
     assert f"bands={list(RGBN)}" in str(caught.value)
 
 
 def test_a_variant_reads_what_the_wanted_bands_need():
-    mndwi = catalog.choose("sen2sr-lite", TEN, ["B03", "B11"])[0]
-    rgbn = catalog.choose("sen2sr-lite.main", TEN, ["B03"])[0]
+    mndwi = registry.choose("sen2sr-lite", TEN, ["B03", "B11"])[0]
+    rgbn = registry.choose("sen2sr-lite.main", TEN, ["B03"])[0]
 
     assert set(mndwi.bands) == set(TEN)
     assert [role for role, _ in mndwi.parts] == ["x2", "fine", "x4"]
@@ -149,23 +149,23 @@ def test_a_variant_reads_what_the_wanted_bands_need():
 
 
 def test_fusing_picks_the_part_that_brings_20_m_to_10_m():
-    assert catalog.choose("sen2sr-lite", TEN, fusing=True)[0].name == "sen2sr-lite.rswir-x2"
+    assert registry.choose("sen2sr-lite", TEN, fusing=True)[0].name == "sen2sr-lite.rswir-x2"
     with pytest.raises(ModelError, match="there already"):
-        catalog.choose("sen2sr-lite", TEN, ["B03"], fusing=True)
+        registry.choose("sen2sr-lite", TEN, ["B03"], fusing=True)
 
 
 @given(st.lists(st.sampled_from(RGBN), min_size=1, unique=True))
 def test_wanted_bands_come_out_in_the_order_asked_for(bands):
-    assert catalog.choose("sen2sr-lite", TEN, bands)[1] == tuple(bands)
+    assert registry.choose("sen2sr-lite", TEN, bands)[1] == tuple(bands)
 
 
 def test_wanted_bands_may_be_called_by_any_alias():
-    assert catalog.choose("sen2sr-lite", TEN, ["red", "b8", "B02_10m"])[1] == ("B04", "B08", "B02")
+    assert registry.choose("sen2sr-lite", TEN, ["red", "b8", "B02_10m"])[1] == ("B04", "B08", "B02")
 
 
 def test_a_band_that_the_family_cannot_give_is_an_error_that_says_what_it_gives():
     with pytest.raises(ModelError, match="B02', 'B03', 'B04', 'B05'") as caught:
-        catalog.choose("sen2sr-lite", TEN, ["B04", "B09"])
+        registry.choose("sen2sr-lite", TEN, ["B04", "B09"])
 
     assert "['B09']" in str(caught.value)
     assert "bicubic" in str(caught.value)
@@ -174,7 +174,7 @@ def test_a_band_that_the_family_cannot_give_is_an_error_that_says_what_it_gives(
 @pytest.mark.parametrize("bands", [None, ["B04"]])
 def test_a_missing_input_is_an_error_that_lists_needed_found_and_missing(bands):
     with pytest.raises(MissingBandError, match="reads") as caught:
-        catalog.choose("sen2sr-lite", ["B02", "B03", "B04"], bands)
+        registry.choose("sen2sr-lite", ["B02", "B03", "B04"], bands)
 
     for part in (list(RGBN), ["B02", "B03", "B04"], ["B08"]):
         assert str(part) in str(caught.value)
@@ -183,53 +183,53 @@ def test_a_missing_input_is_an_error_that_lists_needed_found_and_missing(bands):
 @pytest.mark.parametrize("available", [(), ("B05", "B11")])
 def test_a_cube_without_any_band_of_the_model_is_an_error(available):
     with pytest.raises(MissingBandError, match="reads"):
-        catalog.choose("sen2sr-lite", available)
+        registry.choose("sen2sr-lite", available)
 
 
 @pytest.mark.parametrize("bands", [[], ["B04", "red"]])
 def test_no_band_or_one_band_twice_is_an_error(bands):
     with pytest.raises(ModelError, match="each once"):
-        catalog.choose("sen2sr-lite", RGBN, bands)
+        registry.choose("sen2sr-lite", RGBN, bands)
 
 
 @pytest.mark.parametrize("model", INTERPOLATIONS)
 @given(available=st.lists(st.sampled_from([band.name for band in BANDS]), min_size=1, unique=True))
 def test_interpolation_takes_any_band(model, available):
-    assert catalog.choose(model, available) == (catalog.get(model), tuple(available))
+    assert registry.choose(model, available) == (registry.get(model), tuple(available))
 
 
 def test_interpolation_leaves_it_to_pick_whether_the_wanted_bands_are_there():
-    assert catalog.choose("bicubic", ["B02", "B03"], ["B08"])[1] == ("B08",)
+    assert registry.choose("bicubic", ["B02", "B03"], ["B08"])[1] == ("B08",)
 
 
 def test_bands_left_out_are_warned_of_at_the_callers_line():
     with pytest.warns(BandWarning, match="left out") as caught:
-        catalog.choose("sen2sr-lite.rgbn-x4", TEN)
+        registry.choose("sen2sr-lite.rgbn-x4", TEN)
 
     assert caught[0].filename == __file__
 
 
 def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monkeypatch):
     """The rule is data: a family of a small and a large variant picks by what is wanted."""
-    monkeypatch.setitem(catalog.FAMILIES, "both", (own_model, "sen2sr-lite.rgbn-x4"))
+    monkeypatch.setitem(registry.FAMILIES, "both", (own_model, "sen2sr-lite.rgbn-x4"))
 
-    assert catalog.choose("both", TEN, ["B08"])[0].name == own_model
-    assert catalog.choose("both", TEN, ["B08", "B02"])[0].name == "sen2sr-lite.rgbn-x4"
-    assert catalog.choose("both", RGBN)[0].name == "sen2sr-lite.rgbn-x4"
+    assert registry.choose("both", TEN, ["B08"])[0].name == own_model
+    assert registry.choose("both", TEN, ["B08", "B02"])[0].name == "sen2sr-lite.rgbn-x4"
+    assert registry.choose("both", RGBN)[0].name == "sen2sr-lite.rgbn-x4"
 
 
 def test_the_table_has_a_row_for_every_model_in_reading_order():
-    assert tuple(catalog.list_models()["name"]) == catalog.names()
+    assert tuple(registry.list_models()["name"]) == registry.names()
 
 
 def test_the_table_narrows_by_band_and_scale(own_model):
-    by_band = set(catalog.list_models(bands=["red", "B02"])["name"])
-    by_scale = set(catalog.list_models(scale=2)["name"])
+    by_band = set(registry.list_models(bands=["red", "B02"])["name"])
+    by_scale = set(registry.list_models(scale=2)["name"])
 
-    networks = {name for name in catalog.names() if name.startswith("sen2sr")}
+    networks = {name for name in registry.names() if name.startswith("sen2sr")}
     assert by_band == {*INTERPOLATIONS, *networks, "glp-hpm", "bicubic.same-grid"}
     assert by_scale == {*INTERPOLATIONS, own_model}
-    assert len(catalog.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
+    assert len(registry.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
 
 
 @pytest.mark.parametrize(
@@ -245,24 +245,24 @@ def test_the_table_narrows_by_band_and_scale(own_model):
 )
 def test_a_table_of_nonsense_is_refused(arguments, error, word):
     with pytest.raises(error, match=word):
-        catalog.list_models(**arguments)
+        registry.list_models(**arguments)
 
 
 def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monkeypatch):
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    catalog.register(replace(catalog.get("sen2sr-lite"), name="own.thermal-x4", bands_out=("thermal",)))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    registry.register(replace(registry.get("sen2sr-lite"), name="own.thermal-x4", bands_out=("thermal",)))
 
-    assert set(catalog.list_models(scale=16)["name"]) == set(INTERPOLATIONS)
-    assert catalog.list_models(scale=17).empty
-    assert "own.thermal-x4" in set(catalog.list_models(bands=["thermal"])["name"])
+    assert set(registry.list_models(scale=16)["name"]) == set(INTERPOLATIONS)
+    assert registry.list_models(scale=17).empty
+    assert "own.thermal-x4" in set(registry.list_models(bands=["thermal"])["name"])
 
 
 def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
-    weights = catalog.get("sen2sr-lite").weights
+    weights = registry.get("sen2sr-lite").weights
     wheres = []
 
     def where() -> str:
-        table = catalog.list_models().set_index("name")
+        table = registry.list_models().set_index("name")
         return str(table.loc["sen2sr-lite.rgbn-x4", "where"])
 
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path / "cache"))
@@ -279,7 +279,7 @@ def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
 
 
 def test_listing_models_loads_no_torch():
-    code = "import sys; from xr_sr.catalog import catalog; catalog.list_models(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from xr_sr.catalog import registry; registry.list_models(); sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
 
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

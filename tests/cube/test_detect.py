@@ -70,7 +70,7 @@ def bands_of(obj: object) -> list[str]:
 
 @pytest.mark.parametrize("dims", itertools.permutations(("time", "band", "y", "x")))
 def test_any_order_of_dims_is_read(dims):
-    array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).transpose(*dims)
+    array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).transpose(*dims).rename("image")
 
     cube = recognise(array)
 

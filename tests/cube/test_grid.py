@@ -66,7 +66,7 @@ def undescribed(array: xr.DataArray) -> xr.DataArray:
 
 
 def refined(array: xr.DataArray, scale: int) -> xr.DataArray:
-    """Do what `assembly` does, without bands."""
+    """Do what `rebuild` does, without bands."""
     grid, dims = grid_of(array), spatial_dims(array)
     shape = zoomed(grid.geobox, scale).shape
     out = xr.DataArray(np.zeros(shape, "uint8"), dims=dims, coords=fine_coords(grid, scale, dims=dims))

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from xr_sr import kernels
-from xr_sr.catalog import fetch
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import fetch, registry
 from xr_sr.errors import OptionError, WeightsFormatError, WeightsHashError
 from xr_sr.kernels import KernelRef, constraint_for, halo_for, window
 from xr_sr.kernels.network import load_network, read_state
@@ -31,13 +30,13 @@ def run(ref: KernelRef, block: np.ndarray, halo: int) -> np.ndarray:
 
 @pytest.fixture
 def lite(official) -> KernelRef:
-    spec = catalog.get("sen2sr-lite")
+    spec = registry.get("sen2sr-lite")
     located = fetch.locate(spec, download=False)
     return KernelRef(spec, str(located.path), located.sha256, "cpu", "float32", spec.low_pass)
 
 
 def baseline(name: str, scale: int, constraint: str) -> KernelRef:
-    spec = replace(catalog.get(name), scale=scale)
+    spec = replace(registry.get(name), scale=scale)
     return KernelRef(spec, device="cpu", low_pass=constraint_for(spec, constraint))
 
 
@@ -166,7 +165,7 @@ def test_checkpoint_wrappers_are_opened(tmp_path):
 
 
 def test_constraints_have_names():
-    bicubic = catalog.get("bicubic")
+    bicubic = registry.get("bicubic")
 
     assert constraint_for(bicubic, "auto") is None
     assert constraint_for(bicubic, "none") is None

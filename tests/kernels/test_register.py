@@ -17,7 +17,7 @@ import xr_sr
 from tests import architectures
 from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr import ModelSpec, Normalisation
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import (
     ModelError,
     OptionError,
@@ -45,8 +45,8 @@ MINE = ModelSpec(
 @pytest.fixture(autouse=True)
 def _own_catalogue(monkeypatch):
     """Models that a test registers are gone after it."""
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_table_and_the_output_say_what_it_is(weights, tmp_path):
 
     assert (row["halo"], row["scale"], row["where"], row["licence"], row["bands"]) == (3, 2, "file", "MIT", "B08 B04")
     assert out.attrs["xr_sr:model"] == "mine"
-    assert out.attrs["xr_sr:weights_sha256"] == catalog.get("mine").weights.sha256
+    assert out.attrs["xr_sr:weights_sha256"] == registry.get("mine").weights.sha256
     weights.rename(tmp_path / "gone")
     assert xr_sr.list_models().set_index("name").loc["mine", "where"] == "missing"
 
@@ -212,7 +212,7 @@ def test_registering_again_is_no_error_and_changing_needs_a_word(weights, tmp_pa
         xr_sr.register_model(larger, weights=weights)
     xr_sr.register_model(larger, weights=weights, replace=True)
 
-    assert catalog.get("mine").halo == 4
+    assert registry.get("mine").halo == 4
 
 
 @pytest.mark.parametrize("name", ["bicubic", "sen2sr-lite", "sen2sr-lite.rgbn-x4"])
@@ -268,7 +268,7 @@ def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, wor
     with pytest.raises(ModelError, match=word):
         xr_sr.register_model(replace(MINE, **change), weights=weights)
 
-    assert "mine" not in catalog.names()
+    assert "mine" not in registry.names()
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_field_of_another_kind_is_named_with_what_is_wanted(change, word, weig
     with pytest.raises(ModelError, match=word):
         xr_sr.register_model(replace(MINE, **change), weights=weights)
 
-    assert "mine" not in catalog.names()
+    assert "mine" not in registry.names()
 
 
 @pytest.mark.parametrize("name", ["Hazy", "Snowy", "Murky"])
@@ -395,7 +395,7 @@ def test_a_constraint_that_is_only_said_to_be_inside_is_refused(scale, change, t
 
 
 def test_the_official_network_without_its_constraint_is_not_taken_for_one_that_has_it(official):
-    spec = catalog.get("sen2sr-lite")
+    spec = registry.get("sen2sr-lite")
     bare = replace(spec, name="bare", low_pass=None, constrained=True)
 
     with pytest.raises(ModelError, match="constrained=True"):

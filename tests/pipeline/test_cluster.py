@@ -11,8 +11,7 @@ from distributed import Client, LocalCluster
 import xr_sr
 from tests.cubes import array, reflectance
 from xr_sr import kernels
-from xr_sr.catalog import fetch
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import fetch, registry
 from xr_sr.errors import WeightsNotFoundError
 from xr_sr.pipeline import cluster
 
@@ -41,16 +40,16 @@ def test_workers_without_the_clients_disk_get_the_weights(official, tmp_path, mo
 def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp_path, monkeypatch):
     from safetensors.torch import load_file, save_file
 
-    state = load_file(fetch.locate(catalog.get("sen2sr-lite")).path)
+    state = load_file(fetch.locate(registry.get("sen2sr-lite")).path)
     tuned = tmp_path / "tuned.safetensors"
     save_file({name: value * 1.01 for name, value in state.items()}, tuned)
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path / "cache"))
     cube = array(reflectance(4, 40, 40)).chunk()
     fine = cube.sr.upscale("sen2sr-lite", weights=tuned, device="cpu")
     expected = fine.values
-    located = fetch.locate(catalog.get("sen2sr-lite"), tuned)
+    located = fetch.locate(registry.get("sen2sr-lite"), tuned)
     cluster.prepare(
-        1, [cluster.Sent(catalog.get("sen2sr-lite"), located.sha256, ".safetensors", tuned.read_bytes())], "cpu"
+        1, [cluster.Sent(registry.get("sen2sr-lite"), located.sha256, ".safetensors", tuned.read_bytes())], "cpu"
     )
     tuned.unlink()
     kernels._kernels.clear()
@@ -59,7 +58,7 @@ def test_a_file_of_ones_own_is_found_where_the_clients_disk_is_not(official, tmp
 
 
 def test_preparing_twice_writes_once(official, tmp_path, monkeypatch):
-    spec = catalog.get("sen2sr-lite")
+    spec = registry.get("sen2sr-lite")
     located = fetch.locate(spec)
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
     files = [cluster.Sent(spec, located.sha256, located.path.suffix, located.path.read_bytes())]
@@ -91,7 +90,7 @@ def test_all_files_of_a_model_of_several_are_sent(official, monkeypatch, tmp_pat
     said = xr_sr.configure(here, models=["sen2sr-lite.main"], device="cpu")["here"]
 
     assert said["models"] == ["sen2sr-lite.main"]
-    for file in catalog.get("sen2sr-lite.main").files:
+    for file in registry.get("sen2sr-lite.main").files:
         assert fetch.sha256_of(tmp_path / file.path) == file.sha256
 
 

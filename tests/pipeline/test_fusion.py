@@ -20,7 +20,7 @@ from torch.nn import functional
 import xr_sr
 from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of, reflectance
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import GridError, MissingBandError, ModelError, OptionError, ResolutionWarning
 from xr_sr.kernels import fusion
 from xr_sr.networks.span import SPAN
@@ -398,8 +398,8 @@ def test_a_network_of_ones_own_may_read_both_sizes(tmp_path, monkeypatch):
         scale=2,
         halo=3,
     )
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
     xr_sr.register_model(record, weights=tmp_path / "two.safetensors")
     values = at_10m(26, 22)
 

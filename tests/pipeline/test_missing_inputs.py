@@ -16,7 +16,7 @@ import xr_sr
 from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of
 from tests.pipeline.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import BandWarning, MissingBandError, ModelError, OptionError, StoreError
 from xr_sr.spec import ModelSpec
 
@@ -230,8 +230,8 @@ def test_a_network_of_ones_own_falls_back_to_its_own_scale(tmp_path, monkeypatch
         halo=3,
         fine_alone=False,
     )
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
     xr_sr.register_model(record, weights=tmp_path / "two.safetensors")
     cube, _ = scene_with(("B11",), "tree", ("B08",))
 

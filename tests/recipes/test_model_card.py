@@ -17,7 +17,7 @@ from recipes import bundled
 from recipes.imagery import BANDS, FINE
 from tests import cubes
 from xr_sr import __version__
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.networks.lean_fusion import LeanCoarse
 from xr_sr.training import LeanFusion, LeanSPAN, Scene, Settings, Teacher, distil, fit, journal, save_weights
 
@@ -63,7 +63,7 @@ def test_a_distilled_run_says_what_it_learnt_from(data, tmp_path):
     card = export(data, distilled(tmp_path / "run"), tmp_path / "a.safetensors")
 
     assert card["start"] == "random numbers"
-    assert card["teacher"]["model"] == catalog.get("sen2sr").name
+    assert card["teacher"]["model"] == registry.get("sen2sr").name
     (seen,) = card["data"]
     assert (seen["name"], seen["licence"], seen["weight"], len(seen["sha256"])) == ("fields", "CC BY 4.0", 2.0, 16)
     assert {"augmentation", "evenness", "balance", "side", "size", "patch", "zooms"} <= card["batches"].keys()

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import xr_sr
 from tests import architectures, cubes
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
 from xr_sr.spec import ModelSpec
 from xr_sr.training import (
@@ -36,8 +36,8 @@ SHORT = Settings(steps=2, optimiser="adamw", device="cpu")
 @pytest.fixture(autouse=True)
 def _own_catalogue(monkeypatch):
     """Models that a test registers are gone after it."""
-    monkeypatch.setattr(catalog, "_models", dict(catalog._models))
-    monkeypatch.setattr(catalog, "_own", set(catalog._own))
+    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "_own", set(registry._own))
 
 
 def scenes(bands: int = 4, side: int = 60) -> list[Scene]:

@@ -1,6 +1,6 @@
 """The bands that an index reads, as reflectance on one grid, from whatever a user hands in.
 
-What the numbers mean is decided in `radiometry`, which node of a tree holds what in `recognition`.
+What the numbers mean is decided in `radiometry`, which node of a tree holds what in `cube.detect`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Named models and the files of their weights: `catalog` says what there is, `fetch` brings it, `folders` knows where.
+"""Models as data, and the files of their weights.
 
-Nothing here reads a tensor or runs anything that was downloaded.
+`registry` lists the models, with the records of `official` and `bundled`; `fetch` finds or downloads their weights in
+the places of `locations`. Nothing here reads a tensor or runs anything that was downloaded.
 """

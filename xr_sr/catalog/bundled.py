@@ -1,4 +1,4 @@
-"""The records of the models whose weights are inside the package: data alone, which `catalog` registers.
+"""The records of the models whose weights are inside the package: data alone, which `registry` registers.
 
 How the weights were made: `recipes/bundled.py`, and docs/model_card.md.
 """

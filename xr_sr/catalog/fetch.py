@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
 from ..spec import ModelSpec, WeightsFile
-from . import registry as catalog
+from . import registry
 from .download import BrokenDownload, ResumingDownloader
 from .locations import cache_folder, find_file, hub_url, user_folders
 
@@ -34,7 +34,7 @@ def fetch(name: str) -> Located:
 
 def fetch_all(name: str) -> tuple[Located, ...]:
     """Do what `fetch` does for a model of any number of files, and give all of them."""
-    spec = catalog.get(name)
+    spec = registry.get(name)
     return tuple(locate(part) for _, part in spec.parts) or (locate(spec),)
 
 
@@ -48,11 +48,11 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
     Raises WeightsNotFoundError; WeightsHashError for a file that is not the one that the catalogue names; ModelError if
     the model has no weights; WeightsError if the cache cannot be written.
     """
-    if isinstance(weights, str) and weights in (*catalog.FAMILIES, *catalog.names()):
-        spec, weights = catalog.get(weights), None
+    if isinstance(weights, str) and weights in (*registry.FAMILIES, *registry.names()):
+        spec, weights = registry.get(weights), None
     wanted = spec.weights
     if wanted is None:
-        networks = [name for name in catalog.names() if catalog.get(name).files]
+        networks = [name for name in registry.names() if registry.get(name).files]
         raise ModelError(f"{spec.name!r} works without weights, so there are none to find. Those of {networks} can be.")
     if weights is not None:
         given = check_path("weights", weights, WeightsNotFoundError)
@@ -66,7 +66,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
     if wanted.home == "package":
         raise WeightsNotFoundError(
             f"The weights of {spec.name!r} are part of the package, and are not there: {wanted.path} beside "
-            f"{catalog.__file__}. Install the package again."
+            f"{registry.__file__}. Install the package again."
         )
     if wanted.home == "user":
         raise WeightsNotFoundError(
@@ -96,7 +96,7 @@ def _search(folder: Path, wanted: WeightsFile) -> Path:
     """Look below a folder for the path of a file, or the end of that path: any level of the tree may be given."""
     if not folder.is_dir():
         raise WeightsNotFoundError(
-            f"weights={str(folder)!r} is no file, no folder and no model of the catalogue, {list(catalog.names())}."
+            f"weights={str(folder)!r} is no file, no folder and no model of the catalogue, {list(registry.names())}."
         )
     parts = PurePosixPath(wanted.path).parts
     for start in range(len(parts)):

@@ -1,4 +1,4 @@
-"""The records of SEN2SRLite's models as published: data alone, which `catalog` registers."""
+"""The records of SEN2SRLite's models as published: data alone, which `registry` registers."""
 
 from __future__ import annotations
 

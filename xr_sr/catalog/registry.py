@@ -19,8 +19,7 @@ from ..errors import (
     warn_caller,
 )
 from ..spec import ModelSpec, WeightsFile
-from . import bundled as ours
-from . import official
+from . import bundled, official
 from .locations import find_file
 
 if TYPE_CHECKING:
@@ -95,9 +94,9 @@ register(
         gsd_m=None,
     )
 )
-register(ours.RGBN)
-register(ours.FAST)
-register(ours.TEN)
+register(bundled.RGBN)
+register(bundled.FAST)
+register(bundled.TEN)
 register(official.RGBN)
 register(
     ModelSpec(

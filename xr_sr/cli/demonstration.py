@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..catalog import registry as catalog
+from ..catalog import registry
 from ..datasets.scenes import sample
 from ..errors import MissingLibraryError, StoreError
 from ..io.zarr import open_zarr, to_zarr
@@ -30,7 +30,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}.") from error
     scene = sample("havel")["r10m"]
-    say(f"Model: {catalog.get(MODEL).name}, weights inside the package")
+    say(f"Model: {registry.get(MODEL).name}, weights inside the package")
     begin = time.perf_counter()
     fine = upscale(scene, MODEL)
     store = folder / "havel.zarr"

@@ -329,7 +329,7 @@ def _sort_others(
     dropped: list[Hashable] = []
     for name, array in variables.items():
         if name in (y, x) or (name in ("xc", "yc") and array.ndim == 2):
-            continue  # places: `georeference` makes the new ones
+            continue  # places: `grid` makes the new ones
         if not {y, x} & set(array.dims):
             extras.append(name)
         elif {y, x} <= set(array.dims) and is_flags(name, array):

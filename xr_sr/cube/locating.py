@@ -2,7 +2,7 @@
 
 Knows coordinates and CRS only, never pixels. Grids come from the coordinates as odc-geo reads them, never from the
 `GeoTransform` alone, since slices keep the transform of their parent. The CRS is found in `crs`; whether coordinates
-are centers or corners of pixels in `transforms`. Coordinates of results are made in `georeference`.
+are centers or corners of pixels in `transforms`. Coordinates of results are made in `grid`.
 
 The lattice. That very habit of slices is put to use: coordinates in degrees are rounded numbers, so a geobox that is
 read from the first two of them is off by some 1e-9 pixels, differently for every crop. Where the coordinates of a piece

@@ -1,6 +1,6 @@
 """What one does with a cube before its pixels: pick bands for a reader, check the pixel size, tell what was recognised.
 
-How a cube is recognised is in `recognition`; results are put back into its form by `assembly`.
+How a cube is recognised is in `detect`; results are put back into its form by `rebuild`.
 """
 
 from __future__ import annotations

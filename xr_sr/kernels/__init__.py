@@ -176,10 +176,9 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
 
     path = Path(ref.weights) if ref.sha256 else None
     if path is not None and not path.is_file():
-        from ..catalog import fetch
-        from ..catalog import locations as folders
+        from ..catalog import fetch, locations
 
-        sent = folders.sent_file(ref.sha256, path.suffix)
+        sent = locations.sent_file(ref.sha256, path.suffix)
         path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
     network = load_network(ref.spec, path, ref.sha256)
     return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision)

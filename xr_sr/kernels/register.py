@@ -16,8 +16,7 @@ import numpy as np
 
 from ..arguments import check_flag, check_path, count_of, items_of
 from ..bands import find_band
-from ..catalog import fetch
-from ..catalog import registry as catalog
+from ..catalog import fetch, registry
 from ..errors import ModelError, WeightsNotFoundError
 from ..spec import LowPass, ModelSpec, Normalisation, RadialSigmoid, ReceptiveField, WeightsFile
 from . import constraint_reach
@@ -91,8 +90,8 @@ def register_model(
     if weights is not None:
         spec = _with_weights(spec, check_path("weights", weights, WeightsNotFoundError))
     report = _check(spec) if check else ModelCheck(spec)
-    if spec.name not in catalog.names() or catalog.get(spec.name) != spec:
-        catalog.register(spec, own=True, replace=replace)
+    if spec.name not in registry.names() or registry.get(spec.name) != spec:
+        registry.register(spec, own=True, replace=replace)
     return report
 
 
@@ -117,7 +116,7 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
             raise ModelError(f"bands={bands!r}: wanted how many bands the module reads, such as 4.")
         count = bands or _bands_of(model)
         return Probe(model, f"the {type(model).__name__}", bands=count).field()
-    spec = catalog.get(model) if isinstance(model, str) else _settled(model)
+    spec = registry.get(model) if isinstance(model, str) else _settled(model)
     if not spec.architecture:
         raise ModelError(
             f"{spec.name!r} is interpolation, and reads {spec.halo} pixels; there is no network to measure."
@@ -182,7 +181,7 @@ def _check_fine_alone(spec: ModelSpec, predictor: NetworkPredictor) -> None:
     side = 2 * spec.halo + 8
     image = torch.rand(1, len(spec.bands), side, side, generator=torch.Generator().manual_seed(0))
     image = image.contiguous(memory_format=torch.channels_last)
-    alone = _predictor(catalog.narrowed(spec, given)).network
+    alone = _predictor(registry.narrowed(spec, given)).network
     said = f"{spec.name!r} says fine_alone, and where {given} alone are wanted"
     with torch.inference_mode():
         whole = predictor.network(image)[:, : len(given)]
@@ -341,8 +340,8 @@ def _check_numbers(spec: ModelSpec) -> None:
         value = getattr(spec, what)
         if type(value) is not int or value < least:
             raise ModelError(f"{spec.name!r}: {what}={value!r}: wanted a whole number from {least} on.")
-    if spec.scale > max(catalog.SCALES):
-        raise ModelError(f"{spec.name!r}: scale={spec.scale}: wanted at most {max(catalog.SCALES)}.")
+    if spec.scale > max(registry.SCALES):
+        raise ModelError(f"{spec.name!r}: scale={spec.scale}: wanted at most {max(registry.SCALES)}.")
     if isinstance(low := spec.low_pass, LowPass) and not (
         low.sigma > 0 and type(low.radius) is int and low.radius >= 0
     ):

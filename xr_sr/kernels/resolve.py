@@ -11,8 +11,7 @@ from typing import SupportsIndex
 
 from .. import kernels
 from ..arguments import check_path, is_one_of
-from ..catalog import fetch
-from ..catalog import registry as catalog
+from ..catalog import fetch, registry
 from ..errors import OptionError, WeightsNotFoundError
 from ..spec import ModelSpec, Option
 
@@ -51,7 +50,7 @@ def kernel_ref(
     if not isinstance(weights, str | os.PathLike | None):
         raise OptionError(f"weights={weights!r}: wanted a file, a folder, or the name of a model.")
     if spec.parts:
-        if weights in (*catalog.FAMILIES, *catalog.names()):
+        if weights in (*registry.FAMILIES, *registry.names()):
             spec, weights = _with_parts_of(str(weights), spec), None
         if weights is not None and check_path("weights", weights, WeightsNotFoundError).is_file():
             raise OptionError(
@@ -81,8 +80,8 @@ def kernel_ref(
 
 def _with_parts_of(name: str, spec: ModelSpec) -> ModelSpec:
     """Give a model of several parts the weights that another one has for the same parts."""
-    full = (*catalog.FAMILIES.get(name, (name,)), *catalog.FUSING.get(name, ()))
-    known = [dict(catalog.get(each).parts) for each in full]
+    full = (*registry.FAMILIES.get(name, (name,)), *registry.FUSING.get(name, ()))
+    known = [dict(registry.get(each).parts) for each in full]
     roles = [role for role, _ in spec.parts]
     parts = next((parts for parts in known if set(roles) <= set(parts)), None)
     if parts is None:

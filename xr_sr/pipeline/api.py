@@ -16,8 +16,7 @@ import xarray as xr
 from .. import kernels
 from .._version import __version__
 from ..arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
-from ..catalog import fallback
-from ..catalog import registry as catalog
+from ..catalog import fallback, registry
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.multigrid import coarser_cube, coarser_cubes, joined
 from ..cube.rebuild import assemble
@@ -168,7 +167,7 @@ def fuse(
     check_text("model", model)
     check_text("constraint", constraint)
     check_choice("precision", precision, kernels.PRECISIONS)
-    if to is None and not catalog.without_weights(model, fusing=True):
+    if to is None and not registry.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
     if not is_one_of(to, (10, 10.0, None)):
         raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
@@ -231,37 +230,39 @@ def _refined(
         warn_of_sensor(reason)
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     beyond = fallback.beyond(model, bands, fusing=fusing)
-    formula = catalog.without_weights(model, fusing=fusing)
+    formula = registry.without_weights(model, fusing=fusing)
     there = None if formula else _second_cube(obj, cube, other, model, fusing, quiet=bool(beyond))
     lacking = {} if formula or fusing else fallback_bands(model, bands, cube, there)
     guided_too = (*beyond, *lacking)
     request = Request(
-        catalog.get(catalog.GUIDED),
+        registry.get(registry.GUIDED),
         {},
         layout,
         numbers,
         mask,
         device,
         sides_of(chunks, cube),
-        1 if fusing else catalog.get(model).scale,
+        1 if fusing else registry.get(model).scale,
     )
-    if formula or (guided_too and bands and {catalog.canonical(band) for band in bands} <= {*guided_too}):
+    if formula or (guided_too and bands and {registry.canonical(band) for band in bands} <= {*guided_too}):
         if weights is not None or not (constraint in ("auto", "none") and precision == "float32"):
             what = f"{', '.join(guided_too)} without the network" if guided_too else repr(model)
             raise OptionError(
                 f"{what}: guided fusion is a formula in float32; weights=, constraint= and precision= have no meaning "
                 "for it. Leave them out."
             )
-        gsd_m = gsd_m if fusing else catalog.get(model).gsd_m
+        gsd_m = gsd_m if fusing else registry.get(model).gsd_m
         if gsd_m is not None:
             check_gsd(cube, gsd_m, allow=allow_gsd, model=model)
-        made = _by_formula(obj, cube, other, catalog.GUIDED if guided_too else model, bands, request, options)
+        made = _by_formula(obj, cube, other, registry.GUIDED if guided_too else model, bands, request, options)
         warn_fallback(model, lacking, cube)
         return made
     available = tuple(dict.fromkeys((*cube.available, *(there.available if there else ()))))
     elsewhere = [band for _, names in cube.elsewhere for band in names if band not in available]
-    by_network = None if bands is None else [band for band in bands if catalog.canonical(band) not in guided_too]
-    spec, wanted = catalog.choose(model, available, by_network, fusing=fusing, elsewhere=elsewhere, fallback=[*lacking])
+    by_network = None if bands is None else [band for band in bands if registry.canonical(band) not in guided_too]
+    spec, wanted = registry.choose(
+        model, available, by_network, fusing=fusing, elsewhere=elsewhere, fallback=[*lacking]
+    )
     order = [band for band in available if band in (*wanted, *lacking)] if bands is None else bands
     spec = with_options(spec, options)
     if bands is None and not spec.bands:
@@ -323,7 +324,7 @@ def _refined(
         both, guided = joined_all(both, grids), more_bands.how
         said = said if more_bands.read_as == said else more_bands.read_as
         arrays = dict(zip(wanted, data, strict=True)) | more_bands.arrays
-        wanted = tuple(catalog.canonical(band) for band in order)
+        wanted = tuple(registry.canonical(band) for band in order)
         planes_out, data = pick(both, wanted, reader=spec.name), [arrays[band] for band in wanted]
     provenance = Provenance(
         model=spec.name,
@@ -337,14 +338,14 @@ def _refined(
         scale=spec.scale,
         options=_as_text(options),
         source_gsd_m=_gsd_m(cube),
-        record=spec.digest() if catalog.is_own(spec.name) else "",
+        record=spec.digest() if registry.is_own(spec.name) else "",
         layout=read_as,
         guided=guided,
     )
     coords = offset_coords(radiometry, cube)
     by_formula = replace(
         provenance,
-        model=catalog.GUIDED,
+        model=registry.GUIDED,
         weights_sha256="",
         constraint="none",
         precision="float32",
@@ -373,9 +374,9 @@ def _by_formula(
 ) -> Any:
     """Do what `fuse` says without weights, and what `upscale` does with bands that all come by guided fusion."""
     grids = coarser_cubes(obj, cube, other)
-    request = replace(request, spec=with_options(catalog.fusing(model), options), options=options)
+    request = replace(request, spec=with_options(registry.fusing(model), options), options=options)
     available = available_bands(cube, grids, request, every=bands is None)
-    spec, wanted = catalog.choose(model, available, bands, fusing=True)
+    spec, wanted = registry.choose(model, available, bands, fusing=True)
     made = guided_bands(cube, grids, wanted, request)
     both = joined_all(cube, grids)
     planes = pick(both, wanted, reader=spec.name)
@@ -406,7 +407,7 @@ def _second_cube(
     obj: AnyCube, cube: Cube, other: AnyCube | None, model: str, fusing: bool, *, quiet: bool
 ) -> Cube | None:
     """Find the cube of 20 m bands, where the model reads such and there is one. quiet: others read `other` too."""
-    bands = catalog.coarse_bands(model, fusing=fusing)
+    bands = registry.coarse_bands(model, fusing=fusing)
     if quiet and not bands:
         return None
     if other is not None and not bands:

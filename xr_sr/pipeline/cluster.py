@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import kernels
 from ..arguments import check_flag, check_whole
-from ..catalog import fetch
-from ..catalog import locations as folders
-from ..catalog import registry as catalog
+from ..catalog import fetch, locations, registry
 from ..spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def configure(
     own = dict(weights or {})
     files = []
     for model in dict.fromkeys([*models, *own]):
-        spec = catalog.get(model)
+        spec = registry.get(model)
         for part in [part for _, part in spec.parts] or [spec]:
             if part.weights is not None:
                 located = fetch.locate(part, own.get(model))
@@ -104,7 +102,7 @@ def prepare(
         spec = sent.spec
         assert spec.weights is not None
         known = sent.sha256 == spec.weights.sha256 and spec.weights.home == "hub"
-        path = folders.cache_folder() / spec.weights.path if known else folders.sent_file(sent.sha256, sent.suffix)
+        path = locations.cache_folder() / spec.weights.path if known else locations.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
             _write_whole(path, sent.data)
         if sent.whole:

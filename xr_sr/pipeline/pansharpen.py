@@ -14,8 +14,7 @@ import xarray as xr
 
 from .. import kernels
 from ..bands import BANDS, find_band
-from ..catalog import fallback
-from ..catalog import registry as catalog
+from ..catalog import fallback, registry
 from ..cube.grid import pixel_size_m
 from ..cube.multigrid import joined
 from ..cube.select import Cube, pick
@@ -166,7 +165,7 @@ def warn_fallback(model: str, lacking: Mapping[str, tuple[str, ...]], cube: Cube
         why, cure = "not all of these are on one grid", "hand them in on one grid"
     warn_caller(
         f"{model!r} computes {names} from all bands that it reads, and {why}. They are computed without the network "
-        f"instead: guided fusion to the finer grid ({catalog.GUIDED!r}, guided by {_fine_bands(cube)}), then bicubic "
+        f"instead: guided fusion to the finer grid ({registry.GUIDED!r}, guided by {_fine_bands(cube)}), then bicubic "
         f"interpolation; the attribute xr_sr:guided says so. For the network's result {cure}.",
         BandWarning,
     )
@@ -175,7 +174,7 @@ def warn_fallback(model: str, lacking: Mapping[str, tuple[str, ...]], cube: Cube
 def refuse_sharpened(cube: Cube, bands: Sequence[str], reader: str) -> None:
     """Raise ModelError for bands that were brought to the finer grid before: they would be sharpened once more."""
     made = str(cube.source.attrs.get(MODEL_ATTR, ""))
-    if made in catalog.SHARPENED:
+    if made in registry.SHARPENED:
         raise ModelError(
             f"{', '.join(bands)} were brought to this grid by {made!r} (attribute {MODEL_ATTR}), and {reader!r} does "
             "that itself: it would sharpen them twice. Give it the scene before fuse()."
@@ -251,7 +250,7 @@ def _native_ratio(cube: Cube, band: str) -> int:
 
 def _as_they_are(cube: Cube, bands: Sequence[str], request: Request) -> dict[str, da.Array]:
     """Give bands of the finer grid as reflectance."""
-    spec = replace(catalog.get("nearest"), scale=request.scale)
+    spec = replace(registry.get("nearest"), scale=request.scale)
     planes = pick(cube, bands, reader=request.spec.name)
     places = tuple(range(len(bands)))
     recipe = Recipe(

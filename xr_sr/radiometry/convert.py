@@ -1,6 +1,6 @@
 """Digital numbers on blocks of pixels: DN to reflectance.
 
-Knows arrays only; what the numbers of a cube mean is found by `radiometry`, and whether they can be true by `judging`.
+Knows arrays only; what the numbers of a cube mean is found by `radiometry`, and whether they can be true by `judge`.
 A block may be NumPy's or CuPy's: all calls are methods, operators, or NumPy functions that dispatch on their argument,
 and only single numbers come to the host.
 """

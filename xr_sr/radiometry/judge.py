@@ -1,6 +1,6 @@
 """Whether the numbers of a block can be reflectance: what cannot be is refused by name, what is odd is noted.
 
-Runs inside tasks, on arrays only, as `digital_numbers` does. Errors and warnings may depend on how an array is cut;
+Runs inside tasks, on arrays only, as `convert` does. Errors and warnings may depend on how an array is cut;
 counts are of the pixels of a block without its halo, so that they add up to the same for every chunking.
 """
 

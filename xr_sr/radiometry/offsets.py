@@ -1,7 +1,7 @@
 """Which offset in DN the metadata of a cube declare, date by date.
 
 Where metadata stand is known to `metadata`, what they are called to `product_metadata`, and whether what stands once
-can hold for several dates to `dating`. What integers and floats mean is decided in `radiometry`.
+can hold for several dates to `dates`. What integers and floats mean is decided in `radiometry`.
 """
 
 from __future__ import annotations

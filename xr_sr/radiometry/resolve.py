@@ -1,7 +1,7 @@
 """What the numbers of a cube mean: DN or reflectance, and which offset at which date.
 
 Decides by dtypes and metadata while the graph is built, and never looks at pixels: these are converted and judged
-inside the tasks, by `digital_numbers`. Where metadata stands is known to `metadata`.
+inside the tasks, by `convert`. Where metadata stands is known to `metadata`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import kernels
-from ..catalog import registry as catalog
+from ..catalog import registry
 from ..errors import ModelError, OptionError
 from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
@@ -38,7 +38,7 @@ class Teacher:
         scale: int | None = None,
         bands: Sequence[str] | None = None,
     ) -> None:
-        self.spec = catalog.get(model)
+        self.spec = registry.get(model)
         if self.spec.fuses:
             raise ModelError(
                 f"{self.spec.name!r} fuses the bands of a cube, and is no function on one image; wanted is a model "
@@ -59,7 +59,7 @@ class Teacher:
         if bands is None:
             return every
         bands = check_names(bands)
-        named = {catalog.canonical(band) for band in bands}
+        named = {registry.canonical(band) for band in bands}
         wanted = tuple(band for band in every if band in named)
         if not spec.parts or len(wanted) != len(bands):
             raise OptionError(

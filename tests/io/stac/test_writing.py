@@ -18,7 +18,7 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
 
 import xr_sr
-from xr_sr.catalog import registry as catalog
+from xr_sr.catalog import registry
 from xr_sr.errors import OptionError, StoreError
 from xr_sr.io.stac.projection import outline
 
@@ -276,4 +276,4 @@ def test_weights_inside_the_package_are_named_by_its_package_url(tmp_path):
 
     asset = xr_sr.to_stac(tmp_path / "ours.zarr").assets["model"]
 
-    assert asset.href == f"pkg:pypi/xr-sr@{xr_sr.__version__}#xr_sr/catalog/{catalog.get('sen2sr').weights.path}"
+    assert asset.href == f"pkg:pypi/xr-sr@{xr_sr.__version__}#xr_sr/catalog/{registry.get('sen2sr').weights.path}"

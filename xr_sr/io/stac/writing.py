@@ -18,7 +18,7 @@ import numpy as np
 from ..._version import __version__
 from ...arguments import check_flag, check_path, shown
 from ...bands import find_band
-from ...catalog import registry as catalog
+from ...catalog import registry
 from ...catalog.locations import hub_url
 from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
@@ -183,7 +183,7 @@ def _spec_of(stored: Stored) -> ModelSpec | None:
     A result of other weights than the catalogue's is no result of that model, so nothing is said of it.
     """
     try:
-        spec = catalog.get(str(stored.attrs.get(MODEL_ATTR, "")))
+        spec = registry.get(str(stored.attrs.get(MODEL_ATTR, "")))
     except UnknownModelError:
         return None
     hashes = str(stored.attrs.get("xr_sr:weights_sha256", "")).split()

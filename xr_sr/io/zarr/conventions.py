@@ -1,6 +1,6 @@
 """Where the pixels lie, said in attributes: the Zarr conventions `proj:`, `spatial:` and `multiscales`, beside CF.
 
-Geoboxes in, attributes out. CF's `grid_mapping` is made of coordinates, by `georeference`.
+Geoboxes in, attributes out. CF's `grid_mapping` is made of coordinates, by `cube.grid`.
 Sources: zarr-conventions/proj, /spatial and /multiscales, release v0.1; names, UUIDs and descriptions as their schemas
 require them. A node declares its conventions in `zarr_conventions`, a list of objects. Plain xarray passes attributes
 on, and netCDF cannot hold such a list, so nodes that xarray opens as Datasets and variables declare them on request
