@@ -348,6 +348,14 @@ def test_a_geotransform_tells_corners_from_centers_as_the_attribute_does(kind, p
     )
 
 
+def test_a_resolution_that_arithmetic_kept_does_not_silence_the_doubt():
+    moved = on_corners(wrapped()).drop_vars("spatial_ref").assign_attrs(crs=32633)
+
+    assert "resolution" in moved.x.attrs
+    with pytest.warns(GeoreferenceWarning, match="whole multiples of 10 m"):
+        moved.sr.upscale("bicubic")
+
+
 @pytest.mark.filterwarnings("error::xr_sr.errors.GeoreferenceWarning")
 @pytest.mark.parametrize("offset", [0, 5], ids=["centers beside the multiples of 10", "centers on the multiples of 10"])
 def test_a_geotransform_of_centers_moves_nothing(offset):

@@ -131,12 +131,12 @@ def anchor_of(
         return Anchor(shift, known=True)
     if stored is not None and on_stored == {"corner"}:
         return Anchor((stored.e / 2, stored.a / 2), stored if same_size(axes, stored) else None, known=True)
-    # odc-geo notes `resolution` in the coordinates that it makes, which are centers. Arithmetic keeps it: `cube.x - 5`.
-    if on_stored == {"center"} or any("resolution" in obj.coords[dim].attrs for dim in dims):
+    if on_stored == {"center"}:
         return Anchor(known=True)
+    # Also where odc-geo noted `resolution`, in coordinates that were centers then: `cube.x - 5` keeps it.
     if _looks_like_corners(axes, crs):
         return Anchor(doubt=_whole_multiples(dims, abs(step_of(axes[0]) or 0.0)))
-    return Anchor()
+    return Anchor(known=any("resolution" in obj.coords[dim].attrs for dim in dims))
 
 
 def stands_on(axes: Axes, lattice: Affine) -> Stand:
