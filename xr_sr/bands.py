@@ -1,6 +1,6 @@
 """Sentinel-2 bands as data, and the names under which catalogues hand them out.
 
-Knows strings only. Where a cube keeps its names (variables, coordinates, attributes) is `cube`'s matter.
+Knows strings only. Where a cube keeps its names (variables, coordinates, attributes) is handled in `cube`.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def _joined(first: xr.DataArray, second: xr.DataArray, *, first_only: int, secon
     """Join two maps of water pixel by pixel: 0 neither, 1 both, and the numbers passed for one of them alone."""
     codes = np.full((256, 256), UNKNOWN, np.uint8)
     codes[0, 0], codes[1, 1], codes[1, 0], codes[0, 1] = 0, 1, first_only, second_only
-    # Scalars such as a single date may differ; what the result carries is the caller's matter.
+    # Scalars such as a single date may differ; what the result carries is left to the caller.
     bare = [each.drop_vars([name for name in each.coords if name not in each.dims]) for each in (first, second)]
     joined: xr.DataArray = xr.apply_ufunc(
         _look_up_pair, *bare, kwargs={"codes": codes}, dask="parallelized", output_dtypes=[np.uint8]

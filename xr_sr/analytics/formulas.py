@@ -1,4 +1,4 @@
-"""Formulas as data: the text of an index is parsed, checked and reckoned, and never run as code.
+"""Formulas as data: the text of an index is parsed, checked and computed, and never run as code.
 
 Knows letters and arithmetic only; which band a letter stands for is told by `table`.
 """
@@ -63,7 +63,7 @@ def parse(text: str, *, name: str = "") -> Formula:
     return Formula(text.strip(), tree, tuple(dict.fromkeys(node.id for node in names)))
 
 
-def reckon(formula: Formula, values: Mapping[str, Any]) -> Any:
+def evaluate(formula: Formula, values: Mapping[str, Any]) -> Any:
     """Work a formula out, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
 
     A normalised difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may

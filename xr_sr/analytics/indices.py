@@ -13,7 +13,7 @@ from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import WEIGHTS_ATTR, provenance_of
-from .formulas import reckon
+from .formulas import evaluate
 from .reading import Grid, check_options, read_bands
 from .table import LETTERS, constants_of, find_index
 
@@ -109,7 +109,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
     bands = read_bands(cube, [LETTERS[letter] for letter in letters], reader=f"index {chosen.name!r}", **options)
     values |= {letter: bands[LETTERS[letter]] for letter in letters}
     first = values[letters[0]]
-    result: xr.DataArray = reckon(formula, values).astype("float32").rename(chosen.name)
+    result: xr.DataArray = evaluate(formula, values).astype("float32").rename(chosen.name)
     result.attrs = {
         "long_name": chosen.title,
         "units": "1",

@@ -64,12 +64,12 @@ def water(
 def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray:
     """Reckon an index, or take the DataArray that is one."""
     if name is not None:
-        reckoned: xr.DataArray = index(cube, name, **options)
-        return reckoned
+        computed: xr.DataArray = index(cube, name, **options)
+        return computed
     if not isinstance(cube, xr.DataArray) or cube.dtype.kind != "f":
         raise CubeError(
             f"{reader} with index=None wants the index itself, a DataArray of floats, as index() gives it; this is "
-            f"a {type(cube).__name__}. Name an index to reckon it from bands."
+            f"a {type(cube).__name__}. Name an index to compute it from bands."
         )
     return placed(kept_unread(cube))
 

@@ -1,6 +1,6 @@
 """What counts as a cube: finds the bands, the grid and the rest of what a user hands in.
 
-Reads names, coordinates and attributes only: no pixel is computed here, and their meaning is `radiometry`'s matter.
+Reads names, coordinates and attributes only: no pixel is computed here, and `radiometry` decides what they mean.
 What is done with a cube (picking bands, putting results together) is in `cube`.
 """
 

@@ -1,7 +1,7 @@
 """Holes in a block: what a network sees where a pixel is NaN.
 
 The fill is local on purpose: a value depends on pixels nearby and on nothing else, so one place is filled in one way
-wherever the array was cut. To put NaN back behind the kernel is the caller's matter.
+wherever the array was cut. To put NaN back behind the kernel is left to the caller.
 """
 
 from __future__ import annotations

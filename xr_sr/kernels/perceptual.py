@@ -1,7 +1,7 @@
 """Networks that compare pictures, made once per process: LPIPS of our own, and the image towers of open_clip.
 
 A comparer takes two stacks of pictures and gives a distance for each pair. Weights come from files that the user
-names and are read without running anything in them. Cubes, patches and laziness are `metrics.perceptual`'s matter.
+names and are read without running anything in them. Cubes, patches and laziness are handled in `metrics.perceptual`.
 """
 
 from __future__ import annotations

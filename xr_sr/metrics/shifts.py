@@ -1,6 +1,6 @@
 """The shift between two images of each date, measured in a few windows spread over the scene, each a task of its own.
 
-How a shift is estimated and judged is `registration`'s matter; windows bound the memory, however large the scene.
+How a shift is estimated and judged is handled in `registration`; windows bound the memory, however large the scene.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """LR, SR and HR brought together block by block: on one grid, harmonised, and compared two by two.
 
-Gives distances on the HR grid, per pixel, patch or image; what they mean is `improvement`'s matter.
+Gives distances on the HR grid, per pixel, patch or image; what they mean is handled in `improvement`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Layers of a page: cubes, maps of classes and maps of one quantity, read for one frame and coloured in eight bits.
 
-Knows colours and what they mean; how layers are laid over each other is the page's matter.
+Knows colours and what they mean; the page decides how layers are stacked.
 """
 
 from __future__ import annotations

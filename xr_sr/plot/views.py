@@ -1,6 +1,6 @@
 """Cubes as pictures see them: which date, which pixels of a common frame, and the frame itself.
 
-A frame is (top, bottom, left, right) in pixels of the finest cube. All is reckoned in those pixels, so degrees, rotated
+A frame is (top, bottom, left, right) in pixels of the finest cube. All is computed in those pixels, so degrees, rotated
 and south-up grids need no case of their own.
 """
 

@@ -1,6 +1,6 @@
 """Phase correlation with windows that move along: the sub-pixel shift between two images that are not periodic.
 
-Built on the transforms of `phase`. What a peak is worth is `quality`'s matter.
+Built on the transforms of `phase`. `quality` judges a peak.
 """
 
 from __future__ import annotations

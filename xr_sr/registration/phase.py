@@ -1,6 +1,6 @@
 """Phase correlation of two images: the shift at the peak of their whitened cross-correlation.
 
-The plain form, as the field's tools have it; windows, gradients and the quality of a peak are `estimate`'s matter.
+The plain form, as the field's tools have it; windows, gradients and the quality of a peak are handled in `estimate`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where shifts are measured: windows of a scene, the images of one date in them, and those to lay them on.
 
-Lazy arrays only; what is done with a measured shift is `alignment`'s matter.
+Lazy arrays only; what is done with a measured shift is handled in `alignment`.
 """
 
 from __future__ import annotations

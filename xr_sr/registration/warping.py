@@ -1,6 +1,6 @@
 """Move images by parts of a pixel, with kernels of finite reach: a block with enough context moves as the whole does.
 
-NumPy arrays only; cubes and dates are `alignment`'s matter.
+NumPy arrays only; cubes and dates are handled in `alignment`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Run graphs of tasks and hear of each task as it ends, on whatever scheduler is active; show a bar.
 
-Knows dask, tqdm and the warnings of tasks. What the tasks do, and what to do when one ends, is the caller's matter.
+Knows dask, tqdm and the warnings of tasks. What the tasks do, and what to do when one ends, is left to the caller.
 """
 
 from __future__ import annotations

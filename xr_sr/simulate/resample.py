@@ -1,6 +1,6 @@
 """Whole-factor resampling of NumPy arrays along y and x: linear up, linear with antialiasing down, block means.
 
-Arrays without NaN, no cubes, no geography: what metrics compare with. A sensor's own blur is `degradation`'s matter.
+Arrays without NaN, no cubes, no geography: what metrics compare with. A sensor's own blur is handled in `degradation`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Blocks with context: one task per output block, which cuts its tile with a halo out of whatever input chunks hold it.
 
-Knows arrays and sizes only. Bands are `cube`'s matter, numbers are `radiometry`'s, coordinates are `cube.grid`'s.
+Knows arrays and sizes only. Bands are handled in `cube`, numbers in `radiometry`, coordinates in `cube.grid`.
 The input is never rechunked: a block out of one giant chunk, of a hundred slivers, or of four neighbours is all the
 same here.
 """

@@ -1,6 +1,6 @@
 """What there is to learn from: cubes as plain arrays of reflectance, each with its name, source and licence.
 
-Reading files and choosing places is the caller's matter; how patches are drawn is in `patches`.
+Reading files and choosing places is left to the caller; how patches are drawn is in `patches`.
 """
 
 from __future__ import annotations

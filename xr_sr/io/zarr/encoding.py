@@ -1,6 +1,6 @@
 """How values lie on disk: packed into int16 or as they are, and back to float32; the codec.
 
-Blocks in, blocks out. Which chunk a block goes to is `layout`'s matter.
+Blocks in, blocks out. Which chunk a block goes to is handled in `layout`.
 """
 
 from __future__ import annotations
