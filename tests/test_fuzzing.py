@@ -132,6 +132,9 @@ FAILED_ONCE = {
         .assign_coords(time=np.array(["2023", np.datetime64("2023-07-01")], object))
         .sr.flood("2023-06", "2023-07", index="NDWI")
     ),
+    "an offset that is a tree": lambda: xr_sr.flood_between(WATER, WATER, offset=xr.DataTree()),
+    "an offset of a cube that is a tree": lambda: (CUBE * 1000).astype("uint16").sr.reflectance(offset=xr.DataTree()),
+    "nodata that is a tree": lambda: (CUBE * 1000).astype("uint16").sr.reflectance(offset=0, nodata=xr.DataTree()),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "a type in the encoding that NumPy evaluates": lambda: _encoded(ARRAY, dtype="05.09").sr.reflectance(),
     "a type in the encoding with an old name": lambda: _encoded(ARRAY, dtype="a3").sr.reflectance(),

@@ -103,7 +103,7 @@ def resolve(
         if floats and quantification == 1 and offsets == (0.0,):
             kind, how = "reflectance", "reflectance, as passed: offset=0, quantification=1"
     elif offset != "auto":
-        raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
+        raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
     elif own := _own_words(cube, planes):
         how, scaling, ours = own, declared_scaling(planes), True
         if scaling is not None:  # numbers as they are stored: what was added to the DN before is in them
@@ -196,14 +196,17 @@ def _given(
                 )
             offset = offset.isel({offset.dims[0]: given.get_indexer(dates)})
     try:
-        values = np.asarray(offset, dtype="float64")
+        passed = np.asarray(offset)
+        values = passed.astype("float64")
     except (TypeError, ValueError):
-        values = np.array(np.nan)
+        passed = values = np.array(np.nan)
     # A truth value would pass as 1 DN, and is meant for "subtract the offset" or "it is in the pixels": nobody knows.
-    if np.asarray(offset).dtype.kind == "b":
-        raise RadiometryError(f"offset={offset!r} is no number of DN; pass the number itself, such as 0 or -1000.")
+    if passed.dtype.kind == "b":
+        raise RadiometryError(f"offset={shown(offset)} is no number of DN; pass the number itself, such as 0 or -1000.")
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
-        raise RadiometryError(f"offset={offset!r} is not one number of DN, such as 0 or -1000, nor one for each date.")
+        raise RadiometryError(
+            f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
+        )
     if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
         raise RadiometryError(f"offset={offset!r} looks like reflectance; it is wanted in DN: -0.1 is offset=-1000.")
     if (values > 0).any():
@@ -312,7 +315,7 @@ def _nodata_values(
     """Return the finite values that mean "not measured"."""
     if isinstance(nodata, str):
         if nodata != "auto":
-            raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.")
+            raise RadiometryError(f"nodata={shown(nodata)} is neither 'auto', nor a number or several, nor None.")
         zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
     return _nodata_as_passed(nodata)
@@ -327,7 +330,7 @@ def _nodata_as_passed(nodata: float | Sequence[float] | str | None) -> tuple[flo
             raise TypeError
         values = given.astype("float64").reshape(-1).tolist()
     except (TypeError, ValueError):
-        raise RadiometryError(f"nodata={nodata!r} is neither 'auto', nor a number or several, nor None.") from None
+        raise RadiometryError(f"nodata={shown(nodata)} is neither 'auto', nor a number or several, nor None.") from None
     return tuple(sorted({value for value in values if math.isfinite(value)}))
 
 
@@ -335,15 +338,15 @@ def check_radiometry(offset: Offset, quantification: float, nodata: Nodata) -> N
     """Raise RadiometryError for arguments that are wrong for any cube, also where there is no DN to be converted."""
     _quantification(quantification)
     if isinstance(offset, str) and offset != "auto":
-        raise RadiometryError(f"offset={offset!r} is neither 'auto' nor in DN, such as 0 or -1000.")
+        raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
     if not isinstance(offset, str | xr.DataArray):  # an array may be lazy
         try:
             numeric = np.asarray(offset).dtype.kind in "iuf"
-        except ValueError:  # lists of several lengths
+        except (TypeError, ValueError):  # a DataTree, lists of several lengths
             numeric = False
         if not numeric:
             raise RadiometryError(
-                f"offset={offset!r} is not one number of DN, such as 0 or -1000, nor one for each date."
+                f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
             )
     if not isinstance(nodata, str) or nodata != "auto":
         _nodata_as_passed(nodata)
