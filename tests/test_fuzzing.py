@@ -135,6 +135,11 @@ FAILED_ONCE = {
     "an offset that is a tree": lambda: xr_sr.flood_between(WATER, WATER, offset=xr.DataTree()),
     "an offset of a cube that is a tree": lambda: (CUBE * 1000).astype("uint16").sr.reflectance(offset=xr.DataTree()),
     "nodata that is a tree": lambda: (CUBE * 1000).astype("uint16").sr.reflectance(offset=0, nodata=xr.DataTree()),
+    "names of bands in attributes that are a Dataset": lambda: ARRAY.assign_attrs(long_name=CUBE).sr.fuse(
+        "bicubic", bands="B04"
+    ),
+    "patches larger than any image": lambda: xr_sr.metrics.mae(ARRAY, ARRAY, at=10**30).compute(),
+    "flag values that are no list": lambda: WATER.astype("float32").assign_attrs(flag_values=True).sr.areas(),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "a type in the encoding that NumPy evaluates": lambda: _encoded(ARRAY, dtype="05.09").sr.reflectance(),
     "a type in the encoding with an old name": lambda: _encoded(ARRAY, dtype="a3").sr.reflectance(),

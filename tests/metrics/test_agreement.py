@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import odc.geo.xr  # noqa: F401  registers .odc
 import pytest
 import xarray as xr
 
+from tests import cubes
 from tests.metrics.scenes import on_grid, texture, triple
 from xr_sr import errors
 from xr_sr.metrics import consistency, synthesis
@@ -119,3 +121,16 @@ def test_a_border_is_a_whole_number_of_pixels():
     for border in (-3, 1.5):
         with pytest.raises(errors.OptionError, match="0 or more"):
             consistency(lr, sr, border=border)
+
+
+@pytest.mark.parametrize("value", [0, 32633])
+def test_patches_of_dated_cubes_have_their_own_grid_whatever_number_spatial_ref_has(value):
+    """rioxarray's is 0, odc-geo's the EPSG code: xarray compares them where results are put together."""
+    lr = cubes.array(cubes.reflectance(2, 4, 12, 12))
+    lr = lr.assign_coords(spatial_ref=xr.DataArray(value, attrs=lr.spatial_ref.attrs))
+    sr = lr.sr.upscale("nearest")
+
+    patches = consistency(lr, sr, at=4)
+
+    assert dict(patches.sizes) == {"time": 2, "y": 3, "x": 3}
+    assert patches.odc.geobox.resolution.x == 40

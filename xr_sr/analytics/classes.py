@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
+from ..arguments import items_of
 from ..cube.grid import crs_coord_name, placed
 from ..cube.lazy import kept_unread
 from ..errors import CubeError
@@ -56,8 +57,12 @@ def is_map_of(obj: Any, kind: str) -> bool:
 def classes_of(attrs: Mapping[str, Any]) -> Classes:
     """Read what numbers mean from attributes of CF, or from the tags of a raster, "0 1 255"; {} where none say it."""
     values = attrs.get("flag_values", ())
-    codes = values.split() if isinstance(values, str) else values
-    return dict(zip(str(attrs.get("flag_meanings", "")).split(), map(int, codes), strict=False))
+    several = values.split() if isinstance(values, str) else items_of(values)
+    codes = [values] if several is None else several
+    try:
+        return dict(zip(str(attrs.get("flag_meanings", "")).split(), map(int, codes), strict=False))
+    except (OverflowError, TypeError, ValueError):  # infinity, a mapping, a word
+        return {}
 
 
 def whole_classes(classes: xr.DataArray) -> xr.DataArray:

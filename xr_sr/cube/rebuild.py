@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
+from ..arguments import items_of
 from ..bands import is_scl
 from ..errors import BandWarning
 from .grid import fine_coords, is_crs_coord
@@ -175,7 +176,8 @@ def _still_true(attrs: Mapping[Any, Any], planes: Sequence[Plane] = (), *, size:
     for key, value in attrs.items():
         if key in _STALE_ON_NEW_GRID | _STALE_WITH_NEW_VALUES or str(key).startswith(("STATISTICS_", "xr_sr:")):
             continue
-        if key in PER_BAND_ATTRS and not isinstance(value, str) and np.size(value) == size > 0:
-            value = tuple(value[plane.index] for plane in planes if plane.index is not None)
+        several = items_of(value) if key in PER_BAND_ATTRS else None
+        if several and len(several) == size:
+            value = tuple(several[plane.index] for plane in planes if plane.index is not None)
         kept[key] = value
     return kept

@@ -146,12 +146,16 @@ def sum_up(
     return sums if patch else da.sum(sums, axis=(4, 5), keepdims=True, split_every=16)
 
 
+_LARGEST_PATCH = 2**31
+"""Pixels: what NumPy counts by is no larger on all machines."""
+
+
 def check_level(at: Level, name: str = "at") -> Level:
     """Give "image", "pixel" or the side of a patch as a plain int, NumPy's too; raises OptionError for all else."""
     if isinstance(at, str):
         if at in ("image", "pixel"):
             return at
-    elif (side := whole_or_none(at)) is not None and side > 1:
+    elif (side := whole_or_none(at)) is not None and 1 < side <= _LARGEST_PATCH:
         return side
     raise OptionError(f"{name}={shown(at)}: wanted 'image', 'pixel', or the side of patches in pixels, 2 or more.")
 

@@ -152,8 +152,10 @@ def read(obj: Image, role: str) -> Scene:
         array = array.expand_dims(band)
     array = array.transpose(*rest, band, y, x)
     data = _dask(array)
-    along_time = {name: coord for name, coord in array.coords.items() if time and coord.dims == (time,)}
-    on_grid = {name: coord for name, coord in array.coords.items() if coord.dims in ((y,), (x,))}
+    # Without the scalars that each brings along: a `spatial_ref` beside the time would contradict that of patches.
+    alone = {name: coord.reset_coords(drop=True) for name, coord in array.coords.items()}
+    along_time = {name: coord for name, coord in alone.items() if time and coord.dims == (time,)}
+    on_grid = {name: coord for name, coord in alone.items() if coord.dims in ((y,), (x,))}
     crs_name = crs_coord_name(array)
     if crs_name in array.coords:
         on_grid[crs_name] = array.coords[crs_name]
