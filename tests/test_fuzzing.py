@@ -140,6 +140,10 @@ FAILED_ONCE = {
     ),
     "patches larger than any image": lambda: xr_sr.metrics.mae(ARRAY, ARRAY, at=10**30).compute(),
     "flag values that are no list": lambda: WATER.astype("float32").assign_attrs(flag_values=True).sr.areas(),
+    "a name and a coordinate that are one number": lambda: (
+        ARRAY.rename(0).assign_coords({0: ("band", range(4))}).sr.to_zarr({}, progress=False)
+    ),
+    "a number and its text as names": lambda: CUBE.assign({0: CUBE.B04, "0": CUBE.B04}).sr.to_zarr({}, progress=False),
     "a mask of a NumPy array": lambda: xr_sr.mask(np.zeros(3)),
     "a type in the encoding that NumPy evaluates": lambda: _encoded(ARRAY, dtype="05.09").sr.reflectance(),
     "a type in the encoding with an old name": lambda: _encoded(ARRAY, dtype="a3").sr.reflectance(),

@@ -6,6 +6,7 @@ Reads names, coordinates and attributes. Pixels stay lazy; only variables that d
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +16,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ...arguments import shown
+from ...arguments import count_of, shown
 from ...cube import grid as georeference
 from ...cube.lazy import check_array
 from ...cube.names import own_name
@@ -216,9 +217,15 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
         dataset, variable = obj, ""
     else:
         name = own_name(obj) or ""
-        variable = name if name and name not in obj.coords and name not in obj.dims else "data"
+        variable = name if name and name not in map(str, [*obj.coords, *obj.dims]) else "data"
         dataset = obj.rename(None).to_dataset(name=variable)
     dataset = dataset.drop_encoding()
+    texts = Counter(map(str, dataset.variables))
+    if twice := [text for text, count in texts.items() if count > 1]:
+        raise StoreError(
+            f"a store keeps names as text, and {count_of(texts[twice[0]], 'variable')} would be called {twice[0]!r}. "
+            "Rename one: .rename(...)."
+        )
     return dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}), variable
 
 
