@@ -259,7 +259,17 @@ def test_what_a_mask_does_not_know_is_not_kept():
     cube = array(reflectance(4, 24, 24))
     keep = (cube.isel(band=0, drop=True) > 0).isel(y=slice(0, 10)).reindex_like(cube)
 
-    assert np.isnan(lite(cube, mask=keep).values[:, 40:]).all()
+    assert np.isnan(lite(cube, mask=keep == 1).values[:, 40:]).all()
+
+
+@pytest.mark.parametrize("door", ["upscale", "fuse"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "object"])
+def test_numbers_are_refused_as_a_mask(door, dtype):
+    cube = dataset(reflectance(2, 24, 24), ("B04", "B11") if door == "fuse" else ("B04", "B08"))
+    scl = xr.full_like(cube["B04"].chunk(), 4, dtype=dtype).rename("SCL")
+
+    with pytest.raises(OptionError, match=rf"boolean DataArray.* found {dtype} in 'SCL'.*~scl.isin\(\[0, 1, 3"):
+        getattr(cube.sr, door)("bicubic", mask=scl)
 
 
 def test_results_of_two_masks_say_so():

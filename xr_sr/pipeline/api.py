@@ -91,8 +91,8 @@ def upscale(
     offset: in DN, to be added; "auto" reads it from the metadata and raises if it is unknown.
     quantification: DN per unit of reflectance.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
-    mask: True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number of times
-        larger than the cube's, and it may have time. NaN in it means not kept.
+    mask: boolean, True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number
+        of times larger than the cube's, and it may have time. Numbers are refused: a scene classification is no mask.
     precision: "float32"; "bfloat16" and "float16" run the network at half precision, for GPUs: bfloat16 differs by up
         to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it.
     chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512;

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
 
 import xarray as xr
 
-from ..arguments import check_whole
+from ..arguments import check_whole, shown
 from ..cube.align import to_grid
 from ..cube.lazy import check_array
 from ..cube.multigrid import cut_to, overlay_of, phase_of
 from ..cube.select import Cube, Plane
 from ..errors import GridError, OptionError
+from ..radiometry.clouds import CLOUDY_CLASSES
 from ..radiometry.resolve import Radiometry
 from ..tiling.source import SIDE
 from ..tiling.two_resolutions import Coarse
@@ -77,8 +78,14 @@ def stacks_of(
         raise GridError(
             f"mask= is a DataArray with {cube.y} and {cube.x}, True where values are kept; not {type(mask)}."
         )
+    if mask.dtype != bool:
+        name = "" if mask.name is None else f" in {shown(mask.name)}"
+        raise OptionError(
+            f"mask=: expected a boolean DataArray, True where values are kept; found {mask.dtype}{name}. Of a scene "
+            f"classification pass mask=~scl.isin({list(CLOUDY_CLASSES)}), or mask the input by cube.sr.mask(scl=scl); "
+            "of numbers 1 (keep), 0 and NaN pass mask=(keep == 1)."
+        )
     keep = to_grid(mask, cube, "mask=")
-    keep = keep.notnull() & (keep != 0) if keep.dtype.kind == "f" else keep
     sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
     keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
     return [stack, [(_lazy(keep, cube), None)]]
