@@ -395,6 +395,18 @@ def test_an_offset_of_the_wrong_sign_is_warned_of(offset):
     assert [each.filename for each in caught if each.category is RadiometryWarning] == [__file__]
 
 
+@pytest.mark.parametrize("offset", [[0], np.array([0]), xr.DataArray([0], dims="time"), [0, -1000, 0]])
+def test_as_many_offsets_as_dates_are_expected(offset):
+    with pytest.raises(RadiometryError, match=r"'time' of the cube is 2 long.*a number \(not a list\) for all"):
+        meaning(array(dates=2), offset=offset)
+
+
+def test_one_offset_in_a_list_is_that_of_one_date():
+    assert meaning(array(dates=1), offset=[-1000]).offset == (-1000,)
+    assert meaning(array(), offset=[-1000]).offset == (-1000,)
+    assert meaning(array(dates=2), offset=np.array(-1000)).offset == (-1000,)
+
+
 def test_offsets_for_dates_need_dates():
     with pytest.raises(RadiometryError, match="is time"):
         meaning(array(), offset=[-1000, 0])

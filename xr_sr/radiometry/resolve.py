@@ -221,10 +221,10 @@ def _given(
         raise RadiometryError(
             f"offset= has {count_of(values.size, 'value')}, but no dimension of the cube ({list(cube.lead)}) is time."
         )
-    if axis is not None and values.size not in (1, planes[0].array.sizes[cube.lead[axis]]):
-        length = planes[0].array.sizes[cube.lead[axis]]
+    if axis is not None and values.size != (length := planes[0].array.sizes[cube.lead[axis]]):
         raise RadiometryError(
-            f"offset= has {count_of(values.size, 'value')}, and {cube.lead[axis]!r} of the cube is {length} long."
+            f"offset= has {count_of(values.size, 'value')}, and {cube.lead[axis]!r} of the cube is {length} long. Pass "
+            "one for each, or a number (not a list) for all."
         )
     return tuple(values.reshape(-1).tolist()), axis
 
