@@ -299,13 +299,17 @@ def test_files_of_cubes_are_upscaled_like_the_cubes(tmp_path, scene, kind):
 def test_one_of_several_dates_can_be_taken(tmp_path, scene):
     scene.to_zarr(tmp_path / "in.zarr")
     both = run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "-m", "nearest")
-    one = run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "-m", "nearest", "--date", "2023-07-01")
+    one = run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "-m", "nearest", "--date", "2023-07-15")
 
     refused(both, 1, "date")
     assert one.exit_code == 0, one.output
     red = open_raster(tmp_path / "out.tif").sel(band="B04")
     np.testing.assert_allclose(red[::4, ::4], (scene.B04[1].astype(float) - 1000) / 1e4, atol=6e-5)
+    assert ", 2023-07-20, " in one.stdout
     refused(run("upscale", tmp_path / "in.zarr", tmp_path / "out.tif", "--date", "someday"), 1, "someday")
+    far = run("upscale", tmp_path / "in.zarr", tmp_path / "far.tif", "-m", "nearest", "--date", "2031-07-20")
+    refused(far, 1, "--date 2031-07-20", "within 10 days", "2023-04-20, 2023-07-20")
+    assert not (tmp_path / "far.tif").exists()
 
 
 def test_dates_are_taken_in_every_node_of_a_tree(scene):
@@ -653,7 +657,7 @@ PYTHONISMS = re.compile(r"\b(cube|obj|xr_sr|odc)\b[.\[]|\b[a-z_]+=[\w\['(-]|=Tru
     [
         ("{nameless} {out} -m bicubic --offset 0", "--names B02,B03,B04,B08"),
         ("{tif} {there} -m nearest --offset 0", "--overwrite"),
-        ("{dated} {cog} -m nearest", "--date 2023-07-01"),
+        ("{dated} {cog} -m nearest", "--date YYYY-MM-DD"),
         ("{tif} {out} -m sen3sr", "`xr-sr models`"),
         ("{tif} {out} -m bicubic -b B12 --offset 0", "`xr-sr models`"),
         ("{tif} {out} -m sen2sr-lite -b B10 --offset 0", "--bands asks"),
@@ -685,7 +689,7 @@ def test_ways_out_are_spelt_for_the_shell(inputs, arguments, way_out):
     [
         ("{nameless} {out} -m nearest --offset -1000", "--names B02,B03,B04,B08"),
         ("{tif} {there} -m nearest --offset -1000", "--overwrite"),
-        ("{dated} {cog} -m nearest", "--date 2023-07-01"),
+        ("{dated} {cog} -m nearest", "--date 2023-07-15"),
         ("{untold} {out} -m nearest", "--offset -1000"),
         ("{untold} {out} -m nearest", "--offset -1000,-1000"),
         ("{halftold} {out} -m nearest", "--offset -1000,0"),

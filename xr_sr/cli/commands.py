@@ -118,7 +118,9 @@ def demo(out: Path, quiet: bool) -> None:
     show_default=True,
     help="Of 20 m bands on a 10 m grid: each pixel repeated, or resampled.",
 )
-@click.option("--date", help="Of several dates, only the one nearest to this. A GeoTIFF holds one date.")
+@click.option(
+    "--date", help="Of several dates, only the one nearest to this (within 10 days). A GeoTIFF holds one date."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",

@@ -14,9 +14,6 @@ from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICAT
 if TYPE_CHECKING:
     import xarray as xr
 
-_MOST_DAYS = 10
-"""How far off a date may lie that stands for another: as long as one satellite takes to come again."""
-
 
 @main.command(context_settings=TEXT)
 @click.argument("before", metavar="BEFORE")
@@ -73,7 +70,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     from ..io.zarr import open_zarr, to_zarr
     from ..radiometry.clouds import mask
     from .places import is_same
-    from .sources import dates_of, open_cube, select_date
+    from .sources import MOST_DAYS, dates_of, open_cube, select_date
 
     for source in (before, after):
         if is_same(source, output):
@@ -85,7 +82,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     for source, role in ((before, "before"), (after, "after")):
         cube: Any = open_cube(source, options["names"] or (), options["part"])
         if (date := options[f"{role}_date"]) is not None:
-            cube = select_date(cube, date, option=f"--{role}-date", within_days=_MOST_DAYS)
+            cube = select_date(cube, date, option=f"--{role}-date", within_days=MOST_DAYS)
         cubes.append(mask(cube) if options["mask"] else cube)
     if is_same(before, after):
         _refuse_shared(*(dates_of(cube) for cube in cubes))

@@ -13,9 +13,10 @@ from ..cube.grid import pixel_size_m
 from ..cube.select import recognise
 from ..io.cog import to_cog
 from ..io.zarr import to_zarr
+from ..io.zarr.one_date import scalar_date
 from ..pipeline.api import fuse, upscale
 from .places import suffix_of
-from .sources import open_cube, select_date
+from .sources import MOST_DAYS, open_cube, select_date
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
     cube = open_cube(source, order.names or (), order.part)
     other = None if order.other is None else open_cube(order.other)
     if order.date is not None:
-        cube = select_date(cube, order.date)
-        other = None if other is None else select_date(other, order.date)
+        cube = select_date(cube, order.date, within_days=MOST_DAYS)
+        other = None if other is None else select_date(other, order.date, within_days=MOST_DAYS)
     result = (fuse if order.fusing else upscale)(
         cube,
         order.model,
@@ -99,13 +100,16 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
 
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:
-    """Say in a line what a result is: bands, pixels, model, and how its numbers were read."""
+    """Say in a line what a result is: bands, dates, pixels, model, and how its numbers were read."""
     cube = recognise(result)
     first = cube.planes[0].array
     attrs = {**first.attrs, **result.attrs}
     size_m = pixel_size_m(cube.geobox)
     pixels = f"{cube.geobox.shape.y} x {cube.geobox.shape.x} pixels" + (f" of {size_m[1]:.3g} m" if size_m else "")
     dates = [f"{first.sizes[dim]} {dim}" for dim in cube.lead]
+    one = scalar_date(first.to_dataset(name="pixels"))
+    if one is not None and one not in cube.lead:
+        dates.append(str(first[one].values)[:10])
     names = " ".join(plane.band for plane in cube.planes)
     return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], f"read as {attrs['xr_sr:radiometry']}"])
 

@@ -33,7 +33,7 @@ RECIPES: tuple[tuple[str, str], ...] = (
     ),
     (r"A grid of other pixels is given by geobox=\.", "The grid of another cube is that of like=."),
     (r"give each its date, obj\.assign_coords\(.*?\)\), from", "use inputs that have dates, from"),
-    (r"\w+\.isel\(\w+=0\)", "--date 2023-07-01"),
+    (r"\w+\.isel\(\w+=0\)", "--date YYYY-MM-DD"),
     (r"xr_sr\.list_models\([^()]*\)", "`xr-sr models`"),
     # Files are there already, so how to load them from a catalogue is no way out; nor is there another function.
     (r" [^.:]*: odc\.stac\.load\([^()]*\)\.?", ""),

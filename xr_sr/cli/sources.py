@@ -26,6 +26,9 @@ from .rasters import open_raster
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 
+MOST_DAYS = 10
+"""How far the nearest date may be from the one that was asked for: the repeat cycle of one Sentinel-2 satellite."""
+
 NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
