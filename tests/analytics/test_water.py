@@ -300,6 +300,12 @@ class TestFlood:
             xr_sr.flood(mask, "1999", "2023-06-06")
         with pytest.raises(CubeError, match="share 2023-06-01"):
             xr_sr.flood(mask, "2023", "2023-06-01")
+        # 5 January to pandas, 1 May to others
+        early = mask.assign_coords(time=np.array(["2023-01-05", "2023-05-01"], "datetime64[ns]"))
+        for when in ("1.5.2023", "2022-01-05", slice("1/5/2023", None), ["2023-01-05", "2024-01-05"], "soon"):
+            with pytest.raises(CubeError, match="selects no date.* 2023-01-05, 2023-05-01.*year first") as caught:
+                xr_sr.flood(early, when, "2023-05-01")
+            assert "method" not in str(caught.value)
         with pytest.raises(CubeError, match="flood_between"):
             xr_sr.flood(mask.isel(time=0), "2023", "2024")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,8 @@ from ..errors import CubeError, DuplicateTimeError
 
 When: TypeAlias = Any
 """A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+
+_YEAR_FIRST = re.compile(r"[+-]?\d{4}")
 
 
 def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[np.int64]:
@@ -36,13 +39,26 @@ def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[
         )
     # Slices want dates in order: of falling ones they would take none, or the others.
     places = xr.DataArray(np.arange(stamps.size), dims=(dim,), coords={dim: stamps.variable}).sortby(dim)
-    try:
-        found: npt.NDArray[np.int64] = np.atleast_1d(places.sel({dim: when}).values)
-    except (KeyError, ValueError, TypeError) as error:
-        raise CubeError(f"{role}={when!r} selects no date: {error}. There are {listed_dates(stamps)}.") from error
+    found = np.empty(0, np.int64)
+    cause: Exception | None = None
+    if all(_YEAR_FIRST.match(text.strip()) for text in _texts_of(when)):
+        try:
+            found = np.atleast_1d(places.sel({dim: when}).values)
+        except (KeyError, ValueError, TypeError) as error:
+            cause = error
     if not found.size:
-        raise CubeError(f"{role}={when!r} selects no date; there are {listed_dates(stamps)}.")
+        raise CubeError(
+            f"{role}={shown(when)} selects no date, or not each one that it names; there are {listed_dates(stamps)}. "
+            "Dates are written year first (ISO 8601): '2023-06-20', '2023-06', slice('2023-06-01', '2023-06-30') or a "
+            "list of dates."
+        ) from cause
     return found
+
+
+def _texts_of(when: When) -> list[str]:
+    """Give the texts in a selection: 5.6.2021 or 05/06/2021 could be two dates, and pandas would choose one."""
+    parts = [when.start, when.stop] if isinstance(when, slice) else when if isinstance(when, list | tuple) else [when]
+    return [part for part in parts if isinstance(part, str)]
 
 
 def listed_dates(stamps: xr.DataArray) -> str:
