@@ -84,7 +84,7 @@ class SuperResolution:
     agreement = _Method("analytics:agreement")
     consistency = _Method("metrics:consistency", cube="sr")
     evaluate = _Method("metrics:evaluate", cube="sr")
-    metrics = _Method("metrics:evaluate", cube="sr")
+    metrics = _Method("metrics:evaluate", cube="sr")  # an older name
     compare = _Method("plot:compare")
     explore = _Method("plot:explore")
     to_zarr = _Method("io.zarr:to_zarr")

@@ -43,8 +43,9 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
 
     weights: a file, taken as it is, since a fine-tuned network has a hash of its own, which is returned; a folder to
     look in instead of all others; or the name of a model of the catalogue, to take the weights of.
-    None: the folders of `XR_SR_WEIGHTS`, then the cache, then, if `download`, the hub. What is damaged in the cache is
-    downloaded again; a damaged file of the user's is not passed over in silence.
+    None: the package, for models whose weights are in it; else the folders of `XR_SR_WEIGHTS`, then the cache, then, if
+    `download`, the hub. What is damaged in the cache is downloaded again; a damaged file of the user's is not passed
+    over in silence.
     Raises WeightsNotFoundError; WeightsHashError for a file that is not the one that the catalogue names; ModelError if
     the model has no weights; WeightsError if the cache cannot be written.
     """

@@ -83,8 +83,8 @@ def upscale(
     layout: of 20 m bands on the 10 m grid. "native": each pixel of the sensor repeated 2 x 2, at multiples of 20 m (an
         error inside a task where it is not so); "resampled": taken as they stand; "auto": native where the pixels
         around are, else as they stand, with a warning when they are computed.
-    weights: a file, a folder, or the name of a model whose weights are meant; None looks in `XR_SR_WEIGHTS`, the
-        cache, the hub.
+    weights: a file, a folder, or the name of a model whose weights are meant; None takes those of the package, for
+        models whose weights are in it, else looks in the folders of `XR_SR_WEIGHTS`, the cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
     constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none" is
         refused where the network holds its constraint inside, as "sen2sr" does.

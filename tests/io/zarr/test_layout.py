@@ -55,6 +55,12 @@ def test_blocks_of_a_scene_at_scale_four_give_chunks_of_1024_and_regions_of_16_b
     assert cut.regions == (0, 8192, 16384)
 
 
+def test_one_block_needs_no_chunk_that_divides_it():
+    assert choose_cut((0, 1280)).chunk == 1024
+    assert choose_cut((0, 1280, 2560)).chunk == 640
+    assert choose_cut((0, 700)).chunk == 700
+
+
 def test_blocks_of_a_sliced_cube_are_replaced_by_even_ones():
     cut = choose_cut(edges_of([1200, 2048, 2047, 801]))
 

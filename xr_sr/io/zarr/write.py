@@ -69,8 +69,8 @@ def to_zarr(
         indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
         "native": as it is. Integers and booleans always keep their dtype; pixels that are not written yet are 0 there,
         and NaN everywhere else.
-    chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube; by default the largest
-        that does, up to 1024.
+    chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube. By default the largest
+        that does, up to 1024; 1024 where an axis is one block.
     shards: "block" puts the chunks of a block into one file. GDAL reads shards from 3.13 on.
     pyramid: number of coarser levels, each half of the one before; True for as many as make the last one fit a chunk.
         The levels are the groups "0", "1", ...; NaN is left out of the averages, classes and masks keep one pixel of
