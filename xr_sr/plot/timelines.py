@@ -10,6 +10,7 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
+from ..analytics.dates import positions_of
 from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
 from ..errors import CubeError, OptionError
@@ -168,18 +169,16 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
         if missing := sorted(set(lines["line"].values.tolist()) - set(usual["line"].values.tolist())):
             raise OptionError(f"reference= has no values for {missing}.")
     else:
-        places = xr.DataArray(np.arange(lines.sizes["time"]), dims=("time",), coords={"time": lines["time"]})
-        places = places.sortby("time")
         try:
-            found = np.atleast_1d(places.sel(time=reference).values)
-        except (KeyError, ValueError, TypeError) as error:
-            raise OptionError(f"reference={reference!r} selects no date: {error}.") from error
-        if not 0 < found.size < lines.sizes["time"]:
+            found = positions_of(reference, lines["time"], role="reference")
+        except CubeError as error:
+            raise OptionError(str(error)) from error
+        if found.size == lines.sizes["time"]:
             raise OptionError(
                 f"reference={reference!r} selects {found.size} of {count_of(lines.sizes['time'], 'date')}; expected "
                 "some, not all."
             )
-        usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(places.values, found))
+        usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(np.arange(lines.sizes["time"]), found))
     months = lines["time"].dt.month.values
     if not np.isin(months, usual["time"].dt.month.values).any():
         raise OptionError(
