@@ -115,11 +115,19 @@ def test_the_sentence_is_the_same_for_any_number_of_dates_and_their_coordinate_h
 
 
 def test_without_dates_the_offset_stands_in_the_sentence():
-    cube = recognise(array(dates=1).isel(time=0).assign_coords(processing_baseline="05.09"))
+    cube = recognise(array(dates=1).isel(time=0).drop_vars("time").assign_coords(processing_baseline="05.09"))
     found = resolve(cube, cube.planes)
 
     assert found.how == "reflectance = (DN - 1000) / 10000; offset by processing_baseline; nodata 0"
     assert offset_coords(found, cube) == {}
+
+
+def test_an_image_of_one_date_says_its_offset_as_a_series_does():
+    image = array(dates=1).isel(time=0).assign_coords(processing_baseline="05.09")
+    found = resolve(recognise(image), recognise(image).planes)
+
+    assert found.how == "reflectance = (DN + radiometry_offset) / 10000; offset by processing_baseline; nodata 0"
+    assert offset_coords(found, recognise(image))["radiometry_offset"] == -1000
 
 
 @pytest.mark.parametrize("flag", [True, 1, 1.0, "true", "True", "1"])

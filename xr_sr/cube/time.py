@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from ..arguments import count_of
 from ..errors import OptionError
+
+DATES = (
+    "time",
+    "t",
+    "date",
+    "datetime",
+    "acq_date",
+    "acquisition_date",
+    "acquisition_time",
+    "acquired",
+    "sensing_time",
+)
+"""Scalar coordinates that hold the date of an image, the first that there is; others may be dates of something else."""
+
+
+def scalar_dates(coords: Mapping[Any, xr.DataArray]) -> list[str]:
+    """Name the scalar coordinates that hold the date of an image, the likeliest first: by name or `standard_name`.
+
+    Text is not read as a date; dates of cftime count.
+    """
+    named = [name for name, coord in coords.items() if coord.attrs.get("standard_name") == "time"]
+    return [str(name) for name in dict.fromkeys((*DATES, *named)) if name in coords and _is_moment(coords[name])]
+
+
+def _is_moment(coord: xr.DataArray) -> bool:
+    if coord.ndim:
+        return False
+    return coord.dtype.kind == "M" or (coord.dtype.kind == "O" and hasattr(coord.item(), "timetuple"))
+
 
 Date: TypeAlias = "str | np.datetime64 | int | None"
 Dates: TypeAlias = "Date | list[Date] | tuple[Date, ...]"

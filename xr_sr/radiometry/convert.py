@@ -38,7 +38,8 @@ class Radiometry:
     the array as handed in; NaN and infinity always do. how: a sentence for people, and for the attrs of results.
     declared: metadata or the type says so, not the user, so pixels that contradict it deserve a warning. dark: places
     along `band` of red and shortwave-infrared bands, which are dark somewhere in almost every scene. own: it is a
-    result of this package, whose input was compared with its metadata already.
+    result of this package, whose input was compared with its metadata already. dated: DN of one date, which a scalar
+    coordinate names: results say the offset of the date, as those with a time axis do.
     names: of the bands, and of the object that they come from: two blocks with the same are of the same pixels. advice:
     what to do where DN turn out to be fractions. Both count neither for equality nor for dask's tokens.
     """
@@ -52,6 +53,7 @@ class Radiometry:
     declared: bool = False
     dark: tuple[int, ...] = ()
     own: bool = False
+    dated: bool = False
     names: tuple[str, ...] = field(default=(), compare=False)
     advice: str = field(default="", compare=False)
 

@@ -17,6 +17,7 @@ import xarray as xr
 from ..arguments import check_number, count_of, shown
 from ..cube.names import listed
 from ..cube.select import Cube, Plane, warn_caller
+from ..cube.time import scalar_dates
 from ..errors import OptionError, RadiometryError, RadiometryWarning
 from .convert import Radiometry
 from .metadata import (
@@ -96,7 +97,7 @@ def resolve(
     quantification = _quantification(quantification)
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
-    axis, declared, stored, ours, advice = None, False, False, False, ""
+    axis, declared, stored, ours, dated, advice = None, False, False, False, False, ""
     if not isinstance(offset, str):
         offsets, axis = _given(offset, cube, planes, quantification)
         how = "offset as passed"
@@ -129,14 +130,15 @@ def resolve(
     else:
         # Dates of one offset may be followed by dates of another, in a store say, so each carries its own.
         axis = time_axis(cube, planes) if axis is None else axis
-        formula = _formula(offsets[0] if axis is None else None, quantification)
+        dated = axis is None and bool(scalar_dates(planes[0].array.coords))
+        formula = _formula(None if dated or axis is not None else offsets[0], quantification)
         how = f"{formula}; {how}; nodata {', '.join(f'{value:g}' for value in values) or 'NaN'}"
     if len(set(offsets)) == 1:
         offsets = offsets[:1]
     red = any(plane.band == "B04" for plane in planes)
     dark = tuple(place for place, plane in enumerate(planes) if red and plane.band in _DARK_BANDS)
     names = tuple(map(_identity, planes))
-    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, names, advice)
+    return Radiometry(kind, offsets, quantification, values, axis, how, declared, dark, ours, dated, names, advice)
 
 
 def _identity(plane: Plane) -> str:
@@ -146,12 +148,18 @@ def _identity(plane: Plane) -> str:
 
 
 def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:
-    """Return the coordinate that says what was added to the DN of each date; {} for reflectance and without dates."""
-    if radiometry.kind != "dn" or radiometry.time_axis is None:
+    """Return the coordinate that says what was added to the DN of each date; {} for reflectance and without dates.
+
+    Along time, or a scalar where the date is one: an image of one date and a series of them can share a store.
+    """
+    if radiometry.kind != "dn" or (radiometry.time_axis is None and not radiometry.dated):
         return {}
+    attrs = {"long_name": "added to DN before the division", "units": "DN"}
+    if radiometry.time_axis is None:
+        return {OFFSET_COORD: xr.Variable((), np.float64(radiometry.offset[0]), attrs)}
     dim = cube.lead[radiometry.time_axis]
     values = np.broadcast_to(radiometry.offset, cube.planes[0].array.sizes[dim]).astype("float64")
-    return {OFFSET_COORD: xr.Variable(dim, values, {"long_name": "added to DN before the division", "units": "DN"})}
+    return {OFFSET_COORD: xr.Variable(dim, values, attrs)}
 
 
 def _check_dtypes(planes: Sequence[Plane]) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xr_sr
+from tests import cubes
 from tests.io.zarr.scenes import DATES, cube, reflectance
 from tests.io.zarr.test_growth import tree
 from xr_sr.errors import DuplicateTimeError, StoreError, StoreMismatchError, StoreWarning
@@ -216,3 +218,57 @@ def test_a_store_without_dates_does_not_become_a_series_in_silence(tmp_path):
 def test_a_series_still_refuses_equal_dates(tmp_path):
     with pytest.raises(DuplicateTimeError):
         to_zarr(xr.concat([dated().isel(time=0)] * 2, "time"), tmp_path / "out.zarr")
+
+
+def dn_of_two_baselines() -> xr.DataArray:
+    """DN before and after ESA added 1000 to them, with the baseline of each date."""
+    values = np.random.default_rng(0).integers(1300, 3000, (2, 4, 12, 12)).astype("uint16")
+    values[0] -= 1000
+    cube = cubes.array(values).assign_coords(time=np.array(["2021-06-05", "2022-06-10"], "datetime64[ns]"))
+    return cube.assign_coords({"s2:processing_baseline": ("time", ["03.00", "04.00"])})
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset"])
+@pytest.mark.parametrize("make", ["upscale", "reflectance", "index"])
+def test_a_loop_over_dates_of_several_baselines_fills_one_store(kind, make, tmp_path):
+    """Each date has its own offset, and an image of one date says it as a series of dates does."""
+    cube = dn_of_two_baselines() if kind == "array" else dn_of_two_baselines().to_dataset("band")
+    made = {
+        "upscale": lambda dates: dates.sr.upscale("bicubic"),
+        "reflectance": lambda dates: dates.sr.reflectance(),
+        "index": lambda dates: dates.sr.index("NDVI"),
+    }[make]
+
+    for date in (0, 1):
+        made(cube.isel(time=date)).sr.to_zarr(tmp_path / "a.zarr", progress=False)
+
+    assert made(cube).sr.to_zarr(tmp_path / "a.zarr", progress=False) == 0
+    read = xr_sr.open_zarr(tmp_path / "a.zarr")
+    xr.testing.assert_allclose(read, made(cube).compute(), rtol=0, atol=0.6e-4)
+    np.testing.assert_array_equal(read["radiometry_offset"], [0, -1000])
+
+
+def test_images_and_series_share_a_store_in_any_order(tmp_path):
+    cube = dn_of_two_baselines()
+    orders = [
+        [cube.isel(time=[0]), cube.isel(time=1)],
+        [cube.isel(time=0), cube],
+        [cube.isel(time=1), cube.isel(time=[0])],
+    ]
+
+    for number, parts in enumerate(orders):
+        for part in parts:
+            part.sr.upscale("bicubic").sr.to_zarr(tmp_path / f"{number}.zarr", progress=False)
+        read = xr_sr.open_zarr(tmp_path / f"{number}.zarr")
+        np.testing.assert_array_equal(read["radiometry_offset"], [0, -1000])
+
+
+def test_an_offset_may_be_read_for_one_date_and_passed_for_the_next(tmp_path):
+    cube = dn_of_two_baselines()
+    cube.isel(time=[0]).sr.upscale("bicubic").sr.to_zarr(tmp_path / "a.zarr", progress=False)
+
+    cube.isel(time=[1]).sr.upscale("bicubic", offset=-1000).sr.to_zarr(tmp_path / "a.zarr", progress=False)
+
+    np.testing.assert_array_equal(xr_sr.open_zarr(tmp_path / "a.zarr")["radiometry_offset"], [0, -1000])
+    with pytest.raises(StoreMismatchError, match="radiometry_offset at 2022-06-10"):
+        cube.isel(time=1).sr.upscale("bicubic", offset=0).sr.to_zarr(tmp_path / "a.zarr", progress=False)

@@ -13,32 +13,16 @@ import xarray as xr
 
 from ...cube.grid import crs_coord_name, is_crs_coord
 from ...cube.names import BAND_DIMS
+from ...cube.time import scalar_dates
 from .times import as_nanoseconds, beyond_dates
-
-DATES = (
-    "time",
-    "t",
-    "date",
-    "datetime",
-    "acq_date",
-    "acquisition_date",
-    "acquisition_time",
-    "acquired",
-    "sensing_time",
-)
-"""Scalar coordinates that hold the date of a raster, the first that there is; others may be dates of something else."""
 
 
 def scalar_date(dataset: xr.Dataset) -> str | None:
-    """Find the scalar coordinate that holds the date: of type date, not missing, with one of the names of `DATES`.
+    """Find the scalar coordinate that holds the date, as `scalar_dates` does, and is not missing.
 
-    A coordinate whose `standard_name` is "time" counts too. Text is not read as a date. Raises StoreError for a date
-    that a store cannot hold, as along a dimension.
+    Raises StoreError for a date that a store cannot hold, as along a dimension.
     """
-    named = [name for name, coord in dataset.coords.items() if coord.attrs.get("standard_name") == "time"]
-    return next(
-        (str(name) for name in (*DATES, *named) if name in dataset.coords and _is_date(dataset.coords[name])), None
-    )
+    return next((name for name in scalar_dates(dataset.coords) if _is_known(dataset.coords[name])), None)
 
 
 def along_time(dataset: xr.Dataset, date: str, on_grid: Iterable[str]) -> xr.Dataset:
@@ -62,9 +46,7 @@ def along_time(dataset: xr.Dataset, date: str, on_grid: Iterable[str]) -> xr.Dat
     )
 
 
-def _is_date(coord: xr.DataArray) -> bool:
-    if coord.ndim or not (coord.dtype.kind == "M" or hasattr(coord.item(), "timetuple")):
-        return False
+def _is_known(coord: xr.DataArray) -> bool:
     stamp = as_nanoseconds(np.asarray(coord.values))
     if stamp is None:
         name = str(coord.name)

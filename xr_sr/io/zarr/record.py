@@ -6,12 +6,13 @@ It is one attribute of the root group. A store is "building" until its template 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ...errors import StoreMismatchError
-from ...radiometry.resolve import OFFSET_COORD
+from ...radiometry.resolve import OFFSET_COORD, OWN_ATTR
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
 
@@ -132,7 +133,7 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
     hint: what to do, beside writing elsewhere.
     """
     old, new = dict(_flat(stored)), dict(_flat(wanted))
-    differing = [name for name in {**old, **new} if old.get(name, _ABSENT) != new.get(name, _ABSENT)]
+    differing = [name for name in {**old, **new} if _compared(name, old) != _compared(name, new)]
     if differing:
         lines = "".join(
             f"\n  {name}: the store has {_show(old, name)}, "
@@ -147,6 +148,16 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
         )
 
 
+def _compared(name: str, fields: Mapping[str, Any]) -> Any:
+    """Give what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
+
+    An offset that was read from the metadata of one date may be passed for the next.
+    """
+    value = fields.get(name, _ABSENT)
+    return _OFFSET_FROM.sub("", value) if name == OWN_ATTR and isinstance(value, str) else value
+
+
+_OFFSET_FROM = re.compile(r"; offset .*(?=; nodata )")
 _ABSENT = object()
 _HINTS = {
     "xr_sr:mask": "A mask without time belongs to the whole store: pass the one it was begun with. Where masks differ "
