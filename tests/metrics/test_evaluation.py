@@ -52,6 +52,17 @@ def test_a_lazy_call_computes_nothing_and_gives_the_same(scenes):
     assert (lazy.sel(model="truth").improvement > 0.96).all()
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_dn_as_floats_are_refused_when_it_is_computed(scenes, wrong):
+    cubes = [cube.chunk() for cube in scenes]
+    cubes[wrong] = cubes[wrong] * 10_000
+
+    lazy = evaluate(*cubes)
+
+    with pytest.raises(errors.RadiometryError, match=f"{('LR', 'SR', 'HR')[wrong]}: expected reflectance"):
+        lazy.compute()
+
+
 def test_without_a_truth_there_is_consistency_and_synthesis(scenes):
     found = evaluate(*scenes[:2])
 

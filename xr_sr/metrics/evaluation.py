@@ -18,7 +18,7 @@ from .comparing import Metric, measure
 from .fidelity import MAE, PSNR, RMSE, SSIM, check_peak
 from .harmony import Spectral
 from .improvement import Scoring, check_judging, check_support, judge
-from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together
+from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together, with_reflectance
 from .profile import configured, opensr_test
 from .published import OpenSRTest
 from .several import for_each_model
@@ -79,7 +79,8 @@ def evaluate(
         reflectance, spectral, spatial of LR against SR averaged back; synthesis;
         improvement, omission, hallucination. sam and spectral need two bands. Attributes say profile, scale, version
         and every option that the numbers depend on.
-    Raises GridError, CubeError, MissingBandError, OptionError.
+    Raises GridError, CubeError, MissingBandError, OptionError; RadiometryError, when it is computed, where a block
+    has a median above 3, as DN have.
     """
     if not is_one_of(profile, ("default", "opensr-test")):
         raise OptionError(f"profile={profile!r}: wanted 'default' or 'opensr-test'.")
@@ -103,10 +104,10 @@ def evaluate(
     scoring = Scoring() if scoring is None else scoring
     check_judging("auto", quantile, scoring)
     border = check_border(border)
-    low, true = read(lr, "LR"), None if hr is None else read(hr, "HR")
+    low, true = with_reflectance(read(lr, "LR")), None if hr is None else with_reflectance(read(hr, "HR"))
 
     def of_one(cube: Image) -> xr.Dataset:
-        fine = read(cube, "SR")
+        fine = with_reflectance(read(cube, "SR"))
         made = {}
         scale = factor_of(low, fine)
         if profile == "opensr-test":

@@ -19,6 +19,7 @@ from ..cube.grid import coords, crs_coord_name, geobox_of, placed, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
+from ..radiometry.judge import HIGHEST_MEDIAN
 from .blocks import SIDE
 
 if TYPE_CHECKING:
@@ -167,6 +168,28 @@ def read(obj: Image, role: str) -> Scene:
         role, data if time else data[None], keys, tuple(single), band, time, y, x, box, has_places, crs_name,
         along_time, on_grid, _is_lazy(obj),
     )  # fmt: skip
+
+
+def with_reflectance(scene: Scene) -> Scene:
+    """Give the scene whose tasks raise RadiometryError for a block with a median that no reflectance has: DN as floats.
+
+    Judged by every fourth row and column; computes nothing.
+    """
+    import dask.array as da
+
+    checked = da.map_blocks(_refuse_dn, scene.data, role=scene.role, dtype=scene.data.dtype, meta=scene.data._meta)
+    return replace(scene, data=checked)
+
+
+def _refuse_dn(block: npt.NDArray[Any], role: str) -> npt.NDArray[Any]:
+    sample = block[..., ::4, ::4]
+    known = sample[sample == sample]
+    if known.size and (median := float(np.median(known))) > HIGHEST_MEDIAN:
+        raise RadiometryError(
+            f"{role}: expected reflectance, mostly 0 to 1; found a median of {median:.4g} in a block. Convert DN "
+            "first: cube.sr.reflectance()."
+        )
+    return block
 
 
 def together(*scenes: Scene) -> tuple[Scene, ...]:
