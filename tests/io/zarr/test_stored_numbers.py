@@ -11,7 +11,7 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array
-from xr_sr.errors import RadiometryError, RadiometryWarning
+from xr_sr.errors import RadiometryError
 
 WATER, LAND, NODATA = slice(0, 4), slice(4, 10), slice(10, 12)
 
@@ -91,9 +91,7 @@ def test_a_band_that_was_taken_out_of_a_zarr_of_ours(files):
     one = xr.open_zarr(files / "one_bands.zarr", mask_and_scale=False, decode_coords="all")["B03"]
 
     right(xr_sr.reflectance(dated))
-    with pytest.warns(RadiometryWarning, match=r"boa_add_offset means an offset of -1000 DN, and scale_factor"):
-        xr_sr.reflectance(one)  # without dates nothing shows that it is of ours
-    right(xr_sr.reflectance(one, offset=0))
+    right(xr_sr.reflectance(one))  # radiometry_offset shows that it is of ours
 
 
 def test_a_geotiff_of_ours_by_odc_stac(files):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from ...bands import match_bands
+from ...radiometry.resolve import OFFSET_COORD
 from ...spec import SOURCE_ITEMS, SOURCE_LINKS
 from .content import Content, Field
 
@@ -41,6 +42,11 @@ def file_tags(content: Content, field: Field) -> dict[str, str]:
         if name in content.small.coords and content.small.coords[name].ndim == 0:
             provenance[f"xr_sr:{name}"] = str(content.small.coords[name].values)
     tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
+    offset = content.small.coords.get(OFFSET_COORD)
+    if offset is not None and offset.ndim == 0 and "xr_sr_radiometry" in tags:  # a file has no coordinates to look in
+        added = float(offset)
+        formula = f"(DN {'-' if added < 0 else '+'} {abs(added):g})" if added else "DN"
+        tags["xr_sr_radiometry"] = tags["xr_sr_radiometry"].replace(f"(DN + {OFFSET_COORD})", formula)
     date = _date_of(content.small)
     if date is not None:
         tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())
