@@ -59,7 +59,8 @@ def test_all_bands_come_out_of_any_subset_in_any_layout(held, layout):
     (words,) = {str(warning.message) for warning in told if issubclass(warning.category, BandWarning)}
     assert f"{missing} are missing" in words
     attrs = made[held[0]].attrs
-    assert attrs["xr_sr:model"] == "sen2sr.rgbn-x4"
+    assert attrs["xr_sr:model"] == "glp-hpm" and "xr_sr:weights_sha256" not in attrs
+    assert made["B04"].attrs["xr_sr:model"] == "sen2sr.rgbn-x4" and "xr_sr:weights_sha256" in made["B04"].attrs
     assert attrs["xr_sr:guided"].startswith(", ".join(held) + ": glp-hpm, pixels 2 times wider, guided by B02")
     assert attrs["xr_sr:guided"].endswith("then bicubic, 4 times")
 
