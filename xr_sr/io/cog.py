@@ -22,15 +22,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..arguments import check_flag, check_path, check_whole, count_of
-from ..cube import grid as georeference
-from ..cube.detect import warn_caller
-from ..errors import BandWarning, ClippingWarning, OptionError, StoreError
+from ..cube.grid import spatial_dims
+from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
+from .tags import class_tags, color_interpretation, file_tags, unknown_class
 from .zarr.content import Content, Field, XarrayObject, describe
 from .zarr.encoding import Packing, pack_block
 from .zarr.layout import edges_of
-from .zarr.tags import class_tags, color_interpretation, file_tags, unknown_class
 from .zarr.target import first_line
 
 _SIDES = (128, 4096)
@@ -112,7 +111,7 @@ def to_cog(
 
 def _flattened(obj: XarrayObject) -> XarrayObject:
     """Drop dimensions of one element, and put what is left in the order (band, y, x)."""
-    dims = georeference.spatial_dims(obj)
+    dims = spatial_dims(obj)
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)

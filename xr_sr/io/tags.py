@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from ...bands import match_bands
-from ...radiometry.resolve import OFFSET_COORD
-from ...spec import SOURCE_ITEMS, SOURCE_LINKS
-from .content import Content, Field
+from ..bands import match_bands
+from ..radiometry.resolve import OFFSET_COORD
+from ..spec import SOURCE_ITEMS, SOURCE_LINKS
+from .zarr.content import Content, Field
 
 if TYPE_CHECKING:
     from rasterio.enums import ColorInterp
