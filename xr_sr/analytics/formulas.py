@@ -1,4 +1,4 @@
-"""Formulas as data: the text of an index is parsed, checked and computed, and never run as code.
+"""Formulas as data: the text of an index is parsed, checked and evaluated, and never run as code.
 
 Knows letters and arithmetic only; which band a letter stands for is told by `table`.
 """

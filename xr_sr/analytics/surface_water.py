@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_choice, check_number, count_of, is_one_of
+from ..arguments import check_choice, check_number, count_of, is_one_of, shown
 from ..cube.grid import placed
 from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
@@ -95,8 +95,8 @@ def _number_of(threshold: object) -> float:
         return check_number("threshold", threshold)
     except OptionError:
         raise OptionError(
-            f"threshold={threshold!r} is neither 'otsu' nor a number, such as 0.1. Levels found before, one for each "
-            "date, are a DataArray (time)."
+            f"threshold={shown(threshold)} is neither 'otsu' nor a number, such as 0.1. Levels found before, one for "
+            "each date, are a DataArray (time)."
         ) from None
 
 

@@ -11,9 +11,9 @@ import xarray as xr
 
 from ..cube.grid import pixel_size_m
 from ..cube.select import recognise
+from ..cube.time import scalar_dates
 from ..io.cog import to_cog
 from ..io.zarr import to_zarr
-from ..io.zarr.one_date import scalar_date
 from ..pipeline.api import fuse, upscale
 from .places import suffix_of
 from .sources import MOST_DAYS, open_cube, select_date
@@ -100,16 +100,14 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
 
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:
-    """Say in a line what a result is: bands, dates, pixels, model, and how its numbers were read."""
+    """Describe a result in one line: bands, dates, pixels, model, and how its numbers were read."""
     cube = recognise(result)
     first = cube.planes[0].array
     attrs = {**first.attrs, **result.attrs}
     size_m = pixel_size_m(cube.geobox)
     pixels = f"{cube.geobox.shape.y} x {cube.geobox.shape.x} pixels" + (f" of {size_m[1]:.3g} m" if size_m else "")
     dates = [f"{first.sizes[dim]} {dim}" for dim in cube.lead]
-    one = scalar_date(first.to_dataset(name="pixels"))
-    if one is not None and one not in cube.lead:
-        dates.append(str(first[one].values)[:10])
+    dates += [str(first[name].values)[:10] for name in scalar_dates(first.coords)[:1]]
     names = " ".join(plane.band for plane in cube.planes)
     return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], f"read as {attrs['xr_sr:radiometry']}"])
 

@@ -33,7 +33,7 @@ from .lazy import check_array, kept_unread
 from .names import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
 from .trees import node_dataset
 
-__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise", "warn_caller"]
+__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise"]
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]

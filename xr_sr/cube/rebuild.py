@@ -15,11 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..arguments import items_of
 from ..bands import is_scl
-from ..errors import BandWarning
+from ..errors import BandWarning, warn_caller
 from .grid import fine_coords, is_crs_coord
 from .lazy import check_array
 from .names import PER_BAND_ATTRS, listed
-from .select import Cube, Flags, Plane, warn_caller
+from .select import Cube, Flags, Plane
 
 if TYPE_CHECKING:
     import dask.array as da

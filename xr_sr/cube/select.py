@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
-from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning
-from .detect import AnyCube, Cube, Flags, Plane, recognise, warn_caller
+from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
+from .detect import AnyCube, Cube, Flags, Plane, recognise
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise", "summary", "warn_caller"]
+__all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise", "summary"]
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:

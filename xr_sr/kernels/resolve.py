@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from .. import kernels
-from ..arguments import check_path, is_one_of
+from ..arguments import check_path
 from ..catalog import fetch, registry
 from ..errors import OptionError, WeightsNotFoundError
 from ..spec import ModelSpec, Option
@@ -59,8 +59,6 @@ def kernel_ref(
             )
         parts = tuple((role, kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
         return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
-    if not is_one_of(precision, kernels.PRECISIONS):
-        raise OptionError(f"precision={precision!r}: wanted one of {list(kernels.PRECISIONS)}.")
     low_pass = kernels.constraint_for(spec, constraint)
     if not spec.architecture:
         if weights is not None:

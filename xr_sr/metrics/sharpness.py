@@ -111,7 +111,7 @@ def _widths(block: FloatArray, *, min_contrast: float) -> FloatArray:
 
 def _summary(widths: FloatArray, *, min_edges: int) -> FloatArray:
     """Turn standard deviations (1, band, y, x, edge) into fwhm, rer, mtf_nyquist and edges (1, band, 4)."""
-    flat = widths[0].reshape(widths.shape[1], math.prod(widths.shape[2:]))  # -1 fails without bands
+    flat = widths[0].reshape(widths.shape[1], -1)
     out = np.full((len(flat), 4), np.nan)
     for band, sigmas in enumerate(flat):
         known = sigmas[np.isfinite(sigmas)]

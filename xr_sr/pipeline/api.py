@@ -165,8 +165,6 @@ def fuse(
     Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
     """
     check_text("model", model)
-    check_text("constraint", constraint)
-    check_choice("precision", precision, kernels.PRECISIONS)
     if to is None and not registry.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
     if not is_one_of(to, (10, 10.0, None)):
@@ -223,6 +221,8 @@ def _refined(
     check_flag("allow_gsd", allow_gsd)
     check_device(device)
     check_text("model", model)
+    check_text("constraint", constraint)
+    check_choice("precision", precision, kernels.PRECISIONS)
     if not is_one_of(layout, ("auto", "native", "resampled")):
         raise OptionError(f"layout={layout!r}: wanted 'auto', 'native' or 'resampled'.")
     cube = recognise(obj, model_gsd_m=gsd_m)

@@ -94,9 +94,9 @@ def prepare(
     """Do on one worker what `configure` promises, and say what was done."""
     import torch
 
-    from ..runtime import device as engine
+    from ..runtime import device as runtime
 
-    engine.ask_threads(torch_threads)
+    runtime.ask_threads(torch_threads)
     loaded = []
     for sent in files:
         spec = sent.spec
@@ -111,11 +111,11 @@ def prepare(
             loaded.append(spec.name)
     return {
         "threads": nthreads,
-        "torch_threads": engine.torch_threads(),
-        "device": engine.resolve_device(device),
+        "torch_threads": runtime.torch_threads(),
+        "device": runtime.resolve_device(device),
         "gpus": torch.cuda.device_count(),
         "models": loaded,
-        "keeps_memory": keep_memory and engine.keep_freed_memory(),
+        "keeps_memory": keep_memory and runtime.keep_freed_memory(),
         "pid": os.getpid(),
     }
 

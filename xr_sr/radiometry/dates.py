@@ -20,13 +20,13 @@ from ..cube.product_metadata import (
     plain_name,
     read_day,
 )
-from ..cube.select import Cube, Plane, warn_caller
-from ..errors import RadiometryError, RadiometryWarning
+from ..cube.select import Cube, Plane
+from ..cube.time import DATES
+from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .metadata import Fact, step_names, time_axis
 
 __all__ = ["check_dates", "days_of"]
 
-_DATES = ("time", "t", "date", "datetime")
 _ONLY_THE_FIRST = "xarray.concat and open_mfdataset keep the attributes and the file name of the first array only"
 _ONE_DAY = np.timedelta64(1, "D")  # time stamps of solar days, and midnight between two granules
 
@@ -88,7 +88,7 @@ def days_of(cube: Cube, planes: Sequence[Plane]) -> tuple[int | None, list[np.da
     """
     axis, coords = time_axis(cube, planes), planes[0].array.coords
     dims = () if axis is None else (cube.lead[axis],)
-    names = [*dims, *_DATES, *(name for name, coord in coords.items() if coord.dtype.kind == "M")]
+    names = [*dims, *DATES, *(name for name, coord in coords.items() if coord.dtype.kind == "M")]
     for name in names:
         coord = coords.get(name)
         if coord is None or coord.dims != dims:

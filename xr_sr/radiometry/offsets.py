@@ -22,8 +22,8 @@ from ..cube.product_metadata import (
     read_flag,
     read_number,
 )
-from ..cube.select import Cube, Plane, warn_caller
-from ..errors import RadiometryError, RadiometryWarning
+from ..cube.select import Cube, Plane
+from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .dates import check_dates
 from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
 from .packing import offset_in_dn

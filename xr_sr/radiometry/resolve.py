@@ -16,9 +16,9 @@ import xarray as xr
 
 from ..arguments import check_number, count_of, shown
 from ..cube.names import listed
-from ..cube.select import Cube, Plane, warn_caller
+from ..cube.select import Cube, Plane
 from ..cube.time import scalar_dates
-from ..errors import OptionError, RadiometryError, RadiometryWarning
+from ..errors import OptionError, RadiometryError, RadiometryWarning, warn_caller
 from .convert import Radiometry
 from .metadata import (
     declared_nodata,
@@ -59,7 +59,7 @@ ADD_OFFSET_COORD = "boa_add_offset"
 OFFSET_COORD = "radiometry_offset"
 """The coordinate along dates in which results say what was added to the DN of each."""
 
-_OWN_NODATA = -32768.0  # of what is packed in `store.encoding`
+_OWN_NODATA = -32768.0  # of what is packed in `io.zarr.encoding`
 
 _MOST_DN = 1e12
 """Offsets and quantifications beyond this, or below its inverse, overflow or vanish in float32."""

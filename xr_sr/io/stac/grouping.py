@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...arguments import shown
 from ...cube.names import listed
-from ...cube.select import warn_caller
-from ...errors import CatalogueError, CatalogWarning, OptionError
+from ...errors import CatalogueError, CatalogWarning, OptionError, warn_caller
 from .extents import footprint, item_box, middle, overlap
 from .items import Meaning
 

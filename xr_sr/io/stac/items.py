@@ -17,8 +17,7 @@ from ...cube.product_metadata import (
     read_flag,
     read_product,
 )
-from ...cube.select import warn_caller
-from ...errors import RadiometryError, RadiometryWarning
+from ...errors import RadiometryError, RadiometryWarning, warn_caller
 from ...radiometry.packing import offset_in_dn, read_scaling
 from .assets import reflectance_records
 

@@ -16,8 +16,15 @@ from ...arguments import check_number, count_of, items_of, shown
 from ...bands import find_band, is_scl
 from ...cube.names import listed
 from ...cube.planning import refuse_query_planning
-from ...cube.select import warn_caller
-from ...errors import BandWarning, CatalogueError, GeoreferenceWarning, GridError, MissingBandError, OptionError
+from ...errors import (
+    BandWarning,
+    CatalogueError,
+    GeoreferenceWarning,
+    GridError,
+    MissingBandError,
+    OptionError,
+    warn_caller,
+)
 from ...radiometry.clouds import mask as mask_clouds
 from ...radiometry.clouds import read_classes
 from ...radiometry.resolve import ADD_OFFSET_COORD

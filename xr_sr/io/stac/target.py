@@ -14,8 +14,7 @@ from odc.geo.geom import box as rectangle
 from ...arguments import is_number, is_one_of, shown
 from ...cube.grid import geobox_of, pixel_size_m
 from ...cube.names import listed
-from ...cube.select import warn_caller
-from ...errors import GeoreferenceWarning, GridError, OptionError
+from ...errors import GeoreferenceWarning, GridError, OptionError, warn_caller
 from .assets import native_gsd_m
 from .extents import Box, continuous, geometry_box, read_box
 

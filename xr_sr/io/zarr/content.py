@@ -17,7 +17,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ...arguments import count_of, shown
-from ...cube import grid as georeference
+from ...cube.grid import Grid, crs_coord_name, fine_coords, grid_of, placed, spatial_dims
 from ...cube.lazy import check_array
 from ...cube.names import own_name
 from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
@@ -109,7 +109,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         raise OptionError(
             f"packing={shown(packing)}: expected 'int16', 'float32' or 'native', or one of them by name of a variable."
         )
-    dims = georeference.spatial_dims(obj)
+    dims = spatial_dims(obj)
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     y, x = dims
@@ -118,11 +118,11 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         if {y, x} <= set(array.dims):
             check_array(array, repr(name))
     dataset = _settled(dataset)
-    found = georeference.grid_of(dataset)
+    found = grid_of(dataset)
     if found is not None and found.assumed:
         warn_caller(found.assumed, GeoreferenceWarning)
-    dataset = georeference.placed(dataset)
-    grid = georeference.grid_of(dataset)
+    dataset = placed(dataset)
+    grid = grid_of(dataset)
     if grid is None or 0 in dataset.sizes.values():
         raise StoreError(f"there are no pixels to store: the sizes are {dict(dataset.sizes)}.")
     on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
@@ -270,7 +270,7 @@ def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, 
 
 
 def _small(
-    dataset: xr.Dataset, grid: georeference.Grid, dims: tuple[str, str], stamps: Stamps | None
+    dataset: xr.Dataset, grid: Grid, dims: tuple[str, str], stamps: Stamps | None
 ) -> tuple[xr.Dataset, str | None]:
     """Write the transform of the CRS coordinate anew, and give all that does not lie on the grid plain attributes.
 
@@ -282,8 +282,8 @@ def _small(
     if stamps is not None and stamps.kind == "date":
         attrs = small.coords[stamps.dim].attrs
         small = small.assign_coords({stamps.dim: (stamps.dim, as_dates(stamps.values), attrs)})
-    crs_name = georeference.crs_coord_name(dataset)
-    geobox, made = grid.geobox, georeference.fine_coords(grid, 1, crs_name, dims=dims)
+    crs_name = crs_coord_name(dataset)
+    geobox, made = grid.geobox, fine_coords(grid, 1, crs_name, dims=dims)
     if not geobox.axis_aligned:
         sides = zip(dims, geobox.shape, strict=True)
         made |= {dim: xr.DataArray(np.arange(n) + 0.5, dims=dim) for dim, n in sides if dim in small.coords}

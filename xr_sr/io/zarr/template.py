@@ -17,7 +17,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
-from ...cube import grid as georeference
+from ...cube.grid import coords
 from .consolidation import consolidate
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
@@ -178,7 +178,7 @@ def _level(
     small = _with_text(content.small, record)
     dims = (content.y, content.x)
     if level:
-        made = georeference.coords(geobox, content.crs_name or "spatial_ref", dims=dims)
+        made = coords(geobox, content.crs_name or "spatial_ref", dims=dims)
         replaced = {name: made[name] for name in made if name in small.variables}
         small = small.drop_vars([*record.fine_only, *(name for name in replaced if name not in record.fine_only)])
         small = small.assign_coords(replaced)

@@ -12,9 +12,8 @@ import numpy as np
 import xarray as xr
 
 from ...arguments import check_flag, check_number, check_whole, count_of, is_one_of, shown
-from ...cube.detect import warn_caller
 from ...cube.names import listed
-from ...errors import BandWarning, ClippingWarning, StoreError, StoreWarning
+from ...errors import BandWarning, ClippingWarning, StoreError, StoreWarning, warn_caller
 from ...runtime.execute import progress_bar
 from ...task_warnings import collecting
 from . import layout
