@@ -45,7 +45,7 @@ from .widen import widened
 
 
 def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
-    """Give a network of ours with these weights: of four bands, or of the six coarse ones of ten.
+    """Return a network of ours with these weights: of four bands, or of the six coarse ones of ten.
 
     Raises TrainingError for weights of another form.
     """
@@ -62,7 +62,7 @@ def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
 
 
 def _stored(path: Path) -> LeanSPAN | LeanCoarse:
-    """Give a network of ours with the weights of a file."""
+    """Return a network of ours with the weights of a file."""
     try:
         return network_of(load_file(path))
     except (SafetensorError, OSError) as error:
@@ -72,7 +72,7 @@ def _stored(path: Path) -> LeanSPAN | LeanCoarse:
 
 
 def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> LeanSPAN | LeanCoarse:
-    """Give what the commands below begin with, for a network of this form.
+    """Return what the commands below begin with, for a network of this form.
 
     start: weights, of as many channels or fewer (see `widened`); None for random numbers.
     """
@@ -99,7 +99,7 @@ def _to_fit(data: Path) -> list[Scene]:
 
 
 def _licences(run: Mapping[str, Any], data: Path) -> dict[str, str]:
-    """Give the licence of each scene that a run of one of the commands below may have seen, by name."""
+    """Return the licence of each scene that a run of one of the commands below may have seen, by name."""
     batches = run["batches"]
     read = _to_fit if "sensors" in batches else ten_band_scenes if "coarse" in batches else training_scenes
     return {scene.name: scene.note for scene in read(data)}

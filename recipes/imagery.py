@@ -94,7 +94,7 @@ def held_out_scenes(data: Path) -> dict[str, FloatArray]:
 
 
 def _as_lr(name: str, fine: xr.DataArray, weight: float, note: str) -> Iterator[Scene]:
-    """Give an image as if its pixels were 10 m, and as Sentinel-2 would see it at 10 m."""
+    """Return an image as if its pixels were 10 m, and as Sentinel-2 would see it at 10 m."""
     yield Scene(f"{name}, taken as 10 m", fine.values, weight, note)
     yield from scenes_of(degrade(fine, factor=4), BANDS, name=f"{name}, seen at 10 m", weight=weight / 2, note=note)
 

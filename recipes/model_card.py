@@ -105,7 +105,7 @@ def card_in(path: Path) -> dict[str, Any]:
 
 
 def _origin(start: Path) -> dict[str, Any]:
-    """Give the hash of a file of ours and how its weights came to be, without what both runs share."""
+    """Return the hash of a file of ours and how its weights came to be, without what both runs share."""
     card = card_in(start)
     kept = (
         "architecture",

@@ -51,5 +51,5 @@ def widened(narrow: LeanSPAN | LeanCoarse, wide: Network) -> Network:
 
 
 def _form(network: LeanSPAN | LeanCoarse) -> tuple[int, int, int]:
-    """Give how many bands a network reads and gives, and how much finer."""
+    """Return how many bands a network reads and gives, and how much finer."""
     return network.features.in_channels, network.tail.out_channels // network.upscale**2, network.upscale

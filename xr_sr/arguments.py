@@ -49,7 +49,7 @@ def check_flag(name: str, value: object, *, optional: bool = False) -> None:
 
 
 def is_one_of(value: object, choices: Iterable[object]) -> bool:
-    """Tell whether an argument is one of some words, numbers or None, of whatever type it is."""
+    """Return whether an argument is one of some words, numbers or None, of whatever type it is."""
     # `in` compares an array element by element, and takes True for 1.
     return any(
         value is choice or (isinstance(value, type(choice)) and not _is_flag(value) and bool(value == choice))
@@ -105,7 +105,7 @@ def check_number(
 
 
 def is_number(value: object) -> bool:
-    """Tell whether an argument is a number other than NaN; truth values are none."""
+    """Return whether an argument is a number other than NaN; truth values are none."""
     return isinstance(value, int | float | np.integer | np.floating) and not _is_flag(value) and value == value
 
 

@@ -105,17 +105,17 @@ def match_bands(names: Sequence[object]) -> tuple[Band | None, ...]:
 
 
 def is_scl(name: object) -> bool:
-    """Tell whether a name is that of the scene classification: "SCL", "scl", "SCL_20m"."""
+    """Return whether a name is that of the scene classification: "SCL", "scl", "SCL_20m"."""
     return isinstance(name, str) and _GSD_SUFFIX.sub("", name.strip()).lower() == "scl"
 
 
 def is_flag_name(name: object) -> bool:
-    """Tell whether a name speaks of flags or classes rather than of light: "SCL", "cloud_mask", "QA60", "dataMask"."""
+    """Return whether a name is one of flags or classes, not of light: "SCL", "cloud_mask", "QA60", "dataMask"."""
     return isinstance(name, str) and _FLAG.search(name) is not None
 
 
 def stated_gsd_m(name: object) -> float | None:
-    """Give the metres that a name states, as "B02_20m" does; None where it states none."""
+    """Return the metres that a name states, as "B02_20m" does; None where it states none."""
     found = _GSD_SUFFIX.search(name.strip()) if isinstance(name, str) else None
     return float(found[1]) if found else None
 

@@ -217,7 +217,7 @@ class Provenance:
     guided: str = ""
 
     def attrs(self) -> dict[str, str | int | float]:
-        """Give the attributes that a result carries; absent facts are left out."""
+        """Return the attributes that a result carries; absent facts are left out."""
         facts = {f"xr_sr:{key}": value for key, value in vars(self).items() if value not in (None, "")}
         return {**facts, NOTE_ATTR: NOTE}
 

@@ -254,7 +254,7 @@ def _issue(
 
 
 def _active_client() -> Client | None:
-    """Give the client of a cluster that is current here; None without."""
+    """Return the client of a cluster that is current here; None without."""
     if "distributed" not in sys.modules:
         return None
     from distributed import Client

@@ -81,7 +81,7 @@ def class_areas(classes: xr.DataArray, meaning: Classes, area: Area) -> xr.DataA
 
 
 def geobox_with_crs(obj: xr.DataArray | xr.Dataset) -> GeoBox:
-    """Give the grid of an object; raises GridError where it does not say where on Earth that lies."""
+    """Return the grid of an object; raises GridError where it does not say where on Earth that lies."""
     geobox = geobox_of(obj)
     if geobox is None or geobox.crs is None:
         raise GridError(
@@ -103,7 +103,7 @@ def check_area(area: object) -> None:
 
 
 def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
-    """Give the areas of pixels as a dask array (y, x) in m2, cut as asked."""
+    """Return the areas of pixels as a dask array (y, x) in m2, cut as asked."""
     import dask.array as da
 
     if isinstance(area, str) and area == "projected":
@@ -131,7 +131,7 @@ def _plane_area(geobox: GeoBox) -> float:
 
 
 def _area_nodes(geobox: GeoBox) -> tuple[Floats, Floats, Floats]:
-    """Reckon the area of a pixel at nodes about 1 km apart: rows and columns of the nodes, and (row, column) in m2.
+    """Compute the area of a pixel at nodes about 1 km apart: rows and columns of the nodes, and (row, column) in m2.
 
     Area is the determinant of d(lon, lat) / d(x, y), times the ellipsoid's radii of curvature M N and cos(lat): true
     for any projection, conformal or not, and for degrees. Source: Snyder 1987, Map Projections, eq. 4-18 to 4-20.
@@ -184,7 +184,7 @@ def _areas_of_block(
 
 
 def _weights(start: int, stop: int, nodes: Floats) -> Floats:
-    """Give the weight of each node at each pixel's centre, for linear interpolation: (pixel, node)."""
+    """Return the weight of each node at each pixel's centre, for linear interpolation: (pixel, node)."""
     centres = np.arange(start, stop) + 0.5
     after = np.clip(np.searchsorted(nodes, centres), 1, len(nodes) - 1)
     share = (centres - nodes[after - 1]) / (nodes[after] - nodes[after - 1])

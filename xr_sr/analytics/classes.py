@@ -49,7 +49,7 @@ def as_class_map(data: xr.DataArray, classes: Classes, *, kind: str, title: str,
 
 
 def is_map_of(obj: Any, kind: str) -> bool:
-    """Tell whether something is a class map of a kind, as its attributes say."""
+    """Return whether something is a class map of a kind, as its attributes say."""
     # Not what a comparison made of one, such as flood == 2, which keeps the attributes.
     return isinstance(obj, xr.DataArray) and obj.attrs.get(KIND_ATTR) == kind and obj.dtype.kind != "b"
 
@@ -66,7 +66,7 @@ def classes_of(attrs: Mapping[str, Any]) -> Classes:
 
 
 def whole_classes(classes: xr.DataArray) -> xr.DataArray:
-    """Give a class map its whole numbers again; NaN, which `where` leaves in it, and means become unknown.
+    """Return a class map with whole numbers; NaN, which `where` leaves in it, and means become unknown.
 
     Raises CubeError for true and false: a comparison keeps the attributes of its map, and has lost the classes.
     """

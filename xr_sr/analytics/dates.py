@@ -19,7 +19,7 @@ _YEAR_FIRST = re.compile(r"[+-]?\d{4}")
 
 
 def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[np.int64]:
-    """Give the positions of the dates that a selection means, ascending in time; at least one.
+    """Return the positions of the dates that a selection means, ascending in time; at least one.
 
     stamps: (time,), in any order. role: what is selected, for messages. Raises CubeError where it selects no date,
     DuplicateTimeError where a date is there twice.
@@ -56,7 +56,7 @@ def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[
 
 
 def _texts_of(when: When) -> list[str]:
-    """Give the texts in a selection: 5.6.2021 or 05/06/2021 could be two dates, and pandas would choose one."""
+    """Return the text in a selection. 5.6.2021 and 05/06/2021 are ambiguous, and pandas would choose one reading."""
     parts = [when.start, when.stop] if isinstance(when, slice) else when if isinstance(when, list | tuple) else [when]
     return [part for part in parts if isinstance(part, str)]
 

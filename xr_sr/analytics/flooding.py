@@ -206,7 +206,7 @@ def _dates_of(maps: xr.DataArray) -> str:
 
 
 def _same_place(second: xr.DataArray, first: xr.DataArray) -> xr.DataArray:
-    """Give the second map the coordinates of the first, whose grid it must have."""
+    """Return the second map with the coordinates of the first, whose grid it must have."""
     moved = on_finer_grid(second, first, what="flood_between compares two cubes")
     if moved.sizes != second.sizes:
         raise GridError(

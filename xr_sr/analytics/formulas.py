@@ -114,7 +114,7 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
 
 
 def _sides(tree: ast.expr) -> tuple[ast.expr, ast.expr] | None:
-    """Give a and b of (a - b) / (a + b), where both are letters; None for any other form."""
+    """Return a and b of (a - b) / (a + b), where both are letters; None for any other form."""
     if not (isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div)):
         return None
     above, below = tree.left, tree.right

@@ -55,7 +55,7 @@ def water_history(mask: xr.DataArray) -> xr.Dataset:
 
 
 def usual_water(mask: xr.DataArray) -> xr.DataArray:
-    """Give the one state of several dates: water where at least half of those that saw the pixel have it; (y, x)."""
+    """Return the one state of several dates: water where at least half of those that saw the pixel have it; (y, x)."""
     dim = time_dim(mask)
     if dim is None:
         return mask

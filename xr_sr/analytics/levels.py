@@ -90,7 +90,7 @@ def time_dim(array: xr.DataArray) -> str | None:
 
 
 def _blocks(array: xr.DataArray) -> da.Array:
-    """Give (time, y, x) in dask, time of length 1 where there is none."""
+    """Return (time, y, x) in dask, time of length 1 where there is none."""
     import dask.array as da
 
     dims, time = spatial_dims(array), time_dim(array)
@@ -158,13 +158,13 @@ def _count(block: npt.NDArray[Any], ends: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def _levels(counts: npt.NDArray[np.int64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Give the level of each row of a histogram."""
+    """Return the level of each row of a histogram."""
     low, high = ends
     return np.array([low + (high - low) * _best_edge(row) / BINS if row.any() else np.nan for row in counts])
 
 
 def _best_edge(row: npt.NDArray[np.int64]) -> float:
-    """Give the number of bins in the lower class with the largest variance between classes; the middle of equals."""
+    """Return the number of bins in the lower class with the largest variance between classes; the middle of equals."""
     places = np.arange(BINS, dtype="float64") + 0.5
     below = np.cumsum(row)[:-1].astype("float64")
     moment = np.cumsum(row * places)

@@ -47,7 +47,7 @@ def read_bands(
     quantification: float = 10_000,
     nodata: Nodata = "auto",
 ) -> dict[str, xr.DataArray]:
-    """Give the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
+    """Return the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
 
     wanted: canonical names. reader: who wants them, for messages. grid: see `index`; other arguments as in
     `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError. Tasks
@@ -96,7 +96,7 @@ def _apart(found: Found) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]
 
 
 def factor_between(coarse: GeoBox, fine: GeoBox) -> int | None:
-    """Give the number of fine pixels along a coarse one; None where one grid is not a refinement of the other."""
+    """Return the number of fine pixels along a coarse one; None where one grid is not a refinement of the other."""
     if coarse.crs != fine.crs:
         return None
     factor = round(fine.shape.y / coarse.shape.y)

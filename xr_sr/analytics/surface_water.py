@@ -62,7 +62,7 @@ def water(
 
 
 def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray:
-    """Reckon an index, or take the DataArray that is one."""
+    """Compute an index, or take the DataArray that is one."""
     if name is not None:
         computed: xr.DataArray = index(cube, name, **options)
         return computed
@@ -82,7 +82,7 @@ def check_level(threshold: Threshold, per: Per) -> None:
 
 
 def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:
-    """Give the level that a threshold means for some maps of an index, which share it unless there is one per date."""
+    """Get the level that a threshold means for some maps of an index, which share it unless there is one per date."""
     if is_one_of(threshold, ("otsu",)):
         return otsu(maps, per=per)
     if isinstance(threshold, xr.DataArray):

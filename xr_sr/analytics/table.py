@@ -101,7 +101,7 @@ def find_index(name: str) -> Index:
 
 
 def constants_of(index: Index, given: Mapping[str, float]) -> dict[str, float]:
-    """Give the values of the letters that are no bands: passed, of the index, or a band's wavelength in nm.
+    """Return the values of the letters that are no bands: passed, of the index, or a band's wavelength in nm.
 
     Raises OptionError for a letter that has no value (temperatures, radar, kernels), and for one that is not there.
     """

@@ -91,7 +91,7 @@ class ResumingDownloader:
 
 
 def _first_byte(response: Response) -> int:
-    """Give the position that a response begins at: 0 from a server that ignores ranges, -1 where it makes no sense."""
+    """Get the position that a response begins at: 0 from a server that ignores ranges, -1 where it makes no sense."""
     if response.status_code != HTTPStatus.PARTIAL_CONTENT:
         return 0
     first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]

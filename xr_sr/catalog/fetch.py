@@ -81,7 +81,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
 
 
 def sha256_of(path: Path) -> str:
-    """Give the sha256 of a file, as hex; remembered until the size of the file or the time of its change is another."""
+    """Get the sha256 of a file, as hex; remembered until the size of the file or the time of its change is another."""
     stat = path.stat()
     key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
     if key not in _hashes:

@@ -14,13 +14,13 @@ HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
 
 
 def user_folders() -> tuple[Path, ...]:
-    """Give the folders of `XR_SR_WEIGHTS`, in order; several are separated as in PATH."""
+    """Return the folders of `XR_SR_WEIGHTS`, in order; several are separated as in PATH."""
     named = os.environ.get("XR_SR_WEIGHTS", "").split(os.pathsep)
     return tuple(Path(folder).expanduser() for folder in named if folder)
 
 
 def cache_folder() -> Path:
-    """Give the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
+    """Get the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
     if named := os.environ.get("XR_SR_CACHE"):
         return Path(named).expanduser()
     import pooch
@@ -29,17 +29,17 @@ def cache_folder() -> Path:
 
 
 def sent_file(sha256: str, suffix: str) -> Path:
-    """Give the place in the cache of a file that a client sent to this worker and that no catalogue knows."""
+    """Return the place in the cache of a file that a client sent to this worker and that no catalogue knows."""
     return cache_folder() / "sent" / f"{sha256}{suffix}"
 
 
 def hub_url() -> str:
-    """Give the base URL of downloads: `XR_SR_HUB`, else the authors' hub."""
+    """Return the base URL of downloads: `XR_SR_HUB`, else the authors' hub."""
     return (os.environ.get("XR_SR_HUB") or HUB).rstrip("/")
 
 
 def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
-    """Give the first file of this path, and what led to it, such as "XR_SR_WEIGHTS" or "cache"; None without one.
+    """Return the first file of this path, and what led to it, such as "XR_SR_WEIGHTS" or "cache"; None without one.
 
     By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. Weights of the
     package are in the package ("package"), and nothing else stands in for them. A user's own file is where he

@@ -16,7 +16,7 @@ TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 
 def _network(summary: str, file: str, sha256: str, size: int, **known: object) -> ModelSpec:
-    """Give the record of one network of the ten-band model, on one grid: ten bands in, the six coarse ones out."""
+    """Return the record of one network of the ten-band model, on one grid: ten bands in, the six coarse ones out."""
     config = (("in_channels", 10), ("out_channels", 6), ("feature_channels", 24), ("upscale", 1), ("num_blocks", 6))
     record = ModelSpec(
         name="sen2sr-lite.main",

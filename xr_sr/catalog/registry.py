@@ -125,12 +125,12 @@ register(official.RSWIR_X2)
 
 
 def names() -> tuple[str, ...]:
-    """Give the full names of all models, in reading order."""
+    """Return the full names of all models, in reading order."""
     return tuple(_models)
 
 
 def get(name: str) -> ModelSpec:
-    """Give the model of a full name; a family's name stands for its first variant.
+    """Return the model of a full name; a family's name stands for its first variant.
 
     Raises UnknownModelError, which names the nearest ones.
     """
@@ -138,22 +138,22 @@ def get(name: str) -> ModelSpec:
 
 
 def is_own(name: str) -> bool:
-    """Say whether a full name is that of a model of the user's own."""
+    """Return whether a full name is that of a model of the user's own."""
     return name in _own
 
 
 def without_weights(model: str, *, fusing: bool) -> bool:
-    """Say whether a model fuses bands by a formula: guided, or by interpolation. Raises as `get`."""
+    """Return whether a model fuses bands by a formula: guided, or by interpolation. Raises as `get`."""
     return fusing and all(spec.fuses for spec in variants_of(model, fusing=True))
 
 
 def fusing(model: str) -> ModelSpec:
-    """Give the model that `fuse` takes for a name. Raises as `get`."""
+    """Return the model that `fuse` takes for a name. Raises as `get`."""
     return variants_of(model, fusing=True)[0]
 
 
 def coarse_bands(model: str, *, fusing: bool = False) -> tuple[str, ...]:
-    """Give the bands that a model, or any variant of a family, reads on pixels twice as wide. Raises as `get`."""
+    """Return the bands that a model, or any variant of a family, reads on pixels twice as wide. Raises as `get`."""
     return tuple(dict.fromkeys(band for spec in variants_of(model, fusing=fusing) for band in spec.coarse))
 
 
@@ -259,7 +259,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
 
 
 def _wanted(bands: Iterable[str] | None) -> list[str]:
-    """Give canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
+    """Get canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
     names = [] if bands is None else items_of(bands)
     if names is None:
         example = [bands] if isinstance(bands, str) else ["B04", "B08"]
@@ -317,12 +317,12 @@ def variants_of(name: str, *, fusing: bool = False) -> tuple[ModelSpec, ...]:
 
 
 def given_by(spec: ModelSpec, asked: Iterable[str]) -> tuple[str, ...]:
-    """Give the bands that a model gives; one that does each band by itself gives what it is asked for."""
+    """Return the bands that a model gives; one that does each band by itself gives what it is asked for."""
     return spec.bands_out or spec.bands or tuple(asked)
 
 
 def canonical(name: str) -> str:
-    """Give a band's canonical name; what is no band's name stays as it is."""
+    """Return a band's canonical name; what is no band's name stays as it is."""
     band = find_band(name)
     return band.name if band else str(name)
 

@@ -47,7 +47,7 @@ def why_refused(error: Exception) -> str:
 
 
 def _is_program(data: bytes) -> bool:
-    """Tell whether a file is TorchScript: a ZIP file with code beside its constants."""
+    """Return whether a file is TorchScript: a ZIP file with code beside its constants."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())

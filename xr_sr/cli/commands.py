@@ -38,7 +38,7 @@ class _Group(click.Group):
 
 
 def _spellings(command: click.Command | None) -> dict[str, Spelling]:
-    """Give the options of a command by the names of their parameters, which are those of the functions."""
+    """Return the options of a command by the names of their parameters, which are those of the functions."""
     options = [option for option in (command.params if command else ()) if isinstance(option, click.Option)]
     return {str(option.name): Spelling(option.opts[0], option.is_flag, option.multiple) for option in options}
 
@@ -197,7 +197,7 @@ def _refine(source: str, target: str, options: dict[str, Any]) -> None:
 
 
 def _params_of_fuse() -> list[click.Parameter]:
-    """Give the parameters of `upscale`, but for what means nothing here."""
+    """Return the parameters of `upscale`, but for what means nothing here."""
     model = click.Option(
         ("--model", "-m"),
         default="glp-hpm",

@@ -96,7 +96,7 @@ def _open_netcdf(path: str) -> AnyCube:
 
 
 def _array_again(dataset: xr.Dataset) -> xr.DataArray | xr.Dataset:
-    """Give the array back where a file holds one with a dimension of bands, as xarray writes a DataArray."""
+    """Return a DataArray where a file holds one with a dimension of bands, as xarray writes a DataArray."""
     if len(dataset.data_vars) != 1:
         return dataset
     array = next(iter(dataset.data_vars.values()))
@@ -125,7 +125,7 @@ def _part(cube: AnyCube, part: str) -> AnyCube:
 
 
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
-    """Give the bands of an array names that its file does not hold."""
+    """Name the bands of an array whose file names none."""
     if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
         raise CubeError("--names is for rasters whose bands have no names; this input names its variables.")
     if len(names) != cube.sizes["band"]:
@@ -168,7 +168,7 @@ def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days
 
 
 def dates_of(cube: AnyCube) -> npt.NDArray[np.datetime64]:
-    """Give the dates of a cube, of all its parts, ascending and each once."""
+    """Return the dates of a cube, of all its parts, ascending and each once."""
     coords = [coord for part in _parts(cube) for coord in part.coords.values() if coord.dtype.kind == "M"]
     found = [np.ravel(coord.values).astype("datetime64[ns]") for coord in coords if coord.ndim < 2]
     return np.unique(np.concatenate(found)) if found else np.empty(0, "datetime64[ns]")

@@ -59,7 +59,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
 
 
 def _affines(grid: Grid, main: Grid) -> list[Affine]:
-    """Give the transforms that a grid may have beside a main one, the likelier one first.
+    """Return the transforms that a grid may have beside a main one, the likelier one first.
 
     Where the cube's coordinates are corners, those of a mask that does not tell were made by the same loader.
     """

@@ -63,7 +63,7 @@ def _refuse_unknown_sizes(obj: XarrayObject) -> None:
 
 
 def axis_of(obj: XarrayObject, dim: str) -> Axis:
-    """Give the coordinate along a dimension; None without one. Raises GridError if its steps differ."""
+    """Return the coordinate along a dimension; None without one. Raises GridError if its steps differ."""
     if dim not in obj.coords:
         return None
     values = np.asarray(obj.coords[dim].values)

@@ -102,7 +102,7 @@ def pointed_mappings(obj: XarrayObject) -> list[str]:
 
 
 def is_crs_coord(coord: xr.DataArray | xr.Variable) -> bool:
-    """Tell whether a variable describes a grid rather than data, by attributes of CF or GDAL.
+    """Return whether a variable describes a grid rather than data, by attributes of CF or GDAL.
 
     `GeoTransform` alone is enough: a grid may have a transform and no CRS.
     """
@@ -137,7 +137,7 @@ def read_crs(value: object) -> CRS | None:
 
 
 def same_crs(one: CRS, other: CRS) -> bool:
-    """Tell whether two CRSs are the same, however they are written: WKT of GDAL and of pyproj differ in names."""
+    """Return whether two CRSs are the same, however they are written: WKT of GDAL and of pyproj differ in names."""
     if one == other:
         return True
     if one.epsg is not None and other.epsg is not None:
@@ -251,7 +251,7 @@ def _named_by(place: str, values: Iterable[object]) -> Iterator[_Named]:
 
 
 def _is_blank(value: object) -> bool:
-    """Tell whether a value says that there is no CRS: None, NaN, 0, no text."""
+    """Return whether a value says that there is no CRS: None, NaN, 0, no text."""
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else value.tolist()
     if isinstance(value, str | bytes):
@@ -263,7 +263,7 @@ def _is_blank(value: object) -> bool:
 
 
 def _is_name(value: object, objects: Iterable[XarrayObject]) -> bool:
-    """Tell whether a value is the name of a variable, as that of a grid mapping."""
+    """Return whether a value is the name of a variable, as that of a grid mapping."""
     return isinstance(value, str) and any(value in _variables(obj) for obj in objects)
 
 

@@ -294,7 +294,7 @@ def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
 
 
 def _require_grid(obj: xr.DataArray | xr.Dataset) -> tuple[Grid, str, str]:
-    """Give the grid and the names of y and x; raises GridError where there is nothing to work on."""
+    """Return the grid and the names of y and x; raises GridError where there is nothing to work on."""
     dims = spatial_dims(obj)
     grid = grid_of(obj)
     if dims is None or grid is None:

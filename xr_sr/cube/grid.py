@@ -63,7 +63,7 @@ def placed(obj: Placeable) -> Placeable:
 
 
 def zoomed(geobox: GeoBox, scale: int) -> GeoBox:
-    """Give the geobox of the same ground with `scale` times finer pixels; its shape is exact, in whole numbers."""
+    """Return the geobox of the same ground with `scale` times finer pixels; its shape is exact, in whole numbers."""
     height, width = geobox.shape
     return geobox.zoom_to((height * scale, width * scale))
 
@@ -136,7 +136,7 @@ def pixel_size_m(geobox: GeoBox) -> tuple[float, float] | None:
 
 
 def place_of(grid: Grid) -> tuple[int, int]:
-    """Give the row and column of a grid's first pixel, counted in its pixels from the origin of the CRS.
+    """Return the row and column of a grid's first pixel, counted in its pixels from the origin of the CRS.
 
     All crops of one parent are counted alike, exactly: only the parent's own place is rounded to whole pixels.
     """

@@ -46,13 +46,13 @@ def check_array(array: xr.DataArray | xr.Variable, what: str = "the cube") -> No
 
 
 def is_unread(array: xr.DataArray) -> bool:
-    """Tell whether an array lies in a file still, and is not of dask."""
+    """Return whether an array lies in a file still, and is not of dask."""
     # xarray says it nowhere in public; without the answer all counts as read, and is only read earlier.
     return array.chunks is None and not getattr(array.variable, "_in_memory", True)
 
 
 def kept_unread(array: xr.DataArray) -> xr.DataArray:
-    """Give an array that lies in a file as a dask array in the chunks of its file; any other as it is.
+    """Return an array that lies in a file as a dask array in the chunks of its file; any other as it is.
 
     Raises CubeError for arrays of other libraries.
     """

@@ -114,7 +114,7 @@ def geobox_of(obj: XarrayObject) -> GeoBox | None:
 
 
 def grid_mapping(obj: XarrayObject) -> dict[Any, Any]:
-    """Give the attributes of the variable that describes the grid; none without one."""
+    """Return the attributes of the variable that describes the grid; none without one."""
     name = crs_coord_name(obj)
     known = name in obj.coords or (isinstance(obj, xr.Dataset) and name in obj.data_vars)
     return dict(obj[name].attrs) if known else {}
@@ -243,7 +243,7 @@ def _from_axes(
 def _step(
     obj: XarrayObject, dim: str, axis: NDArray[np.floating[Any]], parent: float | None, sign: float
 ) -> float | None:
-    """Give the step along an axis: from its ends; for a single pixel of its parent, or the `resolution` that is noted.
+    """Get the step along an axis: from its ends; for a single pixel of its parent, or the `resolution` that is noted.
 
     odc-geo notes it in a coordinate, with its sign; stackstac and cubo for the whole cube, without.
     """

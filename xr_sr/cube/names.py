@@ -47,7 +47,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def is_flags(name: Hashable, array: xr.DataArray) -> bool:
-    """Tell whether an array on the grid holds flags or classes, to be carried along by nearest neighbour.
+    """Return whether an array on the grid holds flags or classes, to be carried along by nearest neighbour.
 
     Yes for bool, for CF flag attributes, for 8-bit integers without a band's name, for other integers whose name says
     so (QA60, cloud_mask), and for SCL as float, as EOPF has it. Other 16-bit integers may well be misspelt bands: no.
@@ -86,7 +86,7 @@ def find_band_dim(array: xr.DataArray, dims: Sequence[str]) -> str | None:
 
 
 def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
-    """Give the labels along the band dimension, and the band that each stands for.
+    """Return the labels along the band dimension, and the band that each stands for.
 
     Names are looked for in the coordinate, then in others along the dimension (stackstac: common_name), then in
     attributes (rioxarray: long_name, a tuple of names); the first that names any band is believed.
@@ -170,7 +170,7 @@ def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
 
 
 def _strings(coord: xr.DataArray | None) -> list[Any]:
-    """Give a coordinate's values if they are strings and in memory; else nothing."""
+    """Return a coordinate's values if they are strings and in memory; else nothing."""
     if coord is None or coord.chunks is not None or coord.dtype.kind not in "OUT" or coord.ndim != 1:
         return []
     values = coord.values.tolist()
@@ -178,7 +178,7 @@ def _strings(coord: xr.DataArray | None) -> list[Any]:
 
 
 def _items(value: object) -> list[Any]:
-    """Give the items of a sequence; nothing for anything else."""
+    """Return the items of a sequence; nothing for anything else."""
     return list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1) else []
 
 

@@ -107,7 +107,7 @@ def assemble(
 
 
 def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
-    """Give a Dataset of the result's coordinates: new ones on the grid, the cube's own off it."""
+    """Return a Dataset of the result's coordinates: new ones on the grid, the cube's own off it."""
     old = cube.source.coords.to_dataset()
     if cube.band_dim:
         old = old.isel({cube.band_dim: [plane.index for plane in planes]}, missing_dims="ignore")
@@ -124,7 +124,7 @@ def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
 
 
 def _with_band_axis(parts: Sequence[da.Array], stacked: bool) -> da.Array:
-    """Give the bands as one array (*lead, band, y, x)."""
+    """Return the bands as one array (*lead, band, y, x)."""
     if stacked:
         return parts[0]
     import dask.array as da

@@ -23,7 +23,7 @@ __all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise"
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
-    """Give the planes of the wanted bands, in the wanted order.
+    """Return the planes of the wanted bands, in the wanted order.
 
     wanted: canonical names, the cube's own, or names by any catalogue. reader: who wants them, for messages.
     cure: what else helps where some are missing; by default another model.
@@ -136,7 +136,7 @@ def _keep_one(cube: Cube, planes: Sequence[Plane]) -> str:
 
 
 def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
-    """Give the lines of `summary` as (title, text); an empty text is left out."""
+    """Return the lines of `summary` as (title, text); an empty text is left out."""
     array = cube.planes[0].array
     yield "node", cube.node
     yield "bands", _found(cube)

@@ -173,7 +173,7 @@ def explains_sensors(instead: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
 
 
 def _advice(obj: object, error: CubeError, instead: str) -> str:
-    """Say what to do about an error where the cube is another sensor's, or may be Landsat's; "" where it is ours."""
+    """Return advice on an error for a cube of another sensor, or one that may be Landsat's; "" for Sentinel-2."""
     if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
         return ""
     try:
@@ -204,7 +204,7 @@ def _advice(obj: object, error: CubeError, instead: str) -> str:
 
 
 def _like_landsat(obj: AnyCube, cube: Cube) -> str:
-    """Say what looks like Landsat or HLS in a cube that says nothing: 30 m, and neither red edge nor B08; else ""."""
+    """Describe what suggests Landsat or HLS in a cube without metadata: 30 m, no red edge, no B08; else ""."""
     bands = {"B05", "B06", "B07", "B08"} & {*cube.available}
     if bands or not _is_as_wide_as_landsat(cube) or any(_SENTINEL_2.search(word) for _, word in _words(obj, cube)):
         return ""

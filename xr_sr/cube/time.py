@@ -63,7 +63,7 @@ def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:
 
 
 def nearest_place(stamps: npt.NDArray[Any], moment: np.datetime64) -> int:
-    """Give the position of the stamp nearest to a moment, the first of equals; NaT is nearest to nothing."""
+    """Return the position of the stamp nearest to a moment, the first of equals; NaT is nearest to nothing."""
     # By hand, since .sel wants dates in order, each once.
     gaps = np.abs((stamps - moment) / np.timedelta64(1, "s"))
     return int(np.where(np.isnan(gaps), np.inf, gaps).argmin())
@@ -76,7 +76,7 @@ def check_date(date: object) -> None:
 
 
 def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
-    """Give the position that a date means: its own where it is one, 0 for None, else that of the nearest stamp.
+    """Return the position that a date means: its own where it is one, 0 for None, else that of the nearest stamp.
 
     holder: what has the dates, for the message of the OptionError that is raised for positions that there are not, for
     what is no date, and for dates where the stamps are none.

@@ -140,13 +140,13 @@ def anchor_of(
 
 
 def stands_on(axes: Axes, lattice: Affine) -> Stand:
-    """Tell where the coordinates of (y, x) stand in the pixels of a lattice; "" where the axes differ."""
+    """Return where the coordinates of (y, x) stand in the pixels of a lattice; "" where the axes differ."""
     stands: set[Stand] = set() if lattice.b or lattice.d else _stands(axes, lattice)
     return stands.pop() if len(stands) == 1 else ""
 
 
 def same_size(axes: Axes, lattice: Affine) -> bool:
-    """Tell whether the steps of (y, x) are the pixels of a lattice, in either direction."""
+    """Return whether the steps of (y, x) are the pixels of a lattice, in either direction."""
     return _times(axes[0], lattice.e) == 1 == _times(axes[1], lattice.a)
 
 
@@ -189,7 +189,7 @@ def _affine(value: object) -> Affine | None:
 
 
 def _times(axis: NDArray[np.floating[Any]], step: float) -> int:
-    """Tell how many pixels of a lattice a step of the axis is, in either direction; 0 where it is no whole number."""
+    """Return how many pixels of a lattice a step of the axis is, in either direction; 0 where it is no whole number."""
     own = step_of(axis)
     if own is None:
         return 1
@@ -203,7 +203,7 @@ def _stands(axes: Axes, lattice: Affine) -> set[Stand]:
 
 
 def _stand(axis: NDArray[np.floating[Any]], step: float, origin: float) -> Stand:
-    """Tell where an axis stands on a lattice.
+    """Return where an axis stands on a lattice.
 
     Steps of an odd number of pixels, by slicing or by averaging, keep corners and centers apart; with even ones the
     mean of two corners stands where a center does.
@@ -242,7 +242,7 @@ def _by_distance(obj: XarrayObject, dims: tuple[str, str], axes: Axes) -> tuple[
 
 
 def _looks_like_corners(axes: Axes, crs: CRS | None) -> bool:
-    """Tell whether coordinates stand on whole multiples of 10, 20 or 60 m, in UTM, where Sentinel-2 has its edges.
+    """Return whether coordinates stand on whole multiples of 10, 20 or 60 m, in UTM, where Sentinel-2 has its edges.
 
     Its pixels have their centers half a pixel beside.
     """

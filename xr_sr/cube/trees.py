@@ -69,7 +69,7 @@ def _parents(node: xr.DataTree, dataset: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _names(dataset: xr.Dataset, crs: CRS) -> bool:
-    """Tell whether a Dataset names a CRS by itself."""
+    """Return whether a Dataset names a CRS by itself."""
     try:
         found = find_crs(dataset)
     except GridError:  # a value that cannot be read, where a parent names the CRS

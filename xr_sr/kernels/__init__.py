@@ -73,7 +73,7 @@ def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Til
 
 
 def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid | None:
-    """Give the low-pass that `constraint` means for a model: "auto" its own, "lowpass" one for any model, "none" none.
+    """Get the low-pass that `constraint` means for a model: "auto" its own, "lowpass" one for any model, "none" none.
 
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
     Raises OptionError for another word, and for "none" where the network holds its constraint inside.
@@ -94,7 +94,7 @@ def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid 
 
 
 def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:
-    """Give the input pixels of context that a model with this constraint depends on, an even number."""
+    """Return the input pixels of context that a model with this constraint depends on, an even number."""
     halo = 0 if spec.window else spec.halo
     if low_pass is not None:
         if low_pass != spec.low_pass and not spec.window:
@@ -104,7 +104,7 @@ def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:
 
 
 def constraint_reach(low_pass: LowPass | RadialSigmoid, scale: int) -> int:
-    """Give the input pixels on each side that the constraint reads: its Gaussian's, and those of bicubic below."""
+    """Return the input pixels on each side that the constraint reads: its Gaussian's, and those of bicubic below."""
     if scale == 1:  # bicubic changes nothing there
         return low_pass.radius
     if isinstance(low_pass, RadialSigmoid):  # the bicubic image is made in whole input pixels
@@ -114,7 +114,7 @@ def constraint_reach(low_pass: LowPass | RadialSigmoid, scale: int) -> int:
 
 
 def build(ref: KernelRef) -> Kernel:
-    """Give the kernel, made once per process and device, however many threads ask for it.
+    """Return the kernel, made once per process and device, however many threads ask for it.
 
     Raises WeightsError if this process cannot find or read the weights.
     """
@@ -185,7 +185,7 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
 
 
 def _sources(spec: ModelSpec) -> list[int] | None:
-    """Give the place of each band out among the bands in, if they are not the same."""
+    """Return the place of each band out among the bands in, if they are not the same."""
     if spec.bands_out in ((), spec.bands):
         return None
     return [spec.bands.index(band) for band in spec.bands_out]

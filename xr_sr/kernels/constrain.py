@@ -34,7 +34,7 @@ class Constraint(Protocol):
 
 
 def constraint_of(low_pass: LowPass | RadialSigmoid, scale: int) -> Constraint:
-    """Give the constraint that a record describes, for an upscaling by `scale`."""
+    """Return the constraint that a record describes, for an upscaling by `scale`."""
     if isinstance(low_pass, RadialSigmoid):
         return SigmoidConstraint(low_pass, scale)
     return LowPassConstraint(low_pass, scale)

@@ -41,7 +41,7 @@ def fill(block: FloatArray, steps: int) -> FloatArray:
 
 
 def _span(hole: BoolArray, axis: int) -> slice:
-    """Give the part of an axis that has holes, and one pixel more on both sides for their neighbours."""
+    """Return the part of an axis that has holes, and one pixel more on both sides for their neighbours."""
     others = tuple(i for i in range(hole.ndim) if i != axis % hole.ndim)
     places = np.flatnonzero(hole.any(axis=others))
     return slice(max(0, int(places[0]) - 1), int(places[-1]) + 2)
@@ -68,7 +68,7 @@ def _fill_box(block: FloatArray, hole: BoolArray, steps: int) -> FloatArray:
 
 
 def _first_front(state: npt.NDArray[np.uint8]) -> Places:
-    """Give the flat places of the holes that touch a valid pixel, and mark them as no longer waiting."""
+    """Return the flat places of the holes that touch a valid pixel, and mark them as no longer waiting."""
     known = state == KNOWN
     rows = known.copy()
     rows[..., 1:, :] |= known[..., :-1, :]

@@ -90,7 +90,7 @@ class FusionKernel:
         assert self.contexts[0] <= halo, f"the parts read {self.contexts[0]} input pixels, and halo={halo}"
 
     def _contexts(self) -> tuple[int, int]:
-        """Give the input pixels of context that the input must have, and the coarse bands after "x2"."""
+        """Return the input pixels of context that the input must have, and the coarse bands after "x2"."""
         if self.scale == 1:
             return (self.parts["x2"].reach if self.needs_coarse else 0), 0
         around = 0  # of the fine bands, after "fine"
@@ -134,13 +134,13 @@ class FusionKernel:
                 out[:, place].copy_(bands[band][index * n : (index + 1) * n])
 
     def _same_grid(self, image: Tensor) -> dict[str, Tensor]:
-        """Give the bands on the input's grid: what the sensor has there as it is."""
+        """Return the bands on the input's grid: what the sensor has there as it is."""
         k = self.contexts[0]
         given = dict(zip(self.spec.bands, _trim(image, k).unbind(1), strict=True))
         return given | self._coarse(image, k, 0) if self.needs_coarse else given
 
     def _coarse(self, image: Tensor, k: int, around: int) -> dict[str, Tensor]:
-        """Give the coarse bands on the input's grid, with `around` pixels of context of the `k` there are."""
+        """Return the coarse bands on the input's grid, with `around` pixels of context of the `k` there are."""
         part = self.parts["x2"]
         out = image.new_empty(
             image.shape[0], len(part.spec.bands_out), *(n - 2 * (k - around) for n in image.shape[-2:])
@@ -151,7 +151,7 @@ class FusionKernel:
         return dict(zip(part.spec.bands_out, out.unbind(1), strict=True))
 
     def _finer(self, image: Tensor) -> dict[str, Tensor]:
-        """Give the wanted bands, and such as came along, on the output's grid."""
+        """Return the wanted bands, and such as came along, on the output's grid."""
         s, (k, middle) = self.scale, self.contexts
         part, last = self.parts["fine"], self.parts["x4"] if self.needs_coarse else None
         around = math.ceil((last.margin + last.predictor.reach) / s) if last else 0

@@ -33,7 +33,7 @@ class Guidance:
 
 
 def guidance_halo(guidance: Guidance) -> int:
-    """Give the fine pixels of context that guided fusion depends on, an even number."""
+    """Return the fine pixels of context that guided fusion depends on, an even number."""
     halo = 2 if guidance.scale > 1 else 0
     if guidance.guided:
         blur = max(gaussian_psf(mtf, guidance.ratio).reach[0] for mtf in guidance.mtf)

@@ -91,7 +91,7 @@ def _date(
 
 
 def _span(start: int, length: int, ratio: int) -> tuple[int, int, int]:
-    """Give the first coarse pixel that fine ones from `start` on touch, how many they touch, and where they begin."""
+    """Return the first coarse pixel that fine ones from `start` on touch, how many they touch, and where they begin."""
     first = start // ratio
     return first, -(-(start + length) // ratio) - first, start - first * ratio
 

@@ -66,7 +66,7 @@ class NetworkPredictor:
 
 
 def reach_of(spec: ModelSpec, network: nn.Module) -> int:
-    """Give the input pixels of context that a network is shown on each side; 0 for one that works on windows.
+    """Return the input pixels of context that a network is shown on each side; 0 for one that works on windows.
 
     What the network says of itself is believed; else it is the halo of the record without that of the constraint.
     """
@@ -80,7 +80,7 @@ def reach_of(spec: ModelSpec, network: nn.Module) -> int:
 def _of_bands(
     value: float | tuple[float, ...], reads: Sequence[str], bands: Sequence[str], device: str
 ) -> float | Tensor:
-    """Give one number for all bands, or (1, band, 1, 1) float32 with those of certain bands."""
+    """Return one number for all bands, or (1, band, 1, 1) float32 with those of certain bands."""
     if not isinstance(value, tuple):
         return value
     return torch.tensor([value[reads.index(band)] for band in bands], device=device).view(1, -1, 1, 1)
@@ -152,7 +152,7 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
 
 
 def _selection(spec: ModelSpec) -> dict[str, list[int]]:
-    """Give the places of the bands that are wanted of a network, where it can leave out others."""
+    """Return the places of the bands that are wanted of a network, where it can leave out others."""
     return {"gives": [spec.bands.index(band) for band in spec.bands_out or spec.bands]} if spec.selects else {}
 
 

@@ -36,11 +36,11 @@ class Comparer(Protocol):
     """A deterministic function of two stacks of pictures, safe to call from several threads."""
 
     def __call__(self, a: Pictures, b: Pictures) -> NDArray[np.float64]:
-        """Give the distances (n,); NaN for a pair that shares no valid pixel."""
+        """Return the distances (n,); NaN for a pair that shares no valid pixel."""
 
 
 def build(kind: str, name: str, files: Sequence[tuple[str, str]], device: str = "auto") -> Comparer:
-    """Give a comparer, made once per process and device.
+    """Return a comparer, made once per process and device.
 
     kind: "lpips", with name "squeeze", "alex" or "vgg"; "clip-l1" or "clip-cosine", with the name of a model of
     open_clip. files: paths and their sha256.
@@ -110,7 +110,7 @@ class _Clip:
         return distance.cpu().numpy()
 
     def _embedded(self, x: Tensor) -> Tensor:
-        """Give the embeddings (n, channels) of pictures brought to the size that the tower reads."""
+        """Return the embeddings (n, channels) of pictures brought to the size that the tower reads."""
         x = x.clamp(0, 1)
         if x.shape[-2:] != self.size:
             x = functional.interpolate(x, size=self.size, mode="bilinear", antialias=True)

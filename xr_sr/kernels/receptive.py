@@ -97,7 +97,7 @@ class Probe:
         return low + drawn * (high - low)
 
     def run(self, image: Tensor) -> Tensor:
-        """Give the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), what it consumes off.
+        """Return the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), what it consumes off.
 
         Raises ModelError if the shape or the kind of numbers is another.
         """
@@ -220,7 +220,7 @@ class Probe:
         )
 
     def _nothing_beyond(self, before: int, behind: int, along: int) -> bool:
-        """Tell whether the longest image shows no more than a shorter did: a dilated kernel may have jumped over it."""
+        """Say whether the longest image shows no more than a shorter one: a dilated kernel may have jumped over it."""
         image = self._strip(LENGTHS[-1] + 2 * self.consumed, along, LEVELS[0])
         far = self._by_changes(image, along, LEVELS[0])
         return far[0] <= before and far[1] <= behind
@@ -260,7 +260,7 @@ class Probe:
         return max(0, before), max(0, behind)
 
     def _by_gradient(self, image: Tensor, along: int) -> tuple[int, int]:
-        """Give the first and the last pixel with a part in the output at the centre; (0, 0) where nothing has one."""
+        """Return the first and the last pixel with a part in the output at the centre; (0, 0) where nothing has one."""
         centre = image.shape[along] // 2
         scale = self.scale or 1
         source = image.clone().requires_grad_()
@@ -279,7 +279,7 @@ class Probe:
         return (centre - parts[0], parts[-1] - centre) if parts else (0, 0)
 
     def _pixels(self, changed: Tensor, along: int) -> list[int]:
-        """Give the pixels along an axis, counted in the input's size, where anything changed."""
+        """Return the pixels along an axis, counted in the input's size, where anything changed."""
         other = -1 if along == -2 else -2
         fine = torch.nonzero(changed.any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
         return [place // (self.scale or 1) for place in fine]
@@ -292,7 +292,7 @@ class Probe:
         image = self.image(side + 3, side + 3, levels=levels)
 
         def inside(top: int, left: int, size: int) -> Tensor:
-            """Give the output for a crop, where its edges do not count, and where all crops have pixels."""
+            """Return the output for a crop, where its edges do not count, and where all crops have pixels."""
             with torch.no_grad():
                 fine = self.run(image[..., top : top + size, left : left + size])
             y, x = ((1 + halo - start - lost) * scale for start in (top, left))

@@ -216,7 +216,7 @@ def _probe(spec: ModelSpec, predictor: NetworkPredictor) -> Probe:
 
 
 def _bands_of(network: Module) -> int:
-    """Give the channels that the first convolution reads, or the first weight of four dimensions."""
+    """Return the channels that the first convolution reads, or the first weight of four dimensions."""
     for layer in network.modules():
         count = getattr(layer, "in_channels", None)  # those of a transposed or depthwise one stand elsewhere in weights
         if type(count) is int:
@@ -235,7 +235,7 @@ def _with_weights(spec: ModelSpec, path: Path) -> ModelSpec:
 
 
 def _settled(spec: ModelSpec) -> ModelSpec:
-    """Give a record with canonical names of bands, and tuples where lists were written.
+    """Return a record with canonical names of bands, and tuples where lists were written.
 
     Raises ModelError for what contradicts itself, as far as it shows without building anything.
     """

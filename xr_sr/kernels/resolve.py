@@ -77,7 +77,7 @@ def kernel_ref(
 
 
 def _with_parts_of(name: str, spec: ModelSpec) -> ModelSpec:
-    """Give a model of several parts the weights that another one has for the same parts."""
+    """Return a model of several parts with the weights that another one has for the same parts."""
     full = (*registry.FAMILIES.get(name, (name,)), *registry.FUSING.get(name, ()))
     known = [dict(registry.get(each).parts) for each in full]
     roles = [role for role, _ in spec.parts]

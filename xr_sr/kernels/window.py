@@ -153,14 +153,14 @@ def by_size(windows: list[Window]) -> list[list[Window]]:
 
 
 def to_tensor(block: FloatArray) -> Tensor:
-    """Give a tensor over the block's own memory, on the host or the GPU where it lies."""
+    """Return a tensor over the block's own memory, on the host or the GPU where it lies."""
     if _is_numpy(block):
         return torch.from_numpy(np.ascontiguousarray(block))
     return torch.utils.dlpack.from_dlpack(block)
 
 
 def from_tensor(tensor: Tensor, like: FloatArray) -> FloatArray:
-    """Give the tensor as an array of the kind of `like`, over the same memory."""
+    """Return the tensor as an array of the kind of `like`, over the same memory."""
     if _is_numpy(like):
         array: FloatArray = tensor.numpy()
         return array

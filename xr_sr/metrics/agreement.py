@@ -156,7 +156,7 @@ def _down(block: FloatArray, *, scale: int) -> FloatArray:
 
 
 def _per_pixel(lr: FloatArray, down: FloatArray, *, distance: str) -> FloatArray:
-    """Give the distance of each pixel: (1, 1, y, x)."""
+    """Return the distance of each pixel: (1, 1, y, x)."""
     chosen = find_distance(distance)
     with np.errstate(divide="ignore", invalid="ignore"):
         fields = chosen.per_pixel(lr.astype(np.float64), down.astype(np.float64))

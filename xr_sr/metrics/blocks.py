@@ -46,7 +46,7 @@ class Layout:
         return sum(self.rows), sum(self.columns)
 
     def coarser(self, factor: int) -> Layout:
-        """Give the layout of the same ground with pixels `factor` times larger, the last of which may be cut."""
+        """Return the layout of the same ground with pixels `factor` times larger, the last of which may be cut."""
         return Layout(
             tuple(-(-side // factor) for side in self.rows), tuple(-(-side // factor) for side in self.columns)
         )

@@ -44,7 +44,7 @@ class Distance:
 
 
 def find_distance(name: str) -> Distance:
-    """Give the distance of a name; raises OptionError with those that there are. "mtf" has no pixels: `mtf_patch`."""
+    """Return the distance of a name; raises OptionError with those that there are. "mtf" has no pixels: `mtf_patch`."""
     if not is_one_of(name, DISTANCES):
         raise OptionError(f"no distance {name!r}; there are {', '.join([*DISTANCES, 'mtf'])}.")
     return DISTANCES[name]

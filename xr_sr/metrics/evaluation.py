@@ -203,7 +203,7 @@ def table(evaluation: xr.Dataset) -> pd.DataFrame:
 
 
 def _bands_of(array: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
-    """Give the mean over bands, and each band where there are several."""
+    """Return the mean over bands, and each band where there are several."""
     band = next((dim for dim in array.dims if dim in array.coords and array[dim].dtype.kind in "OUT"), None)
     band = band if band != "model" else next((dim for dim in array.dims if dim == "band"), None)
     if band is None or array.sizes[band] < 2:

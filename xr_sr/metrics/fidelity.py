@@ -87,7 +87,7 @@ def ssim(
 
 
 def check_peak(peak: float) -> float:
-    """Give the peak as a float; raises OptionError unless it is a number above 0."""
+    """Return the peak as a float; raises OptionError unless it is a number above 0."""
     return check_number("peak", peak, above=0, most=1e100)  # its square is still a number
 
 

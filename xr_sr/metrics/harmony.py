@@ -104,7 +104,7 @@ def _table(counts: FloatArray) -> FloatArray:
 
 
 def _matched(source: FloatArray, target: FloatArray) -> FloatArray:
-    """Give the map of levels that turns one histogram into another: values at both ends of each level."""
+    """Return the map of levels that turns one histogram into another: values at both ends of each level."""
     edges = LOW + _STEP * np.arange(LEVELS + 1)
     used = np.flatnonzero(source)
     if not used.size:
@@ -124,7 +124,7 @@ def _matched(source: FloatArray, target: FloatArray) -> FloatArray:
 
 
 def _value_at(rank: FloatArray, counts: FloatArray, side: Literal["left", "right"]) -> FloatArray:
-    """Give the value below which `rank` of the counted pixels lie."""
+    """Return the value below which `rank` of the counted pixels lie."""
     total = np.cumsum(counts)
     level = np.searchsorted(total, rank, side=side)
     used = np.flatnonzero(counts)

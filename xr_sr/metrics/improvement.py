@@ -199,7 +199,7 @@ def _numbers(
 
 
 def _weighted(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArray:
-    """Give the shares of each place, 0 where it does not count, and whether it counts: (4, 1, y, x)."""
+    """Return the shares of each place, 0 where it does not count, and whether it counts: (4, 1, y, x)."""
     part = shares(found, level, scoring)
     kept = np.isfinite(part[0])
     if scoring.norm == "percent":

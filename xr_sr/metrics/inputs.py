@@ -76,7 +76,7 @@ class Scene:
         return int(height), int(width)
 
     def select(self, keys: Sequence[Hashable]) -> Scene:
-        """Give the scene with some of its bands, in the order asked for."""
+        """Return the scene with some of its bands, in the order asked for."""
         if tuple(keys) == self.keys:
             return self
         places = [self.keys.index(key) for key in keys]
@@ -84,7 +84,7 @@ class Scene:
         return replace(self, data=self.data[:, places], keys=tuple(keys), labels=labels)
 
     def band_coord(self) -> xr.DataArray:
-        """Give the coordinate along bands, with the user's own names."""
+        """Return the coordinate along bands, with the user's own names."""
         return xr.DataArray(list(self.labels), dims=(self.band,))
 
     def wrap(
@@ -106,7 +106,7 @@ class Scene:
         return array
 
     def _places(self, patch: int) -> Mapping[Hashable, xr.DataArray]:
-        """Give the coordinates of the pixels, or of patches of them."""
+        """Return the coordinates of the pixels, or of patches of them."""
         if not self.placed or not patch:
             return self.on_grid
         from affine import Affine
@@ -171,7 +171,7 @@ def read(obj: Image, role: str) -> Scene:
 
 
 def with_reflectance(scene: Scene) -> Scene:
-    """Give the scene whose tasks raise RadiometryError for a block with a median that no reflectance has: DN as floats.
+    """Return the scene; its tasks raise RadiometryError for a block with the median of DN rather than reflectance.
 
     Judged by every fourth row and column; computes nothing.
     """
@@ -232,7 +232,7 @@ def check_same_grid(one: Scene, other: Scene) -> None:
 
 
 def factor_of(coarse: Scene, fine: Scene) -> int:
-    """Give the number of fine pixels along a coarse one; raises GridError where it is not a whole number."""
+    """Return the number of fine pixels along a coarse one; raises GridError where it is not a whole number."""
     if fine.shape[0] < coarse.shape[0] and fine.shape[1] < coarse.shape[1]:
         raise GridError(
             f"{coarse.role} is finer than {fine.role}, {_size(coarse)} against {_size(fine)} pixels. "
@@ -298,7 +298,7 @@ def short_crs(box: GeoBox) -> str:
 
 
 def _other_crs(one: GeoBox, other: GeoBox) -> bool:
-    """Tell whether both grids name a CRS, and not the same."""
+    """Return whether both grids name a CRS, and not the same."""
     return one.crs is not None and other.crs is not None and bool(one.crs != other.crs)
 
 
@@ -363,7 +363,7 @@ def _dask(array: xr.DataArray) -> da.Array:
 
 
 def _is_lazy(obj: Image) -> bool:
-    """Tell whether an object is backed by dask, or by a file that was not read yet."""
+    """Return whether an object is backed by dask, or by a file that was not read yet."""
     arrays = obj.data_vars.values() if isinstance(obj, xr.Dataset) else (obj,)
     return any(array.chunks is not None or is_unread(array) for array in arrays)
 

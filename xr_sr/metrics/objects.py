@@ -185,7 +185,7 @@ def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, i
 
 
 def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.DataArray, tuple[str, ...]]:
-    """Give the mask (y, x), the scores (*lead, y, x) on its grid, and the names of the lead."""
+    """Return the mask (y, x), the scores (*lead, y, x) on its grid, and the names of the lead."""
     mask = objects.squeeze(
         [dim for dim in objects.dims if dim not in _axes(objects, "objects") and objects.sizes[dim] == 1]
     )

@@ -59,7 +59,7 @@ class Pieces:
         return _ratio(self.total, self.valid)
 
     def shares(self) -> Reals:
-        """Give the share of pixels that are detected (k, n), NaN without a score."""
+        """Return the share of pixels that are detected (k, n), NaN without a score."""
         return _ratio(self.above.astype("float64"), self.valid)
 
 
@@ -154,7 +154,7 @@ def join(parts: Sequence[Sequence[Part]], reading: Reading) -> Pieces:
 
 
 def share_of_alarms(parts: Sequence[Sequence[Part]]) -> Reals:
-    """Give the share of detected pixels that lie in an object (k,), NaN where none is detected."""
+    """Return the share of detected pixels that lie in an object (k,), NaN where none is detected."""
     flat = [part for row in parts for part in row]
     inside = sum(part.pieces.above.sum(axis=1) for part in flat)
     return _ratio(np.asarray(inside, "float64"), np.asarray(sum(part.alarms for part in flat)))
@@ -164,7 +164,7 @@ _FIELDS = ("number", "first", "size", "place", "valid", "total", "above", "best"
 
 
 def _connected(parts: Sequence[Sequence[Part]], connectivity: int) -> Counts:
-    """Give the object that each piece of each block belongs to, counted from 0."""
+    """Return the object that each piece of each block belongs to, counted from 0."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -173,7 +173,7 @@ def _connected(parts: Sequence[Sequence[Part]], connectivity: int) -> Counts:
     starts = (np.cumsum(np.ravel(counts)) - np.ravel(counts)).reshape(len(parts), -1)
 
     def line(blocks: Sequence[tuple[int, int]], side: int) -> Counts:
-        """Give the labels along one side of a row of blocks, -1 for none."""
+        """Return the labels along one side of a row of blocks, -1 for none."""
         edges = [(parts[i][j].edges[side], starts[i, j]) for i, j in blocks]
         return np.concatenate([np.where(edge > 0, edge - 1 + start, -1) for edge, start in edges])
 

@@ -47,7 +47,7 @@ def opensr_test(
 
 
 def configured(options: Mapping[str, Any]) -> OpenSRTest:
-    """Give the options of opensr-test with its defaults; raises OptionError for names and values that it lacks."""
+    """Return the options of opensr-test with its defaults; raises OptionError for names and values that it lacks."""
     known = OpenSRTest.__dataclass_fields__
     if wrong := [name for name in options if name not in known]:
         raise OptionError(f"opensr-test has no option {listed(wrong)}; it has {', '.join(known)}.")

@@ -179,7 +179,7 @@ def harmonised(sr: FloatArray, hr: FloatArray, config: OpenSRTest) -> FloatArray
 
 
 def _shift(moving: FloatArray, reference: FloatArray, config: OpenSRTest) -> tuple[float, float] | None:
-    """Give (dy, dx) by plain phase correlation of the mean over bands; None if it is longer than the threshold."""
+    """Return (dy, dx) by plain phase correlation of the mean over bands; None if it is longer than the threshold."""
     dy, dx = phase_correlation_shift(moving.mean(axis=0), reference.mean(axis=0), upsample=50)
     return None if math.hypot(dy, dx) > config.spatial_threshold_distance else (dy, dx)
 
@@ -220,7 +220,7 @@ def _of_image(x: FloatArray, y: FloatArray, name: str, scale: int) -> FloatArray
 def _correctness(
     reference: FloatArray, improvement: FloatArray, omission: FloatArray, config: OpenSRTest
 ) -> tuple[tuple[float, float, float], FloatArray]:
-    """Give the three numbers, and shares and class of each place (4, ...)."""
+    """Return the three numbers, and shares and class of each place (4, ...)."""
     threshold = config.gradient_threshold
     if isinstance(threshold, str):
         share = int(threshold.removeprefix("auto") or 75) / 100

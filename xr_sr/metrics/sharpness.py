@@ -101,7 +101,7 @@ def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
 
 
 def _widths(block: FloatArray, *, min_contrast: float) -> FloatArray:
-    """Give the widths of the edges of each band of a block, NaN after the last: (1, band, 1, 1, edge)."""
+    """Return the widths of the edges of each band of a block, NaN after the last: (1, band, 1, 1, edge)."""
     out = np.full((block.shape[1], _PER_BLOCK), np.nan)
     for band, image in enumerate(block[0]):
         found = measure_edges(image.astype(np.float64), min_contrast, _PER_BLOCK)

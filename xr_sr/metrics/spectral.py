@@ -68,7 +68,7 @@ def q_index(
 
 
 def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
-    """Give the angle in degrees between vectors of which dot product and squared lengths are known; NaN for zero.
+    """Return the angle in degrees between vectors of which dot product and squared lengths are known; NaN for zero.
 
     arccos loses half of the digits near 0; 2 atan2(|u - v|, |u + v|) of the unit vectors keeps them.
     """
@@ -80,7 +80,7 @@ def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
 
 
 def angle_map(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Give the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is, or a spectrum is zero."""
+    """Get the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is, or a spectrum is zero."""
     u, v = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         u = u / _finite(np.sqrt(np.square(u).sum(axis=0)))

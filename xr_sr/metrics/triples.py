@@ -90,7 +90,7 @@ def bring_together(
 
 
 def check_border(border: int) -> int:
-    """Give the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
+    """Return the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
     side = whole_or_none(border)
     if side is None or side < 0:
         raise OptionError(f"border={shown(border)}: wanted a whole number of pixels, 0 or more.")
@@ -182,7 +182,7 @@ def _of_image(sums: FloatArray, *, distance: str) -> FloatArray:
 
 
 def _values(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
-    """Give the distances of pixels or patches of a block: (1, pair, y, x)."""
+    """Return the distances of pixels or patches of a block: (1, pair, y, x)."""
     fields = _fields(*(block[0] for block in blocks), recipe=recipe)
     patch, name = recipe.support, recipe.distance
     if isinstance(patch, int) and name != "mtf":
@@ -204,7 +204,7 @@ def _sums(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
 
 
 def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe) -> FloatArray:
-    """Give the fields of the distance for each pair: (pair, field, y, x), of patches for "mtf"."""
+    """Return the fields of the distance for each pair: (pair, field, y, x), of patches for "mtf"."""
     distance = _distance(recipe.distance)
     images = _harmonised(lr, sr, hr, *maps, recipe=recipe, halo=distance.halo)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -88,7 +88,7 @@ class LeanSPAN(LeanFeatures):
         return assembled(trim(x, BODY), self.added(x), self.blur())
 
     def blur(self) -> Products:
-        """Give the low-pass filter of the constraint, sampled once for each input pixel."""
+        """Return the low-pass filter of the constraint, sampled once for each input pixel."""
         return separable.sampled_gaussian(SIGMA * self.upscale, self.blur_reach * self.upscale, self.upscale)
 
     def added(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class LeanSPAN(LeanFeatures):
         return functional.pixel_shuffle(self.tail(super().forward(x)), self.upscale)
 
     def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanSPAN:
-        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
+        """Return the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
 
         gives: places of the bands that come out; what only the others need is not done. None for all.
         """
@@ -114,7 +114,7 @@ def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
 
 
 def narrowed(tail: nn.Conv2d, gives: Sequence[int], upscale: int) -> nn.Conv2d:
-    """Give a last convolution of some bands alone, by their places."""
+    """Return a last convolution of some bands alone, by their places."""
     fewer = nn.Conv2d(tail.in_channels, len(gives) * upscale**2, 3)
     with torch.no_grad():
         for own, other in zip(fewer.parameters(), tail.parameters(), strict=True):

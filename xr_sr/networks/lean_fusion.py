@@ -53,7 +53,7 @@ class LeanFine(LeanSPAN):
     consumed = LeanSPAN.consumed + 1
 
     def blur(self) -> Products:
-        """Give the low-pass filter of the constraint, sampled once for each input pixel."""
+        """Return the low-pass filter of the constraint, sampled once for each input pixel."""
         u = self.upscale
         kernel = separable.radial_sigmoid(CUTOFF / u, SHARPNESS / u, self.blur_reach * u, RANK, u).kernel
         return Products(kernel / kernel.sum(), RANK, u)
@@ -99,7 +99,7 @@ class LeanFusion(nn.Module):
         return torch.cat([self.fine(_fine_bands(x, self.fine.bands)), self.coarse(x)], dim=1)
 
     def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanFusion:
-        """Give the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
+        """Return the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
 
         gives: places of the bands that come out, ascending; what only the others need is not done. None for all.
         """
@@ -108,7 +108,7 @@ class LeanFusion(nn.Module):
 
 
 def _fine_bands(x: Tensor, count: int) -> Tensor:
-    """Give the first bands, with the context that their network needs."""
+    """Return the first bands, with the context that their network needs."""
     return trim(x[:, :count], LeanCoarse.consumed - LeanFine.consumed)
 
 

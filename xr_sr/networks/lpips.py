@@ -161,7 +161,7 @@ class LPIPS(nn.Module):
         return torch.stack(list(self.per_layer(a, b, valid))).sum(dim=0)
 
     def per_layer(self, a: Tensor, b: Tensor, valid: Tensor | None = None) -> Iterator[Tensor]:
-        """Give the distances (n,) of each layer, finest first."""
+        """Return the distances (n,) of each layer, finest first."""
         pairs = zip(self.net(self._scaled(a)), self.net(self._scaled(b)), strict=True)
         for number, (one, other) in enumerate(pairs):
             distance = self.get_submodule(f"lin{number}")((_unit(one) - _unit(other)) ** 2)

@@ -56,7 +56,7 @@ class Operator:
         return max(self.before, self.after)
 
     def then(self, blur: Operator) -> Operator:
-        """Give the operator that applies this one and then `blur` (of scale 1) on the finer grid."""
+        """Return the operator that applies this one and then `blur` (of scale 1) on the finer grid."""
         assert blur.scale == blur.stride == self.stride == 1
         scale, reach = self.scale, self.taps.shape[1]
         first_fine, last_fine = blur.first, scale - 1 + blur.first + blur.taps.shape[1] - 1
@@ -71,7 +71,7 @@ class Operator:
         return Operator(taps[:, used[0] : used[-1] + 1], first + int(used[0]))
 
     def after_smoothing(self, smoother: Operator) -> Operator:
-        """Give the operator that applies `smoother` (of scale 1) on the coarse grid and then this one."""
+        """Return the operator that applies `smoother` (of scale 1) on the coarse grid and then this one."""
         assert smoother.scale == smoother.stride == self.stride == 1
         taps = np.stack([np.convolve(phase, smoother.taps[0]) for phase in self.taps])
         return Operator(taps, self.first + smoother.first)
@@ -81,7 +81,7 @@ class Operator:
         return {}
 
     def matrix(self, pixels: int, device: torch.device) -> Tensor:
-        """Give the dense block for a run: (pixels * scale, (pixels - 1) * stride + reach) float32."""
+        """Return the dense block for a run: (pixels * scale, (pixels - 1) * stride + reach) float32."""
         key = (pixels, device)
         if key not in self._matrices:
             scale, reach = self.taps.shape
@@ -159,7 +159,7 @@ class Products:
         return out
 
     def _matrix(self, count: int, device: torch.device) -> Tensor:
-        """Give the dense block for a run of rows: (count, ((count - 1) * stride + reach) * rank) float32."""
+        """Return the dense block for a run of rows: (count, ((count - 1) * stride + reach) * rank) float32."""
         key = (count, device)
         if key not in self._matrices:
             reach, rank = self._along_rows.shape
@@ -178,7 +178,7 @@ def _multiply(left: Tensor, right: Tensor, out: Tensor, add: int) -> None:
 
 
 def gaussian(sigma: float, radius: int) -> Operator:
-    """Give the blur by a Gaussian of standard deviation `sigma` pixels, cut at `radius` pixels, with a sum of one."""
+    """Return the blur by a Gaussian of standard deviation `sigma` pixels, cut at `radius` pixels, with a sum of one."""
     offsets = np.arange(-radius, radius + 1, dtype=np.float64)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     return Operator((weights / weights.sum())[None], -radius)
@@ -196,7 +196,7 @@ def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
 
 @cache
 def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, stride: int = 1) -> Products:
-    """Give the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut to `reach` pixels.
+    """Return the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut to `reach` pixels.
 
     stride: every how many pixels it is wanted, in the middle of as many, where `reach` is even.
     """
@@ -210,13 +210,13 @@ def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, strid
 
 
 def weights(taps: Sequence[float]) -> Operator:
-    """Give the blur by an odd number of weights, centred. They are taken as they are."""
+    """Return the blur by an odd number of weights, centred. They are taken as they are."""
     assert len(taps) % 2 == 1
     return Operator(np.array([taps], dtype=np.float64), -(len(taps) // 2))
 
 
 def nearest(scale: int) -> Operator:
-    """Give the upsampling that repeats each pixel `scale` times."""
+    """Return the upsampling that repeats each pixel `scale` times."""
     return Operator(np.ones((scale, 1)), 0)
 
 

@@ -42,7 +42,7 @@ class Conv3XC(nn.Module):
         self.eval_conv.requires_grad_(False)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Give the weight (out, in, 3, 3) and bias (out,) of the one 3x3 convolution that this is."""
+        """Return the weight (out, in, 3, 3) and bias (out,) of the one 3x3 convolution that this is."""
         first, middle, last = (layer for layer in self.conv if isinstance(layer, nn.Conv2d))
         assert first.bias is not None and middle.bias is not None and last.bias is not None and self.sk.bias is not None
         # Double precision: the three factors multiply, and this happens once per load.
@@ -70,7 +70,7 @@ class SPAB(nn.Module):
         self.c3_r = Conv3XC(channels, channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the block's output and the activated output of its first convolution, both (n, channels, y, x)."""
+        """Return the block's output and the activated output of its first convolution, both (n, channels, y, x)."""
         c1 = functional.silu(self.c1_r(x))
         c3 = self.c3_r(functional.silu(self.c2_r(c1)))
         return (c3 + x) * (torch.sigmoid(c3) - 0.5), c1
@@ -108,7 +108,7 @@ class SPAN(nn.Module):
         return out
 
     def folded(self, *, non_negative: bool = False) -> FoldedSPAN:
-        """Give the same function with less work; see `FoldedSPAN`."""
+        """Return the same function with less work; see `FoldedSPAN`."""
         return FoldedSPAN(self, non_negative=non_negative)
 
     def layers(self) -> Layers:
@@ -204,7 +204,7 @@ class FoldedBody(nn.Module):
         return self.last(self.gathered(x))
 
     def gathered(self, x: Tensor) -> Tensor:
-        """Give what the last convolution reads: (n, channels, y - 10, x - 10)."""
+        """Return what the last convolution reads: (n, channels, y - 10, x - 10)."""
         if self.from_image:
             features, seen = self._convolve("features", x[..., 3:-3, 3:-3]), x
         else:
@@ -268,7 +268,7 @@ def shuffle(x: Tensor, upscale: int) -> Tensor:
 
 
 def _can_fuse(x: Tensor) -> bool:
-    """Say whether oneDNN can apply the activation inside the convolution, which saves a quarter of the time."""
+    """Return whether oneDNN can apply the activation inside the convolution, which saves a quarter of the time."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and _fuses()
 
 

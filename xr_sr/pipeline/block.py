@@ -118,7 +118,7 @@ def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDA
 
 
 def _filled(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
-    """Give the tile with its halo, and without NaN.
+    """Return the tile with its halo, and without NaN.
 
     What is filled depends on pixels as far away as it is itself, so the tile needs the halo once more.
     """

@@ -83,7 +83,7 @@ def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> ND
 def _coarse_bands(
     source: Source, tile: Tile, second: Second, halo: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give the coarse bands on the fine grid, filled, and where they were missing: (*lead, plane, y, x) with halo."""
+    """Return the coarse bands on the fine grid, filled, and where they were missing: (*lead, plane, y, x) with halo."""
     if source.coarse is not None:
         return _from_samples(source.coarse, tile, second, halo)
     if second.layout == "resampled":
@@ -175,7 +175,7 @@ def _constant(blocks: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def share_constant(blocks: NDArray[Any]) -> float:
-    """Give the share of blocks of repeated pixels, (..., ratio, ratio, y, x), whose pixels are one value."""
+    """Return the share of blocks of repeated pixels, (..., ratio, ratio, y, x), whose pixels are one value."""
     return float(_constant(blocks).mean())
 
 

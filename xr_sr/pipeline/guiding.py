@@ -62,7 +62,7 @@ def guide_block(
 
 
 def _guides(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
-    """Give the fine bands with halo, filled: a hole in a guide costs no pixel of what it guides."""
+    """Return the fine bands with halo, filled: a hole in a guide costs no pixel of what it guides."""
     fine = read_block(source.take(recipe.halo), recipe.radiometry, tile, core_of(tile, recipe.halo))
     if np.isnan(fine).any():
         wide = to_reflectance_block(source.take(2 * recipe.halo), recipe.radiometry, tile)
@@ -73,7 +73,7 @@ def _guides(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
 def _samples(
     source: Source, tile: Tile, second: Second, halo: int, ratio: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
-    """Give the coarse pixels, NaN where one is missing, where that is, and where in them the tile with halo begins."""
+    """Get the coarse pixels, NaN where one is missing, where that is, and where in them the tile with halo begins."""
     if source.coarse is not None:
         raw, at = source.coarse.take(halo)
         coarse = read_block(raw, second.radiometry, tile, owned(tile, halo, at, raw.shape, ratio))

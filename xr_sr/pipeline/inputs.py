@@ -64,7 +64,7 @@ def second_grid(
 def stacks_of(
     cube: Cube, planes: Sequence[Plane], mask: xr.DataArray | None
 ) -> list[list[tuple[da.Array, int | None]]]:
-    """Give the lazy arrays that a task reads: the planes, and the mask if there is one."""
+    """Return the lazy arrays that a task reads: the planes, and the mask if there is one."""
     arrays: dict[int, da.Array] = {}
     stack = []
     for plane in planes:

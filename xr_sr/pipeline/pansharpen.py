@@ -182,7 +182,7 @@ def refuse_sharpened(cube: Cube, bands: Sequence[str], reader: str) -> None:
 
 
 def available_bands(cube: Cube, coarser: Sequence[Cube], request: Request, *, every: bool) -> tuple[str, ...]:
-    """Give the bands of all grids that can be brought to the finer one.
+    """Return the bands of all grids that can be brought to the finer one.
 
     every: all of them are wanted, so a BandWarning names those of wider pixels whose transfer function nobody knows.
     """
@@ -234,12 +234,12 @@ def _sorted(
 
 
 def _fine_bands(cube: Cube) -> list[str]:
-    """Give the bands that the sensor has at the size of the cube's pixels."""
+    """Return the bands that the sensor has at the size of the cube's pixels."""
     return [band for band in cube.available if _native_ratio(cube, band) == 1]
 
 
 def _native_ratio(cube: Cube, band: str) -> int:
-    """Tell how many of the cube's pixels are as wide as one that the sensor has of a band.
+    """Return how many of the cube's pixels are as wide as one that the sensor has of a band.
 
     1 for pixels finer than any of Sentinel-2's: they are another sensor's.
     """
@@ -310,5 +310,5 @@ def _how(names: Sequence[str], guides: Sequence[str], more: Coarse, request: Req
 
 
 def sides_like(made: da.Array, scale: int) -> list[int]:
-    """Give the sides, in input pixels, of the blocks that a result has, so that another gets the same."""
+    """Return the sides, in input pixels, of the blocks that a result has, so that another gets the same."""
     return [sizes[0] // (scale if axis >= made.ndim - 2 else 1) for axis, sizes in enumerate(made.chunks)]

@@ -136,7 +136,7 @@ def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple
 
 
 def model_of(sr: AnyCube) -> str:
-    """Give the name of the model that the attributes of a result tell."""
+    """Return the name of the model that the attributes of a result tell."""
     arrays = () if isinstance(sr, xr.DataArray) else sr.data_vars.values()
     models = (str(holder.attrs["xr_sr:model"]) for holder in (sr, *arrays) if "xr_sr:model" in holder.attrs)
     return next(models, "SR")
@@ -177,7 +177,7 @@ def check_percentiles(percentiles: tuple[float, float]) -> tuple[float, ...]:
 
 
 def stretch_of(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
-    """Give the reflectance of black and of white, band by band."""
+    """Return the reflectance of black and of white, band by band."""
     count = image.shape[-1]
     if limits is not None:
         black, white = check_numbers("limits", limits, 2)

@@ -100,7 +100,7 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 
 def defined(name: str) -> Definition:
-    """Give the definition of a metric; one that is not known goes by its own name."""
+    """Return the definition of a metric; one that is not known goes by its own name."""
     whole, per, _ = name.partition(PER_OBJECT)
     known = DEFINITIONS.get(whole)
     if known is None:

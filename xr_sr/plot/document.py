@@ -108,7 +108,7 @@ def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | Non
 
 
 def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str]) -> dict[str, AnyCube]:
-    """Give the cubes by name of the model. Raises OptionError for a name that was not evaluated."""
+    """Return the cubes by name of the model. Raises OptionError for a name that was not evaluated."""
     if sr is None:
         return {}
     if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
@@ -121,7 +121,7 @@ def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str])
 
 
 def _attributes(cube: AnyCube | None) -> Mapping[Any, Any]:
-    """Give the attributes of a cube, or of its first variable."""
+    """Return the attributes of a cube, or of its first variable."""
     if isinstance(cube, xr.Dataset) and not cube.attrs and cube.data_vars:
         return next(iter(cube.data_vars.values())).attrs
     return {} if cube is None else cube.attrs
@@ -167,13 +167,13 @@ def _described(cube: AnyCube) -> str:
 
 
 def _ordered(numbers: xr.Dataset) -> list[str]:
-    """Give the names of all metrics, known ones first and in reading order."""
+    """Return the names of all metrics, known ones first and in reading order."""
     known = [name for names in GROUPS.values() for name in names if name in numbers]
     return known + [str(name) for name in numbers.data_vars if name not in known]
 
 
 def _of(numbers: xr.Dataset, name: str, model: str) -> xr.DataArray:
-    """Give the values of a metric for one model."""
+    """Return the values of a metric for one model."""
     values = numbers[name]
     if "model" not in values.dims:
         return values

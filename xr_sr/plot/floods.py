@@ -56,7 +56,7 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
 
 
 def parts_of(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray | None]:
-    """Give the map of classes and, where there are any, the areas."""
+    """Return the map of classes and, where there are any, the areas."""
     if isinstance(found, xr.Dataset):
         name = next((name for name in _MAPS if name in found), None)
         if name is not None:

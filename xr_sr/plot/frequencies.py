@@ -46,7 +46,7 @@ def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024)
 
 
 def _parts(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str]:
-    """Give the frequency, and how many dates saw the pixels."""
+    """Return the frequency, and how many dates saw the pixels."""
     frequency = history.get("frequency") if isinstance(history, xr.Dataset) else history
     if (
         not isinstance(frequency, xr.DataArray)

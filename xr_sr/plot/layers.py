@@ -195,7 +195,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
 def quantity_limits(
     quantity: str, together: Sequence[npt.NDArray[Any]], percentiles: tuple[float, float]
 ) -> tuple[float, float]:
-    """Give the values of the first and the last colour, for all maps of a quantity."""
+    """Return the values of the first and the last colour, for all maps of a quantity."""
     if quantity == "frequency":
         return 0.0, 1.0
     values = np.concatenate([each[np.isfinite(each)] for each in together])

@@ -119,7 +119,7 @@ def number_text(value: float, spread: float = math.nan) -> str:
 
 
 def _digits(size: float, shown: int = 4) -> int:
-    """Give the decimals that show about so many digits, five at most."""
+    """Return the decimals that show about so many digits, five at most."""
     size = abs(size)
     return 3 if size == 0 else max(0, min(5, shown - 1 - math.floor(math.log10(size))))
 
@@ -146,7 +146,7 @@ def _row(row: Row, columns: int) -> str:
 
 
 def _best(values: Sequence[float], better: str) -> float:
-    """Give the best of the values; NaN where there is no better."""
+    """Return the best of the values; NaN where there is no better."""
     finite = [value for value in values if not math.isnan(value)]
     if not finite or not better:
         return math.nan

@@ -140,7 +140,7 @@ def animate(
 
 
 def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[Placed]:
-    """Give a view or a sheet for each date."""
+    """Return a view or a sheet for each date."""
     seen = cube_or_none(cube)
     if seen is not None:
         view = View.of(seen, "the cube", choose_bands(seen.available, bands), offset)
@@ -194,7 +194,7 @@ def _date_of(placed: Placed) -> str:
 
 
 def _decoded(layer: Layer) -> Any:
-    """Give (y, x, red green blue alpha) of a layer; kept as PNG, a hundred dates are small."""
+    """Return (y, x, red green blue alpha) of a layer; kept as PNG, a hundred dates are small."""
     return np.asarray(require("PIL.Image", extra="viz").open(io.BytesIO(layer.png)).convert("RGBA"))
 
 

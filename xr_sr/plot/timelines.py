@@ -94,7 +94,7 @@ def series(
 def _lines(
     data: xr.Dataset | xr.DataArray, objects: Sequence[int] | None
 ) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
-    """Give (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
+    """Return (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
     if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
         data = whole_classes(data)
         return _classes(class_areas(data, classes_of(data.attrs), "ellipsoidal"))
@@ -202,7 +202,7 @@ def _band(axes: Any, times: Any, usual: xr.DataArray, *, first: bool) -> None:
 
 
 def _dressed(axes: Any, only: np.datetime64 | None) -> None:
-    """Give dates, a quiet grid, and no box. only: the date of a series that has one alone."""
+    """Return dates, a quiet grid, and no box. only: the date of a series that has one alone."""
     dates: Any = require("matplotlib.dates", extra="viz")
     locator = dates.AutoDateLocator(maxticks=9)
     if only is not None:

@@ -85,7 +85,7 @@ def ternary(correctness: xr.Dataset, *, title: str | None = None) -> Figure:
 
 
 def chosen(correctness: xr.Dataset) -> xr.Dataset:
-    """Give the three quantities. Raises CubeError where one is missing."""
+    """Return the three quantities. Raises CubeError where one is missing."""
     known = correctness if isinstance(correctness, xr.Dataset) else ()
     if missing := [name for name in QUANTITIES if name not in known]:
         raise CubeError(

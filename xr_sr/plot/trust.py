@@ -114,7 +114,7 @@ def trust_maps(
 
 
 def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
-    """Give the cubes to be shown beside maps, several by name of the model.
+    """Return the cubes to be shown beside maps, several by name of the model.
 
     Raises OptionError for several cubes beside maps that do not say which of them they are about.
     """
@@ -150,7 +150,7 @@ def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | 
 
 
 def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
-    """Give what is of one date, and that date, if it is known."""
+    """Return what is of one date, and that date, if it is known."""
     known = one.coords.get("time")
     if known is None or known.ndim or known.dtype.kind != "M":
         return one, None
@@ -179,7 +179,7 @@ def _frame(geobox: GeoBox, window: tuple[float, float, float, float] | None, max
 
 
 def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:
-    """Give the cube of a model."""
+    """Return the cube of a model."""
     if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
         return sr
     return sr.get(str(model)) if model is not None else next(iter(sr.values()), None)
@@ -193,7 +193,7 @@ def _picture(
     columns: slice,
     percentiles: tuple[float, float],
 ) -> npt.NDArray[np.float32] | None:
-    """Give (y, x, red green blue alpha) of the ground of the maps, 0 to 1."""
+    """Return (y, x, red green blue alpha) of the ground of the maps, 0 to 1."""
     if sr is None:
         return None
     cube = see(sr)

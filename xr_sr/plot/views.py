@@ -43,7 +43,7 @@ class Placed(ABC):
         """The grid; in pixels or in unknown units where there is no CRS."""
 
     def factor(self, finest: Placed) -> int:
-        """Give the number of the finest grid's pixels along one pixel of this one.
+        """Return the number of the finest grid's pixels along one pixel of this one.
 
         Raises GridError where the two grids do not lie on each other.
         """
@@ -63,7 +63,7 @@ class Placed(ABC):
         return factor
 
     def extent(self, finest: Placed) -> Frame:
-        """Give the frame of the whole."""
+        """Return the frame of the whole."""
         place = ~finest.geobox.affine @ self.geobox.affine
         height, width = self.geobox.shape
         top, left = round(place.f), round(place.c)
@@ -79,7 +79,7 @@ class Placed(ABC):
         return "" if size is None else f", {math.sqrt(size[0] * size[1]):.2g} m"
 
     def is_south_up(self) -> bool:
-        """Tell whether rows run from south to north, so that pictures must be turned over."""
+        """Return whether rows run from south to north, so that pictures must be turned over."""
         return self.geobox.crs is not None and self.geobox.affine.e > 0
 
 
@@ -115,7 +115,7 @@ class View(Placed):
         return found
 
     def stamp(self, date: Date = None) -> np.datetime64 | None:
-        """Give the time stamp that a date means here, by default the first; None where the cube has no time."""
+        """Return the time stamp that a date means here, by default the first; None where the cube has no time."""
         check_date(date)
         if self.time is None:
             scalar = self.planes[0].array.coords.get("time")
@@ -126,7 +126,7 @@ class View(Placed):
         return chosen
 
     def at(self, stamp: np.datetime64 | None) -> View:
-        """Give the view at the date nearest to a stamp."""
+        """Return the view at the date nearest to a stamp."""
         if self.time is None or stamp is None:
             return self
         times = self.planes[0].array.coords[self.time].values

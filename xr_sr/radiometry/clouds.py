@@ -94,7 +94,7 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
 
 
 def _kept(scl: xr.DataArray, classes: Sequence[int]) -> xr.DataArray:
-    """Give True where a class is not among those to mask."""
+    """Return True where a class is not among those to mask."""
     keep = ~scl.isin(classes)
     return keep & scl.notnull() if scl.dtype.kind == "f" else keep
 

@@ -67,7 +67,7 @@ class Radiometry:
         return dict(self.__dict__)
 
     def offset_at(self, tile: Tile, lead: tuple[int, ...]) -> float:
-        """Give the offset, in DN, at a place along the leading dimensions, counted from the start of the tile."""
+        """Return the offset, in DN, at a place along the leading dimensions, counted from the start of the tile."""
         if len(self.offset) == 1 or self.time_axis is None:
             return self.offset[0]
         return self.offset[tile.lead[self.time_axis][0] + lead[self.time_axis]]
@@ -129,7 +129,7 @@ def without_impossible(
 
 
 def _is_within(limits: Any, radiometry: Radiometry) -> bool:
-    """Tell whether no number of a type of integers can be beyond `IMPOSSIBLE`."""
+    """Return whether no number of a type of integers can be beyond `IMPOSSIBLE`."""
     ends = [
         (float(end) + offset) / radiometry.quantification
         for end in (limits.min, limits.max)
@@ -139,7 +139,7 @@ def _is_within(limits: Any, radiometry: Radiometry) -> bool:
 
 
 def _missing(block: Block, nodata: tuple[float, ...]) -> npt.NDArray[np.bool_] | None:
-    """Tell where a block holds nodata; None where it holds none."""
+    """Return where a block holds nodata; None where it holds none."""
     missing: npt.NDArray[np.bool_] | None = None
     for value in nodata:
         if block.dtype.kind == "f":

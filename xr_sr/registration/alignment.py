@@ -116,7 +116,7 @@ def _measured_bands(cube: Cube, bands: Sequence[str] | None) -> tuple[Plane, ...
 
 
 def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[str, Any]) -> list[da.Array]:
-    """Give the shift of each date, or the one of a cube without dates: lazy (dy, dx, quality, aligned)."""
+    """Return the shift of each date, or the one of a cube without dates: lazy (dy, dx, quality, aligned)."""
     dates = range(planes[0].array.sizes[cube.lead[0]]) if cube.lead else [None]
     places = places_of(*cube.geobox.shape)
     references = reference_images(cube, planes, reference, places)
@@ -131,7 +131,7 @@ def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[s
 
 
 def _applied(shift: da.Array) -> da.Array:
-    """Give (dy, dx) to move by: none where the shift is not believed."""
+    """Return (dy, dx) to move by: none where the shift is not believed."""
     import dask.array as da
 
     applied: da.Array = da.map_blocks(_applied_block, shift, chunks=((2,),), dtype=np.float64)
@@ -156,7 +156,7 @@ class _Mover:
     reach: int
 
     def moved(self, obj: Flat) -> Flat:
-        """Give the object with its bands and flags moved, and all else as it was."""
+        """Return the object with its bands and flags moved, and all else as it was."""
         if isinstance(obj, xr.Dataset):
             return obj.assign(self._bands() | self._flags())
         return self._layers(obj).assign_coords(self._flags())
@@ -239,7 +239,7 @@ class _Mover:
         return result.rechunk(first.chunks)
 
     def _fields(self, like: da.Array) -> list[tuple[da.Array, int | None]]:
-        """Give the shifts as two planes of the grid: an array without pixels of its own, repeated in place."""
+        """Return the shifts as two planes of the grid: an array without pixels of its own, repeated in place."""
         import dask.array as da
 
         shape = like.shape[-2:]

@@ -56,7 +56,7 @@ class Pair:
         return np.asarray(sampled(padded, margin, dy, dx, "lanczos"))
 
     def weights(self, dy: float, dx: float) -> tuple[Array, Array]:
-        """Give the weights (y, x) of moving and of reference if the content is the same but for this shift.
+        """Return the weights (y, x) of moving and of reference if the content is the same but for this shift.
 
         Each window stands half the shift away from the middle, so both fade the same content: fixed windows would
         draw every estimate towards zero. What is unknown in one is left out of the other.
@@ -102,14 +102,14 @@ def pair_of(moving: FloatArray, reference: FloatArray, *, channel: Channel, wind
 
 
 def faded(size: int, offset: float, less: float) -> Array:
-    """Give a Hann window over `size` pixels, its middle `offset` pixels off, and `less` pixels shorter."""
+    """Return a Hann window over `size` pixels, its middle `offset` pixels off, and `less` pixels shorter."""
     half = max((size - less) / 2, 1.0)
     place = (np.arange(size) - (size - 1) / 2 - offset) / half
     return np.where(np.abs(place) < 1, np.cos(np.pi / 2 * np.clip(place, -1, 1)) ** 2, 0.0)
 
 
 def _gradients(image: Array, *, wrap: bool) -> Array:
-    """Give the central differences of (band, y, x) along y and x: (2 band, y, x)."""
+    """Return the central differences of (band, y, x) along y and x: (2 band, y, x)."""
     if wrap:
         slopes = [(np.roll(image, -1, axis) - np.roll(image, 1, axis)) / 2 for axis in (-2, -1)]
     else:
@@ -140,6 +140,6 @@ def _standardised(channels: Array, known: Array) -> tuple[Array, Array]:
 
 
 def _level(band: Array) -> float:
-    """Give the root mean square of the known pixels; 0 where there are none."""
+    """Return the root mean square of the known pixels; 0 where there are none."""
     known = band[np.isfinite(band)]
     return float(np.sqrt(np.mean(known**2))) if known.size else 0.0

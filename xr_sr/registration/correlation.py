@@ -46,7 +46,7 @@ def whole_pixels(pair: Pair, max_shift: float) -> tuple[float, float]:
 
 
 def spectrum_of(pair: Pair, dy: float, dx: float) -> ComplexArray:
-    """Give the cross-spectrum of all channels together, partly whitened, with windows for the shift (dy, dx)."""
+    """Return the cross-spectrum of all channels together, partly whitened, with windows for the shift (dy, dx)."""
     from scipy import fft
 
     on_moving, on_reference = pair.weights(dy, dx)

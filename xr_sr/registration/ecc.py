@@ -38,7 +38,7 @@ def shift_by_ecc(pair: Pair, *, max_shift: float) -> tuple[float, float]:
 
 
 def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
-    """Give the next step of the shift; None where the images do not correlate."""
+    """Return the next step of the shift; None where the images do not correlate."""
     _, weights = pair.weights(dy, dx)
     normal, along_moving, along_reference = np.zeros((2, 2)), np.zeros(2), np.zeros(2)
     power = agreement = 0.0

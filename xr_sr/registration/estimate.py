@@ -84,7 +84,7 @@ def checked_options(
 
 
 def _bands(image: FloatArray) -> FloatArray:
-    """Give (band, y, x); integers as floats."""
+    """Return (band, y, x); integers as floats."""
     image = np.asarray(image)
     if image.ndim not in (2, 3):
         raise CubeError(f"an image is (y, x) or (band, y, x); this has {image.ndim} dimensions, {image.shape}.")

@@ -47,7 +47,7 @@ def shift_by_features(moving: FloatArray, reference: FloatArray, weights: Weight
 
 
 def checked_paths(weights: Weights | None) -> tuple[str, str]:
-    """Give the files of DISK and LightGlue; raises WeightsNotFoundError if one is not named or not there."""
+    """Return the files of DISK and LightGlue; raises WeightsNotFoundError if one is not named or not there."""
     named = {name: check_path("weights", path, WeightsNotFoundError) for name, path in dict(weights or {}).items()}
     missing = [name for name in NAMES if name not in named or not named[name].is_file()]
     if missing or set(named) - set(NAMES):
@@ -77,7 +77,7 @@ def picture(image: FloatArray) -> NDArray[np.float32]:
 
 
 def agreed_shift(here: NDArray[np.floating[Any]], there: NDArray[np.floating[Any]]) -> tuple[float, float]:
-    """Give the shift (dy, dx) that most pairs of points (point, yx) agree on: the mean of those near the median."""
+    """Return the shift (dy, dx) that most pairs of points (point, yx) agree on: the mean of those near the median."""
     steps = np.asarray(there, np.float64) - np.asarray(here, np.float64)
     if len(steps) < LEAST_MATCHES:
         return math.nan, math.nan
@@ -123,7 +123,7 @@ def _state(path: str) -> dict[str, Any]:
 
 
 def _load(network: Any, state: Mapping[str, Any], path: str) -> None:
-    """Give a network its weights, none more and none less."""
+    """Load the weights of a network, none more and none less."""
     try:
         network.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:

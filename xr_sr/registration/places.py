@@ -32,7 +32,7 @@ Place = tuple[slice, slice]
 
 
 def places_of(height: int, width: int) -> list[Place]:
-    """Give the windows in which a scene is measured: all of a small one, up to nine spread over a large one."""
+    """Return the windows in which a scene is measured: all of a small one, up to nine spread over a large one."""
     sides = []
     for size in (height, width):
         count = min(WINDOWS, size // WINDOW) if size > 2 * WINDOW else 1
@@ -42,7 +42,7 @@ def places_of(height: int, width: int) -> list[Place]:
 
 
 def lazy_data(array: xr.DataArray) -> da.Array:
-    """Give the dask array of an array; what is not lazy yet is wrapped."""
+    """Return the dask array of an array; what is not lazy yet is wrapped."""
     if array.chunks is None:
         array = array.chunk({dim: 2048 if dim in array.dims[-2:] else 1 for dim in array.dims})
     data: da.Array = array.data
@@ -50,7 +50,7 @@ def lazy_data(array: xr.DataArray) -> da.Array:
 
 
 def images_of(planes: Sequence[Plane], place: Place, date: int | None) -> da.Array:
-    """Give one window of some bands at one date, or of all dates without one: (..., band, y, x), one chunk a date."""
+    """Return one window of some bands at one date, or of all dates without one: (..., band, y, x), one chunk a date."""
     import dask.array as da
 
     bands = []
@@ -66,7 +66,7 @@ def images_of(planes: Sequence[Plane], place: Place, date: int | None) -> da.Arr
 def reference_images(
     cube: Cube, planes: Sequence[Plane], reference: Any, places: Sequence[Place]
 ) -> list[list[da.Array]]:
-    """Give the images to lie on, a list of windows for each date of the cube, or one list if it is the same for all.
+    """Return the images to lie on, a list of windows for each date of the cube, or one list if it is the same for all.
 
     reference: "median", the position or label of a date, or a cube on the same grid.
     """
@@ -84,7 +84,7 @@ def reference_images(
 
 
 def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options: dict[str, Any]) -> da.Array:
-    """Give the shift of one date, (dy, dx, quality, aligned), as a lazy array of four numbers: one task."""
+    """Return the shift of one date, (dy, dx, quality, aligned), as a lazy array of four numbers: one task."""
     import dask.array as da
     from dask.delayed import delayed
 

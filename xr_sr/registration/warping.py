@@ -57,7 +57,7 @@ def checked_kernel(kernel: str, edge: str) -> None:
 
 
 def beyond(start: int, stop: int, size: int, shift: float) -> NDArray[np.bool_]:
-    """Tell which of the pixels start to stop of an axis come from beyond the edge of its `size` pixels."""
+    """Return which of the pixels start to stop of an axis come from beyond the edge of its `size` pixels."""
     source = np.arange(start, stop) - shift
     return np.asarray((source < -0.5) | (source > size - 0.5))
 
@@ -93,7 +93,7 @@ def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kerne
 
 
 def _taps(shift: float, kernel: Kernel) -> dict[int, float]:
-    """Give the weight of each input pixel, by its place relative to the output pixel, that a shift asks for."""
+    """Return the weight of each input pixel, by its place relative to the output pixel, that a shift asks for."""
     if kernel == "nearest":
         return {math.floor(-shift + 0.5): 1.0}
     base = math.floor(-shift)

@@ -51,7 +51,7 @@ def run_graphs(graphs: Iterable[Graph], on_done: Callable[[Hashable, Any], None]
 
 
 def active_client() -> Client | None:
-    """Give the `dask.distributed` client that dask would use now, or None where a local scheduler would run."""
+    """Return the `dask.distributed` client that dask would use now, or None where a local scheduler would run."""
     if "distributed" not in sys.modules:
         return None
     from distributed import Client
@@ -61,7 +61,7 @@ def active_client() -> Client | None:
 
 
 def shares_memory() -> bool:
-    """Say whether tasks run in this process, so that they see its memory."""
+    """Return whether tasks run in this process, so that they see its memory."""
     client = active_client()
     if client is not None:
         # "inproc://..." is the address of a cluster that lives in threads of this process.

@@ -153,7 +153,7 @@ def _grid(
 
 
 def _lengths(affine: Affine) -> tuple[float, float]:
-    """Give the sides of a pixel, along its rows' and its columns' direction, in the unit of the CRS."""
+    """Return the sides of a pixel, along its rows' and its columns' direction, in the unit of the CRS."""
     return math.hypot(affine.b, affine.e), math.hypot(affine.a, affine.d)
 
 

@@ -71,7 +71,7 @@ class Counts:
 
     @classmethod
     def merge(cls, parts: Sequence[Counts]) -> Counts:
-        """Give the counts of several parts together."""
+        """Return the counts of several parts together."""
         values, places = np.unique(np.concatenate([part.values for part in parts]), return_inverse=True)
         counts = np.zeros(values.size, dtype="int64")
         np.add.at(counts, places, np.concatenate([part.counts for part in parts]))
@@ -79,7 +79,7 @@ class Counts:
 
     @property
     def shares(self) -> DoubleArray:
-        """Give the share of pixels up to and including each value."""
+        """Return the share of pixels up to and including each value."""
         total: DoubleArray = self.counts.cumsum() / max(self.counts.sum(), 1)
         return total
 
@@ -122,7 +122,7 @@ class Moments:
 
     @classmethod
     def merge(cls, parts: Sequence[Moments]) -> Moments:
-        """Give the moments of several parts together."""
+        """Return the moments of several parts together."""
         total = cls()
         for part in (part for part in parts if part.count):
             count = total.count + part.count
@@ -138,7 +138,7 @@ class Moments:
 
 
 def line_of_moments(source: Moments, reference: Moments) -> Curve:
-    """Give the source the mean and the standard deviation of the reference; a source of one value is only moved."""
+    """Get the source with the mean and the standard deviation of the reference; a source of one value is only moved."""
     if not (source.count and reference.count):
         return Curve(np.empty(0), np.empty(0))
     gain = 1.0
@@ -148,7 +148,7 @@ def line_of_moments(source: Moments, reference: Moments) -> Curve:
 
 
 def line_of_fit(pairs: Moments) -> Curve:
-    """Give the line of least squares that predicts y from x; where x has one value only, y's mean less x's is added."""
+    """Get the line of least squares that predicts y from x; where x has one value only, y's mean less x's is added."""
     if not pairs.count:
         return Curve(np.empty(0), np.empty(0))
     gain = pairs.xy / pairs.xx if pairs.xx > 0 else 1.0

@@ -82,7 +82,7 @@ def _ranked(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.integer[Any]
 
 
 def _last_of_each(rising: FloatArray) -> npt.NDArray[np.intp]:
-    """Give the place of the last of each run of equal values."""
+    """Return the place of the last of each run of equal values."""
     return np.flatnonzero(np.append(rising[1:] != rising[:-1], True))
 
 
@@ -204,7 +204,7 @@ def _joined(pieces: Mapping[tuple[int, ...], da.Array], axes: Sequence[int]) -> 
 
 
 def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr.DataArray:
-    """Give one band at the chosen places: (*rest, y, x), without coordinates along y and x."""
+    """Return one band at the chosen places: (*rest, y, x), without coordinates along y and x."""
     array = image.array.isel(dict(chosen), drop=True)
     if band is not None:
         array = array.isel({image.band_dim: band}, drop=True)
@@ -246,7 +246,7 @@ def _paired(source: xr.DataArray, reference: xr.DataArray) -> tuple[da.Array, da
 
 
 def _blocks(array: da.Array) -> list[Lazy]:
-    """Give the chunks of an array, in order."""
+    """Return the chunks of an array, in order."""
     return list(array.to_delayed(optimize_graph=False).ravel())
 
 

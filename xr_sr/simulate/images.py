@@ -65,7 +65,7 @@ class Image:
     def rebuilt(
         self, data: da.Array, *, geobox: GeoBox | None = None, attrs: Mapping[str, Any] | None = None
     ) -> xr.DataArray:
-        """Give the cube again with other pixels, in the order of dimensions that it had.
+        """Return the cube again with other pixels, in the order of dimensions that it had.
 
         data: in the order of `array`. geobox: where the pixels lie; by default where they lay. attrs: to be added.
         """
@@ -120,7 +120,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
 
 
 def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[str | None, ...]]:
-    """Give the labels of the bands, and the canonical names where they have one."""
+    """Return the labels of the bands, and the canonical names where they have one."""
     if band_dim is None:
         try:
             label, band = name_single(array)
@@ -194,7 +194,7 @@ def each_variable(obj: Flat, change: Callable[[xr.DataArray], xr.DataArray]) -> 
 
 
 def same_grid(one: GeoBox, other: GeoBox) -> bool:
-    """Tell whether two geoboxes have the same pixels, to a thousandth of one."""
+    """Return whether two geoboxes have the same pixels, to a thousandth of one."""
     if one.shape != other.shape or (one.crs is not None and other.crs is not None and one.crs != other.crs):
         return False
     strays = ~one.affine @ other.affine

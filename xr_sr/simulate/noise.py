@@ -45,14 +45,14 @@ class Strength:
     at: float = 0.0
 
     def __call__(self, reflectance: DoubleArray) -> DoubleArray | float:
-        """Give the standard deviation for each pixel."""
+        """Return the standard deviation for each pixel."""
         if not self.at:
             return self.deviation
         return np.asarray(self.deviation * np.sqrt(np.maximum(reflectance, DARKEST) / self.at))
 
 
 def strength_of(band: str) -> Strength:
-    """Give the noise of a Sentinel-2 band at the top of the atmosphere, for the sun at the zenith.
+    """Return the noise of a Sentinel-2 band at the top of the atmosphere, for the sun at the zenith.
 
     Photons arrive at random, so the variance is proportional to the light; the required signal-to-noise ratio at the
     reference radiance fixes the factor. Reflectance: pi * radiance / irradiance.

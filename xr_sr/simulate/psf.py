@@ -114,7 +114,7 @@ class Axis:
         return first.astype("int64"), weights
 
     def window(self, start: int, stop: int, reach: int) -> tuple[int, int]:
-        """Give the fine pixels, (first, last + 1), within `reach` of coarse pixels start to stop; within the image."""
+        """Get the fine pixels, (first, last + 1), within `reach` of coarse pixels start to stop; within the image."""
         ends = [self.origin + (i + 0.5) * self.step for i in (start, stop - 1)]
         return max(0, math.floor(min(ends)) - reach - 1), min(self.fine, math.ceil(max(ends)) + reach + 1)
 

@@ -58,11 +58,11 @@ class Chance:
         return scramble(rows[:, None] ^ columns[None, :])
 
     def uniform(self, *position: IntArray) -> FloatArray:
-        """Give a number in [0, 1) for each position."""
+        """Return a number in [0, 1) for each position."""
         return as_uniform(self.bits(*position))
 
     def plane_normal(self, y: IntArray, x: IntArray) -> FloatArray:
-        """Give a number of mean 0 and deviation 1 for each pixel, (y, x) float32.
+        """Return a number of mean 0 and deviation 1 for each pixel, (y, x) float32.
 
         Four 16-bit uniforms added (Irwin-Hall): bell-shaped, never beyond 3.5, and exact, as a logarithm would not be.
         """

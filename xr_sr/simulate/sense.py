@@ -69,7 +69,7 @@ class Sensor:
         return rows, columns
 
     def response(self, lead: tuple[int, ...]) -> Response:
-        """Give the response at a place along the leading dimensions."""
+        """Return the response at a place along the leading dimensions."""
         return self.responses[0 if self.band_axis is None else lead[self.band_axis]]
 
 

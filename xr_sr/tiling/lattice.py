@@ -62,14 +62,14 @@ class Lattice:
         return list(itertools.product(rows, columns))
 
     def place(self, window: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Give (start, stop) of a window along y and x, counted in the array; it may begin before it or end behind."""
+        """Get (start, stop) of a window along y and x, counted in the array; it may begin before it or end behind."""
         top, left = window[0] * self.step - self.row, window[1] * self.step - self.col
         return (top, top + self.side), (left, left + self.side)
 
 
 @cache
 def ramp(side: int, overlap: int, scale: int) -> NDArray[np.float32]:
-    """Give the weights along one axis of a window: (side * scale,) float32.
+    """Return the weights along one axis of a window: (side * scale,) float32.
 
     Rising in a straight line over the overlap, one, and falling so that the next window's rise makes it one again.
     """
@@ -100,7 +100,7 @@ class Blend:
     scale: int
 
     def take(self, halo: int) -> Array:
-        """Give the blended output: (*lead, band, (height + 2 halo) * scale, (width + 2 halo) * scale).
+        """Return the blended output: (*lead, band, (height + 2 halo) * scale, (width + 2 halo) * scale).
 
         halo: input pixels, at most `reach`. Beyond the edge of the scene the output is mirrored, as the input is. Sums
         are taken in the order of the lattice, so a value does not depend, by a bit, on the block that asks for it.
@@ -228,7 +228,7 @@ def map_windows(
 
 
 def _shared(part: tuple[int, int], window: tuple[int, int], scale: int) -> tuple[slice, slice]:
-    """Give what a part of an axis and a window share, in output pixels: counted in the part, and in the window."""
+    """Return what a part of an axis and a window share, in output pixels: counted in the part, and in the window."""
     start, stop = max(part[0], window[0]), min(part[1], window[1])
     return (
         slice((start - part[0]) * scale, (stop - part[0]) * scale),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         """See `coarser.CoarseSource`."""
 
         def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
-            """Give the coarse pixels of a tile with a halo, and where in them it begins."""
+            """Return the coarse pixels of a tile with a halo, and where in them it begins."""
 
 
 SIDE = 512
@@ -76,11 +76,11 @@ class Source:
     coarse: CoarseSource | None = None
 
     def has(self, stack: int) -> bool:
-        """Say whether there is such a group of planes."""
+        """Return whether there is such a group of planes."""
         return any(piece.stack == stack for piece in self.pieces)
 
     def take(self, halo: int, stack: int = 0) -> Array:
-        """Give the tile with `halo` pixels on each side: (*lead, plane, height + 2 halo, width + 2 halo).
+        """Return the tile with `halo` pixels on each side: (*lead, plane, height + 2 halo, width + 2 halo).
 
         Beyond the edge of the scene the image is mirrored, its edge pixels repeated ("symmetric"). halo is at most
         `reach`.
@@ -143,7 +143,7 @@ def pasted(mine: Sequence[tuple[Piece, Array]], tile: Tile, have: tuple[tuple[in
 
 
 def spans(tile: Tile, halo: int, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Give the rows and the columns of the scene that a tile with `halo` pixels around it shows, mirrored ones too."""
+    """Get the rows and the columns of the scene that a tile with `halo` pixels around it shows, mirrored ones too."""
     y, x = (
         (
             max(0, min(start - halo, length - max(0, stop + halo - length))),
@@ -162,7 +162,7 @@ def mirrored(
     size: tuple[int, int],
     scale: int = 1,
 ) -> Array:
-    """Give a tile with `halo` pixels on each side, mirroring the scene beyond its edges, edge pixels repeated.
+    """Return a tile with `halo` pixels on each side, mirroring the scene beyond its edges, edge pixels repeated.
 
     image: (..., y, x), the part of the scene that `spans` gives, `have`, in pixels of which each is `scale` wide.
     size: of the scene, in input pixels. A tile may hang over the edge itself.
@@ -197,7 +197,7 @@ class Reader:
     def gather(
         self, graph: dict[Any, Any], tile: Tile, reach: int, at: tuple[int, ...]
     ) -> tuple[list[Any], tuple[Piece, ...]]:
-        """Give the keys of the chunks that hold a tile with `reach` pixels around it, and the place of each.
+        """Return the keys of the chunks that hold a tile with `reach` pixels around it, and the place of each.
 
         at: what makes the keys of this task's slices its own. Tiles may hang over the edge of the scene.
         """
@@ -216,7 +216,7 @@ class Reader:
 
 
 def names_of(stacks: Sequence[Sequence[Plane]]) -> list[list[tuple[str, int | None]]]:
-    """Give what stands for the planes in a token."""
+    """Return what stands for the planes in a token."""
     return [[(array.name, index) for array, index in stack] for stack in stacks]
 
 
@@ -248,7 +248,7 @@ def as_array(
 
 
 def _one_band(whole: da.Array, band: int, name: str) -> da.Array:
-    """Give one band of blocks that hold all of them: (*lead, y, x), one small task a block."""
+    """Return one band of blocks that hold all of them: (*lead, y, x), one small task a block."""
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
@@ -297,7 +297,7 @@ def _getitem() -> Callable[..., Any]:
 
 
 def shape_of(plane: Plane) -> tuple[int, ...]:
-    """Give the sizes along (*lead, y, x)."""
+    """Return the sizes along (*lead, y, x)."""
     array, index = plane
     shape = tuple(int(n) for n in array.shape)
     return shape if index is None else (*shape[:-3], *shape[-2:])
@@ -324,7 +324,7 @@ class _Finder:
     def find(
         self, lead: tuple[tuple[int, int], ...], y: tuple[int, int], x: tuple[int, int]
     ) -> Iterator[tuple[tuple[Any, ...], Piece]]:
-        """Give the key and the place of every chunk that touches the window."""
+        """Return the key and the place of every chunk that touches the window."""
         ranges = [_touched(edges, window) for edges, window in zip(self.edges, (*lead, y, x), strict=True)]
         for at in itertools.product(*ranges):
             place = [(edges[n], edges[n + 1]) for edges, n in zip(self.edges, at, strict=True)]
@@ -345,7 +345,7 @@ class _Finder:
 
 
 def _touched(edges: list[int], window: tuple[int, int]) -> range:
-    """Give the numbers of the chunks that overlap a window that is not empty; chunks of size zero may be among them."""
+    """Get the numbers of the chunks that overlap a window that is not empty; chunks of size zero may be among them."""
     return range(bisect_right(edges, window[0]) - 1, bisect_right(edges, window[1] - 1))
 
 
@@ -369,7 +369,7 @@ def _finders(stacks: Sequence[Sequence[Plane]]) -> list[_Finder]:
 def _cut_out(
     piece: Piece, lead: tuple[tuple[int, int], ...], window: tuple[tuple[int, int], tuple[int, int]]
 ) -> tuple[tuple[slice, ...], Piece]:
-    """Give the index along (*lead, y, x), and the place, of the part of a chunk that a tile needs."""
+    """Return the index along (*lead, y, x), and the place, of the part of a chunk that a tile needs."""
     have = [*piece.lead, piece.y, piece.x]
     need = [_overlap(one, other) for one, other in zip(have, [*lead, *window], strict=True)]
     index = tuple(slice(start - origin, stop - origin) for (start, stop), (origin, _) in zip(need, have, strict=True))

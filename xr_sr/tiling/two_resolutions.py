@@ -70,7 +70,7 @@ class CoarseSource:
     ratio: int = 2
 
     def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
-        """Give the coarse pixels of a tile with `halo` fine pixels on each side, and one more all around.
+        """Return the coarse pixels of a tile with `halo` fine pixels on each side, and one more all around.
 
         Returns (*lead, plane, y, x), and at which fine row and column of it the tile with its halo begins.
         """
@@ -115,7 +115,7 @@ class CoarseReader:
         self.arrays = self._reader.arrays
 
     def gather(self, graph: dict[Any, Any], job: Job, at: tuple[int, ...]) -> tuple[list[Any], TwoGridJob]:
-        """Give the keys of the chunks that hold what a task may ask for, and the task that reads them too."""
+        """Return the keys of the chunks that hold what a task may ask for, and the task that reads them too."""
         row, col, ratio, tile = self.coarse.row, self.coarse.col, self.coarse.ratio, job.tile
         (y, _), (x, _) = cover(tile.y, job.reach, row, ratio), cover(tile.x, job.reach, col, ratio)
         wide = Tile(y=y, x=x, lead=tile.lead)
@@ -124,7 +124,7 @@ class CoarseReader:
 
 
 def cover(span: tuple[int, int], halo: int, origin: int, ratio: int = 2) -> tuple[tuple[int, int], int]:
-    """Give (start, stop) of the coarse pixels that cover a span of fine ones with its halo, and one more on each side.
+    """Get (start, stop) of the coarse pixels that cover a span of fine ones with its halo, and one more on each side.
 
     origin: fine pixels of the first coarse one that lie before the first fine one. Also gives how many fine pixels of
     the cover lie before the span with its halo: as many as a coarse pixel is wide, and less than twice that.
@@ -135,7 +135,7 @@ def cover(span: tuple[int, int], halo: int, origin: int, ratio: int = 2) -> tupl
 
 
 def owned(tile: Tile, halo: int, at: tuple[int, int], shape: tuple[int, ...], ratio: int = 2) -> tuple[slice, slice]:
-    """Give the rows and columns of a cover that are the tile's own: of each coarse pixel one tile owns the first part.
+    """Get the rows and columns of a cover that are the tile's own: of each coarse pixel one tile owns the first part.
 
     halo, at: as `CoarseSource.take` got and gave them. shape: of the cover, (..., y, x). Pixels that are mirrored from
     inside of the scene belong to no tile.
@@ -166,7 +166,7 @@ def mirrored_places(span: tuple[int, int], origin: int, length: int, ratio: int 
 
 
 def samples(source: Source, halo: int, origin: tuple[int, int], *, stack: int) -> tuple[Array, tuple[int, int]]:
-    """Give what `CoarseSource.take` gives, of planes whose coarse pixels are repeated 2 x 2 on the fine grid.
+    """Return what `CoarseSource.take` gives, of planes whose coarse pixels are repeated 2 x 2 on the fine grid.
 
     origin: as `Coarse` has row and col. Returns (*lead, plane, 2, 2, y, x): each coarse pixel as its four fine ones.
     """
@@ -185,7 +185,7 @@ def samples(source: Source, halo: int, origin: tuple[int, int], *, stack: int) -
 def whole_blocks(
     source: Source, halo: int, origin: tuple[int, int], ratio: int, *, stack: int
 ) -> tuple[Array, tuple[int, int]]:
-    """Give what `CoarseSource.take` gives, of planes on the fine grid, each coarse pixel as all fine ones it covers.
+    """Return what `CoarseSource.take` gives, of planes on the fine grid, each coarse pixel as all fine ones it covers.
 
     origin: as `Coarse` has row and col. Beyond the scene coarse pixels are mirrored, not fine ones, so that blocks stay
     whole; of a coarse pixel that lies half outside, what is inside is repeated. The source must reach `far(ratio)` fine
@@ -218,7 +218,7 @@ def whole_blocks(
 
 
 def far(ratio: int) -> int:
-    """Give the fine pixels beyond a halo that coarse pixels around it, and those that they mirror, may cover."""
+    """Return the fine pixels beyond a halo that coarse pixels around it, and those that they mirror, may cover."""
     return 4 * ratio
 
 

@@ -86,7 +86,7 @@ def given(teacher: Teacher, lr: FloatArray) -> FloatArray:
 
 
 def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int) -> FloatArray:
-    """Give the mean square of what a target has beyond bicubic, for each input pixel: (n, band, y, x)."""
+    """Return the mean square of what a target has beyond bicubic, for each input pixel: (n, band, y, x)."""
     square = np.square(target - bicubic(inner(lr, context - bicubic.halo)))
     scale = bicubic.spec.scale
     *lead, height, width = square.shape
@@ -95,7 +95,7 @@ def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int
 
 
 def balanced(energy: FloatArray, balance: float) -> FloatArray:
-    """Give the detail by which bands count, see `distil`: (n, band, y, x), or (n, y, x) where they count together."""
+    """Return the detail by which bands count, see `distil`: (n, band, y, x), or (n, y, x) where they count together."""
     whole = energy.mean(axis=1)
     if balance == 0:
         return np.asarray(whole, "float32")

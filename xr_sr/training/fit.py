@@ -188,7 +188,7 @@ def fit(
 
 
 def _sensed(bands: Sequence[str]) -> tuple[str, ...]:
-    """Give the canonical names of bands whose point spread is known. Raises MissingBandError for others."""
+    """Return the canonical names of bands whose point spread is known. Raises MissingBandError for others."""
     names = (bands,) if isinstance(bands, str) else tuple(bands)
     found = tuple(band.name if (band := find_band(name)) else str(name) for name in names)
     unknown = [name for name in found if name not in MTF_AT_NYQUIST]

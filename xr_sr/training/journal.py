@@ -130,7 +130,7 @@ class Journal:
 
 
 def made_with() -> dict[str, Any]:
-    """Give the versions and the processor of this process."""
+    """Return the versions and the processor of this process."""
     versions = {}
     for name in ("torch", "numpy", "pytorch-optimizer"):
         with suppress(PackageNotFoundError):  # the last comes with the extra `train`
@@ -185,7 +185,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _columns(path: Path) -> list[str]:
-    """Give the columns of a log; none where it has no whole line."""
+    """Return the columns of a log; none where it has no whole line."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -202,7 +202,7 @@ def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
 
 
 def _resolved(found: dict[str, Any]) -> dict[str, Any]:
-    """Give what a run is with the device that "auto" stood for: older versions noted it as it was written."""
+    """Return what a run is with the device that "auto" stood for: older versions noted it as it was written."""
     settings = found.get("settings")
     if not isinstance(settings, dict) or settings.get("device") != "auto":
         return found

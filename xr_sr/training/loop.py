@@ -47,7 +47,7 @@ class Batches(Protocol):
     """A function of the step, and of nothing before it."""
 
     def __call__(self, step: int) -> Batch:
-        """Give the batch of a step, on the processor."""
+        """Return the batch of a step, on the processor."""
 
     def describe(self) -> dict[str, Any]:
         """Say what the batches are made of, as JSON: a run is resumed on equal ones only."""
@@ -98,7 +98,7 @@ class Settings:
             raise OptionError(f"optimiser={self.optimiser!r}: wanted 'soap' or 'adamw'.")
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of a step."""
+        """Return the learning rate of a step."""
         rise = min(1.0, (step + 1) / (self.warm_up + 1))
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
@@ -226,7 +226,7 @@ def _measured(
 
 
 def _seed_of(seed: int, step: int) -> int:
-    """Give the seed of what a network draws in a step."""
+    """Return the seed of what a network draws in a step."""
     return int(np.random.SeedSequence([seed, 2, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -280,7 +280,7 @@ def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 
 def mark(network: nn.Module) -> str:
-    """Give the hash of the weights that a run starts from."""
+    """Return the hash of the weights that a run starts from."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())

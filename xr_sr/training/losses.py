@@ -14,7 +14,7 @@ __all__ = ["relative_square_error"]
 
 
 def relative_square_error(sr: Tensor, batch: Batch) -> Tensor:
-    """Give the square error of each patch, or of each band of it, over the square of its own detail, meaned.
+    """Return the square error of each patch, or of each band of it, over the square of its own detail, meaned.
 
     sr: (n, band, y, x), what the network gave, constrained as its output will be. 1 is as wrong as bicubic, 0 perfect.
     """

@@ -36,7 +36,7 @@ __all__ = [
 
 
 def consumed_by(network: nn.Module) -> int:
-    """Give the input pixels that a network uses up on each side, which it says as `consumed`.
+    """Return the input pixels that a network uses up on each side, which it says as `consumed`.
 
     Raises TrainingError if it does not.
     """
@@ -50,7 +50,7 @@ def consumed_by(network: nn.Module) -> int:
 
 
 def check_teacher(teacher: object) -> Teacher:
-    """Give a teacher that can label patches. Raises TrainingError for another thing, or one that works on windows."""
+    """Return a teacher that can label patches. Raises TrainingError for another thing, or one that works on windows."""
     if not isinstance(teacher, Teacher):
         raise TrainingError(
             f"teacher={str(teacher)[:80]!r} is a {type(teacher).__name__}: wanted training.Teacher('sen2sr-lite'), or "
@@ -147,7 +147,7 @@ def check_seen(seen: object) -> None:
 
 
 def scenes_for(scenes: object, bands: int, coarse: int = 0) -> tuple[Scene, ...]:
-    """Give the scenes, if they are a sequence of those with reflectance of these bands. bands: how many; 0 for any.
+    """Return the scenes, if they are a sequence of those with reflectance of these bands. bands: how many; 0 for any.
 
     coarse: how many of them, the last ones, are of pixels twice as wide, each repeated. Raises TrainingError otherwise.
     """
@@ -182,7 +182,7 @@ def scenes_for(scenes: object, bands: int, coarse: int = 0) -> tuple[Scene, ...]
 def images_of(
     held_out: Mapping[str, FloatArray | Scene] | Sequence[Scene] | None, *, bands: int, coarse: int, reach: int
 ) -> dict[str, FloatArray]:
-    """Give the images of places held out, each with all its pixels valid and larger than the border left out.
+    """Return the images of places held out, each with all its pixels valid and larger than the border left out.
 
     coarse: how many of the bands are of pixels twice as wide: repeated in a Scene, and interpolated here; interpolated
     already in an array. reach: input pixels that network or teacher use up. Raises TrainingError.

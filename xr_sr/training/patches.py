@@ -96,7 +96,7 @@ class Draw:
         return {"scenes": scenes, "side": self.side, "zooms": list(self.zooms), "augmentation": augmentation}
 
     def _at(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Give a scene at a size, and the corners (y * width + x) of its squares that are wholly valid."""
+        """Return a scene at a size, and the corners (y * width + x) of its squares that are wholly valid."""
         if (index, zoom) not in self._sized:
             self._sized[index, zoom] = self.sized(index, zoom)
         return self._sized[index, zoom]
@@ -154,7 +154,7 @@ class PooledBatches:
 
 
 def weigh(energy: FloatArray, evenness: float) -> FloatArray:
-    """Give what a square error is multiplied by where a patch has this much detail, a mean square."""
+    """Return what a square error is multiplied by where a patch has this much detail, a mean square."""
     energy = energy + np.float32(FLATTEST)
     scale = np.float32(TYPICAL ** (evenness - 1))
     return np.asarray(1 / energy if evenness == 1 else energy**-evenness * scale, "float32")
@@ -175,7 +175,7 @@ def zoomed(values: FloatArray, zoom: float) -> FloatArray:
 
 
 def valid_corners(values: FloatArray, side: int) -> NDArray[np.intp]:
-    """Give the corners, y * width + x, of the squares without NaN."""
+    """Return the corners, y * width + x, of the squares without NaN."""
     bad = ~np.isfinite(values).all(axis=0)
     height, width = bad.shape
     if height < side or width < side:

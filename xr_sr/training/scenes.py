@@ -38,7 +38,7 @@ class Scene:
     note: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Give what tells it from another: name, shape, weight, hash of its values."""
+        """Return what tells it from another: name, shape, weight, hash of its values."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
         return {"name": self.name, "shape": list(self.values.shape), "weight": self.weight, "sha256": digest[:16]}
 

@@ -110,7 +110,7 @@ def _item(
 
 
 def _grid(geobox: GeoBox) -> dict[str, Any]:
-    """Give the fields of STAC's projection extension, and the size of a pixel."""
+    """Return the fields of STAC's projection extension, and the size of a pixel."""
     return {"gsd": float(math.hypot(geobox.affine.a, geobox.affine.d)), **projection_fields(geobox)}
 
 
@@ -120,5 +120,5 @@ def _datetime(time: np.datetime64) -> datetime:
 
 
 def _number(value: float) -> float | None:
-    """Give a number that JSON knows."""
+    """Return a number that JSON knows."""
     return round(float(value), 6) if math.isfinite(value) else None

@@ -190,7 +190,7 @@ def _time(*cubes: xr.DataArray) -> np.datetime64:
 def _patches(
     scene: Scene, size: int, step: int, limit: int | None, seed: int
 ) -> Iterator[tuple[tuple[int, int], tuple[npt.NDArray[Any], ...]]]:
-    """Give (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels."""
+    """Return (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels."""
     from dask.base import compute
 
     height, width = scene.grid.shape.yx

@@ -87,7 +87,7 @@ class _Axis:
 
 
 def label_of(surface: str, variant: int = 6) -> int:
-    """Give the label of a surface; variant 6 is of middling season and brightness."""
+    """Return the label of a surface; variant 6 is of middling season and brightness."""
     return INDEX[surface] * VARIANTS + variant
 
 
@@ -115,7 +115,7 @@ def make_land(seed: int, south_m: DoubleArray, east_m: DoubleArray) -> MadeLand:
 
 
 def _bent_grid(seed: int, south_m: DoubleArray, east_m: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
-    """Give (y, x) coordinates of a grid that is turned as a whole and bent slowly."""
+    """Return (y, x) coordinates of a grid that is turned as a whole and bent slowly."""
     cosine, sine = TURN
     bends = (Chance(seed, key).smooth_plane(south_m, east_m, 1_500.0) for key in (20, 21))
     across = (-sine * south_m)[:, None] + (cosine * east_m)[None, :] + BEND_M * next(bends)
@@ -144,7 +144,7 @@ def _look_up(table: npt.NDArray[Entry], index: npt.NDArray[np.intp]) -> npt.NDAr
 
 
 def _use(seed: int, lane: IntArray, row: IntArray) -> npt.NDArray[np.uint8]:
-    """Give the use of blocks: some quarters of 4 x 4 blocks are settled."""
+    """Return the use of blocks: some quarters of 4 x 4 blocks are settled."""
     quarter = Chance(seed, 24).uniform(lane // 4, row // 4) < 0.3
     draw = Chance(seed, 25).uniform(lane, row)
     village = draw < np.where(quarter, 0.34, 0.01)

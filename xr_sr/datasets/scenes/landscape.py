@@ -37,7 +37,7 @@ class Ground:
     height_m: FloatArray
 
     def flooded(self, level_m: float) -> LabelArray:
-        """Give the labels at a water level, in metres above the usual one: ground below it is turbid water."""
+        """Return the labels at a water level, in metres above the usual one: ground below it is turbid water."""
         if level_m <= 0:
             return self.label
         covered = (self.height_m < level_m) & (self.label // VARIANTS != INDEX["clear water"])
@@ -79,7 +79,7 @@ def survey(seed: int, row: IntArray, column: IntArray, pixel_m: float) -> Ground
 
 
 def _valley(seed: int, south_m: DoubleArray, east_m: DoubleArray, relief: FloatArray, detail: FloatArray) -> FloatArray:
-    """Give the height above the usual water level, (y, x) in metres: below 0 in rivers, rising over a rough floor."""
+    """Return the height above the usual water level, (y, x) in metres: below 0 in rivers, rising over a rough floor."""
     height_m = np.empty(relief.shape, dtype="float32")
     lane = np.floor(east_m / RIVER_LANE_M).astype("int64")
     for number in range(int(lane[0]), int(lane[-1]) + 1):
@@ -122,7 +122,7 @@ def _ponds(seed: int, south_m: DoubleArray, east_m: DoubleArray, detail: FloatAr
 
 
 def _crowns(seed: int, south_m: DoubleArray, east_m: DoubleArray, spacing_m: float) -> FloatArray:
-    """Give the relative brightness of a canopy: one crown in each cell, lit from the south-east, dark gaps between."""
+    """Get the relative brightness of a canopy: one crown in each cell, lit from the south-east, dark gaps between."""
     row, column = np.floor(south_m / spacing_m).astype("intp"), np.floor(east_m / spacing_m).astype("intp")
     rows, columns = np.arange(row[0], row[-1] + 1), np.arange(column[0], column[-1] + 1)
     at = (row - row[0])[:, None] * columns.size + (column - column[0])[None, :]

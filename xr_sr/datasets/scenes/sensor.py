@@ -18,7 +18,7 @@ BASELINE = "05.11"
 
 @cache
 def point_spread(band: str, size: int) -> tuple[float, ...]:
-    """Give the weights of fine pixels along an axis for one pixel of a band, `size` fine pixels wide; they sum to one.
+    """Get the weights of fine pixels along an axis for one pixel of a band, `size` fine pixels wide; they sum to one.
 
     A box (the detector) blurred by a Gaussian (optics, motion, electronics): at the Nyquist frequency the box passes
     2 / pi, and the Gaussian the rest of the band's MTF. Symmetric, cut four deviations beyond the pixel's edges.
@@ -32,7 +32,7 @@ def point_spread(band: str, size: int) -> tuple[float, ...]:
 
 
 def padding(band: str, size: int) -> int:
-    """Give how many fine pixels beyond a pixel's edge its value depends on."""
+    """Return how many fine pixels beyond a pixel's edge its value depends on."""
     return (len(point_spread(band, size)) - size) // 2
 
 

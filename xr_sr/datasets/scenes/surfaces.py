@@ -121,7 +121,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def spectra_on(day: float, bands: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
-    """Give what every label looks like on a day of the year (1 to 366).
+    """Return what every label looks like on a day of the year (1 to 366).
 
     Returns reflectance and its change per unit of vigour, both (band, label) float32, where
     label = surface * VARIANTS + variant.

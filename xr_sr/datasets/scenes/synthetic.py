@@ -175,7 +175,7 @@ def _dataset(
     facts: Mapping[str, object],
     level: Mapping[str, object],
 ) -> xr.Dataset:
-    """Give the bands of a (time, band, y, x) array as variables on a north-up grid."""
+    """Return the bands of a (time, band, y, x) array as variables on a north-up grid."""
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
@@ -233,7 +233,7 @@ def _reveal(*, world: World, layer: Layer, block_id: tuple[int, int, int, int]) 
 
 
 def _block_shape(layer: Layer, block_id: tuple[int, int, int, int]) -> tuple[int, int]:
-    """Give the height and width of a block; the last ones are smaller."""
+    """Return the height and width of a block; the last ones are smaller."""
     height, width = (length - layer.side * number for length, number in zip(layer.shape, block_id[2:], strict=True))
     return min(layer.side, height), min(layer.side, width)
 
@@ -246,7 +246,7 @@ def _windows(height: int, width: int, step: int) -> Iterator[tuple[slice, slice]
 
 
 def _reflect(world: World, ground: Ground, bands: tuple[str, ...], date: int) -> Iterator[tuple[str, FloatArray]]:
-    """Give the reflectance of the ground on a date, band by band, (y, x) float32, never below 0.001."""
+    """Return the reflectance of the ground on a date, band by band, (y, x) float32, never below 0.001."""
     label = ground.flooded(world.flood_m[date]).astype("intp")
     lightness = ground.tone + np.float32(1)
     for band, base, swing in zip(bands, *spectra_on(world.days[date], bands), strict=True):

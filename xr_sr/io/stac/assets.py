@@ -63,7 +63,7 @@ def bands_in(item: Item) -> list[str]:
 
 
 def native_gsd_m(band: str) -> float:
-    """Give the native pixel size of a band or of SCL."""
+    """Return the native pixel size of a band or of SCL."""
     return _GSD_M[band]
 
 
@@ -160,7 +160,7 @@ def _described(item: Item) -> str:
 
 
 def _is_picture(key: str, asset: Asset) -> bool:
-    """Tell whether an asset is a picture for the eye: 8-bit colors, not DN."""
+    """Return whether an asset is a picture for the eye: 8-bit colors, not DN."""
     types = {record.get("data_type") for record in records_of(asset)}
     words = f"{key} {asset.title or ''}"
     return bool(_PICTURE_ROLES & set(asset.roles or ())) or types == {"uint8"} or bool(_PICTURE.search(words))

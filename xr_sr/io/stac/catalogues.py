@@ -156,7 +156,7 @@ def _read_filter(filters: Any) -> Any:
 
 
 def signer(hrefs: Iterable[str]) -> Callable[[str], str] | None:
-    """Give the function that signs addresses, where they need it; None where none does.
+    """Return the function that signs addresses, where they need it; None where none does.
 
     Planetary Computer hands pixels out to signed addresses only, which hold for about an hour. Raises
     MissingLibraryError where its library is not installed.

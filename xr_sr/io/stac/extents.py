@@ -71,7 +71,7 @@ def split(box: Box) -> list[Box]:
 
 
 def meet(one: Box, other: Box) -> bool:
-    """Tell whether two boxes share at least a point."""
+    """Return whether two boxes share at least a point."""
     along = any(one[0] + turn <= other[2] and one[2] + turn >= other[0] for turn in (-360, 0, 360))
     return along and one[1] <= other[3] and one[3] >= other[1]
 
@@ -139,7 +139,7 @@ def footprint(item: Item) -> Geometry | None:
 
 
 def covers_some(item: Item, ground: Geometry) -> bool:
-    """Tell whether an Item meets a shape in degrees; one that does not say where it lies may."""
+    """Return whether an Item meets a shape in degrees; one that does not say where it lies may."""
     from shapely.affinity import translate
 
     own = footprint(item)
@@ -172,7 +172,7 @@ def continuous(geometry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _crosses(longitudes: Sequence[float]) -> bool:
-    """Tell whether longitudes between -180 and 180 are those of something narrow across the antimeridian.
+    """Return whether longitudes between -180 and 180 are those of something narrow across the antimeridian.
 
     The cut leaves parts on both sides, so the plain width is about 360 degrees; counted from 0 it is the true one.
     """

@@ -200,7 +200,7 @@ def _key_of(by: Groupby, items: Sequence[Item], longitude: float | None) -> Call
 
 
 def moment_of(item: Item) -> datetime:
-    """Give the time of an item in UTC, without zone."""
+    """Return the time of an item in UTC, without zone."""
     moment = item.datetime or item.common_metadata.start_datetime
     if moment is None:
         raise CatalogueError(f"{item.id} has no datetime, so it has no place in a series.")
@@ -233,7 +233,7 @@ def tile_of(item: Item) -> str:
 
 
 def _overpass_days(items: Sequence[Item], longitude: float | None) -> Callable[[Item], Hashable]:
-    """Give each item its solar day; what was imaged in one overpass has one day, at midnight too."""
+    """Return the solar day of each item; what was imaged in one overpass has one day, at midnight too."""
     days: dict[int, str] = {}
     previous: Item | None = None
     for item in sorted(items, key=moment_of):

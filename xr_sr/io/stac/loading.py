@@ -187,7 +187,7 @@ def _read_bands(bands: Any) -> list[str] | None:
 
 
 def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked: bool) -> list[str]:
-    """Give the canonical names of the bands to load; by default those that all items have, warning of the rest."""
+    """Return the canonical names of the bands to load; by default those that all items have, warning of the rest."""
     if bands is None:
         there = [bands_in(item) for item in items]
         chosen = [band for band in there[0] if all(band in names for names in there)]

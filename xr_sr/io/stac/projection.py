@@ -23,7 +23,7 @@ def projection_fields(geobox: GeoBox) -> dict[str, Any]:
 
 
 def outline(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:
-    """Give the footprint of a grid with a CRS as GeoJSON in degrees, and its bbox (west, south, east, north).
+    """Return the footprint of a grid with a CRS as GeoJSON in degrees, and its bbox (west, south, east, north).
 
     A grid across the antimeridian becomes two polygons, and the bbox has west > east, as GeoJSON wants it.
     """

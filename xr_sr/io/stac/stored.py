@@ -118,7 +118,7 @@ def _stamps(cube: xr.DataArray | xr.Dataset, time: str | None) -> tuple[np.datet
 
 
 def _words(cube: xr.DataArray | xr.Dataset, first: xr.DataArray, name: str) -> tuple[str, ...]:
-    """Give the words of a coordinate of texts, after those of the dates before a flood; each once, in their order."""
+    """Return the words of a coordinate of texts, after those of the dates before a flood; each once, in their order."""
     texts = [str(first.attrs.get(f"{BEFORE_ATTR}{name}", ""))]
     texts += map(str, np.atleast_1d(cube.coords[name].values)) if name in cube.coords else []
     return tuple(dict.fromkeys(" ".join(texts).split()))

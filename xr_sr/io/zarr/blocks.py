@@ -272,7 +272,7 @@ def _places(field: Field, index: tuple[int, ...], step: Step, time: str | None) 
 
 
 def _own(sink: Sink) -> tuple[Sink, Session | None]:
-    """Give a task a fork of its own, where the sink is one of a session."""
+    """Return a task with a fork of its own, where the sink is one of a session."""
     if not sink.forked:
         return sink, None
     store, session = own_fork(sink.array.store)

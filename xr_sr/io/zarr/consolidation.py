@@ -41,7 +41,7 @@ def consolidate(
 
 
 def is_consolidated(target: Target, group: str, zarr_format: ZarrFormat) -> bool:
-    """Say whether a group has consolidated metadata."""
+    """Return whether a group has consolidated metadata."""
     if zarr_format == 3:
         return "consolidated_metadata" in (target.readable(group, "zarr.json") or {})
     return target.readable(group, ".zmetadata") is not None

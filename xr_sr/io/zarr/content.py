@@ -88,7 +88,7 @@ class Content:
         return max(self.fields, key=lambda field: (self.time in field.dims, field.array.size))
 
     def cut_like(self, y: layout.Cut, x: layout.Cut) -> Content:
-        """Give all fields the same blocks along y, x and time: the cut's, and those of the leading field in time."""
+        """Cut all fields alike along y, x and time: as the cuts say, and as the leading field is cut in time."""
         dim = self.time
         steps = self.leading.array.chunks[self.leading.dims.index(dim)] if dim in self.leading.dims else None
         wanted = {
@@ -198,7 +198,7 @@ def fingerprint(content: Content) -> dict[str, Any]:
 
 
 def _radiometry_of(offset: xr.Variable, time: str | None) -> Any:
-    """Give the offsets of DN as the fingerprint has them: those of dates are compared date by date, by `growth`."""
+    """Return the offsets of DN as the fingerprint has them: those of dates are compared date by date, by `growth`."""
     return "by date" if time in offset.dims else _jsonable(offset.values)
 
 

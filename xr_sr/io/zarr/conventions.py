@@ -99,7 +99,7 @@ def without_conventions(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def coarser(geobox: GeoBox) -> GeoBox:
-    """Give the geobox of the next level: pixels twice as large from the same corner; an odd row or column adds one."""
+    """Get the geobox of the next level: pixels twice as large from the same corner; an odd row or column adds one."""
     height, width = geobox.shape
     a, b, c, d, e, f = geobox.affine[:6]
     return GeoBox((-(-height // 2), -(-width // 2)), Affine(2 * a, 2 * b, c, 2 * d, 2 * e, f), geobox.crs)

@@ -105,7 +105,7 @@ def _refuse_other_values(
 
 
 def _alike(old: xr.Variable, new: xr.Variable) -> bool:
-    """Say whether two small variables agree; numbers that were computed may differ by rounding."""
+    """Return whether two small variables agree; numbers that were computed may differ by rounding."""
     if set(old.dims) != set(new.dims):
         return False
     new = new.transpose(*old.dims)
@@ -121,7 +121,7 @@ def _compared(content: Content) -> set[str | None]:
 
 
 def _along_time(stored: xr.Dataset, record: Record, content: Content, later: list[int], label: str) -> xr.Dataset:
-    """Give the small variables the dimensions that the store's have; see `fitted`."""
+    """Return the small variables with the dimensions of those in the store; see `fitted`."""
     time, small = content.time, content.small
     assert time is not None
     compared = _compared(content)
@@ -195,7 +195,7 @@ def _refuse_other_offsets(
 
 
 def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Say whether a type holds values without loss; a truth value is the number 0 or 1."""
+    """Return whether a type holds values without loss; a truth value is the number 0 or 1."""
     if _kind(values.dtype) != _kind(dtype) and not (values.dtype.kind in "biufc" and dtype.kind in "biufc"):
         return False
     if values.dtype.kind in "OUTMm":

@@ -75,7 +75,7 @@ def refuse_others(found: Record | Found, target: Target, *, overwrite: bool) -> 
 
 
 def _lacks_root(target: Target, names: set[str], unread: set[str], *, rooted: bool) -> bool:
-    """Say whether this was a Zarr with a root document: one is there that cannot be read, or the ledger of a store.
+    """Return whether this was a Zarr with a root document: one is there that cannot be read, or the ledger of a store.
 
     unread: root documents that cannot be read. A file that only bears the name of one is no sign.
     """

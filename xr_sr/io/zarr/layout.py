@@ -128,7 +128,7 @@ def even_cut(size: int, *, chunk: int, region_blocks: int | None = None) -> Cut:
 
 
 def shard_side(cut: Cut) -> int:
-    """Give the side of a shard that is exactly one block: a whole number of chunks, as Zarr wants it."""
+    """Return the side of a shard that is exactly one block: a whole number of chunks, as Zarr wants it."""
     return _up(cut.block, cut.chunk)
 
 

@@ -58,7 +58,7 @@ class Ledger:
         self.array[(slot, row, col) if self.timed else (row, col)] = _LOST
 
     def state(self, slot: int, row: int, col: int) -> tuple[bool, bool]:
-        """Say whether a region is done, and whether it was done once and lost. Raises what the store or codec does."""
+        """Return whether a region is done, and whether it was lost since. Raises what the store or codec does."""
         noted = int(np.asarray(self.array[(slot, row, col) if self.timed else (row, col)]).item())
         return noted == _DONE, noted == _LOST
 
@@ -77,7 +77,7 @@ def open_ledger(target: Target, record: Record, level: int, length: int) -> Ledg
 
 
 def published(target: Target, record: Record, stamps: Stamps, length: int) -> dict[int, int]:
-    """Give the slot of each stamp that is published. stamps: of the object, for what they are called."""
+    """Return the slot of each stamp that is published. stamps: of the object, for what they are called."""
     if stamps.kind == "position":
         return {slot: slot for slot in range(length)}
     path = join_path(record.groups[0], stamps.dim)
@@ -88,7 +88,7 @@ def published(target: Target, record: Record, stamps: Stamps, length: int) -> di
 
 
 def pending(target: Target, record: Record, length: int) -> list[int]:
-    """Give the stamps of dates that are being added, in the order of their slots, which begin at `length`."""
+    """Return the stamps of dates that are being added, in the order of their slots, which begin at `length`."""
     return [stamp for stamp, _ in _noted(target, record, length)]
 
 

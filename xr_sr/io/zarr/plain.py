@@ -16,7 +16,7 @@ from .times import as_nanoseconds
 
 
 def storable(dataset: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
-    """Give the variables of a loaded dataset in types that can be stored without loss, and the names of the others.
+    """Return the variables of a loaded dataset in types that can be stored without loss, and the names of the others.
 
     Dates of any unit become nanoseconds, those of calendar objects too; None among numbers becomes NaN. Left out: dates
     beyond 1677 to 2262, text with None in it, dicts, lists, sets, records.

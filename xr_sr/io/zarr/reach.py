@@ -42,14 +42,14 @@ class Session(Protocol):
 
 
 def session_of(store: object) -> Session | None:
-    """Give the session that a store writes to; None where it is no store of a session."""
+    """Return the session that a store writes to; None where it is no store of a session."""
     session: Any = getattr(store, "session", None)
     able = session is not None and all(callable(getattr(session, name, None)) for name in ("fork", "merge"))
     return session if able and hasattr(session, "store") else None
 
 
 def fork_of(target: Target) -> Target | None:
-    """Give a target for tasks that work on pickled copies, where the store must be forked for them; else None."""
+    """Return a target for tasks that work on pickled copies, where the store must be forked for them; else None."""
     session = session_of(target.store) if _is_pickled() else None
     return None if session is None else Target(session.fork().store, target.prefix, target.label)
 
@@ -112,7 +112,7 @@ def put_probe_chunk(store: Store) -> Session:
 
 
 def _is_pickled() -> bool:
-    """Say whether tasks get a pickled copy of the store. A cluster pickles even for threads of this process."""
+    """Return whether tasks get a pickled copy of the store. A cluster pickles even for threads of this process."""
     return active_client() is not None or not shares_memory()
 
 

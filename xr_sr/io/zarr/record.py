@@ -86,7 +86,7 @@ class Record:
         return tuple(name for name in self.arrays if not level or name not in self.fine_only)
 
     def cut(self, level: int) -> tuple[Cut, Cut]:
-        """Give the blocks, chunks and regions of a level along y and x."""
+        """Return the blocks, chunks and regions of a level along y and x."""
         y, x = (
             stored_cut(chunk=axis.chunk, unit=axis.unit, block=axis.block, regions=axis.regions)
             for axis in self.cuts[level]
@@ -98,7 +98,7 @@ class Record:
         return json.dumps({"version": _VERSION, **asdict(self)})
 
     def ready(self) -> Record:
-        """Give the record of the finished template."""
+        """Return the record of the finished template."""
         return replace(self, state="ready")
 
     @classmethod
@@ -149,7 +149,7 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
 
 
 def _compared(name: str, fields: Mapping[str, Any]) -> Any:
-    """Give what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
+    """Return what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
 
     An offset that was read from the metadata of one date may be passed for the next.
     """

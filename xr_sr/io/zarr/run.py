@@ -190,7 +190,7 @@ class Run:
     def _window(
         self, each: Field, level: int, region: Region, slot: int, shape: Sequence[int]
     ) -> tuple[slice | int, ...]:
-        """Give the place of a region of one date in the array of a field."""
+        """Return the place of a region of one date in the array of a field."""
         y, x = (
             slice(axis.regions[number], axis.regions[number + 1])
             for axis, number in zip(self.cuts[level], region, strict=True)
@@ -219,7 +219,7 @@ class Run:
         return all(bool(level[date].all()) for level in self.done)
 
     def _steps(self) -> list[Step]:
-        """Give the blocks along time, with the dates in each."""
+        """Return the blocks along time, with the dates in each."""
         if self.content.stamps is None:
             return [Step(0, 0, ((0, 0),))]
         leading = self.content.leading
@@ -231,7 +231,7 @@ class Run:
         ]
 
     def _works(self, step: Step, done: NDArray[np.bool_]) -> Iterator[Work]:
-        """Give what a step still lacks, as much at a time as fits a graph.
+        """Return what a step still lacks, as much at a time as fits a graph.
 
         A field without time is written with the first date of the store.
         """
@@ -289,7 +289,7 @@ class Run:
 
 
 def _slots(target: Target, record: Record, content: Content, length: int | None) -> tuple[int, ...]:
-    """Give each date its slot: where it is, where an earlier run began it, or the next free one, which is noted."""
+    """Get the slot of each date: where it is, where an earlier run began it, or the next free one, which is noted."""
     stamps = content.stamps
     if stamps is None or length is None:
         return (0,)

@@ -90,7 +90,7 @@ class Target:
 
     @property
     def commits(self) -> bool:
-        """Say whether the store shows changes only when its user commits them, as Icechunk does.
+        """Return whether the store shows changes only when its user commits them, as Icechunk does.
 
         Such a store takes no consolidated metadata, as it has no use for them, and no chunk beyond the shape of its
         array.
@@ -146,12 +146,12 @@ class Target:
         _wait(self.store.set(self.path(*parts), value))
 
     def is_folder(self, *parts: str) -> bool:
-        """Say whether a key is a folder of local files."""
+        """Return whether a key is a folder of local files."""
         return isinstance(self.store, LocalStore) and (self.store.root / self.path(*parts)).is_dir()
 
     @property
     def is_absent(self) -> bool:
-        """Say whether it is a path of local files where nothing exists."""
+        """Return whether it is a path of local files where nothing exists."""
         return isinstance(self.store, LocalStore) and not (self.store.root / self.prefix).exists()
 
     def delete(self, *parts: str) -> None:
@@ -168,7 +168,7 @@ class Target:
         return sorted({name for name in found if name and not name.startswith(CLAIM) and not name.endswith(".partial")})
 
     def has_chunks(self, path: str) -> bool:
-        """Say whether anything of an array is written beside its documents."""
+        """Return whether anything of an array is written beside its documents."""
 
         async def look() -> bool:
             async for name in self.store.list_dir(self.path(path)):
@@ -193,7 +193,7 @@ class Target:
         return {key for key, there in _wait(collect()) if there}
 
     def blosc_is_whole(self, key: str) -> bool:
-        """Say whether a chunk is as long as its header says: Blosc reads beyond the end of some that were cut short."""
+        """Return whether a chunk is as long as its header says; Blosc reads beyond the end of some that were cut."""
 
         async def look() -> tuple[bytes, int]:
             found = await self.store.get(key, buffer_prototype, RangeByteRequest(0, 16))
@@ -284,7 +284,7 @@ def _remote(url: str, options: dict[str, Any] | None, *, read_only: bool) -> Sto
 
 
 def first_line(error: object) -> str:
-    """Give the first line of a text or error, without its full stop; the name of its class where it has none."""
+    """Return the first line of a text or error, without its full stop; the name of its class where it has none."""
     told = str(error).strip().splitlines()
     return told[0].strip().rstrip(".")[:200] if told else type(error).__name__
 

@@ -106,7 +106,7 @@ def stretched(document: Document, time: str | None, length: int) -> bool:
 
 
 def stored_length(target: Target, record: Record) -> int | None:
-    """Give the longest time axis of any array: what is published, or was being published when it was killed."""
+    """Return the longest time axis of any array: what is published, or was being published when it was killed."""
     if record.time is None:
         return None
     longest = 0
@@ -210,7 +210,7 @@ def _level(
 def chunk_shape(
     field: Field, content: Content, record: Record, level: int
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    """Give the shapes of a field's chunks (one date, one element of other dimensions) and shards (a whole block)."""
+    """Return the shapes of a field's chunks (one date, one element of other dimensions) and shards (a whole block)."""
     y, x = record.cuts[level]
     sides = {content.y: y.chunk, content.x: x.chunk}
     chunks = tuple(sides.get(dim, 1) for dim in field.dims)

@@ -396,5 +396,5 @@ def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:
 
 
 def _below(target: Target, key: str) -> str:
-    """Give a key of a store below the path of the target."""
+    """Return a key of a store below the path of the target."""
     return key.removeprefix(f"{target.prefix}/") if target.prefix else key

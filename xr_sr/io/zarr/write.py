@@ -202,7 +202,7 @@ def _is_extended(found: Record | Found, target: Target, *, overwrite: bool) -> b
 
 
 def _is_begun(record: Record, target: Target) -> bool:
-    """Say whether a block is written, or noted as done; a store of metadata alone is replaced like none."""
+    """Return whether a block is written, or noted as done; a store of metadata alone is replaced like none."""
     return any(
         target.has_chunks(join_path(group, name)) for name in (LEDGER, *record.fields) for group in record.groups
     )
@@ -322,7 +322,7 @@ def _cut_record(cut: Cut, shards: str | None) -> CutRecord:
 
 
 def _follows(dims: tuple[Hashable, ...], name: Hashable, content: Content) -> bool:
-    """Say whether a small variable goes along an axis that coarser levels shorten, and is not that axis itself."""
+    """Return whether a small variable goes along an axis that coarser levels shorten, and is not that axis itself."""
     return bool({content.y, content.x} & set(dims)) and name not in (content.y, content.x)
 
 
