@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
@@ -49,3 +50,18 @@ def dataset(values: np.ndarray, bands: Sequence[str] = RGBN, *, geobox: GeoBox |
 def times(count: int) -> np.ndarray:
     """Dates five days apart."""
     return np.datetime64("2023-06-01T10:30:00", "ns") + np.arange(count) * np.timedelta64(5, "D")
+
+
+def untouchable(
+    geobox: GeoBox, lead: dict[str, int] | None = None, dtype: str = "uint16", *, chunk: int = 3, **attrs: object
+) -> xr.DataArray:
+    """A lazy (*lead, y, x) that fails when anybody computes it; lead: sizes by name."""
+    lead = lead or {}
+    shape = (*lead.values(), *geobox.shape)
+    zeros = da.zeros(shape, dtype=dtype, chunks=tuple(min(side, chunk) for side in shape))
+    data = zeros.map_blocks(_fail, dtype=dtype, meta=np.empty((0,) * len(shape), dtype))
+    return xr.DataArray(data, dims=(*lead, *geobox.dimensions), coords=xr_coords(geobox), attrs=attrs)
+
+
+def _fail(block: np.ndarray) -> np.ndarray:
+    raise AssertionError("a pixel was computed")

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xr_sr
-from tests.cubes import array, reflectance
+from tests.cubes import array, reflectance, untouchable
 from xr_sr.cube.detect import recognise, warn_caller
 from xr_sr.errors import (
     AmbiguousBandError,
@@ -32,25 +32,9 @@ GB10 = GeoBox((8, 6), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
 RGBN = ["B04", "B03", "B02", "B08"]
 
 
-def _raise(block: np.ndarray) -> np.ndarray:
-    raise AssertionError("a pixel was computed")
-
-
-def untouchable(shape: tuple[int, ...], dtype: str = "uint16") -> da.Array:
-    """A lazy array that fails when anybody computes it."""
-    zeros = da.zeros(shape, dtype=dtype, chunks=tuple(min(side, 3) for side in shape))
-    return zeros.map_blocks(_raise, dtype=dtype, meta=np.empty((0,) * len(shape), dtype))
-
-
-def layer(
-    geobox: GeoBox = GB10, dtype: str = "uint16", lead: dict[str, int] | None = None, **attrs: object
-) -> xr.DataArray:
-    """One untouchable variable on a geobox, with leading dimensions of the given sizes."""
-    lead = lead or {}
-    dims = (*lead, *geobox.dimensions)
-    return xr.DataArray(
-        untouchable((*lead.values(), *geobox.shape), dtype), dims=dims, coords=xr_coords(geobox), attrs=attrs
-    )
+def layer(geobox: GeoBox = GB10, lead: dict[str, int] | None = None, **options: object) -> xr.DataArray:
+    """One variable that fails when it is computed."""
+    return untouchable(geobox, lead, **options)
 
 
 def dataset(names: list[str], **kwargs: object) -> xr.Dataset:
@@ -284,7 +268,8 @@ def test_degrees_have_latitude_and_longitude():
 
 
 def test_no_crs_warns_at_the_callers_line_and_goes_on():
-    array = xr.DataArray(untouchable((4, 5, 6)), dims=("band", "y", "x"), coords={"band": RGBN})
+    located = layer(GeoBox((5, 6), GB10.affine, GB10.crs), {"band": 4})
+    array = located.drop_vars(["y", "x", "spatial_ref"]).assign_coords(band=RGBN)
 
     with pytest.warns(GeoreferenceWarning, match="assign_crs") as caught:
         cube = recognise(array)

@@ -14,8 +14,8 @@ import rioxarray
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
 
+from tests.cubes import untouchable
 from xr_sr.cube.rebuild import assemble
 from xr_sr.cube.select import Cube, Plane, pick, recognise
 from xr_sr.errors import BandWarning
@@ -30,20 +30,9 @@ GRIDS = {
 RGBN = ["B04", "B03", "B02", "B08"]
 
 
-def _raise(block: np.ndarray) -> np.ndarray:
-    raise AssertionError("a pixel was computed")
-
-
-def layer(
-    geobox: GeoBox = GB10, lead: dict[str, int] | None = None, dtype: str = "uint16", **attrs: object
-) -> xr.DataArray:
-    """One variable that fails when computed."""
-    lead = lead or {}
-    shape = (*lead.values(), *geobox.shape)
-    zeros = da.zeros(shape, dtype=dtype, chunks=4).map_blocks(
-        _raise, dtype=dtype, meta=np.empty((0,) * len(shape), dtype)
-    )
-    return xr.DataArray(zeros, dims=(*lead, *geobox.dimensions), coords=xr_coords(geobox), attrs=attrs)
+def layer(geobox: GeoBox = GB10, lead: dict[str, int] | None = None, **options: object) -> xr.DataArray:
+    """One variable that fails when it is computed."""
+    return untouchable(geobox, lead, chunk=4, **options)
 
 
 def stack(labels: list[str] = RGBN, geobox: GeoBox = GB10, time: int = 2, **attrs: object) -> xr.DataArray:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 
-import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from odc.geo.xr import xr_coords
 
+from tests.cubes import untouchable
 from xr_sr.cube import select as door
 from xr_sr.cube.select import check_gsd, pick, recognise, summary
 from xr_sr.errors import (
@@ -26,19 +25,9 @@ GB10 = GeoBox((8, 6), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
 RGBN = ("B04", "B03", "B02", "B08")
 
 
-def _raise(block: np.ndarray) -> np.ndarray:
-    raise AssertionError("a pixel was computed")
-
-
-def layer(
-    geobox: GeoBox = GB10, lead: dict[str, int] | None = None, dtype: str = "uint16", **attrs: object
-) -> xr.DataArray:
-    lead = lead or {}
-    shape = (*lead.values(), *geobox.shape)
-    zeros = da.zeros(shape, dtype=dtype, chunks=3).map_blocks(
-        _raise, dtype=dtype, meta=np.empty((0,) * len(shape), dtype)
-    )
-    return xr.DataArray(zeros, dims=(*lead, *geobox.dimensions), coords=xr_coords(geobox), attrs=attrs)
+def layer(geobox: GeoBox = GB10, lead: dict[str, int] | None = None, **options: object) -> xr.DataArray:
+    """One variable that fails when it is computed."""
+    return untouchable(geobox, lead, **options)
 
 
 def dataset(*names: str, **kwargs: object) -> xr.Dataset:

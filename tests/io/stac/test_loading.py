@@ -44,15 +44,6 @@ def running(tmp_path_factory):
         yield api
 
 
-@pytest.fixture
-def api(running, monkeypatch):
-    """The server, without failures and with nothing of GDAL's kept from one test to the next."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    running.fail_every = 0
-    running.log.clear()
-    return running
-
-
 def box(west: float, south: float, east: float, north: float) -> list[float]:
     """A box in degrees inside a rectangle of metres, counted from the north-west corner of tile 0, east and down."""
     from pyproj import Transformer

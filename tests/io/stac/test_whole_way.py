@@ -36,14 +36,6 @@ def running(tmp_path_factory):
         yield api
 
 
-@pytest.fixture
-def api(running, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    running.fail_every = 0
-    running.log.clear()
-    return running
-
-
 def expected_flood(fine: xr.Dataset) -> np.ndarray:
     """What `flood` must say of the last two dates: (time, y, x), by the truth under each fine pixel."""
     centre = ~geobox(0, 10).affine @ (fine.odc.geobox.affine @ (0.5, 0.5))
