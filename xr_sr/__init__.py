@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .datasets import pairs
     from .datasets.pairs import make_pairs
     from .datasets.scenes import sample, simulate_scene
+    from .io import stac
     from .io.cog import to_cog
     from .io.stac import load, to_stac
     from .io.zarr import open_zarr, to_zarr, verify
@@ -72,6 +73,7 @@ __all__ = [
     "simulate",
     "simulate_scene",
     "snap_geobox",
+    "stac",
     "to_cog",
     "to_stac",
     "to_zarr",
@@ -89,6 +91,7 @@ _MODULES = {
     "plot": "plot",
     "registration": "registration",
     "simulate": "simulate",
+    "stac": "io.stac",
     "training": "training",
 }
 

@@ -91,7 +91,7 @@ def boa_add_offset(item: Item) -> float:
     """Return what is to be added to the DN of a STAC Item before they are divided by 10000, as `load` reads it.
 
     -1000 where the processing baseline is 04.00 or later and the offset is not in the pixels yet, else 0. For loaders
-    that take properties along: `item.properties["boa_add_offset"] = boa_add_offset(item)`.
+    that take properties along: `item.properties["boa_add_offset"] = xr_sr.stac.boa_add_offset(item)`.
     Raises RadiometryError where the item does not say; warns RadiometryWarning where it contradicts itself.
     """
     return meaning_of(item).offset
