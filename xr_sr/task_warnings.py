@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from . import errors
+from .arguments import count_of
 from .errors import Filter, XrSrWarning, ignore_filters_left_behind, warn_caller
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class _Tally:
         values, blocks = sum(group.values for group in groups), set().union(*(group.blocks for group in groups))
         low, high = f"{min(group.low for group in groups):.5g}", f"{max(group.high for group in groups):.5g}"
         counts = {
-            "{values}": f"{values} value{'' if values == 1 else 's'}",
-            "{blocks}": f"{len(blocks)} block{'' if len(blocks) == 1 else 's'}",
+            "{values}": count_of(values, "value"),
+            "{blocks}": count_of(len(blocks), "block"),
             "{range}": low if low == high else f"{low} to {high}",
             "{names}": ", ".join(sorted({group.name for group in groups})),
         }

@@ -25,7 +25,7 @@ from ..cube.time import DATES
 from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .metadata import Fact, step_names, time_axis
 
-__all__ = ["check_dates", "days_of"]
+__all__ = ["check_dates", "days_of", "listed_steps"]
 
 _ONLY_THE_FIRST = "xarray.concat and open_mfdataset keep the attributes and the file name of the first array only"
 _ONE_DAY = np.timedelta64(1, "D")  # time stamps of solar days, and midnight between two granules
@@ -53,8 +53,8 @@ def check_dates(
         )
     if unsure := [labels[place] for place, holds in verdicts.items() if holds is None]:
         warn_caller(
-            f"an offset of {offset:g} DN is used for {_listed(unsure)}, by one {fact.name} ({_said(fact)}) for all "
-            f"dates. {_ONLY_THE_FIRST}, so other dates may have had another. Pass offset= with one number for each "
+            f"an offset of {offset:g} DN is used for {listed_steps(unsure)}, by one {fact.name} ({_said(fact)}) for "
+            f"all dates. {_ONLY_THE_FIRST}, so other dates may have had another. Pass offset= with one number for each "
             "date to be sure.",
             RadiometryWarning,
         )
@@ -62,7 +62,7 @@ def check_dates(
 
 def _contradiction(fact: Fact, dates: Sequence[str], dim: str) -> RadiometryError:
     """Make the error of a fact that cannot hold for some dates. dim: of several dates; "" where the cube has one."""
-    found = f"{fact.name} ({_said(fact)}) cannot be that of {_listed(dates)}"
+    found = f"{fact.name} ({_said(fact)}) cannot be that of {listed_steps(dates)}"
     if isinstance(fact.values[0], Product):
         why = "that product was sensed on another day"
     else:
@@ -124,11 +124,12 @@ def _said(fact: Fact) -> str:
     value = fact.values[0]
     if isinstance(value, Product):
         days = sorted(map(str, value.days))
-        return f"baseline {value.baseline:05.2f}{f' of {_listed(days)}' if days else ''}"
+        return f"baseline {value.baseline:05.2f}{f' of {listed_steps(days)}' if days else ''}"
     if isinstance(value, float) and plain_name(fact.name) in BASELINES:
         return f"{value:05.2f}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _listed(labels: Sequence[str]) -> str:
+def listed_steps(labels: Sequence[str]) -> str:
+    """Write dates for a message: all of a few, else the first four and how many others there are."""
     return f"{', '.join(labels[:4])}{f' and {len(labels) - 4} others' if len(labels) > 4 else ''}"

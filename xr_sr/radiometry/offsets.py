@@ -24,7 +24,7 @@ from ..cube.product_metadata import (
 )
 from ..cube.select import Cube, Plane
 from ..errors import RadiometryError, RadiometryWarning, warn_caller
-from .dates import check_dates
+from .dates import check_dates, listed_steps
 from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
 from .packing import offset_in_dn
 
@@ -36,7 +36,7 @@ _WHAT_TO_PASS = (
     "sentinel-2-c1-l2a), offset=0 where it is older or the offset is already in the pixels (Earth Engine's HARMONIZED, "
     "openEO, most of Earth Search's sentinel-2-l2a), or one number for each date. To have it read, load by "
     "xr_sr.load(items), or set it in each item, item.properties['boa_add_offset'] = "
-    "xr_sr.io.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
+    "xr_sr.stac.boa_add_offset(item), and load by odc.stac.load(..., with_properties=['boa_add_offset'])"
 )
 
 
@@ -81,7 +81,7 @@ def find_offset(
         labels = step_names(cube, planes, axis)
         unknown = [step for step, each in enumerate(decided) if each is None]
         raise RadiometryError(
-            f"the offset is unknown at {_listed([labels[step] for step in unknown])}: "
+            f"the offset is unknown at {listed_steps([labels[step] for step in unknown])}: "
             f"{_why_unknown(added, flags, baseline, unknown)}. Drop these dates, or pass offset= with one number for "
             f"each of the {steps} dates: -1000 where the processing baseline is 04.00 or later and the offset is not "
             "in the pixels yet, else 0."
@@ -234,7 +234,3 @@ def _unknown_offset(planes: Sequence[Plane], sign: str, why: str) -> RadiometryE
         f"the cube ({bands}: {planes[0].array.dtype}) {what}, but whether 1000 must still be subtracted is unknown: "
         f"{why}.{floats} {_WHAT_TO_PASS}."
     )
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return f"{', '.join(labels[:5])}{' and others' if len(labels) > 5 else ''}"
