@@ -13,7 +13,7 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array, reflectance
-from xr_sr.arguments import check_choice, check_flag, check_number, check_path, check_whole, shown
+from xr_sr.arguments import check_choice, check_flag, check_number, check_path, check_whole, renamed, shown
 from xr_sr.errors import OptionError, StoreError, XrSrError
 
 ROOMS = ("analytics", "metrics", "pairs", "plot", "registration", "simulate", "training")
@@ -241,3 +241,16 @@ def test_a_number_that_is_out_of_bounds_is_said_with_its_value():
         check_number("a", math.nan)
     with pytest.raises(OptionError, match="^a='2': expected a whole number, at least 3; got a value of type str.$"):
         check_whole("a", "2", least=3)
+
+
+def test_an_old_name_of_a_keyword_is_accepted_with_a_warning():
+    @renamed(colour="color")
+    def paint(wall, *, color="white"):
+        return wall, color
+
+    with pytest.warns(FutureWarning, match="colour= is now spelled color=") as caught:
+        assert paint("south", colour="red") == ("south", "red")
+    assert caught[0].filename == __file__
+    assert list(inspect.signature(paint).parameters) == ["wall", "color"]
+    with pytest.raises(OptionError, match="Pass color= only"):
+        paint("south", colour="red", color="blue")

@@ -6,17 +6,18 @@ Knows Python's types only. What a function does with an argument that passed is 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import xarray as xr
 
-from .errors import CubeError, OptionError, XrSrError
+from .errors import CubeError, OptionError, XrSrError, warn_caller
 
 __all__ = [
     "check_array",
@@ -31,9 +32,35 @@ __all__ = [
     "is_number",
     "is_one_of",
     "items_of",
+    "renamed",
     "shown",
     "whole_or_none",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Accept keywords of a function by the names of an earlier release, with a FutureWarning.
+
+    names: the new name by the old one. Raises OptionError where a call passes both.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def with_new_names(*args: P.args, **options: P.kwargs) -> R:
+            for old in names.keys() & options.keys():
+                new = names[old]
+                if new in options:
+                    raise OptionError(f"{old}= and {new}= are the same argument. Pass {new}= only.")
+                warn_caller(f"{old}= is now spelled {new}=; the old spelling will be removed.", FutureWarning)
+                options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return with_new_names
+
+    return decorate
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:
