@@ -18,8 +18,8 @@ from zarr.storage import FsspecStore, ObjectStore
 from tests.io.zarr.test_claim import Meddling, dates
 from xr_sr.errors import StoreError
 from xr_sr.io.zarr import claim, open_zarr, to_zarr
-from xr_sr.io.zarr.exclusive import can_create, create, read, written_at
 from xr_sr.io.zarr.owner import Owner
+from xr_sr.io.zarr.stores import can_create, create, read, written_at
 from xr_sr.io.zarr.target import CLAIM, Target
 
 KEYS = {"key": "testing", "secret": "testing"}

@@ -1,8 +1,6 @@
 """`xr-sr`: super-resolution from the shell.
 
-The commands are in `commands`, `scenes` (load), `floods` and `verifying`; what they share in `options`, the opening of
-files in `sources`.
-
+The commands are in `commands`, `scenes` (load) and `floods`; what they share in `options`; `shell` translates messages.
 Nothing heavy is imported before a command needs it, so that `--help` answers at once.
 """
 
@@ -10,9 +8,8 @@ from __future__ import annotations
 
 from . import floods as _floods  # each adds its command
 from . import scenes as _scenes
-from . import verifying as _verifying
 from .commands import main
 
 __all__ = ["main"]
 
-del _floods, _scenes, _verifying
+del _floods, _scenes

@@ -84,7 +84,7 @@ def demo(out: Path, quiet: bool) -> None:
 
     Uses sen2sr, whose weights are inside the package. Writes havel.zarr and havel.png. Needs no network.
     """
-    from .demonstration import run_demo
+    from .run import run_demo
 
     run_demo(out, progress=False if quiet else None, say=click.echo)
 
@@ -179,7 +179,7 @@ def upscale(source: str, target: str, **options: Any) -> None:
 
 def _refine(source: str, target: str, options: dict[str, Any]) -> None:
     """Check the places, and do what `upscale` or `fuse` is asked for."""
-    from .places import is_local, is_same, suffix_of
+    from ..io.files import is_local, is_same, suffix_of
 
     if suffix_of(target) not in (".zarr", ".tif", ".tiff"):
         raise click.BadParameter(f"{target} must end in .zarr or .tif.", param_hint="OUTPUT")
@@ -276,10 +276,39 @@ def fetch(name: str) -> None:
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
     from ..cube.select import recognise, summary
-    from .sources import open_cube
+    from ..io.files import open_cube
 
     cube = open_cube(source, names or (), part)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XrSrWarning)  # the summary tells the same
         recognise(cube)  # raises where the summary would say "not a cube"
     click.echo(summary(cube))
+
+
+@main.command(context_settings=TEXT)
+@click.argument("store", metavar="STORE")
+@click.option(
+    "--repair/--no-repair",
+    default=True,
+    show_default=True,
+    help="Restore documents, and let the next run write chunks that were lost. No pixel that can be read is changed.",
+)
+@click.option("--quick", is_flag=True, help="Only look whether each chunk is there; read none.")
+@QUIET
+def verify(store: str, repair: bool, quick: bool, quiet: bool) -> None:
+    """Compare STORE, a .zarr that this package wrote, with what it says of itself.
+
+    Looks for every document and every chunk that is noted as done, reads them, and says what to do. Exit code 0 where
+    the store is whole, else 1.
+
+    \b
+    xr-sr verify out.zarr
+    xr-sr verify s3://bucket/out.zarr --quick --no-repair
+    """
+    from ..io.zarr import verify as verify_store
+
+    report = verify_store(store, repair=repair, quick=quick, progress=False if quiet else None)
+    if not (quiet and report.ok):
+        click.echo(repr(report))
+    if not report.ok:
+        raise SystemExit(1)

@@ -67,10 +67,9 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     xr-sr flood year.zarr year.zarr --before-date 2023-06-01 --after-date 2023-07-10 -o flood.zarr
     """
     from ..analytics import flood_between
+    from ..io.files import MOST_DAYS, dates_of, is_same, open_cube, select_date
     from ..io.zarr import open_zarr, to_zarr
     from ..radiometry.clouds import mask
-    from .places import is_same
-    from .sources import MOST_DAYS, dates_of, open_cube, select_date
 
     for source in (before, after):
         if is_same(source, output):

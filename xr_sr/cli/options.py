@@ -50,7 +50,7 @@ def box(_context: click.Context, _parameter: click.Parameter, value: str | None)
 
 def zarr_place(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Take a path or URL that ends in .zarr."""
-    from .places import suffix_of
+    from ..io.files import suffix_of
 
     if suffix_of(value) != ".zarr":
         raise click.BadParameter(f"{value} must end in .zarr.")

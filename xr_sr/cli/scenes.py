@@ -86,8 +86,8 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
 
 def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
     """Read files that options name, and choose the one grid that a Zarr of DN has."""
+    from ..io.files import open_cube
     from ..io.stac.target import grid_like
-    from .sources import open_cube
 
     made = {**options, "query": list(options["query"]) or None}
     if (path := options["geopolygon"]) is not None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xr_sr.errors import GridError, OptionError
-from xr_sr.io.stac.asking import items_in
 from xr_sr.io.stac.extents import (
     around,
     box_of_items,
@@ -23,6 +22,7 @@ from xr_sr.io.stac.extents import (
     read_box,
     split,
 )
+from xr_sr.io.stac.search import items_in
 from xr_sr.io.stac.target import read_area
 
 lons = st.floats(-180, 179.9).map(lambda lon: round(lon, 3))

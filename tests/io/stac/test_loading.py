@@ -24,8 +24,8 @@ from xr_sr.errors import (
     RadiometryError,
     RadiometryWarning,
 )
-from xr_sr.io.stac.catalogues import Search, search
 from xr_sr.io.stac.extents import read_box
+from xr_sr.io.stac.search import Search, search
 
 OLD = Scene(0, "2021-06-01T10:00:00Z", "03.01")
 RAW = Scene(0, "2022-06-05T10:00:00Z", "04.00", added=1000, edge=True)

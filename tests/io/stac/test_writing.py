@@ -20,7 +20,7 @@ from pystac.extensions.raster import RasterExtension
 import xr_sr
 from xr_sr.catalog import registry
 from xr_sr.errors import OptionError, StoreError
-from xr_sr.io.stac.projection import outline
+from xr_sr.io.stac.stored import outline
 
 WORDS = "super-resolved, not observed"
 

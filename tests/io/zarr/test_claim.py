@@ -328,7 +328,7 @@ def test_a_store_that_cannot_keep_writers_apart_says_so(tmp_path):
 
 @pytest.mark.parametrize("refusal", [NotImplementedError("conditional put"), OSError(errno.ENOSYS, "no such header")])
 def test_an_object_store_without_conditional_requests_says_so_too(refusal, tmp_path, monkeypatch):
-    monkeypatch.setattr("xr_sr.io.zarr.exclusive._create_file", lambda *_: (_ for _ in ()).throw(refusal))
+    monkeypatch.setattr("xr_sr.io.zarr.stores._create_file", lambda *_: (_ for _ in ()).throw(refusal))
 
     class Unable(LocalStore):
         async def set_if_not_exists(self, key, value):

@@ -9,7 +9,7 @@ from zarr.buffer.cpu import buffer_prototype
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 from xr_sr.errors import StoreError
-from xr_sr.io.zarr.inspection import Found, find
+from xr_sr.io.zarr.record import Found, find
 from xr_sr.io.zarr.target import Target, cannot_write
 
 

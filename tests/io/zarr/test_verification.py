@@ -380,7 +380,7 @@ def test_where_this_user_may_not_write_nothing_is_repaired_and_a_warning_says_so
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(LocalStore, "set_if_not_exists", refuse)
-    monkeypatch.setattr("xr_sr.io.zarr.exclusive._create_file", lambda *_: (_ for _ in ()).throw(OSError(number, "no")))
+    monkeypatch.setattr("xr_sr.io.zarr.stores._create_file", lambda *_: (_ for _ in ()).throw(OSError(number, "no")))
 
     with pytest.warns(StoreWarning, match=r"cannot be written \(no\), so it was checked without repair") as warned:
         report = verify(tmp_path)

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from ..._version import __version__
 from ...arguments import count_of
-from ...io.stac.projection import PROJECTION, projection_fields
+from ...io.stac.stored import PROJECTION, projection_fields
 from .selection import Finding
 
 __all__ = ["Entry", "item_name", "write_collection"]

@@ -29,12 +29,25 @@ from ...radiometry.clouds import mask as mask_clouds
 from ...radiometry.clouds import read_classes
 from ...radiometry.resolve import ADD_OFFSET_COORD
 from ...spec import SOURCE_ITEMS, SOURCE_LINKS
-from .asking import clear_enough, items_in, read_items, require_crs, require_metres, require_place, require_side
-from .assets import SCL, bands_in, counted, sources_of
-from .catalogues import RETRIES, Bbox, Filter, Query, Search, search, signer
 from .extents import box_of_items, middle
 from .grouping import Group, Groupby, group
-from .items import epsg_of, meaning_of
+from .items import SCL, bands_in, counted, epsg_of, meaning_of, sources_of
+from .search import (
+    RETRIES,
+    Bbox,
+    Filter,
+    Query,
+    Search,
+    clear_enough,
+    items_in,
+    read_items,
+    require_crs,
+    require_metres,
+    require_place,
+    require_side,
+    search,
+    signer,
+)
 from .target import Area, area_around, chunk_side, grids_of, read_area, read_form
 
 if TYPE_CHECKING:

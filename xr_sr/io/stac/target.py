@@ -15,8 +15,8 @@ from ...arguments import is_number, is_one_of, shown
 from ...cube.grid import geobox_of, pixel_size_m
 from ...cube.names import listed
 from ...errors import GeoreferenceWarning, GridError, OptionError, warn_caller
-from .assets import native_gsd_m
 from .extents import Box, continuous, geometry_box, read_box
+from .items import native_gsd_m
 
 Form: TypeAlias = "float | Literal['native', 'exact']"
 """The grids of the result: a tree of native grids, exactly one given grid, or one grid of that pixel size."""

@@ -24,8 +24,7 @@ from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError
 from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
-from .projection import PROJECTION, outline, projection_fields
-from .stored import Stored, StoredBand, read_stored
+from .stored import PROJECTION, Stored, StoredBand, outline, projection_fields, read_stored
 
 if TYPE_CHECKING:
     from pystac import Item

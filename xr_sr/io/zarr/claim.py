@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 
 from ...errors import StoreError, StoreWarning, warn_caller
 from ...runtime.execute import shares_memory
-from .exclusive import can_create, create, read, written_at
 from .owner import Owner
+from .stores import can_create, create, read, written_at
 from .target import CLAIM, Document, Target
 
 RENEW_S = 10.0

@@ -25,11 +25,9 @@ from ...radiometry.resolve import OFFSET_COORD
 from ...runtime.precompute import settled
 from . import layout
 from .conventions import crs_text, without_conventions
-from .encoding import Packing, choose_packing
-from .one_date import along_time, scalar_date
-from .plain import storable
+from .encoding import Packing, choose_packing, storable
 from .record import KEY, LEDGER
-from .times import Stamps, as_dates, stamps_of, time_dim
+from .times import Stamps, along_time, as_dates, scalar_date, stamps_of, time_dim
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from ...errors import StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD
-from .consolidation import is_consolidated
 from .content import Content
+from .documents import is_consolidated, read_array
 from .ledger import published
-from .members import members_of
 from .record import LEDGER, Record, check_fingerprint
-from .target import Target, join_path, read_array
+from .stores import members_of
+from .target import Target, join_path
 from .template import stored_length, stretched
 from .times import shown
 

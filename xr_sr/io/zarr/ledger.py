@@ -18,8 +18,9 @@ import zarr
 from numpy.typing import NDArray
 
 from ...errors import StoreDamageError
+from .documents import require_array, write_array
 from .record import LEDGER, PENDING, Record
-from .target import Document, Target, first_line, join_path, require_array, write_array
+from .target import Document, Target, first_line, join_path
 from .template import stretched
 from .times import Stamps
 

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from ...arguments import check_whole, shown
 from ...cube.planning import refuse_query_planning
 from ...errors import OptionError, StoreDamageError, StoreError
-from .consolidation import is_consolidated
 from .conventions import without_conventions
+from .documents import is_consolidated, read_group
 from .encoding import unpack_block
-from .inspection import require_record
-from .members import members_of
-from .record import HIDDEN, KEY, LEDGER, Record
-from .target import StoreLike, Target, first_line, read_group
+from .record import HIDDEN, KEY, LEDGER, Record, require_record
+from .stores import members_of
+from .target import StoreLike, Target, first_line
 from .verification import missing_small, refuse
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -1,6 +1,6 @@
-"""What a store of ours says of itself: how it is cut, and the fingerprint of what it holds.
+"""The record of a store (its cuts and the fingerprint of its content), and what lies at a target.
 
-It is one attribute of the root group. A store is "building" until its template is whole, then "ready" for good.
+The record is one attribute of the root group. A store is "building" until its template is complete, then "ready".
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any, Literal
 
-from ...errors import StoreMismatchError
+from ...errors import StoreDamageError, StoreError, StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD, OWN_ATTR
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
+from .target import Target, join_path
 
 KEY = "xr_sr:store"
 """The attribute of the root group that holds the record."""
@@ -184,3 +186,93 @@ def _show(fields: Mapping[str, Any], name: str) -> str:
         return f"no such {kind}"
     text = repr(fields[name])
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+_ZARR_KEYS = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
+_ZARR_WORDS = (b'"zarr_format"', b'"node_type"', KEY.encode())
+
+
+class Found(Enum):
+    """What a target holds, where it is no store of ours."""
+
+    NOTHING = "nothing"
+    ZARR = "a Zarr that xr_sr did not write, or did in a later version"
+    DAMAGED = "a damaged Zarr, whose root document is missing or cannot be read"
+    OTHER = "files that are no Zarr"
+
+
+def find(target: Target) -> Record | Found:
+    """Look at the root of a target; nothing is changed. A half-built store of ours wins over whatever else is there."""
+    group3, attrs2 = target.readable("zarr.json") or {}, target.readable(".zattrs") or {}
+    attrs3 = group3.get("attributes", {})
+    if not isinstance(attrs3, dict):
+        group3 = attrs3 = {}
+    records = [Record.from_attribute(attrs.get(KEY)) for attrs in (attrs3, attrs2)]
+    ours = sorted((record for record in records if record is not None), key=lambda record: record.state)
+    if ours:
+        return ours[0]
+    names = set(target.names())
+    if not names:
+        return Found.NOTHING
+    unread: set[str] = {name for name in ("zarr.json", ".zattrs") if name in names and target.readable(name) is None}
+    if _lacks_root(target, names, unread, rooted=bool(group3 or attrs2)):
+        return Found.DAMAGED
+    if not (names - unread) & _ZARR_KEYS:
+        return Found.OTHER
+    empty_group = names <= {"zarr.json", ".zgroup", ".zattrs"} and not group3.get("attributes") and not attrs2
+    return Found.NOTHING if empty_group and group3.get("node_type", "group") == "group" else Found.ZARR
+
+
+def require_record(target: Target) -> Record:
+    """Read the record of a store whose template is whole. Raises StoreError for anything else."""
+    try:
+        found = find(target)
+    except FileNotFoundError:
+        found = Found.NOTHING
+    if found is Found.DAMAGED:
+        raise _damaged(target)
+    if found is Found.NOTHING and target.is_absent:
+        raise StoreError(f"there is no {target.label}. Check the path, or write the store first, with to_zarr.")
+    if isinstance(found, Found):
+        raise StoreError(
+            f"{target.label} holds {found.value}. Open what others wrote with xarray.open_zarr or rioxarray."
+        )
+    if found.state == "building":
+        raise StoreError(f"{target.label} was left before its template was whole. Run the same to_zarr call again.")
+    return found
+
+
+def refuse_others(found: Record | Found, target: Target, *, overwrite: bool) -> None:
+    """Raise StoreError where something lies that is not ours to touch."""
+    if target.store.read_only:
+        raise StoreError(f"{target.label} was opened read-only; open it for writing, or write to another place.")
+    if found is Found.OTHER:
+        raise StoreError(f"{target.label} holds {found.value}. Name a new path: what is no Zarr is never deleted.")
+    if found is Found.ZARR and not overwrite:
+        raise StoreError(f"{target.label} holds {found.value}. Name a new path, or pass overwrite=True to replace it.")
+    if found is Found.DAMAGED and not overwrite:
+        raise _damaged(target)
+
+
+def _lacks_root(target: Target, names: set[str], unread: set[str], *, rooted: bool) -> bool:
+    """Return whether this was a Zarr with a root document: one is there that cannot be read, or the ledger of a store.
+
+    unread: root documents that cannot be read. A file that only bears the name of one is no sign.
+    """
+    if any(word in (target.text(name) or b"") for name in unread for word in _ZARR_WORDS):
+        return True
+    if rooted:
+        return False
+    return any(
+        target.text(join_path(group, LEDGER, name)) is not None
+        for group in ("", "0")
+        for name in ("zarr.json", ".zarray")
+        if not group or group in names
+    )
+
+
+def _damaged(target: Target) -> StoreDamageError:
+    return StoreDamageError(
+        f"{target.label} holds {Found.DAMAGED.value}, so what was written cannot be told. Restore that document from a "
+        "copy of the store, or write the store anew with overwrite=True."
+    )

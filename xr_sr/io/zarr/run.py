@@ -35,11 +35,12 @@ from .blocks import (
 )
 from .claim import Claim
 from .content import Content, Field
+from .documents import require_array
 from .layout import Cut
 from .ledger import Ledger, open_ledger, pending, published, reserve
 from .reach import fork_of, merge_into
 from .record import Record
-from .target import Target, cannot_write, join_path, require_array
+from .target import Target, cannot_write, join_path
 from .template import publish, stored_length, stretched, write_small
 
 _PUBLISH_S = 1.0

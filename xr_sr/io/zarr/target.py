@@ -23,7 +23,6 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 from ...arguments import check_path
 from ...errors import StoreDamageError, StoreError, XrSrError
 from .encoding import ZarrFormat
-from .validity import is_array
 
 StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str, Any]"
 """A path, a URL that fsspec knows, a store of zarr-python (Icechunk's and obstore's too), an fsspec mapper, a dict."""
@@ -294,69 +293,6 @@ def _wait(awaitable: Awaitable[_Result]) -> _Result:
         return await awaitable
 
     return sync(run())
-
-
-def read_group(target: Target, group: str, zarr_format: ZarrFormat) -> Document:
-    """Read the attributes of a group; {} where it has none."""
-    if zarr_format == 3:
-        return dict((target.read(group, "zarr.json") or {}).get("attributes") or {})
-    return target.read(group, ".zattrs") or {}
-
-
-def write_group(target: Target, group: str, zarr_format: ZarrFormat, attrs: Document) -> None:
-    """Make a group with these attributes, or replace what it has; consolidated metadata is dropped (Zarr 3).
-
-    Zarr 2: the attributes come first, so that a group that exists has them.
-    """
-    if zarr_format == 3:
-        target.write({"attributes": attrs, "zarr_format": 3, "node_type": "group"}, group, "zarr.json")
-        return
-    target.write(attrs, group, ".zattrs")
-    target.write({"zarr_format": 2}, group, ".zgroup")
-
-
-def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document | None:
-    """Read the document of an array in the form that `Target.array` takes; None where there is no array.
-
-    Raises StoreDamageError for one that describes no array.
-    """
-    document = target.read(path, "zarr.json" if zarr_format == 3 else ".zarray")
-    if document is not None and zarr_format == 2:
-        document = {**document, "attributes": target.read(path, ".zattrs") or {}}
-    if document is not None and not is_array(document):
-        raise StoreDamageError(
-            f"the document of {path!r} in {target.label} is damaged: it describes no array. xr_sr.verify(store) "
-            "restores it where the store has a copy; overwrite=True writes the store anew."
-        )
-    return document
-
-
-def require_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document:
-    """Read the document of an array that the template has. Raises StoreDamageError where it is missing."""
-    document = read_array(target, path, zarr_format)
-    if document is None:
-        raise StoreDamageError(
-            f"{target.label} lacks the document of {path!r}. xr_sr.verify(store) restores it where the store has a "
-            "copy; overwrite=True writes the store anew."
-        )
-    return document
-
-
-def write_array(target: Target, path: str, document: Document) -> None:
-    """Write the document of an array. Zarr 2: the attributes first."""
-    if document["zarr_format"] == 3:
-        target.write(document, path, "zarr.json")
-        return
-    plain = {key: value for key, value in document.items() if key != "attributes"}
-    target.write(document["attributes"], path, ".zattrs")
-    target.write(plain, path, ".zarray")
-
-
-def dimensions(document: Document) -> tuple[str, ...]:
-    """Name the dimensions of an array."""
-    if document["zarr_format"] == 3:
-        return tuple(document.get("dimension_names") or ())
-    return tuple(document["attributes"].get("_ARRAY_DIMENSIONS", ()))
 
 
 def join_path(*parts: str) -> str:

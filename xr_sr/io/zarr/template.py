@@ -18,23 +18,13 @@ from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
 from ...cube.grid import coords
-from .consolidation import consolidate
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
+from .documents import consolidate, dimensions, read_array, read_group, require_array, write_array, write_group
 from .encoding import ZarrFormat, small_codec, variable_encoding
-from .members import members_of
 from .record import HIDDEN, KEY, LEDGER, Record
-from .target import (
-    Document,
-    Target,
-    dimensions,
-    join_path,
-    read_array,
-    read_group,
-    require_array,
-    write_array,
-    write_group,
-)
+from .stores import members_of
+from .target import Document, Target, join_path
 from .times import CHUNK, UNITS
 
 

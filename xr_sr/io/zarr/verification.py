@@ -23,14 +23,13 @@ from ...errors import StoreDamageError, StoreError, StoreWarning, warn_caller
 from ...runtime.execute import progress_bar
 from .blocks import chunk_keys
 from .claim import claimed
-from .inspection import require_record
+from .documents import can_be_opened, consolidated, dimensions, is_array, is_group, read_array, require_array
 from .ledger import Ledger, open_ledger, pending, pending_of
-from .record import LEDGER, Record
+from .record import LEDGER, Record, require_record
 from .report import Damage, Part, Problem, Verification
-from .target import Document, StoreLike, Target, dimensions, first_line, join_path, read_array, require_array
+from .target import Document, StoreLike, Target, first_line, join_path
 from .template import publish, stored_length, stretched, unspecified_is_fine
 from .times import UNITS, stamp_text
-from .validity import can_be_opened, consolidated, is_array, is_group
 
 _THREADS = 8
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -20,14 +20,14 @@ from . import layout
 from .claim import claimed
 from .content import Content, XarrayObject, describe, fingerprint
 from .conventions import DECLARATION
+from .documents import read_group
 from .encoding import INT16, ZarrFormat
 from .growth import fitted, ordered_like
-from .inspection import Found, find, refuse_others
 from .layout import Cut
 from .reach import refuse_unreachable
-from .record import LEDGER, CutRecord, Record, check_fingerprint
+from .record import LEDGER, CutRecord, Found, Record, check_fingerprint, find, refuse_others
 from .run import Run
-from .target import StoreLike, Target, join_path, read_group
+from .target import StoreLike, Target, join_path
 from .template import build
 from .verification import inspect, refuse, refuse_damaged
 

@@ -1,6 +1,6 @@
-"""Folders of band files: SAFE products, downloads, anything with one raster a band that is named after it.
+"""Read rasters of GDAL as lazy arrays, and folders of band files, such as SAFE products, as Datasets or DataTrees.
 
-Each band is taken from the file of its native pixel size; one grid makes a Dataset, several make a DataTree of grids.
+Each band of a folder is taken from the file of its native pixel size; one grid makes a Dataset, several a DataTree.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -17,7 +18,47 @@ import xarray as xr
 from ..arguments import count_of
 from ..bands import BANDS, is_scl, match_bands
 from ..errors import CubeError, GridError
-from .rasters import SUFFIXES, open_raster
+
+if TYPE_CHECKING:
+    import rasterio
+
+SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
+
+SIDE = 512
+"""Side of a chunk in pixels, rounded up to whole blocks of the file."""
+
+
+def open_raster(path: str | Path) -> xr.DataArray:
+    """Open a raster that GDAL reads as a lazy (band, y, x) array, its bands labelled by their descriptions.
+
+    Numbers come as they are stored, except where the file declares a scale or an offset: then they are unpacked.
+    Raises CubeError for a file of several rasters, rasterio's errors for what is none.
+    """
+    import rasterio
+    import rioxarray
+
+    with rasterio.open(path) as file:
+        packed = any(scale != 1 for scale in file.scales) or any(offset != 0 for offset in file.offsets)
+        names, chunks = file.descriptions, _chunks(file)
+    opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=packed)
+    if not isinstance(opened, xr.DataArray):
+        raise CubeError(f"{path} holds several rasters; give the path of one of them, as gdalinfo lists them.")
+    if not any(match_bands(names)) or None in names or len(set(names)) < len(names):
+        return opened
+    # The descriptions are bands, so results carry them on instead of numbers.
+    named = opened.assign_coords(band=list(names))
+    named.attrs.pop("long_name", None)
+    return named
+
+
+def _chunks(file: rasterio.DatasetReader) -> dict[str, int]:
+    """Choose chunks of whole blocks: squares where the file has tiles, as many rows where it has strips."""
+    height, width = file.block_shapes[0]
+    if width >= file.width > SIDE:
+        rows = max(1, SIDE * SIDE // file.width // height) * height
+        return {"band": 1, "y": rows, "x": file.width}
+    return {"band": 1, "y": -(-SIDE // height) * height, "x": -(-SIDE // width) * width}
+
 
 # Of a SAFE product: masks, footprints and previews, some of which carry the name of a band.
 _NO_IMAGES = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP"}

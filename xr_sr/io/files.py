@@ -1,4 +1,4 @@
-"""From a path to a lazy cube: GeoTIFF, Zarr, netCDF, and folders of band files such as SAFE products.
+"""Open a path or URL as a lazy cube: GeoTIFF, VRT, Zarr, netCDF, and folders of band files such as SAFE products.
 
 Reads metadata only; pixels stay in their files. What the bands mean is found out later, by `cube` and `radiometry`.
 """
@@ -20,9 +20,27 @@ from ..cube.grid import spatial_dims
 from ..cube.names import find_band_dim
 from ..cube.time import nearest_place, read_date
 from ..errors import CubeError, MissingLibraryError, OptionError
-from .folders import open_folder
-from .places import is_local
-from .rasters import open_raster
+from .rasters import open_folder, open_raster
+
+
+def is_local(text: str) -> bool:
+    """Return whether a text is a path of this machine's file system, and no URL (`file://...` is one)."""
+    return not ("://" in text or "::" in text or text.startswith("/vsi"))
+
+
+def suffix_of(text: str) -> str:
+    """Get the suffix of a path or a URL in small letters, such as ".zarr"; of a chain a::b, that of its first link."""
+    first = text if is_local(text) else text.split("::", 1)[0]
+    return Path(first).suffix.lower()
+
+
+def is_same(source: str, target: str) -> bool:
+    """Return whether two texts name the same thing."""
+    first, second = (Path(text.removeprefix("file://").removeprefix("local://")) for text in (source, target))
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return source.rstrip("/") == target.rstrip("/")
+
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 
@@ -69,8 +87,8 @@ def open_cube(path: str, names: Sequence[str] = (), part: str | None = None) -> 
 def _open_zarr(path: str) -> AnyCube:
     import zarr
 
-    from ..io.zarr import open_zarr
-    from ..io.zarr.record import KEY
+    from .zarr import open_zarr
+    from .zarr.record import KEY
 
     if KEY in zarr.open_group(path, mode="r").attrs:
         return open_zarr(path)

@@ -1,18 +1,24 @@
-"""Create an object only where none exists yet, and read when a store wrote an object, by the store's own clock.
+"""What the stores of zarr-python lack: exclusive creation, time stamps of objects, and listings without claims.
 
 zarr's `Store.set_if_not_exists` is atomic only where a store overrides it; its `FsspecStore` does not, but some file
-systems of fsspec create exclusively.
+systems of fsspec create exclusively. A claim is an object beside the arrays: zarr and xarray take it for a member of a
+group and ask for its `zarr.json`. Most stores answer that there is none, and zarr warns; obstore's local folders raise,
+as a file has nothing below it.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from zarr.abc.store import Store
+from zarr.abc.buffer import Buffer, BufferPrototype
+from zarr.abc.store import ByteRequest, Store
 from zarr.buffer.cpu import buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, ObjectStore, WrapperStore
+
+from .target import CLAIM, Target
 
 _ATOMIC_PROTOCOLS = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 """File systems of fsspec whose `pipe_file(mode="create")` is one conditional request (s3fs, gcsfs, adlfs), or memory.
@@ -129,3 +135,54 @@ def _seconds(stamp: Any) -> float:
     if isinstance(stamp, datetime):
         return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     return float(stamp)
+
+
+def members_of(target: Target) -> Store:
+    """Return the store of a target without claims, for libraries that list what lies in it.
+
+    A store that commits (Icechunk) takes no claims and is returned itself, as it has abilities that a wrapper lacks.
+    """
+    return target.store if target.commits else _Unclaimed(target.store)
+
+
+class _Unclaimed(WrapperStore[Store]):
+    """A store in which claims are neither listed nor read; it can be pickled where the store inside can."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        return None if _is_claim(key) else await self._store.get(key, prototype, byte_range)
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+
+    async def _get_many(
+        self, requests: Iterable[tuple[str, BufferPrototype, ByteRequest | None]]
+    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
+        for key, prototype, byte_range in requests:
+            yield key, await self.get(key, prototype, byte_range)
+
+    async def exists(self, key: str) -> bool:
+        return not _is_claim(key) and await self._store.exists(key)
+
+    async def is_empty(self, prefix: str) -> bool:
+        return await Store.is_empty(self, prefix)
+
+    def list(self) -> AsyncIterator[str]:
+        return _without_claims(self._store.list())
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        return _without_claims(self._store.list_prefix(prefix))
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        return _without_claims(self._store.list_dir(prefix))
+
+
+async def _without_claims(keys: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for key in keys:
+        if not _is_claim(key):
+            yield key
+
+
+def _is_claim(key: str) -> bool:
+    return any(part.startswith(CLAIM) for part in key.split("/"))

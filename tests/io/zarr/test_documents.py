@@ -1,4 +1,4 @@
-"""Documents that are valid JSON and say something wrong."""
+"""Documents of Zarr metadata that are valid JSON and wrong."""
 
 from __future__ import annotations
 
