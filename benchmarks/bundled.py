@@ -207,7 +207,7 @@ def _held_out() -> dict[str, Any]:
 
 def _closeness(*, draw: bool) -> dict[str, Any]:
     from xr_sr.training import Teacher
-    from xr_sr.training.report import distance
+    from xr_sr.training.teacher import distance
 
     official, bicubic = Teacher("sen2sr-lite", device="cpu"), Teacher("bicubic", device="cpu")
     rows = {}
@@ -229,7 +229,7 @@ def _held_by_ours() -> dict[str, float]:
 
     from xr_sr.networks.lean import LeanSPAN, assembled
     from xr_sr.training import Teacher
-    from xr_sr.training.report import distance
+    from xr_sr.training.teacher import distance
 
     official, bicubic = Teacher("sen2sr-lite", device="cpu"), Teacher("bicubic", device="cpu")
     found = {}

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from xr_sr.datasets.scenes import simulate_scene
 from xr_sr.simulate import degrade
-from xr_sr.training.scenes import FloatArray, Scene, scenes_of
-from xr_sr.training.two_grids import halved, interpolated, repeated
+from xr_sr.training.scenes import FloatArray, Scene, halved, interpolated, repeated, scenes_of
 
 BANDS = ("B04", "B03", "B02", "B08")
 

@@ -19,7 +19,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import analytics, errors, metrics, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
-    from .catalog.registry import list_models
+    from .catalog.listing import list_models
     from .cube.multigrid import snap_geobox
     from .datasets import pairs
     from .datasets.pairs import make_pairs
@@ -111,7 +111,7 @@ _ROOMS = {
     "flood_between": "analytics",
     "index": "analytics",
     "fuse": "pipeline.api",
-    "list_models": "catalog.registry",
+    "list_models": "catalog.listing",
     "load": "io.stac",
     "make_pairs": "datasets.pairs",
     "mask": "radiometry.clouds",

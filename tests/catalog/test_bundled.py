@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 import xr_sr
 from recipes.imagery import held_out_scenes, held_out_ten_bands
 from tests import cubes
-from xr_sr.catalog import fetch, locations, registry
+from xr_sr.catalog import fetch, registry
 from xr_sr.errors import OptionError, WeightsNotFoundError
 from xr_sr.networks.span import SPAN
 from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
-from xr_sr.training.report import distance
+from xr_sr.training.teacher import distance
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "xr_sr" / "catalog"
@@ -94,7 +94,7 @@ def test_nothing_stands_in_for_them(name, tmp_path, monkeypatch):
 
 
 def test_a_damaged_installation_is_said_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(locations, "__file__", str(tmp_path / "folders.py"))
+    monkeypatch.setattr(fetch, "__file__", str(tmp_path / "folders.py"))
 
     with pytest.raises(WeightsNotFoundError, match=r"part of the package.*Install the package again"):
         fetch.locate(registry.get("sen2sr"))

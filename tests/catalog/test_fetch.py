@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from xr_sr.catalog import fetch, registry
-from xr_sr.catalog.download import CHUNK
-from xr_sr.catalog.fetch import locate
+from xr_sr.catalog.fetch import CHUNK, locate
 from xr_sr.errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError, XrSrError
 from xr_sr.spec import ModelSpec, WeightsFile
 

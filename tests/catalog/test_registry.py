@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from xr_sr.bands import BANDS
 from xr_sr.catalog import registry
+from xr_sr.catalog.listing import list_models
 from xr_sr.errors import (
     BandWarning,
     MissingBandError,
@@ -219,17 +220,17 @@ def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monke
 
 
 def test_the_table_has_a_row_for_every_model_in_reading_order():
-    assert tuple(registry.list_models()["name"]) == registry.names()
+    assert tuple(list_models()["name"]) == registry.names()
 
 
 def test_the_table_narrows_by_band_and_scale(own_model):
-    by_band = set(registry.list_models(bands=["red", "B02"])["name"])
-    by_scale = set(registry.list_models(scale=2)["name"])
+    by_band = set(list_models(bands=["red", "B02"])["name"])
+    by_scale = set(list_models(scale=2)["name"])
 
     networks = {name for name in registry.names() if name.startswith("sen2sr")}
     assert by_band == {*INTERPOLATIONS, *networks, "glp-hpm", "bicubic.same-grid"}
     assert by_scale == {*INTERPOLATIONS, own_model}
-    assert len(registry.list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
+    assert len(list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
 
 
 @pytest.mark.parametrize(
@@ -245,16 +246,16 @@ def test_the_table_narrows_by_band_and_scale(own_model):
 )
 def test_a_table_of_nonsense_is_refused(arguments, error, word):
     with pytest.raises(error, match=word):
-        registry.list_models(**arguments)
+        list_models(**arguments)
 
 
 def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monkeypatch):
     monkeypatch.setattr(registry, "_models", dict(registry._models))
     registry.register(replace(registry.get("sen2sr-lite"), name="own.thermal-x4", bands_out=("thermal",)))
 
-    assert set(registry.list_models(scale=16)["name"]) == set(INTERPOLATIONS)
-    assert registry.list_models(scale=17).empty
-    assert "own.thermal-x4" in set(registry.list_models(bands=["thermal"])["name"])
+    assert set(list_models(scale=16)["name"]) == set(INTERPOLATIONS)
+    assert list_models(scale=17).empty
+    assert "own.thermal-x4" in set(list_models(bands=["thermal"])["name"])
 
 
 def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
@@ -262,7 +263,7 @@ def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
     wheres = []
 
     def where() -> str:
-        table = registry.list_models().set_index("name")
+        table = list_models().set_index("name")
         return str(table.loc["sen2sr-lite.rgbn-x4", "where"])
 
     monkeypatch.setenv("XR_SR_CACHE", str(tmp_path / "cache"))
@@ -279,7 +280,7 @@ def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
 
 
 def test_listing_models_loads_no_torch():
-    code = "import sys; from xr_sr.catalog import registry; registry.list_models(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from xr_sr.catalog.listing import list_models; list_models(); sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[2]
 
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

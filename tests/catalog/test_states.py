@@ -11,7 +11,7 @@ import torch
 
 from xr_sr.catalog.states import read_tensors, why_refused
 from xr_sr.errors import WeightsFormatError
-from xr_sr.kernels.network import read_state
+from xr_sr.kernels.predictors import read_state
 
 
 def saved(content: object) -> bytes:

@@ -15,7 +15,7 @@ from xr_sr import kernels
 from xr_sr.catalog import fetch, registry
 from xr_sr.errors import OptionError, WeightsFormatError, WeightsHashError
 from xr_sr.kernels import KernelRef, constraint_for, halo_for, window
-from xr_sr.kernels.network import load_network, read_state
+from xr_sr.kernels.predictors import load_network, read_state
 from xr_sr.spec import LowPass, Tile
 
 

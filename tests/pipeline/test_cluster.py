@@ -86,7 +86,7 @@ def test_all_files_of_a_model_of_several_are_sent(official, monkeypatch, tmp_pat
         worker = SimpleNamespace(state=SimpleNamespace(nthreads=1))
 
     here = Plain()
-    monkeypatch.setattr(cluster.locations, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(cluster.fetch, "cache_folder", lambda: tmp_path)
     said = xr_sr.configure(here, models=["sen2sr-lite.main"], device="cpu")["here"]
 
     assert said["models"] == ["sen2sr-lite.main"]

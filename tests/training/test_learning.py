@@ -28,7 +28,7 @@ from xr_sr.training import (
 )
 from xr_sr.training.fit import GENTLE, MARGIN, Seen
 from xr_sr.training.journal import read_log
-from xr_sr.training.report import apply
+from xr_sr.training.teacher import apply
 
 SMALL = {"side": 12, "batch": 4, "patch": 24, "pool": 12}
 

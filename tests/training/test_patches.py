@@ -8,9 +8,8 @@ import pytest
 from tests.cubes import reflectance
 from xr_sr.errors import TrainingError
 from xr_sr.training import Augmentation, Scene, Teacher
-from xr_sr.training.augment import HIGHEST, LOWEST, turn
 from xr_sr.training.distil import Labelled
-from xr_sr.training.patches import Draw, PooledBatches, weigh
+from xr_sr.training.patches import HIGHEST, LOWEST, Draw, PooledBatches, turn, weigh
 
 PLAIN = Augmentation(light=0, snow=0, mix=0)
 

@@ -12,9 +12,9 @@ from xr_sr.tiling.two_resolutions import doubled
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
 from xr_sr.training.distil import Labelled, balanced
 from xr_sr.training.journal import read_log
-from xr_sr.training.loop import Batch
-from xr_sr.training.losses import relative_square_error
-from xr_sr.training.two_grids import DrawTwoGrids, halved, interpolated, repeated
+from xr_sr.training.loop import Batch, relative_square_error
+from xr_sr.training.patches import DrawTwoGrids
+from xr_sr.training.scenes import halved, interpolated, repeated
 
 PLAIN = Augmentation(light=0, snow=0, mix=0)
 BUSY = Augmentation(light=0.4, snow=0.3, mix=0.3)

@@ -1,22 +1,176 @@
-"""From a model to a file of weights whose hash is known: the user's own, one on this machine, or one from the hub.
+"""Find the weights of a model on this machine, or download them, and verify their hash.
 
-Reads bytes to hash them and never opens what is in them. Downloads happen in here only, when asked for.
+Bytes are read to hash them; nothing in them is opened. Downloads happen only here, and only if requested. They resume
+where a connection dropped, which pooch's own downloader does not do: it begins at zero each time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
 from ..spec import ModelSpec, WeightsFile
 from . import registry
-from .download import BrokenDownload, ResumingDownloader
-from .locations import cache_folder, find_file, hub_url, user_folders
 
-__all__ = ["Located", "fetch", "fetch_all", "locate", "sha256_of"]
+if TYPE_CHECKING:
+    from requests import Response
+
+__all__ = [
+    "BrokenDownload",
+    "Located",
+    "ResumingDownloader",
+    "cache_folder",
+    "fetch",
+    "fetch_all",
+    "find_file",
+    "hub_url",
+    "locate",
+    "sent_file",
+    "sha256_of",
+    "user_folders",
+]
+
+HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
+"""The authors' own place; `XR_SR_HUB` names another one with the same layout, such as a mirror inside a cluster."""
+
+
+def user_folders() -> tuple[Path, ...]:
+    """Return the folders of `XR_SR_WEIGHTS`, in order; several are separated as in PATH."""
+    named = os.environ.get("XR_SR_WEIGHTS", "").split(os.pathsep)
+    return tuple(Path(folder).expanduser() for folder in named if folder)
+
+
+def cache_folder() -> Path:
+    """Get the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
+    if named := os.environ.get("XR_SR_CACHE"):
+        return Path(named).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("xr_sr"))
+
+
+def sent_file(sha256: str, suffix: str) -> Path:
+    """Return the place in the cache of a file that a client sent to this worker and that no catalogue knows."""
+    return cache_folder() / "sent" / f"{sha256}{suffix}"
+
+
+def hub_url() -> str:
+    """Return the base URL of downloads: `XR_SR_HUB`, else the authors' hub."""
+    return (os.environ.get("XR_SR_HUB") or HUB).rstrip("/")
+
+
+def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
+    """Return the first file of this path, and what led to it, such as "XR_SR_WEIGHTS" or "cache"; None without one.
+
+    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. Weights of the
+    package are in the package ("package"), and nothing else stands in for them. A user's own file is where he
+    registered it ("file"), or lies by its bare name in a folder of `XR_SR_WEIGHTS`.
+    """
+    if weights.home == "package":
+        path = Path(__file__).with_name(weights.path)
+        return (path, "package") if path.is_file() else None
+    if weights.home == "user":
+        own = Path(weights.path)
+        places = [(own, "file"), *((folder / own.name, "XR_SR_WEIGHTS") for folder in user_folders())]
+        return next(((path, origin) for path, origin in places if path.is_file()), None)
+    for folder in user_folders():
+        if (path := folder / weights.path).is_file():
+            return path, "XR_SR_WEIGHTS"
+    path = cache_folder() / weights.path
+    return (path, "cache") if path.is_file() else None
+
+
+CHUNK = 1 << 14
+"""Bytes per write: at most so much is lost where a connection drops."""
+
+TIMEOUT_S = (10.0, 30.0)
+"""For the connection, and between two packets; not for the whole file."""
+
+
+class BrokenDownload(Exception):  # noqa: N818 - never reaches the user
+    """The server gave less, more, or something else than was asked for."""
+
+
+class ResumingDownloader:
+    """A downloader for pooch that keeps what it got in `part` when a connection drops, and asks for the rest next time.
+
+    pooch's own begins at zero each time. `part` must belong to one content only, since halves of two files make none.
+    size: of the whole file, in bytes. attempts: tries in a row that bring nothing new.
+    """
+
+    def __init__(self, part: Path, size: int, *, attempts: int = 3) -> None:
+        self.part, self.size, self.attempts = part, size, attempts
+
+    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
+        """Download `url` to `output_file`; the signature is pooch's.
+
+        Raises BrokenDownload and requests.RequestException, which leave `part` behind; OSError if it cannot be written.
+        """
+        import requests
+
+        most, fruitless = 0, 0
+        while (have := self._have()) != self.size:
+            try:
+                self._append(url, have)
+            except (BrokenDownload, requests.ConnectionError, requests.Timeout):
+                # Measured against the most so far: a server that sends us back to the start must not do so for ever.
+                fruitless = 0 if self._have() > most else fruitless + 1
+                most = max(most, self._have())
+                if fruitless == self.attempts:
+                    raise
+        self.part.replace(output_file)
+
+    def _have(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _append(self, url: str, have: int) -> None:
+        import requests
+        from tqdm import tqdm
+
+        # Bytes as they are: of a stream compressed on the way no range could be asked for.
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+            if have and response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                self.part.unlink()
+                raise BrokenDownload(f"it has nothing after {have} of {self.size} bytes")
+            response.raise_for_status()
+            begin = _first_byte(response)
+            if begin not in (0, have):
+                raise BrokenDownload(f"it was asked for bytes from {have} on, and gives them from {begin} on")
+            # disable=None: a bar on a terminal, nothing in a log.
+            bar = tqdm(total=self.size, initial=begin, desc=Path(url).name, unit="B", unit_scale=True, disable=None)
+            with (
+                bar,
+                self.part.open("ab" if begin else "wb") as file,
+                suppress(requests.exceptions.ChunkedEncodingError),
+            ):
+                for chunk in response.iter_content(CHUNK):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+                    if file.tell() > self.size:
+                        break
+        if self._have() > self.size:
+            self.part.unlink()
+            raise BrokenDownload(f"it gives more than the {self.size} bytes of this file")
+        if self._have() < self.size:
+            raise BrokenDownload(f"it stops after {self._have()} of {self.size} bytes")
+
+
+def _first_byte(response: Response) -> int:
+    """Get the position that a response begins at: 0 from a server that ignores ranges, -1 where it makes no sense."""
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+        return 0
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else -1
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..arguments import check_whole, items_of, shown
 from ..bands import find_band
 from ..errors import (
     BandWarning,
     MissingBandError,
     ModelError,
-    OptionError,
     UnknownModelError,
     warn_caller,
 )
-from ..spec import ModelSpec, WeightsFile
-from . import bundled, official
-from .locations import find_file
+from ..spec import ModelSpec
+from . import records
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
-__all__ = ["choose", "get", "is_own", "list_models", "names", "register"]
+__all__ = ["choose", "get", "is_own", "names", "register"]
 
 SCALES = range(1, 17)
 """Those that interpolation can give."""
@@ -94,10 +90,10 @@ register(
         gsd_m=None,
     )
 )
-register(bundled.RGBN)
-register(bundled.FAST)
-register(bundled.TEN)
-register(official.RGBN)
+register(records.SEN2SR_RGBN)
+register(records.SEN2SR_FAST)
+register(records.SEN2SR_TEN)
+register(records.SEN2SR_LITE_RGBN)
 register(
     ModelSpec(
         name="glp-hpm",
@@ -120,8 +116,8 @@ register(
         fuses=True,
     )
 )
-register(official.MAIN)
-register(official.RSWIR_X2)
+register(records.SEN2SR_LITE_MAIN)
+register(records.SEN2SR_LITE_RSWIR)
 
 
 def names() -> tuple[str, ...]:
@@ -220,57 +216,7 @@ def choose(
     return spec, wanted
 
 
-def list_models(bands: Iterable[str] | None = None, scale: int | None = None) -> pd.DataFrame:
-    """Tabulate the models that can be had; one row each, in reading order, without torch.
-
-    bands: only models that compute all of these, by any alias. scale: only models that support this scale.
-    Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels; of a windowed model 0),
-    window (side in input pixels; 0 where there is none), gsd_m (metres; NaN where any is right), level, licence,
-    size_mb (of the weights, 10^6 bytes), where (their place: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
-    one of your own, "missing" if that is gone, or "" where none are needed; by name and size, as hashes are taken
-    before use), summary.
-    Raises OptionError for a scale that is no whole number from 1 on, MissingBandError for names of no band.
-    """
-    import pandas as pd
-
-    wanted = _wanted(bands)
-    if scale is not None:
-        scale = check_whole("scale", scale, least=1)
-    rows = [
-        {
-            "name": spec.name,
-            "bands": " ".join(given_by(spec, ())) or "any",
-            "scale": spec.scale,
-            "halo": spec.halo,
-            "window": spec.window,
-            "gsd_m": math.nan if spec.gsd_m is None else spec.gsd_m,
-            "level": spec.level,
-            "licence": spec.licence,
-            "size_mb": round(sum(file.size for file in spec.files) / 1e6, 1),
-            "where": _where(spec.files),
-            "summary": spec.summary,
-        }
-        for spec in _models.values()
-        if set(wanted) <= set(given_by(spec, wanted))
-        and (scale in (None, spec.scale) or ("scale" in dict(spec.options) and scale in SCALES))
-    ]
-    columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _wanted(bands: Iterable[str] | None) -> list[str]:
-    """Get canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
-    names = [] if bands is None else items_of(bands)
-    if names is None:
-        example = [bands] if isinstance(bands, str) else ["B04", "B08"]
-        raise OptionError(f"bands={shown(bands)}: expected a list of names, such as bands={example}.")
-    wanted = [canonical(band) for band in names]
-    if unknown := _unknown(wanted):
-        raise MissingBandError(unknown)
-    return wanted
-
-
-def _unknown(bands: Iterable[str]) -> str:
+def unknown_bands(bands: Iterable[str]) -> str:
     """Say which canonical names are neither of a band of Sentinel-2 nor of one that a model gives; "" for none."""
     given = {band for spec in _models.values() for band in given_by(spec, ())}
     unknown = [band for band in bands if find_band(band) is None and band not in given]
@@ -353,7 +299,7 @@ def _lacking(
 
 def _way_out(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
     """Say what to do where bands are wanted that a model does not give."""
-    if unknown := _unknown(excess):
+    if unknown := unknown_bands(excess):
         return unknown
     members = {full for family in FAMILIES.values() for full in family}
     names = FUSING if fusing else [*FAMILIES, *(name for name in _models if name not in members)]
@@ -366,15 +312,3 @@ def _way_out(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
         )
     ]
     return f"Leave them out, or use another model: {others}."
-
-
-def _where(files: Sequence[WeightsFile]) -> str:
-    """Say where files are: of several the place of the first that is not here, else of the first."""
-    places = [_where_one(file) for file in files]
-    return next((place for place in places if place in ("hub", "missing")), places[0] if places else "")
-
-
-def _where_one(weights: WeightsFile) -> str:
-    found = find_file(weights)
-    nowhere = "hub" if weights.home == "hub" else "missing"
-    return found[1] if found and found[0].stat().st_size == weights.size else nowhere

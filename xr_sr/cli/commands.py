@@ -236,7 +236,8 @@ def fuse(source: str, target: str, **options: Any) -> None:
 @main.command(context_settings=TEXT)
 def models() -> None:
     """List the models, what they read, and where their weights are."""
-    from ..catalog.registry import get, list_models
+    from ..catalog.listing import list_models
+    from ..catalog.registry import get
 
     table = list_models()
     width = max(map(len, table["name"]))

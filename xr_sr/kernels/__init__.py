@@ -15,10 +15,10 @@ from ..arguments import is_one_of, shown
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, ModelSpec, RadialSigmoid, Tile
-from .guidance import Guidance, guidance_halo
+from .protocol import Guidance, guidance_halo
 
 if TYPE_CHECKING:
-    from .network import NetworkPredictor
+    from .predictors import NetworkPredictor
     from .protocol import FloatArray, Kernel
 
 __all__ = [
@@ -131,7 +131,7 @@ def constrain_blend(ref: KernelRef, fine: FloatArray, coarse: FloatArray) -> Flo
     fine: (n, band, ...), with `ref.low_pass.radius` output pixels of context on each side. coarse: what it was made
     of, the same bands, with `constraint_reach` input pixels or more. Reflectance without NaN. Computed where `fine` is.
     """
-    from .blended import constrain_block
+    from .window import constrain_block
 
     assert ref.low_pass is not None
     return constrain_block(ref.low_pass, ref.spec.scale, fine, coarse)
@@ -144,7 +144,7 @@ _kernels: dict[tuple[KernelRef, str], Kernel] = {}
 def _make(ref: KernelRef, device: str) -> Kernel:
     from .constrain import constraint_of
     from .fusion import FusionKernel, Part
-    from .interpolate import Interpolator
+    from .predictors import Interpolator
     from .window import WindowKernel
 
     spec = ref.spec
@@ -172,13 +172,13 @@ def _make(ref: KernelRef, device: str) -> Kernel:
 
 def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
     """Load a network, from where the client found its weights, or from where this process finds them."""
-    from .network import NetworkPredictor, load_network
+    from .predictors import NetworkPredictor, load_network
 
     path = Path(ref.weights) if ref.sha256 else None
     if path is not None and not path.is_file():
-        from ..catalog import fetch, locations
+        from ..catalog import fetch
 
-        sent = locations.sent_file(ref.sha256, path.suffix)
+        sent = fetch.sent_file(ref.sha256, path.suffix)
         path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
     network = load_network(ref.spec, path, ref.sha256)
     return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision)

@@ -1,13 +1,14 @@
-"""The low-frequency constraint: what the sensor saw is kept, only finer detail comes from the model.
+"""Constrain low frequencies to those of the input: the sensor's measurement is kept, only detail comes from the model.
 
     low-pass(sr) := low-pass(bicubic(lr)),  that is  y = sr - G sr + G bicubic(lr)
 
 G is a Gaussian in space with finite support. The published SEN2SR constraint is the same Gaussian written as a mask
 on the FFT of one 512-pixel window; in space there is no window and no wrap-around at its edge, and the values inside
 a window are the same to 2e-6. G bicubic is one operator from the coarse grid, so the bicubic image itself is never
-made.
-Source: facts of SEN2SR (Aybar et al. 2026), `HardConstraint`: mask exp(-d^2 / (2 s^2)), s = 35 bins of 512. Its
-ten-band model has for the 10 m bands a sigmoid of the distance instead, which is a sum of few separable filters.
+computed. Local models apply the constraint inside their kernel (`window`); for windowed models
+`window.constrain_block` applies it to the blended windows.
+Source: SEN2SR (Aybar et al. 2026), `HardConstraint`: mask exp(-d^2 / (2 s^2)), s = 35 bins of 512. Its ten-band model
+has for the 10 m bands a sigmoid of the distance instead, which is a sum of few separable filters.
 """
 
 from __future__ import annotations

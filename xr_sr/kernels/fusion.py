@@ -23,7 +23,7 @@ from ..networks import separable
 from ..runtime.device import in_batches, settle_threads
 from ..spec import ModelSpec, Tile
 from .constrain import Constraint
-from .network import NetworkPredictor
+from .predictors import NetworkPredictor
 from .protocol import FloatArray
 from .window import BATCH_GPU, Window, by_size, cut, from_tensor, to_tensor
 

@@ -26,8 +26,7 @@ from ..networks import separable
 from ..runtime.device import resolve_device, settle_threads
 from ..simulate.psf import gaussian_psf
 from ..spec import Tile
-from .guidance import CONTEXT, RADIUS, Guidance
-from .protocol import FloatArray
+from .protocol import CONTEXT, RADIUS, FloatArray, Guidance
 from .window import from_tensor, to_tensor
 
 RIDGE, NOISE = 1e-3, 1e-3

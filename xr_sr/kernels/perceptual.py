@@ -21,7 +21,7 @@ from ..errors import OptionError, WeightsFormatError
 from ..networks.lpips import LPIPS
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
-from .network import read_state
+from .predictors import read_state
 
 if TYPE_CHECKING:
     from ..networks.lpips import Net

@@ -24,8 +24,8 @@ from . import constraint_reach
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from .network import NetworkPredictor
-    from .receptive import Probe
+    from .predictors import NetworkPredictor
+    from .probe import Probe
 
     Model: TypeAlias = ModelSpec | Module | str
     """A record, a torch module, or the name of a model of the catalogue."""
@@ -109,7 +109,7 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
     """
     from torch.nn import Module
 
-    from .receptive import Probe
+    from .probe import Probe
 
     if isinstance(model, Module):
         if bands is not None and (type(bands) is not int or bands < 1):
@@ -128,8 +128,8 @@ def measure_halo(model: Model, *, weights: str | Path | None = None, bands: int 
 
 def _check(spec: ModelSpec) -> ModelCheck:
     """Build and run what a record describes, and compare. Raises ModelError or WeightsError."""
-    from .faithful import check_constrained
-    from .network import reach_of
+    from .predictors import reach_of
+    from .probe import check_constrained
 
     predictor = _predictor(spec)
     probe = _probe(spec, predictor)
@@ -194,7 +194,7 @@ def _check_fine_alone(spec: ModelSpec, predictor: NetworkPredictor) -> None:
 
 
 def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPredictor:
-    from .network import NetworkPredictor, load_network
+    from .predictors import NetworkPredictor, load_network
 
     located = fetch.locate(spec, weights) if spec.weights or weights else None
     network = load_network(spec, located.path if located else None, located.sha256 if located else "")
@@ -202,7 +202,7 @@ def _predictor(spec: ModelSpec, weights: str | Path | None = None) -> NetworkPre
 
 
 def _probe(spec: ModelSpec, predictor: NetworkPredictor) -> Probe:
-    from .receptive import Probe
+    from .probe import Probe
 
     return Probe(
         predictor.network,

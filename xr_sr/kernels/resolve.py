@@ -70,7 +70,7 @@ def kernel_ref(
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
     if weights is not None and Path(weights).expanduser().is_file():
-        from .network import load_network
+        from .predictors import load_network
 
         load_network(spec, located.path, located.sha256)  # what does not fit is said here, and not in a task
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)

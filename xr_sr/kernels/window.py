@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from typing import TypeAlias
@@ -19,8 +20,8 @@ from torch import Tensor
 
 from ..errors import ModelError
 from ..runtime.device import in_batches, settle_threads
-from ..spec import Tile
-from .constrain import Constraint
+from ..spec import LowPass, RadialSigmoid, Tile
+from .constrain import Constraint, constraint_of
 from .protocol import FloatArray, Predictor
 
 WINDOW_CPU, WINDOW_GPU = 128, 512
@@ -129,6 +130,25 @@ class WindowKernel:
                 local = fine.new_empty(out.shape)
                 self.constraint.apply(fine[part], kept[part], local)
                 out.copy_(local)
+
+
+def constrain_block(low_pass: LowPass | RadialSigmoid, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:
+    """Do what `kernels.constrain_blend` says, using up `fine`."""
+    settle_threads()
+    constraint = _constraint(low_pass, scale)
+    with torch.inference_mode():
+        upscaled = to_tensor(fine)
+        source = to_tensor(coarse).to(upscaled.device, torch.float32)
+        n, bands, height, width = upscaled.shape
+        margin = 2 * constraint.margin
+        out = torch.empty(n, bands, height - margin, width - margin, device=upscaled.device)
+        constraint.apply(upscaled, source, out)
+        return from_tensor(out, fine)
+
+
+@cache
+def _constraint(low_pass: LowPass | RadialSigmoid, scale: int) -> Constraint:
+    return constraint_of(low_pass, scale)
 
 
 def cut(height: int, width: int, side: int) -> list[Window]:

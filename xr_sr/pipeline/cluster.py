@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import kernels
 from ..arguments import check_flag, check_whole
-from ..catalog import fetch, locations, registry
+from ..catalog import fetch, registry
 from ..spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def prepare(
         spec = sent.spec
         assert spec.weights is not None
         known = sent.sha256 == spec.weights.sha256 and spec.weights.home == "hub"
-        path = locations.cache_folder() / spec.weights.path if known else locations.sent_file(sent.sha256, sent.suffix)
+        path = fetch.cache_folder() / spec.weights.path if known else fetch.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
             _write_whole(path, sent.data)
         if sent.whole:

@@ -10,15 +10,13 @@ they go and resume. The default optimiser needs the extra `train`. `bundled` is 
 
 from ..networks.lean import LeanSPAN
 from ..networks.lean_fusion import LeanFusion
-from .augment import Augmentation
 from .distil import distil
-from .export import save_weights
 from .fit import SensorRange, fit
+from .journal import plot_log, save_weights
 from .loop import Settings
-from .report import closeness, plot_log
-from .scenes import Scene, scenes_of
-from .teacher import Teacher
-from .two_grids import repeated
+from .patches import Augmentation
+from .scenes import Scene, repeated, scenes_of
+from .teacher import Teacher, closeness
 
 __all__ = [
     "Augmentation",

@@ -14,10 +14,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import TrainingError
-from .augment import Augmentation
-from .loop import Settings, train
-from .losses import relative_square_error
-from .matching import (
+from .checks import (
     check_kinds,
     check_network,
     check_seen,
@@ -28,11 +25,10 @@ from .matching import (
     images_of,
     scenes_for,
 )
-from .patches import Draw, Pool, PooledBatches
-from .report import apply, distance
+from .loop import Settings, relative_square_error, train
+from .patches import Augmentation, Draw, DrawTwoGrids, Pool, PooledBatches
 from .scenes import FloatArray, Scene
-from .teacher import Teacher
-from .two_grids import DrawTwoGrids
+from .teacher import Teacher, apply, distance
 
 __all__ = ["distil"]
 

@@ -20,12 +20,10 @@ from torch import nn
 from ..bands import find_band
 from ..errors import MissingBandError, OptionError, TrainingError
 from ..simulate import MTF_AT_NYQUIST, degrade
-from .augment import Augmentation
+from .checks import check_kinds, check_network, check_shares, check_sizes, check_teacher, consumed_by, scenes_for
 from .distil import energy_of, inner
-from .loop import Settings, train
-from .losses import relative_square_error
-from .matching import check_kinds, check_network, check_shares, check_sizes, check_teacher, consumed_by, scenes_for
-from .patches import Draw, Pool, PooledBatches
+from .loop import Settings, relative_square_error, train
+from .patches import Augmentation, Draw, Pool, PooledBatches
 from .scenes import FloatArray, Scene
 from .teacher import Teacher
 

@@ -1,10 +1,10 @@
-"""The files of a run: written whole or not at all, and read back to go on.
+"""Write and read the files of a training run, and export trained weights. Files are replaced whole or not at all.
 
-<folder>/run.json         what the run is: settings and data; a run goes on only where this is the same; beside
-                          that (made_with) the versions and the processor that it began with, which may change
-<folder>/log.csv          one row every few steps: step, learning rate, loss, seconds, and what else is measured
-<folder>/checkpoint.pt    network, its average, optimiser, step: all that the next step depends on
-<folder>/.lock            held while a run goes on: a folder is written by one process
+<folder>/run.json         settings and data of the run, which must be equal to resume it; beside them (made_with) the
+                          versions and the processor that it began with, which may change
+<folder>/log.csv          one row every few steps: step, learning rate, loss, seconds, and other measured numbers
+<folder>/checkpoint.pt    network, averaged weights, optimiser, step: all that the next step depends on
+<folder>/.lock            held during a run: a folder is written by one process
 """
 
 from __future__ import annotations
@@ -22,13 +22,27 @@ from typing import Any, BinaryIO
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors.torch import save
+from torch import nn
 
 from .._version import __version__
 from ..catalog.states import why_refused
-from ..errors import TrainingError
+from ..errors import OptionError, TrainingError
+from ..optional import require
 from ..runtime.device import resolve_device
 
-__all__ = ["OWN_COLUMNS", "Journal", "held", "made_with", "read_checkpoint", "read_log", "read_run", "replace_file"]
+__all__ = [
+    "Journal",
+    "OWN_COLUMNS",
+    "held",
+    "made_with",
+    "plot_log",
+    "read_checkpoint",
+    "read_log",
+    "read_run",
+    "replace_file",
+    "save_weights",
+]
 
 OWN_COLUMNS = ("step", "rate", "loss", "seconds")
 """Of each log; the others are what is measured."""
@@ -217,3 +231,53 @@ def _differences(found: Any, wanted: Any, name: str = "") -> str:
     if name == "start":  # two hashes would tell nobody anything
         return "start: the network begins with other weights here; set torch.manual_seed(0) before it is made"
     return f"{name}: {str(found)[:80]} there, {str(wanted)[:80]} here"
+
+
+def save_weights(network: nn.Module, path: str | Path, card: Mapping[str, Any]) -> Path:
+    """Write the weights of a network as safetensors, with a card that says how they came to be, atomically.
+
+    card: whatever JSON can hold, such as data, licences, seed, steps, commit, and what it must not be used for. Equal
+    weights and cards give equal bytes. Read it with `safetensors.safe_open(path, "pt").metadata()["card"]`. Folders are
+    made; tensors that the network holds twice are written twice. Raises OptionError for the suffix of another format
+    and for a card that JSON cannot hold.
+    """
+    path = Path(path)
+    if path.suffix in (".pt", ".pth", ".ckpt"):
+        raise OptionError(
+            f"{path.name!r} would be read as a file of torch, and is safetensors; wanted is "
+            f"{path.with_suffix('.safetensors').name!r}."
+        )
+    try:
+        told = json.dumps(card, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"card= holds what JSON cannot: {error}. Wanted are texts, numbers, lists and dicts."
+        ) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+    # One entry: several would stand in no particular order, and the same weights would have another hash.
+    replace_file(path, save(tensors, {"card": told}))
+    return path
+
+
+def plot_log(folder: str | Path, path: str | Path) -> None:
+    """Draw the log of a run: loss, and each number that was measured on held-out scenes, over minutes.
+
+    Raises TrainingError where the folder has no log, MissingLibraryError without matplotlib (the extra `train`).
+    """
+    pyplot = require("matplotlib.pyplot", extra="train")
+    rows = read_log(Path(folder) / "log.csv")
+    if not rows:
+        raise TrainingError(f"{Path(folder) / 'log.csv'} has no row; wanted is the folder of a run that has told one.")
+    names = [name for name in rows[0] if name not in OWN_COLUMNS]
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    minutes = [float(row["seconds"]) / 60 for row in rows]
+    axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.75", linewidth=0.8, label="loss")
+    for name in names:
+        told = [(minute, float(row[name])) for minute, row in zip(minutes, rows, strict=True) if row[name]]
+        axis.plot(*zip(*told, strict=True), marker="o", markersize=3, label=name)
+    axis.set(xlabel="minutes", yscale="log")
+    axis.legend(fontsize="small")
+    axis.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,9 +1,8 @@
-"""The loop: any network, any batches, one optimiser. Saves as it goes, and goes on where it was stopped.
+"""The training loop: any network, any batches, one optimiser; it saves checkpoints and resumes from them.
 
-Knows tensors and the files of its own run. What a batch holds, and what it costs to be wrong about it, is the caller's
-matter. Nothing here keeps a stream of random numbers: a batch is a function of its step, and what a network draws
-(dropout) begins anew from seed and step. So a run that was killed and resumed is, on one machine's processors, the run
-that was never killed, bit for bit.
+No stream of random numbers is kept: a batch is a function of its step, and what a network draws (dropout) is seeded
+from seed and step. A run that was killed and resumed therefore equals, on the CPU of one machine, the run that was
+never killed, bit for bit. What a batch holds is left to `patches`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
 from .journal import OWN_COLUMNS, Journal, held
 
-__all__ = ["Batch", "Batches", "Settings", "mark", "train"]
+__all__ = ["Batch", "Batches", "Settings", "mark", "relative_square_error", "train"]
 
 
 @dataclass(frozen=True)
@@ -286,3 +285,13 @@ def mark(network: nn.Module) -> str:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def relative_square_error(sr: Tensor, batch: Batch) -> Tensor:
+    """Return the square error of each patch, or of each band of it, over the square of its own detail, meaned.
+
+    sr: (n, band, y, x), what the network gave, constrained as its output will be. 1 is as wrong as bicubic, 0 perfect.
+    """
+    square = (sr - batch.target).square()
+    wrong = square.mean(dim=(1, 2, 3) if batch.weight.ndim == 1 else (2, 3))
+    return (wrong * batch.weight).mean()

@@ -18,8 +18,9 @@ from ..cube.select import AnyCube, pick, recognise
 from ..errors import OptionError
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset
+from ..tiling.two_resolutions import doubled
 
-__all__ = ["FloatArray", "Scene", "check_names", "scenes_of"]
+__all__ = ["FloatArray", "Scene", "check_names", "halved", "interpolated", "repeated", "scenes_of"]
 
 FloatArray = NDArray[np.float32]
 
@@ -90,3 +91,21 @@ def scenes_of(
         for label, values in zip(labels, dates, strict=True)
         if np.isfinite(values).all(axis=0).any()
     ]
+
+
+def repeated(fine: FloatArray, coarse: FloatArray) -> FloatArray:
+    """Put (band, 2 y, 2 x) and (band, y, x) on one grid: each pixel of the latter four times."""
+    return np.concatenate([fine, coarse.repeat(2, axis=-2).repeat(2, axis=-1)]).astype("float32")
+
+
+def halved(fine: FloatArray) -> FloatArray:
+    """Average blocks of four pixels: (band, 2 y, 2 x) to (band, y, x)."""
+    bands, height, width = fine.shape
+    return np.asarray(fine.reshape(bands, height // 2, 2, width // 2, 2).mean((2, 4)), "float32")
+
+
+def interpolated(patch: FloatArray, coarse: int) -> FloatArray:
+    """Interpolate the last bands between their wide pixels, the means of blocks of four; edges are repeated."""
+    wide = np.pad(halved(patch[-coarse:]), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    fine = doubled(wide, (2, 2), (patch.shape[-2], patch.shape[-1]))
+    return np.concatenate([patch[:-coarse], fine])

@@ -1,6 +1,6 @@
-"""A model as a function on arrays: what a student is taught by, and measured against.
+"""Use a model as a teacher, a function on arrays, and measure how close a network is to it.
 
-An image goes in and an image comes out; the weights of a teacher are never looked at.
+An image goes in and an image comes out; the weights of a teacher are never read.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from .. import kernels
 from ..catalog import registry
-from ..errors import ModelError, OptionError
+from ..errors import ModelError, OptionError, TrainingError
 from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
 from .scenes import FloatArray, check_names
 
-__all__ = ["Teacher"]
+__all__ = ["Teacher", "apply", "closeness"]
 
 
 class Teacher:
@@ -82,3 +84,55 @@ class Teacher:
             )
         height, width = (size - 2 * self.halo for size in lr.shape[-2:])
         return self._kernel(np.ascontiguousarray(lr), Tile((0, height), (0, width), halo=self.halo))
+
+
+BORDER = 10
+"""Input pixels at the edge of a scene that are not measured; more where a teacher or network reaches further."""
+
+
+def apply(network: nn.Module, lr: FloatArray) -> FloatArray:
+    """Run a network without padding over a whole scene: (band, y, x) to (band, (y - 2 consumed) * scale, ...)."""
+    with torch.no_grad():
+        parameter = next(network.parameters())
+        image = torch.from_numpy(np.ascontiguousarray(lr[None], "float32")).to(parameter.device)
+        fine: FloatArray = network(image.contiguous(memory_format=torch.channels_last))[0].cpu().numpy()
+    return fine
+
+
+def closeness(
+    network: nn.Module, lr: FloatArray, teacher_sr: FloatArray, bicubic: Teacher, bands: slice = slice(None)
+) -> float:
+    """Measure how far a network is from its teacher, against bicubic: rms(sr - teacher) / rms(bicubic - teacher).
+
+    lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), what the teacher gives with its
+    context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
+    out. bicubic: `Teacher("bicubic", scale=...)`, at the network's scale. bands: which are measured, together. 1 is
+    bicubic, 0 the teacher. Raises TrainingError where these two are one, or NaN.
+    """
+    size = (lr.shape[-2], lr.shape[-1])
+    images = (apply(network, lr), teacher_sr, bicubic(lr[None])[0])
+    own, wanted, plain = (image[bands] for image in images)
+    return distance(own, wanted, plain, size, scale=bicubic.spec.scale)
+
+
+def distance(
+    sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, ...], *, scale: int
+) -> float:
+    """Measure `closeness` of images (band, ...) whose centres are the scene's. size: (y, x) of the scene."""
+    images = (sr, teacher_sr, bicubic_sr)
+    reach = max((size[0] - image.shape[-2] // scale) // 2 for image in images)
+    own, wanted, plain = (_inner(image, size, scale, max(BORDER, reach)) for image in images)
+    far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
+    if not far > 0:  # NaN too
+        raise TrainingError(
+            f"The teacher gives what bicubic gives, {far} apart, so there is nothing to be near to; wanted is a place "
+            "with detail, valid everywhere."
+        )
+    return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
+
+
+def _inner(image: FloatArray, size: tuple[int, ...], scale: int, border: int) -> FloatArray:
+    """Cut an image whose centre is the scene's down to what is `border` input pixels from the scene's edge."""
+    rows, columns = ((length - 2 * border) * scale for length in size)
+    top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
+    return image[..., top : top + rows, left : left + columns]

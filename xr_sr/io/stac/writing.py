@@ -19,7 +19,7 @@ from ..._version import __version__
 from ...arguments import check_flag, check_path, shown
 from ...bands import find_band
 from ...catalog import registry
-from ...catalog.locations import hub_url
+from ...catalog.fetch import hub_url
 from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError

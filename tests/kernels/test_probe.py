@@ -8,7 +8,7 @@ import torch
 import xr_sr
 from tests import architectures
 from xr_sr.errors import ModelError
-from xr_sr.kernels import receptive
+from xr_sr.kernels import probe
 from xr_sr.spec import ReceptiveField
 
 
@@ -95,7 +95,7 @@ def test_the_network_is_left_as_it_was():
 
 @pytest.mark.parametrize("network", [architectures.InstanceNorm, architectures.Attention])
 def test_a_network_that_depends_on_all_it_sees_is_told_to_use_windows(network, monkeypatch):
-    monkeypatch.setattr(receptive, "LENGTHS", (24, 48))  # attention over 240 x 16 pixels takes its time
+    monkeypatch.setattr(probe, "LENGTHS", (24, 48))  # attention over 240 x 16 pixels takes its time
     with pytest.raises(ModelError, match="depends on all that it is shown") as caught:
         field_of(network())
 

@@ -27,7 +27,7 @@ from xr_sr.training import (
     fit,
 )
 from xr_sr.training.journal import read_log
-from xr_sr.training.two_grids import interpolated, repeated
+from xr_sr.training.scenes import interpolated, repeated
 
 SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
 SHORT = Settings(steps=2, optimiser="adamw", device="cpu")

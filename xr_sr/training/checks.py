@@ -1,7 +1,4 @@
-"""Whether network, teacher and scenes go together: asked once, before the first step.
-
-Each answer is one error that says what was wanted, what was found and what to do. Nothing is trained or drawn here.
-"""
+"""Check that network, teacher and scenes fit together, before the first step. Nothing is trained or drawn here."""
 
 from __future__ import annotations
 
@@ -17,10 +14,8 @@ from ..errors import TrainingError
 from ..pipeline.fusing import NATIVE_SHARE, share_constant
 from ..radiometry.judge import HIGHEST_MEDIAN
 from .journal import OWN_COLUMNS
-from .report import BORDER
-from .scenes import FloatArray, Scene
-from .teacher import Teacher
-from .two_grids import interpolated
+from .scenes import FloatArray, Scene, interpolated
+from .teacher import BORDER, Teacher
 
 __all__ = [
     "check_kinds",

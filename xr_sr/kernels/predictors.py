@@ -1,8 +1,9 @@
-"""Regression networks as predictors: read the weights, fold, run.
+"""Predict fine pixels before any constraint: by interpolation, or by a network whose weights are loaded and folded.
 
-A network is any torch module (n, band, y, x) to (n, band_out, y * scale, x * scale). One that has `folded()` is
-folded, which includes being told to clamp at zero; one that says how many input pixels it has `consumed` is taken to
-give only what it could compute without padding.
+Interpolation is the baseline of every comparison. Pixel centres keep their places (`align_corners=False`); bicubic is
+Keys' a = -0.5, as in torch and Pillow with antialiasing, and as SEN2SR's constraint uses it. A network is any torch
+module (n, band, y, x) to (n, band_out, y * scale, x * scale). If it has `folded()`, the folded module is used, which
+also clamps at zero where asked. `consumed` are input pixels that it loses on each side because it does not pad.
 """
 
 from __future__ import annotations
@@ -19,7 +20,35 @@ from torch import Tensor, nn
 
 from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
+from ..networks import separable
 from ..spec import ModelSpec
+
+OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicubic": separable.bicubic}
+
+
+class Interpolator:
+    """Each band by itself, by one separable operator."""
+
+    def __init__(self, method: str, scale: int) -> None:
+        self.operator = OPERATORS[method](scale)
+        self.scale = scale
+        self.reach = self.operator.margin
+
+    def predict(self, window: Tensor, margin: int) -> Tensor:
+        """See `protocol.Predictor`."""
+        extra = -(-margin // self.scale)
+        n, bands, height, width = window.shape
+        rows, columns = height - 2 * self.reach, width - 2 * self.reach
+        tall = window.new_empty(n * bands, rows * self.scale, width)
+        planes = window.reshape(n * bands, height, width)
+        for plane, out in zip(planes, tall, strict=True):
+            self.operator.along_y(plane, self.reach, rows, out)
+        fine = window.new_empty(n * bands * rows * self.scale, columns * self.scale)
+        self.operator.along_x(tall.view(-1, width), self.reach, columns, fine)
+        fine = fine.view(n, bands, rows * self.scale, columns * self.scale)
+        cut = extra * self.scale - margin
+        return fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
+
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -1,4 +1,7 @@
-"""The records of SEN2SRLite's models as published: data alone, which `registry` registers."""
+"""Records of the models with weights: those in the package, and SEN2SRLite as published. Data alone, for `registry`.
+
+How the weights in the package were made: `recipes/bundled.py` of the repository, and docs/model_card.md.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import replace
 
 from ..spec import LowPass, ModelSpec, RadialSigmoid, WeightsFile
 
-__all__ = ["MAIN", "RGBN", "RSWIR_X2"]
+__all__ = ["SEN2SR_FAST", "SEN2SR_LITE_MAIN", "SEN2SR_LITE_RGBN", "SEN2SR_LITE_RSWIR", "SEN2SR_RGBN", "SEN2SR_TEN"]
 
 FINE = ("B02", "B03", "B04", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")
@@ -65,7 +68,7 @@ _TO_2M5 = _network(
     low_pass=LowPass(sigma=512 / (2 * math.pi * 7.61), radius=44),
 )
 
-RGBN = replace(
+SEN2SR_LITE_RGBN = replace(
     _FINE,
     name="sen2sr-lite.rgbn-x4",
     summary="SEN2SRLite of ESA OpenSR, the four 10 m bands to 2.5 m: a small convolutional network",
@@ -78,7 +81,7 @@ RGBN = replace(
         size=2_308_216,
     ),
 )
-MAIN = replace(
+SEN2SR_LITE_MAIN = replace(
     _FINE,
     summary="SEN2SRLite of ESA OpenSR, ten bands of 10 m and 20 m to 2.5 m: three small convolutional networks",
     architecture="",
@@ -91,11 +94,69 @@ MAIN = replace(
     weights=None,
     parts=(("x2", _TO_10M), ("fine", _FINE), ("x4", _TO_2M5)),
 )
-RSWIR_X2 = replace(
-    MAIN,
+SEN2SR_LITE_RSWIR = replace(
+    SEN2SR_LITE_MAIN,
     name="sen2sr-lite.rswir-x2",
     summary="SEN2SRLite of ESA OpenSR, the six 20 m bands to 10 m: the first step of its ten-band model",
     scale=1,
     halo=18,  # 12 + 6
     parts=(("x2", replace(_TO_10M, name="sen2sr-lite.rswir-x2")),),
+)
+
+
+SEN2SR_RGBN = ModelSpec(
+    name="sen2sr.rgbn-x4",
+    summary="Ours, the four 10 m bands to 2.5 m: taught by SEN2SRLite, always at hand",
+    architecture="xr_sr.networks.lean:LeanSPAN",
+    bands=("B04", "B03", "B02", "B08"),
+    bands_out=("B04", "B03", "B02", "B08"),
+    scale=4,
+    halo=10,  # receptive field 6 + constraint 4, tested
+    gsd_m=10.0,
+    level="L2A",
+    config=(("bands", 4), ("channels", 24), ("upscale", 4)),
+    constrained=True,
+    selects=True,
+    weights=WeightsFile(
+        path="distilled_24.safetensors",
+        sha256="6d1a26cdd1fe026a3ee9079587dd6b1423e0c7177415c0f8d80e9142b03cf0ec",
+        size=231_808,
+        home="package",
+    ),
+    licence="Apache-2.0",
+    citation="xr_sr, and what it learnt from: doi:10.1016/j.rse.2025.115222",
+)
+
+SEN2SR_FAST = replace(
+    SEN2SR_RGBN,
+    name="sen2sr-fast",
+    summary="As sen2sr for the 10 m bands, half as wide: less time, a little farther from what taught it",
+    config=(("bands", 4), ("channels", 12), ("upscale", 4)),
+    weights=WeightsFile(
+        path="distilled_12.safetensors",
+        sha256="5f3a3f143fa0ca9860bc4eb9ac4220e461b405a0efa80d3e65f40ce547a97216",
+        size=80_792,
+        home="package",
+    ),
+)
+
+_IN_ORDER = ("B02", "B03", "B04", "B08", *COARSE)
+
+SEN2SR_TEN = replace(
+    SEN2SR_RGBN,
+    name="sen2sr.ten-x4",
+    summary="Ours, ten bands of 10 m and 20 m to 2.5 m in one pass: taught by SEN2SRLite, always at hand",
+    architecture="xr_sr.networks.lean_fusion:LeanFusion",
+    bands=_IN_ORDER,
+    bands_out=_IN_ORDER,
+    coarse=COARSE,
+    fine_alone=True,
+    halo=14,  # receptive field 6 + constraint 8, tested
+    config=(("bands", 10), ("coarse", 6), ("channels", 24), ("coarse_channels", 24), ("upscale", 4)),
+    weights=WeightsFile(
+        path="distilled_ten.safetensors",
+        sha256="be85d74d8fb59a94fa728fb67dca50e264e6c8b2683a8ac591c3ca33448c44fd",
+        size=491_400,
+        home="package",
+    ),
 )
