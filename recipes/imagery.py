@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_sr.datasets.scenes import simulate_scene
+from xr_sr.datasets import simulate_scene
 from xr_sr.simulate import degrade
 from xr_sr.training.scenes import FloatArray, Scene, halved, interpolated, repeated, scenes_of
 

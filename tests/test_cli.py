@@ -22,7 +22,7 @@ from xr_sr import errors
 from xr_sr.cli import main
 from xr_sr.cli.commands import _spellings
 from xr_sr.cli.shell import PYTHON, RECIPES, in_shell
-from xr_sr.datasets.scenes import sample, simulate_scene
+from xr_sr.datasets import sample, simulate_scene
 from xr_sr.io.files import open_cube, select_date
 from xr_sr.io.rasters import open_raster
 from xr_sr.io.zarr import open_zarr, to_zarr

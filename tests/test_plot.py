@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from xr_sr import errors
 from xr_sr.cube.grid import coords
-from xr_sr.datasets.scenes import sample, simulate_scene
+from xr_sr.datasets import sample, simulate_scene
 from xr_sr.pipeline.api import upscale
 from xr_sr.plot import compare
 

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.listing import list_models
     from .cube.multigrid import snap_geobox
-    from .datasets import pairs
+    from .datasets import pairs, sample, simulate_scene
     from .datasets.pairs import make_pairs
-    from .datasets.scenes import sample, simulate_scene
     from .io import stac
     from .io.cog import to_cog
     from .io.stac import load, to_stac
@@ -119,8 +118,8 @@ _ROOMS = {
     "open_zarr": "io.zarr",
     "reflectance": "radiometry.cubes",
     "register_model": "kernels.register",
-    "sample": "datasets.scenes",
-    "simulate_scene": "datasets.scenes",
+    "sample": "datasets",
+    "simulate_scene": "datasets",
     "snap_geobox": "cube.multigrid",
     "to_cog": "io.cog",
     "to_stac": "io.stac",

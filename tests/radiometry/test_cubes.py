@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 from tests import cubes
-from xr_sr.datasets.scenes import sample
+from xr_sr.datasets import sample
 from xr_sr.errors import CubeError, GridError, RadiometryError, RadiometryWarning
 from xr_sr.radiometry.clouds import mask
 from xr_sr.radiometry.cubes import reflectance

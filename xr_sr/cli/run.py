@@ -14,7 +14,7 @@ from ..catalog import registry
 from ..cube.grid import pixel_size_m
 from ..cube.select import recognise
 from ..cube.time import scalar_dates
-from ..datasets.scenes import sample
+from ..datasets import sample
 from ..errors import MissingLibraryError, StoreError
 from ..io.cog import to_cog
 from ..io.files import MOST_DAYS, open_cube, select_date, suffix_of

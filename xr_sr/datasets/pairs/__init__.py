@@ -1,4 +1,4 @@
-"""Pairs of coarse and fine images of one ground: cut, tested, and written for training and evaluation."""
+"""Training pairs of coarse and fine images of the same area: cut, tested, and written with STAC Items."""
 
 from __future__ import annotations
 

@@ -1,36 +1,56 @@
-"""Make pairs: cut a coarse and a fine image of one ground into patches, keep the usable ones, write them.
+"""Make training pairs: cut a coarse and a fine image of the same area into patches and keep the usable ones.
 
-How a pair is judged is in `selection`, what its Item says in `catalogue`.
+A pair is usable if enough pixels are valid, the images are not shifted against each other, and their spectra agree. The
+files are written in `writing`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ...arguments import check_array, check_number, check_path, check_text, check_whole
+from ...arguments import check_array, check_number, check_path, check_text, check_whole, renamed
 from ...errors import CubeError, GridError, OptionError, StoreError
+from ...registration import estimate_shift
 from ...simulate.degradation import Mtf, degrade
 from ...simulate.harmonisation import Method, harmonise
 from ...simulate.images import Image, partners, read
-from .catalogue import write_collection
-from .partial import partial_folder
-from .selection import Limits, examine
-from .writing import Scene, Writer
+from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder, write_collection
 
 __all__ = ["make_pairs"]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+
+NOT_VALID, NO_STRUCTURE, SHIFTED = "too few valid pixels", "shift not measurable", "shifted"
+OTHER_COLOURS = "other colours"
+"""Reasons for which a pair is not kept."""
 
 STORE = "pairs.zarr"
 BATCH = 16
 """Pairs that are computed together, so that chunks which they share are read once."""
 
 
+@dataclass(frozen=True)
+class PairLimits:
+    """Thresholds of a usable pair.
+
+    max_shift: length in coarse pixels. max_angle: mean spectral angle in degrees. min_valid: fraction of pixels, 0 to
+    1.
+    """
+
+    max_shift: float
+    max_angle: float
+    min_valid: float
+
+
+@renamed(licence="license")
 def make_pairs(
     lr: xr.DataArray,
     hr: xr.DataArray,
@@ -45,26 +65,27 @@ def make_pairs(
     min_valid: float = 1.0,
     limit: int | None = None,
     seed: int = 0,
-    licence: str = "other",
+    license: str = "other",
 ) -> xr.Dataset:
-    """Cut two images of one ground into pairs of patches, keep those that fit, and write them with a STAC Item each.
+    """Cut two images of the same area into pairs of patches, keep the usable ones and write them with STAC Items.
 
-    lr, hr: (band, y, x) reflectance of one date each, NaN where not valid; `lr` has all bands of `hr`, and the pixels
-        of `hr` are a whole number of times smaller, with edges on those of `lr`. `lr` has a `time`, or else `hr`.
-    path: a folder to be made; it appears when it is whole, and what killed runs for it left is removed. It holds
-        `pairs.zarr`, `collection.json` and `items/`.
+    lr, hr: (band, y, x) reflectance of one date each, NaN where not valid; `lr` has all bands of `hr`. The pixels of
+        `hr` are smaller by an integer factor, with edges on those of `lr`. `lr` has a coordinate `time`, or else `hr`.
+    path: a folder that does not exist; it appears when it is complete, and leftovers of killed runs are removed. It
+        holds `pairs.zarr`, `collection.json` and `items/`.
     size, step: side of a patch and distance to the next, in pixels of `lr`; step defaults to size.
-    harmonise: gives `hr` the radiometry of `lr` first, for the whole image (`simulate.harmonise`); None leaves it.
-    mtf: as for `simulate.degrade`, by which `hr` is seen for harmonising and for the tests.
-    max_shift: Q1, length in pixels of `lr` of the shift that would lay the degraded `hr` on `lr`; patches too smooth to
-        measure it are not kept. max_angle: Q2, mean spectral angle between both in degrees. min_valid: share of valid
-        pixels.
-    limit: stop at so many pairs, taken in a random order, which `seed` fixes. licence: SPDX name, for the Items.
-    Returns the pairs, opened lazily: `lr` (patch, band, y, x), `hr` (patch, band, y_hr, x_hr) float32, and what was
-    measured of each. The group "selection" of the Zarr lists all patches that were looked at, and why each was not
-    kept.
-    Raises StoreError where `path` exists, GridError where grids do not nest, CubeError for more than one date,
-    without a date, and where no pair is usable; OptionError for sizes below 16.
+    harmonise: match the radiometry of `hr` to `lr` first, for the whole image (`simulate.harmonise`); None skips it.
+    mtf: as in `simulate.degrade`; degrades `hr` for harmonising and for the tests.
+    max_shift: Q1, longest shift between the degraded `hr` and `lr`, in pixels of `lr`; patches too smooth to measure it
+        are not kept. max_angle: Q2, largest mean spectral angle between them, in degrees. min_valid: smallest fraction
+        of valid pixels.
+    limit: stop at this number of pairs, taken in a random order that `seed` fixes. license: SPDX name, for the Items.
+
+    Returns the pairs, opened lazily: `lr` (patch, band, y, x), `hr` (patch, band, y_hr, x_hr) float32, and the
+    measurements of each. The group "selection" of the Zarr lists all patches that were tested, with the reason where
+    one was not kept.
+    Raises StoreError if `path` exists, GridError if grids do not nest, CubeError for more than one date, without a
+    date, and if no pair is usable; OptionError for sizes below 16.
     """
     target = check_path("path", path, StoreError)
     check_array("lr", lr)
@@ -75,17 +96,17 @@ def make_pairs(
         if value is not None or name == "size":
             check_whole(name, value)
     check_whole("seed", seed, least=0)
-    check_text("licence", licence)
+    check_text("license", license)
     if target.exists():
-        raise StoreError(f"{target} exists; pairs are never added to what is there. Remove it, or name another.")
+        raise StoreError(f"{target} exists; pairs are never added to a folder. Remove it, or pass another path.")
     step = size if step is None else step
     if size < 16 or step < 1 or (limit is not None and limit < 1):
-        raise OptionError(f"size={size}, step={step}, limit={limit}: wanted at least 16, 1 and 1.")
+        raise OptionError(f"size={size}, step={step}, limit={limit}: expected at least 16, 1 and 1.")
     scene = _scene(lr, hr, harmonise, mtf)
     time = _time(lr, hr)
-    limits = Limits(max_shift, max_angle, min_valid)
+    limits = PairLimits(max_shift, max_angle, min_valid)
     with partial_folder(target) as partial:
-        writer = Writer(partial / STORE, scene, size)
+        writer = PairWriter(partial / STORE, scene, size)
         for place, (coarse, fine, seen) in _patches(scene, size, step, limit, seed):
             writer.add(place, coarse, fine, examine(coarse, seen, fine, limits))
             if writer.kept == limit:
@@ -96,7 +117,7 @@ def make_pairs(
             partial,
             writer.entries,
             time=time,
-            licence=licence,
+            license=license,
             bands=scene.bands,
             store=STORE,
             about=about,
@@ -107,8 +128,8 @@ def make_pairs(
     return pairs.assign_coords({name: coord.load() for name, coord in pairs.coords.items()})
 
 
-def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) -> Scene:
-    """Bring both images together, lazily; only the curves that harmonise them are computed here."""
+def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) -> SharedArea:
+    """Cut both images to their shared area, lazily; only the curves that harmonise them are computed."""
     coarse, fine = read(_one_date(lr, "lr"), "lr"), read(_one_date(hr, "hr"), "hr")
     scale, rows, columns = _nesting(coarse, fine)
     matched = harmonise(fine.source, coarse.source, method=method, mtf=mtf, now=True) if method else fine.source
@@ -123,7 +144,7 @@ def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) 
     left, top = (round(side) for side in offset)
     height, width = (side * scale for side in grid.shape.yx)
     theirs = _banded(fine, read(matched).array)
-    return Scene(
+    return SharedArea(
         ours.isel({coarse.y: slice(*rows), coarse.x: slice(*columns)}),
         theirs.isel({fine.y: slice(top, top + height), fine.x: slice(left, left + width)}),
         _banded(fine, read(seen).array),
@@ -134,14 +155,14 @@ def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) 
 
 
 def _one_date(obj: xr.DataArray, what: str) -> xr.DataArray:
-    """Drop dimensions of one place beside band, y and x; raises CubeError for more dates."""
+    """Drop dimensions of length one other than band, y and x. Raises CubeError for longer ones."""
     if not isinstance(obj, xr.DataArray):
         return obj
     image = read(obj, what)
     if many := [dim for dim in image.lead if obj.sizes[dim] > 1]:
         raise CubeError(
-            f"{what} has {obj.sizes[many[0]]} places along {many[0]!r}; pairs are made of one of each: "
-            f".isel({many[0]}=0)."
+            f"{what} has length {obj.sizes[many[0]]} along {many[0]!r}; expected 1. Select one: "
+            f"{what}.isel({many[0]}=0)."
         )
     return obj.isel(dict.fromkeys(image.lead, 0))
 
@@ -151,10 +172,10 @@ def _banded(image: Image, array: xr.DataArray) -> xr.DataArray:
 
 
 def _nesting(coarse: Image, fine: Image) -> tuple[int, tuple[int, int], tuple[int, int]]:
-    """Find the ratio of pixel sizes, and the rows and columns of coarse pixels that lie wholly on the fine image."""
+    """Return the ratio of pixel sizes, and the rows and columns of coarse pixels completely inside the fine image."""
     one, other = coarse.grid.geobox, fine.grid.geobox
     if one.crs is not None and other.crs is not None and one.crs != other.crs:
-        raise GridError(f"lr is in {one.crs}, hr in {other.crs}. Reproject hr to lr's CRS first.")
+        raise GridError(f"lr is in {one.crs}, hr in {other.crs}. Reproject hr to the CRS of lr first.")
     place = ~one.affine @ other.affine
     scale = round(1 / place.a) if place.a else 0
     corner = (place.c * scale, place.f * scale)
@@ -166,29 +187,29 @@ def _nesting(coarse: Image, fine: Image) -> tuple[int, tuple[int, int], tuple[in
     )
     if scale < 2 or strays > 0.01:
         raise GridError(
-            "pixels of hr must be a whole number of times smaller than those of lr, at least 2, with edges on theirs. "
-            "Bring hr to such a grid first: hr.odc.reproject(lr.odc.geobox.zoom_out(1 / 4)), for a ratio of 4."
+            "pixels of hr must be smaller than those of lr by an integer factor of at least 2, with edges on theirs. "
+            "Reproject hr to such a grid first: hr.odc.reproject(lr.odc.geobox.zoom_out(1 / 4)), for a factor of 4."
         )
     ranges = []
     for edge, length, limit in zip(reversed(corner), other.shape.yx, one.shape.yx, strict=True):
         first, last = math.ceil(round(edge) / scale), math.floor((round(edge) + length) / scale)
         ranges.append((max(0, first), min(limit, last)))
     if any(first >= last for first, last in ranges):
-        raise GridError("no pixel of lr lies wholly on hr: the two images are of different ground.")
+        raise GridError("no pixel of lr lies completely inside hr: the two images do not overlap.")
     return scale, ranges[0], ranges[1]
 
 
 def _time(*cubes: xr.DataArray) -> np.datetime64:
-    """Find the date of the pair: that of `lr`, else that of `hr`."""
+    """Return the date of the pair: that of `lr`, else that of `hr`."""
     for cube in cubes:
         for coord in cube.coords.values():
             if coord.dtype.kind == "M" and coord.size == 1:
                 return np.datetime64(coord.values.ravel()[0], "ns")
-    raise CubeError("neither lr nor hr says of what date it is, and a STAC Item needs one: lr.assign_coords(time=...).")
+    raise CubeError("neither lr nor hr has a date, and a STAC Item needs one: lr.assign_coords(time=...).")
 
 
 def _patches(
-    scene: Scene, size: int, step: int, limit: int | None, seed: int
+    scene: SharedArea, size: int, step: int, limit: int | None, seed: int
 ) -> Iterator[tuple[tuple[int, int], tuple[npt.NDArray[Any], ...]]]:
     """Return (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels."""
     from dask.base import compute
@@ -209,3 +230,41 @@ def _patches(
             for row, column in batch
         ]
         yield from zip(batch, compute(*wanted), strict=True)
+
+
+def examine(coarse: FloatArray, seen: FloatArray, fine: FloatArray, limits: PairLimits) -> Selection:
+    """Test one pair.
+
+    coarse: (band, y, x), the coarse image. seen: the same, the fine image degraded to the coarse sensor.
+    fine: (band, y * scale, x * scale). All are reflectance, NaN where not valid.
+    The shift is that of `coarse` against `seen` (Q1), the angle the mean over pixels of that between both (Q2). The
+    first test that fails is the reason: valid pixels, shift, angle.
+    """
+    valid = float(min(np.isfinite(image).all(axis=0).mean() for image in (coarse, seen, fine)))
+    if valid < limits.min_valid or valid == 0:
+        return Selection(NOT_VALID, valid)
+    angle = spectral_angle(coarse, seen)
+    shift = estimate_shift(seen, coarse, max_shift=max(5.0, 2 * limits.max_shift))
+    measured = (valid, shift.dy, shift.dx, shift.quality, angle)
+    if not shift.ok:
+        return Selection(NO_STRUCTURE, *measured)
+    if np.hypot(shift.dy, shift.dx) > limits.max_shift:
+        return Selection(SHIFTED, *measured)
+    if not angle <= limits.max_angle:
+        return Selection(OTHER_COLOURS, *measured)
+    return Selection(KEPT, *measured)
+
+
+def spectral_angle(one: FloatArray, other: FloatArray) -> float:
+    """Compute the mean angle in degrees between the spectra of two images, (band, y, x), over pixels valid in both.
+
+    0 for spectra that differ in brightness only, and for a single band. NaN without valid pixels; zero spectra do not
+    count. Source: Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N (spectral angle mapper).
+    """
+    left, right = one.astype("float64"), other.astype("float64")
+    lengths = np.sqrt((left**2).sum(axis=0) * (right**2).sum(axis=0))
+    known = lengths > 0  # False for NaN
+    if not known.any():
+        return float("nan")
+    cosine = (left * right).sum(axis=0)[known] / lengths[known]
+    return float(np.degrees(np.arccos(cosine.clip(-1, 1))).mean())

@@ -16,8 +16,8 @@ import xarray as xr
 from tests import cubes
 from xr_sr import errors
 from xr_sr.datasets.pairs import make_pairs
-from xr_sr.datasets.pairs.partial import partial_folder
-from xr_sr.datasets.pairs.selection import Limits, examine, spectral_angle
+from xr_sr.datasets.pairs.making import PairLimits, examine, spectral_angle
+from xr_sr.datasets.pairs.writing import partial_folder
 from xr_sr.simulate import degrade
 
 SCALE, SIDE = 4, 32
@@ -78,7 +78,7 @@ def test_only_common_ground_is_cut(tmp_path: Path):
 def test_each_pair_has_an_item_that_says_where_when_and_what(tmp_path: Path):
     lr, hr = scene()
 
-    pairs = make_pairs(lr, hr, tmp_path / "set.v1", size=SIDE, licence="CC-BY-4.0")
+    pairs = make_pairs(lr, hr, tmp_path / "set.v1", size=SIDE, license="CC-BY-4.0")
     collection = pystac.Collection.from_file(str(tmp_path / "set.v1" / "collection.json"))
     items = list(collection.get_items())
 
@@ -229,7 +229,7 @@ def test_a_shift_is_the_way_of_the_fine_image_to_the_coarse_one():
     seen = degrade(hr, SCALE).values
     moved = np.roll(seen, (1, -2), (-2, -1))
 
-    found = examine(moved[:, :64, :64], seen[:, :64, :64], hr.values, Limits(5, 90, 0.5))
+    found = examine(moved[:, :64, :64], seen[:, :64, :64], hr.values, PairLimits(5, 90, 0.5))
 
     assert (found.shift_y, found.shift_x) == pytest.approx((1, -2), abs=0.1)
     assert found.kept

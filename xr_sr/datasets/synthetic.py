@@ -1,26 +1,37 @@
-"""Synthetic Sentinel-2 cubes of any size, lazy, with the high-resolution truth they were seen from."""
+"""Simulate Sentinel-2 cubes of any size lazily, with their high-resolution reference.
+
+`landscape` draws the ground, `surfaces` has its spectra; here the sensor sees it (point spread function, integration
+over the detector, noise, digital numbers), and the blocks become cubes.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ...errors import GridError
-from ...simulate.random_field import Chance, FloatArray
-from . import sensor
+from ..arguments import check_number
+from ..errors import GridError
+from ..simulate.psf import MTF_AT_NYQUIST
+from ..simulate.random_field import Chance, FloatArray, IntArray
+from .arguments import Dates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
-from .wishes import Dates, Times, read_bands, read_dates, read_floods, read_noise, read_pair, read_size, read_whole
 
 if TYPE_CHECKING:
     import dask.array as da
 
 CRS = "EPSG:32633"
+
+OFFSET_DN = -1_000
+QUANTIFICATION = 10_000
+BASELINE = "05.11"
 
 GRIDS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "r10m": (10, ("B02", "B03", "B04", "B08")),
@@ -29,15 +40,15 @@ GRIDS: Mapping[str, tuple[int, tuple[str, ...]]] = {
 """GSD in metres and bands of the sensor's grids."""
 
 WINDOW_M = 1_280
-"""Side of the windows that a block is drawn in: their fine pixels stay in the processor's cache."""
+"""Side of the windows in which a block is drawn: their fine pixels fit into the cache of the processor."""
 
-LARGEST_TRUTH = 256
-"""Side of the largest chunk of truth, in 10 m pixels: ten float32 bands at 2.5 m are 42 MB."""
+LARGEST_REFERENCE = 256
+"""Side of the largest chunk of the reference, in 10 m pixels: ten float32 bands at 2.5 m are 42 MB."""
 
 
 @dataclass(frozen=True)
-class World:
-    """All that a synthetic scene is a function of.
+class SceneSetup:
+    """All that a synthetic scene depends on.
 
     scale: fine pixels per 10 m. north_row, west_column: fine pixels from the CRS origin to the scene's corner.
     days: of the year, one per date. stamps: the dates as int64 ns. flood_m: water levels, one per date.
@@ -54,7 +65,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Layer:
+class SceneGrid:
     """One grid of a scene. size: fine pixels along a pixel. shape: rows and columns. side: of a chunk, in pixels."""
 
     bands: tuple[str, ...]
@@ -75,27 +86,27 @@ def simulate_scene(
     noise: float = 1.0,
     origin: tuple[int, int] = (600_000, 5_400_000),
 ) -> xr.DataTree:
-    """Make a synthetic Sentinel-2 cube with known truth, lazily; 100 000 x 100 000 pixels are built at once.
+    """Simulate a Sentinel-2 cube with its high-resolution reference, lazily and at any size.
 
-    size: rows and columns of 10 m pixels; even where 20 m bands are wanted. dates: one or more, each once; or a whole
-    number, for that many, five days apart from 15 June 2023 on. bands: canonical names, all ten by default. scale: fine
-    pixels per 10 m pixel. chunks: side of a chunk in 10 m pixels. flood_m: water level above the usual one in metres,
-    for all dates or one for each. noise: times the usual noise; 0 is none. origin: (east, north) of the upper left
-    corner in EPSG:32633, multiples of 60 m.
+    size: rows and columns of 10 m pixels; even with 20 m bands. dates: one or more, or their number: five days apart
+    from 2023-06-15. bands: canonical names, all ten by default. scale: fine pixels per 10 m pixel. chunks: side of a
+    chunk in 10 m pixels. flood_m: water level above the usual one in meters, for all dates or one for each. noise:
+    factor of the usual noise; 0 is none. origin: (east, north) of the upper left corner in EPSG:32633, multiples of 60
+    m.
 
     Returns a DataTree with
     `lr/r10m`, `lr/r20m`: Datasets of bands (time, y, x), uint16 DN with the offset -1000 of L2A since baseline 04.00,
-    so `scene["lr"].sr.upscale(...)` works, and `scene["lr/r10m"].to_dataset()` is an ordinary cube;
-    `hr`: a Dataset of the same bands (time, y, x), float32 reflectance at 10 / scale m: what the sensor looked at.
+    for `scene["lr"].sr.upscale(...)`; `scene["lr/r10m"].to_dataset()` is an ordinary cube;
+    `hr`: a Dataset of the same bands (time, y, x), float32 reflectance at 10 / scale m: the reference.
 
     The land has fields that follow the seasons, woods, roads, villages, yards, rivers and ponds; fine pixels are
-    sampled at their centres. The sensor blurs them by each band's MTF, integrates over its pixel and adds noise. A
-    value depends on its place, date and band, and on seed, scale, flood and noise: not on chunks, nor on the scene's
-    size and origin, so overlapping scenes agree to the last bit. No place on Earth is meant; accuracy measured here is
-    accuracy on drawings.
+    sampled at their centers. The sensor blurs them by the MTF of each band, integrates over its pixels and adds noise.
+    A value depends on its position, date and band, and on seed, scale, flood and noise: not on chunks, nor on the size
+    and origin of the scene, so overlapping scenes agree to the last bit. Accuracy measured here is accuracy on a
+    synthetic landscape, not on any place on Earth.
 
-    Raises MissingBandError for bands that Sentinel-2 does not have at 10 m or 20 m, GridError where sizes, dates or
-    origin make no scene, OptionError for values of another kind.
+    Raises MissingBandError for bands that Sentinel-2 does not have at 10 m or 20 m, GridError if sizes, dates or origin
+    do not fit together, OptionError for values of the wrong type.
     """
     wanted, (height, width) = read_bands(bands), read_size(size)
     scale, chunks, seed = read_whole("scale", scale), read_whole("chunks", chunks), read_whole("seed", seed)
@@ -103,14 +114,14 @@ def simulate_scene(
     odd = bool(of_grid["r20m"]) and (height % 2 or width % 2)
     if min(height, width, scale, chunks) < 1 or odd:
         raise GridError(
-            f"size {height} x {width}, scale {scale} and chunks {chunks} make no scene: all must be positive, and the "
-            "size even where 20 m bands are wanted; for an odd one say bands=('B02', 'B03', 'B04', 'B08')."
+            f"size={height} x {width}, scale={scale}, chunks={chunks}: all must be positive, and size even with 20 m "
+            "bands. For an odd size pass bands=('B02', 'B03', 'B04', 'B08')."
         )
     origin = read_pair("origin", origin)
     if origin[0] % 60 or origin[1] % 60:
-        raise GridError(f"the origin must lie on multiples of 60 m, where all Sentinel-2 grids meet; it is {origin}.")
+        raise GridError(f"origin={origin}: expected multiples of 60 m, where all Sentinel-2 grids share a corner.")
     times = read_dates(dates)
-    world = _world(times, seed, scale, read_floods(flood_m, times.size), read_noise(noise), origin)
+    world = _world(times, seed, scale, read_floods(flood_m, times.size), check_number("noise", noise, least=0), origin)
 
     facts = {
         "title": "Synthetic Sentinel-2 scene; no place on Earth",
@@ -121,28 +132,28 @@ def simulate_scene(
     for name, members in of_grid.items():
         if members:
             gsd_m = GRIDS[name][0]
-            layer = Layer(
+            layer = SceneGrid(
                 bands=members,
                 size=gsd_m * scale // 10,
                 shape=(height * 10 // gsd_m, width * 10 // gsd_m),
                 side=max(1, chunks * 10 // gsd_m),
             )
-            level = {"product_level": "L2A", "s2:processing_baseline": sensor.BASELINE, "nodata": 0}
+            level = {"product_level": "L2A", "s2:processing_baseline": BASELINE, "nodata": 0}
             stack = _lay_out(_observe, np.dtype("uint16"), world, layer)
             nodes[f"/lr/{name}"] = _dataset(stack, layer, times, origin, gsd_m, facts, level)
-    layer = Layer(wanted, 1, (height * scale, width * scale), min(chunks, LARGEST_TRUTH) * scale)
+    layer = SceneGrid(wanted, 1, (height * scale, width * scale), min(chunks, LARGEST_REFERENCE) * scale)
     stack = _lay_out(_reveal, np.dtype("float32"), world, layer)
-    truth = {"product_level": "truth", "units": "1"}
-    nodes["/hr"] = _dataset(stack, layer, times, origin, 10 / scale, facts, truth)
+    level = {"product_level": "truth", "units": "1"}
+    nodes["/hr"] = _dataset(stack, layer, times, origin, 10 / scale, facts, level)
     return xr.DataTree.from_dict(nodes, name="synthetic")
 
 
 def _world(
     times: Times, seed: int, scale: int, flood_m: tuple[float, ...], noise: float, origin: tuple[int, int]
-) -> World:
-    """Gather what the scene is a function of."""
+) -> SceneSetup:
+    """Return the parameters of a scene."""
     days = (times.astype("datetime64[D]") - times.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") + 1
-    return World(
+    return SceneSetup(
         seed=seed,
         scale=scale,
         north_row=-origin[1] * scale // 10,
@@ -154,7 +165,7 @@ def _world(
     )
 
 
-def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: World, layer: Layer) -> da.Array:
+def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: SceneSetup, layer: SceneGrid) -> da.Array:
     """Make a lazy (time, band, y, x) array: one date, all bands and `side` x `side` pixels a chunk."""
     import dask.array as da
     from dask.array.core import normalize_chunks
@@ -168,7 +179,7 @@ def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: World, lay
 
 def _dataset(
     stack: da.Array,
-    layer: Layer,
+    layer: SceneGrid,
     times: Times,
     origin: tuple[int, int],
     gsd_m: float,
@@ -179,7 +190,7 @@ def _dataset(
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    from ...cube.grid import coords
+    from ..cube.grid import coords
 
     geobox = GeoBox(layer.shape, Affine(gsd_m, 0, origin[0], 0, -gsd_m, origin[1]), CRS)
     places = {"time": times, **coords(geobox)}
@@ -197,13 +208,13 @@ def _take_band(block: npt.NDArray[Any], position: int) -> npt.NDArray[Any]:
     return block[:, position]
 
 
-def _observe(*, world: World, layer: Layer, block_id: tuple[int, int, int, int]) -> npt.NDArray[np.uint16]:
+def _observe(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, int, int]) -> npt.NDArray[np.uint16]:
     """Compute a block of what the sensor sees, (1, band, y, x) DN."""
     date, size, side = block_id[0], layer.size, layer.side
-    pad = max(sensor.padding(band, size) for band in layer.bands)
+    pad = max(padding(band, size) for band in layer.bands)
     height, width = _block_shape(layer, block_id)
     seen = np.empty((1, len(layer.bands), height, width), dtype="uint16")
-    # Positions count from the CRS origin, so that noise, too, belongs to the place.
+    # Positions count from the CRS origin, so that noise depends on the position too.
     top, left = world.north_row // size + block_id[2] * side, world.west_column // size + block_id[3] * side
     for y, x in _windows(height, width, max(1, WINDOW_M * world.scale // (10 * size))):
         row, column = np.arange(top + y.start, top + y.stop), np.arange(left + x.start, left + x.stop)
@@ -211,28 +222,28 @@ def _observe(*, world: World, layer: Layer, block_id: tuple[int, int, int, int])
         fine_column = np.arange(column[0] * size - pad, (column[-1] + 1) * size + pad)
         ground = survey(world.seed, fine_row, fine_column, 10 / world.scale)
         for position, (band, fine) in enumerate(_reflect(world, ground, layer.bands, date)):
-            spare = pad - sensor.padding(band, size)
+            spare = pad - padding(band, size)
             inner = fine[spare : fine.shape[0] - spare, spare : fine.shape[1] - spare]
             chance = Chance(world.seed ^ world.stamps[date], 100 + BANDS.index(band))
-            reflectance = sensor.integrate(inner, band, size)
-            seen[0, position, y, x] = sensor.digitise(reflectance, chance, row, column, world.noise)
+            reflectance = integrate(inner, band, size)
+            seen[0, position, y, x] = digitize(reflectance, chance, row, column, world.noise)
     return seen
 
 
-def _reveal(*, world: World, layer: Layer, block_id: tuple[int, int, int, int]) -> FloatArray:
-    """Compute a block of the truth, (1, band, y, x) reflectance."""
+def _reveal(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, int, int]) -> FloatArray:
+    """Compute a block of the reference, (1, band, y, x) reflectance."""
     height, width = _block_shape(layer, block_id)
-    truth = np.empty((1, len(layer.bands), height, width), dtype="float32")
+    reference = np.empty((1, len(layer.bands), height, width), dtype="float32")
     top, left = world.north_row + block_id[2] * layer.side, world.west_column + block_id[3] * layer.side
     for y, x in _windows(height, width, max(1, WINDOW_M * world.scale // 10)):
         row, column = np.arange(top + y.start, top + y.stop), np.arange(left + x.start, left + x.stop)
         ground = survey(world.seed, row, column, 10 / world.scale)
         for position, (_, fine) in enumerate(_reflect(world, ground, layer.bands, block_id[0])):
-            truth[0, position, y, x] = fine
-    return truth
+            reference[0, position, y, x] = fine
+    return reference
 
 
-def _block_shape(layer: Layer, block_id: tuple[int, int, int, int]) -> tuple[int, int]:
+def _block_shape(layer: SceneGrid, block_id: tuple[int, int, int, int]) -> tuple[int, int]:
     """Return the height and width of a block; the last ones are smaller."""
     height, width = (length - layer.side * number for length, number in zip(layer.shape, block_id[2:], strict=True))
     return min(layer.side, height), min(layer.side, width)
@@ -245,7 +256,7 @@ def _windows(height: int, width: int, step: int) -> Iterator[tuple[slice, slice]
             yield slice(y, min(y + step, height)), slice(x, min(x + step, width))
 
 
-def _reflect(world: World, ground: Ground, bands: tuple[str, ...], date: int) -> Iterator[tuple[str, FloatArray]]:
+def _reflect(world: SceneSetup, ground: Ground, bands: tuple[str, ...], date: int) -> Iterator[tuple[str, FloatArray]]:
     """Return the reflectance of the ground on a date, band by band, (y, x) float32, never below 0.001."""
     label = ground.flooded(world.flood_m[date]).astype("intp")
     lightness = ground.tone + np.float32(1)
@@ -256,3 +267,59 @@ def _reflect(world: World, ground: Ground, bands: tuple[str, ...], date: int) ->
         growth *= ground.vigour
         fine += growth
         yield band, np.maximum(fine, np.float32(0.001), out=fine)
+
+
+@cache
+def point_spread(band: str, size: int) -> tuple[float, ...]:
+    """Return the weights of fine pixels along an axis for one pixel of a band, `size` fine pixels wide; they sum to 1.
+
+    A box (the detector) convolved with a Gaussian (optics, motion, electronics): at the Nyquist frequency the box
+    passes 2 / pi, and the Gaussian the rest of the MTF of the band. Truncated four deviations beyond the edges of the
+    pixel.
+    """
+    sigma = size / math.pi * math.sqrt(-2 * math.log(MTF_AT_NYQUIST[band] * math.pi / 2))
+    pad = math.ceil(4 * sigma)
+    places = [position + 0.5 - size / 2 for position in range(-pad, size + pad)]
+    root = sigma * math.sqrt(2)
+    weights = [math.erf((place + size / 2) / root) - math.erf((place - size / 2) / root) for place in places]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def padding(band: str, size: int) -> int:
+    """Return the number of fine pixels beyond the edge of a pixel on which its value depends."""
+    return (len(point_spread(band, size)) - size) // 2
+
+
+def integrate(fine: FloatArray, band: str, size: int) -> FloatArray:
+    """Blur and integrate a fine image: (y * size + 2 * padding, x * size + 2 * padding) to (y, x), float32."""
+    weights = point_spread(band, size)
+    # Shifted sums in a fixed order: a value has the same last bit wherever the window begins.
+    rows = _decimate(fine, weights, size)
+    return np.ascontiguousarray(_decimate(np.ascontiguousarray(rows.T), weights, size).T)
+
+
+def _decimate(fine: FloatArray, weights: tuple[float, ...], size: int) -> FloatArray:
+    """Blur along the first axis and keep every `size`-th row."""
+    count = (fine.shape[0] - len(weights)) // size + 1
+    total = np.zeros((count, fine.shape[1]), dtype="float32")
+    part = np.empty_like(total)
+    for position, weight in enumerate(weights):
+        np.multiply(fine[position : position + (count - 1) * size + 1 : size], np.float32(weight), out=part)
+        total += part
+    return total
+
+
+def digitize(
+    reflectance: FloatArray, chance: Chance, row: IntArray, column: IntArray, noise: float
+) -> npt.NDArray[np.uint16]:
+    """Add noise and digitize: (y, x) reflectance to DN, never 0, which would be nodata.
+
+    noise: factor of a standard deviation of 0.0007 plus 0.4 % of the reflectance: a signal-to-noise ratio near 100
+    over land.
+    """
+    if noise > 0:
+        deviation = np.float32(noise) * (np.float32(0.0007) + np.float32(0.004) * reflectance)
+        reflectance = reflectance + deviation * chance.plane_normal(row, column)
+    counts = np.rint(reflectance * np.float32(QUANTIFICATION) - np.float32(OFFSET_DN))
+    digital: npt.NDArray[np.uint16] = np.clip(counts, 1, 65_535).astype("uint16")
+    return digital

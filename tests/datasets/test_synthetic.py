@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xr_sr import errors
-from xr_sr.datasets.scenes import sample, sensor, simulate_scene, surfaces, synthetic
+from xr_sr.datasets import sample, simulate_scene, surfaces, synthetic
 from xr_sr.pipeline.api import upscale
 from xr_sr.simulate.random_field import Chance
 
-DATA = Path(synthetic.__file__).resolve().parents[1] / "data"
+DATA = Path(synthetic.__file__).resolve().with_name("data")
 RGBN = ("B02", "B03", "B04", "B08")
 
 
@@ -185,19 +185,19 @@ def test_truth_is_plausible_reflectance():
 @pytest.mark.parametrize("scale", [2, 4])
 def test_the_blur_has_the_mtf_of_the_band(band, scale):
     size = scale * (1 if band in RGBN else 2)
-    weights = np.array(sensor.point_spread(band, size))
+    weights = np.array(synthetic.point_spread(band, size))
     places = np.arange(weights.size) - (weights.size - 1) / 2
 
     response = (weights * np.cos(np.pi * places / size)).sum()
     assert weights.sum() == pytest.approx(1)
-    assert response == pytest.approx(sensor.MTF_AT_NYQUIST[band], abs=0.015)
+    assert response == pytest.approx(synthetic.MTF_AT_NYQUIST[band], abs=0.015)
 
 
 def test_without_noise_the_sensor_sees_the_blurred_truth():
     scene = simulate_scene(24, bands=["B04", "B05"], noise=0)
     for node, band, size in (("lr/r10m", "B04", 4), ("lr/r20m", "B05", 8)):
-        truth, weights = scene["hr"][band].values[0].astype("float64"), np.array(sensor.point_spread(band, size))
-        pad, inner = sensor.padding(band, size), 4
+        truth, weights = scene["hr"][band].values[0].astype("float64"), np.array(synthetic.point_spread(band, size))
+        pad, inner = synthetic.padding(band, size), 4
         rows = slice(inner * size - pad, (inner + 1) * size + pad)
 
         expected = weights @ truth[rows, rows] @ weights
@@ -253,34 +253,34 @@ def test_dn_are_those_of_a_product_with_offset():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"size": 33}, errors.GridError, "even"),
-        ({"size": 0}, errors.GridError, "positive"),
-        ({"scale": 0}, errors.GridError, "positive"),
+        ({"size": 33}, errors.GridError, "size=33"),
+        ({"size": 0}, errors.GridError, "size=0"),
+        ({"scale": 0}, errors.GridError, "scale=0"),
         ({"origin": (600_010, 0)}, errors.GridError, "60 m"),
         ({"dates": []}, errors.GridError, "dates"),
-        ({"dates": 0}, errors.GridError, "from 1 to"),
-        ({"dates": -3}, errors.GridError, "from 1 to"),
-        ({"dates": ["2023-06-15", "2023-06-16", "2023-06-15"]}, errors.GridError, "2023-06-15.* more than once"),
-        ({"dates": 1.5}, errors.OptionError, "dates=1.5: wanted a whole number"),
+        ({"dates": 0}, errors.GridError, "dates"),
+        ({"dates": -3}, errors.GridError, "dates"),
+        ({"dates": ["2023-06-15", "2023-06-16", "2023-06-15"]}, errors.GridError, "2023-06-15"),
+        ({"dates": 1.5}, errors.OptionError, "dates=1.5"),
         ({"dates": True}, errors.OptionError, "dates=True"),
-        ({"dates": [1, 2]}, errors.OptionError, "wanted a date"),
+        ({"dates": [1, 2]}, errors.OptionError, "dates="),
         ({"dates": "someday"}, errors.OptionError, "someday"),
         ({"dates": "NaT"}, errors.OptionError, "NaT"),
         ({"dates": "1066-10-14"}, errors.OptionError, "1678"),
-        ({"dates": [["2023-06-15"]]}, errors.OptionError, "wanted a date"),
-        ({"dates": None}, errors.OptionError, "wanted a date"),
+        ({"dates": [["2023-06-15"]]}, errors.OptionError, "dates="),
+        ({"dates": None}, errors.OptionError, "dates="),
         ({"flood_m": [1.0, 2.0]}, errors.GridError, "flood"),
         ({"flood_m": "high"}, errors.OptionError, "flood_m='high'"),
-        ({"flood_m": np.nan}, errors.OptionError, "finite"),
+        ({"flood_m": np.nan}, errors.OptionError, "flood_m=nan"),
         ({"bands": ["B01"]}, errors.MissingBandError, "B01"),
         ({"bands": []}, errors.MissingBandError, "bands"),
         ({"bands": "B04"}, errors.OptionError, r"bands=\['B04"),
         ({"bands": 4}, errors.OptionError, "bands=4"),
-        ({"bands": [4]}, errors.OptionError, "names"),
-        ({"bands": ["B04", "B04"]}, errors.OptionError, "once"),
+        ({"bands": [4]}, errors.OptionError, "bands="),
+        ({"bands": ["B04", "B04"]}, errors.OptionError, "bands=.*B04"),
         ({"size": "big"}, errors.OptionError, "size='big'"),
         ({"size": 12.5}, errors.OptionError, "size=12.5"),
-        ({"size": (12, 12, 12)}, errors.OptionError, "two whole numbers"),
+        ({"size": (12, 12, 12)}, errors.OptionError, "size="),
         ({"seed": "one"}, errors.OptionError, "seed='one'"),
         ({"scale": 2.5}, errors.OptionError, "scale=2.5"),
         ({"chunks": None}, errors.OptionError, "chunks=None"),
