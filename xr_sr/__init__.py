@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from . import analytics, errors, metrics, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.listing import list_models
-    from .cube.multigrid import snap_geobox
+    from .cube.align import snap_geobox
     from .datasets import pairs, sample, simulate_scene
     from .datasets.pairs import make_pairs
     from .io import stac
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from .pipeline.api import fuse, upscale
     from .pipeline.cluster import configure
     from .plot import compare, explore
-    from .radiometry.clouds import mask
-    from .radiometry.cubes import reflectance
+    from .radiometry.cubes import mask, reflectance
     from .registration import align
     from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
 
@@ -113,14 +112,14 @@ _ROOMS = {
     "list_models": "catalog.listing",
     "load": "io.stac",
     "make_pairs": "datasets.pairs",
-    "mask": "radiometry.clouds",
+    "mask": "radiometry.cubes",
     "measure_halo": "kernels.register",
     "open_zarr": "io.zarr",
     "reflectance": "radiometry.cubes",
     "register_model": "kernels.register",
     "sample": "datasets",
     "simulate_scene": "datasets",
-    "snap_geobox": "cube.multigrid",
+    "snap_geobox": "cube.align",
     "to_cog": "io.cog",
     "to_stac": "io.stac",
     "to_zarr": "io.zarr",

@@ -75,7 +75,7 @@ class SuperResolution:
     upscale = _Method("pipeline.api:upscale")
     fuse = _Method("pipeline.api:fuse")
     reflectance = _Method("radiometry.cubes:reflectance")
-    mask = _Method("radiometry.clouds:mask")
+    mask = _Method("radiometry.cubes:mask")
     align = _Method("registration:align")
     index = _Method("analytics:index")
     water = _Method("analytics:water")

@@ -18,8 +18,7 @@ from odc.geo.xr import xr_coords
 from tests import cubes
 from xr_sr.datasets import sample
 from xr_sr.errors import CubeError, GridError, RadiometryError, RadiometryWarning
-from xr_sr.radiometry.clouds import mask
-from xr_sr.radiometry.cubes import reflectance
+from xr_sr.radiometry.cubes import mask, reflectance
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_900, 600_140, 4_700_000), "EPSG:32633", resolution=10)  # 10 x 14
 GEOBOX_20 = GEOBOX.zoom_to((5, 7))

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..radiometry.convert import Radiometry
-from ..radiometry.dark_zeros import partial_zeros
+from ..radiometry.convert import Radiometry, partial_zeros
 from ..spec import Tile
 from ..task_warnings import Finding, note
 

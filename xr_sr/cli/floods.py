@@ -69,7 +69,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     from ..analytics import flood_between
     from ..io.files import MOST_DAYS, dates_of, is_same, open_cube, select_date
     from ..io.zarr import open_zarr, to_zarr
-    from ..radiometry.clouds import mask
+    from ..radiometry.cubes import mask
 
     for source in (before, after):
         if is_same(source, output):

@@ -1,6 +1,6 @@
-"""What a cube is: its grid, CRS, bands, dates and flags, found in xarray objects of any producer; and cubes made anew.
+"""Recognise cubes of any producer (bands, grid, CRS, dates, flags), and build cubes like them.
 
-Reading order: `detect` finds the bands and the grid of an object, by `names`, `axes`, `crs`, `transforms` and
-`locating`; `trees` brings together the nodes of a DataTree, `multigrid` bands of several pixel sizes; `select` picks
-the bands that a model wants, `time` a date; `rebuild` turns arrays into a cube of the input's type again.
+Reading order: `detect` finds the bands and the grid of an object, with `names`, `axes`, `crs`, `transforms` and `grid`;
+`trees` reads the nodes of a DataTree; `select` picks the bands that a model reads, `time` a date; `align` lays masks
+and coarser bands on the grid of a cube; `rebuild` puts arrays back into the form of the input.
 """

@@ -1,21 +1,44 @@
-"""Bring masks and classes to the grid and the dates of a cube by selecting pixels and dates, without interpolation."""
+"""Align masks, classes and coarser bands with the grid and the dates of a cube, without interpolation.
+
+`to_grid` and `same_dates` select pixels and dates. `coarser_cube`, `overlay_of` and `joined` find the 20 m and 60 m
+bands that belong to a cube, and make one cube of both. Coordinates, names and attributes only; no pixel is read.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from affine import Affine
 from odc.geo import Shape2d
+from odc.geo.geobox import GeoBox
 
-from ..errors import GridError
-from .grid import Grid, crs_label, grid_of, spatial_dims
+from ..arguments import check_number
+from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
-from .select import Cube
+from .names import PER_BAND_ATTRS
+from .select import AnyCube, Cube, Plane, recognise
 
-__all__ = ["same_dates", "to_grid"]
+__all__ = [
+    "Overlay",
+    "coarser_cube",
+    "coarser_cubes",
+    "cut_to",
+    "joined",
+    "overlay_of",
+    "phase_of",
+    "same_dates",
+    "snap_geobox",
+    "to_grid",
+]
 
 
 def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
@@ -113,3 +136,237 @@ def same_dates(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
                 )
             scl = scl.isel({dim: given.get_indexer(dates)})
     return scl
+
+
+def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
+    """Grow a geobox outwards until its edges lie on multiples of `resolution`, so that no coarser pixel is cut.
+
+    geobox: of 10 m, say, north-up or south-up, in metres. resolution: the coarser pixel, in units of the CRS; 60 fits
+    the bands of all three sizes. Load with the result: `odc.stac.load(items, geobox=xr_sr.snap_geobox(geobox))`.
+    Returns a geobox with the same pixels, at most one coarser pixel larger on each side; the same one where it fits.
+    Raises GridError where it is rotated or in degrees, or where its own pixels do not fit into `resolution`.
+    """
+    if not isinstance(geobox, GeoBox):
+        raise GridError(f"snap_geobox needs a geobox, such as cube.odc.geobox; this is a {type(geobox).__name__}.")
+    resolution = check_number("resolution", resolution, above=0)
+    affine = geobox.affine
+    if not geobox.axis_aligned or (geobox.crs is not None and geobox.crs.geographic):
+        raise GridError(
+            "snap_geobox needs a grid along the axes of a projected CRS, as Sentinel-2's tiles are (UTM); this is "
+            f"{'in degrees' if geobox.axis_aligned else 'rotated'}. Make one with odc.geo.GeoBox.from_bbox."
+        )
+    places = []
+    for start, step, count in ((affine.f, affine.e, geobox.shape.y), (affine.c, affine.a, geobox.shape.x)):
+        factor, first = resolution / abs(step), start / step
+        nests = abs(factor - round(factor)) <= 1e-6 and round(factor) >= 1
+        if not nests or abs(first - round(first)) > 1e-3:
+            side = abs(step) if nests else _dividing(resolution, factor)
+            raise GridError(
+                f"the pixels, {abs(step):g} wide from {start:g} on, do not divide multiples of {resolution:g}. "
+                f"Make the grid anew: GeoBox.from_bbox(bbox, crs, resolution={side:g}, anchor='edge')."
+            )
+        factor, first = round(factor), round(first)
+        low = first // factor * factor
+        places.append((low - first, -(-(first + count) // factor) * factor - low))
+    (row, rows), (col, columns) = places
+    if (row, col, rows, columns) == (0, 0, *geobox.shape):
+        return geobox
+    return GeoBox((rows, columns), affine @ Affine.translation(col, row), geobox.crs)
+
+
+def _dividing(resolution: float, factor: float) -> float:
+    """Return a size of pixels, in few digits, of which a whole number not below `factor` makes `resolution`."""
+    least = max(1, math.ceil(factor))
+    sides = ((count, float(f"{resolution / count:g}")) for count in range(least, least + 16))
+    return next((side for count, side in sides if side * count == resolution), resolution / least)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """How the pixels of a coarser cube lie on a finer grid.
+
+    rows, columns: of the coarser cube, those that the finer grid touches. row, col: finer pixels of the first of these
+    that lie outside of the finer grid. ratio: width of a coarser pixel in finer ones.
+    """
+
+    rows: slice
+    columns: slice
+    row: int
+    col: int
+    ratio: int
+
+
+def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequence[str]) -> Cube | None:
+    """Find the cube of 20 m that belongs to one of 10 m: `other`, or another node of its tree; None without one.
+
+    wanted: canonical names of bands; a node of the tree that has none of them is not looked at.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        if other is not None:
+            return recognise(other, model_gsd_m=20.0)
+        if not isinstance(obj, xr.DataTree) or not any(set(bands) & set(wanted) for _, bands in cube.elsewhere):
+            return None
+        try:
+            found = recognise(obj, model_gsd_m=20.0)
+        except CubeError:
+            return None
+    return None if found.node == cube.node else found
+
+
+def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]:
+    """Find all cubes with wider pixels that belong to one: in `other`, and in the other nodes of its tree.
+
+    Of a tree they are the nodes whose pixels are nearest to 10, 20 and 60 m, in that order.
+    """
+    found: list[Cube] = []
+    known: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        if other is not None and not isinstance(other, xr.DataTree):
+            found.append(recognise(other))
+        for tree in (other, obj):
+            if not isinstance(tree, xr.DataTree):
+                continue
+            for gsd_m in (10.0, 20.0, 60.0):
+                with contextlib.suppress(CubeError):
+                    one = recognise(tree, model_gsd_m=gsd_m)
+                    wider = abs(one.geobox.affine.a) > 1.1 * abs(cube.geobox.affine.a)
+                    if wider and (tree is other or one.node != cube.node) and one.node not in known:
+                        found.append(one)
+                        known.add(one.node)
+    return found
+
+
+def phase_of(cube: Cube, ratio: int = 2) -> tuple[int, int]:
+    """Say where the first coarse pixel lies that a fine grid touches: fine pixels (row, col) of it that lie outside.
+
+    In metres they begin at multiples of their size; in degrees, where nothing says so, where the cube's parent does.
+    """
+    crs = cube.geobox.crs
+    row, col = (cube.grid.row, cube.grid.col) if crs is not None and crs.geographic else place_of(cube.grid)
+    return row % ratio, col % ratio
+
+
+def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
+    """Find how a coarser cube lies on the grid of a finer one.
+
+    ratio: width of its pixels in finer ones; None finds it, a whole number from 2 to 6.
+    Raises GridError where its pixels are not as wide, do not begin where finer ones do, or do not cover the finer grid.
+    """
+    way = (
+        "Load both with one geobox, xr_sr.snap_geobox(geobox), the coarser one with geobox.zoom_out(2); or cut the "
+        "finer one with .isel to what both have."
+    )
+    size = "coarser" if ratio is None else "20 m"
+    here, there = cube.geobox.crs, coarse.geobox.crs
+    if here is not None and there is not None and here != there:
+        raise GridError(f"the {size} bands are in {crs_label(there)}, the 10 m bands in {crs_label(here)}. {way}")
+    # Where nothing tells the place both begin at the same corner.
+    beside = Affine.scale(ratio or max(2, round(cube.geobox.shape.x / coarse.geobox.shape.x)))
+    located = cube.grid.located and coarse.grid.located
+    place = ~cube.geobox.affine @ coarse.geobox.affine if located else beside
+    times = ratio or min(max(round(place.a), 2), 6)
+    off = max(abs(place.a - times), abs(place.e - times)) * max(coarse.geobox.shape)
+    if off > 0.05 or abs(place.b) + abs(place.d) > 1e-6:
+        wanted = "twice as wide as" if ratio == 2 else "2 to 6 times, a whole number, as wide as"
+        turned = " Their rows or columns run the other way: turn one round, coarse.isel(y=slice(None, None, -1))."
+        raise GridError(
+            f"the pixels of the second grid are not {wanted} those of the first, along the same axes: "
+            f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x."
+            f"{turned if min(place.a, place.e) < 0 else ''} {way}"
+        )
+    row, col = round(place.f), round(place.c)
+    if max(abs(place.f - row), abs(place.c - col)) > 0.05:
+        found = f"the {size} pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a pixel beside the 10 m grid"
+        off = (times - 1) / 2  # centers that are corners in truth: each grid is off by half of its own pixel
+        if max(abs(start + off - round(start + off)) for start in (place.f, place.c)) <= 0.05:
+            raise GridError(
+                f"{found}, as where x and y are the corners of pixels and are read as their centers. Load both with "
+                "centers (xy_coords='center' in stackstac and cubo), or move the coordinates of both by half a pixel."
+            )
+        raise GridError(f"{found}. {way}")
+    spans = []
+    for start, fine, count in (
+        (row, cube.geobox.shape.y, coarse.geobox.shape.y),
+        (col, cube.geobox.shape.x, coarse.geobox.shape.x),
+    ):
+        first, last = -start // times, -(-(fine - start) // times)
+        if first < 0 or last > count:
+            raise GridError(
+                f"the {size} bands ({coarse.geobox.shape.y} x {coarse.geobox.shape.x} pixels) do not cover the 10 m "
+                f"bands ({cube.geobox.shape.y} x {cube.geobox.shape.x} pixels). {way}"
+            )
+        spans.append((slice(first, last), -start % times))
+    (rows, outside_y), (columns, outside_x) = spans
+    return Overlay(rows, columns, outside_y, outside_x, times)
+
+
+def cut_to(coarse: Cube, planes: Sequence[Plane], overlay: Overlay, cube: Cube) -> tuple[Plane, ...]:
+    """Cut planes to what the finer grid touches, and choose the dates of the finer cube; lazily."""
+    if set(coarse.lead) != set(cube.lead):
+        raise GridError(
+            f"the 20 m bands lie along {list(coarse.lead)} beside y and x, the 10 m bands along {list(cube.lead)}. "
+            "Give both the same, for instance with .isel(time=0) or .expand_dims."
+        )
+    arrays: dict[int, xr.DataArray] = {}
+    for plane in planes:
+        key = id(plane.array)
+        if key not in arrays:
+            array = plane.array.isel({coarse.y: overlay.rows, coarse.x: overlay.columns})
+            array = same_dates(array, cube, "the cube of 20 m bands")
+            band = [dim for dim in array.dims if dim not in (*coarse.lead, coarse.y, coarse.x)]
+            arrays[key] = array.transpose(*cube.lead, *band, coarse.y, coarse.x)
+    return tuple(replace(plane, array=arrays[id(plane.array)]) for plane in planes)
+
+
+def joined(cube: Cube, coarse: Cube) -> Cube:
+    """Make one cube for a result: the planes of both, on the finer grid, with names and attributes and no pixels.
+
+    Raises GridError where one is a DataArray along bands and the other is not; MissingBandError if two bands have one
+    name.
+    """
+    mine = {plane.name for plane in cube.planes}
+    known = {plane.band for plane in cube.planes}
+    new = [plane for plane in coarse.planes if plane.band not in known]
+    if twice := [plane.name for plane in new if plane.name in mine]:
+        raise MissingBandError(f"both grids have something named {twice}, and not the same band. Rename one of them.")
+    sizes = {dim: cube.planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    if isinstance(cube.source, xr.Dataset):
+        empty = {
+            plane.name: xr.Variable(tuple(sizes), np.broadcast_to(np.float32(0), tuple(sizes.values())), _attrs(plane))
+            for plane in new
+        }
+        whole: xr.Dataset = cube.source.assign(empty)
+        planes = [*cube.planes, *(replace(plane, array=whole[plane.name], index=None) for plane in new)]
+        dropped = tuple(name for name in cube.dropped if name not in {plane.name for plane in new})
+        return replace(cube, source=whole, planes=tuple(planes), dropped=dropped)
+    if cube.band_dim is None or coarse.band_dim is None:
+        raise GridError(
+            "a DataArray of several bands is joined with another one of several bands; one of these two is something "
+            "else. Hand in two Datasets, for instance cube.to_dataset('band')."
+        )
+    places = [plane.index for plane in cube.planes]
+    labels = [*(plane.name for plane in cube.planes), *(plane.name for plane in new)]
+    band, source = cube.band_dim, cube.source
+    dims = tuple(str(dim) for dim in source.dims)
+    shape = tuple(len(labels) if dim == band else source.sizes[dim] for dim in dims)
+    coords: dict[Any, Any] = {name: coord for name, coord in source.coords.items() if band not in coord.dims}
+    for name, coord in source.coords.items():
+        if coord.dims == (band,):
+            there = coarse.source.coords.get(name)
+            if name == band:
+                coords[name] = (band, labels)
+            elif there is not None and there.dims == (coarse.band_dim,):
+                values = [*coord.values[places], *there.values[[plane.index for plane in new]]]
+                coords[name] = (band, values)
+    # Lists with a name for each band of one grid say nothing of both.
+    attrs = {key: value for key, value in source.attrs.items() if key not in PER_BAND_ATTRS or isinstance(value, str)}
+    nothing = np.broadcast_to(np.float32(0), shape)
+    array = xr.DataArray(nothing, dims=dims, coords=coords, name=source.name, attrs=attrs)
+    planes = [replace(plane, array=array, index=index) for index, plane in enumerate([*cube.planes, *new])]
+    return replace(cube, source=array, planes=tuple(planes))
+
+
+def _attrs(plane: Plane) -> dict[Any, Any]:
+    return dict(plane.array.attrs) if plane.index is None else {}

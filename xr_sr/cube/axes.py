@@ -1,6 +1,6 @@
 """The spatial axes of a cube: how they are called, and the coordinates along them.
 
-Knows names and numbers only. The CRS is read in `crs`, transforms in `transforms`; `locating` makes grids of them.
+Knows names and numbers only. The CRS is read in `crs`, transforms in `transforms`; `grid` makes grids of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import CubeError, GridError
-from .planning import refuse_query_planning
+from .lazy import refuse_query_planning
 
 __all__ = ["ODC_NAMES", "Axis", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
 

@@ -5,7 +5,7 @@ Three groups of places, of which the first that names a CRS counts. What describ
 Attributes of x and y, where odc-geo notes it. And what describes the STAC Items that the cube was loaded from:
 coordinates `proj:code`, `proj:epsg`, `proj:wkt2`, `proj:projjson`, one or one per date; Items keep their own CRS where
 a loader resampled them to another one. Within a group, two that differ are an error; so is a value that cannot be
-read, where nothing else names a CRS. Where the cube lies is found in `locating`.
+read, where nothing else names a CRS. Where the cube lies is found in `grid`.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""Which arrays under xarray can be worked on: NumPy, CuPy, dask, and what xarray opened and has not read.
+"""Check which arrays lie under xarray (NumPy, CuPy, dask, unread files), and wrap them as dask arrays.
 
-Arrays in files stay unread through arithmetic and transposing as dask arrays. Arrays of other libraries (cubed, sparse,
-pint, ...) are refused at the door: they behave like NumPy in part, and fail deep inside.
+File-backed arrays stay lazy through arithmetic and transposing, in the chunks of their file. Arrays of other libraries
+(cubed, sparse, pint, ...) raise here: they behave like NumPy in part, and would fail deep inside.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..errors import CubeError
+from ..errors import CubeError, EngineError
 
-__all__ = ["check_array", "in_chunks", "is_unread", "kept_unread"]
+__all__ = ["check_array", "in_chunks", "is_unread", "kept_unread", "refuse_query_planning"]
 
 _SIDE = 2048
 """Pixels along y and x of a chunk of what was not in chunks."""
@@ -78,3 +79,23 @@ def in_chunks(array: xr.DataArray, *, lead: Sequence[str] = (), band_dim: str | 
 
 def _library(data: object) -> str:
     return type(data).__module__.partition(".")[0]
+
+
+def refuse_query_planning() -> None:
+    """Raise EngineError where `array.query-planning` is on in this process; imports no dask.array.
+
+    Under it dask's arrays are expressions, which take no graph of tasks (dask 2026.8), and neither `.mean()` nor
+    `store` of xarray work on them.
+    """
+    array = sys.modules.get("dask.array")
+    enabled = getattr(array, "ARRAY_EXPR_ENABLED", None)  # fixed when dask.array is imported
+    if enabled is None:
+        import dask
+
+        enabled = dask.config.get("array.query-planning", None)
+    if enabled:
+        raise EngineError(
+            "dask's query planning of arrays is on (array.query-planning), and xr_sr does not support it yet. Turn it "
+            "off before dask.array is imported: set the environment variable DASK_ARRAY__QUERY_PLANNING=False, or call "
+            "dask.config.set({'array.query-planning': False}), and start Python again."
+        )

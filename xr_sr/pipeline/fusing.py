@@ -27,7 +27,7 @@ from .block import Recipe, blanked, trim
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..tiling.source import CoarseSource, Source
+    from ..tiling.source import Source, TakesCoarse
 
 __all__ = ["COARSE_STACK", "NATIVE_SHARE", "Second", "fuse_block", "note_layout", "share_constant"]
 
@@ -132,7 +132,7 @@ class _Repeated:
 
 
 def _from_samples(
-    coarse: CoarseSource | _Repeated, tile: Tile, second: Second, halo: int
+    coarse: TakesCoarse | _Repeated, tile: Tile, second: Second, halo: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     size = (tile.height + 2 * halo, tile.width + 2 * halo)
     raw, at = coarse.take(halo)

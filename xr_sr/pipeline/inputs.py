@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
 import xarray as xr
 
 from ..arguments import check_whole, shown
-from ..cube.align import to_grid
+from ..cube.align import cut_to, overlay_of, phase_of, to_grid
 from ..cube.lazy import check_array
-from ..cube.multigrid import cut_to, overlay_of, phase_of
 from ..cube.select import Cube, Plane
 from ..errors import GridError, OptionError
-from ..radiometry.clouds import CLOUDY_CLASSES
+from ..radiometry.cubes import CLOUDY_CLASSES
 from ..radiometry.resolve import Radiometry
 from ..tiling.source import SIDE
 from ..tiling.two_resolutions import Coarse

@@ -15,8 +15,8 @@ import xarray as xr
 from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
+from ..cube.align import joined
 from ..cube.grid import pixel_size_m
-from ..cube.multigrid import joined
 from ..cube.select import Cube, pick
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..radiometry.resolve import Radiometry, resolve

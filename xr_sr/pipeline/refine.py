@@ -17,8 +17,8 @@ from .. import kernels
 from .._version import __version__
 from ..arguments import check_choice, check_flag, check_text, is_one_of, items_of, shown
 from ..catalog import fallback, registry
+from ..cube.align import coarser_cube, coarser_cubes, joined
 from ..cube.grid import pixel_size_m, place_of
-from ..cube.multigrid import coarser_cube, coarser_cubes, joined
 from ..cube.rebuild import assemble
 from ..cube.select import AnyCube, Cube, check_gsd, pick, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor

@@ -1,12 +1,14 @@
-"""Digital numbers on blocks of pixels: DN to reflectance.
+"""Convert blocks of digital numbers (DN) to reflectance, and count DN 0 that may be dark water.
 
-Knows arrays only; what the numbers of a cube mean is found by `radiometry`, and whether they can be true by `judge`.
-A block may be NumPy's or CuPy's: all calls are methods, operators, or NumPy functions that dispatch on their argument,
-and only single numbers come to the host.
+Arrays only; `resolve` finds what the numbers of a cube mean, and `judge` whether they can be true. A block may be
+NumPy's or CuPy's: all calls are methods, operators, or NumPy functions that dispatch on their argument, and only single
+numbers come to the host.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
@@ -14,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..spec import Tile
-from ..task_warnings import listen
+from ..task_warnings import Finding, listen
 
-__all__ = ["IMPOSSIBLE", "Radiometry", "converted_block", "to_reflectance_block", "without_impossible"]
+__all__ = ["IMPOSSIBLE", "Radiometry", "converted_block", "partial_zeros", "to_reflectance_block", "without_impossible"]
 
 Block: TypeAlias = npt.NDArray[Any]
 
@@ -154,3 +156,42 @@ def _missing(block: Block, nodata: tuple[float, ...]) -> npt.NDArray[np.bool_] |
         if found.any():
             missing = found if missing is None else missing | found
     return missing
+
+
+DARK_DN = 50.0
+"""DN. Where 1000 was subtracted and what is negative cut off, some valid pixels of the band are as dark as this."""
+
+
+def partial_zeros(
+    text: str,
+    *,
+    zeros: int,
+    nodata: int,
+    valid: npt.NDArray[Any],
+    quantification: float,
+    tile: Tile,
+    lead: tuple[int, ...],
+    name: str,
+    label: str = "",
+) -> Iterator[Finding]:
+    """Make the finding of DN 0 in one band of a block, if there is anything to add to those of the other blocks.
+
+    zeros: pixels that are missing from this band alone; nodata: from all. valid: reflectance
+    of the band. lead: place within the tile. name: of the band, and of whose; label: for {names} in the text.
+    """
+    lowest = float(valid.min()) * quantification if valid.size else math.inf  # CuPy knows no min(where=)
+    if not (zeros or nodata or lowest <= DARK_DN):
+        return
+    date = tuple(start + at for (start, _), at in zip(tile.lead, lead, strict=False))
+    yield Finding(
+        "RadiometryWarning",
+        text,
+        (tile.y, tile.x, tile.lead),
+        (name, lead, tile.y, tile.x, tile.lead),
+        zeros,
+        lowest,
+        group=(name, date),
+        limit=DARK_DN,
+        beside=nodata,
+        name=label,
+    )

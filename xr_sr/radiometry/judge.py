@@ -16,12 +16,10 @@ from ..arguments import count_of
 from ..errors import RadiometryError
 from ..spec import Tile
 from ..task_warnings import Finding, note
-from .convert import IMPOSSIBLE, Radiometry, converted_block, without_impossible
-from .dark_zeros import partial_zeros
+from .convert import IMPOSSIBLE, Block, Radiometry, converted_block, partial_zeros, without_impossible
 
 __all__ = ["Core", "core_of", "read_block"]
 
-Block: TypeAlias = npt.NDArray[Any]
 Core: TypeAlias = tuple[slice, slice]
 """The rows and columns of a block that are its own, without those that it shares with its neighbours."""
 

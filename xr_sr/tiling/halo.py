@@ -15,7 +15,7 @@ import numpy as np
 
 from ..spec import Tile
 from ..task_warnings import listen
-from .source import SIDE, Job, Plane, Reader, Source, as_array, choose_blocks, names_of
+from .source import SIDE, BandArray, Job, Reader, Source, as_array, choose_blocks, names_of
 from .two_resolutions import Coarse, CoarseReader
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["SIDE", "Source", "Tile", "map_tiles"]
 
 def map_tiles(
     function: Callable[..., Array],
-    stacks: Sequence[Sequence[Plane]],
+    stacks: Sequence[Sequence[BandArray]],
     *,
     scale: int,
     halo: int,

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..spec import Tile
 from ..task_warnings import listen
-from .source import SIDE, Job, Piece, Plane, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
+from .source import SIDE, BandArray, Job, Piece, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -151,7 +151,7 @@ class BlendJob:
 def map_windows(
     window_function: Callable[..., Array],
     block_function: Callable[..., Array],
-    stacks: Sequence[Sequence[Plane]],
+    stacks: Sequence[Sequence[BandArray]],
     *,
     lattice: Lattice,
     scale: int,

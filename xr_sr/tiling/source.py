@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
     """A NumPy array, or one of CuPy that behaves like it."""
 
-    class CoarseSource(Protocol):
-        """See `coarser.CoarseSource`."""
+    class TakesCoarse(Protocol):
+        """Protocol of `two_resolutions.CoarseSource`."""
 
         def take(self, halo: int) -> tuple[Array, tuple[int, int]]:
             """Return the coarse pixels of a tile with a halo, and where in them it begins."""
@@ -45,7 +45,7 @@ GIANT = 64 * 2**20
 """A chunk of more bytes than this is sliced by a task of its own: dask can push the slice into the reader where one
 block is computed, and only the slice travels between machines."""
 
-Plane = tuple["da.Array", int | None]
+BandArray = tuple["da.Array", int | None]
 """One band: (*lead, y, x) with None, or (*lead, band, y, x) with the position along `band`."""
 
 
@@ -73,7 +73,7 @@ class Source:
     height: int
     width: int
     reach: int
-    coarse: CoarseSource | None = None
+    coarse: TakesCoarse | None = None
 
     def has(self, stack: int) -> bool:
         """Return whether there is such a group of planes."""
@@ -105,7 +105,7 @@ class Job:
     width: int
     reach: int
 
-    def __call__(self, arrays: Sequence[Array], coarse: CoarseSource | None = None) -> Array:
+    def __call__(self, arrays: Sequence[Array], coarse: TakesCoarse | None = None) -> Array:
         """Run the function on the chunks that the pieces describe."""
         source = Source(arrays, self.pieces, self.tile, self.height, self.width, self.reach, coarse)
         return self.function(source, self.tile, *self.args)
@@ -182,7 +182,7 @@ def mirrored(
 class Reader:
     """Finds what the tasks of one graph read, and notes in the graph what must be cut out of giant chunks first."""
 
-    def __init__(self, stacks: Sequence[Sequence[Plane]], slices: str) -> None:
+    def __init__(self, stacks: Sequence[Sequence[BandArray]], slices: str) -> None:
         """Begin. stacks: groups of planes on one grid. slices: first part of the keys of what is cut out."""
         planes = [plane for stack in stacks for plane in stack]
         *lead, self.height, self.width = shape_of(planes[0])
@@ -215,7 +215,7 @@ class Reader:
         return keys, tuple(pieces)
 
 
-def names_of(stacks: Sequence[Sequence[Plane]]) -> list[list[tuple[str, int | None]]]:
+def names_of(stacks: Sequence[Sequence[BandArray]]) -> list[list[tuple[str, int | None]]]:
     """Return what stands for the planes in a token."""
     return [[(array.name, index) for array, index in stack] for stack in stacks]
 
@@ -263,7 +263,7 @@ def _one_band(whole: da.Array, band: int, name: str) -> da.Array:
 
 
 def choose_blocks(
-    planes: Sequence[Plane], chunks: Sequence[int | None] | None, bytes_per_pixel: int, *, least: int = SIDE_LEAST
+    planes: Sequence[BandArray], chunks: Sequence[int | None] | None, bytes_per_pixel: int, *, least: int = SIDE_LEAST
 ) -> tuple[tuple[int, ...], ...]:
     """Choose the sizes of the output blocks, in input pixels, along (*lead, y, x); see `halo.map_tiles`.
 
@@ -296,7 +296,7 @@ def _getitem() -> Callable[..., Any]:
     return getitem
 
 
-def shape_of(plane: Plane) -> tuple[int, ...]:
+def shape_of(plane: BandArray) -> tuple[int, ...]:
     """Return the sizes along (*lead, y, x)."""
     array, index = plane
     shape = tuple(int(n) for n in array.shape)
@@ -349,7 +349,7 @@ def _touched(edges: list[int], window: tuple[int, int]) -> range:
     return range(bisect_right(edges, window[0]) - 1, bisect_right(edges, window[1] - 1))
 
 
-def _finders(stacks: Sequence[Sequence[Plane]]) -> list[_Finder]:
+def _finders(stacks: Sequence[Sequence[BandArray]]) -> list[_Finder]:
     groups: dict[tuple[int, str, int | None], tuple[da.Array, list[tuple[int, int | None]]]] = {}
     for stack, planes in enumerate(stacks):
         for position, (array, index) in enumerate(planes):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..spec import Tile
-from .source import Job, Piece, Plane, Reader, Source, pasted
+from .source import BandArray, Job, Piece, Reader, Source, pasted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class Coarse:
     ratio: width of a coarse pixel in fine ones.
     """
 
-    planes: Sequence[Plane]
+    planes: Sequence[BandArray]
     row: int
     col: int
     ratio: int = 2

@@ -14,8 +14,8 @@ from odc.geo.geobox import GeoBox
 
 from ...arguments import check_number, count_of, items_of, shown
 from ...bands import find_band, is_scl
+from ...cube.lazy import refuse_query_planning
 from ...cube.names import listed
-from ...cube.planning import refuse_query_planning
 from ...errors import (
     BandWarning,
     CatalogueError,
@@ -25,8 +25,8 @@ from ...errors import (
     OptionError,
     warn_caller,
 )
-from ...radiometry.clouds import mask as mask_clouds
-from ...radiometry.clouds import read_classes
+from ...radiometry.cubes import mask as mask_clouds
+from ...radiometry.cubes import read_classes
 from ...radiometry.resolve import ADD_OFFSET_COORD
 from ...spec import SOURCE_ITEMS, SOURCE_LINKS
 from .extents import box_of_items, middle

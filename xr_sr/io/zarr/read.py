@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ...arguments import check_whole, shown
-from ...cube.planning import refuse_query_planning
+from ...cube.lazy import refuse_query_planning
 from ...errors import OptionError, StoreDamageError, StoreError
 from .conventions import without_conventions
 from .documents import is_consolidated, read_group
