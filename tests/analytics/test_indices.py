@@ -15,7 +15,7 @@ from odc.geo.xr import wrap_xr
 
 import xr_sr
 from tests.cubes import RGBN, array, dataset, geobox_of, reflectance
-from xr_sr.analytics import table
+from xr_sr.analytics import formulas
 from xr_sr.analytics.formulas import parse
 from xr_sr.errors import BandWarning, GridError, MissingBandError, MissingLibraryError, OptionError, StoreError
 
@@ -23,10 +23,10 @@ from xr_sr.errors import BandWarning, GridError, MissingBandError, MissingLibrar
 @pytest.fixture
 def no_spyndex(monkeypatch):
     """As if spyndex were not installed."""
-    monkeypatch.setattr(table, "find_spec", lambda name: None)
-    table._of_spyndex.cache_clear()
+    monkeypatch.setattr(formulas, "find_spec", lambda name: None)
+    formulas._of_spyndex.cache_clear()
     yield
-    table._of_spyndex.cache_clear()
+    formulas._of_spyndex.cache_clear()
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def small_spyndex(tmp_path, monkeypatch):
     (folder / "data" / "constants.json").write_text(json.dumps(constants))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "spyndex", raising=False)
-    table._of_spyndex.cache_clear()
+    formulas._of_spyndex.cache_clear()
     yield
-    table._of_spyndex.cache_clear()
+    formulas._of_spyndex.cache_clear()
 
 
 def two_grids(seed: int = 3) -> xr.DataTree:
@@ -202,12 +202,12 @@ class TestStore:
 
 
 class TestTable:
-    @pytest.mark.parametrize("own", table.OWN, ids=lambda own: own.name)
+    @pytest.mark.parametrize("own", formulas.OWN, ids=lambda own: own.name)
     def test_every_index_of_ours_can_be_reckoned(self, own):
         letters = set(own.formula.letters)
 
-        assert letters - set(own.constants) <= table.LETTERS.keys()
-        assert table.constants_of(own, {}).keys() == letters - table.LETTERS.keys()
+        assert letters - set(own.constants) <= formulas.LETTERS.keys()
+        assert formulas.constants_of(own, {}).keys() == letters - formulas.LETTERS.keys()
 
     def test_without_spyndex_the_message_says_how_to_get_it(self, no_spyndex):
         with pytest.raises(MissingLibraryError, match=r"xr-sr\[indices\]"):
@@ -232,17 +232,17 @@ class TestTable:
         np.testing.assert_allclose(found.values, values[3] - values[0] * (832.8 - 664.6), rtol=1e-5)
 
     def test_ours_stands_above_that_of_spyndex(self, small_spyndex):
-        assert table.find_index("NDVI").text == "(N - R) / (N + R)"
+        assert formulas.find_index("NDVI").text == "(N - R) / (N + R)"
 
     def test_misses_name_their_neighbours(self, small_spyndex):
         with pytest.raises(OptionError, match="near it: .*NDVI"):
-            table.find_index("NDVI2")
+            formulas.find_index("NDVI2")
 
     def test_a_name_of_both_lists_is_suggested_once(self, monkeypatch):
-        monkeypatch.setattr(table, "_of_spyndex", lambda: {index.name: index for index in table.OWN})
+        monkeypatch.setattr(formulas, "_of_spyndex", lambda: {index.name: index for index in formulas.OWN})
 
         with pytest.raises(OptionError, match=r"near it: MNDWI, (?!.*MNDWI)"):
-            table.find_index("MDNWI")
+            formulas.find_index("MDNWI")
 
     def test_what_no_band_can_give_is_refused(self, small_spyndex):
         with pytest.raises(OptionError, match="needs 'T'"):
@@ -264,20 +264,20 @@ def test_all_of_spyndex_parses_and_agrees_with_plain_arithmetic():
     """Against Python's own arithmetic on the text, for every index whose letters are bands and numbers."""
     if find_spec("spyndex") is None:
         pytest.skip("spyndex (the extra 'indices') is not installed")
-    table._of_spyndex.cache_clear()
+    formulas._of_spyndex.cache_clear()
     values = reflectance(12, 4, 5, seed=5)
-    cube = array(values, tuple(table.LETTERS.values()))
-    letters = {letter: band.astype("float64") for letter, band in zip(table.LETTERS, values, strict=True)}
+    cube = array(values, tuple(formulas.LETTERS.values()))
+    letters = {letter: band.astype("float64") for letter, band in zip(formulas.LETTERS, values, strict=True)}
     reckoned = 0
-    for entry in table._of_spyndex().values():
+    for entry in formulas._of_spyndex().values():
         try:
-            constants = table.constants_of(entry, {})
+            constants = formulas.constants_of(entry, {})
         except OptionError:
             continue
         with np.errstate(all="ignore"):
             expected = eval(entry.text, {"__builtins__": {}}, letters | constants)  # the reference, on known text
             found = xr_sr.index(cube, entry.name).values
-        if any(own.name.lower() == entry.name.lower() for own in table.OWN):
+        if any(own.name.lower() == entry.name.lower() for own in formulas.OWN):
             continue
         near = np.isfinite(expected) & (abs(expected) < 1e4) & np.isfinite(found)
         strays = abs(found - expected)[near] / np.maximum(1, abs(expected[near]))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from xr_sr import errors
 from xr_sr.datasets import sample, simulate_scene, surfaces, synthetic
 from xr_sr.pipeline.api import upscale
-from xr_sr.simulate.random_field import Chance
+from xr_sr.simulate.noise import Chance
 
 DATA = Path(synthetic.__file__).resolve().with_name("data")
 RGBN = ("B02", "B03", "B04", "B08")

@@ -76,7 +76,7 @@ def test_holes_are_left_out_and_half_seen_pixels_count(scenes):
 def test_the_edge_is_averaged_as_on_the_whole_image(monkeypatch):
     lr, sr, _ = triple(96, 160, scale=4)
     whole = consistency(lr, sr, at="pixel")
-    monkeypatch.setattr("xr_sr.metrics.blocks.SIDE", 32)
+    monkeypatch.setattr("xr_sr.metrics.reduce.SIDE", 32)
 
     expected = np.abs(lr.values - downsample(sr.values.astype("float64"), 4)).mean(axis=0)
     np.testing.assert_allclose(whole.reflectance, expected, atol=1e-7)

@@ -100,7 +100,7 @@ def test_blocks_leave_no_seams(distance, monkeypatch):
     scenes = triple(160, 192, scale=2)
     options = {"distance": distance, "max_shift": 3.0, "support": 16 if distance == "mtf" else "pixel"}
     whole = correctness(*scenes, **options)
-    monkeypatch.setattr("xr_sr.metrics.blocks.SIDE", 64)
+    monkeypatch.setattr("xr_sr.metrics.reduce.SIDE", 64)
 
     xr.testing.assert_allclose(correctness(*scenes, **options), whole, rtol=1e-6)
 

@@ -11,8 +11,8 @@ import xarray as xr
 from tests.cubes import array, dataset, geobox_of
 from tests.registration.pairs import fourier_moved, scene
 from xr_sr.errors import CubeError, GridError, MissingBandError, OptionError, RadiometryError, WeightsNotFoundError
-from xr_sr.registration import align, places, warp
-from xr_sr.registration.places import places_of
+from xr_sr.registration import align, warp, windows
+from xr_sr.registration.windows import places_of
 
 BANDS = ("B02", "B03", "B04", "B08")
 TRUE = np.array([(0.0, 0.0), (1.3, -0.7), (-2.4, 0.35)])
@@ -116,8 +116,8 @@ def test_the_graph_travels(dates):
 
 def test_a_shift_is_measured_once_for_all_blocks(dates, monkeypatch):
     calls = []
-    measure = places.measure
-    monkeypatch.setattr(places, "measure", lambda *args: calls.append(1) or measure(*args))
+    measure = windows.measure
+    monkeypatch.setattr(windows, "measure", lambda *args: calls.append(1) or measure(*args))
 
     with dask.config.set(scheduler="sync"):
         align(dates.chunk(y=32, x=32), 0).compute()
@@ -238,7 +238,7 @@ def test_large_scenes_are_measured_in_windows():
 
 
 def test_windows_are_one_measurement(monkeypatch):
-    monkeypatch.setattr(places, "WINDOW", 64)
+    monkeypatch.setattr(windows, "WINDOW", 64)
     side = 200
     rng = np.random.default_rng(3)
     whole = np.repeat(np.repeat(rng.random((1, 1, side // 4, side // 4)), 4, -1), 4, -2).astype("float32")

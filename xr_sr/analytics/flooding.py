@@ -15,13 +15,12 @@ from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, check_area, class_areas
+from .bands import Grid, check_options, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
-from .dates import When, listed_dates, positions_of
-from .history import usual_water
+from .history import When, listed_dates, positions_of, usual_water
 from .indices import NAME_ATTR
-from .levels import Per, time_dim
-from .reading import Grid, check_options, on_finer_grid
 from .surface_water import Threshold, check_level, classify, index_of, level_of, told_level
+from .thresholds import Per, time_dim
 
 
 @warns_once

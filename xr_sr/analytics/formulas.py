@@ -1,22 +1,29 @@
-"""Formulas as data: the text of an index is parsed, checked and evaluated, and never run as code.
+"""Define spectral indices as data: a list with its papers, the list of spyndex, and a safe parser of formulas.
 
-Knows letters and arithmetic only; which band a letter stands for is told by `table`.
+The text of a formula is parsed, checked and evaluated, and never run as code. The tables of spyndex are read as files
+where that package is installed: none of its code runs.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
+import json
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..errors import OptionError
+from ..arguments import check_number, check_text
+from ..bands import BANDS
+from ..errors import MissingLibraryError, OptionError
 
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -127,3 +134,135 @@ def _sides(tree: ast.expr) -> tuple[ast.expr, ast.expr] | None:
         return None
     both = {ast.dump(below.left), ast.dump(below.right)}
     return (first, second) if both == {ast.dump(first), ast.dump(second)} else None
+
+
+LETTERS: Mapping[str, str] = {
+    "A": "B01", "B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
+    "N": "B08", "N2": "B8A", "WV": "B09", "S1": "B11", "S2": "B12",
+}  # fmt: skip
+"""The letters of formulas, as spyndex has them, and the bands of Sentinel-2 that they stand for."""
+
+_WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: name, long name, formula in `LETTERS`, source, and the values of other letters in it."""
+
+    name: str
+    title: str
+    text: str
+    source: str
+    constants: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def formula(self) -> Formula:
+        """The formula, parsed."""
+        return parse(self.text, name=self.name)
+
+
+OWN: tuple[Index, ...] = (
+    Index("NDVI", "normalised difference vegetation index", "(N - R) / (N + R)",
+          "Rouse et al. 1974, NASA SP-351"),
+    Index("EVI", "enhanced vegetation index", "g * (N - R) / (N + C1 * R - C2 * B + L)",
+          "Huete et al. 2002, doi:10.1016/S0034-4257(02)00096-2", {"g": 2.5, "C1": 6.0, "C2": 7.5, "L": 1.0}),
+    Index("SAVI", "soil-adjusted vegetation index", "(1 + L) * (N - R) / (N + R + L)",
+          "Huete 1988, doi:10.1016/0034-4257(88)90106-X; L = 0.5", {"L": 0.5}),
+    Index("NDRE", "normalised difference red edge index", "(N - RE1) / (N + RE1)",
+          "Barnes et al. 2000, 5th International Conference on Precision Agriculture"),
+    Index("NDMI", "normalised difference moisture index", "(N - S1) / (N + S1)",
+          "Hardisky et al. 1983, Photogrammetric Engineering and Remote Sensing 49"),
+    Index("NDWI", "normalised difference water index (open water)", "(G - N) / (G + N)",
+          "McFeeters 1996, doi:10.1080/01431169608948714"),
+    Index("MNDWI", "modified normalised difference water index", "(G - S1) / (G + S1)",
+          "Xu 2006, doi:10.1080/01431160600589179"),
+    Index("AWEIsh", "automated water extraction index, with shadows", "B + 2.5 * G - 1.5 * (N + S1) - 0.25 * S2",
+          "Feyisa et al. 2014, doi:10.1016/j.rse.2013.08.029"),
+    # The paper takes the sum of NIR and SWIR 2 off; tables on the web, spyndex's among them, add the second term.
+    Index("AWEInsh", "automated water extraction index, without shadows", "4 * (G - S1) - (0.25 * N + 2.75 * S2)",
+          "Feyisa et al. 2014, doi:10.1016/j.rse.2013.08.029"),
+    Index("NDBI", "normalised difference built-up index", "(S1 - N) / (S1 + N)",
+          "Zha et al. 2003, doi:10.1080/01431160304987"),
+    Index("NBR", "normalised burn ratio", "(N - S2) / (N + S2)",
+          "López García and Caselles 1991, doi:10.1080/10106049109354290"),
+    Index("NDSI", "normalised difference snow index", "(G - S1) / (G + S1)",
+          "Hall et al. 1995, doi:10.1016/0034-4257(95)00137-P"),
+)  # fmt: skip
+"""What is known without spyndex. A name that stands here means this formula, also where spyndex has another."""
+
+
+def find_index(name: str) -> Index:
+    """Look an index up, upper and lower case alike: in our own list, then in that of spyndex.
+
+    Raises OptionError for a name that neither has, with its neighbours; MissingLibraryError where only our own could be
+    asked, since spyndex is not installed.
+    """
+    own = {index.name.lower(): index for index in OWN}
+    name = check_text("name of an index", name)
+    if found := own.get(name.lower()):
+        return found
+    others = _of_spyndex()
+    folded = {known.lower(): known for known in others}
+    known = name if name in others else folded.get(name.lower())
+    if known is not None:
+        return others[known]
+    if not others:
+        raise MissingLibraryError(
+            f"{name!r} is not among the indices that are known without spyndex: "
+            f"{', '.join(index.name for index in OWN)}. For the list of spyndex run: pip install 'xr-sr[indices]'",
+            name="spyndex",
+        )
+    near = difflib.get_close_matches(name.lower(), list(dict.fromkeys([*own, *folded])), n=4, cutoff=0.4)
+    hint = ", ".join(own[key].name if key in own else folded[key] for key in near)
+    raise OptionError(f"there is no index {name!r}{f'; near it: {hint}' if hint else ''}.")
+
+
+def constants_of(index: Index, given: Mapping[str, float]) -> dict[str, float]:
+    """Return the values of the letters that are no bands: passed, of the index, or a band's wavelength in nm.
+
+    Raises OptionError for a letter that has no value (temperatures, radar, kernels), and for one that is not there.
+    """
+    letters = [letter for letter in index.formula.letters if letter not in LETTERS]
+    if strange := [name for name in given if name not in letters]:
+        has = f"has {', '.join(letters)}" if letters else "has none"
+        raise OptionError(f"{index.name} has no constant {', '.join(map(repr, strange))}; it {has}.")
+    values = {}
+    for letter in letters:
+        value = given.get(letter, index.constants.get(letter))
+        if value is None and letter.startswith("lambda"):
+            value = _WAVELENGTHS.get(LETTERS.get(letter.removeprefix("lambda"), ""))
+        if value is None:
+            raise OptionError(
+                f"{index.name} = {index.text} needs {letter!r}, which is no band of Sentinel-2 and has no usual value. "
+                f"If it is a number, pass it: {letter}=..."
+            )
+        values[letter] = check_number(letter, value)
+    return values
+
+
+@cache
+def _of_spyndex() -> Mapping[str, Index]:
+    """Read the tables inside an installed spyndex; {} without it."""
+    # Not `import spyndex`: that loads its plotting and data libraries, and only two files are wanted.
+    spec = find_spec("spyndex")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if not folders:
+        return {}
+    data = Path(folders[0]) / "data"
+    try:
+        listed = json.loads((data / "spectral-indices-dict.json").read_text(encoding="utf-8"))["SpectralIndices"]
+        usual = json.loads((data / "constants.json").read_text(encoding="utf-8"))
+    except (OSError, KeyError, ValueError) as error:
+        raise MissingLibraryError(
+            f"spyndex is installed in {data.parent}, but its tables cannot be read ({type(error).__name__}). Run: "
+            "pip install --upgrade spyndex",
+            name="spyndex",
+        ) from error
+    constants = {key: value.get("default") for key, value in usual.items()}
+    return {name: _entry(name, record, constants) for name, record in listed.items()}
+
+
+def _entry(name: str, record: Mapping[str, Any], constants: Mapping[str, float | None]) -> Index:
+    usual = {letter: value for letter in record["bands"] if (value := constants.get(letter)) is not None}
+    source = f"{record['reference']} (by spyndex)"
+    return Index(name, record["long_name"], record["formula"], source, usual)

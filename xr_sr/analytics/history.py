@@ -1,23 +1,82 @@
-"""Many dates of one place: how often there was water, when first and last; numbers per object and date."""
+"""Analyse series over time: select dates, water history, values per object and date, anomalies."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_array, items_of, shown, whole_or_none
+from ..arguments import check_array, is_one_of, items_of, shown, whole_or_none
 from ..cube.grid import crs_coord_name, spatial_dims
 from ..cube.lazy import kept_unread
-from ..errors import CubeError, GridError, OptionError
+from ..cube.select import AnyCube
+from ..errors import CubeError, DuplicateTimeError, GridError, OptionError, warns_once
 from ..spec import provenance_of
 from .area import HECTARE_M2, Area, geobox_with_crs, lazy_areas
+from .bands import on_finer_grid
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
-from .levels import time_dim
-from .reading import on_finer_grid
+from .indices import NAME_ATTR
+from .surface_water import index_of
+from .thresholds import time_dim
+
+When: TypeAlias = Any
+"""A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+
+_YEAR_FIRST = re.compile(r"[+-]?\d{4}")
+
+
+def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[np.int64]:
+    """Return the positions of the dates that a selection means, ascending in time; at least one.
+
+    stamps: (time,), in any order. role: what is selected, for messages. Raises CubeError where it selects no date,
+    DuplicateTimeError where a date is there twice.
+    """
+    dim = stamps.dims[0]
+    try:
+        values, counts = np.unique(stamps.values, return_counts=True)
+    except TypeError as error:  # text beside dates
+        raise CubeError(
+            f"the values along {dim!r} cannot be compared with each other: {shown(stamps.values.tolist())}. Convert "
+            "them: cube.assign_coords(time=pd.to_datetime(cube.time.values))."
+        ) from error
+    if (counts > 1).any():
+        raise DuplicateTimeError(
+            f"{role}= selects dates, and some are there more than once: {', '.join(map(str, values[counts > 1][:3]))}. "
+            "Merge them, for instance by groupby='solar_day' when loading, or keep one: cube.drop_duplicates('time')."
+        )
+    # Slices want dates in order: of falling ones they would take none, or the others.
+    places = xr.DataArray(np.arange(stamps.size), dims=(dim,), coords={dim: stamps.variable}).sortby(dim)
+    found = np.empty(0, np.int64)
+    cause: Exception | None = None
+    if all(_YEAR_FIRST.match(text.strip()) for text in _texts_of(when)):
+        try:
+            found = np.atleast_1d(places.sel({dim: when}).values)
+        except (KeyError, ValueError, TypeError) as error:
+            cause = error
+    if not found.size:
+        raise CubeError(
+            f"{role}={shown(when)} selects no date, or not each one that it names; there are {listed_dates(stamps)}. "
+            "Dates are written year first (ISO 8601): '2023-06-20', '2023-06', slice('2023-06-01', '2023-06-30') or a "
+            "list of dates."
+        ) from cause
+    return found
+
+
+def _texts_of(when: When) -> list[str]:
+    """Return the text in a selection. 5.6.2021 and 05/06/2021 are ambiguous, and pandas would choose one reading."""
+    parts = [when.start, when.stop] if isinstance(when, slice) else when if isinstance(when, list | tuple) else [when]
+    return [part for part in parts if isinstance(part, str)]
+
+
+def listed_dates(stamps: xr.DataArray) -> str:
+    """Write dates: all of a few, else the first and the last."""
+    texts = [str(value)[:10] for value in np.sort(np.atleast_1d(stamps.values))]
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"
+
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -168,3 +227,80 @@ def _as_dates(stamps: xr.DataArray) -> xr.DataArray:
 def _dates_of_block(stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
     dates = stamps.astype("datetime64[ns]")
     return np.where(abs(stamps) == _NEVER, np.datetime64("NaT", "ns"), dates)
+
+
+Season: TypeAlias = Literal["month"] | None
+
+
+_NO_SPREAD = 1e-6
+"""Standard deviation below which the values of a pixel are all alike."""
+
+
+@warns_once
+def anomaly(
+    cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
+) -> xr.Dataset:
+    """Compute anomalies of an index against a reference period.
+
+    cube: bands with a dimension of time, or with index=None the index itself. reference: the dates that are usual, as
+        `.sel(time=...)` takes them: slice("2018", "2022"). by: "month" compares each date with those of its calendar
+        month in the reference; None with all of them, which is right where seasons do not matter.
+    options: as in `index`.
+
+    Returns a lazy Dataset (time, y, x), float32: `anomaly`, value minus mean of the reference; `standardised`, the same
+    over its standard deviation (of a sample, n - 1). NaN where the reference has no valid value; `standardised` also
+    where it has fewer than two, or no spread (below 1e-6). Dates of the reference are compared too, themselves
+    included.
+    Raises CubeError where the reference is no date of the cube.
+    """
+    values = index_of(cube, index, reader="anomaly", **options)
+    dim = time_dim(values)
+    if dim is None or dim not in values.coords:
+        raise CubeError("an anomaly needs dates: there is no dimension of time with coordinates.")
+    if not is_one_of(by, ("month", None)):
+        raise OptionError(f"by={by!r}: known are 'month' and None.")
+    usual = values.isel({dim: positions_of(reference, values[dim], role="reference")})
+    groups = _months(values, dim) if by == "month" else np.zeros(values.sizes[dim], int)
+    theirs = _months(usual, dim) if by == "month" else np.zeros(usual.sizes[dim], int)
+
+    parts = []
+    for group in dict.fromkeys(groups.tolist()):
+        part = values.isel({dim: np.flatnonzero(groups == group)})
+        same = usual.isel({dim: np.flatnonzero(theirs == group)})
+        if not same.sizes[dim]:
+            missing = xr.full_like(part, np.nan)
+            parts.append(xr.Dataset({"anomaly": missing, "standardised": missing}))
+            continue
+        mean = _across_time(same, dim).mean(dim)
+        exact = _across_time(same, dim).astype("float64")  # alike values then have no spread by rounding
+        spread = exact.std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
+        off = part - mean
+        parts.append(xr.Dataset({"anomaly": off, "standardised": off / spread.where(spread > _NO_SPREAD)}))
+    made = xr.concat(parts, dim, data_vars="all", coords="minimal", compat="override").sel({dim: values[dim]})
+    name, crs = str(values.attrs.get(NAME_ATTR, values.name or "index")), crs_coord_name(values)
+    texts = {"anomaly": f"{name} minus its mean in the reference", "standardised": f"{name}, standard deviations off"}
+    for key, text in texts.items():
+        made[key] = made[key].astype("float32").transpose(*values.dims)
+        made[key].attrs = {
+            "long_name": text,
+            "units": "1" if key == "anomaly" else "standard deviations",
+            NAME_ATTR: name,
+            **provenance_of(values.attrs),
+        }
+        if key == "anomaly" and "xr_sr:bounds" in values.attrs:  # -1..1 minus -1..1; standard deviations have no bound
+            made[key].attrs["xr_sr:bounds"] = [-2.0, 2.0]
+        made[key].encoding = {"grid_mapping": crs} if crs in made.coords else {}
+    made.attrs["xr_sr:reference"] = (
+        f"{str(usual[dim].values.min())[:10]} to {str(usual[dim].values.max())[:10]}, by {by}"
+    )
+    return made
+
+
+def _months(array: xr.DataArray, dim: str) -> np.ndarray[Any, np.dtype[Any]]:
+    months: np.ndarray[Any, np.dtype[Any]] = array[dim].dt.month.values
+    return months
+
+
+def _across_time(array: xr.DataArray, dim: str) -> xr.DataArray:
+    """Put all dates of a place into one chunk, so that numbers do not depend on how time was cut."""
+    return array.chunk({dim: -1}) if array.chunks is not None else array

@@ -13,9 +13,8 @@ from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import WEIGHTS_ATTR, provenance_of
-from .formulas import evaluate
-from .reading import Grid, check_options, read_bands
-from .table import LETTERS, constants_of, find_index
+from .bands import Grid, check_options, read_bands
+from .formulas import LETTERS, constants_of, evaluate, find_index
 
 NAME_ATTR = "xr_sr:index"
 """The attribute in which an index says its name."""

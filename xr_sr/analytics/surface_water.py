@@ -15,10 +15,10 @@ from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
+from .bands import Grid, check_options
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
-from .levels import Per, otsu, time_dim
-from .reading import Grid, check_options
+from .thresholds import Per, otsu, time_dim
 
 Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 """A level of the index, the method that finds it, or levels found before, one number or one for each date."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..simulate.random_field import Chance, DoubleArray, FloatArray, IntArray
+from ..simulate.noise import Chance, DoubleArray, FloatArray, IntArray
 from .surfaces import INDEX, VARIANTS
 
 Entry = TypeVar("Entry", bound=np.generic)

@@ -11,14 +11,12 @@ import xarray as xr
 
 from ..arguments import check_flag
 from ..simulate.resample import downsample
-from .blocks import FloatArray, Layout, Level, check_level, map_images
-from .comparing import Metric, measure_blocks
+from .comparing import Metric, for_each_model, measure_blocks
 from .distances import find_distance
-from .harmony import Spectral
 from .improvement import check_support
 from .inputs import Image, Scene, factor_of, finished, read, together
-from .several import for_each_model
-from .shifts import measure_shifts
+from .matching import Spectral, measure_shifts
+from .reduce import FloatArray, Layout, Level, check_level, map_images
 from .triples import Triple, bring_together, check_border, distances, inside
 
 if TYPE_CHECKING:

@@ -1,11 +1,8 @@
-"""Two images on one grid: what a metric gives per pixel, summed by scene, patch or object, and finished into a number.
-
-Each metric is a function of two blocks and a formula of means; everything else about it is here.
-"""
+"""Compare SR with HR by a reduction per pixel, patch, object or image; for one model or several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +11,10 @@ import xarray as xr
 
 from ..arguments import check_array, is_one_of, items_of, shown
 from ..cube.grid import spatial_dims
-from ..errors import OptionError
-from .blocks import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
+from ..cube.names import listed
+from ..errors import CubeError, GridError, MissingBandError, OptionError
 from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
+from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -199,3 +197,43 @@ def _finish(sums: FloatArray, *, metric: Metric, options: dict[str, Any]) -> Flo
     fields = np.moveaxis(sums, 1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return metric.finish(fields[:-1] / fields[-1], **options)
+
+
+def for_each_model(sr: Image | Mapping[str, Image], measure: Callable[[Image], xr.Dataset]) -> xr.Dataset:
+    """Measure one cube, or each of several; only the latter gives a dimension `model`."""
+    if isinstance(sr, xr.DataArray | xr.Dataset):
+        return measure(sr)
+    if not isinstance(sr, Mapping) or not sr:
+        raise CubeError(
+            f"sr must be a cube or a dictionary of cubes by name, such as {{'bicubic': cube}}; it is {sr!r:.60}."
+        )
+    made = [measure(cube) for cube in sr.values()]
+    _check_alike(list(map(str, sr)), made)
+    names = xr.DataArray([str(name) for name in sr], dims="model", name="model")
+    return xr.concat(made, names, combine_attrs="drop_conflicts", join="exact")
+
+
+def _check_alike(names: Sequence[str], made: Sequence[xr.Dataset]) -> None:
+    """Raise unless results can stand side by side: MissingBandError for bands, CubeError for dates, GridError."""
+    first = made[0]
+    for name, found in zip(names[1:], made[1:], strict=True):
+        for dim in first.sizes:
+            if dim in found.sizes and first[dim].equals(found[dim]):
+                continue
+            labels, others = (list(one[dim].values) if dim in one.sizes else [] for one in (first, found))
+            kind = first[dim].dtype.kind
+            if kind in "OUT" or dim == "band":
+                raise MissingBandError(
+                    f"models side by side need the same bands: {names[0]!r} has {listed(labels)}, {name!r} has "
+                    f"{listed(others)}. Give all the same ones, in one order and by the same names, for instance by "
+                    f".sel({dim}=[...]); or measure them one by one."
+                )
+            if kind == "M":
+                raise CubeError(
+                    f"models side by side need the same dates; {names[0]!r} and {name!r} differ along {dim!r}, with "
+                    f"{len(labels)} and {len(others)}. Select the same ones, or measure them one by one."
+                )
+            raise GridError(
+                f"models side by side need one grid; {names[0]!r} and {name!r} differ along {dim!r}, with "
+                f"{len(labels)} and {len(others)} pixels. Measure them one by one, or bring them to one grid."
+            )

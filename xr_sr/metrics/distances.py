@@ -13,9 +13,8 @@ import numpy as np
 
 from ..arguments import is_one_of
 from ..errors import OptionError
-from .blocks import FloatArray
-from .spectral import angle
-from .windows import SSIM_RADIUS, ssim_map
+from .fidelity import SSIM_RADIUS, angle, ssim_map
+from .reduce import FloatArray
 
 TINY = 1e-4
 """Reflectance below which a denominator is not trusted: one digital number."""
@@ -107,9 +106,10 @@ def _short_of_100_db(means: FloatArray) -> FloatArray:
 
 
 def _angle(means: FloatArray) -> FloatArray:
-    # Two spectra of zeros are equal; zeros against anything else have no angle.
-    degrees = angle((means[0], means[1], means[2]))
-    return np.where((means[1] == 0) & (means[2] == 0), 0.0, degrees)
+    # Two spectra of zeros are equal; zeros against anything else have no angle. The product of squares below 1e-150
+    # would underflow, so these count as zeros too.
+    one, other = (np.where(means[place] < 1e-150, 0.0, means[place]) for place in (1, 2))
+    return np.where((one == 0) & (other == 0), 0.0, angle((means[0], one, other)))
 
 
 DISTANCES: dict[str, Distance] = {

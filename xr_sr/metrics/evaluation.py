@@ -13,16 +13,13 @@ from .._version import __version__
 from ..arguments import check_flag, is_one_of
 from ..errors import OptionError, warns_once
 from .agreement import added, agree
-from .blocks import Layout, Level
-from .comparing import Metric, measure
-from .fidelity import MAE, PSNR, RMSE, SSIM, check_peak
-from .harmony import Spectral
+from .comparing import Metric, for_each_model, measure
+from .fidelity import ERGAS, MAE, PSNR, Q_INDEX, RMSE, SAM, SSIM, check_peak
 from .improvement import Scoring, check_judging, check_support, judge
 from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together, with_reflectance
-from .profile import configured, opensr_test
-from .published import OpenSRTest
-from .several import for_each_model
-from .spectral import ERGAS, Q_INDEX, SAM
+from .matching import Spectral
+from .published import OpenSRTest, configured, opensr_test
+from .reduce import Layout, Level
 from .triples import bring_together, check_border, inside
 
 if TYPE_CHECKING:

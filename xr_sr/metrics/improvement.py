@@ -16,13 +16,11 @@ import xarray as xr
 
 from ..arguments import check_flag, is_number, is_one_of, shown
 from ..errors import OptionError
-from .blocks import FloatArray, Layout, Level, check_level, map_images, sum_up
-from .comparing import labels_of
+from .comparing import for_each_model, labels_of
 from .distances import MTF_SIDE
-from .harmony import Spectral
 from .inputs import Image, Scene, finished, read
-from .quantile import lazy_quantile
-from .several import for_each_model
+from .matching import Spectral
+from .reduce import FloatArray, Layout, Level, check_level, lazy_quantile, map_images, sum_up
 from .triples import Triple, bring_together, distances
 
 if TYPE_CHECKING:

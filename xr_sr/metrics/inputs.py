@@ -20,7 +20,7 @@ from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
-from .blocks import SIDE
+from .reduce import SIDE
 
 if TYPE_CHECKING:
     import dask.array as da

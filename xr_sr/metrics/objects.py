@@ -20,8 +20,8 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_array, check_flag, check_number, is_one_of, shown
 from ..cube.grid import Grid, grid_of, spatial_dims
 from ..errors import CubeError, GridError, OptionError
+from .components import Pieces, Reading, join, measure, share_of_alarms
 from .inputs import short_crs
-from .pieces import Pieces, Reading, join, measure, share_of_alarms
 
 __all__ = ["SIZES", "detection_rate", "object_scores"]
 

@@ -1,26 +1,35 @@
-"""The numbers of opensr-test 1.3.3, to compare with the literature: its formulas, float32, and its order of steps.
+"""Compute the metrics of opensr-test 1.3.3, to compare with the literature: its formulas, float32, its order of steps.
 
-NumPy arrays of one date, (band, y, x); whole images, as there. Nothing here is how we would measure: `improvement` and
+Whole images of one date, (band, y, x), as there. Nothing here is how this package measures: `improvement` and
 `agreement` are. Formulas: Aybar et al. 2024, doi:10.1109/LGRS.2024.3401394, and the package itself. Where it fails with
-an error there is no number to give, and an OptionError says so.
+an error there is no number to return, and an OptionError says so.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import xarray as xr
 
 from ..arguments import check_flag, count_of
+from ..cube.names import listed
 from ..errors import GridError, OptionError
-from ..registration.phase import phase_correlation_shift
+from ..registration.correlation import phase_correlation_shift
 from ..registration.warping import warp
 from ..simulate.harmonisation import match_histogram
 from ..simulate.resample import downsample, upsample
-from .blocks import FloatArray
+from .comparing import for_each_model
+from .improvement import CLASSES
+from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together
+from .reduce import FloatArray, Layout, map_images
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 LARGE, TINY = np.float32(100), np.float32(1e-8)
 
@@ -305,3 +314,75 @@ def _nd(x: FloatArray, y: FloatArray, axis: int | None) -> FloatArray:
 
 
 _FORMULAS = {"l1": _l1, "l2": _l2, "sad": _sad, "psnr": _psnr, "kl": _kl, "pbias": _pbias, "nd": _nd, "fd": _nd}
+
+
+NUMBERS = ("reflectance", "spectral", "spatial", "synthesis", *CLASSES)
+
+
+def opensr_test(
+    lr: Image, sr: Image | Mapping[str, Image], hr: Image, *, maps: bool = False, **options: Any
+) -> xr.Dataset:
+    """Return the metrics of opensr-test 1.3.3 for each date, or its maps of improvement, omission and hallucination.
+
+    lr, sr, hr: as for `correctness`; whole images are held in memory, one date at a time, as there. options: the fields
+    of `OpenSRTest`, which are the options of opensr-test, such as correctness_distance="l1".
+    Returns a Dataset, lazy if an input is: reflectance, spectral, spatial, synthesis, improvement, omission,
+    hallucination along time; or with `maps` the last three and `classification` on the grid of SR, NaN in the border.
+    Raises OptionError for what opensr-test lacks or fails at, GridError, CubeError, MissingBandError.
+    """
+    check_flag("maps", maps)
+    config = configured(options)
+    low, true = read(lr, "LR"), read(hr, "HR")
+
+    def of_one(cube: Image) -> xr.Dataset:
+        fine = read(cube, "SR")
+        made = _measured(low, fine, true, config, maps=maps)
+        return finished(made, low, fine, true)  # type: ignore[no-any-return]
+
+    return for_each_model(sr, of_one)
+
+
+def configured(options: Mapping[str, Any]) -> OpenSRTest:
+    """Return the options of opensr-test with its defaults; raises OptionError for names and values that it lacks."""
+    known = OpenSRTest.__dataclass_fields__
+    if wrong := [name for name in options if name not in known]:
+        raise OptionError(f"opensr-test has no option {listed(wrong)}; it has {', '.join(known)}.")
+    return OpenSRTest(**options)
+
+
+def _measured(lr: Scene, sr: Scene, hr: Scene, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
+    sr, lr, hr = together(sr, lr, hr)
+    scale = factor_of(lr, sr)
+    check_same_grid(sr, hr)
+    check_fits(config, scale, len(sr.keys), sr.shape)
+    inputs: list[tuple[da.Array, str]] = []
+    for scene in (lr, sr, hr):
+        height, width = scene.shape
+        inputs.append((Layout((height,), (width,)).cut(scene.data), "tbyx"))
+    attrs = {"profile": "opensr-test", "distance": config.correctness_distance, "support": config.agg_method}
+    if maps:
+        layout = Layout((sr.shape[0],), (sr.shape[1],))
+        found = map_images(_maps, inputs, "tkyx", layout, new={"k": 4}, dtype=np.float32, config=config)
+        names = (*CLASSES, "classification")
+        variables = {name: sr.wrap(found[:, place], ("time", "y", "x"), name=name) for place, name in enumerate(names)}
+        return xr.Dataset(variables, attrs=attrs)
+    found = map_images(_numbers, inputs, "tkyx", Layout((1,), (1,)), new={"k": len(NUMBERS)}, config=config)[:, :, 0, 0]
+    variables = {name: sr.wrap(found[:, place], ("time",), name=name) for place, name in enumerate(NUMBERS)}
+    return xr.Dataset(variables, attrs=attrs)
+
+
+def _outcome(lr: FloatArray, sr: FloatArray, hr: FloatArray, config: OpenSRTest) -> Outcome:
+    if not all(np.isfinite(image).all() for image in (lr, sr, hr)):
+        raise OptionError("opensr-test knows no nodata, and there is NaN. Cut it off, or take profile='default'.")
+    return opensr_test_outcome(lr, sr, hr, config)
+
+
+def _numbers(lr: FloatArray, sr: FloatArray, hr: FloatArray, *, config: OpenSRTest) -> FloatArray:
+    outcome = _outcome(lr[0], sr[0], hr[0], config)
+    return np.array([getattr(outcome, name) for name in NUMBERS])[None, :, None, None]
+
+
+def _maps(lr: FloatArray, sr: FloatArray, hr: FloatArray, *, config: OpenSRTest) -> FloatArray:
+    maps = _outcome(lr[0], sr[0], hr[0], config).maps
+    border = config.border_mask
+    return np.pad(maps, [(0, 0), (border, border), (border, border)], constant_values=np.nan)[None]

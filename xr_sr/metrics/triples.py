@@ -16,10 +16,10 @@ from ..arguments import check_number, is_one_of, shown, whole_or_none
 from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
-from .blocks import FloatArray, Input, Layout, Level, by_patch, map_images
 from .distances import MTF_SIDE, Distance, find_distance, mtf_patch
-from .harmony import Spectral, apply_map, shift_map, spectral_map
 from .inputs import Scene, check_same_grid, factor_of, together
+from .matching import Spectral, apply_map, shift_map, spectral_map
+from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ..analytics.levels import time_dim
+from ..analytics.thresholds import time_dim
 from ..arguments import check_number
 from ..cube.select import AnyCube
 from ..errors import CubeError, MissingLibraryError, OptionError

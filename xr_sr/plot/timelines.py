@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
-from ..analytics.dates import positions_of
+from ..analytics.history import positions_of
 from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
 from ..errors import CubeError, OptionError

@@ -1,6 +1,6 @@
 """Lay the dates of a cube on each other: measure the shift of each, lazily, and move its pixels.
 
-How shifts are measured is in `estimate` and `places`, how pixels move in `warping`.
+How shifts are measured is in `estimate` and `windows`, how pixels move in `warping`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
 from ..spec import Tile
 from ..tiling.halo import map_tiles
 from ..tiling.source import SIDE, Source
-from .channels import Channel
+from .correlation import Channel
 from .estimate import Method, checked_options
 from .features import Weights
-from .places import images_of, lazy_data, measured, places_of, reference_images
 from .warping import RADIUS, Edge, Kernel, beyond, blank, checked_kernel, sampled
+from .windows import images_of, lazy_data, measured, places_of, reference_images
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -1,17 +1,223 @@
-"""Phase correlation with windows that move along: the sub-pixel shift between two images that are not periodic.
+"""Find the shift between two images by correlation: phase correlation and ECC.
 
-Built on the transforms of `phase`. `quality` judges a peak.
+Arrays of one pair of images only. Channels are real, (channel, y, x) float64, and zero where the image is NaN.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .channels import Pair
-from .phase import ComplexArray, correlation_at
+from ..arguments import check_whole
+from .warping import RADIUS, FloatArray, sampled
+
+Channel: TypeAlias = Literal["gradients", "mean"]
+Array: TypeAlias = NDArray[np.float64]
+
+FADE = 8
+"""Pixels over which weights rise from nothing at a gap to one."""
+
+NOISE_FLOOR = 1e-3
+"""No image is believed to hold less noise than this share of its level: Sentinel-2's signal-to-noise ratio is about
+a hundred, and structure below a thousandth of the level is the sensor's or the atmosphere's."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images, ready to be compared.
+
+    moving, reference: (channel, y, x), each channel of unit variance in both. known_moving, known_reference: (y, x)
+    weights 0 to 1, 0 where a pixel or its neighbour is NaN. noise: variance that is taken for noise at least, per
+    channel, of moving and reference together. window: whether the edges are faded too.
+    """
+
+    moving: Array
+    reference: Array
+    known_moving: Array
+    known_reference: Array
+    noise: Array
+    window: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.moving.shape[-2:]
+        return height, width
+
+    def moved(self, dy: float, dx: float) -> Array:
+        """Move the channels of `moving`, (channel, y, x), by parts of a pixel."""
+        margin = math.ceil(max(abs(dy), abs(dx))) + RADIUS
+        widths = ((0, 0), (margin, margin), (margin, margin))
+        padded = np.pad(self.moving, widths, mode="edge" if self.window else "wrap")
+        return np.asarray(sampled(padded, margin, dy, dx, "lanczos"))
+
+    def weights(self, dy: float, dx: float) -> tuple[Array, Array]:
+        """Return the weights (y, x) of moving and of reference if the content is the same but for this shift.
+
+        Each window stands half the shift away from the middle, so both fade the same content: fixed windows would
+        draw every estimate towards zero. What is unknown in one is left out of the other.
+        """
+        from scipy import ndimage
+
+        on_moving, on_reference = self.known_moving, self.known_reference
+        if not (self.known_moving.all() and self.known_reference.all()):
+            beyond = "nearest" if self.window else "grid-wrap"
+            on_moving = on_moving * ndimage.shift(self.known_reference, (-dy, -dx), order=1, mode=beyond)
+            on_reference = on_reference * ndimage.shift(self.known_moving, (dy, dx), order=1, mode=beyond)
+        if not self.window:
+            return on_moving, on_reference
+        height, width = self.shape
+        here = np.outer(faded(height, -dy / 2, abs(dy)), faded(width, -dx / 2, abs(dx)))
+        there = np.outer(faded(height, dy / 2, abs(dy)), faded(width, dx / 2, abs(dx)))
+        return on_moving * here, on_reference * there
+
+
+def pair_of(moving: FloatArray, reference: FloatArray, *, channel: Channel, window: bool) -> Pair | None:
+    """Prepare two images (band, y, x) with NaN where nothing is known; None if they hold nothing to compare."""
+    one, other = moving.astype(np.float64), reference.astype(np.float64)
+    levels = np.array([_level(left) * _level(right) for left, right in zip(one, other, strict=True)]) ** 0.5
+    if channel == "mean":
+        one, other = one.mean(axis=0, keepdims=True), other.mean(axis=0, keepdims=True)
+        noise = 2 * (NOISE_FLOOR * levels.mean(keepdims=True)) ** 2 / len(levels)
+    else:
+        # A central difference of white noise has half its variance
+        noise = np.repeat((NOISE_FLOOR * levels) ** 2, 2)
+        one, other = _gradients(one, wrap=not window), _gradients(other, wrap=not window)
+    one, known_moving = _known(one)
+    other, known_reference = _known(other)
+    if not (known_moving.any() and known_reference.any()):
+        return None
+    one, spread_moving = _standardised(one, known_moving)
+    other, spread_reference = _standardised(other, known_reference)
+    spread = spread_moving * spread_reference
+    told = spread > 0
+    if not told.any():
+        return None
+    noise = noise[told] / spread[told]
+    return Pair(one[told], other[told], known_moving, known_reference, noise, window)
+
+
+def faded(size: int, offset: float, less: float) -> Array:
+    """Return a Hann window over `size` pixels, its middle `offset` pixels off, and `less` pixels shorter."""
+    half = max((size - less) / 2, 1.0)
+    place = (np.arange(size) - (size - 1) / 2 - offset) / half
+    return np.where(np.abs(place) < 1, np.cos(np.pi / 2 * np.clip(place, -1, 1)) ** 2, 0.0)
+
+
+def _gradients(image: Array, *, wrap: bool) -> Array:
+    """Return the central differences of (band, y, x) along y and x: (2 band, y, x)."""
+    if wrap:
+        slopes = [(np.roll(image, -1, axis) - np.roll(image, 1, axis)) / 2 for axis in (-2, -1)]
+    else:
+        slopes = [np.gradient(image, axis=axis) for axis in (-2, -1)]
+    return np.stack(slopes, axis=1).reshape(-1, *image.shape[-2:])
+
+
+def _known(channels: Array) -> tuple[Array, Array]:
+    """Give channels with zeros for NaN, and weights that fade towards the gaps."""
+    from scipy import ndimage
+
+    known = np.isfinite(channels).all(axis=0)
+    if known.all():
+        return channels, np.ones(known.shape)
+    distance = np.minimum(ndimage.distance_transform_edt(known) / FADE, 1.0)
+    return np.where(known, channels, 0.0), np.sin(np.pi / 2 * distance) ** 2
+
+
+def _standardised(channels: Array, known: Array) -> tuple[Array, Array]:
+    """Give channels of zero mean and unit variance where they are known, and the standard deviations they had."""
+    total = known.sum()
+    means = (channels * known).sum(axis=(-2, -1)) / total
+    centred = channels - means[:, None, None]
+    spread: Array = np.sqrt((centred**2 * known).sum(axis=(-2, -1)) / total)
+    # Rounding alone makes a constant image vary by this much
+    spread = np.where(spread > 1e-12 * np.abs(channels).max(initial=0.0), spread, 0.0)
+    return centred / np.where(spread > 0, spread, 1.0)[:, None, None], spread
+
+
+def _level(band: Array) -> float:
+    """Return the root mean square of the known pixels; 0 where there are none."""
+    known = band[np.isfinite(band)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else 0.0
+
+
+ComplexArray: TypeAlias = NDArray[np.complexfloating[Any, Any]]
+
+
+def phase_correlation_shift(moving: FloatArray, reference: FloatArray, *, upsample: int = 50) -> tuple[float, float]:
+    """Find the (dy, dx) in pixels by which `moving` must be moved to lie on `reference`.
+
+    moving, reference: (y, x), same shape, free of NaN; float32 stays float32 in the transforms. upsample: the shift is
+    a multiple of 1 / upsample pixel; 1: whole pixels. Images are taken as periodic; shifts lie within half their size.
+    Gives the numbers of `skimage.registration.phase_cross_correlation(reference, moving, upsample_factor=upsample)`.
+    Raises ValueError for other shapes or NaN, OptionError (a ValueError) for upsample.
+    Source: Kuglin and Hines 1975 (phase correlation); Guizar-Sicairos et al. 2008, doi:10.1364/OL.33.000156 (peak by a
+    matrix-multiply DFT).
+    """
+    if moving.ndim != 2 or moving.shape != reference.shape:
+        raise ValueError(
+            f"moving and reference must be (y, x) arrays of one shape; they are {moving.shape} and {reference.shape}. "
+            "Average the bands, and cut both to the same pixels."
+        )
+    check_whole("upsample", upsample, least=1, unit="steps per pixel")
+    if not (np.isfinite(moving).all() and np.isfinite(reference).all()):
+        raise ValueError("moving and reference must be finite; they hold NaN or infinity. Fill it first.")
+    spectrum = whitened(cross_spectrum(moving, reference))
+    peak = whole_pixel_peak(spectrum)
+    if upsample > 1:
+        peak = refined_peak(spectrum, peak, upsample)
+    # An axis of one pixel holds no shift
+    dy, dx = (0.0 if size == 1 else shift for size, shift in zip(moving.shape, peak, strict=True))
+    return dy, dx
+
+
+def cross_spectrum(moving: FloatArray, reference: FloatArray) -> ComplexArray:
+    """Multiply the reference's spectrum by the conjugate of the moving one's; phases then rise with the shift."""
+    from scipy import fft
+
+    return np.asarray(fft.fftn(reference) * np.conj(fft.fftn(moving)))
+
+
+def whitened(spectrum: ComplexArray) -> ComplexArray:
+    """Give every frequency the weight 1, but those whose power is below 100 rounding errors."""
+    floor = 100 * np.finfo(spectrum.real.dtype).eps
+    return np.asarray(spectrum / np.maximum(np.abs(spectrum), floor))
+
+
+def whole_pixel_peak(spectrum: ComplexArray) -> tuple[float, float]:
+    """Find the largest correlation among whole-pixel shifts, as (dy, dx) within half the image's size."""
+    from scipy import fft
+
+    correlation = np.abs(fft.ifftn(spectrum))
+    row, column = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
+    height, width = correlation.shape
+    # Indices beyond the middle stand for negative shifts
+    dy = row - height if row > height // 2 else row
+    dx = column - width if column > width // 2 else column
+    return float(dy), float(dx)
+
+
+def refined_peak(spectrum: ComplexArray, peak: tuple[float, float], upsample: int) -> tuple[float, float]:
+    """Find the largest correlation among shifts of 1 / upsample pixel, within 0.75 pixel of a first guess."""
+    steps = math.ceil(1.5 * upsample)
+    offsets = (np.arange(steps) - steps // 2) / upsample
+    rows, columns = peak[0] + offsets, peak[1] + offsets
+    correlation = np.abs(correlation_at(spectrum, rows, columns))
+    row, column = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
+    return float(rows[row]), float(columns[column])
+
+
+def correlation_at(spectrum: ComplexArray, dy: NDArray[np.float64], dx: NDArray[np.float64]) -> ComplexArray:
+    """Evaluate the cross-correlation, times the number of pixels, at the shifts dy x dx: (dy, dx)."""
+    height, width = spectrum.shape
+    down = np.exp(2j * np.pi * np.outer(dy, np.fft.fftfreq(height))).astype(spectrum.dtype)
+    along = np.exp(2j * np.pi * np.outer(np.fft.fftfreq(width), dx)).astype(spectrum.dtype)
+    return np.asarray(down @ spectrum @ along)
+
 
 WHITENING = 0.5
 """How far frequencies are made equally strong: 1 is phase correlation as published, where frequencies that hold noise
@@ -71,3 +277,56 @@ def _largest(spectrum: ComplexArray, y: NDArray[np.float64], x: NDArray[np.float
     correlation = correlation_at(spectrum, y, x).real
     row, column = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
     return float(y[row]), float(x[column])
+
+
+STEPS = 50
+CONVERGED = 1e-3
+"""Pixels; smaller steps end the search."""
+
+
+def shift_by_ecc(pair: Pair, *, max_shift: float) -> tuple[float, float]:
+    """Find the shift (dy, dx) that maximises the correlation coefficient of moving, moved, and reference.
+
+    Starts from the best whole pixel, since the steps find a maximum within about a pixel. NaN, NaN if the images do not
+    correlate there or the search runs away. Source: Evangelidis and Psarakis 2008, doi:10.1109/TPAMI.2008.113, forward
+    additive scheme with a translation as its warp.
+    """
+    dy, dx = whole_pixels(pair, max_shift)
+    start = (dy, dx)
+    for _ in range(STEPS):
+        step = _step(pair, dy, dx)
+        if step is None or math.hypot(dy + step[0] - start[0], dx + step[1] - start[1]) > 2:
+            return math.nan, math.nan
+        dy, dx = dy + step[0], dx + step[1]
+        if math.hypot(*step) < CONVERGED:
+            break
+    return dy, dx
+
+
+def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
+    """Return the next step of the shift; None where the images do not correlate."""
+    _, weights = pair.weights(dy, dx)
+    normal, along_moving, along_reference = np.zeros((2, 2)), np.zeros(2), np.zeros(2)
+    power = agreement = 0.0
+    for moving, reference in zip(pair.moved(dy, dx), pair.reference, strict=True):
+        # Moving the content down by ds takes a pixel from further up: the derivative has the opposite sign
+        slopes = [_centred(-slope, weights) for slope in np.gradient(moving)]
+        one, other = _centred(moving, weights), _centred(reference, weights)
+        normal += [[(left * right).sum() for right in slopes] for left in slopes]
+        along_moving += [(slope * one).sum() for slope in slopes]
+        along_reference += [(slope * other).sum() for slope in slopes]
+        power += (one**2).sum()
+        agreement += (one * other).sum()
+    if agreement <= 0 or np.linalg.eigvalsh(normal)[0] <= 1e-9 * np.trace(normal):
+        return None
+    solved = np.linalg.solve(normal, np.stack([along_moving, along_reference], axis=1))
+    above = power - along_moving @ solved[:, 0]
+    below = agreement - along_reference @ solved[:, 0]
+    gain = above / below if below > 0 else power / agreement
+    step = gain * solved[:, 1] - solved[:, 0]
+    return float(step[0]), float(step[1])
+
+
+def _centred(image: Array, weights: Array) -> Array:
+    """Take the weighted mean off, and apply the weights."""
+    return np.asarray((image - (image * weights).sum() / weights.sum()) * weights)

@@ -1,21 +1,140 @@
-"""The shift between two images: one door to the methods, and one judge of what they find."""
+"""Estimate the sub-pixel shift between two images, and its standard error.
+
+The methods are in `correlation` and `features`; cubes are handled in `alignment`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from ..arguments import check_flag, check_number, check_whole, is_one_of
 from ..errors import CubeError, OptionError
-from .channels import Channel, pair_of
-from .correlation import shift_by_phase
-from .ecc import shift_by_ecc
+from .correlation import Array, Channel, Pair, pair_of, shift_by_ecc, shift_by_phase
 from .features import Weights, checked_paths, shift_by_features
-from .phase import FloatArray
-from .quality import standard_error
-from .shift import NOTHING, Shift, judged
+from .warping import FloatArray
+
+GOOD_ERROR = 0.2
+"""The standard error, in pixels, at which the quality is one half."""
+
+MIN_QUALITY = 0.5
+"""The least quality of a shift that is believed."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """The shift by which the content of one image must be moved to match another, in pixels.
+
+    dy: downward, along y as stored; dx: along x; NaN where nothing could be estimated.
+    quality: 0 to 1, and 1 / (1 + (error / 0.2)^2): one half where the error is 0.2 pixels.
+    error: expected standard error in pixels, along the direction in which the images tell least.
+    ok: whether the shift is within the limit asked for and its quality is at least one half.
+    """
+
+    dy: float
+    dx: float
+    quality: float
+    error: float
+    ok: bool
+
+    @property
+    def length(self) -> float:
+        """Distance in pixels."""
+        return math.hypot(self.dy, self.dx)
+
+
+NOTHING = Shift(math.nan, math.nan, 0.0, math.inf, False)
+"""What can be said of images without a pixel in common."""
+
+
+def judged(dy: float, dx: float, error: float, max_shift: float) -> Shift:
+    """Make a record out of a shift, its standard error in pixels, and the longest shift along an axis to believe."""
+    if not (math.isfinite(dy) and math.isfinite(dx)):
+        return NOTHING
+    quality = 1 / (1 + (error / GOOD_ERROR) ** 2)
+    return Shift(dy, dx, quality, error, quality >= MIN_QUALITY and max(abs(dy), abs(dx)) <= max_shift)
+
+
+def combined(shifts: Sequence[Shift], max_shift: float) -> Shift:
+    """Make one shift out of those of several places: their mean, the surest counting most.
+
+    Places that are not ok, or lie more than a pixel from the median of those that are, do not count. The error is the
+    larger one of what the places promise and of how much they disagree. Without any place that is ok: the surest one.
+    """
+    good = [shift for shift in shifts if shift.ok]
+    if not good:
+        return max(shifts, key=lambda shift: shift.quality, default=NOTHING)
+    middle_y, middle_x = (_median([getattr(shift, axis) for shift in good]) for axis in ("dy", "dx"))
+    good = [shift for shift in good if math.hypot(shift.dy - middle_y, shift.dx - middle_x) <= 1] or good
+    weights = [1 / max(shift.error, 1e-3) ** 2 for shift in good]
+    total = sum(weights)
+    dy = sum(weight * shift.dy for weight, shift in zip(weights, good, strict=True)) / total
+    dx = sum(weight * shift.dx for weight, shift in zip(weights, good, strict=True)) / total
+    promised = total**-0.5
+    strays = (
+        weight * ((shift.dy - dy) ** 2 + (shift.dx - dx) ** 2) for weight, shift in zip(weights, good, strict=True)
+    )
+    found = math.sqrt(sum(strays) / total / max(len(good) - 1, 1))
+    return judged(dy, dx, max(promised, found), max_shift)
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+BLOCKS = 8
+"""Blocks along each axis within which differences of the images may hang together: clouds, fields, shadows."""
+
+LEAST = 0.01
+"""Pixels by which even equal images without noise may be off: interpolation, aliasing, steps of the search."""
+
+
+def standard_error(pair: Pair, dy: float, dx: float) -> float:
+    """Estimate the standard error of a shift (dy, dx), in pixels, along its worst direction.
+
+    Infinite without structure. Noise that the images do not share must not pass for structure, so the information on
+    the shift is the product of the derivatives of *both* images, H = sum w^2 d_moving d_reference. What moves the
+    estimate are the differences e that remain, B = sum over blocks of (sum w^2 e d)(sum w^2 e d), d the mean
+    derivative; the covariance is H^-1 B H^-1 (White 1980, doi:10.2307/1912934, with blocks as clusters, since the
+    differences of two dates are no white noise). A single edge tells nothing along itself: H then has a small
+    eigenvalue, and the error is large.
+    """
+    _, weights = pair.weights(dy, dx)
+    if weights.sum() < 16:
+        return math.inf
+    weights = weights**2
+    rows, columns = (np.arange(BLOCKS) * size // BLOCKS for size in pair.shape)
+    information = np.zeros((2, 2))
+    pushes = np.zeros((2, BLOCKS, BLOCKS))
+    floor = np.zeros((2, 2))
+    for moving, reference, noise in zip(pair.moved(dy, dx), pair.reference, pair.noise, strict=True):
+        one, other = _normalized(moving, weights), _normalized(reference, weights)
+        left, right = np.array(np.gradient(one)), np.array(np.gradient(other))
+        middle = (left + right) / 2
+        information += np.einsum("iyx,jyx,yx->ij", left, right, weights)
+        push = weights * middle * (other - one)
+        pushes += np.add.reduceat(np.add.reduceat(push, rows, axis=1), columns, axis=2)
+        floor += noise * np.einsum("iyx,jyx,yx->ij", middle, middle, weights**2)
+    information = (information + information.T) / 2
+    if np.linalg.eigvalsh(information)[0] <= 1e-9 * max(np.trace(information), 1e-300):
+        return math.inf
+    scatter = np.einsum("ibc,jbc->ij", pushes, pushes) + floor
+    inverse = np.linalg.inv(information)
+    return math.hypot(LEAST, math.sqrt(max(float(np.linalg.eigvalsh(inverse @ scatter @ inverse)[-1]), 0.0)))
+
+
+def _normalized(channel: Array, weights: Array) -> Array:
+    """Give zero mean and unit variance under the weights; two dates may differ in light and contrast."""
+    total = weights.sum()
+    centred = channel - (channel * weights).sum() / total
+    spread = math.sqrt((centred**2 * weights).sum() / total)
+    return np.asarray(centred / spread if spread > 0 else centred)
+
 
 Method: TypeAlias = Literal["phase", "ecc", "features"]
 

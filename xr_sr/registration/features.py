@@ -21,7 +21,7 @@ from ..arguments import check_path
 from ..catalog.states import read_tensors
 from ..errors import WeightsFormatError, WeightsNotFoundError
 from ..optional import require
-from .phase import FloatArray
+from .warping import FloatArray
 
 Weights: TypeAlias = "Mapping[str, str | PathLike[str]]"
 

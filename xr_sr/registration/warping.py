@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_number, is_one_of
 from ..errors import OptionError
-from .phase import FloatArray
 
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Kernel: TypeAlias = Literal["nearest", "linear", "cubic", "lanczos"]
 Edge: TypeAlias = Literal["nan", "repeat"]
 

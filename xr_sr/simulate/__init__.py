@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .degradation import degrade
-from .frequencies import hybrid
+from .degradation import degrade, hybrid
 from .harmonisation import harmonise, match_histogram
 from .psf import MTF_AT_NYQUIST, gaussian_psf, kernel_psf
 

@@ -1,6 +1,6 @@
-"""Pieces of a mask: label one block, measure scores over each piece, and join what blocks have cut apart.
+"""Label the objects of a mask block by block, measure scores over each, and join what blocks have cut apart.
 
-Knows NumPy arrays only. What counts as found, and by which size, is `objects`' matter.
+Arrays only. Which object counts as found, and the size classes, are decided in `objects`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The level between two classes by Otsu's method: one lazy number for a whole cube, or one for each date.
+"""Compute thresholds by Otsu's method: one lazy number for a whole cube, or one for each date; never one per chunk.
 
-Never one per chunk. Pixels are counted in whole numbers, so the level is the same to the last bit however an array is
-cut. What the level is used for is told by `surface_water`.
+Pixels are counted in whole numbers, so a threshold is the same to the last bit however an array is chunked.
 """
 
 from __future__ import annotations

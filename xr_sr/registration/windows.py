@@ -1,6 +1,6 @@
-"""Where shifts are measured: windows of a scene, the images of one date in them, and those to lay them on.
+"""Measure the shift of one date in windows of a scene.
 
-Lazy arrays only; what is done with a measured shift is handled in `alignment`.
+Lazy arrays only; how pixels are moved by a shift is handled in `alignment`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from ..arguments import count_of
 from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError
-from .estimate import estimate_shift
-from .shift import combined
+from .estimate import combined, estimate_shift
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xr_sr.metrics.quantile import lazy_quantile
+from xr_sr.metrics.reduce import lazy_quantile
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=False)
 
