@@ -17,8 +17,8 @@ from xr_sr.cube.grid import coords
 from xr_sr.metrics import evaluate
 from xr_sr.plot import document, report
 from xr_sr.plot.definitions import DEFINITIONS, GROUPS, defined
-from xr_sr.plot.markup import number_text
-from xr_sr.plot.triangle import QUANTITIES
+from xr_sr.plot.document import number_text
+from xr_sr.plot.ternary_plot import QUANTITIES
 
 RGB = ("B04", "B03", "B02")
 VOID = {"meta", "img", "br"}
@@ -214,9 +214,9 @@ def test_panels_are_titled_by_model_and_bicubic_stands_once(tmp_path, monkeypatc
 
 
 def test_a_path_without_a_folder_is_refused(tmp_path):
-    with pytest.raises(errors.StoreError, match="Make it first"):
+    with pytest.raises(errors.StoreError, match="path=.*report.html"):
         report(evaluation(), tmp_path / "sub" / "report.html")
-    with pytest.raises(errors.StoreError, match="is a folder"):
+    with pytest.raises(errors.StoreError, match="path="):
         report(evaluation(), tmp_path)
 
 

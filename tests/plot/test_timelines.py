@@ -17,7 +17,7 @@ from tests.cubes import geobox_of, times
 from xr_sr.analytics import class_areas, object_series
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.plot import series
-from xr_sr.plot.floods import COLOURS
+from xr_sr.plot.maps import COLOURS
 
 mpl.use("Agg")
 

@@ -13,7 +13,7 @@ from tests.cubes import array
 from xr_sr import errors
 from xr_sr.cube.grid import coords
 from xr_sr.plot import trust_maps
-from xr_sr.plot.triangle import QUANTITIES
+from xr_sr.plot.ternary_plot import QUANTITIES
 
 TIMES = np.array(["2023-01-01", "2023-07-01"], "datetime64[ns]")
 
@@ -150,5 +150,5 @@ def test_what_cannot_be_drawn_is_refused():
         trust_maps(given, date="yesteryear")
     with pytest.raises(errors.GridError, match="share no ground"):
         trust_maps(given, window=(0, 0, 10, 10))
-    with pytest.raises(errors.GridError, match="do not lie on"):
+    with pytest.raises(errors.GridError, match="sr="):
         trust_maps(given, sr=elsewhere)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from ..cube.select import AnyCube
 from ..cube.time import Date
+from .animation import Movie, animate
 from .comparison import compare
 from .document import report
-from .exploring import Explorer, explore
-from .floods import flood_map
-from .frequencies import frequency_map
-from .moving import Movie, animate
+from .explorer import Explorer, explore
+from .maps import flood_map, frequency_map
+from .ternary_plot import ternary
 from .timelines import series
-from .triangle import ternary
 from .trust import trust_maps
 
 __all__ = [

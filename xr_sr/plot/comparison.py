@@ -13,7 +13,7 @@ from ..cube.select import AnyCube
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
-from .layout import Map, Panel, Stretch, draw
+from .figure import Map, Panel, Stretch, draw
 from .views import Frame, Image, View, choose_frame, see
 
 if TYPE_CHECKING:

@@ -5,11 +5,16 @@ Puts together what `evaluate` found and what the other modules of this room draw
 
 from __future__ import annotations
 
+import base64
 import io
+import math
 import platform
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,15 +28,16 @@ from ..cube.select import AnyCube, recognise
 from ..cube.time import Date
 from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..optional import require
+from ..runtime.files import file_target, write_whole
 from .comparison import side_by_side
 from .definitions import GROUPS, defined
-from .files import target_of, write_whole
-from .markup import Picture, Row, bullets, embedded, facts_table, numbers_table, page, section
-from .triangle import QUANTITIES, ternary
+from .ternary_plot import QUANTITIES, ternary
 from .trust import beside, trust_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ARROWS = {"high": "↑", "low": "↓", "zero": "→ 0", "": ""}
 
 MOST_DATES = 40
 """Rows of the table of dates; of more, the first are shown and the rest is counted."""
@@ -66,7 +72,7 @@ def report(
     for cubes that do not go with the evaluation or the maps, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
-    target = target_of(path, "report.html")
+    target = file_target(path, "report.html")
     if maps is not None:
         beside(maps, sr)
     numbers = evaluation[
@@ -290,3 +296,114 @@ def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tu
         found = f"Python {platform.python_version()}, NumPy {np.__version__}, xarray {xr.__version__}"
         facts.append(("versions", found))
     return facts
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of numbers: (value, spread) per column, NaN where there is none; without a name, a heading."""
+
+    name: str
+    label: str
+    values: tuple[tuple[float, float], ...] = ()
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """Return the whole HTML document."""
+    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def section(title: str, inner: str) -> str:
+    """Put a heading above what is already HTML."""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{inner}\n</section>"
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """Make a list of sentences."""
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def facts_table(facts: Iterable[tuple[str, str]]) -> str:
+    """Make a table of names and what there is to say of each."""
+    rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>\n' for name, text in facts)
+    return f'<table class="facts">\n{rows}</table>'
+
+
+def numbers_table(columns: Sequence[str], rows: Sequence[Row], note: str = "") -> str:
+    """Make a table of numbers, the best of each row in bold where there is more than one."""
+    head = "".join(f'<th scope="col"{_value_class(place)}>{escape(name)}</th>' for place, name in enumerate(columns))
+    body = "".join(_row(row, len(columns)) for row in rows)
+    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{said}'
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file. kind: "png" or "jpeg". width_in: inches, at which it is shown."""
+
+    data: bytes
+    kind: str
+    width_in: float
+
+
+def embedded(picture: Picture, alternative: str, caption: str, *, wide: bool = False) -> str:
+    """Make a figure with its picture inside."""
+    width = int(picture.width_in * 96)
+    data = base64.b64encode(picture.data).decode("ascii")
+    return (
+        f'<figure{" class=wide" if wide else ""}><img src="data:image/{picture.kind};base64,{data}" '
+        f'width="{width}" '
+        f'alt="{escape(alternative, quote=True)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
+    )
+
+
+def number_text(value: float, spread: float = math.nan) -> str:
+    """Write a number with digits that its size and spread deserve; a dash for NaN."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    # Of a spread, two digits tell something, and its mean needs no more places than they take.
+    digits = _digits(spread, 2) if spread > 0 else _digits(value)
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _digits(size: float, shown: int = 4) -> int:
+    """Return the decimals that show about so many digits, five at most."""
+    size = abs(size)
+    return 3 if size == 0 else max(0, min(5, shown - 1 - math.floor(math.log10(size))))
+
+
+def _value_class(place: int) -> str:
+    return ' class="value"' if place else ""
+
+
+def _row(row: Row, columns: int) -> str:
+    if not row.name:
+        return f'<tr><td class="group" colspan="{columns}">{escape(row.label)}</td></tr>\n'
+    known = defined(row.name)
+    best = _best([value for value, _ in row.values], known.better)
+    hint = " ".join(part for part in (known.unit, ARROWS[known.better]) if part)
+    unit = f' <span class="unit">{escape(hint)}</span>' if hint else ""
+    cells = ""
+    for value, spread in row.values:
+        shown = number_text(value, spread)
+        text = f'<span class="best">{shown}</span>' if len(row.values) > 1 and value == best else shown
+        if math.isfinite(spread):
+            text += f' <span class="spread">± {number_text(spread, spread)}</span>'
+        cells += f'<td class="value">{text}</td>'
+    return f"<tr><td>{escape(known.label if row.label == '' else row.label)}{unit}</td>{cells}</tr>\n"
+
+
+def _best(values: Sequence[float], better: str) -> float:
+    """Return the best of the values; NaN where there is no better."""
+    finite = [value for value in values if not math.isnan(value)]
+    if not finite or not better:
+        return math.nan
+    if better == "zero":
+        return min(finite, key=abs)
+    return max(finite) if better == "high" else min(finite)

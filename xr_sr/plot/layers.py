@@ -24,8 +24,8 @@ from ..cube.select import AnyCube, Cube
 from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
-from .floods import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
-from .layout import Stretch, coloured
+from .figure import Stretch, coloured
+from .maps import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
 from .views import Frame, Image, Placed, see
 
 Legend = dict[str, Any]

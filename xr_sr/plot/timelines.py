@@ -15,10 +15,9 @@ from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
 from ..errors import CubeError, OptionError
 from ..optional import require
-from .floods import CLASS_TITLES, COLOURS
-from .ground import finish
-from .layout import DPI
-from .triangle import MARKERS, SERIES
+from .figure import DPI, finish
+from .maps import CLASS_TITLES, COLOURS
+from .ternary_plot import MARKERS, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,21 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_numbers, check_whole
 from ..cube.grid import geobox_of, pixel_size_m, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError, OptionError
 from ..optional import require
-from .comparison import FALSE_COLOUR, TRUE_COLOUR, model_of
-from .triangle import COLOURS, QUANTITIES, chosen
-from .views import View, see
+from .comparison import choose_bands, model_of
+from .figure import DPI, coloured, finish
+from .layers import Sheet
+from .ternary_plot import COLOURS, QUANTITIES, chosen
+from .views import Frame, View, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 160
 PANEL_IN = 2.7
 TITLE_IN, GAP_IN, TOP_IN, KEY_IN = 0.26, 0.06, 0.2, 0.42
 MASKED = "#e3e3e3"
@@ -65,15 +64,15 @@ def trust_maps(
         )
     geobox = geobox_of(maps)
     assert geobox is not None
-    rows, columns = _frame(geobox, window, max_pixels)
-    shown = maps.isel({dims[0]: rows, dims[1]: columns}).compute()
+    frame = choose_frame(Sheet("the maps", maps[QUANTITIES[0]], {}), [], window, max_pixels)
+    shown = maps.isel({dims[0]: slice(*frame[:2]), dims[1]: slice(*frame[2:])}).compute()
     models = list(shown.indexes["model"]) if "model" in shown.dims else [None]
-    pictures = {model: _picture(_of_model(sr, model), stamp, geobox, rows, columns, percentiles) for model in models}
+    pictures = {model: _picture(_of_model(sr, model), stamp, geobox, frame, percentiles) for model in models}
     pictured = any(picture is not None for picture in pictures.values())
 
     pixel_m = pixel_size_m(geobox)
     aspect = 1.0 if pixel_m is None else pixel_m[0] / pixel_m[1]
-    tall = aspect * (rows.stop - rows.start) / (columns.stop - columns.start)
+    tall = aspect * (frame[1] - frame[0]) / (frame[3] - frame[2])
     count = len(QUANTITIES) + 1 + pictured
     tall_in = PANEL_IN * float(np.clip(tall, 0.25, 4))
     width_in, height_in = count * (PANEL_IN + GAP_IN) + GAP_IN, len(models) * (TITLE_IN + tall_in) + TOP_IN + KEY_IN
@@ -108,9 +107,7 @@ def trust_maps(
     if stamp is not None:
         date_text = str(stamp.astype("datetime64[D]"))
         figure.text(GAP_IN / width_in, 1 - 0.04 / height_in, date_text, fontsize=8, color="0.3", va="top")
-    if getattr(figure.canvas, "required_interactive_framework", None) is None:
-        plt.close(figure)
-    return figure
+    return finish(figure)
 
 
 def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
@@ -158,26 +155,6 @@ def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
     return one, stamp
 
 
-def _frame(geobox: GeoBox, window: tuple[float, float, float, float] | None, max_pixels: int) -> tuple[slice, slice]:
-    """Choose the rows and columns to show: those of the window, of them the middle."""
-    check_whole("max_pixels", max_pixels, least=1)
-    height, width = geobox.shape
-    ends = [[0, height], [0, width]]
-    if window is not None:
-        left, bottom, right, top = check_numbers("window", window, 4)
-        corners = [~geobox.affine @ (x, y) for x in (left, right) for y in (bottom, top)]
-        for axis, size, along in ((0, height, 1), (1, width, 0)):
-            at = [corner[along] for corner in corners]
-            ends[axis] = [max(0, math.floor(min(at))), min(size, math.ceil(max(at)))]
-    if any(first >= last for first, last in ends):
-        raise GridError("the maps and the window share no ground.")
-    spare = [max(0, last - first - max_pixels) for first, last in ends]
-    rows, columns = (
-        slice(first + more // 2, last - (more - more // 2)) for (first, last), more in zip(ends, spare, strict=True)
-    )
-    return rows, columns
-
-
 def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:
     """Return the cube of a model."""
     if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
@@ -189,31 +166,24 @@ def _picture(
     sr: AnyCube | None,
     stamp: np.datetime64 | None,
     geobox: GeoBox,
-    rows: slice,
-    columns: slice,
+    frame: Frame,
     percentiles: tuple[float, float],
 ) -> npt.NDArray[np.float32] | None:
-    """Return (y, x, red green blue alpha) of the ground of the maps, 0 to 1."""
+    """Return (y, x, red green blue alpha) of the area of the maps, 0 to 1."""
     if sr is None:
         return None
     cube = see(sr)
-    names = (bands for bands in (TRUE_COLOUR, FALSE_COLOUR) if set(bands) <= set(cube.available))
-    view = View.of(cube, "SR", next(names, cube.available[:1])).at(stamp)
-    place = ~cube.geobox.affine @ geobox.affine
-    left, top = place @ (columns.start, rows.start)
-    right, bottom = place @ (columns.stop, rows.stop)
+    view = View.of(cube, "SR", choose_bands(cube.available, None)).at(stamp)
+    to_cube = ~cube.geobox.affine @ geobox.affine
+    (left, top), (right, bottom) = to_cube @ (frame[2], frame[0]), to_cube @ (frame[3], frame[1])
     height, width = cube.geobox.shape
     # Patches may reach beyond the cube.
-    frame = (max(0, round(top)), min(height, round(bottom)), max(0, round(left)), min(width, round(right)))
-    if cube.geobox.crs != geobox.crs or frame[0] >= frame[1] or frame[2] >= frame[3]:
-        raise GridError("the maps do not lie on sr=; pass the cube that they were made from.")
-    image = np.moveaxis(view.read(frame, view).values, 0, -1)
+    inner = (max(0, round(top)), min(height, round(bottom)), max(0, round(left)), min(width, round(right)))
+    if cube.geobox.crs != geobox.crs or inner[0] >= inner[1] or inner[2] >= inner[3]:
+        raise GridError("the maps and sr= do not overlap; pass the cube that the maps were computed from.")
+    image = np.moveaxis(view.read(inner, view).values, 0, -1)
     low, high = np.nanpercentile(image, percentiles, axis=(0, 1))
-    coloured = np.clip((image - low) / np.maximum(high - low, 1e-4), 0, 1)
-    if coloured.shape[-1] == 1:
-        coloured = coloured.repeat(3, axis=-1)
-    valid = np.isfinite(coloured).all(axis=-1, keepdims=True)
-    return np.concatenate([np.where(valid, coloured, 0), valid], axis=-1).astype("float32")
+    return coloured(image, (low, np.maximum(high, low + 1e-4)))
 
 
 def _titled(axes: Any, title: str, colour: str = "0.1") -> None:

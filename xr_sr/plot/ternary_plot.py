@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..cube.grid import spatial_dims
 from ..errors import CubeError
 from ..optional import require
+from .figure import DPI, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,6 @@ BINS = 120
 FEW = 12
 """Cells up to which each gets a marker: a single one is a speck of four dots."""
 
-DPI = 160
 PANEL_IN = 3.9
 
 
@@ -77,8 +77,7 @@ def ternary(correctness: xr.Dataset, *, title: str | None = None) -> Figure:
         _frame(axes[0])
         drawn = _points(axes[0], parts, models)
         axes[0].set_title(title or "", fontsize=10)
-    if getattr(figure.canvas, "required_interactive_framework", None) is None:
-        plt.close(figure)
+    finish(figure)
     if not drawn:
         raise CubeError("nothing is valid: improvement, omission and hallucination are NaN everywhere.")
     return figure

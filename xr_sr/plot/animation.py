@@ -19,11 +19,11 @@ from ..cube.select import AnyCube
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
 from ..radiometry.resolve import Offset
+from ..runtime.files import file_target, write_whole
 from .comparison import choose_bands, image_of, note_of, stretch_of
-from .files import target_of, write_whole
-from .floods import parts_of
-from .ground import LEGEND_IN, colour_key, draw_ground, finish, patch_key
+from .figure import LEGEND_IN, colour_key, draw_ground, finish, patch_key
 from .layers import Layer, Sheet, class_layer, cube_or_none, picture_layer, quantity_layer, quantity_limits, sheet_of
+from .maps import parts_of
 from .views import Frame, Placed, View, choose_frame
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Movie:
         Raises OptionError for another ending, StoreError where the path has no folder, MissingLibraryError for .mp4
         without ffmpeg.
         """
-        target = target_of(path, "series.gif")
+        target = file_target(path, "series.gif")
         suffix = target.suffix.lower()
         if suffix not in SUFFIXES:
             raise OptionError(f"{target.name}: known endings are {', '.join(SUFFIXES)}.")

@@ -14,7 +14,7 @@ from tests.cubes import geobox_of
 from xr_sr import errors
 from xr_sr.cube.grid import coords
 from xr_sr.plot import ternary
-from xr_sr.plot.triangle import BINS, QUANTITIES, cells, places
+from xr_sr.plot.ternary_plot import BINS, QUANTITIES, cells, places
 
 EDGES = np.linspace(0, 1, BINS + 1), np.linspace(0, math.sqrt(3) / 2, BINS + 1)
 

@@ -14,7 +14,7 @@ from ..cube.grid import geobox_of, spatial_dims
 from ..cube.time import Date, place_of
 from ..errors import CubeError
 from ..optional import require
-from .ground import draw_ground, finish, patch_key, thinned
+from .figure import colour_key, draw_ground, finish, patch_key, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,3 +113,56 @@ def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None
         label = f"{title}\n{area_text(known[name])}" if name in known else title
         entries.append((COLOURS.get(name, COLOURS["unknown"]), label))
     patch_key(figure, axes, entries)
+
+
+def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024) -> Figure:
+    """Draw the share of dates with water.
+
+    history: what `water_history` gave, or its `frequency` (y, x), 0 to 1, NaN where no date saw the pixel.
+    max_pixels: longest side of the picture; of what is larger, every n-th pixel is drawn.
+
+    Returns a matplotlib Figure; North is up. Pixels without water on any date have a colour of their own, so that a
+    single date with water stands out. Computes the map. Raises CubeError for anything else, MissingLibraryError.
+    """
+    frequency, dates = _frequency_of(history)
+    require("matplotlib", extra="viz")
+    from matplotlib.colors import to_rgb
+
+    geobox = geobox_of(frequency)
+    assert geobox is not None
+    values, step = thinned(frequency, max_pixels)
+    shown = np.ma.masked_where(~(values > 0), values)
+    picture = _ramp()(shown)[..., :3]
+    picture[~np.isfinite(values)] = to_rgb(COLOURS["unknown"])
+    picture[values == 0] = to_rgb(COLOURS["dry"])
+    figure, axes, _ = draw_ground(picture, geobox, f"frequency of water{dates}", step=step)
+    ticks = {share: f"{share:.0%}" for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
+    below = colour_key(figure, axes, _ramp(), ticks, "share of the dates that saw the pixel")
+    others = [("dry", "never water", (values == 0).any()), ("unknown", "never seen", not np.isfinite(values).all())]
+    patch_key(figure, axes, [(COLOURS[name], label) for name, label, is_there in others if is_there], below)
+    return finish(figure)
+
+
+def _frequency_of(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str]:
+    """Return the frequency, and how many dates saw the pixels."""
+    frequency = history.get("frequency") if isinstance(history, xr.Dataset) else history
+    if (
+        not isinstance(frequency, xr.DataArray)
+        or frequency.dtype.kind != "f"
+        or frequency.ndim != 2
+        or spatial_dims(frequency) is None
+    ):
+        raise CubeError("frequency_map draws what water_history() gave; this has no frequency along y and x.")
+    dates = ""
+    if isinstance(history, xr.Dataset) and "observations" in history:
+        fewest, most = int(history["observations"].min()), int(history["observations"].max())
+        dates = f", {most} dates" if fewest == most else f", {fewest} to {most} dates"
+    return frequency, dates
+
+
+def _ramp() -> Any:
+    """From a light to a dark blue, which all eyes and grey prints put in order; the palest would look like land."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps["GnBu"](np.linspace(0.3, 1, 256)))

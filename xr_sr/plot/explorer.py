@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from affine import Affine
 
-from ..arguments import check_text, check_whole, count_of, shown
+from ..arguments import check_text, check_whole, count_of, is_one_of, shown
 from ..cube.select import AnyCube, Cube
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
 from ..optional import require
+from ..runtime.files import file_target, write_whole
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
-from .files import target_of, write_whole
 from .layers import (
     Layer,
     Sheet,
@@ -40,7 +40,6 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .opening import Entry, first_view
 from .views import Frame, Image, Placed, View, choose_frame
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Explorer:
 
     def save(self, path: str | Path) -> Path:
         """Write the page; the file is replaced if it is there. Raises StoreError where the path has no folder."""
-        target = target_of(path, "explore.html")
+        target = file_target(path, "explore.html")
         return write_whole(target, lambda part: part.write_text(self.html, encoding="utf-8"))
 
     def _repr_html_(self) -> str:
@@ -79,6 +78,29 @@ class Explorer:
             f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="allow-scripts" title="{escape(self.title)}" '
             f'style="width:100%;height:{HEIGHT_PX}px;border:1px solid #ccc"></iframe>'
         )
+
+
+@dataclass(frozen=True)
+class LayerEntry:
+    """One layer at one date. date: "2023-07-01", "" without. is_map: it can lie over others."""
+
+    name: str
+    date: str
+    is_map: bool
+
+
+@dataclass(frozen=True)
+class FirstView:
+    """Numbers of entries: left and right, and of the maps over these; -1 for none."""
+
+    left: int
+    right: int
+    left_over: int = -1
+    right_over: int = -1
+
+    def facts(self) -> dict[str, int]:
+        """Return them under the names that the page reads."""
+        return {"left": self.left, "right": self.right, "leftOver": self.left_over, "rightOver": self.right_over}
 
 
 @warns_once
@@ -159,7 +181,7 @@ def explore(
     made |= _sheets(dated, labels, finest, frame, percentiles, flip=flip)
     order = [name for name in dict.fromkeys(("LR", "bicubic", "SR", "HR", *given)) if any(name == n for n, _ in made)]
     keys = [key for name in order for key in sorted(key for key in made if key[0] == name)]  # LR first, then by date
-    entries = [Entry(name, made[name, when].date[:10], made[name, when].is_map) for name, when in keys]
+    entries = [LayerEntry(name, made[name, when].date[:10], made[name, when].is_map) for name, when in keys]
     has_flood = any(dates_before(obj) for name, obj in given.items() if isinstance(placed[name], Sheet))
     start = first_view(show, entries, [*(layers or {})], has_flood=has_flood and len(dated) > 1)
     facts = _facts(frame, finest, flip=flip) | start.facts() | {
@@ -322,3 +344,48 @@ def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
     parts = {"TITLE": escape(title), "DATA": data}
     page = files(__package__).joinpath("swipe.html").read_text(encoding="utf-8")
     return _MARK.sub(lambda mark: parts[mark[1]], page)
+
+
+def first_view(
+    show: tuple[str, str] | None, entries: Sequence[LayerEntry], added: Sequence[str], *, has_flood: bool
+) -> FirstView:
+    """Choose what is seen first.
+
+    show: names of the left and the right layer, if the user named them. entries: in the order of names, dates
+    ascending. added: names of `layers=`. has_flood: one of the maps tells of a date before and one after.
+    Raises OptionError for a name that there is not.
+    """
+    names = list(dict.fromkeys(entry.name for entry in entries))
+    if show is not None and not (isinstance(show, list | tuple) and len(show) == 2):
+        raise OptionError(f"show={shown(show)}: expected the names of two layers, of {list(names)}.")
+    if show is not None and (missing := [name for name in show if not is_one_of(name, names)]):
+        raise OptionError(f"show={show!r}: there is no layer {missing}; there are {names}.")
+    maps = [name for name in names if any(entry.is_map for entry in entries if entry.name == name)]
+    places = {name: [n for n, entry in enumerate(entries) if entry.name == name] for name in names}
+    dated = [name for name in names if len(places[name]) > 1] if has_flood else []
+    left, right = show or _names(names, maps, added, dated)
+    # One layer is compared with itself at its first and last date; two layers at one date.
+    first, last = places[left][0], places[right][-1 if left == right or has_flood else 0]
+    if not maps or left in maps or right in maps:
+        return FirstView(first, last)
+    over_right = places[maps[-1]][-1]
+    if len(maps) > 1:
+        return FirstView(first, last, places[maps[0]][0], over_right)
+    same_date = entries[first].date == entries[last].date
+    return FirstView(first, last, over_right if same_date else -1, over_right)
+
+
+def _names(names: Sequence[str], maps: Sequence[str], added: Sequence[str], dated: Sequence[str]) -> tuple[str, str]:
+    """Choose names where the user did not. dated: what can be shown before and after a flood."""
+    cubes = [name for name in names if name not in maps]
+    if not cubes:
+        return names[0], names[-1]
+    own = [name for name in added if name in cubes]
+    if len(own) > 1:
+        return own[0], own[-1]
+    best = next(name for name in ("SR", "LR", *cubes) if name in cubes)
+    if own:
+        return best, own[0]
+    if before_and_after := [name for name in (best, *cubes) if name in dated]:
+        return before_and_after[0], before_and_after[0]
+    return ("LR" if "LR" in cubes else cubes[0]), ("SR" if "SR" in cubes else cubes[-1])
