@@ -2,7 +2,7 @@
 
     python .ci/lowest.py > constraints-lowest.txt
 
-The extra `viz` is taken too, since tests draw; the tools of `dev` and `docs` stay at their newest.
+The extras of `all` are taken too, since tests use them; the tools of `dev` and `docs` stay at their newest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ FLOOR = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[^]]*\])?>=(?P<version>[0-9.]+)
 def main() -> None:
     """Read the floors and print them; a dependency without one, or with more than one, is an error."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for line in [*project["dependencies"], *project["optional-dependencies"]["viz"]]:
+    extras = project["optional-dependencies"]
+    named = extras["all"][0].partition("[")[2].rstrip("]").split(",")
+    for line in [*project["dependencies"], *(line for name in named for line in extras[name])]:
         floor = FLOOR.fullmatch(line)
         if floor is None:
             raise SystemExit(f"pyproject.toml: {line!r} should be a name and one lower bound, such as 'numpy>=2.1'.")

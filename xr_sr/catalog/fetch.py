@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
+from ..optional import require
 from ..spec import ModelSpec, WeightsFile
 from . import registry
 
@@ -51,9 +53,11 @@ def cache_folder() -> Path:
     """Get the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
     if named := os.environ.get("XR_SR_CACHE"):
         return Path(named).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("xr_sr"))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local"), "xr_sr", "xr_sr", "Cache")
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/xr_sr"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "xr_sr")
 
 
 def sent_file(sha256: str, suffix: str) -> Path:
@@ -279,6 +283,8 @@ def _verified(path: Path, wanted: WeightsFile) -> Located:
 
 
 def _download(spec: ModelSpec, wanted: WeightsFile) -> Located:
+    require("pooch", extra="hub")
+    require("filelock", extra="hub")
     import pooch
     import requests
     from filelock import FileLock

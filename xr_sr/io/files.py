@@ -109,7 +109,9 @@ def _open_netcdf(path: str) -> AnyCube:
     except ValueError as error:
         if "engine" not in str(error):
             raise
-        raise MissingLibraryError(f"no library that reads {path} is installed; run: pip install netCDF4") from error
+        raise MissingLibraryError(
+            f"no library that reads {path} is installed; run: pip install 'xr-sr[files]'"
+        ) from error
     return _array_again(dataset) if dataset.data_vars else xr.open_datatree(path, decode_coords="all")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CubeError
+from ..optional import require
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -86,6 +87,7 @@ def measure(mask: NDArray[Any], scores: NDArray[Any], corner: tuple[int, int], w
         number, label = np.unique(mask[rows, columns].astype("int64"), return_inverse=True)
         edges: tuple[Counts, ...] = ()
     else:
+        require("scipy", extra="metrics")
         from scipy import ndimage
 
         structure = np.ones((3, 3)) if reading.connectivity == 8 else None
@@ -165,6 +167,7 @@ _FIELDS = ("number", "first", "size", "place", "valid", "total", "above", "best"
 
 def _connected(parts: Sequence[Sequence[Part]], connectivity: int) -> Counts:
     """Return the object that each piece of each block belongs to, counted from 0."""
+    require("scipy", extra="metrics")
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_number
+from ..optional import require
 from .comparing import Metric, compare_images
 from .inputs import Image
 from .reduce import FloatArray, Level
@@ -53,6 +54,7 @@ def q_map(one: FloatArray, other: FloatArray) -> FloatArray:
 
 def _moments(one: FloatArray, other: FloatArray, weights: FloatArray) -> tuple[FloatArray, ...]:
     """Give means, variances and the covariance under a separable window, NaN where it is not wholly valid."""
+    require("scipy", extra="metrics")
     from scipy.ndimage import correlate1d, maximum_filter1d
 
     radius = len(weights) // 2

@@ -10,6 +10,7 @@ import xarray as xr
 
 from ..arguments import check_number, check_whole
 from ..errors import GridError
+from ..optional import require
 from .inputs import Image, check_same_grid, finished, read, together
 from .reduce import FloatArray, Layout, map_images
 
@@ -28,6 +29,7 @@ def measure_edges(image: FloatArray, min_contrast: float, most: int) -> list[flo
 
     Only edges whose middle lies inside count, so each belongs to one block. NaN near an edge leaves it out.
     """
+    require("scipy", extra="metrics")
     from scipy.ndimage import spline_filter
 
     known = np.isfinite(image)
@@ -55,6 +57,7 @@ def measure_edges(image: FloatArray, min_contrast: float, most: int) -> list[flo
 
 def _candidates(image: FloatArray, known: npt.NDArray[np.bool_], min_contrast: float) -> FloatArray:
     """Find ridges of the gradient, strongest first: rows of y, x and the unit vector uphill."""
+    require("scipy", extra="metrics")
     from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
     down, along = (gaussian_filter(image, 1.5, order=order, mode="nearest") for order in ((1, 0), (0, 1)))
@@ -79,6 +82,7 @@ def _width(
     min_contrast: float,
 ) -> float | None:
     """Fit a blurred step to the profiles across one edge; None if it is not a straight, clean, lonely one."""
+    require("scipy", extra="metrics")
     from scipy.ndimage import map_coordinates
     from scipy.optimize import curve_fit
     from scipy.special import erf

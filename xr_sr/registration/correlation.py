@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_whole
+from ..optional import require
 from .warping import RADIUS, FloatArray, sampled
 
 Channel: TypeAlias = Literal["gradients", "mean"]
@@ -61,6 +62,7 @@ class Pair:
         Each window stands half the shift away from the middle, so both fade the same content: fixed windows would
         draw every estimate towards zero. What is unknown in one is left out of the other.
         """
+        require("scipy", extra="metrics")
         from scipy import ndimage
 
         on_moving, on_reference = self.known_moving, self.known_reference
@@ -119,6 +121,7 @@ def _gradients(image: Array, *, wrap: bool) -> Array:
 
 def _known(channels: Array) -> tuple[Array, Array]:
     """Give channels with zeros for NaN, and weights that fade towards the gaps."""
+    require("scipy", extra="metrics")
     from scipy import ndimage
 
     known = np.isfinite(channels).all(axis=0)
@@ -177,6 +180,7 @@ def phase_correlation_shift(moving: FloatArray, reference: FloatArray, *, upsamp
 
 def cross_spectrum(moving: FloatArray, reference: FloatArray) -> ComplexArray:
     """Multiply the reference's spectrum by the conjugate of the moving one's; phases then rise with the shift."""
+    require("scipy", extra="metrics")
     from scipy import fft
 
     return np.asarray(fft.fftn(reference) * np.conj(fft.fftn(moving)))
@@ -190,6 +194,7 @@ def whitened(spectrum: ComplexArray) -> ComplexArray:
 
 def whole_pixel_peak(spectrum: ComplexArray) -> tuple[float, float]:
     """Find the largest correlation among whole-pixel shifts, as (dy, dx) within half the image's size."""
+    require("scipy", extra="metrics")
     from scipy import fft
 
     correlation = np.abs(fft.ifftn(spectrum))
@@ -253,6 +258,7 @@ def whole_pixels(pair: Pair, max_shift: float) -> tuple[float, float]:
 
 def spectrum_of(pair: Pair, dy: float, dx: float) -> ComplexArray:
     """Return the cross-spectrum of all channels together, partly whitened, with windows for the shift (dy, dx)."""
+    require("scipy", extra="metrics")
     from scipy import fft
 
     on_moving, on_reference = pair.weights(dy, dx)

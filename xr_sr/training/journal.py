@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors.torch import save
 from torch import nn
 
@@ -55,6 +54,9 @@ def held(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
+    require("filelock", extra="train")
+    from filelock import FileLock, Timeout
+
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()

@@ -125,27 +125,38 @@ def box_of_items(items: Iterable[Item]) -> Box:
 
 def footprint(item: Item) -> Geometry | None:
     """Return the ground that an Item covers, in degrees, its longitudes continuous; None where it does not say."""
-    from odc.geo.geom import Geometry, box
-    from shapely.geometry import shape
+    from odc.geo.geom import box
 
     outline = item_box(item)
     if outline is None:
         return None
     if item.geometry:
-        made = Geometry(shape(continuous(item.geometry)), "EPSG:4326")
+        made = as_shape(continuous(item.geometry), "EPSG:4326")
         if made.geom.is_valid and made.area > 0:
             return made
     return box(*outline, "EPSG:4326")
 
 
+def as_shape(geometry: Mapping[str, Any], crs: Any) -> Geometry:
+    """Make a shape of GeoJSON; the parts of a collection, which odc-geo does not read, are united."""
+    from odc.geo.geom import Geometry, unary_union
+
+    if geometry.get("type") != "GeometryCollection":
+        return Geometry(dict(geometry), crs)
+    united = unary_union([as_shape(part, crs) for part in geometry["geometries"]])
+    if united is None:
+        raise ValueError("a GeometryCollection without geometries")
+    return united
+
+
 def covers_some(item: Item, ground: Geometry) -> bool:
     """Return whether an Item meets a shape in degrees; one that does not say where it lies may."""
-    from shapely.affinity import translate
+    from affine import Affine
 
     own = footprint(item)
     if own is None:
         return True
-    return any(translate(own.geom, xoff=turn).intersects(ground.geom) for turn in (-360, 0, 360))
+    return any(own.transform(Affine.translation(turn, 0)).intersects(ground) for turn in (-360, 0, 360))
 
 
 def overlap(one: Geometry, other: Geometry) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ...arguments import is_number, is_one_of, shown
 from ...cube.grid import geobox_of, pixel_size_m
 from ...cube.names import listed
 from ...errors import GeoreferenceWarning, GridError, OptionError, warn_caller
-from .extents import Box, continuous, geometry_box, read_box
+from .extents import Box, as_shape, continuous, geometry_box, read_box
 from .items import native_gsd_m
 
 Form: TypeAlias = "float | Literal['native', 'exact']"
@@ -49,11 +49,9 @@ class Area:
     @property
     def ground(self) -> Geometry:
         """The shape in degrees, its longitudes continuous; its hull where lines cross, as in a bow tie."""
-        from shapely.geometry import shape as read_geojson
-
         shape = self.shape
         if shape.crs != DEGREES:
-            shape = Geometry(read_geojson(continuous(shape.to_crs(DEGREES, resolution="auto").json)), DEGREES)
+            shape = as_shape(continuous(shape.to_crs(DEGREES, resolution="auto").json), DEGREES)
         return shape if shape.is_valid else shape.convex_hull
 
 
@@ -159,18 +157,15 @@ def chunk_side(geobox: GeoBox, chunks: int) -> int:
 
 def _polygon(given: Any) -> Geometry:
     """Read a geometry: odc-geo's, GeoJSON, shapely's, GeoPandas', or what has `__geo_interface__`."""
-    from shapely.errors import ShapelyError
-    from shapely.geometry import shape as read_geojson
-
     shape = given if isinstance(given, Geometry) else None
     found = given if isinstance(given, Mapping) else getattr(given, "__geo_interface__", None)
     try:
         if shape is None and isinstance(found, Mapping):
-            shape = Geometry(read_geojson(_geometry_of(found)), getattr(given, "crs", None) or _named_crs(found))
+            shape = as_shape(_geometry_of(found), getattr(given, "crs", None) or _named_crs(found))
         if shape is not None and shape.crs is not None and not shape.is_empty and shape.crs.geographic:
             _refuse_beyond_degrees(shape)
-            shape = Geometry(read_geojson(continuous(shape.json)), shape.crs)
-    except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            shape = as_shape(continuous(shape.json), shape.crs)
+    except Exception as error:  # of shapely, which is reached through odc-geo
         raise OptionError(f"geopolygon= cannot be read as a geometry: {error}. Wanted is {_GEOMETRY}.") from error
     if shape is None or shape.crs is None or shape.is_empty:
         what = "empty or without a CRS" if shape is not None else f"a {type(given).__name__}"

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from zarr.registry import get_numcodec
 
 from ...arguments import is_one_of
 from ...errors import StoreError
@@ -161,9 +162,7 @@ def codec(zarr_format: ZarrFormat) -> tuple[Any, ...]:
     GDAL (3.10, 3.12) does not read chunks that a filter makes longer, as Blosc does with noise.
     """
     if zarr_format == 2:
-        import numcodecs
-
-        return (numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE),)
+        return (get_numcodec({"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 2}),)  # type: ignore[typeddict-unknown-key]
     from zarr.codecs import BloscCodec
 
     return (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), *small_codec(3))
@@ -172,9 +171,7 @@ def codec(zarr_format: ZarrFormat) -> tuple[Any, ...]:
 def small_codec(zarr_format: ZarrFormat) -> tuple[Any, ...]:
     """Return the codec of small variables: zstd with a checksum."""
     if zarr_format == 2:
-        import numcodecs
-
-        return (numcodecs.Zstd(level=1, checksum=True),)
+        return (get_numcodec({"id": "zstd", "level": 1, "checksum": True}),)  # type: ignore[typeddict-unknown-key]
     from zarr.codecs import ZstdCodec
 
     return (ZstdCodec(level=1, checksum=True),)
