@@ -18,7 +18,7 @@
     │   ├── StoreDamageError                 documents or chunks of the store are missing or cannot be read
     │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
     │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
-    ├── CatalogueError (OSError)             a catalogue does not answer, or has nothing to load
+    ├── CatalogError (OSError)               a catalog does not answer, or has nothing to load
     ├── TrainingError (RuntimeError)         a training run cannot begin, or cannot go on
     ├── EngineError (RuntimeError)           dask is configured in a way that is not supported
     └── MissingLibraryError (ImportError)    an optional library is not installed
@@ -44,7 +44,7 @@ __all__ = [
     "AmbiguousBandError",
     "BandWarning",
     "CatalogWarning",
-    "CatalogueError",
+    "CatalogError",
     "ClippingWarning",
     "CubeError",
     "DuplicateTimeError",
@@ -152,8 +152,8 @@ class DuplicateTimeError(StoreError, ValueError):
     """One time stamp stands twice in the input."""
 
 
-class CatalogueError(XrSrError, OSError):
-    """A catalogue does not answer, or what it has cannot be loaded together."""
+class CatalogError(XrSrError, OSError):
+    """A catalog does not answer, or what it has cannot be loaded together."""
 
 
 class TrainingError(XrSrError, RuntimeError):
@@ -297,3 +297,10 @@ def _users_filters(filters: Sequence[Filter] | None) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filters = wanted
         yield
+
+
+def __getattr__(name: str) -> type[XrSrError]:
+    if name == "CatalogueError":  # its spelling in an earlier release
+        warn_caller("CatalogueError is now spelled CatalogError; the old name will be removed.", FutureWarning)
+        return CatalogError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -109,8 +109,8 @@ def test_what_cannot_be_done_is_said_in_the_words_of_the_shell(asked, tmp_path):
     out = tmp_path / "in.zarr"
     nothing = run(*asked, "--datetime", "1999", "-o", out)
     assert nothing.exit_code == 1 and "--datetime" in nothing.stderr and "no item" in nothing.stderr
-    moon = run("load", "--catalogue", "moon", "--bbox", "-1,2,3,4", "--datetime", "2021", "-o", out)
-    assert moon.exit_code == 1 and "--catalogue moon is neither" in moon.stderr
+    moon = run("load", "--catalog", "moon", "--bbox", "-1,2,3,4", "--datetime", "2021", "-o", out)
+    assert moon.exit_code == 1 and "--catalog moon is neither" in moon.stderr
     degrees = run(*asked, "--datetime", "2021-06-01", "--crs", "EPSG:4326", "-o", out)
     assert degrees.exit_code == 1 and "--crs" in degrees.stderr and "degrees" in degrees.stderr
     assert run("load", "--bbox", "1,2,3", "--datetime", "2021", "-o", out).exit_code == 2

@@ -1,4 +1,4 @@
-"""`xr-sr load`: from a STAC catalogue to a Zarr of DN, on one grid."""
+"""`xr-sr load`: from a STAC catalog to a Zarr of DN, on one grid."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 @click.option("--like", metavar="INPUT", help="Instead of --bbox: a cube, on whose grid the scenes are loaded.")
 @click.option("--datetime", required=True, help="As STAC has it: 2023-06-01/2023-06-30, or one day.")
 @click.option(
-    "--catalogue",
+    "--catalog",
     default="earth-search",
     show_default=True,
     help="earth-search, planetary-computer, cdse, or the URL of a STAC API.",
 )
-@click.option("--collection", help="Of Sentinel-2 L2A there. Default: the catalogue's own, or sentinel-2-l2a.")
+@click.option("--catalogue", hidden=True)  # its spelling in an earlier release
+@click.option("--collection", help="Of Sentinel-2 L2A there. Default: that of the catalog, or sentinel-2-l2a.")
 @click.option("--query", multiple=True, help="For the search, such as 'eo:cloud_cover<20'; may be given again.")
 @click.option("--filter", help="For the search, as CQL2 text, where the API takes it.")
 @click.option(
@@ -62,9 +63,9 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 @WAIT
 @QUIET
 def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any) -> None:
-    """Load Sentinel-2 scenes from a STAC catalogue into OUT.ZARR.
+    """Load Sentinel-2 scenes from a STAC catalog into OUT.ZARR.
 
-    Numbers are DN as the catalogue has them, with the offset of each date beside them, so that `xr-sr upscale` and
+    Numbers are DN as the catalog has them, with the offset of each date beside them, so that `xr-sr upscale` and
     `xr-sr flood` read them right. With a later --datetime, new dates are added to what is there.
 
     \b
@@ -90,6 +91,8 @@ def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
     from ..io.stac.target import grid_like
 
     made = {**options, "query": list(options["query"]) or None}
+    if (former := made.pop("catalogue")) is not None:
+        made["catalog"] = former
     if (path := options["geopolygon"]) is not None:
         try:
             made["geopolygon"] = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ import rasterio
 from affine import Affine
 
 import xr_sr
-from xr_sr.errors import CatalogueError, MissingBandError, OptionError, RadiometryError, RadiometryWarning
+from xr_sr.errors import CatalogError, MissingBandError, OptionError, RadiometryError, RadiometryWarning
 from xr_sr.io.stac.items import Source, bands_in, boa_add_offset, counted, epsg_of, meaning_of, sources_of
 from xr_sr.io.stac.search import read_items
 
@@ -139,7 +139,7 @@ class TestContradictions:
 def test_relative_addresses_without_a_home_are_refused():
     made = item(**{"s2:processing_baseline": "05.09", "proj:epsg": 32633})
 
-    with pytest.raises(CatalogueError, match="set_self_href"):
+    with pytest.raises(CatalogError, match="set_self_href"):
         xr_sr.load(made)
 
 

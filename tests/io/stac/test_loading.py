@@ -16,7 +16,7 @@ import xr_sr
 from tests.io.stac.server import ASSETS, CRS, NORTH, SIDE_M, WEST, Scene, geobox, serve, truth
 from xr_sr.errors import (
     BandWarning,
-    CatalogueError,
+    CatalogError,
     GridError,
     MissingBandError,
     MissingLibraryError,
@@ -60,7 +60,7 @@ INSIDE = box(110, 910, 830, 130)
 
 def load(api, when: str, **options: object) -> xr.DataTree:
     options = {"bbox": INSIDE} | options
-    return xr_sr.load(datetime=f"{when}T00:00:00Z/{when}T23:59:59Z", catalogue=api.url, **options)
+    return xr_sr.load(datetime=f"{when}T00:00:00Z/{when}T23:59:59Z", catalog=api.url, **options)
 
 
 def expected(cube: xr.DataArray, band: str, tile: int = 0, size: int = 10) -> np.ndarray:
@@ -131,7 +131,7 @@ class TestDatesAndOffsets:
         assert valid.mean() > 0.7
 
     def test_a_series_over_the_change_of_baseline_has_no_step(self, api):
-        tree = xr_sr.load(datetime="2021-06-01/2023-06-15", catalogue=api.url, bbox=INSIDE, bands=["B04", "B08"])
+        tree = xr_sr.load(datetime="2021-06-01/2023-06-15", catalog=api.url, bbox=INSIDE, bands=["B04", "B08"])
 
         ndvi = tree.sr.index("NDVI").compute()
 
@@ -215,7 +215,7 @@ class TestClouds:
 
 class TestCatalogue:
     def test_all_pages_are_read(self, api):
-        tree = xr_sr.load(datetime="2019-01-01/2026-01-01", catalogue=api.url, bbox=INSIDE, bands=["B04"])
+        tree = xr_sr.load(datetime="2019-01-01/2026-01-01", catalog=api.url, bbox=INSIDE, bands=["B04"])
 
         assert tree["r10m"].sizes["time"] == 8
         assert sum(path == "/search" for _, path, _ in api.log) > 3
@@ -270,10 +270,10 @@ class TestCatalogue:
             load(api, "2021-06-01", bands=["magenta"])
 
     def test_nothing_found_and_nobody_there(self, api):
-        with pytest.raises(CatalogueError, match="no item"):
+        with pytest.raises(CatalogError, match="no item"):
             load(api, "1999-01-01")
-        with pytest.raises(CatalogueError, match="neither a URL"):
-            xr_sr.load(bbox=INSIDE, datetime="2021", catalogue="moon")
+        with pytest.raises(CatalogError, match="neither a URL"):
+            xr_sr.load(bbox=INSIDE, datetime="2021", catalog="moon")
         with pytest.raises(OptionError, match="datetime= and an area"):
             xr_sr.load(datetime="2021")
 
@@ -315,7 +315,7 @@ class TestCatalogue:
         tree = xr_sr.load([item, other], bbox=INSIDE, bands="B04")
 
         assert tree["r10m"].sizes["time"] == 1 and list(tree["r10m"].data_vars) == ["B04"]
-        with pytest.raises(CatalogueError, match="none of 1 item meets"):
+        with pytest.raises(CatalogError, match="none of 1 item meets"):
             xr_sr.load(other, bbox=INSIDE)
 
     def test_signed_addresses_need_their_library_and_the_message_says_so(self, api, monkeypatch):
@@ -352,7 +352,7 @@ class TestCatalogue:
 class TestOnward:
     def test_load_upscale_flood_store_and_open(self, api, tmp_path):
         tree = xr_sr.load(
-            datetime="2021-06-01/2022-06-30", catalogue=api.url, bbox=box(110, 500, 510, 130), bands=["B03", "B08"]
+            datetime="2021-06-01/2022-06-30", catalog=api.url, bbox=box(110, 500, 510, 130), bands=["B03", "B08"]
         )
         fine = tree.sr.upscale("bicubic", scale=4)
         assert fine.odc.geobox == tree["r10m"].to_dataset().odc.geobox.zoom_out(0.25)
@@ -394,3 +394,14 @@ def test_a_malformed_search_is_refused_before_the_catalogue_is_asked(wrong):
 
     with pytest.raises(OptionError, match=next(iter(wrong))):
         xr_sr.load(**(options | wrong))
+
+
+def test_the_spellings_of_an_earlier_release_warn():
+    import xr_sr.errors
+
+    with pytest.warns(FutureWarning, match="catalog="), pytest.raises(CatalogError, match="catalog='moon'"):
+        xr_sr.load(bbox=INSIDE, datetime="2021", catalogue="moon")
+    with pytest.warns(FutureWarning, match="CATALOGS"):
+        assert xr_sr.stac.CATALOGUES is xr_sr.stac.CATALOGS
+    with pytest.warns(FutureWarning, match="CatalogError"):
+        assert xr_sr.errors.CatalogueError is CatalogError

@@ -17,7 +17,7 @@ from odc.geo.xr import xr_zeros
 
 import xr_sr
 from tests.io.stac.server import CRS, NORTH, WEST, Scene, serve
-from xr_sr.errors import CatalogueError, GeoreferenceWarning, GridError, OptionError, XrSrError
+from xr_sr.errors import CatalogError, GeoreferenceWarning, GridError, OptionError, XrSrError
 from xr_sr.io.stac.target import area_around, grids_of, read_area, read_form
 
 DAY = "2021-07-01"
@@ -161,7 +161,7 @@ class TestPolygon:
         for shape, tiles in ((around, 2), (slope, 1)):
             node = xr_sr.load(geopolygon=shape, **where)["r10m"]
             assert len(str(node.source_items.values[0]).split()) == tiles
-        with pytest.raises(CatalogueError, match="none of 3 items meets"):
+        with pytest.raises(CatalogError, match="none of 3 items meets"):
             xr_sr.load([pystac.Item.from_dict(each) for each in api.items], geopolygon=utm(9000, 9900, 9900, 9000))
 
     def test_a_polygon_across_the_antimeridian_has_a_narrow_box(self):
@@ -325,7 +325,7 @@ class TestSearch:
     @pytest.mark.parametrize("wrong", [{"query": "cloud<20"}, {"query": 3}, {"filter": 3}])
     def test_what_is_no_query_is_refused(self, api, wrong):
         with pytest.raises(OptionError, match="wanted is"):
-            xr_sr.load(geobox=GRID, datetime=DAY, catalogue=api.url, **wrong)
+            xr_sr.load(geobox=GRID, datetime=DAY, catalog=api.url, **wrong)
 
 
 @settings(max_examples=30, deadline=None)

@@ -101,7 +101,7 @@ def test_from_the_catalogue_to_an_item_of_a_flood(model, api, official, tmp_path
 
 
 def test_the_lie_is_noticed(api):
-    tree = xr_sr.load(datetime="2023-06-10", catalogue=api.url, bbox=ODD, bands=["B03", "B04", "B08"])
+    tree = xr_sr.load(datetime="2023-06-10", catalog=api.url, bbox=ODD, bands=["B03", "B04", "B08"])
 
     with pytest.warns(RadiometryWarning, match="still carried"):
         tree.sr.upscale("nearest").compute()

@@ -232,7 +232,7 @@ def test_what_cannot_be_told_is_refused(zarr, cog, fine, tmp_path):
     xr_sr.to_stac(zarr)
     with pytest.raises(StoreError, match="overwrite=True"):
         xr_sr.to_stac(zarr)
-    assert xr_sr.to_stac(zarr, overwrite=True, name="other", licence="CC-BY-4.0").properties["license"] == "CC-BY-4.0"
+    assert xr_sr.to_stac(zarr, overwrite=True, name="other", license="CC-BY-4.0").properties["license"] == "CC-BY-4.0"
 
     undated = fine.isel(time=0, drop=True).sr.to_cog(tmp_path / "undated.tif", progress=False)
     with pytest.raises(OptionError, match="datetime="):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...arguments import shown
 from ...cube.names import listed
-from ...errors import CatalogueError, CatalogWarning, OptionError, warn_caller
+from ...errors import CatalogError, CatalogWarning, OptionError, warn_caller
 from .extents import footprint, item_box, middle, overlap
 from .items import Meaning
 
@@ -203,7 +203,7 @@ def moment_of(item: Item) -> datetime:
     """Return the time of an item in UTC, without zone."""
     moment = item.datetime or item.common_metadata.start_datetime
     if moment is None:
-        raise CatalogueError(f"{item.id} has no datetime, so it has no place in a series.")
+        raise CatalogError(f"{item.id} has no datetime, so it has no place in a series.")
     return moment.replace(tzinfo=None)
 
 

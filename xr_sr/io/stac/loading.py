@@ -12,13 +12,13 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ...arguments import check_number, count_of, items_of, shown
+from ...arguments import check_number, count_of, items_of, renamed, shown
 from ...bands import find_band, is_scl
 from ...cube.lazy import refuse_query_planning
 from ...cube.names import listed
 from ...errors import (
     BandWarning,
-    CatalogueError,
+    CatalogError,
     GeoreferenceWarning,
     GridError,
     MissingBandError,
@@ -62,6 +62,7 @@ _HTTP = {
 }
 
 
+@renamed(catalogue="catalog")
 def load(
     items: Items | None = None,
     *,
@@ -70,7 +71,7 @@ def load(
     geobox: GeoBox | None = None,
     like: xr.DataArray | xr.Dataset | xr.DataTree | GeoBox | None = None,
     datetime: str | None = None,
-    catalogue: str = "earth-search",
+    catalog: str = "earth-search",
     collection: str | None = None,
     query: Query | None = None,
     filter: Filter | None = None,
@@ -84,7 +85,7 @@ def load(
     groupby: Groupby | None = None,
     chunks: int = 1024,
 ) -> xr.DataTree | xr.Dataset:
-    """Load Sentinel-2 scenes from a STAC catalogue as a lazy cube of DN.
+    """Load Sentinel-2 scenes from a STAC catalog as a lazy cube of DN.
 
     items: results of a search (pystac Items, an ItemCollection, dictionaries); else datetime and an area define what to
         search for. Without an area, all that the items cover is loaded.
@@ -93,7 +94,7 @@ def load(
         180.2, -16). geopolygon: GeoJSON (its member `crs` counts), a geometry of shapely, GeoPandas or odc-geo; its
         bounding box is loaded, of items that meet the polygon. geobox: exactly this grid. like: the grid of a cube,
         or of a DataTree.
-    datetime: as STAC has it: "2023-06-01/2023-06-30". catalogue: "earth-search", "planetary-computer" (needs the extra
+    datetime: as STAC has it: "2023-06-01/2023-06-30". catalog: "earth-search", "planetary-computer" (needs the extra
         "planetary"), "cdse" (pixels need its S3 keys in the environment), or the URL of a STAC API. query, filter:
         passed to the search, as pystac-client takes them: {"eo:cloud_cover": {"lt": 20}}, or CQL2.
     bands: any names of bands, and "SCL"; by default all of 10 m and 20 m, with SCL where it is there. cloud_cover: the
@@ -113,9 +114,9 @@ def load(
     stands for one solar day, at the longitude of the area, and one baseline: mosaics never mix baselines, whatever
     groupby says. Parts of a tile from several data strips are mosaicked; of versions of one acquisition the newest is
     taken (all of them with groupby "id", a property or a function). Grids are snapped to 20 m (60 m with 60 m bands),
-    so each 20 m pixel holds exactly four of 10 m. Nothing is read but the catalogue. Transient HTTP errors are retried.
+    so each 20 m pixel holds exactly four of 10 m. Nothing is read but the catalog. Transient HTTP errors are retried.
     Raises OptionError for invalid arguments, GridError for a CRS that is not in metres or a grid that cuts pixels of
-    a tree, CatalogueError without any item or answer, or where no item meets the area, MissingBandError,
+    a tree, CatalogError without any item or answer, or where no item meets the area, MissingBandError,
     RadiometryError where an item's offset is unknown, MissingLibraryError. Warns RadiometryWarning where an item
     contradicts itself, GeoreferenceWarning where pixels are resampled from another UTM zone or lattice, CatalogWarning
     where items do not say whether they are parts or versions.
@@ -129,7 +130,7 @@ def load(
     offset = None if offset is None else check_number("offset", offset)
     mask = bool(mask) if isinstance(mask, np.bool_) else mask
     chunks, classes = require_side(chunks), None if isinstance(mask, bool) else read_classes(mask)
-    ask = Search(datetime, catalogue, collection, query, filter)
+    ask = Search(datetime, catalog, collection, query, filter)
     found = clear_enough(_items_of(items, area, ask), cloud_cover)  # here, since not every API can
     _require_pixels(found, area, datetime, cloud_cover)
     wanted = _choose_bands(found, bands, masked=mask is not False)
@@ -176,15 +177,15 @@ def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]
 
 
 def _require_pixels(items: Sequence[Item], area: Area | None, datetime: str | None, cloud_cover: float | None) -> None:
-    """Raise CatalogueError where there are no items, or one whose files cannot be found."""
+    """Raise CatalogError where there are no items, or one whose files cannot be found."""
     homeless = [item.id for item in items if any(each.get_absolute_href() is None for each in item.assets.values())]
     if homeless:
-        raise CatalogueError(
+        raise CatalogError(
             f"{homeless[0]} has assets at relative addresses, and does not say where it is itself. Open it by "
             "pystac.Item.from_file(...), or say item.set_self_href('https://.../item.json')."
         )
     if not items:
-        raise CatalogueError(
+        raise CatalogError(
             f"no item to load: bbox={area.box if area else None}, datetime={datetime!r}, cloud_cover={cloud_cover}. "
             "Check the order (west, south, east, north), and that times are UTC."
         )
@@ -249,7 +250,7 @@ def _reading(items: Sequence[Item]) -> Iterator[None]:
     try:
         yield
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CatalogueError(
+        raise CatalogError(
             f"odc-stac cannot read the assets of {items[0].id} and {len(items) - 1} more: {shown(str(error))}. Check "
             "their proj:shape, proj:transform and lists of bands."
         ) from error
@@ -265,9 +266,9 @@ def _load_grid(groups: Sequence[Group], bands: Sequence[str], geobox: GeoBox, si
     places = [place for place, each in enumerate(groups) for _ in each.items]
     sources = [sources_of(item, bands) for item in items]
     if any(each != sources[0] for each in sources):
-        raise CatalogueError(
+        raise CatalogError(
             "the items call their assets by different names, or order the bands in them differently, so they come from "
-            "several catalogues. Load those of each by themselves, and join them with xr.concat(..., 'time')."
+            "several catalogs. Load those of each by themselves, and join them with xr.concat(..., 'time')."
         )
     names = {band: source.name for band, source in sources[0].items()}
     sign = signer(item.assets[source.asset].href for item in items for source in sources[0].values())

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ...arguments import check_number, check_text, count_of, is_number, items_of, shown, whole_or_none
 from ...cube.time import read_date
-from ...errors import CatalogueError, GridError, OptionError
+from ...errors import CatalogError, GridError, OptionError
 from ...optional import require
 from .extents import Box, covers_some, footprint, item_box, meet, split
 from .target import Area
@@ -37,38 +37,38 @@ _SIGNED_HOST = ".blob.core.windows.net"
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """A STAC API. collection: of Sentinel-2 L2A there, asked for where the user names none."""
 
     url: str
     collection: str = "sentinel-2-l2a"
 
 
-CATALOGUES: dict[str, Catalogue] = {
+CATALOGS: dict[str, Catalog] = {
     # Collection 1 has its offset in the metadata; of sentinel-2-l2a there most, not all, have it in the pixels.
-    "earth-search": Catalogue("https://earth-search.aws.element84.com/v1", "sentinel-2-c1-l2a"),
-    "planetary-computer": Catalogue("https://planetarycomputer.microsoft.com/api/stac/v1"),
-    "cdse": Catalogue("https://stac.dataspace.copernicus.eu/v1"),
+    "earth-search": Catalog("https://earth-search.aws.element84.com/v1", "sentinel-2-c1-l2a"),
+    "planetary-computer": Catalog("https://planetarycomputer.microsoft.com/api/stac/v1"),
+    "cdse": Catalog("https://stac.dataspace.copernicus.eu/v1"),
 }
 """What can be named; any other STAC API is given by its URL."""
 
 
-def find_catalogue(name: str) -> Catalogue:
-    """Look a catalogue up by name, or take a URL. Raises CatalogueError for any other text."""
-    check_text("catalogue", name)
-    if name in CATALOGUES:
-        return CATALOGUES[name]
+def find_catalog(name: str) -> Catalog:
+    """Look a catalog up by name, or take a URL. Raises CatalogError for any other text."""
+    check_text("catalog", name)
+    if name in CATALOGS:
+        return CATALOGS[name]
     if urlsplit(name).scheme in ("http", "https"):
-        return Catalogue(name)
-    raise CatalogueError(f"catalogue={name!r} is neither a URL nor one of {', '.join(map(repr, CATALOGUES))}.")
+        return Catalog(name)
+    raise CatalogError(f"catalog={name!r} is neither a URL nor one of {', '.join(map(repr, CATALOGS))}.")
 
 
 @dataclass(frozen=True)
 class Search:
-    """What to ask a catalogue for, beside the area; each as pystac-client has it."""
+    """What to ask a catalog for, beside the area; each as pystac-client has it."""
 
     datetime: str | None
-    catalogue: str = "earth-search"
+    catalog: str = "earth-search"
     collection: str | None = None
     query: Query | None = None
     filter: Filter | None = None
@@ -94,16 +94,15 @@ def _check_datetime(datetime: str | None) -> None:
 def search(area: Box | None, ask: Search) -> list[Item]:
     """Find items, page by page, each once; transient errors are tried again, five times, waiting longer each time.
 
-    area: one search is made for each side of the antimeridian. Raises CatalogueError where the catalogue does not
+    area: one search is made for each side of the antimeridian. Raises CatalogError where the catalog does not
     answer, OptionError for a query or filter of the wrong kind. pystac-client warns where an API does not support them.
     """
     from pystac_client import Client
     from pystac_client.exceptions import APIError
     from pystac_client.stac_api_io import StacApiIO
-    from requests import RequestException
     from urllib3 import Retry
 
-    where = find_catalogue(ask.catalogue)
+    where = find_catalog(ask.catalog)
     _check_datetime(ask.datetime)
     retry = Retry(total=RETRIES, backoff_factor=0.2, status_forcelist=_TRANSIENT, allowed_methods=None)
     query, filters = _read_query(ask.query), _read_filter(ask.filter)
@@ -122,8 +121,8 @@ def search(area: Box | None, ask: Search) -> list[Item]:
             )
             found |= {(item.collection_id, item.id): item for item in hits.items()}
         return list(found.values())
-    except (APIError, RequestException) as error:
-        raise CatalogueError(f"{where.url} does not answer the search: {error}") from error
+    except APIError as error:
+        raise CatalogError(f"{where.url} does not answer the search: {error}") from error
 
 
 def _read_query(query: Any) -> Any:
@@ -227,14 +226,14 @@ def read_items(items: Any) -> list[Item]:
 def items_in(items: Sequence[Item], area: Area | None) -> list[Item]:
     """Leave out items that do not meet an area, as a search by it would; those that do not say where they lie stay.
 
-    Raises CatalogueError where none meets it: their pixels would all be nodata.
+    Raises CatalogError where none meets it: their pixels would all be nodata.
     """
     if area is None:
         return list(items)
     near = [item for item in items if (box := item_box(item)) is None or meet(box, area.box)]
     near = [item for item in near if covers_some(item, area.ground)] if area.polygon else near
     if items and not near:
-        raise CatalogueError(
+        raise CatalogError(
             f"none of {count_of(len(items), 'item')} meets the area, whose box is {area.box}; the first lies in "
             f"{items[0].bbox}. Check the order of bbox=: (west, south, east, north)."
         )
@@ -255,11 +254,11 @@ def require_crs(crs: Any) -> str:
 
 
 def require_place(item: Item) -> None:
-    """Raise CatalogueError for an item whose box or geometry cannot be read."""
+    """Raise CatalogError for an item whose box or geometry cannot be read."""
     try:
         footprint(item)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CatalogueError(
+        raise CatalogError(
             f"{item.id}: its bbox={shown(item.bbox)} or its geometry cannot be read ({shown(str(error))}); wanted are "
             "four numbers, and GeoJSON. Correct the item, or leave it out."
         ) from error

@@ -191,5 +191,5 @@ def _date_of(tag: str | None) -> tuple[np.datetime64, ...]:
 
 def _placed(geobox: GeoBox | None, place: str) -> GeoBox:
     if geobox is None or geobox.crs is None:
-        raise StoreError(f"{place} has no CRS, so a catalogue cannot say where it lies. Write it with one.")
+        raise StoreError(f"{place} has no CRS, so a catalog cannot say where it lies. Write it with one.")
     return geobox

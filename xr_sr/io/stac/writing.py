@@ -1,4 +1,4 @@
-"""Back to STAC: an Item for a Zarr or a GeoTIFF that this package wrote, so that a catalogue can tell of it.
+"""Back to STAC: an Item for a Zarr or a GeoTIFF that this package wrote, so that a catalog can tell of it.
 
 An Item must not let what a model made pass for what a sensor saw: it says so in words, and its `gsd` is the sensor's.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..._version import __version__
-from ...arguments import check_flag, check_path, shown
+from ...arguments import check_flag, check_path, renamed, shown
 from ...bands import find_band
 from ...catalog import registry
 from ...catalog.fetch import hub_url
@@ -47,6 +47,7 @@ _NOT_TOLD = ("xr_sr:note", "xr_sr:store", *(f"{start}{name}" for start in ("xr_s
              for name in (SOURCE_ITEMS, SOURCE_LINKS)))  # fmt: skip
 
 
+@renamed(licence="license")
 def to_stac(
     place: str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,
@@ -54,7 +55,7 @@ def to_stac(
     name: str | None = None,
     sources: Iterable[Source] = (),
     datetime: str | np.datetime64 | None = None,
-    licence: str | None = None,
+    license: str | None = None,
     overwrite: bool = False,
 ) -> Item:
     """Write a STAC Item for a Zarr or a Cloud-Optimised GeoTIFF that `to_zarr` or `to_cog` wrote.
@@ -62,7 +63,7 @@ def to_stac(
     place: path or URL of what was written. path: of the JSON file; by default beside `place`, out.zarr and out.json.
     name: of the Item; by default that of the file. sources: Items, or addresses of Items, that the pixels were made
         of; cubes of `load` note them, so that they need not be given. datetime: where the file does not say its date,
-        UTC. licence: an SPDX name, or "other". overwrite: replace a JSON file that is there.
+        UTC. license: an SPDX name, or "other". overwrite: replace a JSON file that is there.
 
     The Item has the extensions projection, raster, eo, processing (the version of this package, what was done), for
     networks mlm (name, architecture, bands, files of weights), for maps of classes classification, and links
@@ -96,7 +97,7 @@ def to_stac(
         geometry,
         bbox,
         None if several else _moment(stamps[0]),
-        _properties(stored, spec, licence),
+        _properties(stored, spec, license),
         start_datetime=_moment(stamps[0]) if several else None,
         end_datetime=_moment(stamps[-1]) if several else None,
         stac_extensions=_extensions(stored, spec),
@@ -121,7 +122,7 @@ def _target(place: str, path: str | os.PathLike[str] | None) -> Path:
     return check_path("place", place, StoreError).with_suffix(".json")
 
 
-def _properties(stored: Stored, spec: ModelSpec | None, licence: str | None) -> dict[str, Any]:
+def _properties(stored: Stored, spec: ModelSpec | None, license: str | None) -> dict[str, Any]:
     """Write the properties of the Item: place, sensor, what was done, by which model."""
     size = pixel_size_m(stored.geobox)
     pixel_m = round(math.sqrt(size[0] * size[1]), 3) if size else None
@@ -134,8 +135,8 @@ def _properties(stored: Stored, spec: ModelSpec | None, licence: str | None) -> 
     if gsd is not None:
         facts["gsd"] = gsd
     facts["processing:software"] = {"xr_sr": str(stored.attrs.get("xr_sr:version", __version__))}
-    if licence is not None:
-        facts["license"] = licence
+    if license is not None:
+        facts["license"] = license
     if model:
         lineage = f"{NOTE.capitalize()}: made by {model} from pixels of {source_m or 'unknown size'} m."
         facts["title"] = f"Sentinel-2, {NOTE}"
@@ -179,7 +180,7 @@ def _model_fields(spec: ModelSpec, stored: Stored) -> dict[str, Any]:
 def _spec_of(stored: Stored) -> ModelSpec | None:
     """Find the network that made something; None for interpolation, and for a model that is not known here.
 
-    A result of other weights than the catalogue's is no result of that model, so nothing is said of it.
+    A result of other weights than the catalog's is no result of that model, so nothing is said of it.
     """
     try:
         spec = registry.get(str(stored.attrs.get(MODEL_ATTR, "")))
