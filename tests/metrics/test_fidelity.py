@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from tests.metrics.scenes import on_grid, texture, triple
 from xr_sr import errors, metrics
-from xr_sr.metrics.fidelity import angle_map
+from xr_sr.metrics.distances import angle_map
 
 NUMBERS = (metrics.rmse, metrics.mae, metrics.psnr, metrics.ssim, metrics.sam, metrics.q_index)
 

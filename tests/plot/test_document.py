@@ -14,9 +14,8 @@ from odc.geo.geobox import GeoBox
 from tests.cubes import array
 from xr_sr import errors
 from xr_sr.cube.grid import coords
-from xr_sr.metrics import evaluate
+from xr_sr.metrics import METRICS, evaluate
 from xr_sr.plot import document, report
-from xr_sr.plot.definitions import DEFINITIONS, GROUPS, defined
 from xr_sr.plot.document import number_text
 from xr_sr.plot.ternary_plot import QUANTITIES
 
@@ -141,8 +140,8 @@ def test_what_is_shown_is_defined_and_nothing_else(full):
     labels = {row[0] for row in full.rows}
     texts = {row[1] for row in full.rows if len(row) == 2}
 
-    assert {DEFINITIONS[name].text for name in ("rmse", "improvement", "reflectance")} <= texts
-    assert DEFINITIONS["ergas"].text not in texts
+    assert {METRICS[name].meaning for name in ("rmse", "improvement", "reflectance")} <= texts
+    assert METRICS["ergas"].meaning not in texts
     assert {"2023-06-06", "B08"} <= labels
 
 
@@ -234,19 +233,10 @@ def test_all_that_evaluate_gives_is_shown_and_defined(tmp_path):
     numbers = evaluate(lr, sr, hr, border=0).compute()
     read = Reader(report(numbers, tmp_path / "report.html", lr=lr, sr=sr, hr=hr).read_text(encoding="utf-8"))
 
-    assert set(numbers.data_vars) <= set(DEFINITIONS)
+    assert set(numbers.data_vars) <= set(METRICS)
     for name in numbers.data_vars:
-        assert len(read.row(DEFINITIONS[name].label)) == 3
+        assert len(read.row(METRICS[name].label)) == 3
     assert read.row("Models")[1] == "bicubic, sen2sr-lite"
-
-
-def test_numbers_per_object_are_called_so():
-    assert defined("rmse_per_object").label == "RMSE per object"
-    assert defined("rmse_per_object").better == "low"
-
-
-def test_every_defined_metric_has_its_place():
-    assert sorted(DEFINITIONS) == sorted(name for names in GROUPS.values() for name in names)
 
 
 @pytest.mark.parametrize(

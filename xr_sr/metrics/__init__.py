@@ -15,9 +15,13 @@ from .improvement import Scoring, correctness
 from .objects import detection_rate, object_scores
 from .perceptual import clip_distance, lpips
 from .published import opensr_test
+from .records import METRICS, Formula, Metric
 from .sharpness import edge_response, mtf
 
 __all__ = [
+    "METRICS",
+    "Formula",
+    "Metric",
     "Scoring",
     "clip_distance",
     "consistency",

@@ -11,11 +11,12 @@ import xarray as xr
 
 from ..arguments import check_flag
 from ..simulate.resample import downsample
-from .comparing import Metric, for_each_model, measure_blocks
+from .comparing import for_each_model, measure_blocks
 from .distances import find_distance
 from .improvement import check_support
 from .inputs import Image, Scene, factor_of, finished, read, together
 from .matching import Spectral, measure_shifts
+from .records import METRICS, Formula, mean
 from .reduce import FloatArray, Layout, Level, check_level, map_images
 from .triples import Triple, bring_together, check_border, distances, inside
 
@@ -99,8 +100,10 @@ def added(triple: Triple, distance: str, at: Level, support: Level) -> xr.DataAr
 
     found, _ = distances(triple, distance, ("om",), support)
     if at != "image":
-        return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", patch=at if isinstance(at, int) else 0)
-    return triple.sr.wrap(da.nanmean(found[:, 0].astype("float64"), axis=(1, 2)), ("time",), name="synthesis")
+        patch = at if isinstance(at, int) else 0
+        return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", patch=patch)
+    values = da.nanmean(found[:, 0].astype("float64"), axis=(1, 2))
+    return triple.sr.wrap(values, ("time",), name="synthesis")
 
 
 def agree(
@@ -109,29 +112,28 @@ def agree(
     """Measure consistency of two scenes; always lazy. Arguments as in `consistency`."""
     import dask.array as da
 
-    sr, lr = together(sr, lr)
-    scale = factor_of(lr, sr)
-    multiple = scale * (at if isinstance(at, int) else 1)
-    layout = Layout.of(*sr.shape, multiple=multiple).coarser(scale)
-    coarse = inside(layout.cut(lr.data), -(-border // scale), layout, "LR")
-    down = averaged_back(sr, scale)
-    named = lr if lr.time or not sr.time else sr_dates(lr, sr)
+    named, layout, coarse, down = on_lr_grid(lr, sr, at, border)
     made = {}
     for name, distance in (("reflectance", reflectance), ("spectral", spectral)):
         chosen = find_distance(distance)
-        if distance == "sad" and len(lr.keys) == 1:
+        if distance == "sad" and len(named.keys) == 1:
             continue
-        metric = Metric(name, chosen.units, _per_pixel, _finish, halo=chosen.halo, per_band=False)
-        inputs = [(layout.wider(data, chosen.halo), "tbyx") for data in (coarse, down)]
-        made[name] = measure_blocks(named, inputs, layout, metric, at=at, distance=distance)
+        formula = Formula(_per_pixel, mean, halo=chosen.halo, bands="pixels")
+        metric = replace(METRICS[name], unit=chosen.units, formula=formula)
+        made[name] = measure_blocks(named, [coarse, down], layout, metric, at=at, distance=distance)
     lengths = da.map_blocks(_length, measure_shifts(down, coarse, max_shift), drop_axis=1, dtype=np.float64)
-    made["spatial"] = named.wrap(lengths, ("time",), name="spatial", attrs={"units": "LR pixels"})
-    return xr.Dataset(made, attrs={"scale": scale})
+    made["spatial"] = named.wrap(lengths, ("time",), name="spatial", attrs=METRICS["spatial"].attrs)
+    return xr.Dataset(made, attrs={"scale": sr.shape[0] // lr.shape[0]})
 
 
-def sr_dates(lr: Scene, sr: Scene) -> Scene:
-    """Give LR the dates of SR, where it has none of its own."""
-    return replace(lr, time=sr.time, along_time=sr.along_time)
+def on_lr_grid(lr: Scene, sr: Scene, at: Level, border: int) -> tuple[Scene, Layout, da.Array, da.Array]:
+    """Return LR with the dates of the result, the layout of its grid, and LR and averaged SR (time, band, y, x)."""
+    sr, lr = together(sr, lr)
+    scale = factor_of(lr, sr)
+    layout = Layout.of(*sr.shape, multiple=scale * (at if isinstance(at, int) else 1)).coarser(scale)
+    coarse = inside(layout.cut(lr.data), -(-border // scale), layout, "LR")
+    named = lr if lr.time or not sr.time else replace(lr, time=sr.time, along_time=sr.along_time)
+    return named, layout, coarse, averaged_back(sr, scale)
 
 
 def averaged_back(sr: Scene, scale: int) -> da.Array:
@@ -160,11 +162,6 @@ def _per_pixel(lr: FloatArray, down: FloatArray, *, distance: str) -> FloatArray
         fields = chosen.per_pixel(lr.astype(np.float64), down.astype(np.float64))
         distances: FloatArray = chosen.finish(fields)[None, None]
     return distances
-
-
-def _finish(means: FloatArray, **_: str) -> FloatArray:
-    mean: FloatArray = means[0]
-    return mean
 
 
 def _length(shift: FloatArray) -> FloatArray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,53 +13,32 @@ from ..cube.grid import spatial_dims
 from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError, OptionError
 from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
+from .records import Formula, Metric
 from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 
 if TYPE_CHECKING:
     import dask.array as da
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric of two images.
-
-    name, units: of the result. fields: how many values `per_pixel` gives. halo: pixels around a block that it needs.
-    per_pixel: two blocks (band, y, x), wider by the halo, and options, to (field, band or 1, y, x), NaN where a pixel
-    does not count. finish: means of the fields (field, time, band, object, y, x), and options, to the number.
-    per_band: whether there is a number for each band. joins: whether `finish` puts bands together.
-    """
-
-    name: str
-    units: str
-    per_pixel: Callable[..., FloatArray]
-    finish: Callable[..., FloatArray]
-    fields: int = 1
-    halo: int = 0
-    per_band: bool = True
-    joins: bool = False
-
-
 def compare_images(
-    one: Image,
-    other: Image,
+    sr: Image,
+    hr: Image,
     metric: Metric,
     *,
     at: Level = "image",
     objects: xr.DataArray | None = None,
     dims: Sequence[str] | None = None,
-    roles: tuple[str, str] = ("SR", "HR"),
     **options: Any,
 ) -> xr.DataArray:
-    """Measure two images; lazy if one of them is. See the metrics themselves for the arguments."""
-    first, second = together(read(one, roles[0]), read(other, roles[1]))
-    check_same_grid(first, second)
-    found = measure(first, second, metric, at=at, objects=objects, dims=dims, **options)
-    return finished(found, first, second)  # type: ignore[no-any-return]
+    """Compute a metric of SR against HR; lazy if one of them is. See the metrics themselves for the arguments."""
+    scenes = together(read(sr, "SR"), read(hr, "HR"))
+    check_same_grid(*scenes)
+    found = measure(scenes, metric, at=at, objects=objects, dims=dims, **options)
+    return finished(found, *scenes)  # type: ignore[no-any-return]
 
 
 def measure(
-    one: Scene,
-    other: Scene,
+    scenes: Sequence[Scene],
     metric: Metric,
     *,
     at: Level = "image",
@@ -68,16 +46,16 @@ def measure(
     dims: Sequence[str] | None = None,
     **options: Any,
 ) -> xr.DataArray:
-    """Measure two scenes of the same bands, dates and pixels; always lazy."""
+    """Compute a metric of scenes of the same bands, dates and pixels; always lazy."""
     at = check_level(at)
-    layout = Layout.of(*one.shape, multiple=at if isinstance(at, int) else 1)
-    inputs: list[Input] = [(layout.wider(scene.data, metric.halo), "tbyx") for scene in (one, other)]
-    return measure_blocks(one, inputs, layout, metric, at=at, objects=objects, dims=dims, **options)
+    layout = Layout.of(*scenes[0].shape, multiple=at if isinstance(at, int) else 1)
+    images = [scene.data for scene in scenes]
+    return measure_blocks(scenes[0], images, layout, metric, at=at, objects=objects, dims=dims, **options)
 
 
 def measure_blocks(
     scene: Scene,
-    inputs: Sequence[Input],
+    images: Sequence[da.Array],
     layout: Layout,
     metric: Metric,
     *,
@@ -86,41 +64,46 @@ def measure_blocks(
     dims: Sequence[str] | None = None,
     **options: Any,
 ) -> xr.DataArray:
-    """Measure blocks; scene: whose names and places the result gets."""
+    """Compute a metric of images (time, band, y, x), block by block. scene: whose names and places the result gets."""
     import dask.array as da
 
+    formula = metric.formula
+    assert not isinstance(formula, str), "such metrics are computed by a function of their own"
+    inputs: list[Input] = [(layout.wider(image, formula.halo), "tbyx") for image in images]
     pooled = _pooled(scene, dims, at)
-    bands = len(scene.keys) if metric.per_band or metric.joins else 1
+    bands = 1 if formula.bands == "pixels" else len(scene.keys)
     if at == "pixel":
         if objects is not None:
             raise OptionError("objects= gives numbers per object, at='pixel' maps: choose one of them.")
-        if metric.joins:
-            raise OptionError(f"{metric.name} is no matter of single pixels; pass at='image' or a patch side.")
+        if formula.bands == "joined":
+            raise OptionError(f"{metric.name} has no value for a pixel; pass at='image' or the side of patches.")
         data = map_images(
-            _pixels, inputs, "tcyx", layout, new={"c": bands}, metric=metric, options=options, dtype=np.float32
+            _pixels, inputs, "tcyx", layout, new={"c": bands}, formula=formula, options=options, dtype=np.float32
         )
+        if formula.bands == "pixels":
+            return _named(scene, data[:, 0], ["time", "y", "x"], metric, 0, options)
         return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
     found = labels_of(objects, scene) if objects is not None else None
     if found and at != "image":
         raise OptionError(f"objects= gives numbers per object, at={at!r} per patch: choose one of them.")
     sums = sum_up(
-        metric.per_pixel, inputs, layout, at=at, fields=metric.fields, channels=bands,
+        formula.per_pixel, inputs, layout, at=at, fields=formula.fields, channels=bands,
         labels=found[:2] if found else None, **options,
     )  # fmt: skip
     axes = tuple(axis for name, axis in (("time", 0), ("band", 2)) if name in pooled)
     if axes:
         sums = sums.sum(axis=axes, keepdims=True)
     chunks = list(sums.chunks[:1] + sums.chunks[2:])
-    if metric.joins:
+    if formula.bands == "joined":
         chunks[1] = (1,)
     data = da.map_blocks(
-        _finish, sums, metric=metric, options=options, drop_axis=1, chunks=tuple(chunks), dtype=np.float64
+        _finish, sums, formula=formula, options=options, drop_axis=1, chunks=tuple(chunks), dtype=np.float64
     )
     names = ["time", "band", "object", "y", "x"]
     index: list[Any] = [slice(None)] * 5
     if "time" in pooled:
         index[0] = 0
-    if "band" in pooled or not metric.per_band or metric.joins:
+    if "band" in pooled or formula.bands != "each":
         index[1] = 0
     if not found:
         index[2] = 0
@@ -177,26 +160,22 @@ def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
 def _named(
     scene: Scene, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
 ) -> xr.DataArray:
-    if "band" in names and not metric.per_band:
-        place = list(names).index("band")
-        data, names = data[(slice(None),) * place + (0,)], [name for name in names if name != "band"]
-    attrs: dict[str, Any] = {"long_name": metric.name, "units": metric.units}
-    attrs |= {key: value for key, value in options.items() if isinstance(value, float | int | str)}
+    attrs = metric.attrs | {key: value for key, value in options.items() if isinstance(value, float | int | str)}
     return scene.wrap(data, names, name=metric.name, patch=patch, attrs=attrs)
 
 
-def _pixels(*blocks: FloatArray, metric: Metric, options: dict[str, Any]) -> FloatArray:
+def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fields = metric.per_pixel(*(block[0] for block in blocks), **options)
-        finished: FloatArray = metric.finish(fields[:, None, :, None], **options)
+        fields = formula.per_pixel(*(block[0] for block in blocks), **options)
+        finished: FloatArray = formula.finish(fields[:, None, :, None], **options)
     return finished[:, :, 0].astype(np.float32)
 
 
-def _finish(sums: FloatArray, *, metric: Metric, options: dict[str, Any]) -> FloatArray:
+def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> FloatArray:
     """Turn sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
     fields = np.moveaxis(sums, 1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return metric.finish(fields[:-1] / fields[-1], **options)
+        return formula.finish(fields[:-1] / fields[-1], **options)
 
 
 def for_each_model(sr: Image | Mapping[str, Image], measure: Callable[[Image], xr.Dataset]) -> xr.Dataset:

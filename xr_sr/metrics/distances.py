@@ -13,8 +13,14 @@ import numpy as np
 
 from ..arguments import is_one_of
 from ..errors import OptionError
-from .fidelity import SSIM_RADIUS, angle, ssim_map
+from ..optional import require
 from .reduce import FloatArray
+
+SSIM_RADIUS = 5
+"""Half width of the window of `ssim_map`: 11 pixels, a Gaussian of standard deviation 1.5 cut at 3.5 deviations."""
+
+Q_RADIUS = 3
+"""Half width of the window of `q_map`: 7 pixels, all of one weight."""
 
 TINY = 1e-4
 """Reflectance below which a denominator is not trusted: one digital number."""
@@ -66,6 +72,90 @@ def mtf_patch(one: FloatArray, other: FloatArray, *, scale: int) -> float:
     floor = 1e-12 * y[0].size
     ratio = np.abs(amplitude_y - amplitude_x) / np.maximum(amplitude_y, floor)
     return float(np.minimum(ratio, 1.0).mean())
+
+
+def ssim_map(one: FloatArray, other: FloatArray, *, peak: float = 1.0) -> FloatArray:
+    """Compute the structural similarity at each pixel: -1 to 1, 1 where both are equal.
+
+    peak: range of the values. Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, with its constants 0.01 and 0.03.
+    """
+    offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
+    weights = np.exp(-0.5 * (offsets / 1.5) ** 2)
+    mean_x, mean_y, var_x, var_y, covariance = _moments(one, other, weights / weights.sum())
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return np.asarray(similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+
+
+def q_map(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Compute the universal image quality index at each pixel: -1 to 1, 1 where both are equal.
+
+    Where neither image varies, the part of the index that compares means. Source: Wang and Bovik 2002,
+    doi:10.1109/97.995823.
+    """
+    width = 2 * Q_RADIUS + 1
+    mean_x, mean_y, var_x, var_y, covariance = _moments(one, other, np.full(width, 1 / width))
+    squares, spread = mean_x**2 + mean_y**2, var_x + var_y
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Variances are differences of squares: below this they are rounding errors.
+        luminance = np.where(squares > 1e-24, 2 * mean_x * mean_y / squares, 1.0)
+        quality = np.where(spread > 1e-13 * (squares + 1e-12), luminance * 2 * covariance / spread, luminance)
+    return np.where(np.isnan(mean_x + mean_y), np.nan, quality)
+
+
+def _moments(one: FloatArray, other: FloatArray, weights: FloatArray) -> tuple[FloatArray, ...]:
+    """Give means, variances and the covariance under a separable window, NaN where it is not wholly valid."""
+    require("scipy", extra="metrics")
+    from scipy.ndimage import correlate1d, maximum_filter1d
+
+    radius = len(weights) // 2
+    inner = (..., slice(radius, -radius), slice(radius, -radius))
+    x, y = one.astype(np.float64), other.astype(np.float64)
+    valid = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(valid, x, 0.0), np.where(valid, y, 0.0)
+
+    def smooth(image: FloatArray) -> FloatArray:
+        rows = correlate1d(image, weights, axis=-2, mode="constant")
+        return np.asarray(correlate1d(rows, weights, axis=-1, mode="constant"))[inner]
+
+    mean_x, mean_y = smooth(x), smooth(y)
+    var_x = np.maximum(smooth(x * x) - mean_x**2, 0.0)
+    var_y = np.maximum(smooth(y * y) - mean_y**2, 0.0)
+    covariance = smooth(x * y) - mean_x * mean_y
+    if not valid.all():
+        width = len(weights)
+        rows = maximum_filter1d((~valid).astype(np.uint8), width, axis=-2, mode="constant")
+        touched = maximum_filter1d(rows, width, axis=-1, mode="constant")[inner].astype(bool)
+        for moment in (mean_x, mean_y, var_x, var_y, covariance):
+            moment[touched] = np.nan
+    return mean_x, mean_y, var_x, var_y, covariance
+
+
+def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
+    """Return the angle in degrees between vectors of which dot product and squared lengths are known; NaN for zero.
+
+    arccos loses half of the digits near 0; 2 atan2(|u - v|, |u + v|) of the unit vectors keeps them.
+    """
+    dot, squares, other_squares = dot_parts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine = dot / np.sqrt(squares * other_squares)
+    degrees = np.degrees(2 * np.arctan2(np.sqrt(np.maximum(1 - cosine, 0)), np.sqrt(np.maximum(1 + cosine, 0))))
+    return np.asarray(degrees)
+
+
+def angle_map(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Get the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is, or a spectrum is zero."""
+    u, v = one.astype(np.float64), other.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        u = u / _finite(np.sqrt(np.square(u).sum(axis=0)))
+        v = v / _finite(np.sqrt(np.square(v).sum(axis=0)))
+    difference, total = np.sqrt(np.square(u - v).sum(axis=0)), np.sqrt(np.square(u + v).sum(axis=0))
+    return np.asarray(np.degrees(2 * np.arctan2(difference, total)))
+
+
+def _finite(lengths: FloatArray) -> FloatArray:
+    # A vector divided by an infinite length would be zero, and every angle with it 0 degrees.
+    return np.where(np.isinf(lengths), np.nan, lengths)
 
 
 def _l1(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -12,13 +12,14 @@ import xarray as xr
 from .._version import __version__
 from ..arguments import check_flag, is_one_of
 from ..errors import OptionError, warns_once
-from .agreement import added, agree
-from .comparing import Metric, for_each_model, measure
-from .fidelity import ERGAS, MAE, PSNR, Q_INDEX, RMSE, SAM, SSIM, check_peak
+from .agreement import added, agree, on_lr_grid
+from .comparing import for_each_model, measure, measure_blocks
+from .fidelity import check_peak
 from .improvement import Scoring, check_judging, check_support, judge
 from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together, with_reflectance
 from .matching import Spectral
 from .published import OpenSRTest, configured, opensr_test
+from .records import METRICS, PER_OBJECT, record_of
 from .reduce import Layout, Level
 from .triples import bring_together, check_border, inside
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Profile: TypeAlias = Literal["default", "opensr-test"]
-
-_WHOLE = {"rmse": RMSE, "mae": MAE, "psnr": PSNR, "ssim": SSIM, "sam": SAM, "ergas": ERGAS, "q_index": Q_INDEX}
 
 _OWN_NAMES = {
     "distance": "correctness_distance",
@@ -105,7 +104,6 @@ def evaluate(
 
     def of_one(cube: Image) -> xr.Dataset:
         fine = with_reflectance(read(cube, "SR"))
-        made = {}
         scale = factor_of(low, fine)
         if profile == "opensr-test":
             assert hr is not None, "checked above"
@@ -116,15 +114,16 @@ def evaluate(
             )
             rest = agree(low, fine, "l1", "sad", "image", max_shift, border)
             rest["synthesis"] = added(triple, "l1", "image", "pixel")
-        if true is not None:
-            made = _fidelity(fine, true, scale, peak, border, objects)
-            if profile == "default":
-                judged = judge(triple, distance, "image", support, "auto", quantile, scoring)
-                rest = rest.assign({str(name): array for name, array in judged.items()})
-                if objects is not None:
-                    alone = judge(triple, distance, "image", support, "auto", quantile, scoring, objects)
-                    made |= {f"{name}_per_object": array for name, array in alone.items() if name != "threshold"}
+        made = _by_formula(low, fine, true, {"peak": peak, "scale": float(scale)}, border, objects)
+        if true is not None and profile == "default":
+            judged = judge(triple, distance, "image", support, "auto", quantile, scoring)
+            rest = rest.assign({str(name): array for name, array in judged.items()})
+            if objects is not None:
+                alone = judge(triple, distance, "image", support, "auto", quantile, scoring, objects)
+                made |= {f"{name}{PER_OBJECT}": array for name, array in alone.items() if name != "threshold"}
         result = rest.assign(made)
+        for name, array in result.data_vars.items():
+            array.attrs = record_of(str(name)).attrs | array.attrs
         result.attrs = {"profile": profile, "scale": scale, "border": border, "versions": f"xr_sr {__version__}"}
         if config is not None:
             result.attrs |= _told_of(config) | {"peak": peak}
@@ -178,24 +177,27 @@ def _in_words(scoring: Scoring) -> str:
     return f"{scoring.norm}, temperature {scoring.temperature:g}, scores {scores}"
 
 
-def table(evaluation: xr.Dataset) -> pd.DataFrame:
-    """Lay out the numbers of `evaluate` as a table: a row per metric and band, a column per model; dates averaged.
+def table(evaluation: xr.Dataset, *, describe: bool = False) -> pd.DataFrame:
+    """Return the values of `evaluate` as a table: a row per metric and band, a column per model; dates averaged.
 
-    evaluation: as `evaluate` gives it; computed here if it is lazy. Bands are averaged in rows without a band's name.
+    evaluation: as `evaluate` returns it; computed here if it is lazy. Bands are averaged in rows without a band's name.
+    describe: add the columns "label", "unit" and "better" ("higher", "lower", "nearest 1", or empty) in front.
     """
     import pandas as pd
 
+    check_flag("describe", describe)
     known = evaluation.compute()
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, array in known.data_vars.items():
         if "object" in array.dims or array.dtype.kind != "f":
             continue
         kept = [dim for dim in array.dims if dim == "model"]
+        metric = record_of(str(name))
+        about = {"label": metric.label, "unit": metric.unit, "better": metric.better} if describe else {}
         for label, part in _bands_of(array):
-            title = f"{name} {label}".strip()
             value = part.mean([dim for dim in part.dims if dim not in kept])
             names = [str(model) for model in value["model"].values] if kept else ["value"]
-            rows[title] = dict(zip(names, value.values.reshape(-1).tolist(), strict=True))
+            rows[f"{name} {label}".strip()] = about | dict(zip(names, value.values.reshape(-1).tolist(), strict=True))
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -208,24 +210,30 @@ def _bands_of(array: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
     return [("", array), *((str(label), array.sel({band: label})) for label in array[band].values)]
 
 
-def _fidelity(
-    sr: Scene, hr: Scene, scale: int, peak: float, border: int, objects: xr.DataArray | None
+def _by_formula(
+    lr: Scene, sr: Scene, hr: Scene | None, options: dict[str, float], border: int, objects: xr.DataArray | None
 ) -> dict[str, xr.DataArray]:
-    """Measure SR against HR as they are."""
-    sr, hr = together(sr, hr)
-    check_same_grid(sr, hr)
-    layout = Layout.of(*sr.shape, multiple=scale)
-    hr = replace(hr, data=inside(layout.cut(hr.data), border, layout, "SR"))
+    """Compute the metrics that have a formula and whose cubes are given."""
+    given = {"lr": lr, "sr": sr} | ({"hr": hr} if hr is not None else {})
     made = {}
-    for name, metric in _WHOLE.items():
-        if name == "sam" and len(sr.keys) == 1:
-            continue  # an angle needs two bands
-        options = _options(metric, peak, scale)
-        made[name] = measure(sr, hr, metric, **options)
+    for name, metric in METRICS.items():
+        formula = metric.formula
+        if isinstance(formula, str) or not set(metric.needs) <= given.keys():
+            continue
+        own: dict[str, Any] = {option: options[option] for option in formula.options}
+        if metric.needs == ("lr", "sr"):
+            named, layout, *images = on_lr_grid(lr, sr, "image", border)
+            if len(named.keys) >= formula.least_bands:
+                made[name] = measure_blocks(named, images, layout, metric, **own)
+            continue
+        scenes = together(*(given[role] for role in metric.needs))
+        if len(scenes[0].keys) < formula.least_bands:
+            continue
+        check_same_grid(scenes[0], scenes[-1])
+        layout = Layout.of(*sr.shape, multiple=int(options["scale"]))
+        last = scenes[-1]
+        scenes = (*scenes[:-1], replace(last, data=inside(layout.cut(last.data), border, layout, "SR")))
+        made[name] = measure(scenes, metric, **own)
         if objects is not None:
-            made[f"{name}_per_object"] = measure(sr, hr, metric, objects=objects, **options)
+            made[f"{name}{PER_OBJECT}"] = measure(scenes, metric, objects=objects, **own)
     return made
-
-
-def _options(metric: Metric, peak: float, scale: int) -> dict[str, Any]:
-    return {"psnr": {"peak": peak}, "ssim": {"peak": peak}, "ergas": {"scale": float(scale)}}.get(metric.name, {})

@@ -27,17 +27,18 @@ from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, recognise
 from ..cube.time import Date
 from ..errors import CubeError, GeoreferenceWarning, OptionError
+from ..metrics.records import METRICS, Direction, record_of
 from ..optional import require
 from ..runtime.files import file_target, write_whole
 from .comparison import side_by_side
-from .definitions import GROUPS, defined
 from .ternary_plot import QUANTITIES, ternary
 from .trust import beside, trust_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARROWS = {"high": "↑", "low": "↓", "zero": "→ 0", "": ""}
+UNITS = {"1": "", "degrees": "°", "LR pixels": "LR px"}
+"""How units are written in a report, where not as in CF."""
 
 MOST_DATES = 40
 """Rows of the table of dates; of more, the first are shown and the rest is counted."""
@@ -95,9 +96,9 @@ def report(
         body += [_by(numbers, models, "band", "By band")]
     if "time" in numbers.dims and numbers.sizes["time"] > 1:
         body += [_by(numbers, models, "time", "By date")]
-    known = [name for name in _ordered(numbers) if defined(name).text]
+    known = [record for name in _ordered(numbers) if (record := record_of(name)).meaning]
     body += [
-        section("What the numbers mean", facts_table([(defined(name).label, defined(name).text) for name in known])),
+        section("What the numbers mean", facts_table([(record.label, record.meaning) for record in known])),
         section("How they were made", facts_table(_provenance(evaluation, cubes))),
     ]
     text = page(title, body)
@@ -174,7 +175,7 @@ def _described(cube: AnyCube) -> str:
 
 def _ordered(numbers: xr.Dataset) -> list[str]:
     """Return the names of all metrics, known ones first and in reading order."""
-    known = [name for names in GROUPS.values() for name in names if name in numbers]
+    known = [name for name in METRICS if name in numbers]
     return known + [str(name) for name in numbers.data_vars if name not in known]
 
 
@@ -190,18 +191,19 @@ def _of(numbers: xr.Dataset, name: str, model: str) -> xr.DataArray:
 def _rows(numbers: xr.Dataset, models: Sequence[str]) -> list[Row]:
     """Make the rows of the main table: mean over all that is left, and its spread over dates or other repeats."""
     rows: list[Row] = []
-    for group, names in {**GROUPS, "Other": tuple(_ordered(numbers))}.items():
-        here = [name for name in names if name in numbers and not any(row.name == name for row in rows)]
-        if here:
-            rows.append(Row("", group))
-        for name in here:
+    groups: dict[str, list[str]] = {}
+    for name in _ordered(numbers):
+        groups.setdefault(record_of(name).group, []).append(name)
+    for group, names in groups.items():
+        rows.append(Row("", group))
+        for name in names:
             found = []
             for model in models:
                 values = _of(numbers, name, model)
                 each = values.mean("band") if "band" in values.dims else values
                 spread = float(each.std(ddof=1)) if int(each.count()) > 1 else float("nan")
                 found.append((float(values.mean()), spread))
-            rows.append(Row(name, defined(name).label, tuple(found)))
+            rows.append(Row(name, record_of(name).label, tuple(found)))
     return rows
 
 
@@ -228,7 +230,7 @@ def _by(numbers: xr.Dataset, models: Sequence[str], dim: str, title: str) -> str
         rows.append(Row("", str(label)))
         for name in names:
             each = [_of(numbers, name, model).isel({dim: position}) for model in models]
-            rows.append(Row(name, defined(name).label, tuple((float(one.mean()), float("nan")) for one in each)))
+            rows.append(Row(name, record_of(name).label, tuple((float(one.mean()), float("nan")) for one in each)))
     left = len(labels) - MOST_DATES
     return section(title, numbers_table(["", *models], rows, f"{left} more are left out." if left > 0 else ""))
 
@@ -385,9 +387,9 @@ def _value_class(place: int) -> str:
 def _row(row: Row, columns: int) -> str:
     if not row.name:
         return f'<tr><td class="group" colspan="{columns}">{escape(row.label)}</td></tr>\n'
-    known = defined(row.name)
-    best = _best([value for value, _ in row.values], known.better)
-    hint = " ".join(part for part in (known.unit, ARROWS[known.better]) if part)
+    known = record_of(row.name)
+    best = _best([value for value, _ in row.values], known.direction)
+    hint = " ".join(part for part in (UNITS.get(known.unit, known.unit), _arrow(known.direction)) if part)
     unit = f' <span class="unit">{escape(hint)}</span>' if hint else ""
     cells = ""
     for value, spread in row.values:
@@ -399,11 +401,17 @@ def _row(row: Row, columns: int) -> str:
     return f"<tr><td>{escape(known.label if row.label == '' else row.label)}{unit}</td>{cells}</tr>\n"
 
 
-def _best(values: Sequence[float], better: str) -> float:
-    """Return the best of the values; NaN where there is no better."""
+def _arrow(direction: Direction) -> str:
+    if direction is None:
+        return ""
+    return {"higher": "↑", "lower": "↓"}[direction] if isinstance(direction, str) else f"→ {direction:g}"
+
+
+def _best(values: Sequence[float], direction: Direction) -> float:
+    """Return the best of the values; NaN where none is better."""
     finite = [value for value in values if not math.isnan(value)]
-    if not finite or not better:
+    if not finite or direction is None:
         return math.nan
-    if better == "zero":
-        return min(finite, key=abs)
-    return max(finite) if better == "high" else min(finite)
+    if isinstance(direction, str):
+        return max(finite) if direction == "higher" else min(finite)
+    return min(finite, key=lambda value: abs(value - direction))
