@@ -1,6 +1,6 @@
-"""Sentinel-2 bands as data, and the names under which catalogues hand them out.
+"""The bands of Sentinel-2 as data, and the look-up of a band by any producer's name.
 
-Knows strings only. Where a cube keeps its names (variables, coordinates, attributes) is handled in `cube`.
+Strings only: the names stand in `cube.conventions`, and `cube.names` reads them off xarray objects.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .cube.conventions import BAND_NAMES, CLASSIFICATIONS, FLAG_NAMES, FLAG_WORDS
+
 __all__ = ["BANDS", "Band", "find_band", "is_flag_name", "is_scl", "match_bands", "stated_gsd_m"]
 
 
@@ -18,55 +20,52 @@ __all__ = ["BANDS", "Band", "find_band", "is_flag_name", "is_scl", "match_bands"
 class Band:
     """One band of the MultiSpectral Instrument.
 
-    name: canonical, "B02" or "B8A". wavelength_nm: centre, Sentinel-2A. gsd_m: native ground sampling distance.
-    aliases: what catalogues call it beside its code, lower case, without separators.
+    name: canonical, "B02" or "B8A". wavelength_nm: center, Sentinel-2A. gsd_m: native ground sampling distance.
     """
 
     name: str
     wavelength_nm: float
     gsd_m: float
-    aliases: tuple[str, ...] = ()
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Names of the band beside its code, by all conventions: lower case, without separators."""
+        return tuple(alias for alias, name in BAND_NAMES.items() if name == self.name)
 
 
 # Wavelengths: ESA, Sentinel-2 spectral response functions (COPE-GSEG-EOPG-TN-15-0007), Sentinel-2A.
-# Aliases: Earth Search, the STAC `eo` extension, xarray-eopf, Digital Earth Africa and Australia. Left out, since they
-# name several bands, or another one in the next catalogue: "rededge" alone, "swir1", "swir2", "swir3".
 BANDS: tuple[Band, ...] = (
-    Band("B01", 442.7, 60.0, ("coastal", "coastalaerosol")),
-    Band("B02", 492.4, 10.0, ("blue",)),
-    Band("B03", 559.8, 10.0, ("green",)),
-    Band("B04", 664.6, 10.0, ("red",)),
-    Band("B05", 704.1, 20.0, ("rededge1", "rededge071")),
-    Band("B06", 740.5, 20.0, ("rededge2", "rededge075")),
-    Band("B07", 782.8, 20.0, ("rededge3", "rededge078")),
-    Band("B08", 832.8, 10.0, ("nir", "nir1")),
-    Band("B8A", 864.7, 20.0, ("nir08", "nir2", "nirnarrow", "narrownir")),  # nir08 is 865 nm: B8A, not B08
-    Band("B09", 945.1, 60.0, ("nir09",)),
-    Band("B10", 1373.5, 60.0, ("cirrus",)),  # top-of-atmosphere products only
-    Band("B11", 1613.7, 20.0, ("swir16",)),
-    Band("B12", 2202.4, 20.0, ("swir22",)),
+    Band("B01", 442.7, 60.0),
+    Band("B02", 492.4, 10.0),
+    Band("B03", 559.8, 10.0),
+    Band("B04", 664.6, 10.0),
+    Band("B05", 704.1, 20.0),
+    Band("B06", 740.5, 20.0),
+    Band("B07", 782.8, 20.0),
+    Band("B08", 832.8, 10.0),
+    Band("B8A", 864.7, 20.0),
+    Band("B09", 945.1, 60.0),
+    Band("B10", 1373.5, 60.0),  # top-of-atmosphere products only
+    Band("B11", 1613.7, 20.0),
+    Band("B12", 2202.4, 20.0),
 )
 
 _Frame: TypeAlias = tuple[str, str]
-"""What stands before and after a band's name."""
+"""What precedes and follows the name of a band."""
 
 _BY_NAME = {band.name: band for band in BANDS}
-_BY_ALIAS = {alias: band for band in BANDS for alias in band.aliases}
+_BY_ALIAS = {alias: _BY_NAME[name] for alias, name in BAND_NAMES.items()}
 
 _CODE = re.compile(r"b0*(1[0-2]|[1-9]|8a)")
 _GDAL_REST = re.compile(r", central wavelength .*$", re.IGNORECASE)
 _GSD_SUFFIX = re.compile(r"[\s_.-](10|20|60)m$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _TOKEN = re.compile(r"[^\W_]+")
-_FLAG = re.compile(
-    r"mask|cloud|flag|quality|class|label|valid|shadow|"
-    r"(?<![a-z])(scl|qa\d*|cld|clm|clp|msk|snw|lulc)(?![a-z])",
-    re.IGNORECASE,
-)
+_FLAG = re.compile(rf"{'|'.join(FLAG_WORDS)}|(?<![a-z])({'|'.join(FLAG_NAMES)})(?![a-z])", re.IGNORECASE)
 
 
 def find_band(name: object) -> Band | None:
-    """Look up one name, as any of the catalogues writes it.
+    """Look up a band by one name, as any producer writes it.
 
     Upper or lower case, with or without leading zero, with or without "_10m": "B2", "b02", "B02_10m", "blue"; also
     "B4, central wavelength 665 nm", as GDAL describes the bands of SAFE products.
@@ -83,10 +82,9 @@ def find_band(name: object) -> Band | None:
 def match_bands(names: Sequence[object]) -> tuple[Band | None, ...]:
     """Look up names that belong together; each band, or None, in the order given.
 
-    Where no name stands for a band as it is, a prefix and a suffix that the names share is taken off first:
+    If none of them names a band as it is, a prefix and a suffix that the names share are removed first:
     "S2-L2A-B02", "T33UUU_20170216T102101_B02". Only the frame with the most bands counts, and a plain name beats any
-    frame, so "B04_std" beside "B04" stays what it is. A frame around a colour needs a second band as witness, since
-    "red_tide" is no band.
+    frame, so "B04_std" beside "B04" is no band. A frame around a color needs a second band, since "red_tide" is none.
     """
     texts = [name.strip() if isinstance(name, str) else "" for name in names]
     plain = tuple(find_band(text) for text in texts)
@@ -106,16 +104,16 @@ def match_bands(names: Sequence[object]) -> tuple[Band | None, ...]:
 
 def is_scl(name: object) -> bool:
     """Return whether a name is that of the scene classification: "SCL", "scl", "SCL_20m"."""
-    return isinstance(name, str) and _GSD_SUFFIX.sub("", name.strip()).lower() == "scl"
+    return isinstance(name, str) and _GSD_SUFFIX.sub("", name.strip()).lower() in CLASSIFICATIONS
 
 
 def is_flag_name(name: object) -> bool:
-    """Return whether a name is one of flags or classes, not of light: "SCL", "cloud_mask", "QA60", "dataMask"."""
+    """Return whether a name is one of flags or classes, not of reflectance: "SCL", "cloud_mask", "QA60", "dataMask"."""
     return isinstance(name, str) and _FLAG.search(name) is not None
 
 
 def stated_gsd_m(name: object) -> float | None:
-    """Return the metres that a name states, as "B02_20m" does; None where it states none."""
+    """Return the pixel size in metres that a name states, as "B02_20m" does; None if it states none."""
     found = _GSD_SUFFIX.search(name.strip()) if isinstance(name, str) else None
     return float(found[1]) if found else None
 

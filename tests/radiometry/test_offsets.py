@@ -11,11 +11,12 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array, dataset
-from xr_sr.cube.product_metadata import BASELINES, FLAGS, PRODUCTS, offset_of_baseline, read_baseline
+from xr_sr.cube.conventions import BASELINES, FLAGS, PRODUCTS
 from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.io.stac.items import meaning_of
 from xr_sr.radiometry.offsets import days_of
+from xr_sr.radiometry.product_metadata import offset_of_baseline, read_baseline
 from xr_sr.radiometry.resolve import Radiometry, resolve
 
 PRODUCT = "S2C_MSIL2A_20210126T101311_N{}_R022_T33UXP_20210126T140000.SAFE"

@@ -20,8 +20,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_choice
+from ..cube.conventions import BAND_ATTRS
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
-from ..cube.names import PER_BAND_ATTRS, listed
+from ..cube.names import listed
 from ..cube.select import AnyCube, Cube, pick, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
@@ -272,7 +273,7 @@ def _convert(
     else:
         places = [plane.index for plane in planes]
         slim = obj.isel({cube.band_dim: places}).assign_coords({cube.band_dim: list(wanted)})
-        slim.attrs = {key: value for key, value in slim.attrs.items() if key not in PER_BAND_ATTRS}
+        slim.attrs = {key: value for key, value in slim.attrs.items() if key not in BAND_ATTRS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
         converted, radiometry = reflectance_and_meaning(slim, **options)

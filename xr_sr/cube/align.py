@@ -22,9 +22,9 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_number
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .conventions import BAND_ATTRS
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
-from .names import PER_BAND_ATTRS
 from .select import AnyCube, Cube, Plane, recognise
 
 __all__ = [
@@ -361,7 +361,7 @@ def joined(cube: Cube, coarse: Cube) -> Cube:
                 values = [*coord.values[places], *there.values[[plane.index for plane in new]]]
                 coords[name] = (band, values)
     # Lists with a name for each band of one grid say nothing of both.
-    attrs = {key: value for key, value in source.attrs.items() if key not in PER_BAND_ATTRS or isinstance(value, str)}
+    attrs = {key: value for key, value in source.attrs.items() if key not in BAND_ATTRS or isinstance(value, str)}
     nothing = np.broadcast_to(np.float32(0), shape)
     array = xr.DataArray(nothing, dims=dims, coords=coords, name=source.name, attrs=attrs)
     planes = [replace(plane, array=array, index=index) for index, plane in enumerate([*cube.planes, *new])]

@@ -25,20 +25,9 @@ from pyproj.exceptions import CRSError
 from ..arguments import shown
 from ..errors import GridError
 from .axes import XarrayObject, spatial_dims
+from .conventions import CRS_ATTRS, CRS_COORDS, ITEM_CRS, NESTED, plain_name
 
 __all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "pointed_mappings", "read_crs", "same_crs"]
-
-_ATTRS = (
-    *("crs", "crs_wkt", "spatial_ref", "epsg", "epsg_code", "horizontal_crs_code"),
-    *("proj_code", "proj_epsg", "proj_wkt2", "proj_projjson"),
-)
-"""Attributes of the cube, of its bands, of x and y."""
-
-_SCALARS = ("epsg", "epsg_code", "crs", "spatial_ref")
-"""Coordinates and variables without dimensions whose value names the CRS of the cube."""
-
-_ITEMS = ("proj_code", "proj_epsg", "proj_wkt2", "proj_projjson")
-"""Properties of STAC Items: coordinates, variables, and what EOPF keeps of its Item."""
 
 _CF = ("crs_wkt", "spatial_ref", "grid_mapping_name", "GeoTransform")
 
@@ -179,7 +168,7 @@ def _of_cube(obj: XarrayObject) -> Iterator[_Named]:
         if dims and set(dims) <= set(variable.dims):
             yield from _of_attrs(variable.attrs, f" of {name!r}")
     for name, variable in _small(obj).items():
-        if _plain(name) in _SCALARS and variable.ndim == 0 and not is_crs_coord(variable):
+        if plain_name(name) in CRS_COORDS and variable.ndim == 0 and not is_crs_coord(variable):
             yield from _named_by(f"the coordinate {name!r}", [variable.values[()]])
 
 
@@ -199,7 +188,7 @@ def _of_axes(obj: XarrayObject) -> Iterator[_Named]:
 def _of_items(obj: XarrayObject) -> Iterator[_Named]:
     """Yield what describes the STAC Items that the cube comes from."""
     for name, variable in _small(obj).items():
-        if _plain(name) in _ITEMS:
+        if plain_name(name) in ITEM_CRS:
             dim = f" along {variable.dims[0]!r}" if variable.ndim else ""
             yield from _named_by(f"the coordinate {name!r}{dim}", variable.values.ravel().tolist())
     yield from _of_products(obj.attrs)
@@ -223,20 +212,19 @@ def _of_grid_mapping(name: str, attrs: Mapping[Any, Any]) -> Iterator[_Named]:
 
 def _of_attrs(attrs: Mapping[Any, Any], of: str) -> Iterator[_Named]:
     for key, value in attrs.items():
-        if _plain(key) in _ATTRS:
+        if plain_name(key) in CRS_ATTRS:
             yield from _named_by(f"the attribute {str(key)!r}{of}", [value])
 
 
 def _of_products(attrs: Mapping[Any, Any]) -> Iterator[_Named]:
-    """Yield what EOPF's groups say: in `other_metadata`, and in the Item that they keep."""
-    item = attrs.get("stac_discovery")
-    for key, holder in (
-        ("other_metadata", attrs.get("other_metadata")),
-        ("stac_discovery", item.get("properties") if isinstance(item, Mapping) else None),
-    ):
+    """Yield what mappings in attributes name, as in EOPF's groups."""
+    for path in NESTED:
+        holder: Any = attrs
+        for key in path:
+            holder = holder.get(key) if isinstance(holder, Mapping) else None
         for name, value in holder.items() if isinstance(holder, Mapping) else ():
-            if _plain(name) in (*_ITEMS, "horizontal_crs_code"):
-                yield from _named_by(f"{str(name)!r} of the attribute {key!r}", [value])
+            if plain_name(name) in ITEM_CRS:
+                yield from _named_by(f"{str(name)!r} of the attribute {path[0]!r}", [value])
 
 
 def _named_by(place: str, values: Iterable[object]) -> Iterator[_Named]:
@@ -336,7 +324,3 @@ def _variables(obj: XarrayObject) -> dict[Hashable, xr.Variable]:
     if isinstance(obj, xr.Dataset):
         return dict(obj.variables)
     return {name: coord.variable for name, coord in obj.coords.items()}
-
-
-def _plain(key: Hashable) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(key).lower()).strip("_")

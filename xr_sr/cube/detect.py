@@ -28,6 +28,7 @@ from ..errors import (
     MissingBandError,
     warn_caller,
 )
+from .conventions import MEASURED_NODES, SKIPPED_NODES
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
 from .lazy import check_array, kept_unread
 from .names import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
@@ -38,8 +39,10 @@ __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recog
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
 
-NO_REFLECTANCE = re.compile(r"mask|quality|condition|probability|geometry|meteorology", re.IGNORECASE)
-"""Paths of a tree's nodes under which masks and angles are filed, under names of bands too."""
+NO_REFLECTANCE = re.compile("|".join(SKIPPED_NODES), re.IGNORECASE)
+"""Paths of the nodes of a tree that hold masks and angles, under names of bands too."""
+
+_MEASURED = re.compile("|".join(MEASURED_NODES))
 
 _STORE = "xr_sr:store"
 """The attribute of a group that `to_zarr` wrote."""
@@ -246,7 +249,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     target = model_gsd_m or min(gsd for gsd, _, _ in found)
     least = min(abs(math.log(gsd / target)) for gsd, _, _ in found)
     nearest = [entry for entry in found if abs(math.log(entry[0] / target)) < least + 0.01]
-    measured = [entry for entry in nearest if re.search("measurement|reflectance", entry[1])]
+    measured = [entry for entry in nearest if _MEASURED.search(entry[1])]
     if len(measured or nearest) > 1:
         paths = [path for _, path, _ in measured or nearest]
         raise AmbiguousBandError(

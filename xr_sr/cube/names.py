@@ -15,10 +15,9 @@ import xarray as xr
 
 from ..bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
 from ..errors import AmbiguousBandError, CubeError, MissingBandError
+from .conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 
 __all__ = [
-    "BAND_DIMS",
-    "PER_BAND_ATTRS",
     "find_band_dim",
     "is_flags",
     "listed",
@@ -30,15 +29,7 @@ __all__ = [
     "unnamed_by_dask",
 ]
 
-PER_BAND_ATTRS = ("long_name", "description", "descriptions", "common_name", "band_name", "band_names", "DESCRIPTION")
-"""Attributes that may name a band; of an array of n bands, as a sequence of n names."""
-
-BAND_DIMS = ("band", "bands", "wavelength", "wavelengths", "channel", "channels", "spectral", "variable")
-"""Names of dimensions, and of scalar coordinates, that hold bands."""
-
 _TOKEN = re.compile(r"(?:^|[-_])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
-
-_NAME_COORDS = ("common_name", "name", "band_name", "long_name", "description", "title")
 
 
 def listed(names: Iterable[object]) -> str:
@@ -94,10 +85,10 @@ def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tu
     """
     size = array.sizes[dim]
     own = array.coords[dim] if dim in array.coords else None  # noqa: SIM401  .get makes up numbers
-    others = (array.coords.get(name) for name in _NAME_COORDS)
+    others = (array.coords.get(name) for name in BAND_COORDS)
     along = [coord for coord in (own, *others) if coord is not None and coord.dims == (dim,)]
     sources = [_strings(coord) for coord in along]
-    for attribute in PER_BAND_ATTRS:
+    for attribute in BAND_ATTRS:
         value = array.attrs.get(attribute)
         sources.append([value] if isinstance(value, str) else _items(value))
     sources.append([array.name])
@@ -125,7 +116,7 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
     """
     coords = [coord for name in BAND_DIMS if (coord := array.coords.get(name)) is not None]
     scalars = [coord.item() for coord in coords if coord.ndim == 0 and coord.chunks is None]
-    for text in (*scalars, array.name, *(array.attrs.get(attribute) for attribute in PER_BAND_ATTRS)):
+    for text in (*scalars, array.name, *(array.attrs.get(attribute) for attribute in BAND_ATTRS)):
         band = match_bands([text])[0]
         if band and not is_flag_name(text):
             return text, band
@@ -139,7 +130,7 @@ def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable,
     """Find which variables are bands, in their order: by name, then by attributes; flags are left out."""
     light = {name: array for name, array in variables.items() if not is_flags(name, array)}
     found = {name: band for name, band in zip(light, match_bands(list(light)), strict=True) if band}
-    for attribute in PER_BAND_ATTRS:
+    for attribute in BAND_ATTRS:
         rest = {name: array.attrs.get(attribute) for name, array in light.items() if name not in found}
         # Where names speak, attributes only add what they say outright: "B04 standard deviation" is no B04 then.
         hits = [find_band(text) for text in rest.values()] if found else match_bands(list(rest.values()))

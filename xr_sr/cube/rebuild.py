@@ -16,9 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 from ..arguments import items_of
 from ..bands import is_scl
 from ..errors import BandWarning, warn_caller
+from .conventions import BAND_ATTRS
 from .grid import fine_coords, is_crs_coord
 from .lazy import check_array
-from .names import PER_BAND_ATTRS, listed
+from .names import listed
 from .select import Cube, Flags, Plane
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _still_true(attrs: Mapping[Any, Any], planes: Sequence[Plane] = (), *, size:
     for key, value in attrs.items():
         if key in _STALE_ON_NEW_GRID | _STALE_WITH_NEW_VALUES or str(key).startswith(("STATISTICS_", "xr_sr:")):
             continue
-        several = items_of(value) if key in PER_BAND_ATTRS else None
+        several = items_of(value) if key in BAND_ATTRS else None
         if several and len(several) == size:
             value = tuple(several[plane.index] for plane in planes if plane.index is not None)
         kept[key] = value

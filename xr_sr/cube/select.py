@@ -6,7 +6,6 @@ How a cube is recognised is in `detect`; results are put back into its form by `
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
 from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
+from .conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from .detect import AnyCube, Cube, Flags, Plane, recognise
 from .grid import pixel_size_m
 from .names import listed
@@ -156,12 +156,12 @@ def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
 
 
 def _value_facts(cube: Cube) -> Iterator[str]:
-    """Name the metadata that `radiometry` will read, as far as the first band carries them."""
+    """Name the metadata that tell what the numbers mean, as far as the first band carries them."""
     array = cube.planes[0].array
     for key in ("scale_factor", "add_offset", "_FillValue", "nodata", "xr_sr:radiometry"):
         value = array.attrs.get(key, array.encoding.get(key))
         if value is not None:
             yield f"{key.removeprefix('xr_sr:')} {value}"
     for name in (*cube.source.coords, *cube.extras):
-        if re.search("baseline|boa_offset", str(name)):
+        if plain_name(name) in {*ADD_OFFSETS, *FLAGS, *BASELINES}:
             yield f"{name} per time step" if cube.source[name].ndim else str(name)

@@ -17,6 +17,7 @@ import xarray as xr
 
 from ..bands import BANDS
 from ..errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
+from .conventions import plain_name
 from .detect import AnyCube, Cube, recognise
 from .grid import pixel_size_m
 from .names import listed
@@ -118,7 +119,7 @@ def other_sensor(obj: AnyCube, cube: Cube) -> str:
     """
     reasons, stated = [], False
     for key, word in _words(obj, cube):
-        plain = _plain(key)
+        plain = plain_name(key)
         is_platform = plain in _PLATFORM_KEYS
         ours, others = _SENTINEL_2.search(word), _OTHERS.search(word)
         ours = ours or (_UNIT.fullmatch(word.strip()) if is_platform else None)
@@ -233,7 +234,7 @@ def _words(obj: AnyCube, cube: Cube) -> Iterator[tuple[Hashable, str]]:
     seen: set[tuple[Hashable, str]] = set()
     for holder in holders:
         for key, value in _with_nested(holder):
-            if _plain(key) in _PLATFORM_KEYS | _OTHER_KEYS:
+            if plain_name(key) in _PLATFORM_KEYS | _OTHER_KEYS:
                 for word in _texts(value):
                     if (key, word) not in seen:
                         seen.add((key, word))
@@ -279,7 +280,3 @@ def _numbered_as_landsat(cube: Cube) -> list[str]:
     if not _is_as_wide_as_landsat(cube) or _ONLY_OURS & {*cube.available}:
         return []
     return [str(plane.name) for plane in cube.planes if _NUMBERED.fullmatch(str(plane.name).strip())]
-
-
-def _plain(key: Hashable) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", str(key).lower()).strip("_")

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..cube.product_metadata import PRODUCTS, Product, plain_name, read_product
+from ..cube.conventions import NODATA_ATTRS, PRODUCTS, plain_name
 from ..cube.select import Cube, Plane
 from ..errors import RadiometryError
-from .packing import Scaling, read_scaling
+from .product_metadata import Product, Scaling, read_product, read_scaling
 
 __all__ = [
     "Fact",
@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 _NAME_OF_TYPE = re.compile(r"[<>=|]?(?!a)[A-Za-z]\w*")  # NumPy evaluates commas and brackets, and warns of "a3"
-
-_NODATA_KEYS = ("_FillValue", "nodata", "missing_value", "nodatavals")
 
 Read: TypeAlias = Callable[[object], object]
 
@@ -69,8 +67,8 @@ class Fact:
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:
     """Find what stands under each of some names: in coordinates and variables, else attributes, else encodings.
 
-    names: of `product_metadata`. read: makes a value of what is found; None where it says nothing. Variables count
-    where they lie along leading dimensions only, so a map of that name does not.
+    names: of `cube.conventions`, as `plain_name` writes them. read: makes a value of what is found; None where it says
+    nothing. Variables count where they lie along leading dimensions only, so a map of that name does not.
     Returns the facts in the order of the names, those that say nothing too. Raises RadiometryError where bands
     contradict each other, or `read` refuses a value.
     """
@@ -139,14 +137,14 @@ def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
         return ()
     holders: list[Mapping[Any, Any]] = [cube.source.attrs, *(plane.array.attrs for plane in planes)]
     holders += [plane.array.encoding for plane in planes if plane.array.dtype.kind in "iu"]
-    values = {number for holder in holders for key in _NODATA_KEYS for number in _numbers(holder.get(key))}
+    values = {number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key))}
     return tuple(sorted(value for value in values if math.isfinite(value)))
 
 
 def stored_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
     """Return the finite values that the file declares as nodata, masked when it was read or not."""
     holders = [cube.source.attrs, *(held for plane in planes for held in (plane.array.attrs, plane.array.encoding))]
-    values = {number for holder in holders for key in _NODATA_KEYS for number in _numbers(holder.get(key))}
+    values = {number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key))}
     return tuple(sorted(value for value in values if math.isfinite(value)))
 
 

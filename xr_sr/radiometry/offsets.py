@@ -14,26 +14,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..cube.product_metadata import (
-    ADD_OFFSETS,
-    BASELINES,
+from ..cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
+from ..cube.select import Cube, Plane
+from ..cube.time import DATES
+from ..errors import RadiometryError, RadiometryWarning, warn_caller
+from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
+from .product_metadata import (
     BOA_ADD_OFFSET,
     FIRST_BASELINE_WITH_OFFSET,
     FIRST_DAY_WITH_OFFSET,
-    FLAGS,
     Product,
+    offset_in_dn,
     offset_of_baseline,
-    plain_name,
     read_baseline,
     read_day,
     read_flag,
     read_number,
 )
-from ..cube.select import Cube, Plane
-from ..cube.time import DATES
-from ..errors import RadiometryError, RadiometryWarning, warn_caller
-from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
-from .packing import offset_in_dn
 
 __all__ = [
     "advice_for_fractions",

@@ -30,7 +30,7 @@ from .metadata import (
     unpacked_by,
 )
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
-from .packing import Scaling, offset_in_dn, require_plausible
+from .product_metadata import Scaling, offset_in_dn, require_plausible
 
 __all__ = [
     "ADD_OFFSET_COORD",
@@ -82,7 +82,7 @@ def resolve(
     An `offset` that is given counts most, then what our own results say about themselves, then the dtype.
     Integers are DN. Their offset is read from `boa_add_offset` (of `load`), `earthsearch:boa_offset_applied` (true: 0),
     the processing baseline or the name of the product (04.00 and later: -1000, else 0), or a scale and offset that is
-    declared and not applied; all names are in `product_metadata`. Dates may differ.
+    declared and not applied; all names are in `cube.conventions`. Dates may differ.
     Floats are reflectance if they were unpacked with a scale when read, or if nothing speaks of DN. With a flag or
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...bands import BANDS, find_band, is_scl, match_bands, stated_gsd_m
+from ...cube.conventions import BASELINES, FLAGS, PRODUCTS, plain_name
 from ...cube.names import listed
-from ...cube.product_metadata import (
-    BASELINES,
-    FLAGS,
-    PRODUCTS,
+from ...errors import MissingBandError, RadiometryError, RadiometryWarning, warn_caller
+from ...radiometry.product_metadata import (
+    offset_in_dn,
     offset_of_baseline,
-    plain_name,
     read_baseline,
     read_flag,
     read_product,
+    read_scaling,
 )
-from ...errors import MissingBandError, RadiometryError, RadiometryWarning, warn_caller
-from ...radiometry.packing import offset_in_dn, read_scaling
 
 if TYPE_CHECKING:
     from pystac import Asset, Item

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...cube.conventions import BAND_DIMS
 from ...cube.grid import crs_coord_name, is_crs_coord
-from ...cube.names import BAND_DIMS
 from ...cube.time import scalar_dates
 from ...errors import DuplicateTimeError, StoreError
 

@@ -1,0 +1,14 @@
+"""Google Earth Engine, through xee or as exported files; the HARMONIZED collection states no offset."""
+
+from .record import Convention
+
+__all__ = ["EARTH_ENGINE"]
+
+EARTH_ENGINE = Convention(
+    name="Earth Engine",
+    url="https://developers.google.com/earth-engine/datasets/catalog/COPERNICUS_S2_SR_HARMONIZED",
+    crs_attrs=("crs",),
+    baseline=("PROCESSING_BASELINE",),
+    product=("PRODUCT_ID",),
+    flag_names=(r"qa\d*",),
+)
