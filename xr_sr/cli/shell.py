@@ -1,7 +1,8 @@
-"""Ways out that messages give in Python, spelt for the shell: `overwrite=True` becomes `--overwrite`.
+"""Translate hints in error messages from Python to command-line options: `overwrite=True` becomes `--overwrite`.
 
-Works on text alone, by what looks like code and not by how sentences are worded. What has no option is left as it is,
-and said to be Python.
+Works on the text alone, by what looks like code, not by the wording of sentences. What no option corresponds to is kept
+and marked as Python. Hints as values in the errors were considered: some 360 messages in 98 modules name arguments, so
+each would need one, several times the lines of this module.
 """
 
 from __future__ import annotations

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import kernels
 from ..arguments import check_flag, check_whole
 from ..catalog import fetch, registry
+from ..runtime.files import write_whole
 from ..spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -104,7 +106,8 @@ def prepare(
         known = sent.sha256 == spec.weights.sha256 and spec.weights.home == "hub"
         path = fetch.cache_folder() / spec.weights.path if known else fetch.sent_file(sent.sha256, sent.suffix)
         if not path.is_file() or fetch.sha256_of(path) != sent.sha256:
-            _write_whole(path, sent.data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, partial(Path.write_bytes, data=sent.data))
         if sent.whole:
             kernels.build(kernels.KernelRef(spec, str(path), sent.sha256, device, "float32", spec.low_pass))
         if spec.name not in loaded:
@@ -122,11 +125,3 @@ def prepare(
 
 def _report(dask_worker: Any) -> dict[str, Any]:
     return dict(dask_worker.xr_sr)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, however many processes write it at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,14 @@ def file_target(path: str | Path, example: str) -> Path:
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Write a file completely or not at all.
 
-    write: writes to a temporary path in the same folder, with the same suffix; the file then replaces `path`.
+    write: writes to a temporary path in the same folder, with the same suffix; the file then replaces `path`, so that
+    a reader sees the old file or the new one, however many processes write it at once.
     """
     part = path.with_name(f".{uuid.uuid4().hex[:12]}.part{path.suffix}")
     try:
         write(part)
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())  # else a crash of the machine could leave an empty file under the name
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -12,13 +12,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -29,6 +29,7 @@ from ..catalog.states import why_refused
 from ..errors import OptionError, TrainingError
 from ..optional import require
 from ..runtime.device import resolve_device
+from ..runtime.files import write_whole
 
 __all__ = [
     "Journal",
@@ -39,7 +40,6 @@ __all__ = [
     "read_checkpoint",
     "read_log",
     "read_run",
-    "replace_file",
     "save_weights",
 ]
 
@@ -71,23 +71,6 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to be written so that a reader sees the old one or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    with replacing(path) as file:
-        file.write(data)
-
-
 class Journal:
     """The files of one run, in a folder that is there; see `held`.
 
@@ -110,7 +93,7 @@ class Journal:
                 )
             made = then if saved else made
         told = {**wanted, "made_with": made} if made else wanted  # of a run begun by an older version nobody noted it
-        replace_file(card, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+        write_whole(card, partial(Path.write_bytes, data=(json.dumps(told, indent=1, sort_keys=True) + "\n").encode()))
 
     def load(self, device: str) -> dict[str, Any] | None:
         """Read the checkpoint, None where there is none; rows of the log beyond it are forgotten."""
@@ -123,8 +106,12 @@ class Journal:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint in place of the last one."""
-        with replacing(self.folder / "checkpoint.pt") as file:
-            torch.save(dict(state), file)
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:  # a file, as torch would note the name of a path in what it writes
+                torch.save(dict(state), file)
+
+        write_whole(self.folder / "checkpoint.pt", write)
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Add a row to the log, and columns for what it measures first; what it lacks is left empty."""
@@ -214,7 +201,7 @@ def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())
+    write_whole(path, partial(Path.write_bytes, data=text.getvalue().encode()))
 
 
 def _resolved(found: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +245,7 @@ def save_weights(network: nn.Module, path: str | Path, card: Mapping[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     # One entry: several would stand in no particular order, and the same weights would have another hash.
-    replace_file(path, save(tensors, {"card": told}))
+    write_whole(path, partial(Path.write_bytes, data=save(tensors, {"card": told})))
     return path
 
 

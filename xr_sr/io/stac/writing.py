@@ -1,6 +1,8 @@
-"""Back to STAC: an Item for a Zarr or a GeoTIFF that this package wrote, so that a catalog can tell of it.
+"""Write a STAC Item for a Zarr or a GeoTIFF that this package wrote.
 
-An Item must not let what a model made pass for what a sensor saw: it says so in words, and its `gsd` is the sensor's.
+An Item must not pass off what a model made as what a sensor saw: it says so in words, and its `gsd` is the sensor's.
+Fields are written as dictionaries: pystac has no class for the extension processing, and its others take as many lines
+for the same keys; rio-stac reads no Zarr.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from ...catalog.fetch import hub_url
 from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError
+from ...runtime.files import write_whole
 from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
 from .stored import PROJECTION, Stored, StoredBand, outline, projection_fields, read_stored
 
@@ -108,7 +111,12 @@ def to_stac(
     for number, file in enumerate(spec.files if spec else ()):
         item.add_asset("model" if not number else f"model-{number + 1}", _weights_asset(file))
     item.make_asset_hrefs_relative()
-    _write(target, item.to_dict(include_self_link=False, transform_hrefs=False))
+    text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, allow_nan=False) + "\n"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
     return item
 
 
@@ -276,14 +284,3 @@ def _moment(stamp: np.datetime64) -> datetime:
     microseconds = int(stamp.astype("datetime64[us]").astype("int64"))
     whole = datetime.fromtimestamp(microseconds // 1_000_000, tz=UTC)
     return whole.replace(microsecond=microseconds % 1_000_000)
-
-
-def _write(target: Path, document: dict[str, Any]) -> None:
-    """Write JSON so that nobody sees half of it."""
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
