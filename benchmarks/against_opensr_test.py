@@ -1,7 +1,7 @@
 """Against opensr-test from the package index: the same numbers, and how much sooner.
 
-    python benchmarks/peer_env.py                              # once: the peer's environment
-    python benchmarks/against_opensr_test.py [--write]
+    python -m benchmarks.peer_env                              # once: the peer's environment
+    python -m benchmarks.against_opensr_test [--write]
 
 Images of the network and truths made from them, of two sizes, as in a set of test patches. The peer takes one image a
 call, `opensr_test.Metrics().compute`; `xr_sr.metrics.opensr_test` takes all as dates of a cube. `xr_sr.evaluate()`, in
@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from against_peer import require_peer
-from machine import peak_memory_mib
-from report import Report
-from runs import Side, Spread, by_turns, column, parser, ratios, run
+from benchmarks.against_peer import require_peer
+from benchmarks.harness.machine import peak_memory_mib
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, by_turns, column, parser, ratios, run
 
 IMAGES = {48: 32, 128: 8}
 """Sides of the LR images, and how many of them."""
@@ -61,7 +61,7 @@ def main() -> int:
         for size in IMAGES:
             _compare(report, Path(folder), size, given.repeat)
         if given.large:
-            found = run(Side("against_opensr_test.py", ("--side", "large", "--lr", str(LARGE))))
+            found = run(Side("benchmarks.against_opensr_test", ("--side", "large", "--lr", str(LARGE))))
             report.text("## A large evaluation")
             report.target(
                 f"{4 * LARGE} x {4 * LARGE} x 4, both dask-backed: {found['seconds']:.0f} s, peak memory "
@@ -74,12 +74,12 @@ def main() -> int:
 def _compare(report: Report, folder: Path, size: int, repeat: int) -> None:
     inputs = folder / str(size)
     inputs.mkdir()
-    run(Side("against_opensr_test.py", ("--side", "inputs", "--inputs", str(inputs), "--lr", str(size))))
+    run(Side("benchmarks.against_opensr_test", ("--side", "inputs", "--inputs", str(inputs), "--lr", str(size))))
     read = ("--inputs", str(inputs))
     sides = {
-        "opensr-test": Side("opensr_test_side.py", read, python=require_peer(), cores=1),
-        "profile opensr-test": Side("against_opensr_test.py", ("--side", "opensr-test", *read), cores=1),
-        "default profile": Side("against_opensr_test.py", ("--side", "default", *read), cores=1),
+        "opensr-test": Side("benchmarks.opensr_test_side", read, python=require_peer(), cores=1),
+        "profile opensr-test": Side("benchmarks.against_opensr_test", ("--side", "opensr-test", *read), cores=1),
+        "default profile": Side("benchmarks.against_opensr_test", ("--side", "default", *read), cores=1),
     }
     seen = by_turns(sides, repeat)
     report.saw(seen)
@@ -103,10 +103,10 @@ def _compare(report: Report, folder: Path, size: int, repeat: int) -> None:
 def _make(given: argparse.Namespace) -> dict[str, float]:
     """Upscale a real image, and make a truth of it: sharper, shifted, of another level, noisy."""
     import numpy as np
-    import scenes
     from scipy import ndimage
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     chance, side = np.random.default_rng(5), given.lr
     made: dict[str, list[Any]] = {"lr": [], "sr": [], "hr": []}
@@ -126,10 +126,10 @@ def _make(given: argparse.Namespace) -> dict[str, float]:
 
 def _cubes(inputs: Path) -> list[Any]:
     import numpy as np
-    import scenes
     import xarray as xr
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     images = np.load(inputs / "lr.npy")
     dates = np.datetime64("2023-01-01", "ns") + np.arange(len(images)) * np.timedelta64(5, "D")
@@ -158,9 +158,9 @@ def _measure(inputs: Path, profile: str, times: int = 3) -> dict[str, Any]:
 
 def _large(given: argparse.Namespace) -> dict[str, float]:
     import dask.array as da
-    import scenes
 
     import xr_sr
+    from benchmarks.harness import scenes
 
     lr = scenes.cube(scenes.reflectance(given.lr)).chunk(y=256, x=256)
     sr = lr.sr.upscale("bicubic", device="cpu")

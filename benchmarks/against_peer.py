@@ -1,7 +1,7 @@
 """Against sen2sr from the package index: the same values, and how much sooner.
 
-    python benchmarks/peer_env.py                        # once: the peer's environment
-    python benchmarks/against_peer.py [--write]
+    python -m benchmarks.peer_env                        # once: the peer's environment
+    python -m benchmarks.against_peer [--write]
 
 Equality: the official model run by the peer, on windows of 128 pixels and through predict_large, on real and random
 input; compared 8 input pixels and more inside the edge, where the peer's circular wrap and zero padding do not reach.
@@ -20,9 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import cores, peak_memory_mib, touch_memory
-from report import Report
-from runs import MALLOC_KEPT, ROOT, Side, Spread, by_turns, column, parser, ratios, run, shared
+from benchmarks.harness.machine import cores, peak_memory_mib, touch_memory
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import MALLOC_KEPT, ROOT, Side, Spread, by_turns, column, parser, ratios, run, shared
 
 PEER_VERSION = "0.8.5"
 
@@ -50,7 +50,7 @@ def require_peer() -> str:
     python = peer_python(peer_folder())
     if not Path(python).is_file():
         raise SystemExit(
-            "There is no peer: run `python benchmarks/peer_env.py`, or name its folder in XR_SR_BENCH_ENV."
+            "There is no peer: run `python -m benchmarks.peer_env`, or name its folder in XR_SR_BENCH_ENV."
         )
     return python
 
@@ -93,7 +93,8 @@ def _side(given: argparse.Namespace) -> dict[str, float]:
 def _write_inputs(target: Path, size: int | None) -> dict[str, float]:
     """Write what both sides read, (4, y, x) float32 reflectance: one scene of `size`, or windows and scenes."""
     import numpy as np
-    import scenes
+
+    from benchmarks.harness import scenes
 
     if size is not None:
         np.save(target, scenes.reflectance(size))
@@ -119,7 +120,7 @@ def _write_inputs(target: Path, size: int | None) -> dict[str, float]:
 def _peer(task: str, *args: str, **options: object) -> Side:
     weights = shared() / "weights" / "SEN2SRLite" / "NonReference_RGBN_x4"
     python = require_peer()
-    return Side("peer_side.py", (task, "--weights", str(weights), *args), python=python, **options)  # type: ignore[arg-type]
+    return Side("benchmarks.peer_side", (task, "--weights", str(weights), *args), python=python, **options)  # type: ignore[arg-type]
 
 
 def _equality(report: Report, folder: Path) -> None:
@@ -128,9 +129,9 @@ def _equality(report: Report, folder: Path) -> None:
     inputs, theirs, ours = (folder / name for name in ("inputs", "theirs", "ours"))
     for made in (inputs, theirs, ours):
         made.mkdir()
-    run(Side("against_peer.py", ("--side", "inputs", "--inputs", str(inputs))))
+    run(Side("benchmarks.against_peer", ("--side", "inputs", "--inputs", str(inputs))))
     run(_peer("equality", "--inputs", str(inputs), "--outputs", str(theirs), "--threads", "2"))
-    run(Side("against_peer.py", ("--side", "equality", "--inputs", str(inputs), "--outputs", str(ours))))
+    run(Side("benchmarks.against_peer", ("--side", "equality", "--inputs", str(inputs), "--outputs", str(ours))))
     cut, worst, rows = EDGE_LR * SCALE, 0.0, []
     for path in sorted(inputs.glob("*.npy")):
         reference = np.load(theirs / path.name).astype("float64")[:, cut:-cut, cut:-cut]
@@ -149,9 +150,9 @@ def _equality(report: Report, folder: Path) -> None:
 
 def _our_equality(inputs: Path, outputs: Path) -> dict[str, float]:
     import numpy as np
-    import scenes
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     for path in sorted(inputs.glob("*.npy")):
         np.save(outputs / path.name, scenes.cube(np.load(path)).sr.upscale("sen2sr-lite").values)
@@ -161,7 +162,7 @@ def _our_equality(inputs: Path, outputs: Path) -> dict[str, float]:
 def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     scene = folder / "scene.npy"
     size = ("--part", "speed", "--size", str(given.size))
-    run(Side("against_peer.py", ("--side", "inputs", *size, "--inputs", str(scene))))
+    run(Side("benchmarks.against_peer", ("--side", "inputs", *size, "--inputs", str(scene))))
     read = ("--inputs", str(scene), "--passes", str(given.passes))
     pixels = given.size**2
     report.text(
@@ -176,7 +177,7 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
         for kept, env in ((False, {}), (True, MALLOC_KEPT)) if given.malloc_kept else ((False, {}),):
             sides = {
                 "sen2sr": _peer("speed", *read, "--threads", str(count), cores=count, env=env),
-                "xr_sr": Side("against_peer.py", ("--side", "speed", *read), cores=count, env=env),
+                "xr_sr": Side("benchmarks.against_peer", ("--side", "speed", *read), cores=count, env=env),
             }
             seen = by_turns(sides, given.repeat)
             report.saw(seen)
@@ -208,9 +209,9 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
 def _our_speed(path: Path, passes: int) -> dict[str, float]:
     import dask
     import numpy as np
-    import scenes
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     data = np.load(path)
     with dask.config.set(scheduler="threads", num_workers=cores()):

@@ -1,6 +1,6 @@
 """A scene in one giant chunk, of which one output block is computed: how much memory the process takes.
 
-    python benchmarks/giant_chunk.py [--write] [--folder FOLDER]
+    python -m benchmarks.giant_chunk [--write] [--folder FOLDER]
 
 Four bands of uint16 DN, 10980 x 10980 px as in a Sentinel-2 tile, lie in a tiled GeoTIFF (opened as one dask chunk of
 964 MB, out of which the reader can cut) and in a Zarr with one chunk per band (241 MB each, decoded whole by any
@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import peak_memory_mib
-from report import Report
-from runs import Side, Spread, Values, by_turns, column, parser, run
+from benchmarks.harness.machine import peak_memory_mib
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, Values, by_turns, column, parser, run
 
 TARGET_MIB = 1e9 / 2**20
 
@@ -41,8 +41,10 @@ def main() -> int:
         Report("giant_chunk", "One block of a giant chunk", given) as report,
     ):
         rest = ("--size", str(given.size), "--folder", place)
-        run(Side("giant_chunk.py", ("--side", "make", *rest)))
-        seen = by_turns({kind: Side("giant_chunk.py", ("--side", kind, *rest)) for kind in INPUTS}, given.repeat)
+        run(Side("benchmarks.giant_chunk", ("--side", "make", *rest)))
+        seen = by_turns(
+            {kind: Side("benchmarks.giant_chunk", ("--side", kind, *rest)) for kind in INPUTS}, given.repeat
+        )
         _show(report, given.size, seen)
     return report.exit_code
 
@@ -75,8 +77,9 @@ def _side(given: argparse.Namespace) -> dict[str, float]:
 
 def _make(folder: Path, size: int) -> None:
     import rasterio
-    import scenes
     import zarr
+
+    from benchmarks.harness import scenes
 
     scene = scenes.dsen2()
     shape = (4, size, size)
@@ -93,9 +96,9 @@ def _measure(folder: Path, kind: str) -> dict[str, float]:
     import dask.array as da
     import numpy as np
     import rioxarray
-    import scenes
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     scenes.lazy_dn(128, 64).sr.upscale("sen2sr-lite", offset=0).compute()
     idle = peak_memory_mib()

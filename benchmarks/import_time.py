@@ -1,6 +1,6 @@
 """How much `import xr_sr` adds to `import xarray`: fresh interpreters by turns, ratio of medians with its spread.
 
-    python benchmarks/import_time.py [--runs 31]
+    python -m benchmarks.import_time [--runs 31]
 
 Each run times one import inside its own process, so the start of the interpreter is not in it. Files are warm: the
 first pair is thrown away. The spread is the middle 90 % of the ratio over resampled runs.

@@ -1,6 +1,6 @@
 """The kernel alone on one thread: windows of several sides, page faults, and half precision with its error.
 
-    python benchmarks/kernel.py [--write]
+    python -m benchmarks.kernel [--write]
 
 A block of 512 x 512 input pixels is cut into windows of each side, in a thread of a pool as dask has them (the C
 library serves such threads from other arenas than the main one). Each side is a fresh process, pinned to one core, by
@@ -16,8 +16,8 @@ import sys
 import time
 from typing import Any
 
-from report import Report
-from runs import MALLOC_KEPT, Side, Spread, Values, by_turns, column, parser, run
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import MALLOC_KEPT, Side, Spread, Values, by_turns, column, parser, run
 
 
 def main() -> int:
@@ -41,11 +41,11 @@ def main() -> int:
 def _side(given: argparse.Namespace, window: int, *, kept: bool = False, precision: str = "float32") -> Side:
     args = ("--side", "time", "--window", str(window), "--precision", precision)
     size = ("--size", str(given.size), "--blocks", str(given.blocks))
-    return Side("kernel.py", (*args, *size), cores=1, env=MALLOC_KEPT if kept else {})
+    return Side("benchmarks.kernel", (*args, *size), cores=1, env=MALLOC_KEPT if kept else {})
 
 
 def _windows(report: Report, given: argparse.Namespace) -> None:
-    from against_peer import MAC_PER_PIXEL
+    from benchmarks.against_peer import MAC_PER_PIXEL
 
     sides = {
         f"{window}{' kept' * kept}": _side(given, window, kept=kept)
@@ -82,7 +82,7 @@ def _precision(report: Report, given: argparse.Namespace) -> None:
     sides = {precision: _side(given, 0, precision=precision) for precision in ("float32", "bfloat16")}
     seen = by_turns(sides, given.repeat)
     report.saw(seen)
-    errors = run(Side("kernel.py", ("--side", "errors")))
+    errors = run(Side("benchmarks.kernel", ("--side", "errors")))
     told = "Windows as by default. Errors are against float32 on the same scene, in reflectance."
     report.text("## Half precision", "", told)
     times = [(name, Spread.of(column(values, "ns")).text(".0f")) for name, values in seen.items()]
@@ -99,8 +99,8 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
-    import scenes
 
+    from benchmarks.harness import scenes
     from xr_sr import kernels
     from xr_sr.catalog import fetch, registry
     from xr_sr.kernels import window
@@ -129,9 +129,9 @@ def _measure(given: argparse.Namespace) -> dict[str, float]:
 
 def _errors() -> dict[str, Any]:
     import numpy as np
-    import scenes
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     found = {}
     dsen2, spyndex = (scene.astype("float32") * np.float32(1e-4) for scene in (scenes.dsen2(), scenes.spyndex()))

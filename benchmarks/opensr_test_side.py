@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import peak_memory_mib
+
+from benchmarks.harness.machine import peak_memory_mib
 
 
 def main() -> None:

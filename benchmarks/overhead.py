@@ -1,6 +1,6 @@
 """What xarray and dask cost: `upscale(...).compute()` against the bare kernel called on the same blocks.
 
-    python benchmarks/overhead.py [--write]
+    python -m benchmarks.overhead [--write]
 
 Four sides, each a fresh process, by turns: "bare" calls the kernel on tiles that lie ready, in as many threads as the
 scheduler has, and keeps the blocks; "assembled" also copies them into one array; "persist" is
@@ -15,9 +15,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from machine import cores, touch_memory
-from report import Report
-from runs import Side, Spread, by_turns, column, parser, ratios
+from benchmarks.harness.machine import cores, touch_memory
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, by_turns, column, parser, ratios
 
 SIDES = ("bare", "assembled", "persist", "compute")
 TARGET = 1.10
@@ -39,7 +39,7 @@ def main() -> int:
         rows, claims = [], []
         for count in given.cores:
             size = ("--size", str(given.size))
-            sides = {name: Side("overhead.py", ("--side", name, *size), cores=count) for name in SIDES}
+            sides = {name: Side("benchmarks.overhead", ("--side", name, *size), cores=count) for name in SIDES}
             seen = by_turns(sides, given.repeat)
             report.saw(seen)
             bare = column(seen["bare"], "seconds")
@@ -57,9 +57,9 @@ def main() -> int:
 
 def _measure(side: str, size: int) -> float:
     import dask
-    import scenes
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     data = scenes.reflectance(size)
     count = cores()
@@ -75,7 +75,7 @@ def _measure(side: str, size: int) -> float:
 
 
 def _lazy(data: object, side: str) -> Callable[[], object]:
-    import scenes
+    from benchmarks.harness import scenes
 
     cube = scenes.cube(data)
     return lambda: getattr(cube.sr.upscale("sen2sr-lite"), side)()
@@ -86,8 +86,8 @@ def _bare(data: object, threads: int, *, assemble: bool) -> Callable[[], object]
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
-    import scenes
 
+    from benchmarks.harness import scenes
     from xr_sr import kernels
     from xr_sr.catalog import fetch, registry
     from xr_sr.spec import Tile

@@ -1,6 +1,6 @@
 """Make the environment of the peers: sen2sr and opensr-test from the package index.
 
-    python benchmarks/peer_env.py [FOLDER]
+    python -m benchmarks.peer_env [FOLDER]
 
 FOLDER is `$XR_SR_BENCH_ENV`, else `.bench-env`. Nothing is done where it holds a working peer of the right version
 already. sen2sr is installed without its dependencies: torchvision from the index would replace torch by a CUDA build
@@ -18,7 +18,7 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
-from against_peer import PEER_VERSION, peer_folder, peer_python
+from benchmarks.against_peer import PEER_VERSION, peer_folder, peer_python
 
 METRICS = ("opensr-test==1.3.3", "satalign==0.1.17", "lpips", "torchvision")
 """Installed without what they name."""

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import sen2sr
 import torch
-from machine import peak_memory_mib, touch_memory
 from safetensors.torch import load_file
 from sen2sr.models.opensr_baseline.cnn import CNNSR
 from sen2sr.models.tricks import HardConstraint
 from sen2sr.nonreference import srmodel
+
+from benchmarks.harness.machine import peak_memory_mib, touch_memory
 
 
 def load(folder: Path) -> torch.nn.Module:

@@ -1,6 +1,6 @@
 """Cost grows with area and nothing else: squares of four sizes, time and peak memory.
 
-    python benchmarks/scaling.py [--write]
+    python -m benchmarks.scaling [--write]
 
 The input is made block by block as uint16 DN (a real scene, mirrored and repeated); each output block is summed in
 its own task, so that no size has to fit into memory. Each size is a fresh process, by turns, on all cores.
@@ -12,9 +12,9 @@ import json
 import sys
 import time
 
-from machine import peak_memory_mib, touch_memory
-from report import Report
-from runs import Side, Spread, by_turns, column, parser
+from benchmarks.harness.machine import peak_memory_mib, touch_memory
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, by_turns, column, parser
 
 TARGET = 1.25
 """How much more time per pixel, and how much more memory, the largest scene may take than the second smallest. The
@@ -31,7 +31,7 @@ def main() -> int:
         print(json.dumps(measure(given.sizes[0])))
         return 0
     with Report("scaling", "Cost and area", given) as report:
-        sides = {f"{size}": Side("scaling.py", ("--side", "sums", "--size", str(size))) for size in given.sizes}
+        sides = {f"{size}": Side("benchmarks.scaling", ("--side", "sums", "--size", str(size))) for size in given.sizes}
         seen = by_turns(sides, given.repeat)
         report.saw(seen)
         report.text(
@@ -73,9 +73,8 @@ def _per_megapixel(size: int, values: list[dict[str, float]]) -> list[float]:
 
 def measure(size: int) -> dict[str, float]:
     """Upscale a square to sums in this process; also the yardstick of `store.py`."""
-    import scenes
-
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
 
     sums(scenes.lazy_dn(128, 64).sr.upscale("sen2sr-lite", offset=0)).compute()
     idle = peak_memory_mib()

@@ -1,6 +1,6 @@
 """What writing costs: `to_zarr` as int16 to the local disk against the same graph reduced to sums.
 
-    python benchmarks/store.py [--write] [--folder FOLDER]
+    python -m benchmarks.store [--write] [--folder FOLDER]
 
 Each run is a fresh process, by turns, on all cores; the store is removed after each. The disk needs room for one: 2.5
 GB for the default size (16384 x 16384 x 4 bands). Time is until `to_zarr` returns: what the system has not yet
@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import peak_memory_mib, touch_memory
-from report import Report
-from runs import Side, Spread, Values, by_turns, column, parser, ratios
+from benchmarks.harness.machine import peak_memory_mib, touch_memory
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, Values, by_turns, column, parser, ratios
 
 TARGET_RATIO = 1.5
 TARGET_MIB = 1.5 * 1024
@@ -40,8 +40,8 @@ def main() -> int:
     ):
         size = ("--size", str(given.size))
         sides = {
-            "sums": Side("scaling.py", ("--side", "sums", *size)),
-            "to_zarr": Side("store.py", ("--side", "to_zarr", *size, "--folder", place)),
+            "sums": Side("benchmarks.scaling", ("--side", "sums", *size)),
+            "to_zarr": Side("benchmarks.store", ("--side", "to_zarr", *size, "--folder", place)),
         }
         _show(report, given, by_turns(sides, given.repeat))
     return report.exit_code
@@ -68,9 +68,8 @@ def _show(report: Report, given: argparse.Namespace, seen: dict[str, list[Values
 
 
 def _measure(given: argparse.Namespace) -> dict[str, float]:
-    import scenes
-
     import xr_sr
+    from benchmarks.harness import scenes
 
     small, target = given.folder / "warm-up.zarr", given.folder / "scene.zarr"
     try:

@@ -1,7 +1,7 @@
 """Ten bands against sen2sr from the package index: the same values, and how much sooner.
 
-    python benchmarks/peer_env.py                        # once: the peer's environment
-    python benchmarks/ten_bands_speed.py [--models sen2sr-lite ...] [--size 512] [--cores 1 2] [--write]
+    python -m benchmarks.peer_env                        # once: the peer's environment
+    python -m benchmarks.ten_bands_speed [--models sen2sr-lite ...] [--size 512] [--cores 1 2] [--write]
 
 Equality: the authors' example, one window of 128 pixels, run by the peer; compared 20 input pixels and more inside its
 edge. Speed: one square scene of float32 reflectance in memory, 20 m pixels repeated, to a NumPy array of ten bands at
@@ -18,10 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from against_peer import PEER_VERSION, require_peer
-from machine import cores, peak_memory_mib, touch_memory
-from report import Report
-from runs import Side, Spread, by_turns, column, parser, ratios, run, shared
+from benchmarks.against_peer import PEER_VERSION, require_peer
+from benchmarks.harness.machine import cores, peak_memory_mib, touch_memory
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, by_turns, column, parser, ratios, run, shared
 
 OFFICIAL = "sen2sr-lite"
 PEER = f"package sen2sr {PEER_VERSION}"
@@ -80,8 +80,9 @@ def _side(given: argparse.Namespace) -> dict[str, float]:
 def _scene(side: int) -> object:
     """Make a scene of real values: (10, side, side) float32 reflectance, pixels of 20 m repeated."""
     import numpy as np
-    from scenes import mosaic
-    from ten_scenes import TEN, dsen2_bands
+
+    from benchmarks.harness.scenes import mosaic
+    from benchmarks.harness.ten_scenes import TEN, dsen2_bands
 
     bands = dsen2_bands()
     planes = [bands[name] if bands[name].shape[0] == 600 else bands[name].repeat(2, 0).repeat(2, 1) for name in TEN]
@@ -89,10 +90,9 @@ def _scene(side: int) -> object:
 
 
 def _cube(data: object) -> object:
-    import scenes
-    from ten_scenes import TEN
-
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness import scenes
+    from benchmarks.harness.ten_scenes import TEN
 
     return scenes.cube(data, TEN)
 
@@ -100,17 +100,17 @@ def _cube(data: object) -> object:
 def _peer(task: str, *args: str, count: int | None = None) -> Side:
     weights = shared() / "weights" / "SEN2SRLite" / "main"
     python = require_peer()
-    return Side("ten_bands_peer.py", (task, "--weights", str(weights), *args), python=python, cores=count)
+    return Side("benchmarks.ten_bands_peer", (task, "--weights", str(weights), *args), python=python, cores=count)
 
 
 def _equality(report: Report, folder: Path) -> None:
     import numpy as np
 
     source, theirs, ours = (folder / f"{name}.npy" for name in ("example", "theirs", "ours"))
-    run(Side("ten_bands_speed.py", ("--side", "example", "--inputs", str(source))))
+    run(Side("benchmarks.ten_bands_speed", ("--side", "example", "--inputs", str(source))))
     run(_peer("equality", "--inputs", str(source), "--outputs", str(theirs), "--threads", "2"))
-    run(Side("ten_bands_speed.py", ("--side", "equality", "--inputs", str(source), "--outputs", str(ours))))
-    from ten_scenes import TEN
+    run(Side("benchmarks.ten_bands_speed", ("--side", "equality", "--inputs", str(source), "--outputs", str(ours))))
+    from benchmarks.harness.ten_scenes import TEN
 
     cut = slice(EDGE_LR * SCALE, -EDGE_LR * SCALE)
     off = np.abs(np.load(ours).astype("float64") - np.load(theirs))[:, cut, cut].max(axis=(1, 2))
@@ -122,7 +122,7 @@ def _equality(report: Report, folder: Path) -> None:
 
 def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     scene = folder / "scene.npy"
-    run(Side("ten_bands_speed.py", ("--side", "scene", "--size", str(given.size), "--inputs", str(scene))))
+    run(Side("benchmarks.ten_bands_speed", ("--side", "scene", "--size", str(given.size), "--inputs", str(scene))))
     read = ("--inputs", str(scene))
     report.text(
         "## Speed",
@@ -133,7 +133,9 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     rows, claims = [], []
     for count in given.cores:
         sides = {PEER: _peer("speed", *read, "--threads", str(count), count=count)}
-        sides |= {model: Side("ten_bands_speed.py", ("--side", model, *read), cores=count) for model in given.models}
+        sides |= {
+            model: Side("benchmarks.ten_bands_speed", ("--side", model, *read), cores=count) for model in given.models
+        }
         seen = by_turns(sides, given.repeat)
         report.saw(seen)
         seconds = {name: column(side, "seconds") for name, side in seen.items()}

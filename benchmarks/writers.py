@@ -1,6 +1,6 @@
 """Several processes write to one store at once, half of them are killed; count the dates that are lost or mixed.
 
-    python benchmarks/writers.py [--write] [--rounds 100] [--seed 1]
+    python -m benchmarks.writers [--write] [--rounds 100] [--seed 1]
 
 Two, three and five writers, each in as many rounds. Each writer adds two dates of its own and one of its neighbour;
 about half of them are killed at a random operation on the store (SIGKILL), some wait for each other, some are refused,
@@ -20,8 +20,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from report import Report
-from runs import parser
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITERS = (2, 3, 5)

@@ -182,7 +182,7 @@ def test_examples_are_kept_without_outputs():
 
 def test_every_benchmark_that_writes_results_is_shown():
     written = set()
-    for path in (ROOT / "benchmarks").glob("*.py"):
+    for path in [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "studies").glob("*.py")]:
         written |= set(re.findall(r"Report\(\"(\w+)\"", text_of(path)))
     pages = "".join(map(text_of, (ROOT / "docs").glob("*.md")))
 

@@ -1,8 +1,8 @@
-"""Puts into a page what stands elsewhere, so that it stands in one place.
+"""Insert generated content into pages of the documentation.
 
-A line of a page is replaced where it is one of these:
-`<!-- measured: speed.md -->` by `benchmarks/results/speed.md` without its title, or by a word that there is none;
-`<!-- pictures: real_ -->` by all pictures of docs/_static whose names begin so;
+These lines of a page are replaced:
+`<!-- measured: scaling.md -->` by that file of `benchmarks/results` or `studies/results`, without its title;
+`<!-- pictures: real_ -->` by all pictures of docs/_static whose names start with the prefix;
 `<!-- bands -->` by the table of bands and their names.
 """
 
@@ -16,28 +16,28 @@ from sphinx.application import Sphinx
 from xr_sr.bands import BANDS
 
 DOCS = Path(__file__).parents[1]
-RESULTS = DOCS.parent / "benchmarks" / "results"
+RESULTS = tuple(DOCS.parent / folder / "results" for folder in ("benchmarks", "studies"))
 
 _MARK = re.compile(r"^<!-- (?P<what>measured|pictures|bands)(?:: (?P<which>[\w.-]+))? -->$", re.MULTILINE)
 
 
 def insert(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Replace the marks of one page; Sphinx calls this for each."""
+    """Replace the marks of one page; Sphinx calls this for each page."""
     makers = {"measured": measured, "pictures": pictures, "bands": bands}
     content[0] = _MARK.sub(lambda mark: makers[mark["what"]](mark["which"] or ""), content[0])
 
 
 def measured(name: str) -> str:
-    """Give the text of one file of results, its headings below those of a section."""
-    path = RESULTS / name
-    if not path.is_file():
-        return f"*Not measured for this version yet: there is no `benchmarks/results/{name}`.*"
+    """Return one result page, with its headings below those of a section."""
+    path = next((folder / name for folder in RESULTS if (folder / name).is_file()), None)
+    if path is None:
+        return f"*Not measured for this version yet: `{name}` is in none of the folders of results.*"
     text = re.sub(r"\A# .*\n", "", path.read_text(encoding="utf-8").lstrip())
     return re.sub(r"^##+ (.*)$", r"### \1", text, flags=re.MULTILINE).strip()
 
 
 def pictures(prefix: str) -> str:
-    """Show all pictures whose names begin with `prefix`, with the rest of the name as caption."""
+    """Return figures of all pictures whose names start with `prefix`, with the rest of the name as caption."""
     found = sorted(path for path in (DOCS / "_static").iterdir() if path.name.startswith(prefix))
     if not found:
         return "*There are no pictures for this version yet.*"
@@ -49,7 +49,7 @@ def pictures(prefix: str) -> str:
 
 
 def bands(_: str) -> str:
-    """Make the table of bands."""
+    """Return the table of bands."""
     rows = ["| band | wavelength, nm | native GSD, m | also called |", "|---|---|---|---|"]
     for band in BANDS:
         aliases = ", ".join(f"`{alias}`" for alias in band.aliases)

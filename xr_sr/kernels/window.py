@@ -26,7 +26,7 @@ from .protocol import FloatArray, Predictor
 
 WINDOW_CPU, WINDOW_GPU = 128, 512
 """Side of a window in input pixels. On a CPU what larger windows save in context they lose in cache and page faults:
-from 96 to 256 the time is equal (benchmarks/kernel.py), and 128 takes little memory."""
+from 96 to 256 the time is equal (`benchmarks.kernel`), and 128 takes little memory."""
 
 WINDOW_CPU_WIDE, WIDE = 192, 12
 """The same for what reads `WIDE` input pixels or more around a window: a tenth of the time is saved."""

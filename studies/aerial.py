@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from runs import shared
-from scenes import RGBN
+
+from benchmarks.harness.runs import shared
+from benchmarks.harness.scenes import RGBN
 
 REFLECTANCE_AT_255 = {"B04": 0.40, "B03": 0.40, "B02": 0.40, "B08": 0.60}
 GSD_M, SCALE = 2.5, 4

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from report import Report
-from runs import environment
+
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import environment
 
 DATES, TILE, SIDE, CHUNK = 12, 256, 2048, 512
 
@@ -92,7 +93,8 @@ def _season(tile: NDArray[np.uint16]) -> Any:
     import pandas as pd
     import xarray as xr
     from odc.geo.xr import xr_coords
-    from scenes import geobox
+
+    from benchmarks.harness.scenes import geobox
 
     sides = (CHUNK,) * (SIDE // CHUNK)
     data = da.map_blocks(
@@ -104,7 +106,7 @@ def _season(tile: NDArray[np.uint16]) -> Any:
 
 
 def _block(tile: NDArray[Any], block_info: dict[Any, Any] | None = None) -> NDArray[Any]:
-    from scenes import mirrored
+    from benchmarks.harness.scenes import mirrored
 
     assert block_info is not None
     dates, _, rows, columns = block_info[None]["array-location"]
@@ -156,7 +158,7 @@ def _watch(folder: Path, name: str, *, kill: bool = False) -> dict[str, Any]:
 
 def _command(folder: Path, name: str) -> list[str]:
     """Give the command that makes a file of the folder: the small scene, or a store."""
-    return [sys.executable, __file__, "--folder", str(folder), "--name", name]
+    return [sys.executable, "-m", "studies.season", "--folder", str(folder), "--name", name]
 
 
 def _note(own: Any, most: dict[str, float], *, proportional: bool) -> None:

@@ -1,7 +1,7 @@
-"""Sides of a comparison, each in a fresh process, by turns; and what their times say.
+"""Run the sides of a comparison in fresh processes, by turns, and summarize their times.
 
-A side is a script that prints one line of JSON last. While it runs, the processor time that everybody else took is
-noted, so that a disturbed run can be told from a slow one.
+A side is a module whose last printed line is JSON. The processor time of other processes is recorded while it runs, so
+that a disturbed run can be distinguished from a slow one.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import machine
+from benchmarks.harness import machine
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The project's root: the package is imported from here, installed or not."""
+ROOT = Path(__file__).resolve().parents[2]
+"""Root of the repository: the package is imported from here, installed or not."""
 
 LIMIT_S = 1200
-"""No single run takes longer."""
+"""Time limit of a single run."""
 
 MALLOC_KEPT = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824:"
     "glibc.malloc.top_pad=67108864"
 }
-"""What `xr_sr.runtime.device.keep_freed_memory` sets, for any program, also one that does not import xr_sr."""
+"""The settings of `xr_sr.runtime.device.keep_freed_memory`, for programs that do not import xr_sr too."""
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to do the work. cores: how many it may use; it is pinned to that many. None leaves it alone."""
+    """One way to do the work. cores: the number of processors it is pinned to; None does not pin it."""
 
-    script: str
+    module: str
     args: tuple[str, ...] = ()
     cores: int | None = None
     python: str = sys.executable
@@ -66,7 +66,7 @@ class Spread:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment of a run: this package, the official weights, and no bar of progress."""
+    """Return the environment variables of a run: this package and the official weights."""
     env = {**os.environ, **extra}
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
     weights = shared() / "weights"
@@ -75,23 +75,23 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def shared() -> Path:
-    """Give the folder of real scenes and official weights: `$XR_SR_SHARED`, else `../shared` beside the project."""
+    """Return the folder of real scenes and official weights: `$XR_SR_SHARED`, else `../shared` beside the project."""
     named = os.environ.get("XR_SR_SHARED")
     folder = Path(named) if named else ROOT.parent / "shared"
     if not (folder / "weights").is_dir():
         raise SystemExit(
-            f"Benchmarks need the folder of real scenes and weights; {folder} is not it: set XR_SR_SHARED."
+            f"{folder} is not the folder of real scenes and weights that benchmarks read. Set XR_SR_SHARED."
         )
     return folder
 
 
 def run(side: Side) -> Values:
-    """Run a side once; give what it printed, plus `others`: the share of all processors that other processes took.
+    """Run a side once and return what it printed, and `others`: the fraction of all processors other processes used.
 
     Raises SystemExit with the end of its messages if it fails.
     """
     busy, own, start = machine.busy_seconds(), _children_seconds(), time.perf_counter()
-    command = [side.python, str(ROOT / "benchmarks" / side.script), *side.args]
+    command = [side.python, "-m", side.module, *side.args]
     try:
         done = subprocess.run(
             command,
@@ -120,7 +120,7 @@ def _children_seconds() -> float:
 
 
 def _pin(cores: int | None) -> Callable[[], None] | None:
-    """Give what a new process does first: keep to the last `cores` processors (the first ones serve interrupts)."""
+    """Return a function that pins a new process to the last `cores` processors; the first ones serve interrupts."""
     if cores is None or not hasattr(os, "sched_setaffinity"):
         return None
     chosen = sorted(os.sched_getaffinity(0))[-cores:]
@@ -128,7 +128,7 @@ def _pin(cores: int | None) -> Callable[[], None] | None:
 
 
 def by_turns(sides: Mapping[str, Side], repeat: int) -> dict[str, list[Values]]:
-    """Run all sides in order, `repeat` times over, so that a slow minute of the machine hits all of them."""
+    """Run all sides in order, `repeat` times, so that a slow minute of the machine affects all of them."""
     seen: dict[str, list[Values]] = {name: [] for name in sides}
     for turn in range(repeat):
         for name, side in sides.items():
@@ -142,21 +142,21 @@ def _short(values: Values) -> str:
 
 
 def column(seen: Sequence[Values], key: str) -> list[float]:
-    """Give one measurement of all runs of a side."""
+    """Return one measurement of all runs of a side."""
     return [float(values[key]) for values in seen]
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> tuple[float, Spread]:
-    """Give the ratio of medians, and the spread of the ratios of runs that followed each other."""
+    """Return the ratio of medians, and the spread of the ratios of consecutive runs."""
     pairs = [one / other for one, other in zip(slow, fast, strict=True)]
     return statistics.median(slow) / statistics.median(fast), Spread.of(pairs)
 
 
 def parser(doc: str, *, repeat: int, size: int | None = None) -> argparse.ArgumentParser:
-    """Give a parser with what all scripts share. doc: the docstring of the script. size: of its scene, by default."""
+    """Return a parser with the options that all scripts share. doc: of the script. size: default size of the scene."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--repeat", type=int, default=repeat, help="runs of each side (default: %(default)s)")
-    made.add_argument("--write", action="store_true", help="write benchmarks/results/NAME.md, not only to the terminal")
+    made.add_argument("--write", action="store_true", help="also write results/NAME.md beside the script")
     made.add_argument("--no-calibration", action="store_true", help="do not time convolutions before and after")
     made.add_argument("--side", help=argparse.SUPPRESS)
     if size is not None:
@@ -165,6 +165,6 @@ def parser(doc: str, *, repeat: int, size: int | None = None) -> argparse.Argume
 
 
 def calibrate(threads: int) -> dict[str, float]:
-    """Time convolutions in a process of their own, pinned to as many processors as it has threads."""
-    rates = run(Side("calibrate.py", ("--side", "convolve", "--threads", str(threads)), cores=threads))
+    """Time convolutions in a separate process, pinned to as many processors as it has threads."""
+    rates = run(Side("benchmarks.harness.calibrate", ("--side", "convolve", "--threads", str(threads)), cores=threads))
     return {key: float(value) for key, value in rates.items() if key != "others"}

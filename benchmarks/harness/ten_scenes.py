@@ -14,8 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
-from runs import shared
-from scenes import geobox
+
+from benchmarks.harness.runs import shared
+from benchmarks.harness.scenes import geobox
 
 FINE = ("B02", "B03", "B04", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")

@@ -1,6 +1,6 @@
 """The machine as the benchmarks see it: what it is, how busy, how fast at convolutions and at fresh memory.
 
-python benchmarks/calibrate.py
+python -m benchmarks.harness.calibrate
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 
-import machine
-from runs import calibrate
+from benchmarks.harness import machine
+from benchmarks.harness.runs import calibrate
 
 
 def main() -> int:

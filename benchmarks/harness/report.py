@@ -1,6 +1,6 @@
-"""One benchmark's page: machine, versions, date, how quiet it was, calibration before and after, tables, verdicts.
+"""Write the result page of a script: machine, versions, date, load, calibration before and after, tables, targets.
 
-Printed always; written to `benchmarks/results/NAME.md` with --write.
+The page is always printed; with --write it is saved as `results/NAME.md` beside the script.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-import machine
-import runs
-
-RESULTS = Path(__file__).resolve().parent / "results"
+from benchmarks.harness import machine, runs
 
 QUIET_LOAD = 0.3
 """A load average above this is mentioned, and is a warning where processors are busy now as well."""
@@ -74,8 +71,9 @@ class Report:
         page = "\n".join(self._page()) + "\n"
         print(page)
         if self.write:
-            RESULTS.mkdir(exist_ok=True)
-            (RESULTS / f"{self.name}.md").write_text(page, encoding="utf-8")
+            results = Path(sys.argv[0]).resolve().parent / "results"
+            results.mkdir(exist_ok=True)
+            (results / f"{self.name}.md").write_text(page, encoding="utf-8")
 
     @property
     def exit_code(self) -> int:
@@ -111,8 +109,9 @@ class Report:
     def _page(self) -> Iterable[str]:
         yield f"# {self.title}"
         yield ""
-        command = " ".join(["benchmarks/" + Path(sys.argv[0]).name, *map(_without_folder, sys.argv[1:])])
-        yield f"`python {command}`, {self.started:%Y-%m-%d %H:%M} UTC, {_commit()}"
+        script = Path(sys.argv[0]).resolve()
+        command = " ".join([f"{script.parent.name}.{script.stem}", *map(_without_folder, sys.argv[1:])])
+        yield f"`python -m {command}`, {self.started:%Y-%m-%d %H:%M} UTC, {_commit()}"
         yield ""
         yield from (f"- {line}" for line in machine.describe())
         load = "unknown" if self.load is None else f"{self.load:.2f}"

@@ -15,7 +15,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
-from runs import shared
+
+from benchmarks.harness.runs import shared
 
 RGBN = ("B04", "B03", "B02", "B08")
 """The order in which the network reads its bands."""

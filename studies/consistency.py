@@ -1,6 +1,6 @@
 """Averaged back to 10 m, does the output agree with the input? On all real scenes; and what it looks like.
 
-    python benchmarks/consistency.py [--write] [--pictures]
+    python -m studies.consistency [--write] [--pictures]
 
 Each output is averaged over the 4 x 4 pixels of each input pixel and compared with the input's reflectance, nodata
 left out. Our network, the official one, that without its constraint, and bicubic interpolation. Writes
@@ -13,8 +13,8 @@ import json
 import sys
 from typing import Any
 
-from report import Report
-from runs import ROOT, Side, parser, run
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import ROOT, Side, parser, run
 
 WAYS = {
     "sen2sr": {"model": "sen2sr"},
@@ -43,7 +43,7 @@ def main() -> int:
     with Report("real_scenes", "Agreement with the input on real scenes", given) as report:
         only = ("--only", *given.only) if given.only else ()
         pictures = ("--pictures",) if given.pictures else ()
-        rows = run(Side("consistency.py", ("--side", "all", *only, *pictures)))["rows"]
+        rows = run(Side("studies.consistency", ("--side", "all", *only, *pictures)))["rows"]
         report.text(
             "Output averaged back to the input's pixels, minus the input, in reflectance: rms and largest over all "
             "bands (B04 B03 B02 B08) and dates. Contrast is the standard deviation of the input within 3 x 3 pixels, "
@@ -57,9 +57,8 @@ def main() -> int:
 def _measure(only: list[str], *, pictures: bool) -> list[list[str]]:
     import warnings
 
-    import scenes
-
     import xr_sr
+    from benchmarks.harness import scenes
 
     rows = []
     for scene in scenes.real_scenes():

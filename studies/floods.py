@@ -1,6 +1,6 @@
 """Floods: does super-resolution help to map them? On a real one with a hand-made label, and on drawn ones with truth.
 
-    python benchmarks/floods.py [--write] [--parts chip drawn season]
+    python -m studies.floods [--write] [--parts chip drawn season]
 
 `chip`: a chip of Sen1Floods11, water by MNDWI and NDWI at LR, bicubic and SR, by three levels, against the hand label.
 `drawn`: scenes of `xr_sr.simulate_scene` before and after, whose flood is known at 2.5 m: errors of area and of
@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from report import Report
-from runs import Side, Spread, parser, run, shared
+
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, Spread, parser, run, shared
 
 MODELS = ("LR", "bicubic", "sen2sr-lite")
 
@@ -45,11 +46,11 @@ def main() -> int:
     given.no_calibration = True  # no times here
     with Report("floods", "Floods, with and without super-resolution", given) as report:
         if "chip" in given.parts:
-            _show_chip(report, run(Side("floods.py", ("--side", "chip")))["rows"])
+            _show_chip(report, run(Side("studies.floods", ("--side", "chip")))["rows"])
         if "drawn" in given.parts:
-            _show_drawn(report, run(Side("floods.py", ("--side", "drawn")))["rows"])
+            _show_drawn(report, run(Side("studies.floods", ("--side", "drawn")))["rows"])
         if "season" in given.parts:
-            import season
+            from studies import season
 
             season.show(report)
     return report.exit_code

@@ -1,6 +1,6 @@
 """Does each of the ten bands agree with the input at the pixels of its own grid? On all real scenes with 20 m bands.
 
-    python benchmarks/consistency_bands.py [--only WORD ...] [--write]
+    python -m studies.consistency_bands [--only WORD ...] [--write]
 
 Two operators. Block: the mean of the 4 x 4 (10 m bands) or 8 x 8 (20 m bands) output pixels that an input pixel covers.
 PSF: the output as the modelled sensor sees it, by `xr_sr.simulate.degrade` without noise, three input pixels from the
@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 from odc.geo.xr import wrap_xr
-from report import Report
-from runs import Side, parser, run, shared
+
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import Side, parser, run, shared
 
 WAYS = ("sen2sr", "sen2sr-lite", "guided fusion", "bicubic")
 """Ours and the official network; `glp-hpm` then bicubic, which stands in where inputs are missing; interpolation."""
@@ -51,7 +52,9 @@ def main() -> int:
         return 0
     given.no_calibration = True  # no times here
     with Report("real_scenes_bands", "Agreement with the input, band by band", given) as report:
-        found = run(Side("consistency_bands.py", ("--side", "all", *(("--only", *given.only) if given.only else ()))))
+        found = run(
+            Side("studies.consistency_bands", ("--side", "all", *(("--only", *given.only) if given.only else ())))
+        )
         _show(report, found["scenes"])
         _show_truth(report, found["truth"])
     return report.exit_code
@@ -120,8 +123,9 @@ def _times(scenes: list[dict[str, Any]], operator: str, way: str, band: str) -> 
 def _scenes() -> Iterator[Any]:
     """Open all real scenes that have 20 m bands, as trees where these have a grid of their own."""
     import rioxarray
-    import ten_scenes
     import xarray as xr
+
+    from benchmarks.harness import ten_scenes
 
     for scene in ten_scenes.ten_band_scenes():
         chip = next((chip for chip in BESIDE if scene.name.endswith(chip)), None)
@@ -271,8 +275,7 @@ def _psf(fine: Any, lr: Any, band: str) -> Any:
 
 def _measure_truth() -> list[list[str]]:
     """Apply the operators to aerial images, and to what is made of the sensor's view of them."""
-    import aerial
-
+    from studies import aerial
     from xr_sr.simulate import degrade
 
     rows = []

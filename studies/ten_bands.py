@@ -1,6 +1,6 @@
 """Ten bands: how right 20 m bands become at 10 m, what indices keep, a flood at three pixel sizes.
 
-    python benchmarks/ten_bands.py [--models NAME ...] [--write]
+    python -m studies.ten_bands [--models NAME ...] [--write]
 
 Wald's protocol: a real scene is seen by a sensor with pixels twice as large, by each band's own transfer function, its
 20 m bands thus at 40 m and its 10 m bands at 20 m; the 20 m bands that are made of these are compared with the real
@@ -15,8 +15,8 @@ import json
 import sys
 from typing import Any
 
-from report import Report
-from runs import ROOT, Side, parser, run
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import ROOT, Side, parser, run
 
 FUSED: dict[str, dict[str, Any]] = {
     "bicubic": {"model": "bicubic"},
@@ -54,7 +54,7 @@ def main() -> int:
     given.no_calibration = True  # no times here
     with Report("ten_bands", "Ten bands", given) as report:
         side = "picture" if given.write else "numbers"
-        found = run(Side("ten_bands.py", ("--side", side, "--models", *given.models)))
+        found = run(Side("studies.ten_bands", ("--side", side, "--models", *given.models)))
         _show(report, found, given.models)
     return report.exit_code
 
@@ -76,7 +76,7 @@ def _measure(models: list[str], *, picture: bool) -> dict[str, Any]:
 
 
 def _show(report: Report, found: dict[str, Any], models: list[str]) -> None:
-    from ten_scenes import COARSE, COARSEST, TEN
+    from benchmarks.harness.ten_scenes import COARSE, COARSEST, TEN
 
     report.text(
         "## 20 m bands at 10 m, by Wald's protocol",
@@ -144,8 +144,8 @@ def _rms(off: Any) -> float:
 def _seen(bands: dict[str, Any], ratio: int) -> dict[str, Any]:
     """See bands, (y, x) each, by pixels `ratio` times as wide, each by its own transfer function."""
     import numpy as np
-    from scenes import cube
 
+    from benchmarks.harness.scenes import cube
     from xr_sr.simulate import degrade
 
     found = {}
@@ -157,8 +157,9 @@ def _seen(bands: dict[str, Any], ratio: int) -> dict[str, Any]:
 
 def _wald(models: list[str]) -> list[list[str]]:
     import numpy as np
-    from scenes import geobox
-    from ten_scenes import COARSE, FINE, on_grids, ten_band_scenes
+
+    from benchmarks.harness.scenes import geobox
+    from benchmarks.harness.ten_scenes import COARSE, FINE, on_grids, ten_band_scenes
 
     rows = []
     for scene in ten_band_scenes():
@@ -186,10 +187,10 @@ def _wald(models: list[str]) -> list[list[str]]:
 def _wald_60m() -> list[list[str]]:
     import xarray as xr
     from odc.geo.xr import wrap_xr
-    from scenes import geobox
-    from ten_scenes import COARSEST, FINE, dsen2_bands
 
     import xr_sr  # noqa: F401  # registers .sr
+    from benchmarks.harness.scenes import geobox
+    from benchmarks.harness.ten_scenes import COARSEST, FINE, dsen2_bands
 
     bands = dsen2_bands()
     fine = _seen({name: bands[name][:576, :576] for name in FINE}, 6)
@@ -230,7 +231,7 @@ def _mean(plane: Any, ratio: int) -> Any:
 
 
 def _indices(models: list[str]) -> list[list[str]]:
-    from ten_scenes import ten_band_scenes
+    from benchmarks.harness.ten_scenes import ten_band_scenes
 
     used = ["B03", "B04", "B08", "B11"]
     rows = []
@@ -272,8 +273,8 @@ def _off(one: Any, other: Any) -> str:
 def _flood(models: list[str], *, picture: bool) -> list[list[str]]:
     import numpy as np
     import xarray as xr
-    from ten_scenes import flood
 
+    from benchmarks.harness.ten_scenes import flood
     from xr_sr.analytics import otsu
 
     scene, label = flood()
@@ -340,7 +341,7 @@ WINDOW = (180, 180, 150)
 
 
 def _against(models: list[str]) -> list[dict[str, Any]]:
-    from ten_scenes import COARSE, TEN, ten_band_scenes
+    from benchmarks.harness.ten_scenes import COARSE, TEN, ten_band_scenes
 
     rows = []
     for scene in ten_band_scenes() if models else ():
@@ -364,7 +365,8 @@ def _share(own: Any, wanted: Any, plain: Any) -> float:
 def _pairs() -> list[tuple[str, float, float]]:
     """Compare models of ten and of four bands, the official ones and ours, in the 10 m bands."""
     import numpy as np
-    from ten_scenes import FINE, ten_band_scenes
+
+    from benchmarks.harness.ten_scenes import FINE, ten_band_scenes
 
     def four(cube: Any, model: str, told: dict[str, Any]) -> Any:
         planes = _planes(cube.sr.upscale(model, bands=FINE, **told))

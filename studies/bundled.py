@@ -1,6 +1,6 @@
 """The package's own weights against the official network: how close, how fast, and what size costs and gives.
 
-    python benchmarks/bundled.py [--runs FOLDER] [--write]
+    python -m studies.bundled [--runs FOLDER] [--write]
 
 Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
 network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `recipes.bundled`
@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from report import Report
-from runs import ROOT, Side, Spread, by_turns, column, parser, run, shared
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import ROOT, Side, Spread, by_turns, column, parser, run, shared
 
 MODELS = ("sen2sr", "sen2sr-fast")
 """Those of four bands in the package."""
@@ -121,7 +121,7 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _report_closeness(report: Report, given: argparse.Namespace) -> None:
-    found = run(Side("bundled.py", ("--side", "closeness", *(("--write",) if given.write else ()))))["rows"]
+    found = run(Side("studies.bundled", ("--side", "closeness", *(("--write",) if given.write else ()))))["rows"]
     report.text(
         "## Closeness",
         "",
@@ -143,7 +143,7 @@ def _report_sizes(report: Report, given: argparse.Namespace) -> None:
     times: dict[tuple[str, int], Spread] = {}
     for cores in (1, 2):
         sides = {
-            name: Side("bundled.py", ("--side", "time", "--model", name, "--size", str(given.size)), cores=cores)
+            name: Side("studies.bundled", ("--side", "time", "--model", name, "--size", str(given.size)), cores=cores)
             for name in names
         }
         seen = by_turns(sides, given.repeat)
@@ -224,9 +224,9 @@ def _closeness(*, draw: bool) -> dict[str, Any]:
 
 def _held_by_ours() -> dict[str, float]:
     """Measure what our form of the constraint costs by itself: the official network's own detail, held by it."""
-    import scenes
     import torch
 
+    from benchmarks.harness import scenes
     from xr_sr.networks.lean import LeanSPAN, assembled
     from xr_sr.training import Teacher
     from xr_sr.training.teacher import distance
@@ -247,12 +247,12 @@ def _held_by_ours() -> dict[str, float]:
 
 def _draw() -> None:
     """Draw one place whose truth is known: LR, bicubic, the official network, ours, HR."""
-    import aerial
     import matplotlib.pyplot as plt
     import numpy as np
     import trust
 
     import xr_sr  # noqa: F401  # registers .sr
+    from studies import aerial
 
     place = next(place for place in aerial.places() if place.name == trust.PICTURED)
     lr = trust.see(place, seed=0)
@@ -300,11 +300,11 @@ def _time(name: str, size: int) -> dict[str, float]:
     import time
 
     import dask
-    import scenes
     import torch
-    from machine import touch_memory
 
     import xr_sr
+    from benchmarks.harness import scenes
+    from benchmarks.harness.machine import touch_memory
     from xr_sr.networks.lean import LeanSPAN
     from xr_sr.training import save_weights
 

@@ -1,6 +1,6 @@
 """How far to trust what was invented: models on scenes whose truth is known, with the sensor right and wrong.
 
-    python benchmarks/trust.py [--models bicubic sen2sr-lite sen2sr sen2sr-fast] [--tried NAME=FILE ...] [--write]
+    python -m studies.trust [--models bicubic sen2sr-lite sen2sr sen2sr-fast] [--tried NAME=FILE ...] [--write]
 
 Aerial imagery is seen through `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
 2.5 m. Then the sensor is not what it was taken for: its point spread 20 % wider or narrower, its noise doubled, its
@@ -16,8 +16,8 @@ import sys
 from textwrap import fill
 from typing import Any
 
-from report import Report
-from runs import ROOT, Side, Spread, parser, run
+from benchmarks.harness.report import Report
+from benchmarks.harness.runs import ROOT, Side, Spread, parser, run
 
 MODELS = ("bicubic", "sen2sr-lite", "sen2sr", "sen2sr-fast")
 
@@ -72,7 +72,9 @@ def main() -> int:
         side = "pictures" if given.write else "numbers"
         told = given.models[: len(given.models) - len(given.tried)]
         tried = ("--tried", *given.tried) if given.tried else ()
-        rows = run(Side("trust.py", ("--side", side, "--models", *told, *tried, "--seed", str(given.seed))))["rows"]
+        rows = run(Side("studies.trust", ("--side", side, "--models", *told, *tried, "--seed", str(given.seed))))[
+            "rows"
+        ]
         _show(report, rows, given.models)
         for model in given.models:
             if PEER in given.models and model not in (PEER, "bicubic"):
@@ -93,9 +95,8 @@ def _register(name: str, path: str) -> None:
 
 
 def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, Any]]:
-    import aerial
-
     import xr_sr  # registers .sr
+    from studies import aerial
 
     rows = []
     for place in aerial.places():
@@ -115,8 +116,7 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
 
 def see(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:
     """See a place at 10 m. wider: multiplies the width of the point spread function."""
-    from aerial import SCALE
-
+    from studies.aerial import SCALE
     from xr_sr.simulate import MTF_AT_NYQUIST, degrade
 
     # A Gaussian k times as wide passes the k^2-th power of the contrast.

@@ -1,0 +1,1 @@
+"""Shared parts of benchmarks and studies: the machine, processes that take turns, the result page, real scenes."""

@@ -1,0 +1,1 @@
+"""Studies of quality. Run from the root of the repository: `python -m studies.NAME --help`."""
