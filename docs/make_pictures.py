@@ -40,9 +40,9 @@ def main() -> None:
     fine = scene.sr.upscale(bands=["B02", "B03", "B04", "B08"]).compute()
     false_colour = ["B08", "B04", "B03"]
 
-    figure = xr_sr.compare(fine, scene, window=FARM, bands=false_colour, percentiles=(0.5, 99.5))
+    figure = xr_sr.compare(scene, fine, window=FARM, bands=false_colour, percentiles=(0.5, 99.5))
     save(figure, "havel.jpg")
-    save(xr_sr.compare(fine, scene, window=VILLAGE, difference="consistency"), "consistency.jpg")
+    save(xr_sr.compare(scene, fine, window=VILLAGE, difference="consistency"), "consistency.jpg")
     save(flood(), "flood.png")
     save(tiles(), "tiles.png")
     save(low_pass(), "low_pass.png")

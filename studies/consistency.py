@@ -129,7 +129,7 @@ def _draw(scene: Any, fine: Any) -> None:
     if scene.name.startswith(NOT_SHOWN):
         return
     PICTURES.mkdir(parents=True, exist_ok=True)
-    figure = compare(fine, scene.cube, offset=scene.options["offset"], max_pixels=400)
+    figure = compare(scene.cube, fine, offset=scene.options["offset"], max_pixels=400)
     name = scene.name.lower().replace(" ", "_")
     figure.savefig(PICTURES / f"real_{name}.jpg", dpi=110, pil_kwargs={"quality": 88})
 

@@ -13,7 +13,7 @@ from tests.cubes import array, reflectance
 from xr_sr.accessor import SuperResolution, _Method
 
 METHODS = {name: method for name, method in vars(SuperResolution).items() if isinstance(method, _Method)}
-SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr"}
+SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr", "compare": "sr"}
 """Methods whose object is not the first argument of the function."""
 
 LR = array(reflectance(4, 24, 24))

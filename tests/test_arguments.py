@@ -61,7 +61,7 @@ FLOODED = xr_sr.flood_between(LR, LR, index="NDWI", threshold=0.1)
 NUMBERS = {
     "align": lambda **number: xr_sr.align(DATED, **number),
     "animate": lambda **number: xr_sr.plot.animate(DATED, **number),
-    "compare": lambda **number: xr_sr.compare(LR, **number),
+    "compare": lambda **number: xr_sr.compare(sr=LR, **number),
     "configure": lambda **number: xr_sr.configure(None, **number),
     "consistency": lambda **number: xr_sr.metrics.consistency(LR, HR, **number),
     "correctness": lambda **number: xr_sr.metrics.correctness(LR, HR, HR, **number),

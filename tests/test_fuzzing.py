@@ -93,8 +93,8 @@ FAILED_ONCE = {
     "objects that are a Dataset": lambda: xr_sr.metrics.object_scores(CUBE, ARRAY[0]),
     "quantification that is an array": lambda: CUBE.sr.reflectance(quantification=np.zeros(3)),
     "layers that are no mapping": lambda: xr_sr.explore(CUBE, layers=ARRAY),
-    "a frame that is a number": lambda: xr_sr.compare(CUBE, window=64),
-    "limits that are a number": lambda: xr_sr.compare(CUBE, limits=1),
+    "a frame that is a number": lambda: xr_sr.compare(sr=CUBE, window=64),
+    "limits that are a number": lambda: xr_sr.compare(sr=CUBE, limits=1),
     "pairs at a name too long": lambda: xr_sr.make_pairs(ARRAY, ARRAY, "x" * 300),
     "scenes whose weight is text": lambda: xr_sr.training.scenes_of(CUBE, weight="heavy"),
     "northing and easting with a scalar x": lambda: (

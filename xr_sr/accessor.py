@@ -85,7 +85,7 @@ class SuperResolution:
     consistency = _Method("metrics:consistency", cube="sr")
     evaluate = _Method("metrics:evaluate", cube="sr")
     metrics = _Method("metrics:evaluate", cube="sr")  # an older name
-    compare = _Method("plot:compare")
+    compare = _Method("plot:compare", cube="sr")
     explore = _Method("plot:explore")
     to_zarr = _Method("io.zarr:to_zarr")
     to_cog = _Method("io.cog:to_cog")

@@ -88,6 +88,6 @@ def test_pictures_take_no_truth_value_for_a_date(date):
     for one in (slice(None), 0):
         lr, fine = BANDS.isel(time=one), sr.isel(time=one)
         with pytest.raises(OptionError, match="date=.*(expected a position|is no date)"):
-            xr_sr.plot.compare(fine, lr, date=date)
+            xr_sr.plot.compare(lr, fine, date=date)
         with pytest.raises(OptionError, match="date=.*expected a position"):
             xr_sr.plot.explore(lr, fine, date=date)

@@ -50,8 +50,8 @@ def noise(*shape: int) -> np.ndarray:
 
 def test_panels_are_named_with_their_pixel_size(scene):
     assert list(pictures(compare(**scene))) == ["LR, 10 m", "bicubic, 2.5 m", "nearest, 2.5 m", "HR, 2.5 m"]
-    assert list(pictures(compare(scene["sr"]))) == ["nearest, 2.5 m"]
-    assert list(pictures(compare(upscale(scene["lr"], "bicubic"), scene["lr"]))) == ["LR, 10 m", "bicubic, 2.5 m"]
+    assert list(pictures(compare(sr=scene["sr"]))) == ["nearest, 2.5 m"]
+    assert list(pictures(compare(scene["lr"], upscale(scene["lr"], "bicubic")))) == ["LR, 10 m", "bicubic, 2.5 m"]
 
 
 def test_panels_show_the_same_ground_with_one_stretch(scene):
@@ -62,14 +62,14 @@ def test_panels_show_the_same_ground_with_one_stretch(scene):
 
 
 def test_limits_are_reflectance_of_black_and_white(scene):
-    shown = pictures(compare(scene["sr"], limits=(0.0, 0.2), max_pixels=1000))["nearest, 2.5 m"]
+    shown = pictures(compare(sr=scene["sr"], limits=(0.0, 0.2), max_pixels=1000))["nearest, 2.5 m"]
 
     red = scene["sr"].B04.isel(time=0).values
     np.testing.assert_allclose(shown[..., 0], np.clip(red / 0.2, 0, 1), atol=1e-6)
 
 
 def test_the_middle_is_shown_on_whole_pixels_of_lr(scene):
-    shown = pictures(compare(scene["sr"], scene["lr"], limits=(0, 1), max_pixels=50))["nearest, 2.5 m"]
+    shown = pictures(compare(scene["lr"], scene["sr"], limits=(0, 1), max_pixels=50))["nearest, 2.5 m"]
 
     # 160 x 192 fine pixels, the middle 50, of which 48 are whole coarse ones.
     np.testing.assert_allclose(
@@ -81,14 +81,14 @@ def test_a_window_is_in_the_unit_of_the_crs(scene):
     left, top = scene["sr"].odc.geobox.affine.c, scene["sr"].odc.geobox.affine.f
     window = (left + 20, top - 80, left + 60, top - 50)
 
-    shown = pictures(compare(scene["sr"], scene["lr"], window=window, limits=(0, 1)))["nearest, 2.5 m"]
+    shown = pictures(compare(scene["lr"], scene["sr"], window=window, limits=(0, 1)))["nearest, 2.5 m"]
     np.testing.assert_allclose(shown[..., 0], scene["sr"].B04.isel(time=0, y=slice(20, 32), x=slice(8, 24)), atol=1e-6)
 
 
 def test_the_bicubic_panel_is_the_bicubic_model_even_at_the_edge(scene):
     whole = upscale(scene["lr"], "bicubic").isel(time=0)
-    shown = pictures(compare(scene["sr"], scene["lr"], limits=(0, 1), max_pixels=1000))["bicubic, 2.5 m"]
-    inner = pictures(compare(scene["sr"], scene["lr"], limits=(0, 1), max_pixels=32))["bicubic, 2.5 m"]
+    shown = pictures(compare(scene["lr"], scene["sr"], limits=(0, 1), max_pixels=1000))["bicubic, 2.5 m"]
+    inner = pictures(compare(scene["lr"], scene["sr"], limits=(0, 1), max_pixels=32))["bicubic, 2.5 m"]
 
     np.testing.assert_allclose(shown[..., 1], whole.B03, atol=1e-5)
     np.testing.assert_allclose(inner[..., 1], whole.B03[64:96, 80:112], atol=1e-5)
@@ -120,7 +120,7 @@ def test_offsets_of_the_date_are_applied():
     sr = upscale(lr, "nearest")
 
     for position, reflectance in enumerate((0.3, 0.2)):
-        shown = pictures(compare(sr, lr, limits=(0, 1), date=position))["LR, 10 m"]
+        shown = pictures(compare(lr, sr, limits=(0, 1), date=position))["LR, 10 m"]
         assert shown[-1, -1, 0] == pytest.approx(reflectance)
 
 
@@ -137,7 +137,7 @@ def test_only_the_window_is_computed():
     )
     sr = xr.Dataset(dict.fromkeys(RGB, (("y", "x"), lazy)), places)
 
-    compare(sr, max_pixels=600, limits=(0, 1))
+    compare(sr=sr, max_pixels=600, limits=(0, 1))
     assert set(touched) <= {(row, column) for row in (3, 4) for column in (3, 4)}
 
 
@@ -148,27 +148,27 @@ def test_a_tree_a_dataset_and_a_stacked_array_look_the_same():
     for form in (dataset, stacked.transpose("x", "band", "y")):
         sr, reference = upscale(form, "nearest"), upscale(tree["r10m"], "nearest")
 
-        one, other = pictures(compare(sr, form, max_pixels=80)), pictures(compare(reference, tree, max_pixels=80))
+        one, other = pictures(compare(form, sr, max_pixels=80)), pictures(compare(tree, reference, max_pixels=80))
         for title in other:
             np.testing.assert_array_equal(one[title], other[title])
 
 
 def test_bands_may_be_chosen_and_default_to_what_is_there():
     whole = upscale(sample()["r10m"], "nearest")
-    grey = compare(whole, bands=["B08"], max_pixels=40)
-    false = compare(whole.drop_vars("B02"), max_pixels=40)
+    grey = compare(sr=whole, bands=["B08"], max_pixels=40)
+    false = compare(sr=whole.drop_vars("B02"), max_pixels=40)
 
     image = pictures(grey)["nearest, 2.5 m"]
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
     assert any("false colour" in text.get_text() for text in false.texts)
-    assert any("true colour" in text.get_text() for text in compare(whole, max_pixels=40).texts)
+    assert any("true colour" in text.get_text() for text in compare(sr=whole, max_pixels=40).texts)
 
 
 def test_what_was_not_measured_is_transparent():
     values = noise(3, 20, 20)
     values[1, 3, 4] = np.nan
 
-    shown = pictures(compare(cube(values), max_pixels=20))["SR, 2.5 m"]
+    shown = pictures(compare(sr=cube(values), max_pixels=20))["SR, 2.5 m"]
     assert shown[3, 4, 3] == 0
     assert (shown[..., 3] == 0).sum() == 1
 
@@ -177,18 +177,18 @@ def test_north_is_up_on_a_south_up_grid():
     up = cube(noise(3, 16, 12))
     down = up.isel(y=slice(None, None, -1))
 
-    np.testing.assert_array_equal(pictures(compare(down))["SR, 2.5 m"], pictures(compare(up))["SR, 2.5 m"])
+    np.testing.assert_array_equal(pictures(compare(sr=down))["SR, 2.5 m"], pictures(compare(sr=up))["SR, 2.5 m"])
 
 
 def test_pixels_in_degrees_are_drawn_as_wide_as_they_are():
-    figure = compare(cube(noise(3, 40, 40), 2.25e-5, crs="EPSG:4326", origin=(12, 60)))
+    figure = compare(sr=cube(noise(3, 40, 40), 2.25e-5, crs="EPSG:4326", origin=(12, 60)))
 
     # At 60 degrees north a degree of longitude is half as long as one of latitude.
     assert figure.axes[0].get_aspect() == pytest.approx(2.0, rel=0.01)
 
 
 def test_the_scale_bar_has_a_round_length():
-    figure = compare(cube(noise(3, 200, 400)))
+    figure = compare(sr=cube(noise(3, 200, 400)))
     axes = figure.axes[0]
     left, right = axes.lines[0].get_xdata()
 
@@ -198,7 +198,7 @@ def test_the_scale_bar_has_a_round_length():
 
 def test_consistency_is_the_average_back_minus_lr():
     fine, lr = noise(3, 40, 60), noise(3, 10, 15)
-    figure = compare(cube(fine), cube(lr, 10), difference="consistency", max_pixels=1000)
+    figure = compare(cube(lr, 10), cube(fine), difference="consistency", max_pixels=1000)
 
     off = fine.reshape(3, 10, 4, 15, 4).mean(axis=(2, 4)) - lr
     maps = [axes for axes in figure.axes if axes.get_title(loc="left").startswith("averaged back")]
@@ -209,7 +209,7 @@ def test_consistency_is_the_average_back_minus_lr():
 
 def test_error_is_the_difference_from_hr():
     sr, hr = noise(3, 20, 24), noise(3, 20, 24)[:, ::-1]
-    figure = compare(cube(sr), hr=cube(hr), difference="error")
+    figure = compare(sr=cube(sr), hr=cube(hr), difference="error")
 
     assert f"minus HR: rms {np.sqrt(((sr - hr) ** 2).mean()):.4f}" in pictures(figure)
     np.testing.assert_allclose(figure.axes[2].images[0].get_array(), (sr - hr).mean(axis=0), atol=1e-6)
@@ -218,7 +218,7 @@ def test_error_is_the_difference_from_hr():
 def test_equal_pictures_make_a_map_of_zeros():
     same = cube(noise(3, 8, 8))
 
-    figure = compare(same, hr=same, difference="error")
+    figure = compare(sr=same, hr=same, difference="error")
     assert float(np.abs(figure.axes[2].images[0].get_array()).max()) == 0
 
 
@@ -226,7 +226,7 @@ def test_hr_may_be_coarser_than_sr_and_reach_beyond_it():
     sr = cube(noise(3, 40, 40), 2.5, origin=(500_020, 4_999_990))
     hr = cube(noise(3, 40, 40), 5.0)
 
-    shown = pictures(compare(sr, hr=hr, limits=(0, 1)))
+    shown = pictures(compare(sr=sr, hr=hr, limits=(0, 1)))
     np.testing.assert_allclose(shown["HR, 5 m"][::2, ::2, 0], hr.B04[2:22, 4:24], atol=1e-6)
 
 
@@ -237,7 +237,7 @@ def test_a_rotated_grid_is_compared_in_its_own_frame():
     )
     lr = lr.assign_coords(coords(GeoBox((12, 10), turned, "EPSG:32633")))
 
-    shown = pictures(compare(upscale(lr, "nearest"), lr, limits=(0, 1)))
+    shown = pictures(compare(lr, upscale(lr, "nearest"), limits=(0, 1)))
     np.testing.assert_allclose(shown["LR, 10 m"], shown["nearest, 2.5 m"], atol=1e-6)
 
 
@@ -279,12 +279,12 @@ def test_grids_that_do_not_lie_on_each_other_are_refused():
         cube(noise(3, 30, 30), 3.1),
     ):
         with pytest.raises(errors.GridError, match="reproject"):
-            compare(sr, hr=other)
+            compare(sr=sr, hr=other)
 
 
 def test_a_window_without_valid_pixels_is_refused():
     with pytest.raises(errors.CubeError, match="no valid pixel"):
-        compare(cube(np.full((3, 8, 8), np.nan)))
+        compare(sr=cube(np.full((3, 8, 8), np.nan)))
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch, scene):

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..cube.grid import geobox_of, spatial_dims
+from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, check_area, class_areas
-from .bands import Grid, check_options, on_finer_grid
+from .bands import Grid, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import When, listed_dates, positions_of, usual_water
 from .indices import NAME_ATTR
@@ -113,6 +113,9 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
     dim, other = time_dim(coarse), time_dim(fine)
     if dim and other and not (dim == other and _same_dates(coarse, fine, dim)):
         raise CubeError("the masks have different dates; choose those that both have.")
+    here, there = geobox_of(coarse), geobox_of(fine)
+    if here is not None and there is not None and (factor_between(there, here) or 0) > 1:
+        raise order_error(("lr_mask", "sr_mask"), "sr_mask", there, here)
     repeated = on_finer_grid(coarse, fine, what="agreement compares two masks")
     codes = _joined(repeated, fine, first_only=2, second_only=3).transpose(..., *(spatial_dims(fine) or ()))
     made = as_class_map(codes.assign_coords(fine.coords), AGREEMENT, kind="agreement", title="LR against SR", like=fine)

@@ -156,7 +156,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     to_zarr(fine, str(store), overwrite=True, progress=progress)
     say(f"{store}: {describe(fine)}; {time.perf_counter() - begin:.1f} s")
     try:
-        figure = compare(open_zarr(str(store)), scene, window=WINDOW, difference="consistency")
+        figure = compare(scene, open_zarr(str(store)), window=WINDOW, difference="consistency")
     except MissingLibraryError as error:
         say(f"No picture: {error}.")
         return

@@ -15,7 +15,7 @@ metre, give outputs whose coordinates are equal where they overlap, to the last 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -42,6 +42,7 @@ __all__ = [
     "grid_mapping",
     "grid_of",
     "is_crs_coord",
+    "order_error",
     "pixel_size_m",
     "place_of",
     "placed",
@@ -404,3 +405,18 @@ def place_of(grid: Grid) -> tuple[int, int]:
     col, row = ~turn @ (grid.lattice.c, grid.lattice.f)
     # Not at halves, where parents that begin at the middle of a pixel would be rounded one way or the other.
     return math.floor(row + 0.501) + grid.row, math.floor(col + 0.501) + grid.col
+
+
+def order_error(names: Sequence[str], finer: str, fine: GeoBox, coarse: GeoBox) -> GridError:
+    """Return the error for cubes in a wrong order: the first of them must have the largest pixels.
+
+    names: the arguments in their order. finer: the one whose pixels are not smaller. fine, coarse: its grid, and that
+    of the first.
+    """
+    one, other = (
+        f"{box.shape.y} x {box.shape.x} of {abs(box.affine.e):g} x {abs(box.affine.a):g}" for box in (fine, coarse)
+    )
+    return GridError(
+        f"the pixels of {finer} must be smaller than those of {names[0]}; {finer} has {one}, {names[0]} {other}. The "
+        f"arguments are swapped or of equal resolution; their order is ({', '.join(names)})."
+    )

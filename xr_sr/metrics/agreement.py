@@ -14,7 +14,7 @@ from ..simulate.resample import downsample
 from .comparing import for_each_model, measure_blocks
 from .distances import find_distance
 from .improvement import check_support
-from .inputs import Image, Scene, factor_of, finished, read, together
+from .inputs import Image, Scene, finished, read, scale_of, together
 from .matching import Spectral, measure_shifts
 from .records import METRICS, Formula, mean
 from .reduce import FloatArray, Layout, Level, check_level, map_images
@@ -129,7 +129,7 @@ def agree(
 def on_lr_grid(lr: Scene, sr: Scene, at: Level, border: int) -> tuple[Scene, Layout, da.Array, da.Array]:
     """Return LR with the dates of the result, the layout of its grid, and LR and averaged SR (time, band, y, x)."""
     sr, lr = together(sr, lr)
-    scale = factor_of(lr, sr)
+    scale = scale_of(lr, sr)
     layout = Layout.of(*sr.shape, multiple=scale * (at if isinstance(at, int) else 1)).coarser(scale)
     coarse = inside(layout.cut(lr.data), -(-border // scale), layout, "LR")
     named = lr if lr.time or not sr.time else replace(lr, time=sr.time, along_time=sr.along_time)

@@ -16,7 +16,7 @@ from .agreement import added, agree, on_lr_grid
 from .comparing import for_each_model, measure, measure_blocks
 from .fidelity import check_peak
 from .improvement import Scoring, check_judging, check_support, judge
-from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together, with_reflectance
+from .inputs import Image, Scene, check_same_grid, finished, read, scale_of, together, with_reflectance
 from .matching import Spectral
 from .published import OpenSRTest, configured, opensr_test
 from .records import METRICS, PER_OBJECT, record_of
@@ -104,7 +104,7 @@ def evaluate(
 
     def of_one(cube: Image) -> xr.Dataset:
         fine = with_reflectance(read(cube, "SR"))
-        scale = factor_of(low, fine)
+        scale = scale_of(low, fine, true)
         if profile == "opensr-test":
             assert hr is not None, "checked above"
             rest = opensr_test(lr, cube, hr, **options)

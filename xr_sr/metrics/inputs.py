@@ -15,7 +15,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..bands import find_band
-from ..cube.grid import coords, crs_coord_name, geobox_of, placed, spatial_dims
+from ..cube.grid import coords, crs_coord_name, geobox_of, order_error, placed, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
@@ -231,16 +231,28 @@ def check_same_grid(one: Scene, other: Scene) -> None:
     check_factor(one, other, 1)
 
 
-def factor_of(coarse: Scene, fine: Scene) -> int:
-    """Return the number of fine pixels along a coarse one; raises GridError where it is not a whole number."""
-    if fine.shape[0] < coarse.shape[0] and fine.shape[1] < coarse.shape[1]:
-        raise GridError(
-            f"{coarse.role} is finer than {fine.role}, {_size(coarse)} against {_size(fine)} pixels. "
-            f"Are they swapped? {coarse.role} comes first."
-        )
-    factor = max(1, round(fine.shape[0] / coarse.shape[0]))
-    check_factor(coarse, fine, factor)
+def scale_of(lr: Scene, sr: Scene, hr: Scene | None = None) -> int:
+    """Return the number of pixels of SR along one of LR.
+
+    Raises GridError where it is not a whole number above 1, where HR is not on the grid of SR, and with one sentence
+    where the cubes are in a wrong order or of equal resolution.
+    """
+    names = ("lr", "sr") if hr is None else ("lr", "sr", "hr")
+    for fine in (sr, hr):
+        if fine is not None and _relative_area(fine, lr) > 1 - 1e-6:
+            raise order_error(names, fine.role.lower(), fine.geobox, lr.geobox)
+    factor = max(1, round(sr.shape[0] / lr.shape[0]))
+    check_factor(lr, sr, factor)
+    if hr is not None:
+        check_same_grid(sr, hr)
     return factor
+
+
+def _relative_area(fine: Scene, coarse: Scene) -> float:
+    """Return the area of a pixel of one scene over that of another; of equal ground where one has no coordinates."""
+    if fine.placed and coarse.placed and fine.geobox.crs == coarse.geobox.crs:
+        return abs(fine.geobox.affine.determinant / coarse.geobox.affine.determinant)
+    return float(np.prod(coarse.shape) / np.prod(fine.shape))
 
 
 def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
@@ -248,7 +260,7 @@ def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
     if fine.shape != tuple(side * factor for side in coarse.shape):
         raise GridError(
             f"{fine.role} must have {'as many pixels as' if factor == 1 else 'a whole number of pixels for each of'} "
-            f"{coarse.role}; they are {_size(fine)} and {_size(coarse)} pixels. Cut both to the same ground."
+            f"{coarse.role}; they are {_size(fine)} and {_size(coarse)}. Cut both to the same ground."
         )
     if coarse.placed and fine.placed:
         if _other_crs(coarse.geobox, fine.geobox):
@@ -383,7 +395,7 @@ def _dates(scene: Scene) -> str:
 
 
 def _size(scene: Scene) -> str:
-    return f"{scene.shape[0]} x {scene.shape[1]}"
+    return f"{scene.shape[0]} x {scene.shape[1]} pixels"
 
 
 def _corner(box: GeoBox) -> str:

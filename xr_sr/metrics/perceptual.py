@@ -18,7 +18,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_path
+from ..arguments import check_path, renamed
 from ..catalog.fetch import sha256_of
 from ..cube.grid import coords
 from ..cube.select import AnyCube, Cube, pick, recognise
@@ -42,9 +42,10 @@ BATCH_PIXELS = 2**20
 """Pixels that go through the network at once, where a patch is smaller."""
 
 
+@renamed(a="sr", b="hr")
 def lpips(
-    a: AnyCube,
-    b: AnyCube,
+    sr: AnyCube,
+    hr: AnyCube,
     *,
     weights: Weights = None,
     net: Literal["squeeze", "alex", "vgg"] = "alex",
@@ -55,7 +56,7 @@ def lpips(
 ) -> xr.DataArray:
     """Measure the learned perceptual distance (LPIPS) between two cubes on one grid; 0 for equal pictures.
 
-    a, b: reflectance, NaN where nothing was measured; other dimensions than band, y and x are kept.
+    sr, hr: reflectance, NaN where nothing was measured; other dimensions than band, y and x are kept.
     weights: the file of the network, as its authors name the tensors; or two files, the backbone as torchvision
         publishes it and the heads as the authors of LPIPS do (such as "alexnet-owt-7be5be79.pth" and "alex.pth").
     net: the backbone that the files hold. bands: shown as red, green and blue.
@@ -72,12 +73,13 @@ def lpips(
     if net not in ("squeeze", "alex", "vgg"):
         raise OptionError(f"net={net!r}: wanted 'squeeze', 'alex' or 'vgg'.")
     files = _named(weights, "LPIPS", "its authors' file, or [torchvision's backbone, the authors' heads]")
-    return _compared(a, b, ("lpips", net, files, device), "lpips", bands, limits, at)
+    return _compared(sr, hr, ("lpips", net, files, device), "lpips", bands, limits, at)
 
 
+@renamed(a="sr", b="hr")
 def clip_distance(
-    a: AnyCube,
-    b: AnyCube,
+    sr: AnyCube,
+    hr: AnyCube,
     *,
     weights: Weights = None,
     model: str = "ViT-B-16-SigLIP-256",
@@ -92,7 +94,7 @@ def clip_distance(
     weights: a checkpoint of open_clip for `model` (safetensors, or a state dict of torch). model: a name of open_clip,
         such as "ViT-B-16-SigLIP-256", or "RN50" and "ViT-B-32" for RemoteCLIP.
     distance: "l1", the mean absolute difference of the embeddings, as in opensr-test; "cosine", 1 minus their cosine.
-    a, b, bands, limits, at and what comes back: as in `lpips`. Pictures are brought to the size that the tower reads;
+    sr, hr, bands, limits, at and what comes back: as in `lpips`. Pictures are brought to the size that the tower reads;
     what was not measured in both is shown in the mean colour.
     Raises MissingLibraryError without open_clip, and as `lpips` does.
     Sources: A. Radford et al. (ICML 2021); X. Zhai et al. (ICCV 2023); F. Liu et al., RemoteCLIP (TGRS 2024).
@@ -100,7 +102,7 @@ def clip_distance(
     if distance not in ("l1", "cosine"):
         raise OptionError(f"distance={distance!r}: wanted 'l1' or 'cosine'.")
     files = _named(weights, "CLIP", f"a checkpoint of open_clip for {model!r}")
-    return _compared(a, b, (f"clip-{distance}", model, files, device), "clip", bands, limits, at)
+    return _compared(sr, hr, (f"clip-{distance}", model, files, device), "clip", bands, limits, at)
 
 
 Network: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str]
@@ -195,7 +197,7 @@ def _check_grids(one: Cube, other: Cube) -> None:
     if not same or not strays.almost_equals(Affine.identity(), 1e-2):
         raise GridError(
             f"the two cubes must lie on one grid; they have {one.geobox.shape} and {other.geobox.shape} pixels, "
-            f"{one.geobox.crs} and {other.geobox.crs}. Bring one to the other's grid: b.odc.reproject(a.odc.geobox)."
+            f"{one.geobox.crs} and {other.geobox.crs}. Bring one to the other's grid: hr.odc.reproject(sr.odc.geobox)."
         )
 
 

@@ -25,7 +25,7 @@ from ..simulate.harmonisation import match_histogram
 from ..simulate.resample import downsample, upsample
 from .comparing import for_each_model
 from .improvement import CLASSES
-from .inputs import Image, Scene, check_same_grid, factor_of, finished, read, together
+from .inputs import Image, Scene, finished, read, scale_of, together
 from .reduce import FloatArray, Layout, map_images
 
 if TYPE_CHECKING:
@@ -352,8 +352,7 @@ def configured(options: Mapping[str, Any]) -> OpenSRTest:
 
 def _measured(lr: Scene, sr: Scene, hr: Scene, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
     sr, lr, hr = together(sr, lr, hr)
-    scale = factor_of(lr, sr)
-    check_same_grid(sr, hr)
+    scale = scale_of(lr, sr, hr)
     check_fits(config, scale, len(sr.keys), sr.shape)
     inputs: list[tuple[da.Array, str]] = []
     for scene in (lr, sr, hr):

@@ -17,7 +17,7 @@ from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
 from .distances import MTF_SIDE, Distance, find_distance, mtf_patch
-from .inputs import Scene, check_same_grid, factor_of, together
+from .inputs import Scene, scale_of, together
 from .matching import Spectral, apply_map, shift_map, spectral_map
 from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
 
@@ -76,9 +76,8 @@ def bring_together(
     max_shift = check_number("max_shift", max_shift, above=0, most=32)
     check_border(border)
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
-    scale = factor_of(lr, sr)
     reference = sr if hr is None else rest[0]
-    check_same_grid(sr, reference)
+    scale = scale_of(lr, sr, None if hr is None else reference)
     layout = Layout.of(*sr.shape, multiple=scale)
     truth = inside(layout.cut(reference.data), border, layout, sr.role)
     table = shift = None

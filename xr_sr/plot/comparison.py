@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
+from ..cube.grid import order_error
 from ..cube.select import AnyCube
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
@@ -31,8 +32,8 @@ BICUBIC_REACH = 4
 
 @warns_once
 def compare(
-    sr: AnyCube,
     lr: AnyCube | None = None,
+    sr: AnyCube | None = None,
     hr: AnyCube | None = None,
     *,
     bands: Sequence[str] | None = None,
@@ -46,8 +47,8 @@ def compare(
 ) -> Figure:
     """Draw LR, bicubic, SR and HR side by side: the same ground, one stretch of colours for all.
 
-    sr: what `upscale` gave. lr: the cube it was made from (DN or reflectance); with it come panels LR and bicubic.
-    hr: a truth or reference as fine as sr, or coarser, on a grid aligned with it.
+    lr: the cube that SR was computed from (DN or reflectance), shown as it is and by bicubic interpolation; None for
+        none. sr: what `upscale` returned. hr: a reference image on a grid aligned with that of SR, as fine or coarser.
     bands: three for red, green and blue, or one for grey; by default true colour where the cube has it.
     date: a time stamp, of which the nearest is taken, or a position; the first by default; lr and hr follow.
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of sr; of what is
@@ -60,9 +61,11 @@ def compare(
     Raises CubeError where bands are not shared or nothing is valid, GridError where grids do not lie on each other,
     MissingLibraryError without matplotlib.
     """
+    if sr is None:
+        raise OptionError("compare needs sr=; the order is (lr, sr, hr). To draw SR alone: compare(sr=cube).")
     return side_by_side(
-        sr,
         lr,
+        sr,
         hr,
         name=model_of(sr),
         bands=bands,
@@ -77,8 +80,8 @@ def compare(
 
 
 def side_by_side(
-    sr: AnyCube,
     lr: AnyCube | None,
+    sr: AnyCube,
     hr: AnyCube | None,
     *,
     name: str,
@@ -105,6 +108,10 @@ def side_by_side(
     fine = fine.at(stamp)
     coarse = None if lr is None else View.of(see(lr), "LR", chosen, offset).at(stamp)
     truth = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
+    if coarse is not None:
+        for view in (fine, truth):
+            if view is not None and coarse.geobox.crs == view.geobox.crs and _is_coarser(view, coarse):
+                raise order_error(("lr", "sr", "hr"), view.role.lower(), view.geobox, coarse.geobox)
     frame = choose_frame(fine, [view for view in (coarse, truth) if view is not None], window, max_pixels)
 
     panels = [Panel(name + fine.gsd_text(), image_of(fine.read(frame, fine)))]
@@ -123,6 +130,10 @@ def side_by_side(
     stretch = stretch_of(panels[0].image, percentiles, limits)
     maps = _differences(panels, difference)
     return draw(panels, maps, stretch, note_of(chosen, stamp, stretch), fine)
+
+
+def _is_coarser(one: View, other: View) -> bool:
+    return bool(abs(one.geobox.affine.determinant) > abs(other.geobox.affine.determinant) * (1 + 1e-6))
 
 
 def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:

@@ -246,7 +246,7 @@ def _pictures(
     drawn = []
     for name, cube in cubes.items():
         difference: Literal["error"] | None = None if hr is None else "error"
-        figure = side_by_side(cube, lr, hr, name=name, date=date, window=window, difference=difference)
+        figure = side_by_side(lr, cube, hr, name=name, date=date, window=window, difference=difference)
         drawn.append(embedded(_jpeg(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
     return [section("Pictures", "".join(drawn))] if drawn else []
 

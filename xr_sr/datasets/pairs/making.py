@@ -17,6 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ...arguments import check_array, check_number, check_path, check_text, check_whole, renamed
+from ...cube.grid import order_error
 from ...errors import CubeError, GridError, OptionError, StoreError
 from ...registration import estimate_shift
 from ...simulate.degradation import Mtf, degrade
@@ -185,6 +186,8 @@ def _nesting(coarse: Image, fine: Image) -> tuple[int, tuple[int, int], tuple[in
         (abs(place.b) + abs(place.d)) * scale * max(other.shape),
         *(abs(edge - round(edge)) for edge in corner),
     )
+    if abs(place.determinant) > 1 - 1e-6:
+        raise order_error(("lr", "hr"), "hr", other, one)
     if scale < 2 or strays > 0.01:
         raise GridError(
             "pixels of hr must be smaller than those of lr by an integer factor of at least 2, with edges on theirs. "

@@ -1,0 +1,74 @@
+"""Cubes come in one order, (lr, sr, hr), and a wrong order is called so."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import xr_sr
+from tests.metrics.scenes import triple
+from xr_sr import errors, metrics
+from xr_sr.datasets.pairs import make_pairs
+
+LR, SR, HR = triple(64, 64)
+WITHOUT = [cube.drop_vars(["x", "y", "spatial_ref"]) for cube in (LR, SR, HR)]
+
+OF_THREE = {
+    "evaluate": xr_sr.evaluate,
+    "correctness": metrics.correctness,
+    "synthesis": metrics.synthesis,
+    "opensr_test": metrics.opensr_test,
+}
+OF_TWO = {"consistency": metrics.consistency, "evaluate": xr_sr.evaluate, "synthesis": metrics.synthesis}
+
+
+@pytest.mark.parametrize("name", OF_THREE)
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 0, 2), (0, 1, 0), (2, 1, 0), (0, 0, 0)])
+def test_three_cubes_in_a_wrong_order_are_called_so(name, order):
+    for cubes in ((LR, SR, HR), WITHOUT):
+        with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr, hr\)"):
+            OF_THREE[name](*(cubes[place] for place in order))
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+@pytest.mark.parametrize("cubes", [(SR, LR), (LR, LR), (WITHOUT[1], WITHOUT[0])])
+def test_two_cubes_in_a_wrong_order_are_called_so(name, cubes):
+    with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr\)"):
+        OF_TWO[name](*cubes)
+
+
+def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):
+    lr_mask, sr_mask = (cube.isel(band=0, drop=True) > 0.2 for cube in (LR, SR))
+
+    with pytest.raises(errors.GridError, match=r"\(lr_mask, sr_mask\)"):
+        xr_sr.agreement(sr_mask, lr_mask)
+    for cubes in ((SR, LR), (LR, SR, LR.coarsen(x=2, y=2).mean())):
+        with pytest.raises(errors.GridError, match=r"\(lr, sr, hr\)"):
+            xr_sr.compare(*cubes)
+    with pytest.raises(errors.OptionError, match=r"sr=.*\(lr, sr, hr\)"):
+        xr_sr.compare(SR)
+    for cubes in ((SR, LR), (LR, LR)):
+        with pytest.raises(errors.GridError, match=r"\(lr, hr\)"):
+            make_pairs(*cubes, tmp_path / "pairs")
+
+
+def test_a_smaller_part_of_a_finer_cube_is_not_called_swapped():
+    with pytest.raises(errors.GridError, match="SR.*LR") as raised:
+        metrics.consistency(LR, SR.isel(x=slice(0, 8), y=slice(0, 8)))
+
+    assert "swapped" not in str(raised.value)
+
+
+@pytest.mark.parametrize("function", [*OF_THREE.values(), metrics.consistency, xr_sr.compare, xr_sr.explore])
+def test_only_the_cubes_are_passed_by_position(function):
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+
+    assert by_position == ["lr", "sr", "hr"][: len(by_position)]
+
+
+@pytest.mark.parametrize("function", [metrics.lpips, metrics.clip_distance])
+def test_perceptual_distances_take_sr_and_hr(function):
+    with pytest.warns(FutureWarning, match="a= .*sr="), pytest.raises(errors.WeightsNotFoundError):
+        function(a=SR, hr=HR)
