@@ -16,7 +16,7 @@ from ..errors import GridError, MissingBandError, OptionError
 from .surfaces import BANDS
 
 Times: TypeAlias = npt.NDArray[np.datetime64]
-Dates: TypeAlias = "int | str | np.datetime64 | Sequence[str | np.datetime64]"
+SceneDates: TypeAlias = "int | str | np.datetime64 | Sequence[str | np.datetime64]"
 """A date, several dates, or their number."""
 
 FIRST_DATE = np.datetime64("2023-06-15", "ns")
@@ -69,7 +69,7 @@ def read_bands(value: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_dates(value: Dates) -> Times:
+def read_dates(value: SceneDates) -> Times:
     """Return dates as datetime64[ns]; a whole number stands for that many, five days apart, from 2023-06-15.
 
     Raises GridError for an empty list and for a date that is given twice.

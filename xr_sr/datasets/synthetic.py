@@ -20,7 +20,7 @@ from ..arguments import check_number
 from ..errors import GridError
 from ..simulate.noise import Chance, FloatArray, IntArray
 from ..simulate.psf import MTF_AT_NYQUIST
-from .arguments import Dates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
+from .arguments import SceneDates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
 
@@ -76,7 +76,7 @@ class SceneGrid:
 
 def simulate_scene(
     size: int | tuple[int, int] = 256,
-    dates: Dates = "2023-06-15",
+    dates: SceneDates = "2023-06-15",
     seed: int = 0,
     *,
     bands: Sequence[str] | None = None,

@@ -22,7 +22,16 @@ from ..radiometry.resolve import Offset
 from ..runtime.files import file_target, write_whole
 from .comparison import choose_bands, image_of, note_of, stretch_of
 from .figure import LEGEND_IN, colour_key, draw_ground, finish, patch_key
-from .layers import Layer, Sheet, class_layer, cube_or_none, picture_layer, quantity_layer, quantity_limits, sheet_of
+from .layers import (
+    PageLayer,
+    Sheet,
+    class_layer,
+    cube_or_none,
+    picture_layer,
+    quantity_layer,
+    quantity_limits,
+    sheet_of,
+)
 from .maps import parts_of
 from .views import Frame, Placed, View, choose_frame
 
@@ -168,7 +177,7 @@ def _layers(
     frame: Frame,
     percentiles: tuple[float, float],
     limits: tuple[float, float] | None,
-) -> tuple[list[Layer], str]:
+) -> tuple[list[PageLayer], str]:
     """Read and colour all dates alike; gives the line below them too."""
     if isinstance(first, View):
         views = [each for each in placed if isinstance(each, View)]
@@ -193,12 +202,12 @@ def _date_of(placed: Placed) -> str:
     return "" if time is None else str(time.values)[:10]
 
 
-def _decoded(layer: Layer) -> Any:
+def _decoded(layer: PageLayer) -> Any:
     """Return (y, x, red green blue alpha) of a layer; kept as PNG, a hundred dates are small."""
     return np.asarray(require("PIL.Image", extra="viz").open(io.BytesIO(layer.png)).convert("RGBA"))
 
 
-def _key(figure: Any, axes: Any, layers: Sequence[Layer]) -> None:
+def _key(figure: Any, axes: Any, layers: Sequence[PageLayer]) -> None:
     """Draw the one legend of all dates."""
     from matplotlib.colors import ListedColormap
 

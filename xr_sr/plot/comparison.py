@@ -15,7 +15,7 @@ from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
 from .figure import Map, Panel, Stretch, draw
-from .views import Frame, Image, View, choose_frame, see
+from .views import Frame, Pixels, View, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,9 +153,9 @@ def model_of(sr: AnyCube) -> str:
     return next(models, "SR")
 
 
-def image_of(values: xr.DataArray) -> Image:
+def image_of(values: xr.DataArray) -> Pixels:
     """Turn (band, y, x) into (y, x, band)."""
-    image: Image = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
+    image: Pixels = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
     return image
 
 
@@ -187,7 +187,7 @@ def check_percentiles(percentiles: tuple[float, float]) -> tuple[float, ...]:
     return low, high
 
 
-def stretch_of(image: Image, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
+def stretch_of(image: Pixels, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
     """Return the reflectance of black and of white, band by band."""
     count = image.shape[-1]
     if limits is not None:

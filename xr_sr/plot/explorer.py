@@ -29,7 +29,7 @@ from ..optional import require
 from ..runtime.files import file_target, write_whole
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .layers import (
-    Layer,
+    PageLayer,
     Sheet,
     class_layer,
     cube_or_none,
@@ -40,7 +40,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, Image, Placed, View, choose_frame
+from .views import Frame, Pixels, Placed, View, choose_frame
 
 if TYPE_CHECKING:
     from ..radiometry.resolve import Offset
@@ -164,10 +164,10 @@ def explore(
     labels = {name: each.role + each.gsd_text() for name, each in placed.items()}
     if "SR" in labels and isinstance(placed["SR"], View):
         labels["SR"] = f"SR ({model_of(given['SR'])}){placed['SR'].gsd_text()}"
-    images: dict[Key, tuple[Image, np.datetime64 | None]] = {}
+    images: dict[Key, tuple[Pixels, np.datetime64 | None]] = {}
     for each in dated:
         _read_images(each, finest, frame, images)
-    made: dict[Key, Layer] = {}
+    made: dict[Key, PageLayer] = {}
     if images:
         pictures = [image for image, _ in images.values()]  # the first date that holds anything sets the colours
         stretch = stretch_of(
@@ -252,7 +252,7 @@ def _read_images(
     placed: Mapping[str, Placed],
     finest: Placed,
     frame: Frame,
-    images: dict[Key, tuple[Image, np.datetime64 | None]],
+    images: dict[Key, tuple[Pixels, np.datetime64 | None]],
 ) -> None:
     """Read the cubes of one date that are not read yet, LR first; with LR and SR interpolate too."""
     lr, sr = placed.get("LR"), placed.get("SR")
@@ -283,7 +283,7 @@ def _sheets(
     percentiles: tuple[float, float],
     *,
     flip: bool,
-) -> dict[Key, Layer]:
+) -> dict[Key, PageLayer]:
     """Read and colour the maps, each date of them once; those of one quantity alike."""
     sheets = {(name, each.when): each for placed in dated for name, each in placed.items() if isinstance(each, Sheet)}
     values = {key: sheet.read(frame, finest) for key, sheet in sheets.items()}

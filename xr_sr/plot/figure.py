@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_whole
 from ..cube.grid import pixel_size_m, spatial_dims
 from ..optional import require
-from .views import Image, View
+from .views import Pixels, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ class Panel:
     """One picture. factor: pixels of the finest cube along one of its own. is_truth: it is what SR should be."""
 
     title: str
-    image: Image
+    image: Pixels
     factor: int = 1
     is_truth: bool = False
 
@@ -102,7 +102,7 @@ def finish(figure: Figure) -> Figure:
     return figure
 
 
-def coloured(image: Image, stretch: Stretch) -> npt.NDArray[np.float32]:
+def coloured(image: Pixels, stretch: Stretch) -> npt.NDArray[np.float32]:
     """Turn reflectance into (y, x, red green blue alpha) in 0..1, transparent where nothing was measured."""
     low, high = stretch
     values = np.clip((image - low) / (high - low), 0, 1)

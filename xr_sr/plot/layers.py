@@ -26,7 +26,7 @@ from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, coloured
 from .maps import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
-from .views import Frame, Image, Placed, see
+from .views import Frame, Pixels, Placed, see
 
 Legend = dict[str, Any]
 """As JSON. kind "bands": text; "classes": text, the dates, and entries, each a colour and a label; "ramp": label, low,
@@ -42,7 +42,7 @@ _NOWHERE = 255
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class PageLayer:
     """A picture of the frame in its own pixels, as PNG, and what its colours mean.
 
     date: of acquisition, "2023-07-01", "" without. is_map: it can lie over others. ground: the colour of what is
@@ -157,17 +157,17 @@ def dates_before(obj: AnyCube) -> list[str]:
     return re.findall(r"\d{4}-\d\d-\d\d", told)
 
 
-def picture_layer(name: str, image: Image, stretch: Stretch, note: str, *, flip: bool, date: str = "") -> Layer:
+def picture_layer(name: str, image: Pixels, stretch: Stretch, note: str, *, flip: bool, date: str = "") -> PageLayer:
     """Colour reflectance (y, x, band) by a stretch; what was not measured is transparent."""
     eight = np.round(coloured(image, stretch) * 255).astype("uint8")
     if (eight[..., 3] == 255).all():
         eight = eight[..., :3]
         if image.shape[-1] == 1:
             eight = eight[..., 0]
-    return Layer(name, _png(eight[::-1] if flip else eight), image.shape[:2], {"kind": "bands", "text": note}, date)
+    return PageLayer(name, _png(eight[::-1] if flip else eight), image.shape[:2], {"kind": "bands", "text": note}, date)
 
 
-def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> Layer:
+def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> PageLayer:
     """Colour classes; the legend names those that are there, with the hectares of the whole map where known.
 
     Dry ground is transparent, so that what lies below the map is seen there.
@@ -189,7 +189,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
             entries.append({"colour": colours[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}
     png = _png(places[::-1] if flip else places, palette, seen_through)
-    return Layer(name, png, values.shape, legend, sheet.date, True, COLOURS["dry"])
+    return PageLayer(name, png, values.shape, legend, sheet.date, True, COLOURS["dry"])
 
 
 def quantity_limits(
@@ -207,7 +207,7 @@ def quantity_limits(
 
 def quantity_layer(
     sheet: Sheet, name: str, values: npt.NDArray[Any], limits: tuple[float, float], *, flip: bool
-) -> Layer:
+) -> PageLayer:
     """Colour a quantity from dark to light; one with a sign from red over white to blue, as far to either side."""
     colormaps: Any = require("matplotlib", extra="viz").colormaps
     signed = sheet.array.name in _SIGNED
@@ -222,7 +222,7 @@ def quantity_layer(
     legend = {"kind": "ramp", "label": text, "low": _number(low), "high": _number(high), "colours": colours}
     palette = bytes(np.round(ramp * 255).astype("uint8").ravel()) + bytes(3)
     png = _png(eight[::-1] if flip else eight, palette, _NOWHERE)
-    return Layer(name, png, values.shape, legend, sheet.date, True)
+    return PageLayer(name, png, values.shape, legend, sheet.date, True)
 
 
 def _number(value: float) -> str:

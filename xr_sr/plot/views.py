@@ -28,7 +28,7 @@ from ..radiometry.resolve import Offset, resolve
 from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]
-Image: TypeAlias = npt.NDArray[np.float32]
+Pixels: TypeAlias = npt.NDArray[np.float32]
 """(y, x, band) reflectance, NaN where nothing was measured."""
 
 

@@ -27,7 +27,7 @@ from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder, wr
 
 __all__ = ["make_pairs"]
 
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+Reflectance: TypeAlias = npt.NDArray[np.floating[Any]]
 
 NOT_VALID, NO_STRUCTURE, SHIFTED = "too few valid pixels", "shift not measurable", "shifted"
 OTHER_COLOURS = "other colours"
@@ -235,7 +235,7 @@ def _patches(
         yield from zip(batch, compute(*wanted), strict=True)
 
 
-def examine(coarse: FloatArray, seen: FloatArray, fine: FloatArray, limits: PairLimits) -> Selection:
+def examine(coarse: Reflectance, seen: Reflectance, fine: Reflectance, limits: PairLimits) -> Selection:
     """Test one pair.
 
     coarse: (band, y, x), the coarse image. seen: the same, the fine image degraded to the coarse sensor.
@@ -258,7 +258,7 @@ def examine(coarse: FloatArray, seen: FloatArray, fine: FloatArray, limits: Pair
     return Selection(KEPT, *measured)
 
 
-def spectral_angle(one: FloatArray, other: FloatArray) -> float:
+def spectral_angle(one: Reflectance, other: Reflectance) -> float:
     """Compute the mean angle in degrees between the spectra of two images, (band, y, x), over pixels valid in both.
 
     0 for spectra that differ in brightness only, and for a single band. NaN without valid pixels; zero spectra do not
