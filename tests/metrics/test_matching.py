@@ -77,7 +77,7 @@ def lazy(image: np.ndarray) -> da.Array:
 
 
 def test_windows_agree_on_one_shift(monkeypatch):
-    monkeypatch.setattr("xr_sr.metrics.matching.SIDE", 96)
+    monkeypatch.setattr("xr_sr.registration.windows.WINDOW", 96)
     image = texture(2, 300, 220)
     moved = warp(image, 0.6, -1.4, edge="repeat")
     moved[:, :110, :120] = np.nan  # one window sees nothing

@@ -1,5 +1,8 @@
 """Label the objects of a mask block by block, measure scores over each, and join what blocks have cut apart.
 
+dask-image labels across chunks too, but its number of labels is known only after computing, and a result along size
+classes has to be lazy; so blocks are measured first and joined afterwards, without labels of the whole scene.
+
 Arrays only. Which object counts as found, and the size classes, are decided in `objects`.
 """
 

@@ -1,7 +1,8 @@
 """Perceptual distances between two cubes, LPIPS and CLIP, for whole images or patch by patch.
 
 The networks are behind a door of `kernels`, their weights in files that the user names; nothing is downloaded. Both
-were trained on photographs of everyday things: they rank what looks alike, and are no measure of reflectance.
+were trained on photographs of everyday things: they rank what looks alike, and are no measure of reflectance. LPIPS is
+our own since `lpips` and torchmetrics both need torchvision (the first at import, the second when called).
 """
 
 from __future__ import annotations
