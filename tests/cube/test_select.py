@@ -1,8 +1,6 @@
-"""Picking bands, checking the pixel size, and the summary that a repr shows."""
+"""Picking bands, checking the pixel size."""
 
 from __future__ import annotations
-
-import warnings
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from tests.cubes import untouchable
 from xr_sr.cube import select as door
-from xr_sr.cube.select import check_gsd, pick, recognise, summary
+from xr_sr.cube.select import check_gsd, pick, recognise
 from xr_sr.errors import (
     AmbiguousBandError,
     GridError,
@@ -168,52 +166,3 @@ def test_without_crs_nothing_is_known_and_nothing_is_said():
     array = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="red")
 
     check_gsd(recognise(array), 10.0, allow=False, model="a model")
-
-
-def test_summary_says_what_was_recognised():
-    ds = dataset("red", "nir", lead={"time": 2}, nodata=0).assign(
-        SCL=layer(dtype="uint8"), s2_processing_baseline=("time", [5.09, 5.09]), AOT=layer(dtype="float32")
-    )
-
-    text = summary(ds)
-
-    for part in (
-        "Dataset", "B04 ('red'), B08 ('nir')", "time 2, y 8, x 6", "EPSG:32633", "10 m high and 10 m wide", "uint16",
-        "nodata 0", "s2_processing_baseline per time step", "time 2, y 3, x 3", "SCL", "AOT",
-    ):  # fmt: skip
-        assert part in text
-
-
-@pytest.mark.parametrize(
-    "obj",
-    [xr.DataArray(np.zeros(3)), xr.Dataset(), xr.DataTree(), 3, None, stack("VV"), dataset("B04").isel(y=slice(0))],
-    ids=["vector", "no variables", "no nodes", "number", "None", "no bands", "no pixels"],
-)
-def test_summary_says_what_is_wrong_and_never_raises(obj):
-    assert "not a cube" in summary(obj)
-
-
-def test_summary_takes_coordinates_in_other_chunks_than_the_pixels():
-    """As plain xarray opens a store: the coordinates along time are lazy, and of one chunk."""
-    ds = dataset("red", "nir", lead={"time": 3}).chunk(time=1).assign_coords(clouds=("time", [1.0, 2.0, 3.0]))
-
-    text = summary(ds.assign_coords(clouds=ds.clouds.chunk(time=3)))
-
-    assert "B04 ('red'), B08 ('nir')" in text and "time 1, y 3, x 3" in text
-
-
-def test_summary_does_not_warn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        text = summary(xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="red"))
-
-    assert "no CRS" in text
-    assert "not chunked" in text
-
-
-def test_summary_of_a_tree_names_the_node():
-    tree = xr.DataTree.from_dict({"r10m": dataset("B04"), "r20m": dataset("B11", geobox=GB10.zoom_out(2))})
-
-    assert "/r10m" in summary(tree)
-    assert "other nodes  r20m: B11" in summary(tree)
-    assert "other nodes" not in summary(tree["r20m"])

@@ -276,8 +276,9 @@ def fetch(name: str) -> None:
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
-    from ..cube.select import recognise, summary
+    from ..cube.select import recognise
     from ..io.files import open_cube
+    from ..radiometry.summary import summary
 
     cube = open_cube(source, names or (), part)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What one does with a cube before its pixels: pick bands for a reader, check the pixel size, tell what was recognised.
+"""What one does with a cube before its pixels: pick bands for a reader, check the pixel size.
 
 How a cube is recognised is in `detect`; results are put back into its form by `rebuild`.
 """
@@ -6,20 +6,18 @@ How a cube is recognised is in `detect`; results are put back into its form by `
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
 from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
-from .conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from .detect import AnyCube, Cube, Flags, Plane, recognise
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["AnyCube", "Cube", "Flags", "Plane", "check_gsd", "pick", "recognise", "summary"]
+__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "pick", "recognise"]
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
@@ -52,7 +50,7 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = N
         cure = cure or f"see which models read what is there: xr_sr.list_models(bands={list(cube.available)})"
         where = f"the node {cube.node!r}" if cube.node else "the cube"
         raise MissingBandError(
-            f"{reader} reads {listed(wanted)}; {where} has {_found(cube)}, so {listed(missing)} "
+            f"{reader} reads {listed(wanted)}; {where} has {bands_of(cube)}, so {listed(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing.",
             f"{_elsewhere(cube, missing)}Load what is missing, or {cure}.",
         )
@@ -92,25 +90,11 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
         warn_caller(f"{found}: what the model adds may be too coarse or too fine. {way}.", ResolutionWarning)
 
 
-def summary(obj: AnyCube) -> str:
-    """Say in a few lines what was recognised; computes nothing, and says what is wrong instead of raising."""
-    kind = type(obj).__name__
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cube = recognise(obj)
-        lines = list(_summary_lines(cube))
-    except Exception as error:  # a repr that raises hides the very object that one wants to look at
-        return f"<xr_sr: {kind}, not a cube>\n  {type(error).__name__}: {error}"
-    width = max(len(title) for title, _ in lines)
-    return "\n".join([f"<xr_sr: {kind}>", *(f"  {title:<{width}}  {text}" for title, text in lines if text)])
-
-
 def _sides(size: tuple[float, float]) -> str:
     return f"{size[0]:.3g} m high and {size[1]:.3g} m wide"
 
 
-def _found(cube: Cube) -> str:
+def bands_of(cube: Cube) -> str:
     """List the bands of a cube by canonical name, with its own names where they differ."""
     return ", ".join(
         plane.band if plane.name == plane.band else f"{plane.band} ({plane.name!r})" for plane in cube.planes
@@ -133,35 +117,3 @@ def _keep_one(cube: Cube, planes: Sequence[Plane]) -> str:
     if isinstance(cube.source, xr.Dataset):
         return f"cube.drop_vars({[plane.name for plane in planes[1:]]})"
     return f"cube.isel({cube.band_dim}={[plane.index for plane in cube.planes if plane not in planes[1:]]})"
-
-
-def _summary_lines(cube: Cube) -> Iterator[tuple[str, str]]:
-    """Return the lines of `summary` as (title, text); an empty text is left out."""
-    array = cube.planes[0].array
-    yield "node", cube.node
-    yield "bands", _found(cube)
-    yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.elsewhere)
-    yield "size", ", ".join(f"{dim} {array.sizes[dim]}" for dim in (*cube.lead, cube.y, cube.x))
-    size = pixel_size_m(cube.geobox)
-    crs = cube.geobox.crs
-    place = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
-    moved = ", moved from the corners of pixels to their centers" if any(cube.grid.shift) else ""
-    yield "grid", place + (f", pixels {_sides(size)} on the ground" if size else "") + moved
-    yield "values", ", ".join([*dict.fromkeys(str(plane.array.dtype) for plane in cube.planes), *_value_facts(cube)])
-    chunks = array.variable.chunksizes  # of the pixels alone: a lazy coordinate may have other chunks along time
-    yield "chunks", ", ".join(f"{dim} {max(chunks[dim])}" for dim in array.dims if dim in chunks) or "not chunked"
-    yield "nearest", ", ".join(str(flags.name) for flags in cube.flags)
-    yield "unchanged", ", ".join(map(str, cube.extras))
-    yield "left out", ", ".join(map(str, cube.dropped))
-
-
-def _value_facts(cube: Cube) -> Iterator[str]:
-    """Name the metadata that tell what the numbers mean, as far as the first band carries them."""
-    array = cube.planes[0].array
-    for key in ("scale_factor", "add_offset", "_FillValue", "nodata", "xr_sr:radiometry"):
-        value = array.attrs.get(key, array.encoding.get(key))
-        if value is not None:
-            yield f"{key.removeprefix('xr_sr:')} {value}"
-    for name in (*cube.source.coords, *cube.extras):
-        if plain_name(name) in {*ADD_OFFSETS, *FLAGS, *BASELINES}:
-            yield f"{name} per time step" if cube.source[name].ndim else str(name)

@@ -1,0 +1,145 @@
+"""Describe a cube as it was recognised, as text and as HTML for Jupyter: bands, grid, dates, values, chunks.
+
+No pixel is read. What cannot be recognised is described by its error, since a repr must not raise.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from ..arguments import count_of
+from ..cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
+from ..cube.crs import crs_label
+from ..cube.grid import pixel_size_m
+from ..cube.select import AnyCube, Cube, bands_of, recognise
+from ..errors import RadiometryError
+from .resolve import OFFSET_COORD, offset_coords, resolve
+
+__all__ = ["Lines", "dates_with_offsets", "html_of", "metres", "summary", "summary_html", "text_of", "times_of"]
+
+Lines = Sequence[tuple[str, str]]
+"""Title and text of each line."""
+
+
+def summary(obj: AnyCube) -> str:
+    """Return a few lines of text on what was recognised, or the reason why nothing was."""
+    return text_of(*_described(obj))
+
+
+def summary_html(obj: AnyCube) -> str:
+    """Return the same as an HTML table."""
+    return html_of(*_described(obj))
+
+
+def text_of(heading: str, lines: Lines) -> str:
+    """Write lines as text, the titles in a column."""
+    width = max((len(title) for title, _ in lines), default=0)
+    return "\n".join([f"<{heading}>", *(f"  {f'{title:<{width}}  {text}'.strip()}" for title, text in lines)])
+
+
+def html_of(heading: str, lines: Lines) -> str:
+    """Write lines as an HTML table, in the colours of the page that shows it."""
+    cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
+    rows = "".join(
+        f"<tr><th style='{cell};font-weight:600;white-space:nowrap'>{html.escape(title)}</th>"
+        f"<td style='{cell}'>{html.escape(text)}</td></tr>"
+        for title, text in lines
+    )
+    return f"<div><strong>{html.escape(heading)}</strong><table style='border:none;margin:4px 0'>{rows}</table></div>"
+
+
+def dates_with_offsets(offset: xr.Variable, dates: xr.DataArray | None) -> str:
+    """Describe the offset of each run of dates: "2022-02-01 to 2022-03-01, 3 dates (offset -1000 DN); ...".
+
+    offset: the coordinate of `offset_coords`. dates: the time stamps along it; None counts the steps.
+    """
+    values = np.atleast_1d(offset.values)
+    days = [f"step {n}" for n in range(values.size)] if dates is None else [*map(_day, np.atleast_1d(dates.values))]
+    ends = [*map(int, np.flatnonzero(np.diff(values))), values.size - 1]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    runs = []
+    for start, end in zip(starts, ends, strict=True):
+        span = days[start] if start == end else f"{days[start]} to {days[end]}, {count_of(end - start + 1, 'date')}"
+        runs.append(f"{span} (offset {values[start]:g} DN)")
+    return "; ".join(runs)
+
+
+def metres(size: tuple[float, float] | None) -> str:
+    """Write the size of a pixel, (height, width) in metres: "10 m", "10 x 6.6 m"; "" where it is unknown."""
+    if size is None:
+        return ""
+    height, width = size
+    return f"{height:.3g} m" if math.isclose(height, width, rel_tol=0.01) else f"{height:.3g} x {width:.3g} m"
+
+
+def _described(obj: AnyCube) -> tuple[str, Lines]:
+    kind = type(obj).__name__
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return f"xr_sr: {kind}", [(title, text) for title, text in _lines(recognise(obj)) if text]
+    except Exception as error:  # a repr that raises hides the object that one wants to look at
+        return f"xr_sr: {kind}, not a cube", [(type(error).__name__, str(error))]
+
+
+def _lines(cube: Cube) -> Iterator[tuple[str, str]]:
+    array = cube.planes[0].array
+    yield "node", cube.node
+    yield "bands", bands_of(cube)
+    yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.elsewhere)
+    yield "size", ", ".join(f"{dim} {array.sizes[dim]}" for dim in (*cube.lead, cube.y, cube.x))
+    place = crs_label(cube.geobox.crs) if cube.geobox.crs else "no CRS"
+    size = metres(pixel_size_m(cube.geobox))
+    moved = ", moved from the corners of pixels to their centres" if any(cube.grid.shift) else ""
+    yield "grid", place + (f", pixels of {size} on the ground" if size else "") + moved
+    yield from _dates_and_values(cube)
+    chunks = array.variable.chunksizes  # of the pixels alone: a lazy coordinate may have other chunks along time
+    yield "chunks", ", ".join(f"{dim} {max(chunks[dim])}" for dim in array.dims if dim in chunks)
+    yield "flags", ", ".join(str(flags.name) for flags in cube.flags)
+    yield "unchanged", ", ".join(map(str, cube.extras))
+    yield "left out", ", ".join(map(str, cube.dropped))
+
+
+def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
+    """Return the dates, with the offset where values are DN, and what the values mean."""
+    dtypes = ", ".join(dict.fromkeys(str(plane.array.dtype) for plane in cube.planes))
+    times = times_of(cube)
+    dates = "" if times is None else _span(times)
+    facts = [coord for name, coord in cube.source.coords.items() if plain_name(name) in {*ADD_OFFSETS, *FLAGS, *BASELINES}]
+    if any(coord.chunks for coord in facts):  # reading them would compute
+        yield "dates", dates
+        yield "values", f"{dtypes}; their offset is in coordinates that are not computed yet"
+        return
+    try:
+        radiometry = resolve(cube, cube.planes)
+    except RadiometryError as error:
+        yield "dates", dates
+        yield "values", f"{dtypes}: {error}"
+        return
+    offset = offset_coords(radiometry, cube).get(OFFSET_COORD)
+    yield "dates", dates if offset is None else dates_with_offsets(offset, times)
+    yield "values", f"{dtypes}: {radiometry.how}"
+
+
+def times_of(cube: Cube) -> xr.DataArray | None:
+    """Return the time stamps of a cube, along its dimension of dates or a scalar; None without any."""
+    coords = [coord for coord in cube.source.coords.values() if coord.dtype.kind == "M" and not coord.chunks]
+    along = [coord for coord in coords if coord.dims and coord.name in cube.lead]
+    return next(iter([*along, *(coord for coord in coords if not coord.dims)]), None)
+
+
+def _span(times: xr.DataArray) -> str:
+    days = [*map(_day, np.atleast_1d(times.values))]
+    if len(days) < 2:
+        return "".join(days)
+    return f"{min(days)} to {max(days)}, {count_of(len(days), 'date')}"
+
+
+def _day(stamp: np.datetime64) -> str:
+    return str(stamp)[:10]
