@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .io.zarr import open_zarr, to_zarr, verify
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
-    from .pipeline.api import fuse, upscale
+    from .pipeline.api import explain, fuse, upscale
     from .pipeline.cluster import configure
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
@@ -50,6 +50,7 @@ __all__ = [
     "configure",
     "errors",
     "evaluate",
+    "explain",
     "explore",
     "flood",
     "flood_between",
@@ -108,6 +109,7 @@ _ROOMS = {
     "flood": "analytics",
     "flood_between": "analytics",
     "index": "analytics",
+    "explain": "pipeline.api",
     "fuse": "pipeline.api",
     "list_models": "catalog.listing",
     "load": "io.stac",

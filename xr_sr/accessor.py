@@ -68,12 +68,18 @@ class SuperResolution:
         self._obj = obj
 
     def __repr__(self) -> str:
-        from .cube.select import summary
+        from .radiometry.summary import summary
 
         return summary(self._obj)
 
+    def _repr_html_(self) -> str:
+        from .radiometry.summary import summary_html
+
+        return summary_html(self._obj)
+
     upscale = _Method("pipeline.api:upscale")
     fuse = _Method("pipeline.api:fuse")
+    explain = _Method("pipeline.api:explain")
     reflectance = _Method("radiometry.cubes:reflectance")
     mask = _Method("radiometry.cubes:mask")
     align = _Method("registration:align")

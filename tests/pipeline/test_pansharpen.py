@@ -195,7 +195,7 @@ def test_resampled_bands_are_averaged_with_a_warning():
     one = on_one_grid(tree)
     one["B11"] = one["B11"] + 0.01 * one["B02"]
 
-    with pytest.warns(ResolutionWarning, match="as samples"):
+    with pytest.warns(ResolutionWarning, match="layout='resampled'"):
         made = fused(one, bands=["B11"])
 
     np.testing.assert_array_equal(fused(one, bands=["B11"], layout="resampled", chunks=7), made)
@@ -284,7 +284,7 @@ def test_what_cannot_be_done_says_the_way_out():
     r20m = tree["r20m"].to_dataset()
     with pytest.raises(ModelError, match="fuse"):
         tree.sr.upscale("glp-hpm")
-    with pytest.raises(ModelError, match="brings no bands"):
+    with pytest.raises(ModelError, match="glp-hpm"):
         tree.sr.fuse("nearest")
     with pytest.raises(OptionError, match="guide='B12'"):
         tree.sr.fuse("glp-hpm", guide="B12")
@@ -292,11 +292,11 @@ def test_what_cannot_be_done_says_the_way_out():
         tree.sr.fuse("glp-hpm", mtf=2.0)
     with pytest.raises(OptionError, match="no option 'steps'"):
         tree.sr.fuse("glp-hpm", steps=2)
-    with pytest.raises(OptionError, match="no meaning"):
+    with pytest.raises(OptionError, match="precision="):
         tree.sr.fuse("glp-hpm", constraint="lowpass")
-    with pytest.raises(MissingBandError, match="'B12' is wanted"):
+    with pytest.raises(MissingBandError, match="'B12'"):
         tree.sr.fuse("glp-hpm", bands=["B12"])
-    with pytest.raises(GridError, match="2 to 6 times"):
+    with pytest.raises(GridError, match="2 to 6"):
         tree["r10m"].to_dataset().sr.fuse("glp-hpm", other=r20m.isel(x=slice(None, None, 4), y=slice(None, None, 4)))
     with pytest.raises(OptionError, match="to=None"):
         tree.sr.fuse("sen2sr-lite", to=None)

@@ -183,7 +183,7 @@ def test_a_tree_with_a_60_m_node_gives_the_ten_bands():
     values = at_10m(42, 48)
     tree, plain = tree_of_60_m(values), tree_of(values)
 
-    with pytest.warns(BandWarning, match=r"\['B01', 'B09'\] of the cube are left out\. To silence"):
+    with pytest.warns(BandWarning, match=r"\['B01', 'B09'\]"):
         made = tree.sr.upscale("sen2sr-lite", device="cpu")
 
     assert list(made) == [*FINE, *COARSE]
@@ -198,9 +198,7 @@ def test_a_tree_with_a_60_m_node_gives_the_ten_bands():
 def test_a_model_of_four_bands_names_what_it_leaves_of_a_tree():
     tree = tree_of_60_m(at_10m(24, 24))
 
-    with pytest.warns(
-        BandWarning, match=r"'sen2sr-fast' gives .*'B05'.*'B12'.*'B01', 'B09'\] of the cube are left out"
-    ):
+    with pytest.warns(BandWarning, match=r"'sen2sr-fast'.*'B05'.*'B12'.*'B01', 'B09'\]"):
         made = tree.sr.upscale("sen2sr-fast")
 
     assert set(made) == set(FINE)
@@ -209,7 +207,7 @@ def test_a_model_of_four_bands_names_what_it_leaves_of_a_tree():
 def test_a_second_cube_without_wider_bands_is_refused():
     r10m = tree_of(at_10m(24, 24))["r10m"].to_dataset()
 
-    with pytest.raises(MissingBandError, match=r"other= holds \['B02', .*\]; wanted are bands of wider pixels"):
+    with pytest.raises(MissingBandError, match=r"other=.*\['B02', .*\].*'B12'"):
         r10m.sr.upscale(other=r10m)
 
 

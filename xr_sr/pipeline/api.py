@@ -1,23 +1,49 @@
-"""The public functions `upscale` and `fuse`: from a cube of any kind to a finer one of the same kind, lazily."""
+"""The public functions `upscale`, `fuse` and `explain`: each makes a request, plans it, and builds the lazy graph."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, Protocol, overload
 
 import xarray as xr
 
-from ..arguments import check_text, is_one_of
+from ..arguments import check_flag, check_text, is_one_of
 from ..catalog import registry
+from ..cube.select import AnyCube
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import Nodata, Offset
 from ..spec import Option
 from .inputs import Chunks, Layout
-from .refine import refined
+from .plan import Plan, graph, rebuild
+from .planning import plan
+from .request import Request
+
+_P = ParamSpec("_P")
 
 
+class _OfAnyCube(Protocol[_P]):
+    def __call__(self, obj: AnyCube, *args: _P.args, **kwargs: _P.kwargs) -> xr.DataArray | xr.Dataset: ...
+
+
+class _ByType(Protocol[_P]):
+    """A function whose type of result follows from that of the cube."""
+
+    @overload
+    def __call__(self, obj: xr.DataArray, *args: _P.args, **kwargs: _P.kwargs) -> xr.DataArray: ...
+
+    @overload
+    def __call__(self, obj: xr.Dataset | xr.DataTree, *args: _P.args, **kwargs: _P.kwargs) -> xr.Dataset: ...
+
+
+def _typed_by_cube(function: _OfAnyCube[_P]) -> _ByType[_P]:
+    """Declare for type checkers that a DataArray gives a DataArray, and a Dataset or DataTree a Dataset."""
+    return function  # type: ignore[return-value]
+
+
+@_typed_by_cube
 @warns_once
 @explains_sensors(FOR_MODELS)
 def upscale(
@@ -38,7 +64,7 @@ def upscale(
     chunks: Chunks = None,
     allow_gsd: bool = False,
     **options: Option,
-) -> Any:
+) -> xr.DataArray | xr.Dataset:
     """Upscale a Sentinel-2 cube, lazily, keeping its georeference exact.
 
     obj: a DataArray with a dimension of bands, a Dataset of bands, or a DataTree with a node of 10 m bands; any order
@@ -81,10 +107,8 @@ def upscale(
     Raises CubeError, RadiometryError, ModelError or WeightsError before anything runs; RadiometryError inside a task
     where the pixels cannot be what the metadata says.
     """
-    return refined(
-        obj,
+    request = Request(
         model,
-        fusing=False,
         bands=bands,
         other=other,
         layout=layout,
@@ -100,8 +124,10 @@ def upscale(
         allow_gsd=allow_gsd,
         options=options,
     )
+    return _refined(obj, request)
 
 
+@_typed_by_cube
 @warns_once
 @explains_sensors(FOR_MODELS)
 def fuse(
@@ -123,7 +149,7 @@ def fuse(
     chunks: Chunks = None,
     allow_gsd: bool = False,
     **options: Option,
-) -> Any:
+) -> xr.DataArray | xr.Dataset:
     """Bring the 20 m bands of a cube, and those of 60 m, to its 10 m grid, with the detail of its 10 m bands; lazily.
 
     model: "glp-hpm" (the pyramid of Aiazzi et al. 2006, matched to the sensor's MTF, with high-pass modulation) or
@@ -137,16 +163,10 @@ def fuse(
         Nyquist frequency, one number; 0 is what is known of Sentinel-2.
     Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
     """
-    check_text("model", model)
-    if to is None and not registry.without_weights(model, fusing=True):
-        raise OptionError(f"to=None: {model!r} was made for 10 m. Pixels of any size: model='glp-hpm'.")
-    if not is_one_of(to, (10, 10.0, None)):
-        raise OptionError(f"to={to!r}: wanted 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
-    return refined(
-        obj,
+    request = Request(
         model,
         fusing=True,
-        gsd_m=None if to is None else 10.0,
+        gsd_m=_gsd_of(model, to),
         bands=bands,
         other=other,
         layout=layout,
@@ -162,3 +182,47 @@ def fuse(
         allow_gsd=allow_gsd,
         options=options,
     )
+    return _refined(obj, request)
+
+
+@warns_once
+@explains_sensors(FOR_MODELS)
+def explain(
+    obj: AnyCube, model: str | None = None, *, fuse: bool = False, to: int | None = 10, **arguments: object
+) -> Plan:
+    """Describe what `upscale` or `fuse` would do with a cube: variant, grids, radiometry, blocks, memory.
+
+    model, arguments: as in `upscale`. fuse: describe `fuse` instead, with its `to`.
+
+    Returns a Plan, whose `repr` (HTML in Jupyter) has a line for each of: the variant of the model and its weights;
+    the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
+    reflectance, with the offset of each date in DN; the pixels around a block that it depends on; the number and size
+    of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read.
+    Raises what `upscale` raises.
+    """
+    check_flag("fuse", fuse)
+    known = {each.name for each in fields(Request)} - {"model", "fusing", "gsd_m", "options"}
+    named: dict[str, Any] = {name: arguments.pop(name) for name in known & arguments.keys()}
+    if fuse:
+        model = "glp-hpm" if model is None else model
+        named |= {"fusing": True, "gsd_m": _gsd_of(model, to)}
+    elif to != 10:
+        raise OptionError("to=: only fuse has this argument. Pass fuse=True, or leave it out.")
+    options: Any = arguments
+    return plan(obj, Request("sen2sr" if model is None else model, **named, options=options))
+
+
+def _gsd_of(model: str, to: int | None) -> float | None:
+    """Return the size of the pixels that `fuse` brings bands to, in metres; None for the finest there are."""
+    check_text("model", model)
+    if to is None and not registry.without_weights(model, fusing=True):
+        raise OptionError(f"to=None: {model!r} works at 10 m only. For pixels of any size: model='glp-hpm'.")
+    if not is_one_of(to, (10, 10.0, None)):
+        raise OptionError(f"to={to!r}: expected 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
+    return None if to is None else 10.0
+
+
+def _refined(obj: AnyCube, request: Request) -> xr.DataArray | xr.Dataset:
+    """Plan, build the lazy graph, and return it in the form of the cube."""
+    made = plan(obj, request)
+    return rebuild(made, graph(made))

@@ -20,7 +20,7 @@ from ..radiometry.cubes import CLOUDY_CLASSES
 from ..radiometry.resolve import Radiometry
 from ..tiling.source import SIDE
 from ..tiling.two_resolutions import Coarse
-from .fusing import Second
+from .readers import Second
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -148,6 +148,14 @@ class BlendJob:
         return self.function(blend, source, self.tile, *self.args)
 
 
+def least_side(lattice: Lattice) -> int:
+    """Return the smallest side, in input pixels, that is chosen for the output blocks of windows.
+
+    Larger than of local kernels: windows are what runs in parallel, and those between two graphs run twice.
+    """
+    return max(lattice.side, min(4 * lattice.side, SIDE))
+
+
 def map_windows(
     window_function: Callable[..., Array],
     block_function: Callable[..., Array],
@@ -179,9 +187,8 @@ def map_windows(
 
     listen()
     planes = [plane for stack in stacks for plane in stack]
-    # Larger blocks than of local kernels: windows are what runs in parallel, and those between graphs run twice.
-    least = max(lattice.side, min(4 * lattice.side, SIDE))
-    blocks = choose_blocks(planes, chunks, bands_out * scale**2 * np.dtype(dtype).itemsize, least=least)
+    bytes_per_pixel = bands_out * scale**2 * np.dtype(dtype).itemsize
+    blocks = choose_blocks(planes, chunks, bytes_per_pixel, least=least_side(lattice))
     token = tokenize(window_function, names_of(stacks[:1]), lattice, scale, args, str(dtype))
     windows_key = f"{name}-window-{token}"
     token = tokenize(token, block_function, names_of(stacks), reach, blocks)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..pipeline.fusing import NATIVE_SHARE, share_constant
+from ..pipeline.readers import NATIVE_SHARE, share_constant
 from ..radiometry.judge import HIGHEST_MEDIAN
 from .journal import OWN_COLUMNS
 from .scenes import FloatArray, Scene, interpolated

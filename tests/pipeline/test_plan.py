@@ -1,0 +1,89 @@
+"""`explain`: a plan says what `upscale` and `fuse` would do, without a pixel being read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.cube.test_select import GB10, dataset, layer
+from tests.cubes import array, reflectance
+from xr_sr.errors import MissingBandError, OptionError
+
+DATES = np.array(["2022-01-10", "2022-01-20", "2022-02-01"], dtype="datetime64[ns]")
+
+
+def lines(plan) -> dict[str, str]:
+    """Return the text of each line by its title."""
+    return dict(line.strip().split("  ", 1) for line in repr(plan).splitlines()[1:])
+
+
+def of(plan, title: str) -> str:
+    return lines(plan)[title].strip()
+
+
+@pytest.fixture
+def series() -> xr.Dataset:
+    """Three dates across the change of baseline, that fail when they are computed."""
+    bands = dataset("B02", "B03", "B04", "B08", lead={"time": 3})
+    return bands.assign_coords(time=DATES, s2_processing_baseline=("time", ["03.01", "03.01", "04.00"]))
+
+
+def test_every_part_of_the_plan_has_a_line_and_no_pixel_is_read(series):
+    plan = series.sr.explain(chunks=4)
+
+    assert of(plan, "model").startswith("sen2sr.rgbn-x4")
+    assert "sha256 6d1a26cdd1fe" in of(plan, "weights")
+    assert of(plan, "bands") == "B02, B03, B04, B08"
+    assert of(plan, "grid") == "EPSG:32633, 8 x 6 pixels of 10 m -> 32 x 24 pixels of 2.5 m"
+    assert of(plan, "dates") == "2022-01-10 to 2022-01-20, 2 dates (offset 0 DN); 2022-02-01 (offset -1000 DN)"
+    assert of(plan, "context").startswith("10 pixels around each block")
+    assert of(plan, "blocks") == "12 blocks (3 x 2 x 2) of up to 4 x 4 input pixels"
+    assert of(plan, "output").startswith("36.9 kB")  # 3 dates x 4 bands x 32 x 24 x 4 bytes
+    assert "MB" in of(plan, "memory")
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": 4}, {"chunks": (5, 3)}, {"model": "bicubic", "scale": 3}])
+def test_blocks_and_size_are_those_of_the_result(series, options):
+    plan, result = series.sr.explain(**options), series.sr.upscale(**options)
+    band = result["B04"]
+
+    fine = tuple(tuple(size * plan.scale for size in sizes) for sizes in plan.blocks[-2:])
+    assert (*plan.blocks[:-2], *fine) == band.chunks
+    assert of(plan, "grid").endswith(f"{band.sizes['y']} x {band.sizes['x']} pixels of {10 / plan.scale:.3g} m")
+
+
+def test_a_tree_says_where_its_coarse_bands_are_read(series):
+    coarse = {name: layer(GB10.zoom_out(2)) for name in ("B05", "B06", "B07", "B8A", "B11", "B12")}
+    tree = xr.DataTree.from_dict({"r10m": dataset(*series.data_vars), "r20m": xr.Dataset(coarse)})
+
+    assert "on their own grid, pixels 2 times as wide" in of(tree.sr.explain(offset=0), "coarse bands")
+    fused = tree.sr.explain(fuse=True, offset=0)
+    assert of(fused, "grid").endswith("8 x 6 pixels of 10 m")
+    assert "guided by B02, B03, B04, B08" in of(fused, "guided")
+    with pytest.raises(OptionError, match=r"to=.*fuse=True"):
+        tree.sr.explain(to=None)
+
+
+def test_what_upscale_refuses_explain_refuses():
+    cube = array(reflectance(1, 8, 8), ["B04"])
+
+    with pytest.raises(MissingBandError, match="B08"):
+        xr_sr.explain(cube)
+    with pytest.raises(OptionError, match="steps"):
+        xr_sr.explain(cube, "bicubic", steps=3)
+
+
+def test_jupyter_shows_a_table(series):
+    assert "<th" in series.sr.explain()._repr_html_()
+
+
+def test_the_estimate_of_memory_grows_with_the_block(series):
+    from xr_sr.pipeline.plan import memory_of_task
+
+    step = series.sr.explain("bicubic", scale=4).steps[0]
+    small, large = (memory_of_task(step, (1, side, side)) for side in (64, 512))
+
+    assert 512 * 512 * 16 * 4 * 4 < large < 3 * 512 * 512 * 16 * 4 * 4  # at least the output, 4 bands in float32
+    assert small < large / 20

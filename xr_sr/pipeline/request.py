@@ -1,0 +1,78 @@
+"""What a user asks of `upscale` or `fuse`, as one record whose values are checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from .. import kernels
+from ..arguments import check_choice, check_flag, check_text, items_of, shown
+from ..catalog import registry
+from ..cube.select import AnyCube
+from ..errors import OptionError
+from ..radiometry.resolve import Nodata, Offset
+from ..runtime.device import check_device
+from ..spec import Option
+from .inputs import Chunks, Layout
+
+__all__ = ["Request"]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The arguments of `upscale` or `fuse`, but for the cube.
+
+    fusing: the model brings coarse bands to the grid of the fine ones (`fuse`). gsd_m: size in metres of the pixels
+    that the model reads, which picks the node of a tree; None for any size. bands: as asked for, a list of names.
+    Others: as in `upscale`. Raises OptionError for values that are wrong whatever the cube is.
+    """
+
+    model: str
+    fusing: bool = False
+    gsd_m: float | None = 10.0
+    bands: Sequence[str] | None = None
+    other: AnyCube | None = None
+    layout: Layout = "auto"
+    weights: str | Path | None = None
+    device: str = "auto"
+    constraint: str = "auto"
+    offset: Offset = "auto"
+    quantification: float = 10_000
+    nodata: Nodata = "auto"
+    mask: xr.DataArray | None = None
+    precision: str = "float32"
+    chunks: Chunks = None
+    allow_gsd: bool = False
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bands is not None:
+            names = [self.bands] if isinstance(self.bands, str) else items_of(self.bands)
+            if names is None or not all(isinstance(name, str) for name in names):
+                raise OptionError(f"bands={shown(self.bands)}: expected names of bands, such as bands=['B04', 'B08'].")
+            object.__setattr__(self, "bands", list(map(str, names)))
+        check_flag("allow_gsd", self.allow_gsd)
+        check_device(self.device)
+        check_text("model", self.model)
+        check_text("constraint", self.constraint)
+        check_choice("precision", self.precision, kernels.PRECISIONS)
+        check_choice("layout", self.layout, ("auto", "native", "resampled"))
+
+    @property
+    def canonical_bands(self) -> list[str] | None:
+        """The canonical names of the bands asked for."""
+        return None if self.bands is None else [registry.canonical(band) for band in self.bands]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The arguments of `radiometry.resolve`."""
+        return {"offset": self.offset, "quantification": self.quantification, "nodata": self.nodata}
+
+    @property
+    def without_weights(self) -> bool:
+        """Whether the model fuses bands by a formula."""
+        return registry.without_weights(self.model, fusing=self.fusing)

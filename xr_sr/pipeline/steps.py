@@ -1,0 +1,102 @@
+"""One step of a plan: a kernel, the lazy arrays that it reads, and the bands that it computes, as tasks per block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..tiling.halo import map_tiles
+from ..tiling.lattice import Lattice, least_side, map_windows
+from ..tiling.source import choose_blocks
+from ..tiling.two_resolutions import FAR, Coarse, far
+from .readers import COARSE_STACK, Second
+from .tasks import Recipe, blend_block, fuse_block, guide_block, upscale_block, upscale_window
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+    from .. import kernels
+    from ..tiling.source import BandArray
+
+__all__ = ["Step", "sides_like"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Some bands of a result, and how their blocks are computed.
+
+    bands: names in the order that the blocks have them. stacks: the lazy planes that a task reads, and the mask if
+    there is one. second, coarse: of kernels that read two pixel sizes, how the coarse bands are read, and their planes.
+    guidance: of bands sharpened without weights. lattice: of models that work on windows.
+    Which of them are there says which function the tasks call.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    recipe: Recipe
+    stacks: Sequence[Sequence[BandArray]]
+    second: Second | None = None
+    coarse: Coarse | None = None
+    guidance: kernels.Guidance | None = None
+    lattice: Lattice | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel along an axis."""
+        return self.recipe.kernel.spec.scale
+
+    @property
+    def reach(self) -> int:
+        """Input pixels around a block that its values may depend on, NaN filled."""
+        if self.coarse is None:
+            return self.recipe.reach
+        return self.recipe.reach + (FAR if self.guidance is None else far(self.coarse.ratio))
+
+    @property
+    def own_grid(self) -> Coarse | None:
+        """The coarse planes, where they have a grid of their own."""
+        return self.coarse if self.second is not None and self.second.layout == "grids" else None
+
+    @property
+    def all_stacks(self) -> list[Sequence[BandArray]]:
+        """The planes on the fine grid, coarse bands among them where they have no grid of their own."""
+        stacks = list(self.stacks)
+        if self.coarse is not None and self.own_grid is None:
+            stacks += [[] for _ in range(COARSE_STACK - len(stacks))] + [self.coarse.planes]
+        return stacks
+
+    def blocks(self, sides: Sequence[int | None] | None) -> tuple[tuple[int, ...], ...]:
+        """Return the sizes of the output blocks in input pixels, along (*lead, y, x)."""
+        planes = [plane for stack in self.all_stacks for plane in stack]
+        least = 1 if self.lattice is None else least_side(self.lattice)
+        return choose_blocks(planes, sides, len(self.bands) * self.scale**2 * 4, least=least)
+
+    def arrays(self, sides: Sequence[int | None] | None, *, split: bool) -> da.Array | list[da.Array]:
+        """Return the lazy bands: (*lead, band, y, x), or with `split` one (*lead, y, x) for each.
+
+        sides: of the output blocks, in input pixels.
+        """
+        common: dict[str, Any] = {
+            "scale": self.scale,
+            "reach": self.reach,
+            "bands_out": len(self.bands),
+            "chunks": sides,
+            "split": split,
+            "name": self.name,
+        }
+        if self.lattice is not None:
+            functions = upscale_window, blend_block
+            return map_windows(*functions, self.all_stacks, lattice=self.lattice, args=(self.recipe,), **common)
+        function: Callable[..., Any] = upscale_block
+        args: tuple[object, ...] = (self.recipe,)
+        if self.guidance is not None:
+            function, args = guide_block, (self.recipe, self.second, self.guidance)
+        elif self.second is not None:
+            function, args = fuse_block, (self.recipe, self.second)
+        return map_tiles(function, self.all_stacks, halo=self.recipe.halo, args=args, coarse=self.own_grid, **common)
+
+
+def sides_like(made: da.Array, scale: int) -> list[int]:
+    """Return the sides, in input pixels, of the blocks of a result, so that another result gets the same."""
+    return [sizes[0] // (scale if axis >= made.ndim - 2 else 1) for axis, sizes in enumerate(made.chunks)]

@@ -1,0 +1,180 @@
+"""Compute one output block or window: the functions that the tasks of a graph call, on arrays alone.
+
+    read the tile -> reflectance -> check -> fill NaN -> kernel -> NaN back in place
+
+`_finish` is this frame; the functions differ in the pixels that they read (`readers`) and in the kernel. All are at
+module level, so that every worker can import them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import kernels
+from ..kernels.fill import fill
+from ..radiometry.convert import Radiometry, to_reflectance_block
+from ..spec import Tile
+from .readers import Second, coarse_on_fine_grid, coarse_samples, fine_pixels, trim
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..tiling.lattice import Blend
+    from ..tiling.source import Source
+
+__all__ = ["Recipe", "blend_block", "fuse_block", "guide_block", "upscale_block", "upscale_window"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a block is computed.
+
+    halo: input pixels of context of the kernel; for a kernel that works on windows, of its constraint alone. out_of:
+    for each band of the output, the input plane whose NaN it inherits. give: for each band of the output, its position
+    among the bands that the kernel returns.
+    """
+
+    kernel: kernels.KernelRef
+    radiometry: Radiometry
+    halo: int
+    out_of: tuple[int, ...]
+    give: tuple[int, ...]
+
+    @property
+    def reach(self) -> int:
+        """Input pixels that a block depends on where NaN is filled: the fill reads `halo` beyond the kernel's."""
+        return 2 * self.halo
+
+
+def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Compute one block of a kernel that reads pixels of one size.
+
+    source: stack 0 holds the planes that the kernel reads, in its order; stack 1, if present, a mask, True where values
+    are kept. Returns (*lead, band_out, height * scale, width * scale) float32, NaN where the input is not valid.
+    Raises RadiometryError where the values cannot be reflectance.
+    """
+    pixels = fine_pixels(source, tile, recipe.radiometry, recipe.halo)
+    return _finish(source, tile, recipe, pixels.block, pixels.missing, lambda: _network(recipe, tile, pixels.filled()))
+
+
+def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> NDArray[np.float32]:
+    """Compute one block of a network that reads pixels of two sizes; returns and raises as `upscale_block`.
+
+    source: stack 0 the fine bands, stack 1, if present, a mask, stack 2 or `source.coarse` the coarse bands; the kernel
+    reads them in this order. Raises GridError, too, where repeated pixels do not lie where their grid says.
+    """
+    fine = fine_pixels(source, tile, recipe.radiometry, recipe.halo)
+    coarse, no_coarse = coarse_on_fine_grid(source, tile, second, recipe.halo)
+    missing = np.concatenate([fine.missing, no_coarse], axis=-3)
+
+    def computed() -> NDArray[np.float32]:
+        return _network(recipe, tile, np.concatenate([fine.filled(), coarse], axis=-3))
+
+    return _finish(source, tile, recipe, fine.block, missing, computed)
+
+
+def guide_block(
+    source: Source, tile: Tile, recipe: Recipe, second: Second, guidance: kernels.Guidance
+) -> NDArray[np.float32]:
+    """Compute one block of coarse bands sharpened by fine ones (pansharpening), without weights.
+
+    source: as in `fuse_block`. Returns (*lead, band, height * scale, width * scale) float32, NaN where the band itself
+    is not valid: a hole in a guide is filled. Raises as `fuse_block`.
+    """
+    halo, size = recipe.halo, (tile.height + 2 * recipe.halo, tile.width + 2 * recipe.halo)
+    samples = coarse_samples(source, tile, second, halo, guidance.ratio)
+
+    def computed() -> NDArray[np.float32]:
+        coarse = samples.filled()
+        if guidance.guided:
+            fine = fine_pixels(source, tile, recipe.radiometry, halo).filled()
+        else:
+            fine = np.zeros_like(coarse, shape=(*coarse.shape[:-3], 1, *size))
+        return kernels.sharpen(_flat(fine), _flat(coarse), samples.start, tile, guidance)
+
+    return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
+
+
+def upscale_window(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Compute one window: (*lead, band_out, side * scale, side * scale) float32, before the constraint.
+
+    Gaps are filled from what the window holds, however far: every block sees the same window. A window without a valid
+    pixel is NaN, and no kernel is called. Whether values can be reflectance is checked by blocks, which are larger.
+    """
+    scale, lead = recipe.kernel.spec.scale, tuple(stop - start for start, stop in tile.lead)
+    shape = (*lead, len(recipe.give), tile.height * scale, tile.width * scale)
+    block = to_reflectance_block(source.take(0), recipe.radiometry, tile)
+    if np.isnan(block).all():
+        return np.full_like(block, np.nan, shape=shape)
+    return _network(recipe, tile, fill(block, steps=max(tile.height, tile.width))).reshape(shape)
+
+
+def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
+    """Compute one block from windows: as `upscale_block`, but the kernel has run, and its constraint has not."""
+    scale, halo, low_pass = recipe.kernel.spec.scale, recipe.halo, recipe.kernel.low_pass
+    pixels = fine_pixels(source, tile, recipe.radiometry, halo)
+
+    def computed() -> NDArray[np.float32]:
+        if low_pass is None:
+            return blend.take(0)
+        fine, coarse = blend.take(halo), pixels.filled()[..., list(recipe.out_of), :, :]
+        if pixels.missing.any():
+            # A window without a valid pixel gets what the constraint compares with, which then changes nothing.
+            fine = np.where(np.isnan(fine), _repeat(coarse, scale), fine)
+        fine = trim(fine, halo * scale - low_pass.radius)
+        return kernels.constrain_blend(
+            recipe.kernel, np.ascontiguousarray(_flat(fine)), np.ascontiguousarray(_flat(coarse))
+        )
+
+    return _finish(source, tile, recipe, pixels.block, pixels.missing, computed)
+
+
+def _finish(
+    source: Source,
+    tile: Tile,
+    recipe: Recipe,
+    like: NDArray[Any],
+    missing: NDArray[np.bool_],
+    compute: Callable[[], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Compute a block unless all of it is missing, and write NaN where its input has none or the mask keeps nothing.
+
+    like: an array (*lead, plane, y, x) of the library that the result is to belong to. missing: (*lead, plane, y, x)
+    with the halo.
+    """
+    scale = recipe.kernel.spec.scale
+    shape = (*like.shape[:-3], len(recipe.out_of), tile.height * scale, tile.width * scale)
+    core = trim(missing, recipe.halo) if missing.any() else None
+    if core is not None and core.all():
+        return np.full_like(like, np.nan, shape=shape)
+    out = compute().reshape(shape)
+    if core is not None:
+        _blank(out, core[..., list(recipe.out_of), :, :], scale)
+    if source.has(1):
+        _blank(out, ~source.take(0, stack=1).astype(bool), scale)
+    return out
+
+
+def _network(recipe: Recipe, tile: Tile, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run the kernel on a block without NaN; (n, band_out, y, x)."""
+    fine = kernels.build(recipe.kernel)(_flat(block), tile)
+    return fine if recipe.give == tuple(range(fine.shape[1])) else fine[:, list(recipe.give)]
+
+
+def _flat(block: NDArray[Any]) -> NDArray[Any]:
+    """Return (*lead, plane, y, x) as (n, plane, y, x)."""
+    return block.reshape(-1, *block.shape[-3:])
+
+
+def _blank(out: NDArray[np.float32], where: NDArray[np.bool_], scale: int) -> None:
+    """Write NaN over the footprint of input pixels."""
+    if where.any():
+        np.copyto(out, np.float32(np.nan), where=_repeat(where, scale))
+
+
+def _repeat(block: NDArray[Any], scale: int) -> NDArray[Any]:
+    return block.repeat(scale, axis=-2).repeat(scale, axis=-1)
