@@ -200,7 +200,7 @@ def test_the_page_on_pictures_runs(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"explore.html", "series.gif"}
 
 
-def test_every_example_shows_how_to_do_it_on_a_catalogue():
+def test_every_example_shows_how_to_do_it_with_a_catalog():
     for path in (ROOT / "examples").glob("*.ipynb"):
         text = "".join(line for cell in json.loads(text_of(path))["cells"] for line in cell["source"])
 
@@ -217,7 +217,7 @@ def test_the_page_on_analytics_runs(recwarn):
     assert not [warning for warning in recwarn if issubclass(warning.category, errors.XrSrWarning)]
 
 
-def test_the_page_on_catalogues_runs(tmp_path, monkeypatch):
+def test_the_page_on_catalogs_runs(tmp_path, monkeypatch):
     """On a STAC API of this machine, which stands for the one that the page names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -227,8 +227,8 @@ def test_the_page_on_catalogues_runs(tmp_path, monkeypatch):
     with serve(scenes, tmp_path) as api:
         really_open = pystac_client.Client.open
         monkeypatch.setattr(pystac_client.Client, "open", lambda url, **options: really_open(api.url, **options))
-        for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "catalogues.md"))):
-            exec(compile(match["code"], f"catalogues.md, block {number}", "exec"), namespace)
+        for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "catalogs.md"))):
+            exec(compile(match["code"], f"catalogs.md, block {number}", "exec"), namespace)
         ndvi = namespace["ndvi"].compute()
 
     assert ndvi.isnull().any() and ndvi.notnull().any()  # masked by SCL

@@ -49,7 +49,7 @@ def recipe(items: list[pystac.Item], bbox: list[float]) -> xr.Dataset:
         if "boa_add_offset(item)" in block
     )
     found = SimpleNamespace(items=lambda: iter(items))
-    names: dict[str, Any] = {"catalogue": SimpleNamespace(search=lambda **_: found), "bbox": bbox}
+    names: dict[str, Any] = {"catalog": SimpleNamespace(search=lambda **_: found), "bbox": bbox}
     exec(code, names)
     assert set(names["fine"].data_vars) >= set(BANDS)
     cube: xr.Dataset = names["cube"]
