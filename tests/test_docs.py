@@ -69,8 +69,7 @@ def test_code_runs_offline(name, tmp_path, monkeypatch):
 
 def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
     np.save("village.npy", reflectance(4, 200, 200))
     namespace: dict[str, object] = {}
 
@@ -94,8 +93,7 @@ def test_the_page_on_training_runs(official, tmp_path, monkeypatch, capsys):
 def test_the_page_on_own_models_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
     namespace: dict[str, object] = {}
 
     for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "own_model.md"))):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from . import analytics, errors, metrics, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.listing import list_models
+    from .catalog.models import ModelSpec
     from .cube.align import snap_geobox
     from .datasets import pairs, sample, simulate_scene
     from .datasets.pairs import make_pairs
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
     from .registration import align
-    from .spec import LowPass, ModelSpec, Normalisation, RadialSigmoid
+    from .spec import LowPass, Normalization, RadialSigmoid
 
 __all__ = [
     "LowPass",
     "ModelSpec",
-    "Normalisation",
+    "Normalization",
     "RadialSigmoid",
     "__version__",
     "agreement",
@@ -96,8 +97,8 @@ _MODULES = {
 
 _ROOMS = {
     "LowPass": "spec",
-    "ModelSpec": "spec",
-    "Normalisation": "spec",
+    "ModelSpec": "catalog.models",
+    "Normalization": "spec",
     "RadialSigmoid": "spec",
     "agreement": "analytics",
     "align": "registration",
@@ -133,7 +134,16 @@ _ROOMS = {
 del _accessor
 
 
+_OLD = {"Normalisation": "Normalization"}
+"""Public names of an earlier release, with the new ones."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _OLD:
+        from .errors import warn_caller
+
+        warn_caller(f"xr_sr.{name} is now spelled xr_sr.{_OLD[name]}; the old name will be removed.", FutureWarning)
+        return getattr(import_module(__name__), _OLD[name])
     if name in _MODULES:
         return import_module(f".{_MODULES[name]}", __name__)
     if name not in _ROOMS:

@@ -96,7 +96,7 @@ def test_nothing_stands_in_for_them(name, tmp_path, monkeypatch):
 def test_a_damaged_installation_is_said_so(monkeypatch, tmp_path):
     monkeypatch.setattr(fetch, "__file__", str(tmp_path / "folders.py"))
 
-    with pytest.raises(WeightsNotFoundError, match=r"part of the package.*Install the package again"):
+    with pytest.raises(WeightsNotFoundError, match="sen2sr.*package"):
         fetch.locate(registry.get("sen2sr"))
 
 
@@ -256,7 +256,7 @@ def test_bands_are_the_same_where_others_are_not_wanted(bands):
 def test_its_constraint_cannot_be_taken_off_and_is_told():
     cube = cubes.array(cubes.reflectance(4, 20, 20))
 
-    with pytest.raises(OptionError, match="inside its network"):
+    with pytest.raises(OptionError, match="constraint='none'"):
         cube.sr.upscale("sen2sr", constraint="none")
     assert cube.sr.upscale("sen2sr").attrs["xr_sr:constraint"] == "inside the network, on the input's grid"
     assert "and low-pass" in cube.sr.upscale("sen2sr", constraint="lowpass").attrs["xr_sr:constraint"]

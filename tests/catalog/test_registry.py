@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from xr_sr.bands import BANDS
 from xr_sr.catalog import registry
 from xr_sr.catalog.listing import list_models
+from xr_sr.catalog.models import Network
 from xr_sr.errors import (
     BandWarning,
     MissingBandError,
@@ -34,7 +35,7 @@ def own_model(monkeypatch: pytest.MonkeyPatch) -> str:
     spec = replace(
         registry.get("sen2sr-lite"), name="own.rednir-x2", bands=("B04", "B08"), bands_out=("B04", "B08"), scale=2
     )
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
+    monkeypatch.setattr(registry, "current", registry.current)
     registry.register(spec)
     return spec.name
 
@@ -44,21 +45,21 @@ def test_every_name_gives_its_own_model(name):
     assert registry.get(name).name == name
 
 
-@pytest.mark.parametrize("family", registry.FAMILIES)
+@pytest.mark.parametrize("family", registry.current.families)
 def test_every_family_has_variants_that_bear_its_name(family):
-    for name in registry.FAMILIES[family]:
+    for name in registry.current.families[family]:
         assert registry.get(name).family == family
-    assert registry.get(family).name == registry.FAMILIES[family][0]
+    assert registry.get(family).name == registry.current.families[family][0]
 
 
 def test_every_network_says_all_that_a_user_must_know():
     for spec in map(registry.get, registry.names()):
-        if spec.architecture:
+        if isinstance(spec, Network):
             assert spec.bands
             assert spec.halo > 0
             assert spec.gsd_m
             assert spec.level
-            assert spec.licence
+            assert spec.license
             assert spec.citation
             assert spec.weights is not None
             assert spec.url or spec.weights.home == "package"
@@ -212,7 +213,8 @@ def test_bands_left_out_are_warned_of_at_the_callers_line():
 
 def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monkeypatch):
     """The rule is data: a family of a small and a large variant picks by what is wanted."""
-    monkeypatch.setitem(registry.FAMILIES, "both", (own_model, "sen2sr-lite.rgbn-x4"))
+    families = {**registry.current.families, "both": (own_model, "sen2sr-lite.rgbn-x4")}
+    monkeypatch.setattr(registry, "current", replace(registry.current, families=families))
 
     assert registry.choose("both", TEN, ["B08"])[0].name == own_model
     assert registry.choose("both", TEN, ["B08", "B02"])[0].name == "sen2sr-lite.rgbn-x4"
@@ -250,8 +252,10 @@ def test_a_table_of_nonsense_is_refused(arguments, error, word):
 
 
 def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monkeypatch):
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    registry.register(replace(registry.get("sen2sr-lite"), name="own.thermal-x4", bands_out=("thermal",)))
+    monkeypatch.setattr(registry, "current", registry.current)
+    registry.register(
+        replace(registry.get("sen2sr-lite"), name="own.thermal-x4", bands=("thermal",), bands_out=("thermal",))
+    )
 
     assert set(list_models(scale=16)["name"]) == set(INTERPOLATIONS)
     assert list_models(scale=17).empty

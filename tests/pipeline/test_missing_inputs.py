@@ -17,8 +17,8 @@ from tests.architectures import Plain
 from tests.cubes import array, dataset, geobox_of
 from tests.pipeline.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
 from xr_sr.catalog import registry
+from xr_sr.catalog.models import ModelSpec
 from xr_sr.errors import BandWarning, MissingBandError, ModelError, OptionError, StoreError
-from xr_sr.spec import ModelSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* without the network:xr_sr.errors.BandWarning")
 
@@ -231,8 +231,7 @@ def test_a_network_of_ones_own_falls_back_to_its_own_scale(tmp_path, monkeypatch
         halo=3,
         fine_alone=False,
     )
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
     xr_sr.register_model(record, weights=tmp_path / "two.safetensors")
     cube, _ = scene_with(("B11",), "tree", ("B08",))
 

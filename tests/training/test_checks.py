@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 import xr_sr
 from tests import architectures, cubes
 from xr_sr.catalog import registry
+from xr_sr.catalog.models import ModelSpec
 from xr_sr.errors import MissingBandError, ModelError, OptionError, TrainingError
-from xr_sr.spec import ModelSpec
 from xr_sr.training import (
     Augmentation,
     LeanFusion,
@@ -36,8 +36,7 @@ SHORT = Settings(steps=2, optimiser="adamw", device="cpu")
 @pytest.fixture(autouse=True)
 def _own_catalogue(monkeypatch):
     """Models that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_models", dict(registry._models))
-    monkeypatch.setattr(registry, "_own", set(registry._own))
+    monkeypatch.setattr(registry, "current", registry.current)
 
 
 def scenes(bands: int = 4, side: int = 60) -> list[Scene]:

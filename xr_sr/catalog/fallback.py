@@ -1,50 +1,51 @@
-"""Which bands of a cube are computed by guided fusion, because a network does not give them: as data, without a cube.
+"""Name the bands of a cube that are computed by guided fusion because a network does not return them.
 
-They are the bands of 60 m, which no network gives, and those of 20 m for which inputs of the network are missing.
+They are the bands of 60 m, which no network returns, and those of 20 m if other inputs of the network are missing.
+Names only, without a cube.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bands import BANDS
 from .registry import canonical, given_by, in_order, variants_of
 
 __all__ = ["beyond", "incomplete"]
 
-BEYOND = ("B01", "B09")
-"""Bands of 60 m that no network gives; B10 shows no ground."""
+BEYOND = tuple(band.name for band in BANDS if band.gsd_m == 60 and band.name != "B10")  # which does not show the ground
 
 
 def beyond(model: str, bands: Sequence[str] | None, *, fusing: bool) -> tuple[str, ...]:
-    """Return the bands of 60 m among those asked for, by any alias, that a model does not give.
+    """Return the bands of 60 m among the requested ones, by any alias, that a model does not return.
 
-    Raises UnknownModelError, or ModelError where `fusing` is asked of a model that does not fuse.
+    Raises UnknownModelError, or ModelError with `fusing` for a model that `fuse` cannot use.
     """
     wanted = [canonical(band) for band in bands or ()]
-    given = {band for spec in variants_of(model, fusing=fusing) for band in given_by(spec, wanted)}
+    given = {band for each in variants_of(model, fusing=fusing) for band in given_by(each, wanted)}
     return tuple(band for band in wanted if band in BEYOND and band not in given)
 
 
 def incomplete(
     model: str, bands: Sequence[str] | None, fine: Sequence[str], wide: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the wanted bands of wider pixels that are there, but that a model cannot compute from what is there.
+    """Return the requested coarse bands of a cube that a model cannot compute from the cube's other bands.
 
-    fine, wide: canonical names of the bands on the finer grid, and on a grid of wider pixels. bands: by any alias; None
-    means all that are there.
-    Each band comes with the inputs of the model that are missing: none, where all are there, but not on one grid.
+    fine, wide: canonical names of the bands on the finer grid, and on a coarser grid. bands: by any alias; None is all
+    of these.
+    Each band comes with the missing inputs of the model: none if all are there, but not on one grid.
     Raises UnknownModelError.
     """
     there = dict.fromkeys((*fine, *wide))
     found: dict[str, tuple[str, ...]] = {}
     for band in there if bands is None else map(canonical, bands):
-        specs = [spec for spec in variants_of(model) if band in spec.coarse and band in given_by(spec, ())]
+        variants = [each for each in variants_of(model) if band in each.coarse and band in given_by(each, ())]
         whole = [
-            spec
-            for spec in specs
-            if set(spec.bands) - set(spec.coarse) <= set(fine)
-            and (set(spec.coarse) <= set(fine) or set(spec.coarse) <= set(wide))
+            each
+            for each in variants
+            if set(each.bands) - set(each.coarse) <= set(fine)
+            and (set(each.coarse) <= set(fine) or set(each.coarse) <= set(wide))
         ]
-        if band in there and specs and not whole:
-            found[band] = tuple(in_order(set(specs[0].bands) - set(there)))
+        if band in there and variants and not whole:
+            found[band] = tuple(in_order(set(variants[0].bands) - set(there)))
     return found

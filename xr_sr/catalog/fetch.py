@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ..arguments import check_path
 from ..errors import ModelError, WeightsError, WeightsHashError, WeightsNotFoundError
 from ..optional import require
-from ..spec import ModelSpec, WeightsFile
+from ..spec import WeightsFile
 from . import registry
+from .models import Model, Network
 
 if TYPE_CHECKING:
     from requests import Response
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
-"""The authors' own place; `XR_SR_HUB` names another one with the same layout, such as a mirror inside a cluster."""
+"""The authors' hub; `XR_SR_HUB` is another one with the same layout, such as a mirror inside a cluster."""
 
 
 def user_folders() -> tuple[Path, ...]:
@@ -50,7 +51,7 @@ def user_folders() -> tuple[Path, ...]:
 
 
 def cache_folder() -> Path:
-    """Get the folder that downloads go to: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
+    """Return the folder of downloads: `XR_SR_CACHE`, else the user's cache on this system. It need not exist."""
     if named := os.environ.get("XR_SR_CACHE"):
         return Path(named).expanduser()
     if sys.platform == "win32":
@@ -61,7 +62,7 @@ def cache_folder() -> Path:
 
 
 def sent_file(sha256: str, suffix: str) -> Path:
-    """Return the place in the cache of a file that a client sent to this worker and that no catalogue knows."""
+    """Return the path in the cache of a file that a client sent to this worker and that is in no registry."""
     return cache_folder() / "sent" / f"{sha256}{suffix}"
 
 
@@ -71,11 +72,11 @@ def hub_url() -> str:
 
 
 def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
-    """Return the first file of this path, and what led to it, such as "XR_SR_WEIGHTS" or "cache"; None without one.
+    """Return the first file of this path, and where it was found, "XR_SR_WEIGHTS" or "cache"; None without one.
 
-    By name only: whether it is the right file is for `fetch.locate` to say, which takes its hash. Weights of the
-    package are in the package ("package"), and nothing else stands in for them. A user's own file is where he
-    registered it ("file"), or lies by its bare name in a folder of `XR_SR_WEIGHTS`.
+    By name only: its hash is verified by `locate`. Weights of the package are only looked for in the package
+    ("package"). A user's own file is where it was registered ("file"), or has the same name in a folder of
+    `XR_SR_WEIGHTS`.
     """
     if weights.home == "package":
         path = Path(__file__).with_name(weights.path)
@@ -92,21 +93,21 @@ def find_file(weights: WeightsFile) -> tuple[Path, str] | None:
 
 
 CHUNK = 1 << 14
-"""Bytes per write: at most so much is lost where a connection drops."""
+"""Bytes per write: at most so much is lost if a connection drops."""
 
 TIMEOUT_S = (10.0, 30.0)
 """For the connection, and between two packets; not for the whole file."""
 
 
 class BrokenDownload(Exception):  # noqa: N818 - never reaches the user
-    """The server gave less, more, or something else than was asked for."""
+    """The server sent less, more, or something else than was requested."""
 
 
 class ResumingDownloader:
-    """A downloader for pooch that keeps what it got in `part` when a connection drops, and asks for the rest next time.
+    """A downloader for pooch that keeps partial data in `part` if a connection drops, and requests the rest next time.
 
-    pooch's own begins at zero each time. `part` must belong to one content only, since halves of two files make none.
-    size: of the whole file, in bytes. attempts: tries in a row that bring nothing new.
+    `part` must belong to one content only, since halves of two files do not make one. size: of the whole file, in
+    bytes. attempts: consecutive tries without new data.
     """
 
     def __init__(self, part: Path, size: int, *, attempts: int = 3) -> None:
@@ -124,7 +125,7 @@ class ResumingDownloader:
             try:
                 self._append(url, have)
             except (BrokenDownload, requests.ConnectionError, requests.Timeout):
-                # Measured against the most so far: a server that sends us back to the start must not do so for ever.
+                # Measured against the most so far: a server that always restarts must not do so for ever.
                 fruitless = 0 if self._have() > most else fruitless + 1
                 most = max(most, self._have())
                 if fruitless == self.attempts:
@@ -138,7 +139,7 @@ class ResumingDownloader:
         import requests
         from tqdm import tqdm
 
-        # Bytes as they are: of a stream compressed on the way no range could be asked for.
+        # Uncompressed: no range of a compressed stream could be requested.
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
@@ -149,7 +150,7 @@ class ResumingDownloader:
             response.raise_for_status()
             begin = _first_byte(response)
             if begin not in (0, have):
-                raise BrokenDownload(f"it was asked for bytes from {have} on, and gives them from {begin} on")
+                raise BrokenDownload(f"bytes from {have} on were requested, and it sent them from {begin} on")
             # disable=None: a bar on a terminal, nothing in a log.
             bar = tqdm(total=self.size, initial=begin, desc=Path(url).name, unit="B", unit_scale=True, disable=None)
             with (
@@ -164,13 +165,13 @@ class ResumingDownloader:
                         break
         if self._have() > self.size:
             self.part.unlink()
-            raise BrokenDownload(f"it gives more than the {self.size} bytes of this file")
+            raise BrokenDownload(f"it sent more than the {self.size} bytes of this file")
         if self._have() < self.size:
             raise BrokenDownload(f"it stops after {self._have()} of {self.size} bytes")
 
 
 def _first_byte(response: Response) -> int:
-    """Get the position that a response begins at: 0 from a server that ignores ranges, -1 where it makes no sense."""
+    """Return the position that a response begins at: 0 from a server that ignores ranges, -1 if it is malformed."""
     if response.status_code != HTTPStatus.PARTIAL_CONTENT:
         return 0
     first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
@@ -186,33 +187,32 @@ class Located:
 
 
 def fetch(name: str) -> Located:
-    """Bring the weights of a model, by full name or family, to this machine, unless they are here. See `locate`."""
+    """Download the weights of a model, by full name or family, unless they are on this machine. See `locate`."""
     return fetch_all(name)[0]
 
 
 def fetch_all(name: str) -> tuple[Located, ...]:
-    """Do what `fetch` does for a model of any number of files, and give all of them."""
-    spec = registry.get(name)
-    return tuple(locate(part) for _, part in spec.parts) or (locate(spec),)
+    """Download all files of weights of a model, as `fetch` does the first."""
+    model = registry.get(name)
+    return tuple(locate(part) for _, part in model.parts) or (locate(model),)
 
 
-def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool = True) -> Located:
+def locate(spec: Model, weights: str | Path | None = None, *, download: bool = True) -> Located:
     """Find the weights of a model and verify their hash.
 
-    weights: a file, taken as it is, since a fine-tuned network has a hash of its own, which is returned; a folder to
-    look in instead of all others; or the name of a model of the catalogue, to take the weights of.
+    weights: a file, which is used as it is, since a fine-tuned network has its own hash, which is returned; a folder,
+    which is searched instead of all others; or the name of a model whose weights are used.
     None: the package, for models whose weights are in it; else the folders of `XR_SR_WEIGHTS`, then the cache, then, if
-    `download`, the hub. What is damaged in the cache is downloaded again; a damaged file of the user's is not passed
-    over in silence.
-    Raises WeightsNotFoundError; WeightsHashError for a file that is not the one that the catalogue names; ModelError if
-    the model has no weights; WeightsError if the cache cannot be written.
+    `download`, the hub. A damaged file in the cache is downloaded again; a damaged file of the user raises.
+    Raises WeightsNotFoundError; WeightsHashError for a file with another hash than the record's; ModelError if the
+    model has no weights; WeightsError if the cache cannot be written.
     """
-    if isinstance(weights, str) and weights in (*registry.FAMILIES, *registry.names()):
-        spec, weights = registry.get(weights), None
+    if registry.is_name(weights):
+        spec, weights = registry.get(str(weights)), None
+    if not isinstance(spec, Network) or spec.weights is None:
+        networks = [name for name, model in registry.current.models.items() if model.files]
+        raise ModelError(f"{spec.name!r} has no weights. Models with weights: {networks}.")
     wanted = spec.weights
-    if wanted is None:
-        networks = [name for name in registry.names() if registry.get(name).files]
-        raise ModelError(f"{spec.name!r} works without weights, so there are none to find. Those of {networks} can be.")
     if weights is not None:
         given = check_path("weights", weights, WeightsNotFoundError)
         if given.is_file():
@@ -224,22 +224,22 @@ def locate(spec: ModelSpec, weights: str | Path | None = None, *, download: bool
         return _verified(path, wanted)
     if wanted.home == "package":
         raise WeightsNotFoundError(
-            f"The weights of {spec.name!r} are part of the package, and are not there: {wanted.path} beside "
+            f"The weights of {spec.name!r} are part of the package, and are missing: {wanted.path} beside "
             f"{registry.__file__}. Install the package again."
         )
     if wanted.home == "user":
         raise WeightsNotFoundError(
             f"The weights of {spec.name!r} are not where they were registered, {wanted.path}, nor in a folder of "
-            "XR_SR_WEIGHTS. Give the file as weights=, register the model again, or on a cluster bring it to the "
+            "XR_SR_WEIGHTS. Pass the file as weights=, register the model again, or on a cluster send it to the "
             f"workers: xr_sr.configure(client, models=[{spec.name!r}])."
         )
     if not download:
-        raise WeightsNotFoundError(_ways_out(spec, wanted, "it was not asked"))
+        raise WeightsNotFoundError(_not_found(spec, wanted, "a download was not requested"))
     return _download(spec, wanted)
 
 
 def sha256_of(path: Path) -> str:
-    """Get the sha256 of a file, as hex; remembered until the size of the file or the time of its change is another."""
+    """Return the sha256 of a file in hex; cached until size or modification time of the file change."""
     stat = path.stat()
     key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
     if key not in _hashes:
@@ -252,17 +252,17 @@ _hashes: dict[tuple[str, int, int], str] = {}
 
 
 def _search(folder: Path, wanted: WeightsFile) -> Path:
-    """Look below a folder for the path of a file, or the end of that path: any level of the tree may be given."""
+    """Search a folder for the path of a file, or the end of that path: any level of the tree may be passed."""
     if not folder.is_dir():
         raise WeightsNotFoundError(
-            f"weights={str(folder)!r} is no file, no folder and no model of the catalogue, {list(registry.names())}."
+            f"weights={str(folder)!r} is not a file, a folder or a model, {list(registry.names())}."
         )
     parts = PurePosixPath(wanted.path).parts
     for start in range(len(parts)):
         if (path := folder.joinpath(*parts[start:])).is_file():
             return path
     raise WeightsNotFoundError(
-        f"The folder weights={str(folder)!r} does not hold {wanted.path}. Name the file itself, or another folder."
+        f"The folder weights={str(folder)!r} does not hold {wanted.path}. Pass the file itself, or another folder."
     )
 
 
@@ -270,19 +270,19 @@ def _verified(path: Path, wanted: WeightsFile) -> Located:
     found = sha256_of(path)
     if found != wanted.sha256 and wanted.home == "user":
         raise WeightsHashError(
-            f"{path} should have sha256 {wanted.sha256}, as it was registered, and has {found}. If it was trained on "
-            "since, register it again: xr_sr.register_model(..., replace=True)."
+            f"{path} should have sha256 {wanted.sha256}, as it was registered, and has {found}. If it was trained "
+            "further, register it again: xr_sr.register_model(..., replace=True)."
         )
     if found != wanted.sha256:
         raise WeightsHashError(
             f"{path} should have sha256 {wanted.sha256} ({wanted.size} bytes), "
             f"and has {found} ({path.stat().st_size} bytes). If it is damaged, copy it again or remove it; "
-            f"if it is a network of your own, name the file itself: weights={str(path)!r}."
+            f"if it is a network of your own, pass the file itself: weights={str(path)!r}."
         )
     return Located(path.resolve(), found)
 
 
-def _download(spec: ModelSpec, wanted: WeightsFile) -> Located:
+def _download(spec: Network, wanted: WeightsFile) -> Located:
     require("pooch", extra="hub")
     require("filelock", extra="hub")
     import pooch
@@ -291,28 +291,28 @@ def _download(spec: ModelSpec, wanted: WeightsFile) -> Located:
 
     cache, hub = cache_folder(), hub_url()
     path = cache / wanted.path
-    # The name carries the hash: what is left of another version is never taken for the beginning of this one.
+    # The name has the hash: partial data of another version is never resumed as this one.
     part = path.with_name(f"{path.name}.{wanted.sha256[:12]}.part")
     source = pooch.create(cache, f"{hub}/", registry={wanted.path: f"sha256:{wanted.sha256}"})
-    bring = ResumingDownloader(part, wanted.size)
+    downloader = ResumingDownloader(part, wanted.size)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Many processes may start at once on an empty cache: one downloads, the others wait and find its file.
+        # Many processes may start at once with an empty cache: one downloads, the others wait and find its file.
         with FileLock(path.with_name(f"{path.name}.lock")):
             resumed = part.exists()
             try:
-                source.fetch(wanted.path, downloader=bring)
+                source.fetch(wanted.path, downloader=downloader)
             except ValueError:
                 if not resumed:
                     raise
-                # Another hash, says pooch, and keeps nothing: a damaged beginning cannot spoil the second try.
-                source.fetch(wanted.path, downloader=bring)
+                # pooch found another hash and kept nothing, so damaged partial data cannot spoil the second try.
+                source.fetch(wanted.path, downloader=downloader)
     except (BrokenDownload, requests.RequestException) as error:
-        raise WeightsNotFoundError(_ways_out(spec, wanted, _reason(error))) from error
+        raise WeightsNotFoundError(_not_found(spec, wanted, _reason(error))) from error
     except ValueError as error:
         raise WeightsHashError(
-            f"{hub}/{wanted.path} is not the file that the catalogue names: {error} "
-            "Try later, set XR_SR_HUB to another hub, or give the file as weights=."
+            f"{hub}/{wanted.path} is not the file of the record: {error} "
+            "Try later, set XR_SR_HUB to another hub, or pass the file as weights=."
         ) from error
     except OSError as error:
         raise WeightsError(
@@ -333,10 +333,10 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _ways_out(spec: ModelSpec, wanted: WeightsFile, reason: str) -> str:
+def _not_found(spec: Network, wanted: WeightsFile, reason: str) -> str:
     folders = ", ".join(map(str, (*user_folders(), cache_folder())))
     return (
-        f"The weights of {spec.name!r} ({wanted.path}) are not in {folders}, nor did they come from {hub_url()} "
-        f"({reason}): give the file or its folder as weights=, name a folder that holds it in XR_SR_WEIGHTS, or set "
-        f"XR_SR_HUB to a hub in reach (or run `xr-sr fetch {spec.name}` on a machine with network and bring its cache)."
+        f"The weights of {spec.name!r} ({wanted.path}) are not in {folders}, and were not downloaded from {hub_url()} "
+        f"({reason}): pass the file or its folder as weights=, set XR_SR_WEIGHTS to a folder that holds it, or set "
+        f"XR_SR_HUB to a hub in reach (or run `xr-sr fetch {spec.name}` on a machine with network and copy its cache)."
     )

@@ -1,4 +1,4 @@
-"""Tabulate the models of the catalog for people: names, bands, scales, and where their weights are."""
+"""Tabulate the models of the registry for people: names, bands, scales, and where their weights are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..errors import MissingBandError, OptionError
 from ..spec import WeightsFile
 from . import registry
 from .fetch import find_file
+from .models import SCALES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,45 +20,44 @@ __all__ = ["list_models"]
 
 
 def list_models(bands: Iterable[str] | None = None, scale: int | None = None) -> pd.DataFrame:
-    """Tabulate the models that can be had; one row each, in reading order, without torch.
+    """List the available models in a table, one row each, without loading torch.
 
     bands: only models that compute all of these, by any alias. scale: only models that support this scale.
-    Columns: name, bands ("any" where each band is done by itself), scale, halo (input pixels; of a windowed model 0),
-    window (side in input pixels; 0 where there is none), gsd_m (metres; NaN where any is right), level, licence,
-    size_mb (of the weights, 10^6 bytes), where (their place: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
-    one of your own, "missing" if that is gone, or "" where none are needed; by name and size, as hashes are taken
-    before use), summary.
-    Raises OptionError for a scale that is no whole number from 1 on, MissingBandError for names of no band.
+    Columns: name, bands ("any" if each band is processed by itself), scale, halo (input pixels; 0 for a windowed
+    model), window (side in input pixels; 0 without windows), gsd_m (metres; NaN if any is right), level, license,
+    size_mb (of the weights, 10^6 bytes), where (their location: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
+    one of your own, "missing" if that is gone, or "" without weights; found by name and size, since hashes are
+    verified before use), summary.
+    Raises OptionError for a scale that is not a whole number of at least 1, MissingBandError for unknown bands.
     """
     import pandas as pd
 
-    wanted = _wanted(bands)
+    wanted = _canonical(bands)
     if scale is not None:
         scale = check_whole("scale", scale, least=1)
     rows = [
         {
-            "name": spec.name,
-            "bands": " ".join(registry.given_by(spec, ())) or "any",
-            "scale": spec.scale,
-            "halo": spec.halo,
-            "window": spec.window,
-            "gsd_m": math.nan if spec.gsd_m is None else spec.gsd_m,
-            "level": spec.level,
-            "licence": spec.licence,
-            "size_mb": round(sum(file.size for file in spec.files) / 1e6, 1),
-            "where": _where(spec.files),
-            "summary": spec.summary,
+            "name": model.name,
+            "bands": " ".join(registry.given_by(model, ())) or "any",
+            "scale": model.scale,
+            "halo": model.halo,
+            "window": model.window,
+            "gsd_m": math.nan if model.gsd_m is None else model.gsd_m,
+            "level": model.level,
+            "license": model.license,
+            "size_mb": round(sum(file.size for file in model.files) / 1e6, 1),
+            "where": _where(model.files),
+            "summary": model.summary,
         }
-        for spec in map(registry.get, registry.names())
-        if set(wanted) <= set(registry.given_by(spec, wanted))
-        and (scale in (None, spec.scale) or ("scale" in dict(spec.options) and scale in registry.SCALES))
+        for model in registry.current.models.values()
+        if set(wanted) <= set(registry.given_by(model, wanted))
+        and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in SCALES))
     ]
-    columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "licence", "size_mb", "where", "summary"]
+    columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "license", "size_mb", "where", "summary"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _wanted(bands: Iterable[str] | None) -> list[str]:
-    """Get canonical names of bands; of the names that are none of Sentinel-2's, those that a model gives may stand."""
+def _canonical(bands: Iterable[str] | None) -> list[str]:
     names = [] if bands is None else items_of(bands)
     if names is None:
         example = [bands] if isinstance(bands, str) else ["B04", "B08"]
@@ -69,7 +69,7 @@ def _wanted(bands: Iterable[str] | None) -> list[str]:
 
 
 def _where(files: Sequence[WeightsFile]) -> str:
-    """Say where files are: of several the place of the first that is not here, else of the first."""
+    """Return where files are: of several the location of the first that is not on this machine, else of the first."""
     places = [_where_one(file) for file in files]
     return next((place for place in places if place in ("hub", "missing")), places[0] if places else "")
 

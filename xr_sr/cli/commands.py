@@ -251,7 +251,7 @@ def models() -> None:
         click.echo(f"{model['name']:<{width}}  {reads:<24} {model['summary']}")
         facts = [
             f"weights {model['size_mb']:g} MB, {model['where']}" if model["size_mb"] else "",
-            f"licence {model['licence']}" if model["licence"] else "",
+            f"licence {model['license']}" if model["licence"] else "",
         ]
         if any(facts):
             click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")

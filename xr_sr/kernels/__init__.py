@@ -1,6 +1,6 @@
-"""The one bridge to torch: `build` gives a kernel, a function from a block with context to a finer block.
+"""The only access to torch: `build` returns a kernel, a function from a block with context to a finer block.
 
-Nothing here is imported with torch until a kernel is built, which happens inside a task, once per process.
+torch is not imported until a kernel is built, which happens inside a task, once per process.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..arguments import is_one_of, shown
+from ..arguments import check_choice
+from ..catalog.models import Cascade, Interpolation, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
-from ..spec import LowPass, ModelSpec, RadialSigmoid, Tile
+from ..spec import LowPass, RadialSigmoid, Tile
 from .protocol import Guidance, guidance_halo
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class KernelRef:
-    """All that makes a kernel, small enough to travel in a graph: the weights themselves stay in their file.
+    """All that defines a kernel, small enough for a graph: weights stay in their file.
 
-    weights: where the client found them; a process that does not see this path looks in its own folders, so the path
-        is no part of what the kernel is.
+    weights: where the client found them; a process without this path searches its own folders, so the path is not part
+        of the identity of the kernel.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
-    parts: of a model made of several, these by their part in it; bands: those that it is to give.
+    parts: of a cascade, by role; bands: those that it returns.
     """
 
-    spec: ModelSpec
+    spec: Model
     weights: str = field(default="", compare=False)
     sha256: str = ""
     device: str = "auto"
@@ -57,43 +58,42 @@ class KernelRef:
 
     @property
     def constraints(self) -> str:
-        """What constraints there are, for people: "" without any."""
+        """The constraints as text; "" without any."""
         if not self.parts:
-            said = ["inside the network, on the input's grid"] if self.spec.constrained else []
-            said += [f"low-pass, {self.low_pass}"] if self.low_pass is not None else []
-            return " and ".join(said)
+            texts = ["inside the network, on the input's grid"] if self.spec.constrained else []
+            texts += [f"low-pass, {self.low_pass}"] if self.low_pass is not None else []
+            return " and ".join(texts)
         return "; ".join(f"{role}: {ref.constraints}" for role, ref in self.parts if ref.constraints)
 
 
 def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Tile, guidance: Guidance) -> FloatArray:
-    """Bring coarser bands to the grid of finer ones; see `guided.sharpen`."""
+    """Sharpen coarse bands to the grid of finer ones; see `guided.sharpen`."""
     from . import guided
 
     return guided.sharpen(fine, coarse, at, tile, guidance)
 
 
-def constraint_for(spec: ModelSpec, constraint: str) -> LowPass | RadialSigmoid | None:
-    """Get the low-pass that `constraint` means for a model: "auto" its own, "lowpass" one for any model, "none" none.
+def constraint_for(spec: Model, constraint: str) -> LowPass | RadialSigmoid | None:
+    """Return the low-pass filter of a constraint: "auto" is the model's own, "lowpass" one for any model, "none" none.
 
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
-    Raises OptionError for another word, and for "none" where the network holds its constraint inside.
+    Raises OptionError for another word, and for "none" if the network contains its constraint.
     """
-    if not is_one_of(constraint, ("auto", "lowpass", "none")):
-        raise OptionError(f"constraint={shown(constraint)}: wanted 'auto', 'lowpass' or 'none'.")
+    check_choice("constraint", constraint, ("auto", "lowpass", "none"))
     if constraint == "auto":
         return spec.low_pass
     if constraint == "none":
         if spec.constrained:
             raise OptionError(
-                f"constraint='none': {spec.name!r} holds its constraint inside its network, and was trained with it; "
-                "it cannot be taken off. Leave constraint= out."
+                f"constraint='none': the constraint of {spec.name!r} is inside its network, which was trained with it; "
+                "it cannot be turned off. Leave constraint= out."
             )
         return None
     sigma = 512 / (2 * math.pi * 35) / 4 * spec.scale
     return spec.low_pass or LowPass(sigma, math.ceil(2.5 * spec.scale))
 
 
-def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:
+def halo_for(spec: Model, low_pass: LowPass | RadialSigmoid | None) -> int:
     """Return the input pixels of context that a model with this constraint depends on, an even number."""
     halo = 0 if spec.window else spec.halo
     if low_pass is not None:
@@ -104,7 +104,7 @@ def halo_for(spec: ModelSpec, low_pass: LowPass | RadialSigmoid | None) -> int:
 
 
 def constraint_reach(low_pass: LowPass | RadialSigmoid, scale: int) -> int:
-    """Return the input pixels on each side that the constraint reads: its Gaussian's, and those of bicubic below."""
+    """Return the input pixels that the constraint reads on each side: its filter after bicubic interpolation."""
     if scale == 1:  # bicubic changes nothing there
         return low_pass.radius
     if isinstance(low_pass, RadialSigmoid):  # the bicubic image is made in whole input pixels
@@ -114,7 +114,7 @@ def constraint_reach(low_pass: LowPass | RadialSigmoid, scale: int) -> int:
 
 
 def build(ref: KernelRef) -> Kernel:
-    """Return the kernel, made once per process and device, however many threads ask for it.
+    """Return the kernel, built once per process and device, however many threads request it.
 
     Raises WeightsError if this process cannot find or read the weights.
     """
@@ -126,10 +126,10 @@ def build(ref: KernelRef) -> Kernel:
 
 
 def constrain_blend(ref: KernelRef, fine: FloatArray, coarse: FloatArray) -> FloatArray:
-    """Put the constraint on what windows were blended to: (n, band, height * scale, width * scale).
+    """Apply the constraint to blended windows: (n, band, height * scale, width * scale).
 
-    fine: (n, band, ...), with `ref.low_pass.radius` output pixels of context on each side. coarse: what it was made
-    of, the same bands, with `constraint_reach` input pixels or more. Reflectance without NaN. Computed where `fine` is.
+    fine: (n, band, ...), with `ref.low_pass.radius` output pixels of context on each side. coarse: the input of the
+    same bands, with `constraint_reach` input pixels or more. Reflectance without NaN. Computed where `fine` is.
     """
     from .window import constrain_block
 
@@ -148,18 +148,19 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     from .window import WindowKernel
 
     spec = ref.spec
-    if ref.parts:
+    if isinstance(spec, Cascade):
         parts = {
-            # On the output's grid the last part works already; what it gives is held to bands of the input's.
+            # The last part works on the output's grid already; its output is constrained by bands of the input's.
             role: Part(_predictor(part, device), constraint_of(part.low_pass, scale) if part.low_pass else None)
             for role, part in ref.parts
             for scale in [spec.scale if role == "x4" else part.spec.scale]
         }
         return FusionKernel(spec, parts, ref.bands, halo=halo_for(spec, None), device=device)
-    predictor = _predictor(ref, device) if spec.architecture else Interpolator(spec.name, spec.scale)
+    assert isinstance(spec, Interpolation | Network), f"{spec.name!r} is computed by `sharpen`"
+    predictor = Interpolator(spec.method, spec.scale) if isinstance(spec, Interpolation) else _predictor(ref, device)
     return WindowKernel(
         predictor,
-        # The constraint is put on what the windows of a windowed model are blended to: see `constrain_blend`.
+        # Windows are constrained after they are blended: see `constrain_blend`.
         constraint_of(ref.low_pass, spec.scale) if ref.low_pass and not spec.window else None,
         scale=spec.scale,
         halo=halo_for(spec, ref.low_pass),
@@ -174,6 +175,7 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
     """Load a network, from where the client found its weights, or from where this process finds them."""
     from .predictors import NetworkPredictor, load_network
 
+    assert isinstance(ref.spec, Network)
     path = Path(ref.weights) if ref.sha256 else None
     if path is not None and not path.is_file():
         from ..catalog import fetch
@@ -184,8 +186,8 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
     return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision)
 
 
-def _sources(spec: ModelSpec) -> list[int] | None:
-    """Return the place of each band out among the bands in, if they are not the same."""
+def _sources(spec: Model) -> list[int] | None:
+    """Return the index of each output band among the input bands, if they are not the same."""
     if spec.bands_out in ((), spec.bands):
         return None
     return [spec.bands.index(band) for band in spec.bands_out]

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..catalog.models import Cascade, Network
 from ..networks import separable
 from ..runtime.device import in_batches, settle_threads
-from ..spec import ModelSpec, Tile
+from ..spec import Tile
 from .constrain import Constraint
 from .predictors import NetworkPredictor
 from .protocol import FloatArray
@@ -43,8 +44,8 @@ class Part:
     constraint: Constraint | None
 
     @property
-    def spec(self) -> ModelSpec:
-        """What the network is."""
+    def spec(self) -> Network:
+        """The record of the network."""
         return self.predictor.spec
 
     @property
@@ -77,9 +78,7 @@ class FusionKernel:
     wanted: canonical names of the bands that come out, in that order.
     """
 
-    def __init__(
-        self, spec: ModelSpec, parts: dict[str, Part], wanted: Sequence[str], *, halo: int, device: str
-    ) -> None:
+    def __init__(self, spec: Cascade, parts: dict[str, Part], wanted: Sequence[str], *, halo: int, device: str) -> None:
         self.spec, self.parts = spec, parts
         self.scale, self.halo = spec.scale, halo
         self.wanted = list(wanted)

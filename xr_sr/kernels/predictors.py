@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..catalog.models import Network
 from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..networks import separable
-from ..spec import ModelSpec
 
 OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicubic": separable.bicubic}
 
@@ -56,7 +56,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class NetworkPredictor:
     """A network that sees normalised reflectance in channels-last layout, at the precision asked for."""
 
-    def __init__(self, spec: ModelSpec, network: nn.Module, *, device: str, precision: str) -> None:
+    def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec
         self.dtype = DTYPES[precision]
         if precision == "float32" and device.startswith("cuda"):
@@ -70,7 +70,7 @@ class NetworkPredictor:
         self.consumed = int(getattr(network, "consumed", 0))
         self.reach = reach_of(spec, network)
         self.clamps = spec.non_negative and not getattr(network, "clamps_itself", False)
-        norm, gives = spec.normalisation, spec.bands_out or spec.bands
+        norm, gives = spec.normalization, spec.bands_out or spec.bands
         self.normalises = norm.shift != 0.0 or norm.scale != 1.0
         self.shift, self.scale = (
             _of_bands(value, spec.bands, spec.bands, device) for value in (norm.shift, norm.scale)
@@ -94,7 +94,7 @@ class NetworkPredictor:
         return fine.clamp_(min=0) if self.clamps else fine
 
 
-def reach_of(spec: ModelSpec, network: nn.Module) -> int:
+def reach_of(spec: Network, network: nn.Module) -> int:
     """Return the input pixels of context that a network is shown on each side; 0 for one that works on windows.
 
     What the network says of itself is believed; else it is the halo of the record without that of the constraint.
@@ -119,7 +119,7 @@ _OLD_NAME = re.compile(r"^xr_sr\.models\.")
 """Where the architectures were until 0.1: records that users registered or stored may still name them so."""
 
 
-def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
+def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
     """Build the architecture and load its weights, with no key missing or left over; folded where it can be.
 
     path: None for a network that has nothing to load.
@@ -180,7 +180,7 @@ def load_network(spec: ModelSpec, path: Path | None, sha256: str) -> nn.Module:
     return folded.eval()
 
 
-def _selection(spec: ModelSpec) -> dict[str, list[int]]:
+def _selection(spec: Network) -> dict[str, list[int]]:
     """Return the places of the bands that are wanted of a network, where it can leave out others."""
     return {"gives": [spec.bands.index(band) for band in spec.bands_out or spec.bands]} if spec.selects else {}
 

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import count_of
+from ..catalog.models import Network
 from ..errors import ModelError
-from ..spec import ModelSpec, ReceptiveField
+from ..spec import ReceptiveField
 from .predictors import Interpolator, NetworkPredictor
 
 LENGTHS = (48, 112, 240)
@@ -345,7 +346,7 @@ rounding of a few DN. Measured: ours 0.24 of it on waves and 0 on even ground, t
 constraint 1.2 to 1.9."""
 
 
-def check_constrained(spec: ModelSpec, predictor: NetworkPredictor) -> None:
+def check_constrained(spec: Network, predictor: NetworkPredictor) -> None:
     """Compare the means of a network's output over input pixels with those of bicubic interpolation.
 
     Raises ModelError if they differ, on even ground or on slow waves, by more than a constraint lets pass.

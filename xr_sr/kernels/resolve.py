@@ -1,4 +1,4 @@
-"""From a record and the user's words to what a task needs: options checked, constraint chosen, weights found."""
+"""Resolve the options, constraint and weights of a model to a `KernelRef`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeVar
 
 from .. import kernels
 from ..arguments import check_path
 from ..catalog import fetch, registry
+from ..catalog.models import SCALES, Cascade, Model, Network
 from ..errors import OptionError, WeightsNotFoundError
-from ..spec import ModelSpec, Option
+from ..spec import Option
 
 __all__ = ["kernel_ref", "with_options"]
 
+M = TypeVar("M", bound=Model)
 
-def with_options(spec: ModelSpec, options: Mapping[str, Option]) -> ModelSpec:
-    """Check a model's own options against its list; `scale` is the one that interpolation has."""
+
+def with_options(spec: M, options: Mapping[str, Option]) -> M:
+    """Check options against those of a model, and apply `scale`, the one of interpolation. Raises OptionError."""
     known = dict(spec.options)
     for name, value in options.items():
         if name not in known:
-            raise OptionError(f"{spec.name!r} has no option {name!r}; it has {sorted(known) or 'none of its own'}.")
+            raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.")
         if type(value) is bool or not isinstance(value, SupportsIndex if name == "scale" else type(known[name])):
-            wanted = type(known[name]).__name__
+            kind = type(known[name]).__name__
             raise OptionError(
-                f"{name}={value!r}: wanted {wanted}, such as {known[name]!r}; not {type(value).__name__}."
+                f"{name}={value!r}: expected {kind}, such as {known[name]!r}; got {type(value).__name__}."
             )
     scale = operator.index(options.get("scale", spec.scale))  # type: ignore[arg-type]  # checked above
-    if not 1 <= scale <= 16:
-        raise OptionError(f"scale={scale!r}: wanted a whole number from 1 to 16.")
+    if scale not in SCALES:
+        raise OptionError(f"scale={scale!r}: expected a whole number from 1 to {max(SCALES)}.")
     return replace(spec, scale=scale)
 
 
 def kernel_ref(
-    spec: ModelSpec,
+    spec: Model,
     weights: str | Path | None = None,
     device: str = "auto",
     constraint: str = "auto",
@@ -45,46 +48,44 @@ def kernel_ref(
 ) -> kernels.KernelRef:
     """Find the weights of a model and choose its constraint; arguments as in `upscale`.
 
-    wanted: of a model made of several, the bands that it is to give. Raises OptionError, ModelError, WeightsError.
+    wanted: of a cascade, the bands that it returns. Raises OptionError, ModelError, WeightsError.
     """
     if not isinstance(weights, str | os.PathLike | None):
-        raise OptionError(f"weights={weights!r}: wanted a file, a folder, or the name of a model.")
-    if spec.parts:
-        if weights in (*registry.FAMILIES, *registry.names()):
+        raise OptionError(f"weights={weights!r}: expected a file, a folder, or the name of a model.")
+    if isinstance(spec, Cascade):
+        if registry.is_name(weights):
             spec, weights = _with_parts_of(str(weights), spec), None
         if weights is not None and check_path("weights", weights, WeightsNotFoundError).is_file():
             raise OptionError(
-                f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Give the "
+                f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Pass the "
                 f"folder that holds them: {', '.join(file.path for file in spec.files)}."
             )
         parts = tuple((role, kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
         return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
     low_pass = kernels.constraint_for(spec, constraint)
-    if not spec.architecture:
+    if not isinstance(spec, Network):
         if weights is not None:
-            raise OptionError(
-                f"{spec.name!r} has no weights, so weights={str(weights)!r} has no meaning: leave it out."
-            )
+            raise OptionError(f"{spec.name!r} has no weights: leave weights={str(weights)!r} out.")
         return kernels.KernelRef(spec, device=device, low_pass=low_pass)
-    if spec.weights is None and weights is None:  # a network of the user's own that has nothing to load
+    if spec.weights is None and weights is None:  # a network of the user's own without any tensors
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
     located = fetch.locate(spec, weights)
     if weights is not None and Path(weights).expanduser().is_file():
         from .predictors import load_network
 
-        load_network(spec, located.path, located.sha256)  # what does not fit is said here, and not in a task
+        load_network(spec, located.path, located.sha256)  # raises here, and not in a task, for a file that does not fit
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
 
 
-def _with_parts_of(name: str, spec: ModelSpec) -> ModelSpec:
-    """Return a model of several parts with the weights that another one has for the same parts."""
-    full = (*registry.FAMILIES.get(name, (name,)), *registry.FUSING.get(name, ()))
-    known = [dict(registry.get(each).parts) for each in full]
+def _with_parts_of(name: str, spec: Cascade) -> Cascade:
+    """Return a cascade with the weights that another one has for the same roles."""
+    same = registry.current.families.get(name, (name,)), registry.current.fusing.get(name, ())
+    known = [dict(registry.get(full).parts) for names in same for full in names]
     roles = [role for role, _ in spec.parts]
     parts = next((parts for parts in known if set(roles) <= set(parts)), None)
     if parts is None:
         raise OptionError(
-            f"weights={name!r} has no weights for the parts {roles} of {spec.name!r}. Leave weights= out, or give a "
+            f"weights={name!r} has no weights for the parts {roles} of {spec.name!r}. Leave weights= out, or pass a "
             f"folder that holds them: {', '.join(file.path for file in spec.files)}."
         )
     return replace(spec, parts=tuple((role, replace(part, weights=parts[role].weights)) for role, part in spec.parts))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import kernels
 from ..arguments import check_flag, check_whole
 from ..catalog import fetch, registry
+from ..catalog.models import Network
 from ..runtime.files import write_whole
-from ..spec import ModelSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,7 +64,7 @@ def configure(
     files = []
     for model in dict.fromkeys([*models, *own]):
         spec = registry.get(model)
-        for part in [part for _, part in spec.parts] or [spec]:
+        for part in (spec,) if isinstance(spec, Network) else (part for _, part in spec.parts):
             if part.weights is not None:
                 located = fetch.locate(part, own.get(model))
                 data = located.path.read_bytes()
@@ -79,7 +79,7 @@ class Sent(NamedTuple):
     whole: the model has no other files, so that it can be loaded at once.
     """
 
-    spec: ModelSpec
+    spec: Network
     sha256: str
     suffix: str
     data: bytes

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
+from ..catalog.models import Model
 from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..radiometry.resolve import Radiometry, resolve
 from ..simulate.psf import MTF_AT_NYQUIST
-from ..spec import MODEL_ATTR, ModelSpec
+from ..spec import MODEL_ATTR
 from .inputs import second_grid, stacks_of
 from .request import Request
 from .steps import Step
@@ -43,7 +44,7 @@ class Guided:
 
 
 def guided_steps(
-    cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str], request: Request, spec: ModelSpec, scale: int
+    cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str], request: Request, spec: Model, scale: int
 ) -> Guided:
     """Plan bands on the fine grid: those that the sensor measures there as they are, the others sharpened.
 
@@ -127,7 +128,7 @@ def refuse_sharpened(cube: Cube, bands: Sequence[str], reader: str) -> None:
         )
 
 
-def available_bands(cube: Cube, coarser: Sequence[Cube], spec: ModelSpec, *, every: bool) -> tuple[str, ...]:
+def available_bands(cube: Cube, coarser: Sequence[Cube], spec: Model, *, every: bool) -> tuple[str, ...]:
     """Return the bands of all grids that a fusion can compute on the fine grid.
 
     every: all of them are wanted, so a BandWarning names the coarse bands whose transfer function is unknown.
@@ -187,7 +188,7 @@ def _native_ratio(cube: Cube, band: str) -> int:
     return 1 if gsd_m < _FINEST_M else max(1, round(_BANDS[band].gsd_m / gsd_m))
 
 
-def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: ModelSpec, scale: int) -> Step:
+def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: Model, scale: int) -> Step:
     """Return the step of bands that are on the fine grid already: reflectance, repeated where the result is finer."""
     nearest = replace(registry.get("nearest"), scale=scale)
     planes = pick(cube, bands, reader=spec.name)
@@ -198,7 +199,7 @@ def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: Model
 
 
 def _guidance(
-    names: Sequence[str], guides: Sequence[str], ratio: int, spec: ModelSpec, scale: int, device: str
+    names: Sequence[str], guides: Sequence[str], ratio: int, spec: Model, scale: int, device: str
 ) -> kernels.Guidance:
     """Return how the bands of one grid are guided. Raises OptionError."""
     options = dict(spec.options)
@@ -232,7 +233,7 @@ def _chosen(guide: str, band: str, guides: Sequence[str]) -> int | None:
     return guides.index(found.name)
 
 
-def _how(names: Sequence[str], guides: Sequence[str], ratio: int, spec: ModelSpec, scale: int) -> str:
+def _how(names: Sequence[str], guides: Sequence[str], ratio: int, spec: Model, scale: int) -> str:
     """Describe how bands were computed, for the attributes of the result."""
     after = f", then bicubic, {scale} times" if scale > 1 else ""
     guide = str(dict(spec.options).get("guide", ""))

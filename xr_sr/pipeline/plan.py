@@ -14,13 +14,13 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import count_of
+from ..catalog.models import Cascade, Model, Network
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.rebuild import assemble
 from ..cube.select import Cube, pick
 from ..radiometry.resolve import OFFSET_COORD
 from ..radiometry.summary import dates_with_offsets, html_of, metres, text_of, times_of
-from ..spec import ModelSpec
 from .request import Request
 from .steps import Step, sides_like
 
@@ -46,7 +46,7 @@ class Plan:
     request: Request
     cube: Cube
     whole: Cube
-    spec: ModelSpec
+    spec: Model
     wanted: tuple[str, ...]
     steps: tuple[Step, ...]
     sides: Sequence[int | None] | None
@@ -155,13 +155,13 @@ def memory_of_task(step: Step, block: Sequence[int]) -> int:
     itemsizes = [array.dtype.itemsize for stack in step.all_stacks for array, _ in stack]
     read = leads * math.prod(side) * sum(size + 9 for size in itemsizes)
     written = leads * len(step.bands) * math.prod(block[-2:]) * step.scale**2 * 4
-    return int(read + 2 * written + (_TORCH if step.recipe.kernel.spec.architecture else 0))
+    return int(read + 2 * written + (_TORCH if isinstance(step.recipe.kernel.spec, Network | Cascade) else 0))
 
 
 def _weights(step: Step) -> str:
     kernel = step.recipe.kernel
     refs = [ref for _, ref in kernel.parts] or [kernel]
-    files = [(ref.spec.weights, ref) for ref in refs if ref.sha256]
+    files = [(next(iter(ref.spec.files), None), ref) for ref in refs if ref.sha256]
     return "; ".join(
         f"{'in the package' if file is not None and file.home == 'package' else ref.weights}, sha256 {ref.sha256[:12]}"
         for file, ref in files

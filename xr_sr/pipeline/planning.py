@@ -13,6 +13,7 @@ from typing import Any
 from .. import kernels
 from .._version import __version__
 from ..catalog import fallback, registry
+from ..catalog.models import Model, Pansharpening
 from ..cube.align import coarser_cube, coarser_cubes, joined
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.select import AnyCube, Cube, check_gsd, pick, recognise
@@ -20,7 +21,7 @@ from ..cube.sensors import other_sensor, warn_of_sensor
 from ..errors import GridError, MissingBandError, OptionError
 from ..kernels.resolve import kernel_ref, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve
-from ..spec import ModelSpec, Provenance
+from ..spec import Provenance
 from ..tiling.lattice import Lattice
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
@@ -126,7 +127,7 @@ def _network_plan(
 
 
 def _network_step(
-    cube: Cube, coarse: Cube | None, whole: Cube, spec: ModelSpec, wanted: Sequence[str], request: Request
+    cube: Cube, coarse: Cube | None, whole: Cube, spec: Model, wanted: Sequence[str], request: Request
 ) -> tuple[Step, Radiometry, str]:
     """Return the step of a network or an interpolation, the radiometry of its fine bands, and that of all in words."""
     planes = pick(cube, [band for band in spec.bands or wanted if band not in spec.coarse], reader=spec.name)
@@ -173,6 +174,7 @@ def _formula_plan(obj: AnyCube, cube: Cube, request: Request, model: str, what: 
         check_gsd(cube, gsd_m, allow=request.allow_gsd, model=request.model)
     grids = coarser_cubes(obj, cube, request.other)
     spec = with_options(registry.fusing(model), request.options)
+    assert isinstance(spec, Pansharpening)
     spec = replace(spec, options=tuple((dict(spec.options) | dict(request.options)).items()))
     available = available_bands(cube, grids, spec, every=request.bands is None)
     _, wanted = registry.choose(model, available, request.bands, fusing=True)

@@ -14,6 +14,7 @@ from torch import nn
 
 from .. import kernels
 from ..catalog import registry
+from ..catalog.models import Model, Pansharpening
 from ..errors import ModelError, OptionError, TrainingError
 from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
@@ -40,8 +41,8 @@ class Teacher:
         scale: int | None = None,
         bands: Sequence[str] | None = None,
     ) -> None:
-        self.spec = registry.get(model)
-        if self.spec.fuses:
+        self.spec: Model = registry.get(model)
+        if isinstance(self.spec, Pansharpening):
             raise ModelError(
                 f"{self.spec.name!r} fuses the bands of a cube, and is no function on one image; wanted is a model "
                 "that `upscale` takes, see xr_sr.list_models()."

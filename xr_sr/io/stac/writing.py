@@ -22,11 +22,12 @@ from ...arguments import check_flag, check_path, renamed, shown
 from ...bands import find_band
 from ...catalog import registry
 from ...catalog.fetch import hub_url
+from ...catalog.models import Model, Network
 from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError
 from ...runtime.files import write_whole
-from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, ModelSpec, WeightsFile
+from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, WeightsFile
 from .stored import PROJECTION, Stored, StoredBand, outline, projection_fields, read_stored
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _target(place: str, path: str | os.PathLike[str] | None) -> Path:
     return check_path("place", place, StoreError).with_suffix(".json")
 
 
-def _properties(stored: Stored, spec: ModelSpec | None, license: str | None) -> dict[str, Any]:
+def _properties(stored: Stored, spec: Model | None, license: str | None) -> dict[str, Any]:
     """Write the properties of the Item: place, sensor, what was done, by which model."""
     size = pixel_size_m(stored.geobox)
     pixel_m = round(math.sqrt(size[0] * size[1]), 3) if size else None
@@ -157,7 +158,7 @@ def _properties(stored: Stored, spec: ModelSpec | None, license: str | None) -> 
     return {**facts, **(_model_fields(spec, stored) if spec else {})}
 
 
-def _model_fields(spec: ModelSpec, stored: Stored) -> dict[str, Any]:
+def _model_fields(spec: Model, stored: Stored) -> dict[str, Any]:
     """Describe a network as the extension mlm wants it."""
 
     def structure(bands: Iterable[str]) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _model_fields(spec: ModelSpec, stored: Stored) -> dict[str, Any]:
     result = {"name": "SR", "tasks": ["super-resolution"], "bands": list(given), "result": structure(given)}
     return {
         "mlm:name": spec.name,
-        "mlm:architecture": (spec.architecture or next(part.architecture for _, part in spec.parts)).rpartition(":")[2],
+        "mlm:architecture": _architecture(spec).rpartition(":")[2],
         "mlm:framework": "PyTorch",
         "mlm:tasks": ["super-resolution"],
         "mlm:pretrained": True,
@@ -185,7 +186,13 @@ def _model_fields(spec: ModelSpec, stored: Stored) -> dict[str, Any]:
     }
 
 
-def _spec_of(stored: Stored) -> ModelSpec | None:
+def _architecture(model: Model) -> str:
+    """Return the architecture of a network, or of the first of a cascade."""
+    networks = (model,) if isinstance(model, Network) else tuple(part for _, part in model.parts)
+    return networks[0].architecture
+
+
+def _spec_of(stored: Stored) -> Model | None:
     """Find the network that made something; None for interpolation, and for a model that is not known here.
 
     A result of other weights than the catalog's is no result of that model, so nothing is said of it.
@@ -199,7 +206,7 @@ def _spec_of(stored: Stored) -> ModelSpec | None:
     return spec if same and spec.bands else None
 
 
-def _extensions(stored: Stored, spec: ModelSpec | None) -> list[str]:
+def _extensions(stored: Stored, spec: Model | None) -> list[str]:
     classes = any(each.classes for each in stored.bands)
     return [
         PROJECTION,

@@ -1,0 +1,363 @@
+"""Describe models as data: an interpolation, a network, a cascade of networks or a pansharpening, over a shared card.
+
+Records check themselves when they are created, so what is registered is consistent; they can be pickled, hashed and
+tokenized. Whether a network does what its record says is measured in `kernels.register`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from ..arguments import check_flag, count_of, items_of, renamed
+from ..bands import find_band
+from ..errors import ModelError
+from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
+
+__all__ = ["Card", "Cascade", "Interpolation", "Model", "ModelSpec", "Network", "Pansharpening"]
+
+SCALES = range(1, 17)
+"""Output pixels per input pixel along an axis that a model may have."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Identify a model, and answer for the properties that only other kinds of models have.
+
+    name: full name, "family" or "family.variant". license: SPDX identifier of the weights. url: where they come from.
+    """
+
+    name: str
+    summary: str
+    license: str = field(default="", kw_only=True)
+    citation: str = field(default="", kw_only=True)
+    url: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(self.name)):
+            raise ModelError(f"name={self.name!r}: expected letters, digits, '.', '-' and '_', such as 'mine-x2'.")
+
+    @property
+    def family(self) -> str:
+        """The part of the name before the first dot."""
+        return self.name.split(".", 1)[0]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Canonical names of the bands that the model reads, in its order; () if it processes any band by itself."""
+        return ()
+
+    @property
+    def bands_out(self) -> tuple[str, ...]:
+        """Names of the bands that the model returns, in its order; () if these are the ones that it reads."""
+        return ()
+
+    @property
+    def coarse(self) -> tuple[str, ...]:
+        """Those of `bands`, the last ones, whose pixels are twice as wide; blocks hold them linearly interpolated."""
+        return ()
+
+    @property
+    def window(self) -> int:
+        """Side in input pixels of the windows on which the model works; 0 for a model with a halo."""
+        return 0
+
+    @property
+    def overlap(self) -> int:
+        """Input pixels shared by neighbouring windows."""
+        return 0
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Ground size in metres of the input pixels that the model was trained on; None if any size is right."""
+        return None
+
+    @property
+    def level(self) -> str:
+        """Product level of the training data, such as "L2A"; "" without training."""
+        return ""
+
+    @property
+    def options(self) -> tuple[tuple[str, Option], ...]:
+        """Options that a user may set, with their defaults."""
+        return ()
+
+    @property
+    def low_pass(self) -> LowPass | RadialSigmoid | None:
+        """The model's own low-frequency constraint, which is applied to its output."""
+        return None
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a network contains its constraint, so that none is added and none can be turned off."""
+        return False
+
+    @property
+    def selects(self) -> bool:
+        """Whether bands that are not requested cost nothing."""
+        return False
+
+    @property
+    def fine_alone(self) -> bool:
+        """Whether the fine bands do not depend on the coarse ones."""
+        return False
+
+    @property
+    def guided(self) -> bool:
+        """Whether coarse bands are sharpened with the detail of finer bands, by a formula."""
+        return False
+
+    @property
+    def parts(self) -> tuple[tuple[str, Network], ...]:
+        """The networks of a cascade, with their roles."""
+        return ()
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """The files of weights of the model and of its parts."""
+        return ()
+
+    def digest(self) -> str:
+        """Return 12 hex digits of all in the record that values depend on; "" if the name stands for it."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Interpolation(Card):
+    """Each band upsampled by itself, by one separable operator. halo: in input pixels."""
+
+    method: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    scale: int = 4
+    halo: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+
+    @property
+    def options(self) -> tuple[tuple[str, Option], ...]:
+        """The scale is the user's choice."""
+        return (("scale", self.scale),)
+
+
+@dataclass(frozen=True)
+class Pansharpening(Card):
+    """Coarse bands on the grid of finer ones by a formula, each by itself, and no finer.
+
+    guided: with the detail of the finer bands; else by cubic convolution alone. scale: of the bicubic interpolation
+    that may follow. halo: in pixels of the fine grid, for coarse pixels twice as wide.
+    """
+
+    guided: bool = True
+    scale: int = 1
+    halo: int = 0
+    options: tuple[tuple[str, Option], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+
+
+@dataclass(frozen=True)
+class Network(Card):
+    """A torch network and all that is known of it before its weights are read.
+
+    architecture: "module:attribute" of torch, called with `config`; it maps (n, band, y, x) to (n, band_out, y * scale,
+        x * scale) of normalized reflectance.
+    bands: names of the bands that it reads, in its order. bands_out: those that it returns, some of `bands`; () are the
+        same.
+    scale: output pixels per input pixel along an axis, 1 to 16.
+    halo: input pixels of context that an output pixel depends on, that of its constraint included. window: instead of a
+        halo, the side in input pixels of the fixed windows of a network whose output depends on all of its input;
+        overlap: pixels that neighbouring windows share, at most half of a window.
+    gsd_m: ground size in metres of the input pixels it was trained on; None if any size is right.
+    level: product level of the training data, such as "L2A". config: arguments of the architecture.
+    normalization: applied to its input, and inverted on its output. non_negative: the output is clamped at zero before
+        the constraint. low_pass: its constraint. constrained: the network contains its constraint.
+    selects: the network's `folded(gives=...)` receives the sorted indices of the requested bands, so that others cost
+        nothing; `bands_out` is then in the order of `bands`.
+    coarse: those of `bands`, the last ones, whose pixels are twice as wide; the network receives them linearly
+        interpolated. fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not
+        read if only others are requested.
+    Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself.
+    """
+
+    architecture: str = ""
+    bands: tuple[str, ...] = ()
+    bands_out: tuple[str, ...] = ()
+    scale: int = 4
+    halo: int = 0
+    window: int = 0
+    overlap: int = 0
+    gsd_m: float | None = 10.0
+    level: str = ""
+    config: tuple[tuple[str, Option], ...] = ()
+    normalization: Normalization = field(default_factory=Normalization)
+    non_negative: bool = False
+    low_pass: LowPass | RadialSigmoid | None = None
+    constrained: bool = False
+    selects: bool = False
+    fine_alone: bool = False
+    weights: WeightsFile | None = None
+    coarse: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not re.fullmatch(r"[\w.]+:\w+", str(self.architecture)):
+            raise ModelError(
+                f"{self.name!r}: architecture={self.architecture!r}: expected 'module:attribute', such as "
+                "'my_nets:Small'."
+            )
+        for what in ("bands", "bands_out", "coarse"):
+            object.__setattr__(self, what, _canonical(self.name, what, getattr(self, what)))
+        for what in ("non_negative", "constrained", "selects", "fine_alone"):
+            check_flag(f"{self.name!r}: {what}", getattr(self, what))
+        object.__setattr__(self, "config", _pairs(self.name, self.config))
+        _check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
+        self._check_kinds()
+        self._check_bands()
+        if self.window and self.halo:
+            raise ModelError(
+                f"{self.name!r} has halo={self.halo} and window={self.window}; expected one of them: a halo if an "
+                "output pixel depends on nearby pixels, a window if it depends on all of the input."
+            )
+        if self.overlap > self.window // 2:
+            raise ModelError(
+                f"{self.name!r}: overlap={self.overlap} with window={self.window}: expected at most half of the "
+                f"window, such as {max(self.window, 64) // 4}; without a window there is no overlap."
+            )
+
+    def _check_kinds(self) -> None:
+        said = repr(self.name)
+        if not isinstance(self.low_pass, LowPass | RadialSigmoid | None):
+            raise ModelError(f"{said}: low_pass={self.low_pass!r}: expected xr_sr.LowPass(sigma, radius) or None.")
+        if not isinstance(self.normalization, Normalization):
+            raise ModelError(
+                f"{said}: normalization={self.normalization!r}: expected xr_sr.Normalization(shift=0.1, scale=0.2)."
+            )
+        for what in ("shift", "scale"):
+            value = getattr(self.normalization, what)
+            if isinstance(value, tuple) and len(value) != len(self.bands):
+                raise ModelError(
+                    f"{said}: normalization has {len(value)} values of {what} for {count_of(len(self.bands), 'band')}, "
+                    f"{self.bands}."
+                )
+        if self.gsd_m is not None and not (isinstance(self.gsd_m, int | float) and 0 < self.gsd_m < math.inf):
+            raise ModelError(
+                f"{said}: gsd_m={self.gsd_m!r}: expected metres above 0, such as 10, or None for any size."
+            )
+
+    def _check_bands(self) -> None:
+        said = repr(self.name)
+        if not self.bands:
+            raise ModelError(f"{said}: bands=() is empty; expected the bands that it reads, such as ('B04', 'B08').")
+        if extra := [band for band in self.bands_out if band not in self.bands]:
+            raise ModelError(
+                f"{said}: bands_out= has {extra}, which are not in bands=: an output band has the name, grid and "
+                "nodata of an input band."
+            )
+        if self.selects and list(self.bands_out) != [band for band in self.bands if band in self.bands_out]:
+            raise ModelError(
+                f"{said}: selects=True with bands_out={list(self.bands_out)}: expected the order of "
+                f"bands={list(self.bands)}."
+            )
+        if self.fine_alone and not (self.selects and self.coarse):
+            raise ModelError(f"{said}: fine_alone=True: expected a record with coarse=(...) and selects=True.")
+        if self.coarse and (self.window or self.bands[-len(self.coarse) :] != self.coarse):
+            raise ModelError(
+                f"{said}: coarse={list(self.coarse)}: expected the last of bands={list(self.bands)}, and a halo, "
+                "not a window."
+            )
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """The file of weights, if there is one."""
+        return (self.weights,) if self.weights else ()
+
+    def digest(self) -> str:
+        """Return 12 hex digits of all in the record that values depend on, but for the weights."""
+        parts = (self.architecture, self.bands, self.bands_out, self.scale, self.window, self.overlap, self.config)
+        norm = f"Normalisation(shift={self.normalization.shift!r}, scale={self.normalization.scale!r})"
+        # The text that 0.1 hashed, with its spelling: stores that were written then hold this digest.
+        text = f"({parts!r}, ({norm}, {self.non_negative!r}, {self.low_pass!r}))"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Cascade(Card):
+    """Several networks in turn, for bands of two pixel sizes; see `kernels.fusion`.
+
+    parts: by role. "x2" sharpens the coarse bands to the input's grid, "fine" upscales the other bands, "x4" then the
+    coarse ones; only "x2" if the scale is 1, only "fine" if no coarse bands are read. Other fields as in `Network`.
+    """
+
+    bands: tuple[str, ...] = ()
+    bands_out: tuple[str, ...] = ()
+    coarse: tuple[str, ...] = ()
+    scale: int = 4
+    halo: int = 0
+    gsd_m: float | None = 10.0
+    level: str = ""
+    parts: tuple[tuple[str, Network], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+        roles = tuple(role for role, _ in self.parts)
+        expected = (("x2",) if self.scale == 1 else ("x2", "fine", "x4")) if self.coarse else ("fine",)
+        if roles != expected or self.bands[len(self.bands) - len(self.coarse) :] != self.coarse:
+            raise ModelError(
+                f"{self.name!r}: parts={list(roles)}, coarse={list(self.coarse)}: expected the parts {list(expected)}, "
+                f"and coarse bands that are the last of bands={list(self.bands)}."
+            )
+
+    @property
+    def files(self) -> tuple[WeightsFile, ...]:
+        """The files of weights of the parts."""
+        return tuple(file for _, part in self.parts for file in part.files)
+
+
+Model: TypeAlias = Interpolation | Network | Cascade | Pansharpening
+
+Network.__init__ = renamed(licence="license", normalisation="normalization")(Network.__init__)  # type: ignore[method-assign]
+
+ModelSpec = Network
+"""The record of a user's own model, for `register_model`."""
+
+
+def _canonical(name: str, what: str, bands: Sequence[str]) -> tuple[str, ...]:
+    """Return names of bands as canonical ones. Raises ModelError for what is no list of names, or names one twice."""
+    found = None if isinstance(bands, str) else items_of(bands)
+    if found is None or not all(isinstance(band, str) for band in found):
+        raise ModelError(f"{name!r}: {what}={bands!r}: expected a tuple of names, such as ('B04', 'B08').")
+    names = tuple(band.name if (band := find_band(each)) else each for each in found)
+    if len(set(names)) < len(names):
+        raise ModelError(f"{name!r}: {what}={tuple(found)} has one band twice.")
+    return names
+
+
+def _pairs(name: str, config: Any) -> tuple[tuple[str, Option], ...]:
+    """Return arguments of an architecture as pairs. Raises ModelError for anything that cannot be hashed."""
+    try:
+        pairs = config.items() if isinstance(config, Mapping) else config
+        found = tuple((str(key), value) for key, value in pairs)
+        hash(found)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"{name!r}: config={config!r}: expected pairs of a name and a number, text, boolean or tuple of them, such "
+            f"as (('width', 16),) ({error})."
+        ) from error
+    return found
+
+
+def _check_sizes(name: str, **sizes: int) -> None:
+    for what, value in sizes.items():
+        least = 1 if what == "scale" else 0
+        if type(value) is not int or value < least:
+            raise ModelError(f"{name!r}: {what}={value!r}: expected a whole number, at least {least}.")
+    if sizes["scale"] > max(SCALES):
+        raise ModelError(f"{name!r}: scale={sizes['scale']}: expected at most {max(SCALES)}.")
