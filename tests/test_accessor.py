@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import xr_sr
 from tests.cubes import array, reflectance
-from xr_sr.accessor import SuperResolution, _Method
+from xr_sr.accessor import SuperResolution, _Method, spelled_out
 
 METHODS = {name: method for name, method in vars(SuperResolution).items() if isinstance(method, _Method)}
 SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr", "compare": "sr"}
@@ -33,9 +37,32 @@ def test_arguments_and_docstring_are_those_of_the_function(name):
     cube = SECOND.get(name, next(iter(parameters)))
     del parameters[cube]
 
-    assert list(inspect.signature(getattr(LR.sr, name)).parameters.values()) == list(parameters.values())
+    names = inspect.unwrap(function).__globals__
+    expected = spelled_out(inspect.Signature(parameters.values()), names)
+    assert inspect.signature(getattr(LR.sr, name)).parameters == expected.parameters
     assert inspect.getdoc(method).startswith(inspect.getdoc(function))
     assert f"`{cube}` is this object" in inspect.getdoc(method)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_types_are_spelled_out(name):
+    shown = str(inspect.signature(getattr(SuperResolution, name)))
+
+    for alias in ("AnyCube", "Offset", "Nodata", "Chunks", "Layout", "Option", "Image", "Scene", "When", "Obj", "Grid"):
+        assert not re.search(rf"\b{alias}\b", shown)
+    assert "xarray.core" not in shown
+
+
+def test_an_alias_is_replaced_wherever_it_stands():
+    Side: TypeAlias = "int | Literal['auto']"
+
+    def cut(sides: Sequence[Side] | None, *, by: Side = "auto", **rest: float) -> xr.DataArray: ...
+
+    shown = str(spelled_out(inspect.signature(cut), {"Side": Side, "xr": xr}))
+
+    assert "sides: \"Sequence[int | Literal['auto']] | None\"" in shown
+    assert "by: \"int | Literal['auto']\" = 'auto'" in shown
+    assert "-> 'xr.DataArray'" in shown
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -6,12 +6,14 @@ functions, which are imported when a method is first looked up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
 from importlib import import_module
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, formatannotation, signature, unwrap
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar, get_origin
 
 import xarray as xr
 
@@ -50,12 +52,50 @@ class _Method:
             return public(**{cube: self._obj}, **dict(zip(in_order, args, strict=False)), **options)
 
         accessor = Parameter("self", Parameter.POSITIONAL_ONLY)
-        method.__signature__ = signature(public).replace(parameters=[accessor, *rest])  # type: ignore[attr-defined]
+        method.__signature__ = spelled_out(  # type: ignore[attr-defined]
+            signature(public).replace(parameters=[accessor, *rest]), unwrap(public).__globals__
+        )
         note = f"Method of `{public.__name__}`: `{cube}` is this object."
         method.__doc__ = f"{(public.__doc__ or '').rstrip()}\n\n    {note}\n    "
         method.__name__, method.__qualname__ = self.name, f"SuperResolution.{self.name}"
         del method.__wrapped__  # `inspect` would show the function's own signature
         return method
+
+
+def spelled_out(public: Signature, names: Mapping[str, Any]) -> Signature:
+    """Replace the names of type aliases in a signature by what they stand for, such as `float | Literal['auto']`.
+
+    names: the globals of the function's module. Annotations are text there, and stay text.
+    """
+
+    def text_of(annotation: Any) -> str:
+        text = annotation if isinstance(annotation, str) else formatannotation(annotation)
+        text = re.sub(r"\b(typing|collections\.abc|pathlib)\.|~", "", re.sub(r"\bxarray\.core\.\w+\.", "xr.", text))
+        tree = _Aliases(names, text_of).visit(ast.parse(text, mode="eval"))
+        return ast.unparse(tree)
+
+    empty = Signature.empty
+    parameters = [
+        each if each.annotation is empty else each.replace(annotation=text_of(each.annotation))
+        for each in public.parameters.values()
+    ]
+    returned = public.return_annotation
+    return Signature(parameters, return_annotation=returned if returned is empty else text_of(returned))
+
+
+class _Aliases(ast.NodeTransformer):
+    """Puts the meaning of aliases and type variables in the place of their names."""
+
+    def __init__(self, names: Mapping[str, Any], text_of: Callable[[Any], str]) -> None:
+        self.names, self.text_of = names, text_of
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        meaning = self.names.get(node.id)
+        if isinstance(meaning, TypeVar):
+            meaning = " | ".join(map(self.text_of, meaning.__constraints__ or (meaning.__bound__ or "Any",)))
+        if not isinstance(meaning, str) and get_origin(meaning) is None:
+            return node  # a module, a class, or a word of typing itself, such as Any
+        return ast.parse(self.text_of(meaning), mode="eval").body
 
 
 @xr.register_datatree_accessor("sr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -23,7 +24,9 @@ from .indices import NAME_ATTR
 from .surface_water import index_of
 from .thresholds import time_dim
 
-When: TypeAlias = Any
+When: TypeAlias = (
+    "str | np.datetime64 | datetime.date | slice | Sequence[str | np.datetime64 | datetime.date] | xr.DataArray"
+)
 """A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
 
 _YEAR_FIRST = re.compile(r"[+-]?\d{4}")

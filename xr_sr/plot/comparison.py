@@ -14,13 +14,13 @@ from ..cube.select import AnyCube
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
+from ..radiometry.resolve import Offset
 from .figure import Map, Panel, Stretch, draw
 from .views import Frame, Pixels, View, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..radiometry.resolve import Offset
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 FALSE_COLOUR = ("B08", "B04", "B03")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from affine import Affine
@@ -26,6 +26,7 @@ from ..cube.select import AnyCube, Cube
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
 from ..optional import require
+from ..radiometry.resolve import Offset
 from ..runtime.files import file_target, write_whole
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
 from .layers import (
@@ -41,9 +42,6 @@ from .layers import (
     stamps_of,
 )
 from .views import Frame, Pixels, Placed, View, choose_frame
-
-if TYPE_CHECKING:
-    from ..radiometry.resolve import Offset
 
 HEIGHT_PX = 560
 """Of the page inside a notebook."""
