@@ -30,8 +30,8 @@ def scene(height: int = 320, width: int = 384) -> tuple[xr.DataArray, xr.DataArr
         rng.random((1, height // side + 1, width // side + 1)).repeat(side, -1).repeat(side, -2)[:, :height, :width]
         for side in (1, 4, 9, 24)
     )
-    colours = np.array([0.5, 0.6, 0.8, 1.2])[:, None, None]
-    hr = cubes.array((0.03 + 0.05 * values * colours).astype("float32"))
+    colors = np.array([0.5, 0.6, 0.8, 1.2])[:, None, None]
+    hr = cubes.array((0.03 + 0.05 * values * colors).astype("float32"))
     lr = degrade(hr, SCALE, noise=0.001).assign_coords(time=np.datetime64("2023-06-01T10:30:00.25", "ns"))
     return lr.compute(), hr
 
@@ -116,7 +116,7 @@ def test_the_selection_says_why_a_patch_was_not_kept(tmp_path: Path):
     assert list(table.reason.values) == [
         "too few valid pixels",
         "shifted",
-        "other colours",
+        "other colors",
         "shift not measurable",
         "kept",
         "kept",

@@ -16,7 +16,7 @@ from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.errors import CubeError, MissingLibraryError, OptionError, StoreError
 from xr_sr.plot import animate
 from xr_sr.plot.animation import Movie
-from xr_sr.plot.maps import COLOURS
+from xr_sr.plot.maps import COLORS
 
 mpl.use("Agg")
 
@@ -86,7 +86,7 @@ def test_maps_of_classes_and_quantities_are_animated_too(cube):
     found = xr_sr.flood(xr_sr.water(mask, None, 0.5), times(3)[0], slice(times(3)[1], None)).compute()
     movie = animate(found)
 
-    expected = [int(COLOURS["flooded"][place : place + 2], 16) for place in (1, 3, 5)]
+    expected = [int(COLORS["flooded"][place : place + 2], 16) for place in (1, 3, 5)]
     for frame, date in zip(frames_of(movie), found["flood"], strict=True):
         np.testing.assert_array_equal((frame[..., :3] == expected).all(axis=-1), date.values == 2)
     named = {text.get_text() for legend in movie.figure.legends for text in legend.get_texts()}
@@ -108,9 +108,9 @@ def test_a_notebook_gets_the_page_in_a_frame(cube):
 def test_what_does_not_move_is_refused(cube, tmp_path, monkeypatch):
     movie = animate(cube)
 
-    with pytest.raises(CubeError, match="needs dates"):
+    with pytest.raises(CubeError, match="dates"):
         animate(dataset(reflectance(4, 24, 32)))
-    with pytest.raises(OptionError, match="known endings"):
+    with pytest.raises(OptionError, match="path=.*series.avi"):
         movie.save(tmp_path / "series.avi")
     with pytest.raises(StoreError, match="path=.*nowhere"):
         movie.save(tmp_path / "nowhere" / "series.gif")

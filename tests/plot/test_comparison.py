@@ -155,13 +155,13 @@ def test_a_tree_a_dataset_and_a_stacked_array_look_the_same():
 
 def test_bands_may_be_chosen_and_default_to_what_is_there():
     whole = upscale(sample()["r10m"], "nearest")
-    grey = compare(sr=whole, bands=["B08"], max_pixels=40)
+    gray = compare(sr=whole, bands=["B08"], max_pixels=40)
     false = compare(sr=whole.drop_vars("B02"), max_pixels=40)
 
-    image = pictures(grey)["nearest, 2.5 m"]
+    image = pictures(gray)["nearest, 2.5 m"]
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
-    assert any("false colour" in text.get_text() for text in false.texts)
-    assert any("true colour" in text.get_text() for text in compare(sr=whole, max_pixels=40).texts)
+    assert any("false color" in text.get_text() for text in false.texts)
+    assert any("true color" in text.get_text() for text in compare(sr=whole, max_pixels=40).texts)
 
 
 def test_what_was_not_measured_is_transparent():
@@ -255,15 +255,15 @@ def test_pictures_can_be_saved_and_are_not_kept(tmp_path, scene):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"bands": ["B04", "B03"]}, errors.OptionError, "three"),
-        ({"bands": "B04"}, errors.OptionError, "list"),
+        ({"bands": ["B04", "B03"]}, errors.OptionError, "bands="),
+        ({"bands": "B04"}, errors.OptionError, "bands="),
         ({"bands": ["B12"]}, errors.MissingBandError, "B12"),
         ({"date": 7}, errors.OptionError, "2 dates"),
         ({"date": "yesteryear"}, errors.OptionError, "no date"),
-        ({"window": (0, 0, 10, 10)}, errors.GridError, "no ground"),
-        ({"difference": "error", "hr": None}, errors.OptionError, "needs hr"),
-        ({"difference": "consistency", "lr": None}, errors.OptionError, "needs lr"),
-        ({"difference": "ssim"}, errors.OptionError, "no third"),
+        ({"window": (0, 0, 10, 10)}, errors.GridError, "window="),
+        ({"difference": "error", "hr": None}, errors.OptionError, "hr="),
+        ({"difference": "consistency", "lr": None}, errors.OptionError, "lr="),
+        ({"difference": "ssim"}, errors.OptionError, "ssim"),
     ],
 )
 def test_wishes_that_cannot_be_met_are_refused(scene, change, error, message):
@@ -283,7 +283,7 @@ def test_grids_that_do_not_lie_on_each_other_are_refused():
 
 
 def test_a_window_without_valid_pixels_is_refused():
-    with pytest.raises(errors.CubeError, match="no valid pixel"):
+    with pytest.raises(errors.CubeError, match="window="):
         compare(sr=cube(np.full((3, 8, 8), np.nan)))
 
 

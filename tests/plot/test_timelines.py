@@ -17,7 +17,7 @@ from tests.cubes import geobox_of, times
 from xr_sr.analytics import class_areas, object_series
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.plot import series
-from xr_sr.plot.maps import COLOURS
+from xr_sr.plot.maps import COLORS
 
 mpl.use("Agg")
 
@@ -42,15 +42,15 @@ def lines_of(figure, place: int = 0) -> dict[str, np.ndarray]:
     return {line.get_label(): np.asarray(line.get_ydata()) for line in figure.axes[place].lines}
 
 
-def test_areas_of_a_flood_are_lines_in_the_colours_of_the_map(water):
+def test_areas_of_a_flood_are_lines_in_the_colors_of_the_map(water):
     found = xr_sr.flood(water, times(4)[0], slice(times(4)[1], None)).compute()
     figure = series(found)
 
     lines = lines_of(figure)
     assert lines.keys() == {"permanent water", "flooded", "receded", "unknown"}
     np.testing.assert_allclose(lines["flooded"], found["area"].sel(state="flooded"))
-    colours = {line.get_label(): to_hex(line.get_color()) for line in figure.axes[0].lines}
-    assert colours["flooded"] == COLOURS["flooded"].lower()
+    colors = {line.get_label(): to_hex(line.get_color()) for line in figure.axes[0].lines}
+    assert colors["flooded"] == COLORS["flooded"].lower()
     assert figure.axes[0].get_ylabel() == "area, ha" and figure.axes[0].get_ylim()[0] == 0
     assert {text.get_text() for text in figure.legends[0].get_texts()} == lines.keys()
 
@@ -73,7 +73,7 @@ def test_objects_are_lines_and_nan_is_a_gap(water, years):
     np.testing.assert_allclose(lines_of(series(objects))["object 2"], objects["water"].sel(object=2))
     assert np.isnan(lines_of(series(years))["object 3"][1])
     assert lines_of(series(years.rename(time="t"), objects=[7])).keys() == {"object 7"}
-    with pytest.raises(OptionError, match=r"no \[99\]; known are"):
+    with pytest.raises(OptionError, match=r"objects=.*\[99\]"):
         series(years, objects=[99])
 
 
@@ -137,18 +137,18 @@ def test_a_comparison_of_a_map_is_no_map_of_its_classes(water):
 def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
     many = xr.concat([years["mean"].isel(object=0)] * 9, "object").assign_coords(object=range(9))
 
-    with pytest.raises(OptionError, match="9 lines"):
+    with pytest.raises(OptionError, match="9 .*objects="):
         series(many)
     with pytest.raises(CubeError, match="dates"):
         series(years["mean"].isel(time=0, drop=True))
     with pytest.raises(CubeError, match="flood"):
         series(xr.Dataset({"a": 1}))
-    with pytest.raises(OptionError, match="expected some, not all"):
+    with pytest.raises(OptionError, match="reference="):
         series(years, reference=slice("2019", "2030"))
     for when in ("2031-01-01", "1.7.2019", slice("2031", None)):
         with pytest.raises(OptionError, match="selects no date.*year first"):
             series(years, reference=when)
-    with pytest.raises(OptionError, match="no date in any month"):
+    with pytest.raises(OptionError, match="reference="):
         series(years.sel(time=years.time.dt.month == 7), reference=years.sel(time=years.time.dt.month == 5))
-    with pytest.raises(OptionError, match="not for areas"):
+    with pytest.raises(OptionError, match="reference="):
         series(water, reference="2023-06-01")

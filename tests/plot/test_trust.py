@@ -78,7 +78,7 @@ def test_several_cubes_beside_maps_of_one_are_refused():
     cube = array(np.full((3, 24, 32), 0.1, "float32"), ("B04", "B03", "B02"), geobox=grid(24, 32))
     cubes = {"bicubic": cube, "network": 2 * cube}
 
-    with pytest.raises(errors.OptionError, match="same mapping"):
+    with pytest.raises(errors.OptionError, match="model"):
         trust_maps(given.isel(model=0, drop=True), sr=cubes)
     for sr in (cube, {"network": cube}):
         assert len(trust_maps(given.isel(model=0, drop=True), sr=sr).axes[0].images) == 1
@@ -91,7 +91,7 @@ def test_one_cube_beside_maps_of_several_stands_beside_its_own():
     figure = trust_maps(maps("model"), sr=cube.assign_attrs({"xr_sr:model": "network"}))
 
     assert [len(figure.axes[row * 5].images) for row in (0, 1)] == [0, 1]
-    with pytest.raises(errors.OptionError, match="one cube"):
+    with pytest.raises(errors.OptionError, match="sr="):
         trust_maps(maps("model"), sr=cube)
 
 
@@ -142,13 +142,13 @@ def test_what_cannot_be_drawn_is_refused():
 
     with pytest.raises(errors.CubeError, match="at='pixel'"):
         trust_maps(given.mean(["y", "x"]))
-    with pytest.raises(errors.CubeError, match="select one"):
+    with pytest.raises(errors.CubeError, match="select"):
         trust_maps(given.expand_dims(place=2))
     with pytest.raises(errors.OptionError, match="2 dates"):
         trust_maps(given, date=5)
     with pytest.raises(errors.OptionError, match="no date"):
         trust_maps(given, date="yesteryear")
-    with pytest.raises(errors.GridError, match="share no ground"):
+    with pytest.raises(errors.GridError, match="window="):
         trust_maps(given, window=(0, 0, 10, 10))
     with pytest.raises(errors.GridError, match="sr="):
         trust_maps(given, sr=elsewhere)

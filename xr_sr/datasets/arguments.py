@@ -101,7 +101,7 @@ def read_dates(value: SceneDates) -> Times:
 
 
 def read_floods(value: object, dates: int) -> tuple[float, ...]:
-    """Return the flood level in metres at each date. Raises GridError for another number of levels than of dates."""
+    """Return the flood level in meters at each date. Raises GridError for another number of levels than of dates."""
     levels = np.asarray(value, dtype=object)
     numbers = tuple(check_number("flood_m", level) for level in levels.ravel())
     if levels.ndim == 0:

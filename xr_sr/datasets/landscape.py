@@ -116,11 +116,11 @@ def _valley(seed: int, south_m: DoubleArray, east_m: DoubleArray, relief: FloatA
         narrow, narrow_slope = Chance(seed, 11).smooth_line(south_m, 640.0, line)
         breadth, _ = Chance(seed, 12).smooth_line(south_m, 900.0, line)
         # At most 2.4 * 870 m from the middle of the lane, so that a river and its banks stay inside it.
-        centre_m = (number + 0.5) * RIVER_LANE_M + 700 * wide + 170 * narrow
+        center_m = (number + 0.5) * RIVER_LANE_M + 700 * wide + 170 * narrow
         slope = 700 * wide_slope + 170 * narrow_slope
         squeeze = 1 / np.sqrt(1 + slope * slope)
         half_m = np.maximum(26 + 8 * breadth, 9)
-        away_m = np.abs(east_m[None, inside] - centre_m[:, None]) * squeeze[:, None] - half_m[:, None]
+        away_m = np.abs(east_m[None, inside] - center_m[:, None]) * squeeze[:, None] - half_m[:, None]
         height_m[:, inside] = away_m
     floor_m = np.float32(1.0) + np.float32(0.35) * relief + np.float32(0.3) * detail
     rising_m = np.maximum(floor_m, np.float32(0.05)) + height_m * np.float32(0.008)
@@ -273,7 +273,6 @@ def _look_up(table: npt.NDArray[Entry], index: npt.NDArray[np.intp]) -> npt.NDAr
 
 
 def _use(seed: int, lane: IntArray, row: IntArray) -> npt.NDArray[np.uint8]:
-    """Return the use of blocks: some quarters of 4 x 4 blocks are settled."""
     quarter = Chance(seed, 24).uniform(lane // 4, row // 4) < 0.3
     draw = Chance(seed, 25).uniform(lane, row)
     village = draw < np.where(quarter, 0.34, 0.01)
@@ -337,8 +336,8 @@ def _plots(
     away, half = [], []
     for axis in (0, 1):
         half.append(smallest + (largest - smallest) * part(axis))
-        centre = style.plot_m[axis] * (np.float32(0.5) + np.float32(0.24) * (part(2 + axis) - np.float32(0.5)))
-        away.append(offset_m[axis] - plot[axis] * np.float32(style.plot_m[axis]) - centre)
+        center = style.plot_m[axis] * (np.float32(0.5) + np.float32(0.24) * (part(2 + axis) - np.float32(0.5)))
+        away.append(offset_m[axis] - plot[axis] * np.float32(style.plot_m[axis]) - center)
     stands = part(4) < 0.85
     roof = stands & (np.abs(away[0]) < half[0]) & (np.abs(away[1]) < half[1])
     shift = np.float32(style.shadow_m)

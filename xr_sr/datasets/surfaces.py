@@ -59,7 +59,6 @@ class Surface:
 
 
 def _always(name: str) -> Surface:
-    """Return a surface with one spectrum all year."""
     return Surface(name, ((1, name),))
 
 

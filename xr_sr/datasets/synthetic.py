@@ -37,7 +37,7 @@ GRIDS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "r10m": (10, ("B02", "B03", "B04", "B08")),
     "r20m": (20, ("B05", "B06", "B07", "B8A", "B11", "B12")),
 }
-"""GSD in metres and bands of the sensor's grids."""
+"""GSD in meters and bands of the sensor's grids."""
 
 WINDOW_M = 1_280
 """Side of the windows in which a block is drawn: their fine pixels fit into the cache of the processor."""
@@ -151,7 +151,6 @@ def simulate_scene(
 def _world(
     times: Times, seed: int, scale: int, flood_m: tuple[float, ...], noise: float, origin: tuple[int, int]
 ) -> SceneSetup:
-    """Return the parameters of a scene."""
     days = (times.astype("datetime64[D]") - times.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") + 1
     return SceneSetup(
         seed=seed,
@@ -166,7 +165,6 @@ def _world(
 
 
 def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: SceneSetup, layer: SceneGrid) -> da.Array:
-    """Make a lazy (time, band, y, x) array: one date, all bands and `side` x `side` pixels a chunk."""
     import dask.array as da
     from dask.array.core import normalize_chunks
 
@@ -204,7 +202,6 @@ def _dataset(
 
 
 def _take_band(block: npt.NDArray[Any], position: int) -> npt.NDArray[Any]:
-    """Take one band of (time, band, y, x)."""
     return block[:, position]
 
 
@@ -244,13 +241,11 @@ def _reveal(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, in
 
 
 def _block_shape(layer: SceneGrid, block_id: tuple[int, int, int, int]) -> tuple[int, int]:
-    """Return the height and width of a block; the last ones are smaller."""
     height, width = (length - layer.side * number for length, number in zip(layer.shape, block_id[2:], strict=True))
     return min(layer.side, height), min(layer.side, width)
 
 
 def _windows(height: int, width: int, step: int) -> Iterator[tuple[slice, slice]]:
-    """Cut a block into windows of at most step x step pixels."""
     for y in range(0, height, step):
         for x in range(0, width, step):
             yield slice(y, min(y + step, height)), slice(x, min(x + step, width))

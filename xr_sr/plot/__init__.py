@@ -1,4 +1,4 @@
-"""Pictures of cubes and of how far they can be trusted (matplotlib, the extra "viz")."""
+"""Figures, interactive pages, movies and reports of cubes and of their accuracy (matplotlib, the extra "viz")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A series as a moving picture: one date after the other, one stretch of colours, the date above each."""
+"""Animate a time series: one frame per date, with one stretch of colors and the date as title."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..optional import require
 from ..radiometry.resolve import Offset
 from ..runtime.files import file_target, write_whole
 from .comparison import choose_bands, image_of, note_of, stretch_of
-from .figure import LEGEND_IN, colour_key, draw_ground, finish, patch_key
+from .figure import LEGEND_IN, color_key, draw_ground, finish, patch_key
 from .layers import (
     PageLayer,
     Sheet,
@@ -43,12 +43,12 @@ MOST_FRAMES = 400
 
 _ICONS = {"fast-backward": "⇤", "step-backward": "<", "play": "▶", "pause": "❚❚", "step-forward": ">",
           "fast-forward": "⇥", "minus": "−", "plus": "+"}  # fmt: skip
-"""Characters for the names of icons in matplotlib's page."""
+"""Characters for the icons in the HTML page of matplotlib."""
 
 
 @dataclass(frozen=True, eq=False)
 class Movie:
-    """A moving picture: shows itself in Jupyter, and can be saved. dates: what is written above each frame."""
+    """An animation: Jupyter displays it, and `save` writes it. dates: the title of each frame."""
 
     dates: tuple[str, ...]
     fps: float
@@ -56,30 +56,30 @@ class Movie:
     figure: Figure = field(repr=False)
 
     def save(self, path: str | Path, *, dpi: int = 110) -> Path:
-        """Write it by the ending of the path, and replace what is there.
+        """Write the animation in the format of the suffix; an existing file is replaced.
 
-        path: .gif (256 colours), .png (all colours), .html (a page with buttons that works offline); .mp4 only
-            where ffmpeg is. dpi: dots per inch, of about 5 to 7 inches.
-        Raises OptionError for another ending, StoreError where the path has no folder, MissingLibraryError for .mp4
+        path: .gif (256 colors), .png (all colors), .html (a page with buttons that works offline), or .mp4, which needs
+            ffmpeg. dpi: dots per inch, of about 5 to 7 inches.
+        Raises OptionError for another suffix, StoreError if the folder does not exist, MissingLibraryError for .mp4
         without ffmpeg.
         """
         target = file_target(path, "series.gif")
         suffix = target.suffix.lower()
         if suffix not in SUFFIXES:
-            raise OptionError(f"{target.name}: known endings are {', '.join(SUFFIXES)}.")
+            raise OptionError(f"path={target.name!r}: expected a file that ends in one of {', '.join(SUFFIXES)}.")
         if suffix == ".html":
             text = self._page(dpi)
             return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
         animation: Any = require("matplotlib.animation", extra="viz")
         if suffix == ".mp4" and not animation.FFMpegWriter.isAvailable():
-            raise MissingLibraryError("ffmpeg is not on PATH, and .mp4 needs it. Save as .gif or .html.", name="ffmpeg")
+            raise MissingLibraryError(".mp4 needs ffmpeg, which is not on PATH. Save as .gif or .html.", name="ffmpeg")
         writer = (animation.FFMpegWriter if suffix == ".mp4" else animation.PillowWriter)(fps=self.fps)
         return write_whole(target, lambda part: self.animation.save(part, writer=writer, dpi=dpi))
 
     def _page(self, dpi: int) -> str:
-        """Make matplotlib's page with buttons, without the font of icons that it would load from a server."""
+        """Return the HTML page of matplotlib without the icon font, which it would load from a server."""
         matplotlib: Any = require("matplotlib", extra="viz")
-        # Beyond the limit frames are left out, in a line of the log.
+        # Beyond the default limit, matplotlib drops frames with only a log message.
         with matplotlib.rc_context({"savefig.dpi": dpi, "animation.embed_limit": 1000}):
             inner = self.animation.to_jshtml(fps=self.fps, embed_frames=True)
         icons = "".join(f'.fa-{name}::before {{ content: "{sign}"; }}' for name, sign in _ICONS.items())
@@ -109,15 +109,15 @@ def animate(
     offset: Offset = "auto",
     title: str = "",
 ) -> Movie:
-    """Make a moving picture of all dates of a cube, or of a map of classes or of a quantity.
+    """Animate all dates of a cube, or of a map of classes or of a quantity.
 
-    cube: bands along time, at LR or SR; or what `water` or `flood` gave; or an index. bands, window, percentiles,
-        limits, offset: as in `compare`; one stretch holds for all dates. max_pixels: longest side; of what is larger,
-        the middle is shown. fps: dates per second. title: above each frame, before its date.
+    cube: bands along time, LR or SR; or the result of `water` or `flood`; or an index. bands, window, percentiles,
+        limits, offset: as in `compare`, with one stretch for all dates. max_pixels: longest side; of larger areas the
+        middle is shown. fps: dates per second. title: text before the date above each frame.
 
-    Returns a Movie: the last line of a cell shows it, `.save("series.gif")` keeps it. Computes the window of all dates,
-    and holds them as floats once: 12 bytes for each pixel shown and date. Choose dates by `.sel(time=...)`.
-    Raises CubeError for a cube without dates, OptionError for more than 400, MissingLibraryError.
+    Returns a Movie: the last line of a cell displays it, `.save("series.gif")` writes it. Computes the window of all
+    dates, held as floats at once: 12 bytes per pixel and date. Select dates by `.sel(time=...)`.
+    Raises CubeError for a cube without dates, OptionError for more than 400, MissingLibraryError without matplotlib.
     """
     check_number("fps", fps, above=0, most=1000)
     require("matplotlib", extra="viz")
@@ -143,13 +143,12 @@ def animate(
         return (image,)
 
     moving = animation.FuncAnimation(figure, show, frames=len(layers), interval=1000 / fps, blit=False)
-    # Nothing is lost where it is never shown, and matplotlib would warn of that.
+    # An animation may never be shown; matplotlib would warn of that.
     moving._draw_was_started = True
     return Movie(dates, fps, moving, finish(figure))
 
 
 def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[Placed]:
-    """Return a view or a sheet for each date."""
     seen = cube_or_none(cube)
     if seen is not None:
         view = View.of(seen, "the cube", choose_bands(seen.available, bands), offset)
@@ -166,9 +165,11 @@ def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[
 
 def _check(count: int) -> None:
     if not count:
-        raise CubeError("a moving picture needs dates: the cube has no dimension of time with coordinates.")
+        raise CubeError("the cube has no dimension of time with coordinates; an animation needs dates.")
     if count > MOST_FRAMES:
-        raise OptionError(f"{count} dates are more than {MOST_FRAMES}; choose some: cube.sel(time=slice(...)).")
+        raise OptionError(
+            f"the cube has {count} dates; expected at most {MOST_FRAMES}. Select some: cube.sel(time=slice(...))."
+        )
 
 
 def _layers(
@@ -178,7 +179,7 @@ def _layers(
     percentiles: tuple[float, float],
     limits: tuple[float, float] | None,
 ) -> tuple[list[PageLayer], str]:
-    """Read and colour all dates alike; gives the line below them too."""
+    """Read and color all dates in the same way; returns the note below them too."""
     if isinstance(first, View):
         views = [each for each in placed if isinstance(each, View)]
         images = [image_of(view.read(frame, first)) for view in views]
@@ -203,19 +204,18 @@ def _date_of(placed: Placed) -> str:
 
 
 def _decoded(layer: PageLayer) -> Any:
-    """Return (y, x, red green blue alpha) of a layer; kept as PNG, a hundred dates are small."""
+    """Return (y, x, RGBA) of a layer. Layers are kept as PNG, since a hundred dates take little memory so."""
     return np.asarray(require("PIL.Image", extra="viz").open(io.BytesIO(layer.png)).convert("RGBA"))
 
 
 def _key(figure: Any, axes: Any, layers: Sequence[PageLayer]) -> None:
-    """Draw the one legend of all dates."""
     from matplotlib.colors import ListedColormap
 
     legend = layers[0].legend
     if legend["kind"] == "ramp":
-        colour_key(
-            figure, axes, ListedColormap(legend["colours"]), {0.0: legend["low"], 1.0: legend["high"]}, legend["label"]
+        color_key(
+            figure, axes, ListedColormap(legend["colors"]), {0.0: legend["low"], 1.0: legend["high"]}, legend["label"]
         )
         return
-    entries = {entry["label"]: entry["colour"] for layer in layers for entry in layer.legend["entries"]}
-    patch_key(figure, axes, [(colour, label) for label, colour in entries.items()])
+    entries = {entry["label"]: entry["color"] for layer in layers for entry in layer.legend["entries"]}
+    patch_key(figure, axes, [(color, label) for label, color in entries.items()])

@@ -1,4 +1,4 @@
-"""LR, bicubic, SR and HR of the same ground, with the same colours, and maps of where they differ."""
+"""Draw LR, bicubic, SR and HR of one area side by side with the same colors, and maps of their differences."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-TRUE_COLOUR = ("B04", "B03", "B02")
-FALSE_COLOUR = ("B08", "B04", "B03")
-_CALLED: Mapping[tuple[str, ...], str] = {TRUE_COLOUR: "true colour: ", FALSE_COLOUR: "false colour: "}
+TRUE_COLOR = ("B04", "B03", "B02")
+FALSE_COLOR = ("B08", "B04", "B03")
+_CALLED: Mapping[tuple[str, ...], str] = {TRUE_COLOR: "true color: ", FALSE_COLOR: "false color: "}
 
 BICUBIC_REACH = 4
-"""Pixels of LR around the frame that its bicubic interpolation depends on, and one to spare."""
+"""Margin of the frame in LR pixels for bicubic interpolation: its halo, and one to spare."""
 
 
 @warns_once
@@ -45,74 +45,42 @@ def compare(
     limits: tuple[float, float] | None = None,
     offset: Offset = "auto",
 ) -> Figure:
-    """Draw LR, bicubic, SR and HR side by side: the same ground, one stretch of colours for all.
+    """Draw LR, bicubic, SR and HR side by side: the same area, with one stretch of colors.
 
     lr: the cube that SR was computed from (DN or reflectance), shown as it is and by bicubic interpolation; None for
         none. sr: what `upscale` returned. hr: a reference image on a grid aligned with that of SR, as fine or coarser.
-    bands: three for red, green and blue, or one for grey; by default true colour where the cube has it.
-    date: a time stamp, of which the nearest is taken, or a position; the first by default; lr and hr follow.
-    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of sr; of what is
-        larger, the middle is shown.
+    bands: three for red, green and blue, or one for gray; by default true color where the cube has it.
+    date: a time stamp (the nearest date is used) or an index; the first by default. It applies to lr and hr too.
+    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of sr; of larger areas
+        the middle is shown.
     difference: a second row of maps; "consistency": averaged back to the pixels of lr, minus lr; "error": minus hr.
-    percentiles: of the first panel, band by band, to become black and white; limits: reflectance of black and white
+    percentiles: of the first panel, per band, drawn black and white. limits: reflectance of black and white, used
         instead. offset: of lr, as in `upscale`.
 
-    Returns a matplotlib Figure: `figure.savefig("compare.png", dpi=300)`. Computes the window and no more.
-    Raises CubeError where bands are not shared or nothing is valid, GridError where grids do not lie on each other,
+    Returns a matplotlib Figure: `figure.savefig("compare.png", dpi=300)`. Computes only the window.
+    Raises CubeError if bands are not shared or no pixel is valid, GridError if the grids are not aligned,
     MissingLibraryError without matplotlib.
     """
     if sr is None:
         raise OptionError("compare needs sr=; the order is (lr, sr, hr). To draw SR alone: compare(sr=cube).")
-    return side_by_side(
-        lr,
-        sr,
-        hr,
-        name=model_of(sr),
-        bands=bands,
-        date=date,
-        window=window,
-        max_pixels=max_pixels,
-        difference=difference,
-        percentiles=percentiles,
-        limits=limits,
-        offset=offset,
-    )
-
-
-def side_by_side(
-    lr: AnyCube | None,
-    sr: AnyCube,
-    hr: AnyCube | None,
-    *,
-    name: str,
-    bands: Sequence[str] | None = None,
-    date: Date = None,
-    window: tuple[float, float, float, float] | None = None,
-    max_pixels: int = 512,
-    difference: Literal["consistency", "error"] | None = None,
-    percentiles: tuple[float, float] = (2.0, 98.0),
-    limits: tuple[float, float] | None = None,
-    offset: Offset = "auto",
-) -> Figure:
-    """Draw as `compare` does, with a name of the model above SR; a bicubic SR stands for the panel of that name."""
     require("matplotlib", extra="viz")
     known = is_one_of(difference, ("consistency", "error", None))
     if not known or {"consistency": lr, "error": hr, None: sr}.get(difference) is None:
         raise OptionError(
-            f"difference={difference!r}: 'consistency' needs lr=, 'error' needs hr=, and there is no third."
+            f"difference={difference!r}: expected 'consistency', which needs lr=, 'error', which needs hr=, or None."
         )
-    cube = see(sr)
+    name, cube = model_of(sr), see(sr)
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
     fine = fine.at(stamp)
     coarse = None if lr is None else View.of(see(lr), "LR", chosen, offset).at(stamp)
-    truth = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
+    reference = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
     if coarse is not None:
-        for view in (fine, truth):
+        for view in (fine, reference):
             if view is not None and coarse.geobox.crs == view.geobox.crs and _is_coarser(view, coarse):
                 raise order_error(("lr", "sr", "hr"), view.role.lower(), view.geobox, coarse.geobox)
-    frame = choose_frame(fine, [view for view in (coarse, truth) if view is not None], window, max_pixels)
+    frame = choose_frame(fine, [view for view in (coarse, reference) if view is not None], window, max_pixels)
 
     panels = [Panel(name + fine.gsd_text(), image_of(fine.read(frame, fine)))]
     if coarse is not None:
@@ -122,9 +90,14 @@ def side_by_side(
         if factor > 1 and name.casefold() != "bicubic":
             panels.insert(0, Panel("bicubic" + fine.gsd_text(), image_of(bicubic_of(wide, frame, coarse, fine))))
         panels.insert(0, own)
-    if truth is not None:
+    if reference is not None:
         panels.append(
-            Panel("HR" + truth.gsd_text(), image_of(truth.read(frame, fine)), truth.factor(fine), is_truth=True)
+            Panel(
+                "HR" + reference.gsd_text(),
+                image_of(reference.read(frame, fine)),
+                reference.factor(fine),
+                is_reference=True,
+            )
         )
 
     stretch = stretch_of(panels[0].image, percentiles, limits)
@@ -137,30 +110,30 @@ def _is_coarser(one: View, other: View) -> bool:
 
 
 def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
-    """Choose the bands to show: those asked for, else true colour, false colour or the first."""
+    """Return the bands to show: the requested ones, else true color, false color or the first band."""
     if bands is not None:
         if not isinstance(bands, list | tuple) or len(bands) not in (1, 3):
-            raise OptionError(f"bands={bands!r}: wanted a list of one band for grey, or three for red, green, blue.")
+            raise OptionError(f"bands={bands!r}: expected a list of one band for gray, or three for red, green, blue.")
         return tuple(bands)
-    found = (colours for colours in (TRUE_COLOUR, FALSE_COLOUR) if set(colours) <= set(available))
+    found = (colors for colors in (TRUE_COLOR, FALSE_COLOR) if set(colors) <= set(available))
     return next(found, tuple(available[:1]))
 
 
 def model_of(sr: AnyCube) -> str:
-    """Return the name of the model that the attributes of a result tell."""
+    """Return the name of the model in the attributes of a result, "SR" without."""
     arrays = () if isinstance(sr, xr.DataArray) else sr.data_vars.values()
     models = (str(holder.attrs["xr_sr:model"]) for holder in (sr, *arrays) if "xr_sr:model" in holder.attrs)
     return next(models, "SR")
 
 
 def image_of(values: xr.DataArray) -> Pixels:
-    """Turn (band, y, x) into (y, x, band)."""
+    """Convert (band, y, x) to (y, x, band)."""
     image: Pixels = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
     return image
 
 
 def inner_of(wide: xr.DataArray, frame: Frame, coarse: View, fine: View, scale: int) -> xr.DataArray:
-    """Cut the frame out of what was read of LR with a margin, or of the same made `scale` times finer."""
+    """Crop LR that was read with a margin, or upscaled `scale` times, to the frame."""
     factor = coarse.factor(fine)
     top, _, left, _ = coarse.extent(fine)
     # The margin is smaller where the cube ends.
@@ -195,20 +168,20 @@ def stretch_of(image: Pixels, percentiles: tuple[float, float], limits: tuple[fl
         return np.full(count, black), np.full(count, white)
     valid = image[np.isfinite(image).all(axis=-1)]
     if not valid.size:
-        raise CubeError("there is no valid pixel in the window; choose another date= or window=.")
+        raise CubeError("there is no valid pixel in the window. Choose another date= or window=.")
     low, high = np.percentile(valid, check_percentiles(percentiles), axis=0)
     return low, np.maximum(high, low + 1e-4)
 
 
 def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
-    """Make the maps of differences, by the number of the panel that they stand below."""
+    """Return the maps of differences, by the index of the panel above them."""
     if kind is None:
         return {}
     reference = panels[0] if kind == "consistency" else panels[-1]
     label = "averaged back − LR" if kind == "consistency" else "minus HR"
     maps = {}
     for number, panel in enumerate(panels):
-        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.is_truth):
+        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.is_reference):
             continue
         height, width, bands = reference.image.shape
         blocks = panel.image.reshape(height, reference.factor, width, reference.factor, bands)
@@ -219,7 +192,7 @@ def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
 
 
 def note_of(bands: Sequence[str], stamp: np.datetime64 | None, stretch: Stretch) -> str:
-    """Say when it was, and which reflectance is black and white."""
+    """Return a caption: the date, and the reflectance of black and white."""
     date = "" if stamp is None else f"{stamp.astype('datetime64[D]')}   "
     spans = zip(bands, *stretch, strict=True)
     ranges = ", ".join(f"{band} {low:.3f} to {high:.3f}" for band, low, high in spans)

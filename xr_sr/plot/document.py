@@ -1,7 +1,4 @@
-"""One page that tells how far a result can be trusted: numbers, pictures and definitions in a single HTML file.
-
-Puts together what `evaluate` found and what the other modules of this room draw; measures nothing itself.
-"""
+"""Write a report of an evaluation as one HTML file: numbers, figures and definitions. Computes no metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..metrics.records import METRICS, Direction, record_of
 from ..optional import require
 from ..runtime.files import file_target, write_whole
-from .comparison import side_by_side
+from .comparison import compare
 from .ternary_plot import QUANTITIES, ternary
 from .trust import beside, trust_maps
 
@@ -38,13 +35,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNITS = {"1": "", "degrees": "°", "LR pixels": "LR px"}
-"""How units are written in a report, where not as in CF."""
+"""Units that a report writes differently from CF."""
 
 MOST_DATES = 40
-"""Rows of the table of dates; of more, the first are shown and the rest is counted."""
+"""Rows of the table of dates; further dates are only counted."""
 
 QUALITY, GROUND_DPI = 85, 100
-"""Of JPEG, for pictures of ground: a file with them can be mailed, where PNG at full size made many megabytes."""
+"""Of JPEG, for images: small enough to be sent by mail, while PNG took many megabytes."""
 
 
 def report(
@@ -60,17 +57,17 @@ def report(
     date: Date = None,
     window: tuple[float, float, float, float] | None = None,
 ) -> Path:
-    """Write what was measured as one HTML file with all pictures inside; it prints on A4.
+    """Write the results of an evaluation as one HTML file with embedded images, formatted for printing on A4.
 
-    evaluation: what `xr_sr.evaluate` gives: numbers by name, along any of model, time, band and others.
-    path: of the file, in a folder that exists; the file is replaced if it is there, and never left half-written.
-    lr, sr, hr: the cubes that were compared, to be shown; sr also by name of the model. maps: what
-        `xr_sr.metrics.correctness(lr, sr, hr, at="pixel")` gives for the same sr, to be shown as maps and as a density.
-    notes: sentences on the data, such as places and licence. date, window: what to show, as in `compare`.
+    evaluation: the result of `xr_sr.evaluate`: numbers by name, along any of model, time, band and others.
+    path: a file in an existing folder; an existing file is replaced, and never left half-written.
+    lr, sr, hr: the cubes that were compared, to be shown; sr may be a mapping by model. maps: the result of
+        `xr_sr.metrics.correctness(lr, sr, hr, at="pixel")` for the same sr, shown as maps and as a density.
+    notes: sentences on the data, such as places and license. date, window: as in `compare`.
 
-    Returns the path. Computes the numbers and the ground that is shown.
-    Raises CubeError where there is no number in the evaluation, StoreError where the path has no folder, OptionError
-    for cubes that do not go with the evaluation or the maps, MissingLibraryError without matplotlib.
+    Returns the path. Computes the numbers and the area that is shown.
+    Raises CubeError if the evaluation has no numbers, StoreError if the folder does not exist, OptionError if cubes do
+    not match the evaluation or the maps, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     target = file_target(path, "report.html")
@@ -80,7 +77,7 @@ def report(
         [name for name, values in evaluation.data_vars.items() if values.dtype.kind in "iuf"]
     ].compute()
     if not numbers.data_vars:
-        raise CubeError("the evaluation holds no number; wanted a Dataset as xr_sr.evaluate gives.")
+        raise CubeError("evaluation= has no numbers; expected the result of xr_sr.evaluate.")
     models = (
         [str(model) for model in numbers.indexes["model"]] if "model" in numbers.dims else _models_of(evaluation, sr)
     )
@@ -106,7 +103,6 @@ def report(
 
 
 def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> list[str]:
-    """Name the one model of an evaluation without that dimension."""
     if "model" in evaluation.coords and evaluation["model"].ndim == 0:
         return [str(evaluation["model"].item())]
     if sr is not None and not isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
@@ -115,7 +111,7 @@ def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | Non
 
 
 def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str]) -> dict[str, AnyCube]:
-    """Return the cubes by name of the model. Raises OptionError for a name that was not evaluated."""
+    """Return the cubes by model. Raises OptionError for a model that was not evaluated."""
     if sr is None:
         return {}
     if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
@@ -123,12 +119,11 @@ def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str])
             return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
         return {models[0]: sr}
     if unknown := [name for name in sr if str(name) not in models]:
-        raise OptionError(f"sr= holds {unknown}, which the evaluation does not; it has {list(models)}.")
+        raise OptionError(f"sr= has the models {unknown}, which are not in the evaluation; it has {list(models)}.")
     return {str(name): cube for name, cube in sr.items()}
 
 
 def _attributes(cube: AnyCube | None) -> Mapping[Any, Any]:
-    """Return the attributes of a cube, or of its first variable."""
     if isinstance(cube, xr.Dataset) and not cube.attrs and cube.data_vars:
         return next(iter(cube.data_vars.values())).attrs
     return {} if cube is None else cube.attrs
@@ -142,7 +137,6 @@ def _facts(
     cubes: Mapping[str, AnyCube],
     hr: AnyCube | None,
 ) -> list[tuple[str, str]]:
-    """Say what was measured: models, data, dates, when and by which version."""
     facts = [("Models", ", ".join(models))]
     for role, cube in (("LR", lr), ("SR", next(iter(cubes.values()), None)), ("HR", hr)):
         if cube is not None:
@@ -161,7 +155,7 @@ def _facts(
 
 
 def _described(cube: AnyCube) -> str:
-    """Say grid, pixel size and size of a cube in a line."""
+    """Describe size, pixel size and CRS of a cube in one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
         seen = recognise(cube)
@@ -180,7 +174,6 @@ def _ordered(numbers: xr.Dataset) -> list[str]:
 
 
 def _of(numbers: xr.Dataset, name: str, model: str) -> xr.DataArray:
-    """Return the values of a metric for one model."""
     values = numbers[name]
     if "model" not in values.dims:
         return values
@@ -189,7 +182,7 @@ def _of(numbers: xr.Dataset, name: str, model: str) -> xr.DataArray:
 
 
 def _rows(numbers: xr.Dataset, models: Sequence[str]) -> list[Row]:
-    """Make the rows of the main table: mean over all that is left, and its spread over dates or other repeats."""
+    """Return the rows of the main table: the mean over all dimensions, and the spread over dates and other repeats."""
     rows: list[Row] = []
     groups: dict[str, list[str]] = {}
     for name in _ordered(numbers):
@@ -208,7 +201,7 @@ def _rows(numbers: xr.Dataset, models: Sequence[str]) -> list[Row]:
 
 
 def _how(numbers: xr.Dataset) -> str:
-    """Say over what the numbers are means."""
+    """Describe over which dimensions the numbers are averaged."""
     dims = {str(dim): size for dim, size in numbers.sizes.items() if dim not in ("model", "band") and size > 1}
     over = " and ".join(count_of(size, "date") if dim == "time" else f"{size} of {dim}" for dim, size in dims.items())
     bands = "means over bands where they are given per band" if "band" in numbers.dims else ""
@@ -220,7 +213,7 @@ def _how(numbers: xr.Dataset) -> str:
 
 
 def _by(numbers: xr.Dataset, models: Sequence[str], dim: str, title: str) -> str:
-    """Make a table of each metric that has a dimension, with a column per model and entry of it."""
+    """Return a table of all metrics along a dimension, with a column per model."""
     names = [name for name in _ordered(numbers) if dim in numbers[name].dims]
     labels = numbers[dim].values if dim in numbers.coords else np.arange(numbers.sizes[dim])
     if labels.dtype.kind == "M":
@@ -242,11 +235,11 @@ def _pictures(
     date: Date,
     window: tuple[float, float, float, float] | None,
 ) -> list[str]:
-    """Draw each model beside LR and HR."""
     drawn = []
     for name, cube in cubes.items():
         difference: Literal["error"] | None = None if hr is None else "error"
-        figure = side_by_side(lr, cube, hr, name=name, date=date, window=window, difference=difference)
+        named = cube.assign_attrs({"xr_sr:model": name})
+        figure = compare(lr, named, hr, date=date, window=window, difference=difference)
         drawn.append(embedded(_jpeg(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
     return [section("Pictures", "".join(drawn))] if drawn else []
 
@@ -258,7 +251,6 @@ def _trust(
     date: Date,
     window: tuple[float, float, float, float] | None,
 ) -> list[str]:
-    """Draw the triangle of the numbers, the density of the maps, and the maps."""
     drawn = []
     if set(QUANTITIES) <= set(numbers.data_vars) and bool(numbers["improvement"].notnull().any()):
         drawn.append(embedded(_png(ternary(numbers)), "Improvement, omission, hallucination", "One point per image"))
@@ -270,21 +262,20 @@ def _trust(
 
 
 def _png(figure: Figure) -> Picture:
-    """Draw lines and text; the same figure gives the same bytes."""
+    """Encode lines and text; equal figures have equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return Picture(buffer.getvalue(), "png", figure.get_figwidth())
 
 
 def _jpeg(figure: Figure) -> Picture:
-    """Draw pictures of ground; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", dpi=GROUND_DPI, pil_kwargs={"quality": QUALITY, "optimize": True})
     return Picture(buffer.getvalue(), "jpeg", figure.get_figwidth())
 
 
 def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tuple[str, str]]:
-    """List settings and versions that the evaluation notes, and what each cube says of how it was made."""
+    """Return settings and versions of the evaluation, and the attributes of each cube on how it was made."""
     facts = []
     for key, value in evaluation.attrs.items():
         pairs = value.items() if isinstance(value, Mapping) else None
@@ -292,8 +283,8 @@ def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tu
     for model, cube in cubes.items():
         made = {key: value for key, value in _attributes(cube).items() if str(key).startswith("xr_sr:")}
         if made:
-            told = ", ".join(f"{str(key).removeprefix('xr_sr:')} {value}" for key, value in made.items())
-            facts.append((model, told))
+            text = ", ".join(f"{str(key).removeprefix('xr_sr:')} {value}" for key, value in made.items())
+            facts.append((model, text))
     if "versions" not in evaluation.attrs:
         found = f"Python {platform.python_version()}, NumPy {np.__version__}, xarray {xr.__version__}"
         facts.append(("versions", found))
@@ -302,7 +293,7 @@ def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tu
 
 @dataclass(frozen=True)
 class Row:
-    """A row of numbers: (value, spread) per column, NaN where there is none; without a name, a heading."""
+    """A row of a table: (value, spread) per column, NaN where there is none; a heading if it has no name."""
 
     name: str
     label: str
@@ -322,32 +313,32 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def section(title: str, inner: str) -> str:
-    """Put a heading above what is already HTML."""
+    """Return a section with a heading; `inner` is HTML."""
     return f"<section>\n<h2>{escape(title)}</h2>\n{inner}\n</section>"
 
 
 def bullets(sentences: Sequence[str]) -> str:
-    """Make a list of sentences."""
+    """Return a list of sentences."""
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
 def facts_table(facts: Iterable[tuple[str, str]]) -> str:
-    """Make a table of names and what there is to say of each."""
+    """Return a table of names and texts."""
     rows = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>\n' for name, text in facts)
     return f'<table class="facts">\n{rows}</table>'
 
 
 def numbers_table(columns: Sequence[str], rows: Sequence[Row], note: str = "") -> str:
-    """Make a table of numbers, the best of each row in bold where there is more than one."""
+    """Return a table of numbers; the best of several in a row is bold."""
     head = "".join(f'<th scope="col"{_value_class(place)}>{escape(name)}</th>' for place, name in enumerate(columns))
     body = "".join(_row(row, len(columns)) for row in rows)
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{said}'
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{below}'
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file. kind: "png" or "jpeg". width_in: inches, at which it is shown."""
+    """An encoded image. kind: "png" or "jpeg". width_in: width in inches at which it is shown."""
 
     data: bytes
     kind: str
@@ -355,7 +346,7 @@ class Picture:
 
 
 def embedded(picture: Picture, alternative: str, caption: str, *, wide: bool = False) -> str:
-    """Make a figure with its picture inside."""
+    """Return a figure with its image embedded."""
     width = int(picture.width_in * 96)
     data = base64.b64encode(picture.data).decode("ascii")
     return (
@@ -366,16 +357,16 @@ def embedded(picture: Picture, alternative: str, caption: str, *, wide: bool = F
 
 
 def number_text(value: float, spread: float = math.nan) -> str:
-    """Write a number with digits that its size and spread deserve; a dash for NaN."""
+    """Format a number with as many digits as its size and spread justify; a dash for NaN."""
     if not math.isfinite(value):
         return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    # Of a spread, two digits tell something, and its mean needs no more places than they take.
+    # Two digits of the spread are meaningful, and the mean needs no more decimals.
     digits = _digits(spread, 2) if spread > 0 else _digits(value)
     return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _digits(size: float, shown: int = 4) -> int:
-    """Return the decimals that show about so many digits, five at most."""
+    """Return the number of decimals that show about `shown` digits, five at most."""
     size = abs(size)
     return 3 if size == 0 else max(0, min(5, shown - 1 - math.floor(math.log10(size))))
 

@@ -1,9 +1,9 @@
-"""A page to explore: two layers under a swipe, maps over them, dates, zoom, legends and scale, in one HTML file.
+"""Make an HTML page to compare layers: a swipe, maps on top, dates, zoom, legends and scale, in one offline file.
 
-The page (`swipe.html`, beside this) needs no library and no network, on purpose. Of the libraries that were tried in
-2026, none gives a swipe that works from a file without a network: Panel 1.9 with inline resources is 3 MB, and its
-Swipe falls apart, as `swipe.css` stays on a server; folium 0.20 and maplibre 0.3 load Leaflet and MapLibre from one.
-What is needed here is a canvas, two images and a slider. A policy in the page forbids it any request.
+The page (`swipe.html`, beside this module) needs no library and no network, on purpose. Of the libraries tested in
+2026, none makes a swipe that works from a file without a network: Panel 1.9 with inline resources is 3 MB, and its
+Swipe fails, as `swipe.css` stays on a server; folium 0.20 and maplibre 0.3 load Leaflet and MapLibre from a server. A
+canvas, two images and a slider are enough. A content security policy in the page forbids requests.
 """
 
 from __future__ import annotations
@@ -44,34 +44,34 @@ from .layers import (
 from .views import Frame, Pixels, Placed, View, choose_frame
 
 HEIGHT_PX = 560
-"""Of the page inside a notebook."""
+"""Height of the page in a notebook."""
 
 MOST_DATES = 4
-"""That are shown where none are named: each costs time, and some MB of the page."""
+"""Number of dates that are shown by default: each takes time, and some MB of the page."""
 
 _ROLES = ("LR", "SR", "HR")
 _ESTIMATE = "Super-resolved: detail beyond the sensor is an estimate, not an observation."
 Key: TypeAlias = tuple[str, str]
-"""Of a layer: its name among those given, and its date as text, "" without."""
+"""Of a layer: its name, and its date as text, "" without."""
 
 _MARK = re.compile(r"__(TITLE|DATA)__")
 
 
 @dataclass(frozen=True, eq=False)
 class Explorer:
-    """A page with its layers inside: shows itself in Jupyter, and can be saved. html: the page."""
+    """A page with its layers: Jupyter displays it, and `save` writes it. html: the page."""
 
     title: str
     layers: tuple[str, ...]
     html: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
-        """Write the page; the file is replaced if it is there. Raises StoreError where the path has no folder."""
+        """Write the page; an existing file is replaced. Raises StoreError if the folder does not exist."""
         target = file_target(path, "explore.html")
         return write_whole(target, lambda part: part.write_text(self.html, encoding="utf-8"))
 
     def _repr_html_(self) -> str:
-        # A frame of its own, without rights: neither can the page touch the notebook, nor its style this one.
+        # In a sandboxed frame, so that the page and the notebook cannot affect each other.
         return (
             f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="allow-scripts" title="{escape(self.title)}" '
             f'style="width:100%;height:{HEIGHT_PX}px;border:1px solid #ccc"></iframe>'
@@ -80,7 +80,7 @@ class Explorer:
 
 @dataclass(frozen=True)
 class LayerEntry:
-    """One layer at one date. date: "2023-07-01", "" without. is_map: it can lie over others."""
+    """One layer at one date. date: "2023-07-01", "" without. is_map: it can be drawn over others."""
 
     name: str
     date: str
@@ -89,7 +89,7 @@ class LayerEntry:
 
 @dataclass(frozen=True)
 class FirstView:
-    """Numbers of entries: left and right, and of the maps over these; -1 for none."""
+    """Indices of the entries on the left and on the right, and of the maps over them; -1 for none."""
 
     left: int
     right: int
@@ -97,7 +97,7 @@ class FirstView:
     right_over: int = -1
 
     def facts(self) -> dict[str, int]:
-        """Return them under the names that the page reads."""
+        """Return them by the names that the page reads."""
         return {"left": self.left, "right": self.right, "leftOver": self.left_over, "rightOver": self.right_over}
 
 
@@ -120,26 +120,25 @@ def explore(
 ) -> Explorer:
     """Make an HTML page that compares two layers with a swipe: LR and SR, before and after, a flood over its scene.
 
-    lr: the cube that sr was made from (DN or reflectance). sr: what `upscale` gave; with lr comes a layer of bicubic
-        interpolation. hr: a truth or reference. All on grids whose pixels nest.
-    layers: more of them, by name: cubes of bands; maps of classes, as `water`, `flood` and `agreement` give them; maps
+    lr: the cube that sr was made from (DN or reflectance). sr: the result of `upscale`; with lr, a layer of bicubic
+        interpolation is added. hr: a reference image. The pixels of all grids must nest.
+    layers: more layers, by name: cubes of bands; maps of classes, the results of `water`, `flood` and `agreement`; maps
         of one quantity, such as `index` or `water_history(...)["frequency"]`. lr may be such a map too.
-        Maps lie over the cubes, their dry ground transparent, with one opacity for all.
-    show: names of the layers on the left and on the right at first. By default what `layers` holds: two cubes or more,
-        the first beside the last; a flood, the date before it beside its own; else LR beside SR, or the first date
-        beside the last. Of maps the last lies on the right, and on the left the first of several, or the same map
-        where both sides show one date.
-    bands: three for red, green and blue, or one for grey; by default true colour where there is.
-    date: a time stamp, of which the nearest is taken, or a position, for all layers; or a list of these, among which
-        the page lets choose on either side. By default the dates of a flood in `layers`, else up to four from the first
-        to the last.
+        Maps are drawn over the cubes, with dry land transparent and one opacity for all.
+    show: names of the layers on the left and on the right at first. By default: of two or more cubes in `layers`, the
+        first and the last; for a flood, the date before it and its own; else LR and SR, or the first and the last date.
+        The last map is on the right; the first of several, or the same map if both sides show one date, on the left.
+    bands: three for red, green and blue, or one for gray; by default true color if available.
+    date: a time stamp (the nearest date is used) or an index, for all layers; or a list of these, from which each side
+        can select in the page. By default the dates of a flood in `layers`, else up to four from the first to the last.
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the finest layer;
-        of what is larger, the middle is shown. It bounds memory and file: 3 to 5 MB for a layer of three bands at 1024.
-    percentiles, limits, offset: as in `compare`; one stretch of colours for all cubes, one for all maps of a quantity.
+        of larger areas the middle is shown. It limits memory and the file: 3 to 5 MB for a layer of three bands at
+        1024.
+    percentiles, limits, offset: as in `compare`; one stretch of colors for all cubes, one for all maps of a quantity.
 
-    Returns an Explorer: the last line of a cell shows it, `.save("explore.html")` writes a file that works offline.
-    Computes the window and no more, but for areas: those of a Dataset that `flood` gave are of the whole map.
-    Raises CubeError where nothing is valid, GridError where grids do not nest, MissingLibraryError without matplotlib.
+    Returns an Explorer: the last line of a cell displays it, `.save("explore.html")` writes a file that works offline.
+    Computes only the window, except for areas: those of the result of `flood` are of the whole map.
+    Raises CubeError if no pixel is valid, GridError if grids do not nest, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     require("PIL.Image", extra="viz")
@@ -148,10 +147,10 @@ def explore(
         raise OptionError(f"layers={shown(layers)}: expected cubes or maps by name, such as {{'flood': found}}.")
     check_text("title", title)
     if twice := sorted(set(given) & set(layers or {})):
-        raise OptionError(f"layers= names {twice}, which lr=, sr= and hr= are called already; choose other names.")
+        raise OptionError(f"layers= uses the names {twice}, which are those of lr=, sr= and hr=. Choose other names.")
     given |= layers or {}
     if not given:
-        raise OptionError("there is nothing to explore: pass lr=, sr=, hr= or layers=.")
+        raise OptionError("explore needs at least one of lr=, sr=, hr= and layers=.")
     check_whole("max_pixels", max_pixels, least=1)
     dated, chosen, left_out = _placed(given, bands, date, offset)
     placed = dated[0]
@@ -167,7 +166,7 @@ def explore(
         _read_images(each, finest, frame, images)
     made: dict[Key, PageLayer] = {}
     if images:
-        pictures = [image for image, _ in images.values()]  # the first date that holds anything sets the colours
+        pictures = [image for image, _ in images.values()]  # the first date that holds anything sets the colors
         stretch = stretch_of(
             next((each for each in pictures if np.isfinite(each).any()), pictures[0]), percentiles, limits
         )
@@ -192,10 +191,7 @@ def explore(
 def _placed(
     given: Mapping[str, AnyCube], bands: Sequence[str] | None, date: Dates, offset: Offset
 ) -> tuple[list[dict[str, Placed]], tuple[str, ...], str]:
-    """Recognise all that is given, at each of the dates that are shown; cubes first, as maps follow them.
-
-    Returns what stands where for each date, the bands, and a sentence on dates that are not shown.
-    """
+    """Return the views and maps of each date by name, the bands, and a sentence on dates that are not shown."""
     cubes: dict[str, Cube] = {name: seen for name, obj in given.items() if (seen := cube_or_none(obj)) is not None}
     chosen: tuple[str, ...] = ()
     views: dict[str, View] = {}
@@ -218,11 +214,11 @@ def _placed(
 
 
 def _dates(given: Mapping[str, AnyCube], views: Mapping[str, View], date: Dates) -> tuple[list[Date], str]:
-    """Choose the dates that are shown, time stamps where these are known, and say which are not shown."""
+    """Return the dates that are shown, as time stamps if known, and a sentence on those that are not shown."""
     holder = next((view for view in views.values() if view.time is not None), next(iter(views.values()), None))
     if isinstance(date, list | tuple):
         if not date:
-            raise OptionError("date=[]: wanted one date or more.")
+            raise OptionError("date=[]: expected one date or more.")
         found = [one for each in date for one in _dates(given, views, each)[0]]
         return [each for n, each in enumerate(found) if each not in found[:n]], ""
     check_date(date)
@@ -252,14 +248,14 @@ def _read_images(
     frame: Frame,
     images: dict[Key, tuple[Pixels, np.datetime64 | None]],
 ) -> None:
-    """Read the cubes of one date that are not read yet, LR first; with LR and SR interpolate too."""
+    """Read the cubes of one date that were not read before, LR first; with LR and SR interpolate LR too."""
     lr, sr = placed.get("LR"), placed.get("SR")
     views = {name: each for name, each in placed.items() if isinstance(each, View)}
     for name in ("LR", "bicubic", *views):
         view = views.get("LR" if name == "bicubic" else name)
         if view is None:
             continue
-        stamp = view.stamp(view.position)  # its own: the nearest that a cube has need not be the one wanted
+        stamp = view.stamp(view.position)  # its own: the nearest date may differ from the requested one
         key = name, "" if stamp is None else str(stamp.astype("datetime64[m]"))
         if key in images:
             continue
@@ -282,7 +278,7 @@ def _sheets(
     *,
     flip: bool,
 ) -> dict[Key, PageLayer]:
-    """Read and colour the maps, each date of them once; those of one quantity alike."""
+    """Read and color the maps, each date once, with one color scale per quantity."""
     sheets = {(name, each.when): each for placed in dated for name, each in placed.items() if isinstance(each, Sheet)}
     values = {key: sheet.read(frame, finest) for key, sheet in sheets.items()}
     made = {}
@@ -299,7 +295,7 @@ def _sheets(
 
 
 def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
-    """Say what the page must know of places: size of the frame, of its pixels, and where it lies."""
+    """Return the geometry that the page needs: size and georeference of the frame, size of its pixels."""
     rows, columns = frame[1] - frame[0], frame[3] - frame[2]
     affine = finest.geobox.affine @ Affine.translation(frame[2], frame[0])
     if flip:
@@ -313,7 +309,7 @@ def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
 
 
 def _cut_text(frame: Frame, finest: Placed, placed: Mapping[str, Placed], window: Any) -> str:
-    """Say that not all is shown, where that is so."""
+    """Return a sentence on the shown part of the area, "" if all of it is shown."""
     extents = [each.extent(finest) for each in placed.values()]
     whole = [min(each[1] for each in extents) - max(each[0] for each in extents)]
     whole.append(min(each[3] for each in extents) - max(each[2] for each in extents))
@@ -325,7 +321,6 @@ def _cut_text(frame: Frame, finest: Placed, placed: Mapping[str, Placed], window
 
 
 def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
-    """Put title and data into the page."""
     entries = [
         {
             "name": layer.name,
@@ -337,7 +332,7 @@ def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
         }
         for layer in layers
     ]
-    # No "<" may stand in the data, or it could end the script that holds it.
+    # A "<" in the data could end the script element that contains it.
     data = json.dumps({**facts, "layers": entries}, ensure_ascii=False).replace("<", "\\u003c")
     parts = {"TITLE": escape(title), "DATA": data}
     page = files(__package__).joinpath("swipe.html").read_text(encoding="utf-8")
@@ -347,17 +342,17 @@ def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
 def first_view(
     show: tuple[str, str] | None, entries: Sequence[LayerEntry], added: Sequence[str], *, has_flood: bool
 ) -> FirstView:
-    """Choose what is seen first.
+    """Choose the layers that are shown first.
 
-    show: names of the left and the right layer, if the user named them. entries: in the order of names, dates
-    ascending. added: names of `layers=`. has_flood: one of the maps tells of a date before and one after.
-    Raises OptionError for a name that there is not.
+    show: names of the left and the right layer, if the user passed them. entries: in the order of names, dates
+    ascending. added: names of `layers=`. has_flood: one of the maps has a date before and one after a flood.
+    Raises OptionError for an unknown name.
     """
     names = list(dict.fromkeys(entry.name for entry in entries))
     if show is not None and not (isinstance(show, list | tuple) and len(show) == 2):
         raise OptionError(f"show={shown(show)}: expected the names of two layers, of {list(names)}.")
     if show is not None and (missing := [name for name in show if not is_one_of(name, names)]):
-        raise OptionError(f"show={show!r}: there is no layer {missing}; there are {names}.")
+        raise OptionError(f"show={show!r}: unknown layers {missing}; expected two of {names}.")
     maps = [name for name in names if any(entry.is_map for entry in entries if entry.name == name)]
     places = {name: [n for n, entry in enumerate(entries) if entry.name == name] for name in names}
     dated = [name for name in names if len(places[name]) > 1] if has_flood else []
@@ -374,7 +369,7 @@ def first_view(
 
 
 def _names(names: Sequence[str], maps: Sequence[str], added: Sequence[str], dated: Sequence[str]) -> tuple[str, str]:
-    """Choose names where the user did not. dated: what can be shown before and after a flood."""
+    """Choose the names by default. dated: layers that can be shown before and after a flood."""
     cubes = [name for name in names if name not in maps]
     if not cubes:
         return names[0], names[-1]

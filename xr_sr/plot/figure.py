@@ -38,12 +38,12 @@ WIDTH_IN, LEGEND_IN, HEAD_IN, EDGE_IN, LINE_IN = 5.2, 2.0, 0.35, 0.1, 0.32
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture. factor: pixels of the finest cube along one of its own. is_truth: it is what SR should be."""
+    """One image. factor: pixels of the finest cube along one of its pixels. is_reference: it is HR."""
 
     title: str
     image: Pixels
     factor: int = 1
-    is_truth: bool = False
+    is_reference: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Map:
 
 
 def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, note: str, fine: View) -> Figure:
-    """Lay out panels in a row, each map below the panel of its number, and a note at the bottom."""
+    """Draw panels in a row, each map below the panel of its index, and a note at the bottom."""
     plt: Any = require("matplotlib.pyplot", extra="viz")
     first = panels[0]
     rows, columns = (side * first.factor for side in first.image.shape[:2])
@@ -73,11 +73,11 @@ def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, not
         bottom = height_in - row * row_in - TITLE_IN - panel_in
         return figure.add_axes((left / width_in, bottom / height_in, PANEL_IN / width_in, panel_in / height_in))
 
-    # South-up grids are turned over: north is up in every picture.
+    # South-up grids are flipped: north is up in every figure.
     order = slice(None, None, -1) if fine.is_south_up() else slice(None)
     for number, panel in enumerate(panels):
         axes = place(number, 0)
-        _show(axes, _enlarged(coloured(panel.image, stretch), panel.factor)[order], panel.title, aspect)
+        _show(axes, _enlarged(colored(panel.image, stretch), panel.factor)[order], panel.title, aspect)
         if number == 0 and pixel_m is not None:
             scale_bar(axes, pixel_m[1], columns, rows)
     if maps:
@@ -89,21 +89,21 @@ def draw(panels: Sequence[Panel], maps: Mapping[int, Map], stretch: Stretch, not
             style = {"cmap": "RdBu_r", "vmin": -span, "vmax": span}
             picture = _show(place(number, 1), values, part.title, aspect, **style)
         free = min(set(range(len(panels))) - set(maps))
-        _colour_bar(figure, picture, place(free, 1), span)
+        _color_bar(figure, picture, place(free, 1), span)
     figure.text(GAP_IN / width_in, 0.10 / height_in, note, fontsize=7.5, color="0.3")
     return finish(figure)
 
 
 def finish(figure: Figure) -> Figure:
-    """Let pyplot forget a figure where there is no window to keep it for, or Jupyter shows it twice."""
+    """Close a figure in pyplot if there is no window; otherwise Jupyter shows it twice. Returns the figure."""
     if getattr(figure.canvas, "required_interactive_framework", None) is None:
         plt: Any = require("matplotlib.pyplot", extra="viz")
         plt.close(figure)
     return figure
 
 
-def coloured(image: Pixels, stretch: Stretch) -> npt.NDArray[np.float32]:
-    """Turn reflectance into (y, x, red green blue alpha) in 0..1, transparent where nothing was measured."""
+def colored(image: Pixels, stretch: Stretch) -> npt.NDArray[np.float32]:
+    """Convert reflectance to (y, x, RGBA), 0 to 1, transparent at nodata."""
     low, high = stretch
     values = np.clip((image - low) / (high - low), 0, 1)
     valid = np.isfinite(values).all(axis=-1, keepdims=True)
@@ -113,12 +113,11 @@ def coloured(image: Pixels, stretch: Stretch) -> npt.NDArray[np.float32]:
 
 
 def _enlarged(image: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
-    """Repeat pixels, so that large ones are drawn as squares at any size of the figure."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _show(axes: Axes, image: npt.NDArray[np.float32], title: str, aspect: float, **style: Any) -> Any:
-    """Draw an image with its title, without ticks; grey shines through where it is transparent."""
+    """Draw an image with its title and without ticks, on a gray background."""
     picture = axes.imshow(image, aspect=aspect, interpolation="antialiased", **style)
     axes.set(xticks=[], yticks=[], facecolor="0.8")
     axes.spines[:].set_visible(False)
@@ -127,7 +126,7 @@ def _show(axes: Axes, image: npt.NDArray[np.float32], title: str, aspect: float,
 
 
 def scale_bar(axes: Axes, pixel_m: float, columns: int, rows: int) -> None:
-    """Draw a bar of a round number of metres, at most 30 % of the width."""
+    """Draw a scale bar of a round length, at most 30 % of the width."""
     from matplotlib import patheffects
 
     longest_m = columns * pixel_m * 0.3
@@ -142,8 +141,7 @@ def scale_bar(axes: Axes, pixel_m: float, columns: int, rows: int) -> None:
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
-def _colour_bar(figure: Figure, picture: Any, free: Axes, span: float) -> None:
-    """Put the scale of the maps where no map is."""
+def _color_bar(figure: Figure, picture: Any, free: Axes, span: float) -> None:
     free.set_axis_off()
     bar = figure.colorbar(picture, cax=free.inset_axes((0.1, 0.52, 0.8, 0.045)), orientation="horizontal")
     bar.set_ticks([-span, 0, span], labels=[f"−{span:.2g}", "0", f"{span:.2g}"])
@@ -153,7 +151,7 @@ def _colour_bar(figure: Figure, picture: Any, free: Axes, span: float) -> None:
 
 
 def thinned(array: xr.DataArray, max_pixels: int) -> tuple[Any, int]:
-    """Compute every n-th pixel of (y, x), so that the longest side has at most `max_pixels`; gives n too."""
+    """Compute every n-th pixel of (y, x), so that the longest side has at most `max_pixels`; returns n too."""
     check_whole("max_pixels", max_pixels, least=1)
     dims = spatial_dims(array)
     assert dims is not None
@@ -164,7 +162,7 @@ def thinned(array: xr.DataArray, max_pixels: int) -> tuple[Any, int]:
 def draw_ground(
     picture: Any, geobox: GeoBox, title: str, *, step: int = 1, legend_in: float = LEGEND_IN, note: str = ""
 ) -> tuple[Figure, Axes, Any]:
-    """Draw (y, x, colour), every `step`-th pixel of a grid. legend_in: room on the right; note: a line at the bottom.
+    """Draw (y, x, color), every `step`-th pixel of a grid. legend_in: space on the right; note: a line at the bottom.
 
     Returns the figure, its axes and the image.
     """
@@ -190,8 +188,8 @@ def draw_ground(
     return figure, axes, image
 
 
-def colour_key(figure: Figure, axes: Axes, colours: Any, ticks: Mapping[float, str], label: str) -> float:
-    """Put a scale of colours, from 0 to 1, to the right of a map; gives where it ends, as a share of the figure."""
+def color_key(figure: Figure, axes: Axes, colors: Any, ticks: Mapping[float, str], label: str) -> float:
+    """Draw a color bar from 0 to 1 to the right of a map; returns its lower end as a fraction of the figure."""
     from matplotlib.cm import ScalarMappable
 
     wide, high = figure.get_size_inches()
@@ -199,7 +197,7 @@ def colour_key(figure: Figure, axes: Axes, colours: Any, ticks: Mapping[float, s
     long_in = min(2.2, box.height * high * 0.7)
     bottom = box.y1 - (0.12 + long_in) / high
     place = figure.add_axes((box.x1 + 0.16 / wide, bottom, 0.16 / wide, long_in / high))
-    bar = figure.colorbar(ScalarMappable(cmap=colours), cax=place)
+    bar = figure.colorbar(ScalarMappable(cmap=colors), cax=place)
     bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8, length=2)
@@ -208,11 +206,11 @@ def colour_key(figure: Figure, axes: Axes, colours: Any, ticks: Mapping[float, s
 
 
 def patch_key(figure: Figure, axes: Axes, entries: Sequence[tuple[str, str]], below: float | None = None) -> None:
-    """Name colours to the right of a map. entries: (colour, label). below: where to begin, as a share of the figure."""
+    """Draw a legend to the right of a map. entries: (color, label). below: its top as a fraction of the figure."""
     from matplotlib.patches import Patch
 
     box = axes.get_position()
     top = box.y1 + 0.01 if below is None else below - 0.08 / figure.get_size_inches()[1]
-    handles = [Patch(facecolor=colour, edgecolor="0.4", linewidth=0.5, label=label) for colour, label in entries]
+    handles = [Patch(facecolor=color, edgecolor="0.4", linewidth=0.5, label=label) for color, label in entries]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(box.x1 + 0.005, top), frameon=False,
                   fontsize=8.5, labelspacing=0.8, handlelength=1.4, handleheight=1.2)  # fmt: skip

@@ -1,7 +1,4 @@
-"""Layers of a page: cubes, maps of classes and maps of one quantity, read for one frame and coloured in eight bits.
-
-Knows colours and what they mean; the page decides how layers are stacked.
-"""
+"""Make the layers of a page: cubes, maps of classes and of quantities, read for one frame and encoded as PNG."""
 
 from __future__ import annotations
 
@@ -24,29 +21,28 @@ from ..cube.select import AnyCube, Cube
 from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
-from .figure import Stretch, coloured
-from .maps import CLASS_TITLES, COLOURS, at_date, parts_of, when_of
+from .figure import Stretch, colored
+from .maps import CLASS_TITLES, COLORS, at_date, parts_of, when_of
 from .views import Frame, Pixels, Placed, see
 
 Legend = dict[str, Any]
-"""As JSON. kind "bands": text; "classes": text, the dates, and entries, each a colour and a label; "ramp": label, low,
-high, colours."""
+"""JSON. kind "bands": text; "classes": text (dates) and entries (color, label); "ramp": label, low, high, colors."""
 
 _OTHERS = ("#56B4E9", "#CC79A7", "#000000", "#D55E00", "#009E73", "#F0E442", "#0072B2", "#E69F00")
-"""Okabe and Ito's colours again, for classes that are not ours."""
+"""Colors of Okabe and Ito for other classes."""
 
 _SIGNED = ("anomaly", "standardised")
 _GROUND = ("dry", "background")
 _NOWHERE = 255
-"""Of the palette of a quantity: transparent."""
+"""Transparent entry in the palette of a quantity."""
 
 
 @dataclass(frozen=True, eq=False)
 class PageLayer:
-    """A picture of the frame in its own pixels, as PNG, and what its colours mean.
+    """An image of the frame in its own pixels, as PNG, with its legend.
 
-    date: of acquisition, "2023-07-01", "" without. is_map: it can lie over others. ground: the colour of what is
-    transparent in a map that lies over nothing.
+    date: of acquisition, "2023-07-01", "" without. is_map: it can be drawn over others. ground: color of transparent
+    pixels of a map that is drawn over nothing.
     """
 
     name: str
@@ -62,7 +58,7 @@ class PageLayer:
 class Sheet(Placed):
     """A map (y, x) of classes or of one quantity, of one date.
 
-    areas: hectares by class, where they are known. when: its date, of a flood also those before; "" without.
+    areas: hectares by class, if known. when: its date, for a flood with the dates before; "" without.
     date: "2023-07-01", "" without.
     """
 
@@ -81,17 +77,17 @@ class Sheet(Placed):
 
     @property
     def has_classes(self) -> bool:
-        """Whether its numbers are classes."""
+        """Whether the values are classes."""
         return "flag_meanings" in self.array.attrs
 
     @property
     def quantity(self) -> str:
-        """What is mapped; sheets of one quantity share their colours."""
+        """The name of the quantity; maps of one quantity share their colors."""
         attrs = self.array.attrs
         return str(attrs.get("long_name") if self.array.name in _SIGNED else attrs.get(NAME_ATTR, self.array.name))
 
     def read(self, frame: Frame, finest: Placed) -> npt.NDArray[Any]:
-        """Compute the numbers of a frame, (y, x)."""
+        """Compute the values of a frame, (y, x)."""
         factor = self.factor(finest)
         top, _, left, _ = self.extent(finest)
         dims = spatial_dims(self.array)
@@ -103,7 +99,7 @@ class Sheet(Placed):
 
 
 def cube_or_none(obj: Any) -> Cube | None:
-    """Recognise a cube of bands; None for a map of classes or of one quantity. Raises CubeError for what is neither."""
+    """Return a cube of bands; None for a map of classes or of a quantity. Raises CubeError for other inputs."""
     if isinstance(obj, xr.DataArray) and ("flag_meanings" in obj.attrs or NAME_ATTR in obj.attrs):
         return None
     try:
@@ -125,7 +121,7 @@ def _is_map(obj: Any) -> bool:
 
 
 def sheet_of(name: str, obj: AnyCube, date: Date) -> Sheet:
-    """Make a sheet of a map at the date nearest to one. name: "" for the map's own."""
+    """Return a map at the date nearest to `date`. name: "" for the name of the map."""
     areas: xr.DataArray | None = None
     if isinstance(obj, xr.DataArray) and obj.dtype.kind == "b":
         array = as_water(obj, role=name)
@@ -144,58 +140,56 @@ def sheet_of(name: str, obj: AnyCube, date: Date) -> Sheet:
 
 
 def stamps_of(obj: AnyCube) -> npt.NDArray[np.datetime64]:
-    """Return the dates of a map; none where it tells none."""
+    """Return the dates of a map; an empty array without."""
     assert not isinstance(obj, xr.DataTree)
     found = [coord for name, coord in obj.coords.items() if coord.dtype.kind == "M" and coord.dims in ((name,), ())]
     return np.atleast_1d(found[0].values).astype("datetime64[ns]") if found else np.empty(0, "datetime64[ns]")
 
 
 def dates_before(obj: AnyCube) -> list[str]:
-    """Return the dates before a flood that its map names; [] for other maps."""
+    """Return the dates before a flood that its map lists; [] for other maps."""
     arrays = () if isinstance(obj, xr.DataArray | xr.DataTree) else obj.data_vars.values()
-    told = " ".join(str(holder.attrs.get("xr_sr:before", "")) for holder in (obj, *arrays))
-    return re.findall(r"\d{4}-\d\d-\d\d", told)
+    text = " ".join(str(holder.attrs.get("xr_sr:before", "")) for holder in (obj, *arrays))
+    return re.findall(r"\d{4}-\d\d-\d\d", text)
 
 
 def picture_layer(name: str, image: Pixels, stretch: Stretch, note: str, *, flip: bool, date: str = "") -> PageLayer:
-    """Colour reflectance (y, x, band) by a stretch; what was not measured is transparent."""
-    eight = np.round(coloured(image, stretch) * 255).astype("uint8")
+    """Color reflectance (y, x, band) by a stretch; nodata is transparent."""
+    eight = np.round(colored(image, stretch) * 255).astype("uint8")
     if (eight[..., 3] == 255).all():
         eight = eight[..., :3]
         if image.shape[-1] == 1:
             eight = eight[..., 0]
-    return PageLayer(name, _png(eight[::-1] if flip else eight), image.shape[:2], {"kind": "bands", "text": note}, date)
+    png = _png(eight[::-1] if flip else eight)
+    return PageLayer(name, png, image.shape[:2], {"kind": "bands", "text": note}, date)
 
 
 def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool) -> PageLayer:
-    """Colour classes; the legend names those that are there, with the hectares of the whole map where known.
-
-    Dry ground is transparent, so that what lies below the map is seen there.
-    """
+    """Color classes, dry land transparent. The legend has the classes that occur, with the hectares of the map."""
     meaning = classes_of(sheet.array.attrs)
     names, codes = list(meaning), list(meaning.values())
     spare = iter(_OTHERS * len(names))
-    colours = [COLOURS[each] if each in COLOURS else next(spare) for each in names]
+    colors = [COLORS[each] if each in COLORS else next(spare) for each in names]
     places = np.full(values.shape, len(names), "uint8")
     for place, code in enumerate(codes):
         places[values == code] = place
-    palette = _bytes_of([*colours, COLOURS["unknown"]])
+    palette = _bytes_of([*colors, COLORS["unknown"]])
     seen_through = bytes(0 if each in _GROUND else 255 for each in [*names, ""])
     entries = []
     for place, each in enumerate(names):
         if (places == place).any() or sheet.areas.get(each):
             label = CLASS_TITLES.get(each, each.replace("_", " "))
             area = f", {area_text(sheet.areas[each])}" if each in sheet.areas else ""
-            entries.append({"colour": colours[place], "label": label + area})
+            entries.append({"color": colors[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}
     png = _png(places[::-1] if flip else places, palette, seen_through)
-    return PageLayer(name, png, values.shape, legend, sheet.date, True, COLOURS["dry"])
+    return PageLayer(name, png, values.shape, legend, sheet.date, True, COLORS["dry"])
 
 
 def quantity_limits(
     quantity: str, together: Sequence[npt.NDArray[Any]], percentiles: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return the values of the first and the last colour, for all maps of a quantity."""
+    """Return the values of the first and the last color for all maps of a quantity."""
     if quantity == "frequency":
         return 0.0, 1.0
     values = np.concatenate([each[np.isfinite(each)] for each in together])
@@ -208,7 +202,7 @@ def quantity_limits(
 def quantity_layer(
     sheet: Sheet, name: str, values: npt.NDArray[Any], limits: tuple[float, float], *, flip: bool
 ) -> PageLayer:
-    """Colour a quantity from dark to light; one with a sign from red over white to blue, as far to either side."""
+    """Color a quantity from dark to light; a signed one from red over white to blue, symmetrically."""
     colormaps: Any = require("matplotlib", extra="viz").colormaps
     signed = sheet.array.name in _SIGNED
     low, high = (-max(map(abs, limits)), max(map(abs, limits))) if signed else limits
@@ -216,10 +210,10 @@ def quantity_layer(
     with np.errstate(invalid="ignore"):
         places = np.clip((values - low) / (high - low), 0, 1) * (_NOWHERE - 1)
     eight = np.where(np.isfinite(places), np.round(np.nan_to_num(places)), _NOWHERE).astype("uint8")
-    colours = ["#" + "".join(f"{round(255 * part):02x}" for part in ramp[place]) for place in range(0, _NOWHERE, 16)]
+    colors = ["#" + "".join(f"{round(255 * part):02x}" for part in ramp[place]) for place in range(0, _NOWHERE, 16)]
     units = str(sheet.array.attrs.get("units", "1"))
     text = sheet.quantity + ("" if units in ("1", "") else f", {units}")
-    legend = {"kind": "ramp", "label": text, "low": _number(low), "high": _number(high), "colours": colours}
+    legend = {"kind": "ramp", "label": text, "low": _number(low), "high": _number(high), "colors": colors}
     palette = bytes(np.round(ramp * 255).astype("uint8").ravel()) + bytes(3)
     png = _png(eight[::-1] if flip else eight, palette, _NOWHERE)
     return PageLayer(name, png, values.shape, legend, sheet.date, True)
@@ -229,12 +223,12 @@ def _number(value: float) -> str:
     return f"{value:.2g}".replace("-", "−")
 
 
-def _bytes_of(colours: Sequence[str]) -> bytes:
-    return b"".join(bytes.fromhex(colour.removeprefix("#")) for colour in colours)
+def _bytes_of(colors: Sequence[str]) -> bytes:
+    return b"".join(bytes.fromhex(color.removeprefix("#")) for color in colors)
 
 
 def _png(values: npt.NDArray[np.uint8], palette: bytes | None = None, alpha: bytes | int | None = None) -> bytes:
-    """Write an image without loss. palette: red, green and blue of each number; alpha: of each, or the one without."""
+    """Encode an image as PNG. palette: RGB of each value; alpha: of each value, or the transparent value."""
     image = require("PIL.Image", extra="viz").fromarray(np.ascontiguousarray(values))
     if palette is not None:
         image.putpalette(palette)

@@ -1,4 +1,4 @@
-"""A map of classes (flood, water, agreement): legend, areas, scale, and colours that everybody can tell apart."""
+"""Draw maps of classes (flood, water, agreement) and of water frequency, with legend, areas and scale bar."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..cube.grid import geobox_of, spatial_dims
 from ..cube.time import Date, place_of
 from ..errors import CubeError
 from ..optional import require
-from .figure import colour_key, draw_ground, finish, patch_key, thinned
+from .figure import color_key, draw_ground, finish, patch_key, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, "Color Universal Design": told apart with any colour vision, and in order of lightness in grey.
-COLOURS: Mapping[str, str] = {
+# Okabe and Ito 2008, "Color Universal Design": distinguishable with any color vision, and ordered by lightness in gray.
+COLORS: Mapping[str, str] = {
     "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
     "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
 }  # fmt: skip
@@ -31,13 +31,12 @@ _MAPS = ("flood", "agreement", "water")
 def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels: int = 1024) -> Figure:
     """Draw a result of `flood`, `agreement` or `water` for one date.
 
-    found: their result. date: a time stamp, of which the nearest is taken, or a position; the first by default.
-    max_pixels: longest side of the picture; of what is larger, every n-th pixel is drawn, while areas stay those of
-        all pixels.
+    found: their result. date: a time stamp (the nearest date is used) or an index; the first by default.
+    max_pixels: longest side of the figure; of larger maps every n-th pixel is drawn, but areas are of all pixels.
 
-    Returns a matplotlib Figure with a legend (hectares of each class where the result has them, of all pixels) and a
-    bar of scale. North is up. Computes the map, and the areas. Raises CubeError for anything else,
-    MissingLibraryError without matplotlib.
+    Returns a matplotlib Figure, north up, with a scale bar and a legend (with the hectares of each class if the result
+    has them). Computes the map and the areas. Raises CubeError for other inputs, MissingLibraryError without
+    matplotlib.
     """
     require("matplotlib", extra="viz")
     classes, areas = parts_of(found)
@@ -49,7 +48,7 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     names, codes = list(meaning), list(meaning.values())
     geobox = geobox_of(classes)
     assert geobox is not None
-    figure, axes, _ = draw_ground(class_colours(values, names, codes), geobox, _title(classes, stamp), step=step)
+    figure, axes, _ = draw_ground(class_colors(values, names, codes), geobox, _title(classes, stamp), step=step)
     present = {name for name, code in zip(names, codes, strict=True) if code in values}
     _legend(figure, axes, names, areas, present=present)
     return finish(figure)
@@ -63,13 +62,13 @@ def parts_of(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArr
             return whole_classes(found[name]), found.get("area")
     elif isinstance(found, xr.DataArray) and "flag_meanings" in found.attrs and spatial_dims(found) is not None:
         return whole_classes(found), None
-    raise CubeError("flood_map draws what flood(), agreement() or water() gave; this has no map of classes.")
+    raise CubeError("found= has no map of classes; expected the result of flood(), agreement() or water().")
 
 
 def at_date(
     classes: xr.DataArray, areas: xr.DataArray | None, dims: tuple[str, str], date: Date
 ) -> tuple[xr.DataArray, xr.DataArray | None, str]:
-    """Choose one date; gives it as text too, "" without."""
+    """Select one date; returns its text too, "" without a date."""
     time = next((str(dim) for dim in classes.dims if dim not in dims), None)
     if time is None:
         alone = classes.coords.get("time")  # of a date chosen before
@@ -80,14 +79,14 @@ def at_date(
     return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
 
 
-def class_colours(values: Any, names: list[str], codes: Any) -> Any:
-    """Turn classes into (y, x, red green blue) in 0..1; what is no class becomes unknown."""
+def class_colors(values: Any, names: list[str], codes: Any) -> Any:
+    """Convert classes to (y, x, RGB), 0 to 1; other values are drawn as unknown."""
     from matplotlib.colors import to_rgb
 
     picture = np.empty((*values.shape, 3), "float32")
-    picture[:] = to_rgb(COLOURS["unknown"])
+    picture[:] = to_rgb(COLORS["unknown"])
     for name, code in zip(names, codes, strict=True):
-        picture[values == code] = to_rgb(COLOURS.get(name, COLOURS["unknown"]))
+        picture[values == code] = to_rgb(COLORS.get(name, COLORS["unknown"]))
     return picture
 
 
@@ -97,13 +96,13 @@ def _title(classes: xr.DataArray, stamp: str) -> str:
 
 
 def when_of(classes: xr.DataArray, stamp: str) -> str:
-    """Write the date of a map, of a flood also those before; "" without."""
+    """Return the date of a map, for floods with the dates before; "" without."""
     before = classes.attrs.get("xr_sr:before")
     return f"{before} → {stamp}" if before and stamp else stamp
 
 
 def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None, *, present: set[str]) -> None:
-    """Say what the colours mean, with the area of each class; classes that are nowhere are left out."""
+    """Draw the legend with the area of each class; classes without pixels are left out."""
     known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
     entries = []
     for name in names:
@@ -111,18 +110,18 @@ def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None
             continue
         title = CLASS_TITLES.get(name, name)
         label = f"{title}\n{area_text(known[name])}" if name in known else title
-        entries.append((COLOURS.get(name, COLOURS["unknown"]), label))
+        entries.append((COLORS.get(name, COLORS["unknown"]), label))
     patch_key(figure, axes, entries)
 
 
 def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024) -> Figure:
-    """Draw the share of dates with water.
+    """Draw the fraction of dates with water.
 
-    history: what `water_history` gave, or its `frequency` (y, x), 0 to 1, NaN where no date saw the pixel.
-    max_pixels: longest side of the picture; of what is larger, every n-th pixel is drawn.
+    history: the result of `water_history`, or its `frequency` (y, x), 0 to 1, NaN where a pixel was never observed.
+    max_pixels: longest side of the figure; of larger maps every n-th pixel is drawn.
 
-    Returns a matplotlib Figure; North is up. Pixels without water on any date have a colour of their own, so that a
-    single date with water stands out. Computes the map. Raises CubeError for anything else, MissingLibraryError.
+    Returns a matplotlib Figure, north up. Pixels without water on any date have a separate color, so that a single date
+    with water is visible. Computes the map. Raises CubeError for other inputs, MissingLibraryError without matplotlib.
     """
     frequency, dates = _frequency_of(history)
     require("matplotlib", extra="viz")
@@ -133,18 +132,18 @@ def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024)
     values, step = thinned(frequency, max_pixels)
     shown = np.ma.masked_where(~(values > 0), values)
     picture = _ramp()(shown)[..., :3]
-    picture[~np.isfinite(values)] = to_rgb(COLOURS["unknown"])
-    picture[values == 0] = to_rgb(COLOURS["dry"])
+    picture[~np.isfinite(values)] = to_rgb(COLORS["unknown"])
+    picture[values == 0] = to_rgb(COLORS["dry"])
     figure, axes, _ = draw_ground(picture, geobox, f"frequency of water{dates}", step=step)
     ticks = {share: f"{share:.0%}" for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
-    below = colour_key(figure, axes, _ramp(), ticks, "share of the dates that saw the pixel")
+    below = color_key(figure, axes, _ramp(), ticks, "share of the dates that saw the pixel")
     others = [("dry", "never water", (values == 0).any()), ("unknown", "never seen", not np.isfinite(values).all())]
-    patch_key(figure, axes, [(COLOURS[name], label) for name, label, is_there in others if is_there], below)
+    patch_key(figure, axes, [(COLORS[name], label) for name, label, is_there in others if is_there], below)
     return finish(figure)
 
 
 def _frequency_of(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str]:
-    """Return the frequency, and how many dates saw the pixels."""
+    """Return the frequency, and text with the number of observations."""
     frequency = history.get("frequency") if isinstance(history, xr.Dataset) else history
     if (
         not isinstance(frequency, xr.DataArray)
@@ -152,7 +151,7 @@ def _frequency_of(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str
         or frequency.ndim != 2
         or spatial_dims(frequency) is None
     ):
-        raise CubeError("frequency_map draws what water_history() gave; this has no frequency along y and x.")
+        raise CubeError("history= has no frequency along y and x; expected the result of water_history().")
     dates = ""
     if isinstance(history, xr.Dataset) and "observations" in history:
         fewest, most = int(history["observations"].min()), int(history["observations"].max())
@@ -161,7 +160,7 @@ def _frequency_of(history: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, str
 
 
 def _ramp() -> Any:
-    """From a light to a dark blue, which all eyes and grey prints put in order; the palest would look like land."""
+    """Return a colormap from light to dark blue; the palest part is left out, since it looks like land."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 

@@ -1,7 +1,4 @@
-"""The triangle of trust: improvement, omission and hallucination add up to 1, so each image or pixel is a point in it.
-
-Knows three numbers and where they go; how they are made is `metrics`' matter.
-"""
+"""Draw improvement, omission and hallucination in a ternary plot: they add up to 1, so each image is a point."""
 
 from __future__ import annotations
 
@@ -24,11 +21,11 @@ if TYPE_CHECKING:
 
 QUANTITIES = ("improvement", "omission", "hallucination")
 
-COLOURS = {"improvement": "#0072b2", "omission": "#e6a817", "hallucination": "#d55e00"}
-"""Apart for eyes that do not tell red from green, and in print without colour by lightness and by labels."""
+COLORS = {"improvement": "#0072b2", "omission": "#e6a817", "hallucination": "#d55e00"}
+"""Distinguishable with red-green color blindness, and in gray by lightness."""
 
-INKS = COLOURS | {"omission": "#9a6d00"}
-"""The same for text, which must be dark enough to be read on white."""
+INKS = COLORS | {"omission": "#9a6d00"}
+"""The same for text, dark enough to be read on white."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#7a5195", "#e6a817", "#56b4e9", "#555555", "#cc79a7")
 MARKERS = "osD^vP*X"
@@ -37,22 +34,21 @@ _HEIGHT = math.sqrt(3) / 2
 _CORNERS = {"improvement": (0.5, _HEIGHT), "omission": (0.0, 0.0), "hallucination": (1.0, 0.0)}
 
 BINS = 120
-"""Cells of a density along either axis of the picture."""
+"""Cells of a density along each axis."""
 
 FEW = 12
-"""Cells up to which each gets a marker: a single one is a speck of four dots."""
+"""Up to this number of cells each gets a marker, since a single cell is hardly visible."""
 
 PANEL_IN = 3.9
 
 
 def ternary(correctness: xr.Dataset, *, title: str | None = None) -> Figure:
-    """Draw improvement, omission and hallucination in a triangle; nearer to a corner is more of it.
+    """Draw improvement, omission and hallucination in a ternary plot.
 
-    correctness: variables improvement, omission and hallucination, 0 to 1. Numbers give a point each, with a colour and
-        a shape per `model` where there is that dimension; maps (with y and x) give a density of pixels, one triangle
-        per model. NaN is left out.
+    correctness: variables improvement, omission and hallucination, 0 to 1. Numbers are drawn as points, with a color
+        and a marker per `model`; maps (with y and x) as a density of pixels, one triangle per model. NaN is ignored.
 
-    Returns a matplotlib Figure. Computes the three; of lazy maps, block by block, only counts are kept.
+    Returns a matplotlib Figure. Computes the three variables; of lazy maps only counts are kept.
     Raises CubeError without the three variables or without a valid value, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
@@ -79,29 +75,28 @@ def ternary(correctness: xr.Dataset, *, title: str | None = None) -> Figure:
         axes[0].set_title(title or "", fontsize=10)
     finish(figure)
     if not drawn:
-        raise CubeError("nothing is valid: improvement, omission and hallucination are NaN everywhere.")
+        raise CubeError("improvement, omission and hallucination are NaN everywhere; there is nothing to draw.")
     return figure
 
 
 def chosen(correctness: xr.Dataset) -> xr.Dataset:
-    """Return the three quantities. Raises CubeError where one is missing."""
+    """Return the three quantities. Raises CubeError if one is missing."""
     known = correctness if isinstance(correctness, xr.Dataset) else ()
     if missing := [name for name in QUANTITIES if name not in known]:
         raise CubeError(
-            f"wanted a Dataset with {list(QUANTITIES)}, as xr_sr.metrics.correctness gives; {missing} are missing."
+            f"expected the result of xr_sr.metrics.correctness, with {list(QUANTITIES)}; {missing} are missing."
         )
     return correctness[list(QUANTITIES)]
 
 
 def places(improvement: Any, omission: Any, hallucination: Any) -> tuple[Any, Any]:
-    """Give where points stand: x 0 to 1, y 0 to the height of the triangle, NaN where the three add up to 0."""
+    """Return positions in the plot: x 0 to 1, y 0 to the height of the triangle, NaN where the three add up to 0."""
     total = improvement + omission + hallucination
     total = np.where(total > 0, total, np.nan)
     return (improvement / 2 + hallucination) / total, improvement * _HEIGHT / total
 
 
 def _points(axes: Axes, parts: Sequence[xr.Dataset], models: Sequence[Any]) -> int:
-    """Draw one point per entry; give how many there are."""
     drawn = 0
     for number, (part, model) in enumerate(zip(parts, models, strict=True)):
         values = xr.broadcast(*(part[name] for name in QUANTITIES))
@@ -119,7 +114,7 @@ def _points(axes: Axes, parts: Sequence[xr.Dataset], models: Sequence[Any]) -> i
 
 
 def _density(figure: Figure, axes: Axes, part: xr.Dataset) -> int:
-    """Draw how many pixels lie in each cell, on a logarithmic scale; give how many there are."""
+    """Draw the number of pixels per cell, on a logarithmic scale; returns the number of pixels."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap, LogNorm
     from matplotlib.patches import Polygon
@@ -129,18 +124,18 @@ def _density(figure: Figure, axes: Axes, part: xr.Dataset) -> int:
     if not total:
         return 0
     share = np.ma.masked_equal(counts.T / total, 0)
-    # The palest blues would look like nothing at all.
+    # The palest blues are hardly visible on white.
     blues = ListedColormap(colormaps["Blues"](np.linspace(0.2, 1, 256)))
     most = max(float(share.max()), 2e-6)
-    # A tenth at least, or a single share would leave the scale without length.
+    # At least a tenth, so that a single value has a scale too.
     norm = LogNorm(vmin=min(max(float(share.min()), 1e-6), most / 10), vmax=most)
     picture = axes.pcolormesh(x_edges, y_edges, share, cmap=blues, norm=norm, zorder=2, rasterized=True)
     picture.set_clip_path(Polygon(list(_CORNERS.values()), transform=axes.transData))
     filled = np.argwhere(counts)
     if len(filled) <= FEW:
         x, y = ((edges[at] + edges[at + 1]) / 2 for edges, at in zip((x_edges, y_edges), filled.T, strict=True))
-        colours = share.T[counts > 0].filled()
-        axes.scatter(x, y, s=46, c=colours, cmap=blues, norm=norm, edgecolor="0.25", linewidth=0.8, zorder=4)
+        colors = share.T[counts > 0].filled()
+        axes.scatter(x, y, s=46, c=colors, cmap=blues, norm=norm, edgecolor="0.25", linewidth=0.8, zorder=4)
     bar = figure.colorbar(picture, ax=axes, shrink=0.55, aspect=22, pad=0.01)
     bar.set_label("share of pixels", fontsize=7)
     bar.ax.tick_params(labelsize=7)
@@ -149,7 +144,6 @@ def _density(figure: Figure, axes: Axes, part: xr.Dataset) -> int:
 
 
 def _histogram(three: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Count pixels in cells of the picture, of dask's arrays block by block."""
     edges = np.linspace(0, 1, BINS + 1), np.linspace(0, _HEIGHT, BINS + 1)
     if all(isinstance(values, np.ndarray) for values in three):
         return cells(*three, edges=edges), *edges
@@ -172,10 +166,10 @@ def _histogram(three: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
 def cells(
     improvement: NDArray[Any], omission: NDArray[Any], hallucination: NDArray[Any], *, edges: Sequence[NDArray[Any]]
 ) -> NDArray[np.float64]:
-    """Count points in cells (x, y) of the picture; NaN is left out."""
+    """Count points per cell (x, y); NaN is ignored."""
     x, y = places(*(np.asarray(values, "float64").ravel() for values in (improvement, omission, hallucination)))
     valid = np.isfinite(x) & np.isfinite(y)
-    # On the edge of the triangle rounding may lead out of it.
+    # Rounding may move points on the edge out of the triangle.
     x, y = (np.clip(axis[valid], side[0], side[-1]) for axis, side in zip((x, y), edges, strict=True))
     counts: NDArray[np.float64] = np.histogram2d(x, y, bins=list(edges))[0]
     return counts
@@ -189,15 +183,14 @@ def _block_cells(
 
 
 def _frame(axes: Axes) -> None:
-    """Draw the triangle, lines at fifths, and the names of its corners."""
     corners = {name: np.array(place) for name, place in _CORNERS.items()}
     names = list(QUANTITIES)
     for name in names:
         one, other = (corners[rest] for rest in names if rest != name)
         for fifth in (0.2, 0.4, 0.6, 0.8):
             ends = np.stack([corners[name] * fifth + end * (1 - fifth) for end in (one, other)])
-            axes.plot(*ends.T, color=COLOURS[name], linewidth=0.5, alpha=0.45, zorder=1)
-    # Numbers stand where the lines of a corner meet the edge that runs to it.
+            axes.plot(*ends.T, color=COLORS[name], linewidth=0.5, alpha=0.45, zorder=1)
+    # Numbers are placed where the lines of a corner meet the edge that runs to it.
     for name, end, shift, side in (
         ("improvement", "omission", (-0.015, 0.006), "right"),
         ("omission", "hallucination", (-0.012, -0.03), "center"),

@@ -1,4 +1,4 @@
-"""Numbers over dates: areas of classes, values of objects, and what is usual as a band behind them."""
+"""Draw time series: areas of classes, values of objects, and a reference period as a band behind them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..cube.names import listed
 from ..errors import CubeError, OptionError
 from ..optional import require
 from .figure import DPI, finish
-from .maps import CLASS_TITLES, COLOURS
+from .maps import CLASS_TITLES, COLORS
 from .ternary_plot import MARKERS, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LINES = len(SERIES)
-"""Colours that eyes can tell apart."""
+"""Number of distinguishable colors."""
 
 _BASE = ("dry", "background")
-"""What is everywhere else: its area would press all other lines to the ground."""
+"""Classes that are left out: their area would hide the differences of all others."""
 
 _WIDTH_IN, _PANEL_IN, _SMALL_IN = 7.2, 3.3, 2.1
 _USUAL = "#c9c9c9"
@@ -39,28 +39,28 @@ def series(
     objects: Sequence[int] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw numbers over dates.
+    """Draw a time series.
 
-    data: what `flood` gave, or a map of classes by date (`water`): hectares of each class, land left out. What
-        `object_series` gave: hectares of water, or the mean, for each object. Or a DataArray (time) or (time, other).
-    reference: the dates that are usual, as `.sel(time=...)` takes them, or the same kind of data for other years: their
-        mean, one standard deviation to either side, by calendar month. It is drawn as a band behind the dates that are
-        not of it, in a panel for each object; not for classes. objects: the numbers wanted, of many.
+    data: the result of `flood`, or maps of classes (`water`): hectares of each class except land. Or the result of
+        `object_series`: hectares of water, or the mean, of each object. Or a DataArray (time) or (time, other).
+    reference: the dates of the reference period, as in `.sel(time=...)`, or the same kind of data for other years. Its
+        mean and standard deviation per calendar month are drawn as a band behind the other dates, with a panel for
+        each object; not for classes. objects: labels of the objects to draw.
 
-    Returns a matplotlib Figure; NaN is a gap. Computes the numbers. Raises CubeError for what has no dates, OptionError
-    for more than 8 lines, which no eye can tell apart, or a reference that selects nothing; MissingLibraryError.
+    Returns a matplotlib Figure; NaN is a gap. Computes the values. Raises CubeError for data without dates, OptionError
+    for more than 8 lines or a reference that selects nothing, MissingLibraryError without matplotlib.
     """
     plt: Any = require("matplotlib.pyplot", extra="viz")
     lines, label, styles = _lines(data, objects)
     if styles and reference is not None:
-        raise OptionError("reference= is for objects and plain series, not for areas of classes.")
+        raise OptionError("reference= is not available for areas of classes, only for objects and other series.")
     usual: xr.DataArray | None = None
     if reference is not None:
         lines, usual = _against(lines, reference, objects)
     if lines.sizes["line"] > MOST_LINES:
         raise OptionError(
-            f"{lines.sizes['line']} lines are more than can be told apart; choose up to {MOST_LINES} by objects=, such "
-            f"as objects={lines['line'].values[:3].tolist()}."
+            f"data= has {lines.sizes['line']} lines; expected at most {MOST_LINES}. Select some by objects=, such as "
+            f"objects={lines['line'].values[:3].tolist()}."
         )
     engine: Any = require("matplotlib.layout_engine", extra="viz").ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06)
     panels = lines.sizes["line"] if usual is not None else 1
@@ -93,7 +93,7 @@ def series(
 def _lines(
     data: xr.Dataset | xr.DataArray, objects: Sequence[int] | None
 ) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
-    """Return (time, line) numbers, computed, what the axis says, and styles of lines that have their own."""
+    """Return computed (time, line) values, the label of the axis, and the styles of lines that have their own."""
     if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
         data = whole_classes(data)
         return _classes(class_areas(data, classes_of(data.attrs), "ellipsoidal"))
@@ -102,7 +102,9 @@ def _lines(
             return _classes(data["area"])
         name = next((name for name in ("water", "mean") if name in data), None)
         if name is None:
-            raise CubeError("series draws what flood(), water() or object_series() gave, or a DataArray with dates.")
+            raise CubeError(
+                "data= has no series; expected a result of flood(), water() or object_series(), or a DataArray."
+            )
         units = str(data[name].attrs.get("units", "1"))
         return _values(data[name], objects, units)
     check_array("data", data)
@@ -110,7 +112,7 @@ def _lines(
 
 
 def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
-    """Prepare hectares by class; land is left out, and classes that are nowhere."""
+    """Return hectares by class, without land and empty classes."""
     hectares = _dated(area).transpose("time", "state").compute()
     kept = [
         str(name)
@@ -119,7 +121,7 @@ def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mappin
     ]
     titles = [CLASS_TITLES.get(name, name) for name in kept]
     styles: dict[str, Mapping[str, Any]] = {
-        title: {"color": COLOURS.get(name, COLOURS["unknown"])} for name, title in zip(kept, titles, strict=True)
+        title: {"color": COLORS.get(name, COLORS["unknown"])} for name, title in zip(kept, titles, strict=True)
     }
     if "unknown" in styles:
         styles["unknown"] = {"color": "#777777", "linestyle": "--"}
@@ -130,12 +132,12 @@ def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mappin
 def _values(
     values: xr.DataArray, objects: Sequence[int] | None, units: str
 ) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
-    """Prepare a series of numbers, or one for each entry of another dimension."""
+    """Return one series, or one for each entry of another dimension."""
     values = _dated(values)
     others = [dim for dim in values.dims if dim != "time"]
     if len(others) > 1:
         raise CubeError(
-            f"wanted (time) or (time, other); this lies along {list(values.dims)}. Choose with .isel first."
+            f"data= has the dimensions {list(values.dims)}; expected (time) or (time, other). Select by .isel first."
         )
     label = str(values.attrs.get("long_name", values.name or ""))
     label += "" if units in ("1", "") else f", {units}"
@@ -147,22 +149,22 @@ def _values(
         if asked is None:
             raise OptionError(f"objects={shown(objects)}: expected a list, of {listed(known)}.")
         if missing := [each for each in asked if np.ndim(each) or each not in known]:
-            raise OptionError(f"objects={asked}: there is no {missing}; known are {listed(known)}.")
+            raise OptionError(f"objects={asked}: unknown are {missing}; expected some of {listed(known)}.")
         chosen = chosen.sel({others[0]: asked})
     names = [f"{others[0]} {each}" for each in chosen[others[0]].values.tolist()]
     return chosen.compute().rename({others[0]: "line"}).assign_coords(line=names), label, {}
 
 
 def _dated(values: xr.DataArray) -> xr.DataArray:
-    """Call the dimension of dates "time". Raises CubeError where there is none."""
+    """Rename the dimension of dates to "time". Raises CubeError if there is none."""
     dated = [dim for dim in values.dims if dim in values.coords and values[dim].dtype.kind == "M"]
     if len(dated) != 1:
-        raise CubeError(f"a series needs one dimension of dates; this lies along {list(values.dims)}.")
+        raise CubeError(f"data= has the dimensions {list(values.dims)}; expected one of dates.")
     return values if dated[0] == "time" else values.rename({dated[0]: "time"})
 
 
 def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None) -> tuple[xr.DataArray, xr.DataArray]:
-    """Split off the dates of the reference; give the rest, and (time, line, edge) of what is usual on its dates."""
+    """Split off the reference; returns the other dates, and the reference on them: (time, line, edge)."""
     if isinstance(reference, xr.Dataset | xr.DataArray):
         usual = _lines(reference, objects)[0]
         if missing := sorted(set(lines["line"].values.tolist()) - set(usual["line"].values.tolist())):
@@ -180,10 +182,7 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
         usual, lines = lines.isel(time=found), lines.isel(time=np.setdiff1d(np.arange(lines.sizes["time"]), found))
     months = lines["time"].dt.month.values
     if not np.isin(months, usual["time"].dt.month.values).any():
-        raise OptionError(
-            "reference= has no date in any month of the series, so there is nothing usual to draw. Choose years that "
-            "have these months, or leave it out."
-        )
+        raise OptionError("reference= has no date in any calendar month of data=. Select other dates, or leave it out.")
     parts = []
     for month in months:
         same = usual.isel(time=np.flatnonzero(usual["time"].dt.month.values == month)).sel(line=lines["line"])
@@ -195,17 +194,17 @@ def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None)
 
 def _band(axes: Any, times: Any, usual: xr.DataArray, *, first: bool) -> None:
     low, mean, high = usual.transpose("edge", "time").values
-    names = ("usual ± 1 standard deviation", "usual, mean of the month") if first else (None, None)
+    names = ("reference ± 1 standard deviation", "reference, mean of the month") if first else (None, None)
     axes.fill_between(times, low, high, color=_USUAL, alpha=0.6, linewidth=0, label=names[0], zorder=0)
     axes.plot(times, mean, color="#7d7d7d", linewidth=1.1, linestyle="--", label=names[1], zorder=1)
 
 
 def _dressed(axes: Any, only: np.datetime64 | None) -> None:
-    """Return dates, a quiet grid, and no box. only: the date of a series that has one alone."""
+    """Format the axes: dates, grid, no box. only: the date of a series with a single one."""
     dates: Any = require("matplotlib.dates", extra="viz")
     locator = dates.AutoDateLocator(maxticks=9)
     if only is not None:
-        # Matplotlib widens an axis of one date to four years, and warns of what it finds there.
+        # Matplotlib widens an axis of one date to four years, and warns.
         axes.set_xlim(only - np.timedelta64(5, "D"), only + np.timedelta64(5, "D"))
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
@@ -217,9 +216,9 @@ def _dressed(axes: Any, only: np.datetime64 | None) -> None:
 
 
 def _legend(figure: Any, places: Any, *, one_each: bool) -> None:
-    """Name the lines below the panels; of panels, whose titles name them, only the band."""
+    """Draw the legend below the panels; with one panel per line, only for the band."""
     handles, labels = places[0].get_legend_handles_labels()
     if one_each:
-        pairs = [(handle, text) for handle, text in zip(handles, labels, strict=True) if text.startswith("usual")]
+        pairs = [(handle, text) for handle, text in zip(handles, labels, strict=True) if text.startswith("reference")]
         handles, labels = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8, frameon=False)

@@ -1,4 +1,4 @@
-"""Maps of trust: where a result improves, omits and hallucinates, beside the picture that it is about."""
+"""Draw maps of improvement, omission and hallucination beside the result that they describe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError, OptionError
 from ..optional import require
 from .comparison import choose_bands, model_of
-from .figure import DPI, coloured, finish
+from .figure import DPI, colored, finish
 from .layers import Sheet
-from .ternary_plot import COLOURS, QUANTITIES, chosen
+from .ternary_plot import COLORS, QUANTITIES, chosen
 from .views import Frame, View, choose_frame, see
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ def trust_maps(
     max_pixels: int = 512,
     percentiles: tuple[float, float] = (2.0, 98.0),
 ) -> Figure:
-    """Draw maps of improvement, omission and hallucination, and of the one that prevails; a row per model.
+    """Draw maps of improvement, omission and hallucination, and of the largest of them; a row per model.
 
-    correctness: maps (..., y, x) of the three, 0 to 1, NaN where nothing can be told; along `model` and `time` too.
-    sr: the cube that they are about, or several by name of the model, to be shown beside them in true colour; several
-        only beside maps along `model`.
-    date: a time stamp, of which the nearest is taken, or a position; the first by default.
-    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the maps; of what
-        is larger, the middle is shown. percentiles: of the picture, to become black and white.
+    correctness: maps (..., y, x) of the three, 0 to 1, NaN where not classified; also along `model` and `time`.
+    sr: the result that they describe, or a mapping by model, shown beside them in true color; a mapping needs maps
+        along `model`.
+    date: a time stamp (the nearest date is used) or an index; the first by default.
+    window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the maps; of larger
+        ones the middle is shown. percentiles: of the image, drawn black and white.
 
-    Returns a matplotlib Figure. Computes the window and no more; the means above the maps are means of the window.
-    Raises CubeError for numbers instead of maps, GridError for a window off the maps, OptionError for several cubes
-    beside maps of one, MissingLibraryError.
+    Returns a matplotlib Figure. Computes only the window; the means above the maps are means of the window.
+    Raises CubeError for numbers instead of maps, GridError for a window outside of the maps, OptionError for several
+    cubes with maps of one, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     plt: Any = require("matplotlib.pyplot", extra="viz")
@@ -59,8 +59,8 @@ def trust_maps(
     dims = spatial_dims(maps)
     if dims is None or set(maps.dims) - {*dims, "model"}:
         raise CubeError(
-            f"wanted maps along y and x, and model where there are several; these have {list(maps.dims)}. "
-            "Make them with xr_sr.metrics.correctness(..., at='pixel'), and select one of any other dimension."
+            f"expected maps along y and x, and along model for several; these have {list(maps.dims)}. "
+            "Compute them by xr_sr.metrics.correctness(..., at='pixel'), and select one of any other dimension."
         )
     geobox = geobox_of(maps)
     assert geobox is not None
@@ -111,9 +111,9 @@ def trust_maps(
 
 
 def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
-    """Return the cubes to be shown beside maps, several by name of the model.
+    """Return the cube to be shown beside maps, or several by model.
 
-    Raises OptionError for several cubes beside maps that do not say which of them they are about.
+    Raises OptionError for several cubes if the maps do not say which of them they describe.
     """
     if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
         sr = {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
@@ -122,8 +122,8 @@ def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyC
         own = model_of(sr)
         if own not in names:
             raise OptionError(
-                f"the maps are about {names}, and sr= is one cube, by {own}: pass {{name: cube, ...}}, or select the "
-                "maps that it belongs to."
+                f"the maps describe {names}, and sr= is one cube, by {own}. Pass sr={{name: cube, ...}}, or select the "
+                "maps of that cube."
             )
         return {own: sr}
     if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) or "model" in maps.dims:
@@ -132,22 +132,21 @@ def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyC
         return sr[str(maps["model"].item())]
     if len(sr) > 1:
         raise OptionError(
-            f"the maps have no dimension 'model', so nobody knows which of {list(sr)} they are about. Compute them "
+            f"the maps have no dimension 'model', so it is unknown which of {list(sr)} they describe. Compute them "
             "with the same mapping, xr_sr.metrics.correctness(lr, {name: cube, ...}, hr, at='pixel'), or pass the one "
-            "cube that they are about as sr=."
+            "cube that they describe as sr=."
         )
     return sr
 
 
 def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | None]:
-    """Select one date; give it too."""
+    """Select one date; returns the date too."""
     if "time" not in maps.dims:
         return _stamped(maps)
     return _stamped(maps.isel(time=place_of(date, maps["time"].values, holder="the maps")))
 
 
 def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
-    """Return what is of one date, and that date, if it is known."""
     known = one.coords.get("time")
     if known is None or known.ndim or known.dtype.kind != "M":
         return one, None
@@ -156,7 +155,6 @@ def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
 
 
 def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:
-    """Return the cube of a model."""
     if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
         return sr
     return sr.get(str(model)) if model is not None else next(iter(sr.values()), None)
@@ -183,20 +181,19 @@ def _picture(
         raise GridError("the maps and sr= do not overlap; pass the cube that the maps were computed from.")
     image = np.moveaxis(view.read(inner, view).values, 0, -1)
     low, high = np.nanpercentile(image, percentiles, axis=(0, 1))
-    return coloured(image, (low, np.maximum(high, low + 1e-4)))
+    return colored(image, (low, np.maximum(high, low + 1e-4)))
 
 
-def _titled(axes: Any, title: str, colour: str = "0.1") -> None:
+def _titled(axes: Any, title: str, color: str = "0.1") -> None:
     axes.set(xticks=[], yticks=[], facecolor=MASKED)
     axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left", pad=3, color=colour)
+    axes.set_title(title, fontsize=9, loc="left", pad=3, color=color)
 
 
 def _quantity(axes: Any, name: str, values: npt.NDArray[Any], aspect: float, lead: str) -> Any:
-    """Draw one of the three, from white at 0 to its colour at 1."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    ramp = LinearSegmentedColormap.from_list(name, ["white", COLOURS[name]])
+    ramp = LinearSegmentedColormap.from_list(name, ["white", COLORS[name]])
     mean = f" {np.nanmean(values):.2f}" if np.isfinite(values).any() else ""
     _titled(axes, f"{lead}{name}{mean}")
     return axes.imshow(
@@ -205,23 +202,21 @@ def _quantity(axes: Any, name: str, values: npt.NDArray[Any], aspect: float, lea
 
 
 def _prevailing(axes: Any, three: list[npt.NDArray[Any]], aspect: float) -> None:
-    """Draw which of the three is largest."""
     from matplotlib.colors import ListedColormap
 
     stack = np.stack(three)
     valid = np.isfinite(stack).all(axis=0)
     largest = np.ma.masked_array(np.where(np.isfinite(stack), stack, -1).argmax(axis=0), ~valid)
     _titled(axes, "prevailing")
-    colours = ListedColormap([COLOURS[name] for name in QUANTITIES])
-    axes.imshow(largest, cmap=colours, vmin=-0.5, vmax=2.5, aspect=aspect, interpolation="nearest")
+    colors = ListedColormap([COLORS[name] for name in QUANTITIES])
+    axes.imshow(largest, cmap=colors, vmin=-0.5, vmax=2.5, aspect=aspect, interpolation="nearest")
 
 
-def _key(figure: Figure, centre: float, top: float) -> None:
-    """Name the colours below the last map."""
+def _key(figure: Figure, center: float, top: float) -> None:
     from matplotlib.patches import Patch
 
-    parts = [Patch(facecolor=COLOURS[name], label=name) for name in QUANTITIES]
+    parts = [Patch(facecolor=COLORS[name], label=name) for name in QUANTITIES]
     parts.append(Patch(facecolor=MASKED, label="not classified"))
     style: dict[str, Any] = {"handlelength": 1, "handletextpad": 0.4, "columnspacing": 0.9, "borderaxespad": 0.3}
-    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (centre, top)}
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (center, top)}
     figure.legend(handles=parts, fontsize=7, ncols=2, frameon=False, **place, **style)

@@ -1,7 +1,7 @@
-"""Cubes as pictures see them: which date, which pixels of a common frame, and the frame itself.
+"""Select the date and the area of cubes that a figure shows.
 
-A frame is (top, bottom, left, right) in pixels of the finest cube. All is computed in those pixels, so degrees, rotated
-and south-up grids need no case of their own.
+A frame is (top, bottom, left, right) in pixels of the finest cube. Everything is computed in these pixels, so degrees,
+rotated and south-up grids need no special case.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]
 Pixels: TypeAlias = npt.NDArray[np.float32]
-"""(y, x, band) reflectance, NaN where nothing was measured."""
+"""(y, x, band) reflectance, NaN at nodata."""
 
 
 class Placed(ABC):
-    """Something on a grid. role: LR, SR, HR or another name, for messages."""
+    """A cube or map on a grid. role: LR, SR, HR or another name, for messages."""
 
     role: str
 
     @property
     @abstractmethod
     def geobox(self) -> GeoBox:
-        """The grid; in pixels or in unknown units where there is no CRS."""
+        """The grid; in pixels or unknown units without a CRS."""
 
     def factor(self, finest: Placed) -> int:
         """Return the number of the finest grid's pixels along one pixel of this one.
 
-        Raises GridError where the two grids do not lie on each other.
+        Raises GridError if the two grids are not aligned.
         """
         here, there = self.geobox, finest.geobox
         place = ~there.affine @ here.affine
         factor: int = round(place.a)
-        height, width = here.shape  # over all of it a step that is a little off adds up
+        height, width = here.shape  # small errors of the pixel size add up over the whole grid
         off = max(abs(place.a - factor) * width, abs(place.e - factor) * height)
         off = max(off, abs(place.b) * height, abs(place.d) * width)
         off = max(off, *(abs(shift - round(shift)) for shift in (place.c, place.f)))
         if here.crs != there.crs or factor < 1 or off > 0.05:
             raise GridError(
-                f"the pixels of {self.role} must be made of whole pixels of {finest.role}: {self.role} has "
+                f"each pixel of {self.role} must contain whole pixels of {finest.role}: {self.role} has "
                 f"{_grid_text(here)}, {finest.role} has {_grid_text(there)}. "
-                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
+                "Reproject one to the grid of the other first: hr.odc.reproject(sr.odc.geobox)."
             )
         return factor
 
@@ -70,16 +70,16 @@ class Placed(ABC):
         return top, top + round(height * place.e), left, left + round(width * place.a)
 
     def pixel_m(self) -> tuple[float, float] | None:
-        """Give height and width of a pixel on the ground; None where nobody knows."""
+        """Return height and width of a pixel on the ground in meters; None if unknown."""
         return pixel_size_m(self.geobox)
 
     def gsd_text(self) -> str:
-        """Write the size of a pixel for a title."""
+        """Format the size of a pixel for a title."""
         size = self.pixel_m()
         return "" if size is None else f", {math.sqrt(size[0] * size[1]):.2g} m"
 
     def is_south_up(self) -> bool:
-        """Return whether rows run from south to north, so that pictures must be turned over."""
+        """Return whether rows run from south to north, so that images must be flipped."""
         return self.geobox.crs is not None and self.geobox.affine.e > 0
 
 
@@ -101,21 +101,21 @@ class View(Placed):
 
     @classmethod
     def of(cls, cube: Cube, role: str, bands: Sequence[str], offset: Offset = "auto") -> View:
-        """Find bands, radiometry and the dimension of time of a cube."""
+        """Return a view of a cube: its bands, radiometry and dimension of time."""
         planes = pick(cube, bands, reader=f"compare ({role})")
         coords = planes[0].array.coords
         times = (dim for dim in cube.lead if dim in coords and coords[dim].dtype.kind == "M")
         return cls(role, cube, planes, resolve(cube, planes, offset=offset), next(times, None))
 
     def stamps(self) -> npt.NDArray[np.datetime64]:
-        """Return the dates that the cube has; none where it has no dimension of time."""
+        """Return the dates of the cube; an empty array without a dimension of time."""
         if self.time is None:
             return np.empty(0, "datetime64[ns]")
         found: npt.NDArray[np.datetime64] = self.planes[0].array.coords[self.time].values
         return found
 
     def stamp(self, date: Date = None) -> np.datetime64 | None:
-        """Return the time stamp that a date means here, by default the first; None where the cube has no time."""
+        """Return the time stamp of a date, by default of the first; None if the cube has no time."""
         check_date(date)
         if self.time is None:
             scalar = self.planes[0].array.coords.get("time")
@@ -126,16 +126,16 @@ class View(Placed):
         return chosen
 
     def at(self, stamp: np.datetime64 | None) -> View:
-        """Return the view at the date nearest to a stamp."""
+        """Return the view at the date nearest to a time stamp."""
         if self.time is None or stamp is None:
             return self
         times = self.planes[0].array.coords[self.time].values
         return replace(self, position=nearest_place(times, stamp))
 
     def read(self, frame: Frame, finest: Placed, margin: int = 0) -> xr.DataArray:
-        """Compute (band, y, x) reflectance of a frame and `margin` pixels around it, as far as there are any.
+        """Compute (band, y, x) reflectance of a frame and up to `margin` pixels around it.
 
-        Raises RadiometryError if the numbers cannot be reflectance.
+        Raises RadiometryError if the values cannot be reflectance.
         """
         factor = self.factor(finest)
         top, _, left, _ = self.extent(finest)
@@ -155,7 +155,7 @@ class View(Placed):
         together = xr.Dataset({number: cut.variable for number, cut in enumerate(cuts)}).compute()
         block = np.stack([together[number].values for number in range(len(cuts))], axis=-3)
         tile = Tile((rows.start, rows.stop), (columns.start, columns.stop), tuple((n, n + 1) for n in lead.values()))
-        # Floats are shown as they are, whatever they may still carry.
+        # Floats are shown as they are, whatever offset they declare.
         declared = self.radiometry.declared and self.radiometry.kind == "dn"
         values = read_block(block, replace(self.radiometry, declared=declared), tile)
         names = (self.cube.y, self.cube.x, self.cube.crs_name)
@@ -166,14 +166,14 @@ class View(Placed):
 
 
 def see(obj: AnyCube) -> Cube:
-    """Recognise a cube; of a tree, the 10 m node."""
+    """Recognize a cube; of a tree, the 10 m node."""
     return recognise(obj, model_gsd_m=10.0)
 
 
 def choose_frame(
     finest: Placed, others: Sequence[Placed], window: tuple[float, float, float, float] | None, max_pixels: int
 ) -> Frame:
-    """Choose the ground to show: what all share and what lies in the window; of that the middle, on whole LR pixels."""
+    """Return the frame: the shared area within the window, of larger ones the middle, in whole LR pixels."""
     check_whole("max_pixels", max_pixels, least=1)
     extents = [view.extent(finest) for view in (finest, *others)]
     if window is not None:
@@ -188,11 +188,11 @@ def choose_frame(
         first, last = max(extent[axis] for extent in extents), min(extent[axis + 1] for extent in extents)
         spare = max(0, last - first - max_pixels)
         first, last = first + spare // 2, last - (spare - spare // 2)
-        # Whole pixels of LR only, so that all panels show the same ground to the last pixel.
+        # Only whole pixels of LR, so that all panels show exactly the same area.
         first = anchor[axis] - (anchor[axis] - first) // step * step
         last = anchor[axis] + (last - anchor[axis]) // step * step
         if last <= first:
-            raise GridError("the cubes and the window share no ground, or less than one pixel of the coarsest cube.")
+            raise GridError("the cubes and window= do not overlap, or by less than one pixel of the coarsest cube.")
         frame += [first, last]
     return frame[0], frame[1], frame[2], frame[3]
 

@@ -30,7 +30,7 @@ __all__ = ["make_pairs"]
 Reflectance: TypeAlias = npt.NDArray[np.floating[Any]]
 
 NOT_VALID, NO_STRUCTURE, SHIFTED = "too few valid pixels", "shift not measurable", "shifted"
-OTHER_COLOURS = "other colours"
+OTHER_COLORS = "other colors"
 """Reasons for which a pair is not kept."""
 
 STORE = "pairs.zarr"
@@ -203,7 +203,6 @@ def _nesting(coarse: Image, fine: Image) -> tuple[int, tuple[int, int], tuple[in
 
 
 def _time(*cubes: xr.DataArray) -> np.datetime64:
-    """Return the date of the pair: that of `lr`, else that of `hr`."""
     for cube in cubes:
         for coord in cube.coords.values():
             if coord.dtype.kind == "M" and coord.size == 1:
@@ -254,7 +253,7 @@ def examine(coarse: Reflectance, seen: Reflectance, fine: Reflectance, limits: P
     if np.hypot(shift.dy, shift.dx) > limits.max_shift:
         return Selection(SHIFTED, *measured)
     if not angle <= limits.max_angle:
-        return Selection(OTHER_COLOURS, *measured)
+        return Selection(OTHER_COLORS, *measured)
     return Selection(KEPT, *measured)
 
 

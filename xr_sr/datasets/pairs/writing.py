@@ -254,7 +254,6 @@ def _datetime(time: np.datetime64) -> datetime:
 
 
 def _number(value: float) -> float | None:
-    """Return a number that JSON can hold."""
     return round(float(value), 6) if math.isfinite(value) else None
 
 
