@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "graph", "memory_of_task", "rebuild"]
 
-_TORCH = 64 * 2**20
-"""Bytes that torch keeps beside the arrays while a network runs on a window; measured, see `memory_of_task`."""
+_TORCH = 32 * 2**20
+"""Bytes that torch keeps beside the arrays while a network runs on a window of 128 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,8 @@ def memory_of_task(step: Step, block: Sequence[int]) -> int:
 
     block: sizes along (*lead, y, x) in input pixels. Counted are the pixels read with their context, as they are and as
     float32 with and without NaN, and the output, twice where bands are selected or constrained. Input chunks that are
-    larger than the block are held as a whole until no task needs them, and are not counted.
+    larger than the block are held as a whole until no task needs them, and are not counted. Measured for blocks of 256 and
+    512 pixels of four and ten bands, bicubic, sen2sr and sen2sr-lite, on a CPU: 0.86 to 1.25 of the true peak.
     """
     leads = math.prod(block[:-2])
     side = [length + 2 * step.reach for length in block[-2:]]
