@@ -21,6 +21,7 @@ from xr_sr.errors import (
     MissingBandError,
     OptionError,
     RadiometryError,
+    ResolutionError,
     UnknownModelError,
 )
 from xr_sr.networks.span import SPAN
@@ -529,3 +530,19 @@ def test_masks_with_dates_are_input_and_leave_no_token():
 
     assert said == {"by date"}
     assert cube.sr.upscale("nearest", mask=keep.isel(time=0)).attrs["xr_sr:mask"] != "by date"
+
+
+@pytest.mark.parametrize("form", ["array", "dataset"])
+def test_a_result_as_input_is_said_to_be_super_resolved_already(form):
+    cube = array(reflectance(4, 16, 16))
+    fine = (cube if form == "array" else cube.to_dataset("band")).sr.upscale()
+
+    for call in (fine.sr.upscale, fine.sr.fuse):
+        with pytest.raises(ResolutionError, match=r"already super-resolved.*sen2sr\.rgbn-x4"):
+            call()
+    assert fine.sr.upscale("bicubic", scale=2).sizes["y"] == 128
+
+
+def test_a_factor_that_a_network_does_not_have_is_refused_by_name():
+    with pytest.raises(OptionError, match="scale=2.*4 times.*bicubic"):
+        array(reflectance(4, 16, 16)).sr.upscale("sen2sr", scale=2)

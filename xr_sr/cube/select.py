@@ -13,6 +13,7 @@ import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
 from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
+from ..spec import MODEL_ATTR
 from .detect import AnyCube, Cube, Flags, Plane, recognise
 from .grid import pixel_size_m
 from .names import listed
@@ -85,7 +86,13 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
         f"resolution={gsd_m:g}); do not resample these pixels, which adds no detail"
     )
     if off > 1.5 and not allow:
-        raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to go on at your own risk.")
+        attrs = cube.source.attrs
+        if MODEL_ATTR in attrs and attrs.get("xr_sr:scale", 1) != 1:
+            raise ResolutionError(
+                f"The cube is already super-resolved, by {attrs[MODEL_ATTR]!r} (attribute {MODEL_ATTR}). {found}.",
+                "Pass the cube that was measured; allow_gsd=True super-resolves the result once more, at your own risk.",
+            )
+        raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to continue at your own risk.")
     if off <= 1.5 and not allow:
         warn_caller(f"{found}: what the model adds may be too coarse or too fine. {way}.", ResolutionWarning)
 

@@ -25,6 +25,11 @@ def with_options(spec: M, options: Mapping[str, Option]) -> M:
     """Check options against those of a model, and apply `scale`, the one of interpolation. Raises OptionError."""
     known = dict(spec.options)
     for name, value in options.items():
+        if name == "scale" and name not in known:
+            raise OptionError(
+                f"scale={value!r}: {spec.name!r} upscales {spec.scale} times, and by no other factor. Leave scale= out, "
+                "or use an interpolation, such as model='bicubic'."
+            )
         if name not in known:
             raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.")
         if type(value) is bool or not isinstance(value, SupportsIndex if name == "scale" else type(known[name])):
