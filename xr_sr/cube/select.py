@@ -90,7 +90,7 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
         if MODEL_ATTR in attrs and attrs.get("xr_sr:scale", 1) != 1:
             raise ResolutionError(
                 f"The cube is already super-resolved, by {attrs[MODEL_ATTR]!r} (attribute {MODEL_ATTR}). {found}.",
-                "Pass the cube that was measured; allow_gsd=True super-resolves the result once more, at your own risk.",
+                "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
             )
         raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to continue at your own risk.")
     if off <= 1.5 and not allow:

@@ -27,8 +27,8 @@ def with_options(spec: M, options: Mapping[str, Option]) -> M:
     for name, value in options.items():
         if name == "scale" and name not in known:
             raise OptionError(
-                f"scale={value!r}: {spec.name!r} upscales {spec.scale} times, and by no other factor. Leave scale= out, "
-                "or use an interpolation, such as model='bicubic'."
+                f"scale={value!r}: {spec.name!r} upscales {spec.scale} times, and by no other factor. Leave scale= "
+                "out, or use an interpolation, such as model='bicubic'."
             )
         if name not in known:
             raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.")

@@ -148,8 +148,8 @@ def memory_of_task(step: Step, block: Sequence[int]) -> int:
 
     block: sizes along (*lead, y, x) in input pixels. Counted are the pixels read with their context, as they are and as
     float32 with and without NaN, and the output, twice where bands are selected or constrained. Input chunks that are
-    larger than the block are held as a whole until no task needs them, and are not counted. Measured for blocks of 256 and
-    512 pixels of four and ten bands, bicubic, sen2sr and sen2sr-lite, on a CPU: 0.86 to 1.25 of the true peak.
+    larger than the block are held as a whole until no task needs them, and are not counted. Measured for blocks of 256
+    and 512 pixels of four and ten bands, bicubic, sen2sr and sen2sr-lite, on a CPU: 0.86 to 1.25 of the true peak.
     """
     leads = math.prod(block[:-2])
     side = [length + 2 * step.reach for length in block[-2:]]
