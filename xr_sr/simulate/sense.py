@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ..spec import Tile
+from ..tiling.source import Job, Reader, Source
 from .psf import Axis, DoubleArray, Psf
 
 if TYPE_CHECKING:
@@ -73,49 +75,6 @@ class Sensor:
         return self.responses[0 if self.band_axis is None else lead[self.band_axis]]
 
 
-@dataclass(frozen=True)
-class Block:
-    """One task: which coarse pixels to make out of a window of fine ones, and of what chunks the window consists.
-
-    lead: first place of the block along each leading dimension. y, x: coarse pixels, (start, stop). origin: first row
-    and column of the window. cuts: what of each row and each column of chunks lies in the window.
-    """
-
-    sensor: Sensor
-    lead: tuple[int, ...]
-    lead_shape: tuple[int, ...]
-    y: tuple[int, int]
-    x: tuple[int, int]
-    origin: tuple[int, int]
-    cuts: tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
-    dtype: str
-
-    def __call__(self, chunks: Sequence[Sequence[FloatArray]]) -> FloatArray:
-        """Make the block: (*lead, y, x) of the chunks of one window, in rows."""
-        shape = (*self.lead_shape, self.y[1] - self.y[0], self.x[1] - self.x[0])
-        out = np.full(shape, np.nan, dtype=self.dtype)
-        if not (self.cuts[0] and self.cuts[1]):
-            return out
-        for index in itertools.product(*map(range, self.lead_shape)):
-            lines = [
-                np.concatenate(
-                    [
-                        chunk[index][slice(*rows), slice(*columns)]
-                        for chunk, columns in zip(line, self.cuts[1], strict=True)
-                    ],
-                    axis=1,
-                )
-                for line, rows in zip(chunks, self.cuts[0], strict=True)
-            ]
-            plane = np.concatenate(lines)
-            place = tuple(first + i for first, i in zip(self.lead, index, strict=True))
-            coarse = sense_plane(plane, self.sensor, self.sensor.response(place), self.y, self.x, self.origin)
-            if self.sensor.after is not None:
-                coarse = self.sensor.after(coarse, place, (self.y[0], self.x[0]))
-            out[index] = coarse
-        return out
-
-
 def sense_plane(
     plane: FloatArray,
     sensor: Sensor,
@@ -160,7 +119,7 @@ def _weigh(plane: FloatArray, first: npt.NDArray[np.int64], weights: DoubleArray
 
 
 def sense(data: da.Array, sensor: Sensor, *, name: str = "sense") -> da.Array:
-    """See a lazy (*lead, y, x) floating array: to (*lead, y, x) of coarse pixels, one task a block, nothing computed.
+    """Apply a sensor to a lazy (*lead, y, x) floating array: (*lead, y, x) of coarse pixels, one task a block.
 
     Leading chunks stay as they are. Blocks of coarse pixels span about as much ground as the chunks, at most 2048 fine
     pixels a side.
@@ -172,32 +131,40 @@ def sense(data: da.Array, sensor: Sensor, *, name: str = "sense") -> da.Array:
     axes, reaches = (sensor.rows, sensor.columns), sensor.reach
     sides = [_cut(axis, sizes) for axis, sizes in zip(axes, data.chunks[-2:], strict=True)]
     blocks = (*data.chunks[:-2], *sides)
-    edges = [[*itertools.accumulate(sizes, initial=0)] for sizes in blocks]
-    inner = [[*itertools.accumulate(sizes, initial=0)] for sizes in data.chunks[-2:]]
+    edges = [list(itertools.pairwise(itertools.accumulate(sizes, initial=0))) for sizes in blocks]
     dtype = str(data.dtype)
     key = f"{name}-{tokenize(data.name, sensor, dtype, blocks)}"
-    spans = [
-        [_span(inner[n], axis.window(edges[n - 2][i], edges[n - 2][i + 1], reaches[n])) for i in range(len(sides[n]))]
-        for n, axis in enumerate(axes)
-    ]
+    reader = Reader([[(data, None)]], f"{key}-slice")
     graph: dict[Any, Any] = {}
     for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
-        *lead, i, j = at
-        (y_chunks, y_cuts, top), (x_chunks, x_cuts, left) = spans[0][i], spans[1][j]
-        block = Block(
-            sensor,
-            tuple(edges[n][k] for n, k in enumerate(lead)),
-            tuple(int(blocks[n][k]) for n, k in enumerate(lead)),
-            (edges[-2][i], edges[-2][i + 1]),
-            (edges[-1][j], edges[-1][j + 1]),
-            (top, left),
-            (y_cuts, x_cuts),
-            dtype,
-        )
-        graph[(key, *at)] = (block, [[(data.name, *lead, r, c) for c in x_chunks] for r in y_chunks])
+        *lead, y, x = (spans[n] for spans, n in zip(edges, at, strict=True))
+        fine_y, fine_x = (axis.window(*span, reach) for axis, span, reach in zip(axes, (y, x), reaches, strict=True))
+        if fine_y[0] >= fine_y[1] or fine_x[0] >= fine_x[1]:
+            shape = tuple(stop - start for start, stop in (*lead, y, x))
+            graph[(key, *at)] = (partial(np.full, shape, np.nan, dtype),)
+            continue
+        tile = Tile(y=fine_y, x=fine_x, lead=tuple(lead))
+        keys, pieces = reader.gather(graph, tile, 0, at)
+        job = Job(_sense_block, (sensor, y, x, dtype), pieces, tile, reader.height, reader.width, 0)
+        graph[(key, *at)] = (job, keys)
     layer = HighLevelGraph.from_collections(key, graph, dependencies=[data])  # type: ignore[list-item]
     meta = np.empty((0,) * data.ndim, dtype=dtype)
     return da.Array(layer, key, chunks=blocks, meta=meta)
+
+
+def _sense_block(
+    source: Source, tile: Tile, sensor: Sensor, y: tuple[int, int], x: tuple[int, int], dtype: str
+) -> FloatArray:
+    """Compute the coarse pixels y and x, (*lead, y, x), of the window of fine pixels that the tile covers."""
+    planes = source.take(0)[..., 0, :, :]
+    out = np.empty((*planes.shape[:-2], y[1] - y[0], x[1] - x[0]), dtype=dtype)
+    for index in np.ndindex(planes.shape[:-2]):
+        place = tuple(first + i for (first, _), i in zip(tile.lead, index, strict=True))
+        coarse = sense_plane(planes[index], sensor, sensor.response(place), y, x, (tile.y[0], tile.x[0]))
+        if sensor.after is not None:
+            coarse = sensor.after(coarse, place, (y[0], x[0]))
+        out[index] = coarse
+    return out
 
 
 def _cut(axis: Axis, chunks: tuple[int, ...]) -> tuple[int, ...]:
@@ -206,13 +173,3 @@ def _cut(axis: Axis, chunks: tuple[int, ...]) -> tuple[int, ...]:
     side = min(max(1, round(span / abs(axis.step))), axis.size)
     whole, rest = divmod(axis.size, side)
     return (side,) * whole + ((rest,) if rest else ())
-
-
-def _span(edges: list[int], window: tuple[int, int]) -> tuple[range, tuple[tuple[int, int], ...], int]:
-    """Find the chunks that a window touches, what of each lies in it, and where it begins."""
-    start, stop = window
-    if start >= stop:
-        return range(0), (), 0
-    touched = range(bisect_right(edges, start) - 1, bisect_right(edges, stop - 1))
-    cuts = tuple((max(start, edges[n]) - edges[n], min(stop, edges[n + 1]) - edges[n]) for n in touched)
-    return touched, cuts, start
