@@ -87,7 +87,7 @@ class TestObjects:
         np.testing.assert_array_equal(found["valid"].values, [0.01, 0])
 
     def test_labels_must_be_whole_numbers(self):
-        with pytest.raises(GridError, match="whole numbers"):
+        with pytest.raises(GridError, match="labels"):
             object_series(mask_of([[1, 0]]), on_grid(np.array([[1.0, 2.0]])))
 
 
@@ -153,9 +153,9 @@ class TestAnomaly:
         np.testing.assert_allclose(found["anomaly"].values, (ndvi - ndvi[:2].mean("time")).values, atol=1e-6)
 
     def test_what_cannot_be_compared_is_refused(self, series):
-        with pytest.raises(CubeError, match="selects no date"):
+        with pytest.raises(CubeError, match="reference="):
             anomaly(series, "2031", index=None)
-        with pytest.raises(CubeError, match="selects no date"):
+        with pytest.raises(CubeError, match="reference="):
             anomaly(series, slice("2031", None), index=None)
         with pytest.raises(OptionError, match="week"):
             anomaly(series, slice(None), index=None, by="week")

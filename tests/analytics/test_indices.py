@@ -160,7 +160,7 @@ class TestGrids:
         tree = two_grids()
         moved = tree["r20m"].to_dataset().isel(x=slice(1, None))
 
-        with pytest.raises(GridError, match="do not nest"):
+        with pytest.raises(GridError, match="grids"):
             xr_sr.index(xr.DataTree.from_dict({"r10m": tree["r10m"].to_dataset(), "r20m": moved}), "MNDWI", grid="fine")
 
     def test_a_band_that_is_nowhere_is_named(self):
@@ -317,9 +317,9 @@ def test_a_store_does_not_go_on_with_another_constant(tmp_path):
 
 
 def test_letters_and_grids_that_nothing_has_are_refused():
-    with pytest.raises(OptionError, match=r"\['l'\] are letters of none of"):
+    with pytest.raises(OptionError, match=r"\['l'\].*letters"):
         xr_sr.index(array(reflectance(4, 8, 8)), ["NDVI", "SAVI"], l=0.3)
-    with pytest.raises(OptionError, match=r"grid='corse': expected one of None, 'fine', 'coarse'"):
+    with pytest.raises(OptionError, match=r"grid='corse'.*None.*'fine'.*'coarse'"):
         xr_sr.index(xr_sr.sample("havel"), "MNDWI", grid="corse")
 
 
@@ -352,5 +352,5 @@ def test_an_index_without_bands_is_refused():
     """Of radar, where all letters are passed as numbers."""
     cube = dataset(np.full((1, 4, 4), 0.1, "float32"), ["B04"])
 
-    with pytest.raises(OptionError, match="reads no band of Sentinel-2, so there is nothing to map"):
+    with pytest.raises(OptionError, match="no band of Sentinel-2"):
         cube.sr.index("NDPolI", VV=0.1, VH=0.2)

@@ -69,16 +69,16 @@ def test_right_options_have_no_effect_on_maps(door):
 
 @pytest.mark.parametrize("nodata", [True, (0, True), np.True_], ids=repr)
 def test_a_truth_value_is_no_nodata(nodata):
-    with pytest.raises(RadiometryError, match="nodata=.* is neither 'auto', nor a number"):
+    with pytest.raises(RadiometryError, match="nodata=.*'auto'.*number"):
         xr_sr.reflectance(BANDS, nodata=nodata)
-    with pytest.raises(RadiometryError, match="nodata=.* is neither 'auto', nor a number"):
+    with pytest.raises(RadiometryError, match="nodata=.*'auto'.*number"):
         BANDS.sr.upscale("bicubic", nodata=nodata)
 
 
 @pytest.mark.parametrize("chunks", [True, (True, 8), {"y": True}, (8.0, 8)], ids=repr)
 def test_a_truth_value_is_no_chunk(chunks):
     for door in (BANDS.sr.upscale, BANDS.sr.fuse):
-        with pytest.raises(OptionError, match="chunks=.*: wanted a number of input pixels"):
+        with pytest.raises(OptionError, match="chunks=.*pixels"):
             door("bicubic", chunks=chunks)
 
 
@@ -87,7 +87,7 @@ def test_pictures_take_no_truth_value_for_a_date(date):
     sr = BANDS.sr.upscale("bicubic")
     for one in (slice(None), 0):
         lr, fine = BANDS.isel(time=one), sr.isel(time=one)
-        with pytest.raises(OptionError, match="date=.*(expected a position|is no date)"):
+        with pytest.raises(OptionError, match="date="):
             xr_sr.plot.compare(lr, fine, date=date)
-        with pytest.raises(OptionError, match="date=.*expected a position"):
+        with pytest.raises(OptionError, match="date=.*position"):
             xr_sr.plot.explore(lr, fine, date=date)

@@ -296,14 +296,14 @@ class TestFlood:
     def test_selections_that_select_nothing_or_too_much_are_refused(self):
         mask = mask_of([[[1, 0]], [[0, 0]]])
 
-        with pytest.raises(CubeError, match="selects no date"):
+        with pytest.raises(CubeError, match="before=|after="):
             xr_sr.flood(mask, "1999", "2023-06-06")
         with pytest.raises(CubeError, match="share 2023-06-01"):
             xr_sr.flood(mask, "2023", "2023-06-01")
         # 5 January to pandas, 1 May to others
         early = mask.assign_coords(time=np.array(["2023-01-05", "2023-05-01"], "datetime64[ns]"))
         for when in ("1.5.2023", "2022-01-05", slice("1/5/2023", None), ["2023-01-05", "2024-01-05"], "soon"):
-            with pytest.raises(CubeError, match="selects no date.* 2023-01-05, 2023-05-01.*year first") as caught:
+            with pytest.raises(CubeError, match="2023-01-05, 2023-05-01.*ISO 8601") as caught:
                 xr_sr.flood(early, when, "2023-05-01")
             assert "method" not in str(caught.value)
         with pytest.raises(CubeError, match="flood_between"):
@@ -312,7 +312,7 @@ class TestFlood:
     def test_two_cubes_must_lie_on_one_grid(self):
         cube = array(reflectance(4, 8, 8))
 
-        with pytest.raises(GridError, match="do not nest"):
+        with pytest.raises(GridError, match="grids"):
             xr_sr.flood_between(cube, cube.isel(x=slice(2, None)), index="NDWI")
         with pytest.raises(GridError):
             xr_sr.flood_between(cube, cube.isel(x=slice(4), y=slice(4)), index="NDWI")
@@ -346,7 +346,7 @@ class TestAgreement:
     def test_masks_of_different_dates_are_refused(self):
         series = mask_of([[[0, 1]], [[1, 1]]])
 
-        with pytest.raises(CubeError, match="different dates"):
+        with pytest.raises(CubeError, match="dates"):
             series.isel(time=[0]).sr.agreement(series)
 
     def test_a_mask_agrees_with_itself(self):
@@ -384,7 +384,7 @@ class TestAgreement:
         assert plain(xr_sr.agreement(numbers.drop_attrs(deep=False), mask.isel(time=1))["agreement"]) == [[1, 3]]
 
     def test_what_is_no_mask_is_refused(self):
-        with pytest.raises(CubeError, match="no mask of water"):
+        with pytest.raises(CubeError, match="lr_mask"):
             xr_sr.agreement(dataset(reflectance(4, 4, 4)), mask_of([[0, 1]]))
 
 
@@ -457,7 +457,7 @@ def test_levels_of_other_dates_are_refused():
     levels = otsu(series, per="date")
 
     assert xr_sr.water(series, None, levels).shape == (2, 20, 20)
-    with pytest.raises(OptionError, match="of other dates than the cube, 2 of 2"):
+    with pytest.raises(OptionError, match="threshold=.*2 of 2"):
         xr_sr.water(series.isel(time=[1, 0]), None, levels)
 
 
@@ -465,7 +465,7 @@ def test_an_index_that_was_multiplied_is_not_taken_for_the_index():
     index = on_grid(two_humps(40, 40), **{"xr_sr:bounds": [-1.0, 1.0]})
     scaled = (index * 10_000).assign_attrs(index.attrs)
 
-    with pytest.raises(CubeError, match="xr_sr:bounds says -1 to 1"):
+    with pytest.raises(CubeError, match="xr_sr:bounds.*-1 to 1"):
         otsu(scaled).compute()
     assert float(otsu(scaled.drop_attrs(deep=False))) == pytest.approx(float(otsu(index)) * 10_000, abs=10)
 

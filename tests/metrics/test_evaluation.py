@@ -59,7 +59,7 @@ def test_dn_as_floats_are_refused_when_it_is_computed(scenes, wrong):
 
     lazy = evaluate(*cubes)
 
-    with pytest.raises(errors.RadiometryError, match=f"{('LR', 'SR', 'HR')[wrong]}: expected reflectance"):
+    with pytest.raises(errors.RadiometryError, match=f"{('LR', 'SR', 'HR')[wrong]}.*reflectance"):
         lazy.compute()
 
 
@@ -67,7 +67,7 @@ def test_without_a_truth_there_is_consistency_and_synthesis(scenes):
     found = evaluate(*scenes[:2])
 
     assert set(found) == {"reflectance", "spectral", "spatial", "synthesis"}
-    with pytest.raises(errors.OptionError, match="without hr"):
+    with pytest.raises(errors.OptionError, match="hr="):
         evaluate(*scenes[:2], profile="opensr-test")
 
 
@@ -104,11 +104,11 @@ def test_options_are_checked(scenes):
     lr, sr, hr = scenes
     with pytest.raises(errors.OptionError, match="profile"):
         evaluate(lr, sr, hr, profile="opensr")
-    with pytest.raises(errors.OptionError, match="did you mean"):
+    with pytest.raises(errors.OptionError, match="agg_method.*opensr-test"):
         evaluate(lr, sr, hr, agg_method="patch")
     with pytest.raises(errors.OptionError, match="agg_method, patch_size"):
         evaluate(lr, sr, hr, profile="opensr-test", patchsize=3)
-    with pytest.raises(errors.OptionError, match="nodata"):
+    with pytest.raises(errors.OptionError, match="opensr-test.*NaN"):
         evaluate(lr, sr * np.nan, hr, profile="opensr-test")
 
 
@@ -213,9 +213,9 @@ def test_models_of_other_bands_are_named(scenes):
     lr, sr, hr = (image.chunk() for image in scenes)
     with pytest.raises(errors.MissingBandError, match="'ours' has .*'B08'.*'fewer' has 'B04', 'B03'\\."):
         evaluate(lr, {"ours": sr, "fewer": sr.isel(band=slice(2))}, hr)
-    with pytest.raises(errors.CubeError, match="same dates"):
+    with pytest.raises(errors.CubeError, match="dates"):
         metrics.consistency(lr.isel(time=0), {"ours": sr, "later": sr.isel(time=[1])})
-    with pytest.raises(errors.GridError, match="one grid"):
+    with pytest.raises(errors.GridError, match="grid"):
         metrics.synthesis(lr, {"ours": sr, "coarse": lr}, at="pixel", border=0)
 
 

@@ -109,7 +109,7 @@ def test_dims_pool_errors_and_not_numbers(pair):
 
     np.testing.assert_allclose(pooled, np.sqrt((each**2).mean()), rtol=1e-12)
     assert metrics.rmse(sr, hr, dims=("band", "y", "x")).dims == ("time",)
-    with pytest.raises(errors.OptionError, match="leaves out y or x"):
+    with pytest.raises(errors.OptionError, match="dims="):
         metrics.rmse(sr, hr, dims=("band",))
 
 
@@ -175,25 +175,25 @@ def test_what_cannot_be_compared_is_refused(pair):
     sr, hr = (image.isel(time=0) for image in pair)
     with pytest.raises(errors.RadiometryError, match="reflectance"):
         metrics.rmse((sr * 10_000).astype("uint16"), hr)
-    with pytest.raises(errors.GridError, match="as many pixels"):
+    with pytest.raises(errors.GridError, match="HR.*SR"):
         metrics.rmse(sr.isel(x=slice(8)), hr)
-    with pytest.raises(errors.GridError, match="same ground"):
+    with pytest.raises(errors.GridError, match="HR and SR|SR and HR"):
         metrics.rmse(sr.assign_coords(x=sr.x + 2), hr)
-    with pytest.raises(errors.MissingBandError, match="no band in common"):
+    with pytest.raises(errors.MissingBandError, match="band.*SR has.*HR has"):
         metrics.rmse(sr.sel(band=["B04"]).isel(band=[0, 0]).assign_coords(band=["B11", "B12"]), hr)
-    with pytest.raises(errors.CubeError, match="different dates"):
+    with pytest.raises(errors.CubeError, match="SR and HR.*dates"):
         metrics.rmse(pair[0], pair[1].isel(time=[1, 0]))
     with pytest.raises(errors.CubeError, match=r"\d against \d{4}-\d\d-\d\d[T, ]") as caught:
         metrics.rmse(pair[0], pair[1].isel(time=[1, 0]))
     assert ".000000" not in str(caught.value)
-    with pytest.raises(errors.GridError, match="HR is in EPSG:32634, SR in EPSG:326"):
+    with pytest.raises(errors.GridError, match="HR.*EPSG:32634.*SR.*EPSG:326"):
         metrics.rmse(sr, hr.odc.assign_crs("EPSG:32634"))
     for measure in (metrics.psnr, metrics.ssim):
-        with pytest.raises(errors.OptionError, match="above 0"):
+        with pytest.raises(errors.OptionError, match="peak"):
             measure(sr, hr, peak=0)
     with pytest.raises(errors.OptionError, match="'pixel'"):
         metrics.rmse(sr, hr, at="pixels")
-    with pytest.raises(errors.CubeError, match="at most band and time"):
+    with pytest.raises(errors.CubeError, match="SR.*band and time"):
         metrics.rmse(pair[0].expand_dims(member=2), hr)
 
 
@@ -245,7 +245,7 @@ def test_ergas_of_a_constant_relative_error():
 
     np.testing.assert_allclose(metrics.ergas(hr * np.float32(1.1), hr, scale=4), 2.5, rtol=1e-5)
     assert metrics.ergas(hr, hr, scale=4, at=4).shape == (3, 3)
-    with pytest.raises(errors.OptionError, match="single pixels"):
+    with pytest.raises(errors.OptionError, match="ergas.*at="):
         metrics.ergas(hr, hr, scale=4, at="pixel")
     with pytest.raises(errors.OptionError, match="scale"):
         metrics.ergas(hr, hr, scale=0)

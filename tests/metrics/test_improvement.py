@@ -192,7 +192,7 @@ def test_one_band_rectangles_and_other_scales_work():
     found = correctness(lr, sr, hr, at=20, border=0)
 
     assert found.improvement.shape == (5, 3)
-    with pytest.raises(errors.OptionError, match="one band"):
+    with pytest.raises(errors.OptionError, match="sad"):
         correctness(lr, sr, hr, distance="sad")
 
 
@@ -214,9 +214,9 @@ def test_impossible_questions_are_refused(scenes):
     for options, message in cases:
         with pytest.raises(errors.OptionError, match=message):
             correctness(lr, sr, hr, **options)
-    with pytest.raises(errors.GridError, match="whole number"):
+    with pytest.raises(errors.GridError, match="SR.*LR"):
         correctness(lr.isel(x=slice(0, 30)), sr, hr)
-    with pytest.raises(errors.CubeError, match="dictionary"):
+    with pytest.raises(errors.CubeError, match="sr"):
         correctness(lr, [sr], hr)
 
 

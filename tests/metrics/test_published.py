@@ -118,5 +118,5 @@ def test_options_that_it_does_not_have_are_refused():
     ):
         with pytest.raises(errors.OptionError, match=message):
             OpenSRTest(**options)
-    with pytest.raises(errors.GridError, match="whole number"):
+    with pytest.raises(errors.GridError, match="SR.*HR.*LR"):
         opensr_test_outcome(np.zeros((1, 9, 9)), np.zeros((1, 32, 32)), np.zeros((1, 32, 32)), OpenSRTest())

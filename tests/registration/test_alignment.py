@@ -254,25 +254,25 @@ def test_windows_are_one_measurement(monkeypatch):
 def test_what_cannot_be_aligned_is_refused(dates):
     with pytest.raises(RadiometryError, match=r"cube\.sr\.reflectance"):
         align((dates * 10_000).astype("uint16"))
-    with pytest.raises(CubeError, match="nodes one by one"):
+    with pytest.raises(CubeError, match="nodes"):
         align(xr.DataTree.from_dict({"r10m": dataset(dates.values, BANDS)}))
-    with pytest.raises(CubeError, match="one image only"):
+    with pytest.raises(CubeError, match="reference="):
         align(dates[0].drop_vars("time"))
     with pytest.raises(CubeError, match="0 dates"):
         align(dates, "2020-01-01")
     with pytest.raises(CubeError, match="3 dates"):
         align(dates, "2023-06")
-    with pytest.raises(CubeError, match="no position"):
+    with pytest.raises(CubeError, match="reference="):
         align(dates, 3)
     with pytest.raises(MissingBandError):
         align(dates, bands=["B11"])
     with pytest.raises(MissingBandError):
         align(dates, dates.sel(band=["B02"])[0])
-    with pytest.raises(GridError, match="another grid"):
+    with pytest.raises(GridError, match="reference.*grid"):
         align(dates, dates[0, :, :50])
-    with pytest.raises(GridError, match="another grid"):
+    with pytest.raises(GridError, match="reference.*grid"):
         align(dates, array(dates.values[0], BANDS, geobox=geobox_of(96, 96).pad(1)[:96, :96]))
-    with pytest.raises(GridError, match="the very dates"):
+    with pytest.raises(GridError, match="reference.*dates"):
         align(dates, dates[:2])
     with pytest.raises(OptionError, match="kernel"):
         align(dates, kernel="spline")

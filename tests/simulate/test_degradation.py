@@ -374,13 +374,13 @@ def test_shifts_name_bands_that_are_there():
 
 @pytest.mark.parametrize("shift", [0.2, (0.1,), (0.1, math.nan), "ab", None])
 def test_a_shift_is_two_numbers(shift):
-    with pytest.raises(errors.OptionError, match="two numbers"):
+    with pytest.raises(errors.OptionError, match="shifts=.*dy, dx"):
         degrade(cube(4, 32, 32), 4, shifts={"B04": shift})
 
 
 @pytest.mark.parametrize("options", [{"noise": math.nan}, {"noise": math.inf}, {"noise": 0.1, "noise_gain": math.nan}])
 def test_noise_that_is_no_number_is_refused(options):
-    with pytest.raises(errors.OptionError, match="0 or more|at least 0"):
+    with pytest.raises(errors.OptionError, match="noise"):
         degrade(cube(4, 32, 32), 4, **options)
 
 
@@ -468,7 +468,7 @@ def test_what_cannot_be_mixed_is_refused():
     for options in ({}, {"sigma": 1, "cutoff": 0.1}, {"sigma": 0}, {"cutoff": 0.7}):
         with pytest.raises(errors.OptionError):
             hybrid(low, high, **options)
-    with pytest.raises(errors.GridError, match="one grid"):
+    with pytest.raises(errors.GridError, match="low.*high"):
         hybrid(low[:, ::2, ::2], high, sigma=1)
     with pytest.raises(errors.GridError, match="bands"):
         hybrid(low[:3], high, sigma=1)

@@ -226,7 +226,7 @@ def areas(
 ) -> xr.DataArray:
     """Add up the area of each class and date of a mask, in hectares.
 
-    mask: (time?, y, x), and further dimensions: what `water`, `flood` or `agreement` gave, truth values such as
+    mask: (time?, y, x), and further dimensions: what `water`, `flood` or `agreement` gave, booleans such as
         `ndvi > 0.4`, SCL, a map with `flag_values` and `flag_meanings`, or 0 and 1 with NaN or 255 for unknown; or a
         Dataset with one of these. classes: what numbers mean, {"water": 6}, where nothing says it, or for a choice.
     area: "ellipsoidal", on the Earth; "projected", in the plane of the projection.
@@ -270,15 +270,15 @@ def _mask_of(mask: Any) -> xr.DataArray:
         found = {name: array for name, array in on_grid.items() if _says_classes(array)}
         if len(found) != 1:
             raise CubeError(
-                f"wanted is one mask; the Dataset has {listed(found) if found else f'none among {listed(on_grid)}'}. "
+                f"expected one mask; the Dataset has {listed(found) if found else f'none among {listed(on_grid)}'}. "
                 "Choose one: dataset['name'].sr.areas()."
             )
         mask = next(iter(found.values()))
-    if isinstance(mask, xr.DataArray) and mask.dtype.kind == "O":  # truth values with NaN, as `where` leaves them
+    if isinstance(mask, xr.DataArray) and mask.dtype.kind == "O":  # booleans with NaN, as `where` leaves them
         mask = xr.apply_ufunc(_as_floats, kept_unread(mask), dask="parallelized", output_dtypes=["float32"])
     if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
         what = f"of {mask.dtype}" if isinstance(mask, xr.DataArray) else f"a {type(mask).__name__}"
-        raise CubeError(f"this is no mask, but {what}: wanted are truth values, classes, or 0 and 1.")
+        raise CubeError(f"expected a mask, found {what}: pass booleans, classes, or 0 and 1.")
     return mask
 
 
@@ -312,7 +312,7 @@ def _read_classes(classes: Any) -> dict[str, int]:
 
     if not isinstance(classes, Mapping) or not classes or not all(valid(*each) for each in classes.items()):
         raise OptionError(
-            f"classes={classes!r}: wanted are names with whole numbers from 0 to 65535, such as {{'water': 6}}."
+            f"classes={classes!r}: expected names with whole numbers from 0 to 65535, such as {{'water': 6}}."
         )
     return {name: int(code) for name, code in classes.items()}
 
@@ -330,11 +330,11 @@ def _whole(array: xr.DataArray, meaning: Classes, rest: int | None, *, checked: 
 
 
 def _as_floats(block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Turn truth values with NaN into 0, 1 and NaN. Raises CubeError for text and other objects."""
+    """Turn booleans with NaN into 0, 1 and NaN. Raises CubeError for text and other objects."""
     try:
         return block.astype("float32")
     except (TypeError, ValueError) as error:
-        raise CubeError(f"this is no mask: {error}. Wanted are truth values, classes, or 0 and 1.") from error
+        raise CubeError(f"this is no mask: {error}. Expected booleans, classes, or 0 and 1.") from error
 
 
 def _require_mask(block: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -37,10 +37,10 @@ from ..task_warnings import Finding, note
 def counting_zeros(
     bands: Mapping[str, xr.DataArray], radiometries: Mapping[str, Radiometry], reader: str
 ) -> dict[str, xr.DataArray]:
-    """Make the tasks of some bands count the pixels that DN 0 in a part of them makes unknown; lazy.
+    """Count inside tasks the pixels that DN 0 in some of the bands leaves unknown; lazy.
 
     bands: (*lead, y, x) reflectance each, on one grid, NaN where missing. radiometries: what their numbers meant.
-    reader: who wants them, for the sentence. Gives the same bands, with the same values.
+    reader: the name of the caller, for the sentence. Returns the same bands, with the same values.
     """
     first, *others = bands
     open_to_doubt = any(
@@ -136,7 +136,7 @@ def read_bands(
 ) -> dict[str, xr.DataArray]:
     """Return the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
 
-    wanted: canonical names. reader: who wants them, for messages. grid: see `index`; other arguments as in
+    wanted: canonical names. reader: the name of the caller, for messages. grid: see `index`; other arguments as in
     `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError. Tasks
     count the pixels that DN 0 in a part of the bands makes unknown.
     """
@@ -168,7 +168,7 @@ def _found_bands(
             sources.setdefault(path, []).append(band)
     if not sources:
         return _apart(_read_node(obj, cube.node, wanted, reader, options))
-    # What neither node has is missing from the finest, whose error then tells all that is wanted.
+    # What neither node has is missing from the finest, whose error then lists all bands.
     lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
     fine = _read_node(obj, cube.node, lacking, reader, options) if lacking else {}
     parts = [_read_node(obj, path, bands, reader, options) for path, bands in sources.items()]
@@ -296,11 +296,11 @@ def _on_one_grid(
     grid: Grid | None,
     reader: str,
 ) -> dict[str, xr.DataArray]:
-    """Bring bands of several grids to the finest or the coarsest of them. parts: finest first."""
+    """Resample bands of several grids to the finest or the coarsest of them. parts: finest first."""
     finest, coarsest = next(iter(parts[0].values())), next(iter(parts[-1].values()))
     what = f"{reader} reads bands of several grids"
     if grid == "coarse":
-        brought = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}
+        resampled = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}
     else:
         if grid is None and len(parts) > 1:
             bands = listed(band for names in sources.values() for band in names)
@@ -309,8 +309,8 @@ def _on_one_grid(
                 "band. Upscale or fuse first for finer ones, or say grid='fine' (this) or grid='coarse' (averages).",
                 BandWarning,
             )
-        brought = {band: on_finer_grid(array, finest, what=what) for part in parts for band, array in part.items()}
-    return {band: brought[band] for band in wanted}
+        resampled = {band: on_finer_grid(array, finest, what=what) for part in parts for band, array in part.items()}
+    return {band: resampled[band] for band in wanted}
 
 
 def _averaged(fine: xr.DataArray, coarse: xr.DataArray, what: str) -> xr.DataArray:

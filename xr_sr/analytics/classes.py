@@ -24,17 +24,19 @@ FLOOD: Classes = {"dry": 0, "permanent": 1, "flooded": 2, "receded": 3, "unknown
 
 AGREEMENT: Classes = {"background": 0, "water": 1, "lr_only": 2, "sr_only": 3, "unknown": UNKNOWN}
 
-_WANTED = "Wanted is what water() gives, or a DataArray of true and false, or of 0 and 1 with NaN or 255 for unknown."
+_EXPECTED = (
+    "Expected the result of water(), or a DataArray of true and false, or of 0 and 1 with NaN or 255 for unknown."
+)
 
 KIND_ATTR = "xr_sr:classes"
 """The attribute in which a class map says which of these it is."""
 
 LEVEL_ATTR, AREA_ATTR = "xr_sr:threshold", "xr_sr:area"
-"""What was asked for, as attributes of a class map: with another of them a store must not go on."""
+"""The options of a class map, as attributes: a store is not resumed with others."""
 
 
 def as_class_map(data: xr.DataArray, classes: Classes, *, kind: str, title: str, like: xr.DataArray) -> xr.DataArray:
-    """Make a uint8 map say what its numbers mean. like: gives the name of the CRS coordinate, and says what made it."""
+    """Return a uint8 map with the meaning of its values in attributes. like: has the CRS coordinate and provenance."""
     made = data.astype("uint8").rename(kind)
     made.attrs = {
         "long_name": title,
@@ -55,7 +57,7 @@ def is_map_of(obj: Any, kind: str) -> bool:
 
 
 def classes_of(attrs: Mapping[str, Any]) -> Classes:
-    """Read what numbers mean from attributes of CF, or from the tags of a raster, "0 1 255"; {} where none say it."""
+    """Read the meaning of values from attributes of CF, or from the tags of a raster, "0 1 255"; {} without any."""
     values = attrs.get("flag_values", ())
     several = values.split() if isinstance(values, str) else items_of(values)
     codes = [values] if several is None else several
@@ -72,8 +74,9 @@ def whole_classes(classes: xr.DataArray) -> xr.DataArray:
     """
     if classes.dtype.kind == "b":
         raise CubeError(
-            f"wanted a map of classes ({classes.attrs.get('flag_meanings')}); this holds true and false, as a "
-            "comparison with such a map gives. Take the map itself, or make a mask: comparison.drop_attrs(deep=False)."
+            f"wanted a map of classes ({classes.attrs.get('flag_meanings')}); this holds booleans, as a "
+            "comparison with such a map returns. Pass the map itself, or a mask: "
+            "comparison.drop_attrs(deep=False)."
         )
     if classes.dtype.kind != "f":
         return classes
@@ -91,10 +94,10 @@ def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
     if is_map_of(mask, "water"):
         return whole_classes(placed(kept_unread(mask)))
     if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
-        raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_WANTED}")
+        raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_EXPECTED}")
     if kind := next((kind for kind in ("flood", "agreement") if is_map_of(mask, kind)), None):
         raise CubeError(
-            f"{role} is no mask of water: its attributes say that it is a map of {kind}. {_WANTED} Numbers made from "
+            f"{role} is no mask of water: its attributes say that it is a map of {kind}. {_EXPECTED} Numbers made from "
             "such a map keep its attributes: pass the comparison itself (found == 2), or drop_attrs(deep=False)."
         )
     mask = placed(kept_unread(mask))

@@ -1,4 +1,4 @@
-"""Floods: water before against water after, as a map of classes with areas; and LR against SR in the same way."""
+"""Map floods: water before against water after, as classes with areas; and compare masks of LR and SR likewise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .bands import Grid, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import When, listed_dates, positions_of, usual_water
 from .indices import NAME_ATTR
-from .surface_water import Threshold, check_level, classify, index_of, level_of, told_level
+from .surface_water import Threshold, check_level, classify, index_of, level_of, level_text
 from .thresholds import Per, time_dim
 
 
@@ -135,7 +135,7 @@ def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, pe
     else:
         levels = (level_of([first, second], threshold, per),) * 2
     maps = [classify(values, level) for values, level in zip((first, second), levels, strict=True)]
-    maps = [each.assign_attrs({LEVEL_ATTR: told_level(threshold, per)}) for each in maps]
+    maps = [each.assign_attrs({LEVEL_ATTR: level_text(threshold, per)}) for each in maps]
     return _compared(maps[0], maps[1], area, threshold=levels[1])
 
 
@@ -161,7 +161,7 @@ def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: 
 
 
 def _sources_before(first: xr.DataArray) -> dict[str, str]:
-    """Name what the state before rests on, as `load` noted it; those of the dates after stay in coordinates."""
+    """Return the sources of the state before, as `load` noted them; those of later dates are in coordinates."""
     return {
         f"{BEFORE_ATTR}{name}": " ".join(dict.fromkeys(" ".join(map(str, np.atleast_1d(coord.values))).split()))
         for name in (SOURCE_ITEMS, SOURCE_LINKS)
@@ -193,7 +193,7 @@ def _choose(maps: xr.DataArray, before: When, after: When) -> tuple[xr.DataArray
     dim = time_dim(maps)
     if dim is None or dim not in maps.coords:
         raise CubeError(
-            "flood selects dates, and the cube has none. For two cubes of one date each: xr_sr.flood_between(a, b)."
+            "flood selects dates, but the cube has no dates. For two cubes of one date each: xr_sr.flood_between(a, b)."
         )
     chosen = [positions_of(when, maps[dim], role=role) for role, when in (("before", before), ("after", after))]
     if shared := sorted(set(chosen[0].tolist()) & set(chosen[1].tolist())):
@@ -213,7 +213,7 @@ def _same_place(second: xr.DataArray, first: xr.DataArray) -> xr.DataArray:
     if moved.sizes != second.sizes:
         raise GridError(
             f"before has pixels that are finer than those of after ({dict(first.sizes)} against {dict(second.sizes)}). "
-            "Bring both to one grid, for instance by upscaling both with one model."
+            "Reproject both to one grid, for instance by upscaling both with one model."
         )
     return moved
 

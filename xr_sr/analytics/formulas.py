@@ -44,7 +44,7 @@ class Formula:
 
     @property
     def is_normalised_difference(self) -> bool:
-        """Whether it is (a - b) / (a + b), which lies between -1 and 1 for reflectance that is not negative."""
+        """Return whether it is (a - b) / (a + b), which lies between -1 and 1 for reflectance that is not negative."""
         return _sides(self.tree) is not None
 
 
@@ -62,7 +62,7 @@ def parse(text: str, *, name: str = "") -> Formula:
         known = (ast.BinOp, ast.UnaryOp, ast.Name, ast.Load, ast.UAdd, ast.USub, *_OPERATORS)
         if not number and not isinstance(node, known):
             raise OptionError(
-                f"the formula of {name!r} holds {ast.unparse(node) or type(node).__name__!r}, which is no arithmetic "
+                f"the formula of {name!r} holds {ast.unparse(node) or type(node).__name__!r}, which is not arithmetic "
                 f"of bands and numbers: {text!r}."
             )
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
@@ -71,7 +71,7 @@ def parse(text: str, *, name: str = "") -> Formula:
 
 
 def evaluate(formula: Formula, values: Mapping[str, Any]) -> Any:
-    """Work a formula out, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
+    """Evaluate a formula, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
 
     A normalised difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may
     be slightly negative, where the quotient means nothing. Infinity becomes NaN, and so does what has no value, such as
@@ -86,7 +86,7 @@ def evaluate(formula: Formula, values: Mapping[str, Any]) -> Any:
 
 
 def _of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbers: Mapping[str, float]) -> Any:
-    """Work a formula out on blocks of one shape, or of shapes that NumPy broadcasts."""
+    """Evaluate a formula on blocks of one shape, or of shapes that NumPy broadcasts."""
     tree, values = _parsed(text), {**numbers, **dict(zip(letters, blocks, strict=True))}
     sides = _sides(tree)
     with np.errstate(all="ignore"):
@@ -188,7 +188,7 @@ OWN: tuple[Index, ...] = (
     Index("NDSI", "normalised difference snow index", "(G - S1) / (G + S1)",
           "Hall et al. 1995, doi:10.1016/0034-4257(95)00137-P"),
 )  # fmt: skip
-"""What is known without spyndex. A name that stands here means this formula, also where spyndex has another."""
+"""The indices known without spyndex. They take precedence over those of spyndex."""
 
 
 def find_index(name: str) -> Index:
@@ -243,7 +243,7 @@ def constants_of(index: Index, given: Mapping[str, float]) -> dict[str, float]:
 @cache
 def _of_spyndex() -> Mapping[str, Index]:
     """Read the tables inside an installed spyndex; {} without it."""
-    # Not `import spyndex`: that loads its plotting and data libraries, and only two files are wanted.
+    # Not `import spyndex`: that loads its plotting and data libraries, and only two files are read.
     spec = find_spec("spyndex")
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:

@@ -60,7 +60,7 @@ def index(
 ) -> xr.DataArray | xr.Dataset:
     """Compute a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
 
-    cube: a DataArray, Dataset or DataTree of bands under the names of any catalogue, DN or reflectance.
+    cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance.
     name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any that spyndex knows (extra
         "indices"); several give a Dataset.
     grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also
@@ -92,10 +92,10 @@ def _its_own(name: str, constants: dict[str, float]) -> dict[str, float]:
     return {letter: value for letter, value in constants.items() if letter in letters}
 
 
-def _told_constants(values: dict[str, Any], bands: list[str]) -> dict[str, str]:
-    """Tell the constants of a formula, which a store goes on with only where they are the same."""
-    told = ", ".join(f"{letter} {value:g}" for letter, value in sorted(values.items()) if letter not in bands)
-    return {"xr_sr:constants": told} if told else {}
+def _constants_attr(values: dict[str, Any], bands: list[str]) -> dict[str, str]:
+    """Return the constants of a formula as an attribute; a store is resumed only with the same ones."""
+    text = ", ".join(f"{letter} {value:g}" for letter, value in sorted(values.items()) if letter not in bands)
+    return {"xr_sr:constants": text} if text else {}
 
 
 def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:
@@ -115,7 +115,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
         NAME_ATTR: chosen.name,
         "xr_sr:formula": f"{formula.text}; " + ", ".join(f"{letter} {LETTERS[letter]}" for letter in letters),
         "xr_sr:source": chosen.source,
-        **_told_constants(values, letters),
+        **_constants_attr(values, letters),
         OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
         **provenance_of(next((each.attrs for each in bands.values() if WEIGHTS_ATTR in each.attrs), first.attrs)),
     }

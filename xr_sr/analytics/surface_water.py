@@ -1,4 +1,4 @@
-"""Where water is: an index against a level, as a map of three classes, for each date."""
+"""Map water: an index compared with a threshold, as a map of three classes, for each date."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def water(
         cube, index, grid=grid, offset=offset, quantification=quantification, nodata=nodata, reader="water"
     )
     made = classify(values, level_of([values], threshold, per))
-    made.attrs[LEVEL_ATTR] = told_level(threshold, per)
+    made.attrs[LEVEL_ATTR] = level_text(threshold, per)
     return made
 
 
@@ -82,7 +82,7 @@ def check_level(threshold: Threshold, per: Per) -> None:
 
 
 def level_of(maps: list[xr.DataArray], threshold: Threshold, per: Per) -> xr.DataArray:
-    """Get the level that a threshold means for some maps of an index, which share it unless there is one per date."""
+    """Return the threshold of some maps of an index, which share it unless there is one per date."""
     if is_one_of(threshold, ("otsu",)):
         return otsu(maps, per=per)
     if isinstance(threshold, xr.DataArray):
@@ -100,8 +100,8 @@ def _number_of(threshold: object) -> float:
         ) from None
 
 
-def told_level(threshold: Threshold, per: Per) -> str:
-    """Write what was asked for: a number, the method, or that levels were passed."""
+def level_text(threshold: Threshold, per: Per) -> str:
+    """Describe a threshold: a number, the method, or that it was passed."""
     if isinstance(threshold, str):
         return f"{threshold}, one per {per}"
     if isinstance(threshold, xr.DataArray):
@@ -120,7 +120,7 @@ def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
         dates = level[time].values
         if wrong := np.flatnonzero(dates != values[time].values).size:
             raise OptionError(
-                f"threshold= is of other dates than the cube, {wrong} of {len(dates)}: wanted is one for each date, "
+                f"threshold= is of other dates than the cube, {wrong} of {len(dates)}: expected one for each date, "
                 f"in the order of the cube: threshold.sel({time}=cube.{time})."
             )
     bare = level.variable  # coordinates of the level would be aligned, and dates dropped in silence

@@ -78,7 +78,7 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
 
 
 def time_dim(array: xr.DataArray) -> str | None:
-    """Name the dimension of time; None without. Raises CubeError where others stand beside it, y and x."""
+    """Return the time dimension, or None. Raises CubeError for further dimensions beside y and x."""
     dims = spatial_dims(array)
     others = [str(dim) for dim in array.dims if dims is None or dim not in dims]
     if len(others) > 1:

@@ -1,4 +1,4 @@
-"""Whether SR still says what LR said (consistency), and how much it says beyond (synthesis). Neither needs a truth."""
+"""Compare SR with LR: consistency with what was measured, and synthesis of new detail. Neither needs a reference."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def consistency(
         axis. Bands are matched by name. sr: one cube, or several by name, for a dimension `model`.
     reflectance, spectral: distances, see `correctness`; taken per pixel of LR. at: "image", their means per date;
         "pixel", maps on the grid of LR; or the side of patches in pixels of LR.
-    max_shift: the longest shift to believe, in pixels of LR. border: pixels of SR at the edges that do not count.
+    max_shift: the longest reliable shift, in pixels of LR. border: pixels of SR at the edges that do not count.
 
     Returns a Dataset, lazy if an input is: `reflectance`, in units of its distance; `spectral`, degrees for "sad", and
     absent for a single band; `spatial`, the length of the shift from SR to LR per date, in pixels of LR, NaN where
     images are too smooth or too different to tell. SR is averaged under a triangle two LR pixels wide; an LR pixel of
-    which less than half was seen does not count. Raises GridError, CubeError, MissingBandError, OptionError.
+    which less than half is valid does not count. Raises GridError, CubeError, MissingBandError, OptionError.
     """
     at = check_level(at)
     check_border(border)
@@ -81,15 +81,15 @@ def synthesis(
     at = check_level(at)
     support = check_support(at, support, distance)
     coarse = read(lr, "LR")
-    truth = None if hr is None else read(hr, "HR")
+    true = None if hr is None else read(hr, "HR")
 
     def of_one(cube: Image) -> xr.Dataset:
         fine = read(cube, "SR")
         triple = bring_together(
-            coarse, fine, truth, harmonise=harmonise, align=align, max_shift=max_shift, border=border
+            coarse, fine, true, harmonise=harmonise, align=align, max_shift=max_shift, border=border
         )
         made = xr.Dataset({"synthesis": added(triple, distance, at, support)}, attrs={"distance": distance})
-        return finished(made, coarse, fine, *([truth] if truth else []))  # type: ignore[no-any-return]
+        return finished(made, coarse, fine, *([true] if true else []))  # type: ignore[no-any-return]
 
     return for_each_model(sr, of_one)
 

@@ -74,7 +74,7 @@ def measure_blocks(
     bands = 1 if formula.bands == "pixels" else len(scene.keys)
     if at == "pixel":
         if objects is not None:
-            raise OptionError("objects= gives numbers per object, at='pixel' maps: choose one of them.")
+            raise OptionError("objects= gives values per object, at='pixel' maps: pass one of them.")
         if formula.bands == "joined":
             raise OptionError(f"{metric.name} has no value for a pixel; pass at='image' or the side of patches.")
         data = map_images(
@@ -85,7 +85,7 @@ def measure_blocks(
         return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
     found = labels_of(objects, scene) if objects is not None else None
     if found and at != "image":
-        raise OptionError(f"objects= gives numbers per object, at={at!r} per patch: choose one of them.")
+        raise OptionError(f"objects= gives values per object, at={at!r} per patch: pass one of them.")
     sums = sum_up(
         formula.per_pixel, inputs, layout, at=at, fields=formula.fields, channels=bands,
         labels=found[:2] if found else None, **options,
@@ -214,5 +214,5 @@ def _check_alike(names: Sequence[str], made: Sequence[xr.Dataset]) -> None:
                 )
             raise GridError(
                 f"models side by side need one grid; {names[0]!r} and {name!r} differ along {dim!r}, with "
-                f"{len(labels)} and {len(others)} pixels. Measure them one by one, or bring them to one grid."
+                f"{len(labels)} and {len(others)} pixels. Measure them one by one, or reproject them to one grid."
             )

@@ -24,7 +24,7 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Reading:
-    """How a mask is read.
+    """Options for reading a mask.
 
     numbered: integers number the objects; else connected pixels that are not 0 are one.
     lone_is_refused: one number alone is taken for a mask of 0 and 1 that should not have been numbered.
@@ -55,11 +55,11 @@ class Pieces:
     best: Reals
 
     def centres(self) -> Reals:
-        """Give mean row and column of each piece, (2, n)."""
+        """Return mean row and column of each object, (2, n)."""
         return self.place / self.size
 
     def means(self) -> Reals:
-        """Give mean scores (k, n), NaN without a score."""
+        """Return mean scores (k, n), NaN without a score."""
         return _ratio(self.total, self.valid)
 
     def shares(self) -> Reals:
@@ -69,7 +69,7 @@ class Pieces:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one block gives: its pieces, the labels along its edges (1 to n, 0 for none), and its detected pixels.
+    """The result of one block: its pieces, the labels along its edges (1 to n, 0 for none), and its detected pixels.
 
     edges: top, bottom, left, right; empty for numbered masks. alarms: (k,) detected pixels.
     """
@@ -188,11 +188,11 @@ def _connected(parts: Sequence[Sequence[Part]], connectivity: int) -> Counts:
     pairs += [(line([(i, j) for i in rows], 3), line([(i, j + 1) for i in rows], 2)) for j in columns[:-1]]
     if connectivity == 8:
         pairs += [(a[:-1], b[1:]) for a, b in pairs] + [(a[1:], b[:-1]) for a, b in pairs]
-    nowhere = np.empty(0, "int64")
-    one, other = (np.concatenate([nowhere, *(pair[side] for pair in pairs)]) for side in (0, 1))
+    empty = np.empty(0, "int64")
+    one, other = (np.concatenate([empty, *(pair[side] for pair in pairs)]) for side in (0, 1))
     both = (one >= 0) & (other >= 0)
     graph = coo_array((np.ones(both.sum(), "float32"), (one[both], other[both])), shape=(total, total))
-    return connected_components(graph, directed=False)[1].astype("int64") if total else nowhere
+    return connected_components(graph, directed=False)[1].astype("int64") if total else empty
 
 
 def _sums(label: NDArray[Any], values: NDArray[Any], count: int) -> Reals:

@@ -23,7 +23,7 @@ Q_RADIUS = 3
 """Half width of the window of `q_map`: 7 pixels, all of one weight."""
 
 TINY = 1e-4
-"""Reflectance below which a denominator is not trusted: one digital number."""
+"""Reflectance below which a denominator is not used: one digital number."""
 
 MTF_SIDE = 32
 """Side in pixels of the patches whose mean is the "mtf" of an image."""
@@ -58,7 +58,7 @@ def find_distance(name: str) -> Distance:
 def mtf_patch(one: FloatArray, other: FloatArray, *, scale: int) -> float:
     """Compare the amplitudes of two patches at the frequencies that super-resolution adds.
 
-    one, other: (band, y, x). Gives the mean over bands and frequencies f, 0.5 / scale < f < 0.5 cycles per pixel, of
+    one, other: (band, y, x). Returns the mean over bands and frequencies f, 0.5 / scale < f < 0.5 cycles per pixel, of
     min(1, ||Y| - |X|| / |Y|); NaN where a pixel is NaN or no frequency lies in between. Source: opensr-test.
     """
     x, y = one.astype(np.float64), other.astype(np.float64)
@@ -104,7 +104,7 @@ def q_map(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def _moments(one: FloatArray, other: FloatArray, weights: FloatArray) -> tuple[FloatArray, ...]:
-    """Give means, variances and the covariance under a separable window, NaN where it is not wholly valid."""
+    """Return means, variances and the covariance under a separable window, NaN where it is not wholly valid."""
     require("scipy", extra="metrics")
     from scipy.ndimage import correlate1d, maximum_filter1d
 
@@ -144,7 +144,7 @@ def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
 
 
 def angle_map(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Get the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is, or a spectrum is zero."""
+    """Return the spectral angle in degrees of (band, y, x) images, (y, x); NaN where a band is or a spectrum is 0."""
     u, v = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         u = u / _finite(np.sqrt(np.square(u).sum(axis=0)))

@@ -38,7 +38,7 @@ _OWN_NAMES = {
     "quantile": "gradient_threshold",
     "scoring": "correctness_norm, correctness_temperature, im_score, om_score and ha_score",
 }
-"""What the options of the default profile are called in that of opensr-test."""
+"""Names of the options of the default profile in that of opensr-test."""
 
 
 @warns_once
@@ -60,10 +60,10 @@ def evaluate(
     objects: xr.DataArray | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    """Measure a super-resolved cube in every way that its company allows.
+    """Compute all metrics that the given references allow.
 
-    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as for `correctness`. hr: the truth; without it there is
-        consistency and synthesis only. sr: one cube, or several by name, for a dimension `model`.
+    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as in `correctness`. hr: the reference; without it only
+        consistency and synthesis are computed. sr: one cube, or several by name, for a dimension `model`.
     profile: "default", or "opensr-test" for the published numbers of that tool, whose options are then `options`.
     distance, support, harmonise, align, max_shift, quantile, scoring: as in `correctness`; those and border are of the
         default profile, the other one has options of its own. peak: as in `psnr`.
@@ -71,10 +71,10 @@ def evaluate(
         `<name>_per_object` for all but consistency and synthesis, along `object`.
 
     Returns a Dataset of numbers, lazy if an input is, with the dimensions `model`, time and band as they apply:
-        rmse, mae, psnr (dB), ssim, q_index per band; sam (degrees), ergas; all of SR against HR as they are;
+        rmse, mae, psnr (dB), ssim, q_index per band; sam (degrees), ergas; all of SR against HR without harmonization;
         reflectance, spectral, spatial of LR against SR averaged back; synthesis;
-        improvement, omission, hallucination. sam and spectral need two bands. Attributes say profile, scale, version
-        and every option that the numbers depend on.
+        improvement, omission, hallucination. sam and spectral need two bands. Attributes name profile, scale,
+        version and every option that the values depend on.
     Raises GridError, CubeError, MissingBandError, OptionError; RadiometryError, when it is computed, where a block
     has a median above 3, as DN have.
     """
@@ -84,7 +84,7 @@ def evaluate(
     if options and profile == "default":
         raise OptionError(f"{list(options)} are no options of the default profile; did you mean profile='opensr-test'?")
     if hr is None and (objects is not None or profile == "opensr-test"):
-        raise OptionError("without hr= there are no numbers per object, and none of profile='opensr-test'.")
+        raise OptionError("objects= and profile='opensr-test' need hr=, a reference image; pass it.")
     peak = check_peak(peak)
     config = None
     if profile == "opensr-test":
@@ -126,7 +126,7 @@ def evaluate(
             array.attrs = record_of(str(name)).attrs | array.attrs
         result.attrs = {"profile": profile, "scale": scale, "border": border, "versions": f"xr_sr {__version__}"}
         if config is not None:
-            result.attrs |= _told_of(config) | {"peak": peak}
+            result.attrs |= _as_default_attrs(config) | {"peak": peak}
         elif true is None:
             result.attrs |= {"distances": "reflectance l1, spectral sad, synthesis l1", "max_shift": float(max_shift)}
         else:
@@ -152,13 +152,13 @@ def _check_own_names(given: Mapping[str, Any]) -> None:
         default = usual[name].default
         if value is not default and (default is None or value != default):
             raise OptionError(
-                f"{name}={value!r} is of profile='default', and profile='opensr-test' would not heed it. "
-                f"There it is {_OWN_NAMES[name]}; or take profile='default'."
+                f"{name}={value!r} is of profile='default', and profile='opensr-test' would ignore it. "
+                f"Its name there is {_OWN_NAMES[name]}; or pass profile='default'."
             )
 
 
-def _told_of(config: OpenSRTest) -> dict[str, Any]:
-    """Put the options of opensr-test into the attributes of the default profile."""
+def _as_default_attrs(config: OpenSRTest) -> dict[str, Any]:
+    """Return the options of opensr-test as attributes of the default profile."""
     kinds = ("reflectance", "spectral", "synthesis", "correctness")
     scores = (config.im_score, config.om_score, config.ha_score)
     return {

@@ -1,8 +1,8 @@
-"""Correctness: how much of what super-resolution did is improvement, omission or hallucination.
+"""Compute correctness: how much of what super-resolution did is improvement, omission or hallucination.
 
 Three distances of each pixel decide: SR to HR, SR to the upsampled LR, and between these two. Near HR is improvement,
 near LR is omission, far from both is hallucination. Source: Aybar et al. 2024, doi:10.1109/LGRS.2024.3401394
-(opensr-test); what is done otherwise here is listed in the docs.
+(opensr-test); the docs list the differences.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ FAR = 1e6
 
 @dataclass(frozen=True)
 class Scoring:
-    """How distances become shares. The scores bend the borders between the three; temperature: how sharp they are."""
+    """Options that turn distances into shares.
+
+    im_score, om_score, ha_score bend the borders between the three; temperature: their sharpness.
+
+    """
 
     norm: Norm = "softmin"
     temperature: float = 0.25
@@ -73,12 +77,12 @@ def correctness(
     support: on what a distance is taken where `at` is "image": "pixel", the side of patches, or "image". Default: a
         pixel, or 32 pixels for "mtf".
     objects: (y, x) integers on the grid of SR, 0 for none: numbers per object.
-    threshold: a place counts if one of its three distances is larger: where nothing changes there is nothing to judge.
-        "auto": the `quantile` of the distances between LR and HR, per date, from all of the scene; for support "image"
+    threshold: a place counts if one of its three distances is larger: where nothing differs nothing can be judged.
+        "auto": the `quantile` of the distances between LR and HR, per date, from the whole scene; for support "image"
         there is none. scoring: a Scoring.
-    harmonise: how differences of level between SR and HR are taken out of SR and LR alike, per date and band:
+    harmonise: how radiometric differences between SR and HR are removed from SR and LR alike, per date and band:
         "histogram", "linear" (gain and offset), or None. align: whether SR and LR are moved by the shift between SR and
-        HR, if one of at most max_shift HR pixels can be told. border: HR pixels at the edges that do not count.
+        HR, if one of at most max_shift HR pixels can be estimated. border: HR pixels at the edges that do not count.
 
     Returns a Dataset, lazy if an input is: improvement, omission, hallucination, 0 to 1, NaN where nothing counts; with
     numbers `kept`, the share of places that count, and `threshold`; with maps `classification`, 0, 1, 2 in that order.
@@ -125,7 +129,7 @@ def judge(
     if at == "image":
         return _numbers(scene, found, level, layout, support, scoring, objects, attrs)
     if objects is not None:
-        raise OptionError(f"objects= gives numbers per object, at={at!r} maps: choose one of them.")
+        raise OptionError(f"objects= gives values per object, at={at!r} maps: pass one of them.")
     inputs = [(found, "tdyx"), (level, "t")]
     maps = map_images(_maps, inputs, "tkyx", layout, new={"k": 4}, dtype=np.float32, scoring=scoring)
     patch = at if isinstance(at, int) else 0
@@ -180,7 +184,7 @@ def _numbers(
     labels = None
     if objects is not None:
         if support != "pixel":
-            raise OptionError("objects= needs support='pixel': distances of patches belong to no object.")
+            raise OptionError("objects= needs support='pixel': distances of patches cannot be assigned to objects.")
         labels = labels_of(objects, scene)
     sums = sum_up(
         _weighted, [(found, "tdyx"), (level, "t")], layout, at="image", fields=4, channels=1,
@@ -215,7 +219,7 @@ def _maps(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArr
 
 
 def check_support(at: Level, support: Level | None, distance: str) -> Level:
-    """Give on what a distance is taken; raises OptionError where that contradicts `at`."""
+    """Return the support of a distance; raises OptionError where it contradicts `at`."""
     if at != "image":
         if not is_one_of(support, (None, at)):
             raise OptionError(f"at={at!r} gives a map of distances of that kind; leave support= out.")

@@ -1,6 +1,6 @@
 """Cubes as metrics see them: (time, band, y, x) blocks of reflectance, with matching bands, dates and ground.
 
-Knows names, coordinates and grids; what is measured is the matter of the modules around it.
+Names, coordinates and grids only; metrics are computed by the modules around it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Scene:
     def wrap(
         self, data: Any, dims: Sequence[str], *, name: str, patch: int = 0, attrs: Mapping[str, Any] | None = None
     ) -> xr.DataArray:
-        """Give measured numbers their names and places back.
+        """Return values as a DataArray with the names and coordinates of the scene.
 
         dims: "time", "band", "y", "x" and others, as `data` has them; a "time" that the cube lacks has length 1 and
         goes. patch: side in pixels of what one number of a map stands for; 0 for the pixels of the scene themselves.
@@ -117,7 +117,7 @@ class Scene:
 
 
 def read(obj: Image, role: str) -> Scene:
-    """Take a cube apart; computes nothing.
+    """Read a cube as a scene; computes nothing.
 
     obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
     of which the floating variables on the grid are taken. role: LR, SR or HR.
@@ -128,7 +128,7 @@ def read(obj: Image, role: str) -> Scene:
     box = geobox_of(array) if dims else None
     if dims is None or box is None:
         raise GridError(
-            f"{role} has the dimensions {listed(array.dims)}; wanted are y and x. Rename yours: .rename(...)."
+            f"{role} has the dimensions {listed(array.dims)}; expected y and x. Rename yours: .rename(...)."
         )
     y, x = dims
     others = [str(dim) for dim in array.dims if dim not in dims]
@@ -136,7 +136,7 @@ def read(obj: Image, role: str) -> Scene:
     rest = [dim for dim in others if dim != band]
     if len(rest) > 1 or (rest and not _is_time(array, rest[0]) and band is None):
         raise CubeError(
-            f"{role} has the dimensions {listed(array.dims)}; wanted are y, x and at most band and time. "
+            f"{role} has the dimensions {listed(array.dims)}; expected y, x and at most band and time. "
             f"Measure one at a time, for instance .isel({rest[-1]}=0)."
         )
     if empty := [str(dim) for dim in array.dims if not array.sizes[dim]]:
@@ -193,7 +193,7 @@ def _refuse_dn(block: npt.NDArray[Any], role: str) -> npt.NDArray[Any]:
 
 
 def together(*scenes: Scene) -> tuple[Scene, ...]:
-    """Give scenes the bands that all of them have, in the first one's order, and check that dates fit.
+    """Return scenes with the bands that all of them have, in the order of the first, and check that dates match.
 
     Raises MissingBandError where no band is common, CubeError where dates differ.
     """
@@ -266,12 +266,12 @@ def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
         if _other_crs(coarse.geobox, fine.geobox):
             raise GridError(
                 f"{fine.role} is in {short_crs(fine.geobox)}, {coarse.role} in {short_crs(coarse.geobox)}. "
-                "Bring one to the other's grid first: hr.odc.reproject(sr.odc.geobox)."
+                "Reproject one to the grid of the other first: hr.odc.reproject(sr.odc.geobox)."
             )
         if _distance(coarse.geobox, fine.geobox, factor) > 0.05 * factor:
             raise GridError(
                 f"{fine.role} and {coarse.role} do not lie on the same ground: they start at "
-                f"{_corner(fine.geobox)} and {_corner(coarse.geobox)}. Bring one to the other's grid first: "
+                f"{_corner(fine.geobox)} and {_corner(coarse.geobox)}. Reproject one to the grid of the other first: "
                 "hr.odc.reproject(sr.odc.geobox), or align it: .sr.align(...)."
             )
 
@@ -281,7 +281,7 @@ def check_objects(objects: xr.DataArray, scene: Scene) -> None:
     dims = spatial_dims(objects)
     box = geobox_of(objects) if dims else None
     assert dims and box is not None, "checked by the caller"
-    way = "Bring it to that grid: objects.odc.reproject(sr.odc.geobox, resampling='nearest')."
+    way = "Reproject it to that grid: objects.odc.reproject(sr.odc.geobox, resampling='nearest')."
     if (height_width := tuple(objects.sizes[dim] for dim in dims)) != scene.shape:
         raise GridError(
             f"objects= has {height_width[0]} x {height_width[1]} pixels, {scene.role} has {_size(scene)}. {way}"

@@ -55,11 +55,11 @@ _STEP = (HIGH - LOW) / LEVELS
 
 
 def spectral_map(sr: Scene, hr: da.Array, layout: Layout, method: Spectral, scale: int) -> da.Array | None:
-    """Estimate for each date and band the map of values from SR to HR.
+    """Estimate for each date and band the lookup table from SR to HR.
 
     hr: (time, band, y, x), NaN where it does not count. method: "histogram", each quantile of SR becomes that of HR;
-    "linear", the gain and offset that bring the block means of SR, `scale` pixels a side, nearest to those of HR.
-    Gives (time, band, level, 2), values at both ends of each level, or (time, band, 1, 2), gain and offset.
+    "linear", gain and offset by least squares between block means of SR and HR, `scale` pixels a side.
+    Returns (time, band, level, 2), values at both ends of each level, or (time, band, 1, 2), gain and offset.
     """
     import dask.array as da
 
@@ -95,7 +95,7 @@ def apply_map(table: FloatArray, image: FloatArray) -> FloatArray:
 def shift_map(sr: Scene, hr: da.Array, max_shift: float) -> da.Array:
     """Estimate for each date by how many pixels SR must be moved to lie on HR: (time, 3): dy, dx, quality.
 
-    0, 0 where the estimate is not to be trusted.
+    0, 0 where the estimate is not reliable.
     """
     import dask.array as da
 

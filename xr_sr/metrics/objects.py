@@ -1,7 +1,7 @@
-"""Which objects are found: detection rates by size class, from a mask of objects and maps of scores.
+"""Compute detection rates of objects by size class, from a mask of objects and maps of scores.
 
 The question of building delineation: of the buildings of so many pixels, how many does a map made from LR, SR or HR
-show? Objects are pieces of a mask; where scores come from is no matter of this module. Blocks are measured each by
+show? Objects are objects of a mask; the source of the scores is irrelevant. Blocks are measured each by
 itself and put together afterwards, so that no task holds the scene.
 """
 
@@ -91,7 +91,7 @@ def detection_rate(
     some = made.objects.where(made.objects > 0)
     made["rate"] = (made.found / some).assign_attrs(long_name="share of the objects that were found")
     order = ["objects", "found", "rate", "score", "pixel_precision"]
-    return made[order].transpose("size_class", *lead).assign_attrs(_told(reading, rule))
+    return made[order].transpose("size_class", *lead).assign_attrs(_options(reading, rule))
 
 
 def object_scores(
@@ -139,7 +139,7 @@ def object_scores(
         }
         | _lead_coords(layers),
     )
-    return made.transpose("object", ...).assign_attrs(_told(reading, rule))
+    return made.transpose("object", ...).assign_attrs(_options(reading, rule))
 
 
 def _check_sizes(sizes: Sizes) -> list[tuple[int, int | None]]:
@@ -212,7 +212,7 @@ def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.D
 def _axes(array: xr.DataArray, role: str) -> tuple[str, str]:
     dims = spatial_dims(array)
     if dims is None:
-        raise GridError(f"{role} has no dimensions of space among {list(array.dims)}: wanted y and x.")
+        raise GridError(f"{role} has no spatial dimensions among {list(array.dims)}: wanted y and x.")
     return dims
 
 
@@ -244,7 +244,7 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
         raise GridError(
             f"{role} must lie on the objects' grid or on a coarser one along the same axes: the objects have "
             f"{_grid_in_words(here)}, {role} has {_grid_in_words(there)}. "
-            "Bring it there: scores.odc.reproject(objects.odc.geobox)."
+            "Reproject it: scores.odc.reproject(objects.odc.geobox)."
         )
     indexers, inside = {}, []
     for dim, new, step, start, count, size in (
@@ -324,7 +324,7 @@ def _counted(
 
 
 def _is_found(pieces: Pieces, rule: str | float, threshold: float) -> NDArray[np.float64]:
-    """Say which objects are found (layer, object): 1 or 0, NaN without a score."""
+    """Return which objects are found (layer, object): 1 or 0, NaN without a score."""
     if rule == "any":
         found = pieces.above > 0
     elif rule == "mean":
@@ -340,6 +340,6 @@ def _lead_coords(layers: xr.DataArray) -> dict[Hashable, Any]:
     return {name: coord for name, coord in layers.coords.items() if not {y, x} & set(coord.dims)}
 
 
-def _told(reading: Reading, rule: Rule) -> dict[str, Any]:
-    told: dict[str, Any] = {"threshold": reading.threshold, "rule": rule}
-    return told if reading.numbered else told | {"connectivity": reading.connectivity}
+def _options(reading: Reading, rule: Rule) -> dict[str, Any]:
+    attrs: dict[str, Any] = {"threshold": reading.threshold, "rule": rule}
+    return attrs if reading.numbered else attrs | {"connectivity": reading.connectivity}

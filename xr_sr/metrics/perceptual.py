@@ -90,12 +90,12 @@ def clip_distance(
     at: At = "image",
     device: str = "auto",
 ) -> xr.DataArray:
-    """Measure the distance of two cubes on one grid in the space of an image tower of CLIP; 0 for equal pictures.
+    """Measure the distance of two cubes on one grid in the embeddings of a CLIP image encoder; 0 for equal pictures.
 
     weights: a checkpoint of open_clip for `model` (safetensors, or a state dict of torch). model: a name of open_clip,
         such as "ViT-B-16-SigLIP-256", or "RN50" and "ViT-B-32" for RemoteCLIP.
     distance: "l1", the mean absolute difference of the embeddings, as in opensr-test; "cosine", 1 minus their cosine.
-    sr, hr, bands, limits, at and what comes back: as in `lpips`. Pictures are brought to the size that the tower reads;
+    sr, hr, bands, limits, at and what comes back: as in `lpips`. Pictures are resized to the input of the encoder;
     what was not measured in both is shown in the mean colour.
     Raises MissingLibraryError without open_clip, and as `lpips` does.
     Sources: A. Radford et al. (ICML 2021); X. Zhai et al. (ICCV 2023); F. Liu et al., RemoteCLIP (TGRS 2024).
@@ -111,7 +111,7 @@ Network: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str]
 
 
 def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ...]:
-    """Give paths and hashes of the files that the user names."""
+    """Return paths and hashes of the files that the user names."""
     if weights is None:
         raise WeightsNotFoundError(
             f"{what} needs weights, and none come with this package: pass weights=, {files}. Nothing is downloaded."
@@ -119,7 +119,9 @@ def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ..
     named = [weights] if isinstance(weights, str | Path) else list(weights)
     paths = [check_path("weights", path, WeightsNotFoundError) for path in named]
     if absent := [str(path) for path in paths if not path.is_file()]:
-        raise WeightsNotFoundError(f"{what} needs the weights that you name, and {absent} is no file. Wanted: {files}.")
+        raise WeightsNotFoundError(
+            f"{what} needs the weights that you name, and {absent} is not a file. Expected: {files}."
+        )
     return tuple((str(path.resolve()), sha256_of(path)) for path in paths)
 
 
@@ -173,7 +175,7 @@ def _check(bands: Sequence[str], limits: tuple[float, float], at: At) -> None:
 
 
 def _picture(obj: AnyCube, bands: Sequence[str], reader: str) -> tuple[xr.DataArray, Cube]:
-    """Give (..., rgb, y, x) reflectance of three bands, and the cube that it is of."""
+    """Return (..., rgb, y, x) reflectance of three bands, and the cube that they are from."""
     with warnings.catch_warnings():
         # Two arrays can be compared wherever they lie.
         warnings.simplefilter("ignore", GeoreferenceWarning)
@@ -198,7 +200,8 @@ def _check_grids(one: Cube, other: Cube) -> None:
     if not same or not strays.almost_equals(Affine.identity(), 1e-2):
         raise GridError(
             f"the two cubes must lie on one grid; they have {one.geobox.shape} and {other.geobox.shape} pixels, "
-            f"{one.geobox.crs} and {other.geobox.crs}. Bring one to the other's grid: hr.odc.reproject(sr.odc.geobox)."
+            f"{one.geobox.crs} and {other.geobox.crs}. Reproject one to the grid of the "
+            "other: hr.odc.reproject(sr.odc.geobox)."
         )
 
 

@@ -62,7 +62,7 @@ class OpenSRTest:
     gradient_threshold: float | str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what opensr-test refuses, or fails at."""
+        """Raise OptionError for what opensr-test refuses, or fails at."""
         for name in ("harm_apply_spectral", "harm_apply_spatial"):
             check_flag(name, getattr(self, name))
         if not _is_whole(self.border_mask, 0):
@@ -72,7 +72,7 @@ class OpenSRTest:
         if isinstance(self.rgb_bands, str) or not all(_is_whole(band, -math.inf) for band in self.rgb_bands):
             raise OptionError(f"rgb_bands={self.rgb_bands!r}: wanted places of bands, counted from 0: (0, 1, 2).")
         if not self.rgb_bands:
-            raise OptionError("rgb_bands is empty: wanted places of bands, counted from 0: (0, 1, 2).")
+            raise OptionError("rgb_bands is empty: expected places of bands, counted from 0: (0, 1, 2).")
         if not self.correctness_temperature > 0:
             raise OptionError(f"correctness_temperature={self.correctness_temperature!r}: wanted a number above 0.")
         threshold = self.gradient_threshold
@@ -95,7 +95,7 @@ class OpenSRTest:
         if self.agg_method == "image" and isinstance(self.gradient_threshold, str):
             raise OptionError(
                 "agg_method='image' has one distance and no quantile of it: opensr-test fails here. "
-                "Pass gradient_threshold=0.0, or take profile='default'."
+                "Pass gradient_threshold=0.0, or pass profile='default'."
             )
         names = {self.reflectance_distance, self.spectral_distance, self.synthesis_distance, self.correctness_distance}
         if wrong := sorted(names - {*_FORMULAS, "mtf"}):
@@ -106,7 +106,7 @@ class OpenSRTest:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What opensr-test gives for one image: numbers, and maps (4, y, x) of im, om, ha and class without the border."""
+    """The result of opensr-test for one image: values, and maps (4, y, x) of im, om, ha and class without border."""
 
     reflectance: float
     spectral: float
@@ -124,7 +124,7 @@ def check_fits(config: OpenSRTest, scale: int, bands: int, shape: tuple[int, int
     if border % scale:
         raise OptionError(
             f"border_mask={border} is no multiple of the scale {scale}: LR cannot be cut there, and opensr-test fails. "
-            f"Pass border_mask={round(border / scale) * scale}, or take profile='default'."
+            f"Pass border_mask={round(border / scale) * scale}, or pass profile='default'."
         )
     if 2 * border >= min(shape):
         raise OptionError(f"border_mask={border} leaves nothing of {shape[0]} x {shape[1]} pixels; pass border_mask=0.")
@@ -372,7 +372,7 @@ def _measured(lr: Scene, sr: Scene, hr: Scene, config: OpenSRTest, *, maps: bool
 
 def _outcome(lr: FloatArray, sr: FloatArray, hr: FloatArray, config: OpenSRTest) -> Outcome:
     if not all(np.isfinite(image).all() for image in (lr, sr, hr)):
-        raise OptionError("opensr-test knows no nodata, and there is NaN. Cut it off, or take profile='default'.")
+        raise OptionError("opensr-test has no nodata, and an image holds NaN. Crop it, or pass profile='default'.")
     return opensr_test_outcome(lr, sr, hr, config)
 
 

@@ -30,7 +30,7 @@ SIDE = 256
 
 @dataclass(frozen=True)
 class Layout:
-    """How a grid is cut. rows, columns: sides of the blocks in pixels; their number is the same for every input."""
+    """The blocks of a grid. rows, columns: sides of the blocks in pixels; their number is the same for every input."""
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -151,7 +151,7 @@ _LARGEST_PATCH = 2**31
 
 
 def check_level(at: Level, name: str = "at") -> Level:
-    """Give "image", "pixel" or the side of a patch as a plain int, NumPy's too; raises OptionError for all else."""
+    """Return "image", "pixel" or the side of a patch as an int; raises OptionError for anything else."""
     if isinstance(at, str):
         if at in ("image", "pixel"):
             return at
@@ -211,7 +211,7 @@ _HALF = 1 << 16
 def lazy_quantile(values: da.Array, share: float) -> da.Array:
     """Find, for each date, the k-th smallest of the finite numbers, k = share * count rounded down, at least 1.
 
-    values: (time, y, x) float32. share: 0 to 1. Gives (time,) float32, NaN where no number is finite.
+    values: (time, y, x) float32. share: 0 to 1. Returns (time,) float32, NaN where no number is finite.
     """
     import dask.array as da
 
@@ -242,7 +242,7 @@ def _histogram(values: da.Array, pick: da.Array | None = None) -> da.Array:
 
 
 def _ordered_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Give whole numbers in the order of the finite values."""
+    """Return integers in the order of the finite values."""
     finite = values[np.isfinite(values)] + np.float32(0)  # -0 becomes 0
     bits = finite.view(np.uint32)
     return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))

@@ -1,6 +1,6 @@
-"""LR, SR and HR brought together block by block: on one grid, harmonised, and compared two by two.
+"""Compare LR, SR and HR pairwise, block by block, on one grid and harmonized.
 
-Gives distances on the HR grid, per pixel, patch or image; what they mean is handled in `improvement`.
+Returns distances on the HR grid, per pixel, patch or image; `improvement` interprets them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Triple:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a block is to do. support: on what a distance is taken. reach: HR pixels of context; lr_reach: LR pixels."""
+    """The work of a block. support: on what a distance is taken. reach: HR pixels of context; lr_reach: LR pixels."""
 
     distance: str
     pairs: tuple[Pair, ...]
@@ -79,13 +79,13 @@ def bring_together(
     reference = sr if hr is None else rest[0]
     scale = scale_of(lr, sr, None if hr is None else reference)
     layout = Layout.of(*sr.shape, multiple=scale)
-    truth = inside(layout.cut(reference.data), border, layout, sr.role)
+    true = inside(layout.cut(reference.data), border, layout, sr.role)
     table = shift = None
     if hr is not None:
-        table = spectral_map(sr, truth, layout, harmonise, scale)
+        table = spectral_map(sr, true, layout, harmonise, scale)
         if align:
-            shift = shift_map(sr, truth, max_shift)
-    return Triple(lr, sr, truth, scale, table, shift, max_shift)
+            shift = shift_map(sr, true, max_shift)
+    return Triple(lr, sr, true, scale, table, shift, max_shift)
 
 
 def check_border(border: int) -> int:
@@ -122,7 +122,7 @@ def distances(triple: Triple, name: str, pairs: tuple[Pair, ...], support: Level
     import dask.array as da
 
     if name == "mtf" and support == "pixel":
-        raise OptionError("a single pixel has no frequencies; pass the side of patches, such as support=32.")
+        raise OptionError("'mtf' has no value for a single pixel; pass the side of patches, such as support=32.")
     if name == "sad" and len(triple.sr.keys) == 1:
         raise OptionError("'sad' is an angle between spectra, and there is one band only; take 'l1' or 'nd'.")
     distance = _distance(name)
@@ -219,7 +219,7 @@ def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, r
 def _harmonised(
     lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe, halo: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Give upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""
+    """Return upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""
     images = [_trimmed(upsample(lr.astype(np.float64), recipe.scale), recipe.lr_reach * recipe.scale - recipe.reach)]
     images.append(sr.astype(np.float64))
     if recipe.mapped:

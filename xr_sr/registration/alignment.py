@@ -1,4 +1,4 @@
-"""Lay the dates of a cube on each other: measure the shift of each, lazily, and move its pixels.
+"""Align the dates of a cube: measure the shift of each, lazily, and move its pixels.
 
 How shifts are measured is in `estimate` and `windows`, how pixels move in `warping`.
 """
@@ -55,7 +55,7 @@ def align(
     reference: "median", that of all dates, pixel by pixel; the label or the position of a date; or a DataArray or
     Dataset on the same grid with the same bands: one image, or one for each date.
     bands: those to measure in; by default B02, B03, B04 and B08 as far as they are there, else all. One shift moves all
-    bands of a date. max_shift: the longest shift to believe, along each axis, in pixels.
+    bands of a date. max_shift: the longest reliable shift, along each axis, in pixels.
     method, upsample, channel, weights: as in `estimate_shift`. kernel, edge: as in `warp`.
 
     Returns the same type on the same grid, in the same chunks, lazily, whatever the chunks are with the same values.
@@ -79,7 +79,7 @@ def align(
     }
     shifts = _shifts(found, planes, reference, options)
     mover = _Mover(found, [_applied(shift) for shift in shifts], kernel, edge, math.ceil(max_shift) + RADIUS)
-    return _with_shifts(mover.moved(cube), found, shifts, _told(reference, method, max_shift))
+    return _with_shifts(mover.moved(cube), found, shifts, _summary(reference, method, max_shift))
 
 
 def _recognised(cube: Any) -> Cube:
@@ -93,17 +93,17 @@ def _recognised(cube: Any) -> Cube:
         warnings.simplefilter("ignore", GeoreferenceWarning)  # shifts are in pixels, wherever these lie
         found = recognise(cube)
     if len(found.lead) > 1:
-        raise CubeError(f"wanted is one dimension beside band, y and x; there are {list(found.lead)}. Select one.")
+        raise CubeError(f"expected one dimension beside band, y and x; found {list(found.lead)}. Select one.")
     for plane in found.planes:
         if plane.array.dtype.kind != "f":
             raise RadiometryError(
-                f"{plane.name!r} is {plane.array.dtype}; shifts by parts of a pixel make fractions, and nodata must "
-                "be NaN. Convert first: cube.sr.reflectance()."
+                f"{plane.name!r} is {plane.array.dtype}; sub-pixel shifts need floats, with NaN at "
+                "nodata. Convert first: cube.sr.reflectance()."
             )
         if {dim for dim in plane.array.dims if dim not in (found.band_dim, found.y, found.x)} != set(found.lead):
             raise GridError(
                 f"{plane.name!r} has the dimensions {list(plane.array.dims)}, other bands {list(found.lead)} beside "
-                "y and x. Bring them together first, for instance with xr.broadcast."
+                "y and x. Broadcast them first, for instance with xr.broadcast."
             )
     return found
 
@@ -131,7 +131,7 @@ def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[s
 
 
 def _applied(shift: da.Array) -> da.Array:
-    """Return (dy, dx) to move by: none where the shift is not believed."""
+    """Return (dy, dx) to move by: none where the shift is not reliable."""
     import dask.array as da
 
     applied: da.Array = da.map_blocks(_applied_block, shift, chunks=((2,),), dtype=np.float64)
@@ -268,7 +268,7 @@ def move_block(source: Source, tile: Tile, kernels: tuple[Kernel, ...], edge: Ed
     return moved
 
 
-def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], told: str) -> Flat:
+def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], summary: str) -> Flat:
     """Add what was measured as coordinates along the dates, and to the attributes what was done."""
     import dask.array as da
 
@@ -284,10 +284,10 @@ def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], told: str)
         for number, (name, text) in enumerate(about.items())
     }
     result: Flat = moved.assign_coords(coords)
-    return result.assign_attrs({"xr_sr:alignment": told})
+    return result.assign_attrs({"xr_sr:alignment": summary})
 
 
-def _told(reference: object, method: str, max_shift: float) -> str:
-    """Say in one line how a cube was aligned."""
+def _summary(reference: object, method: str, max_shift: float) -> str:
+    """Describe in one line how a cube was aligned."""
     what = "another cube" if isinstance(reference, xr.DataArray | xr.Dataset) else str(reference)
     return f"reference {what}, method {method}, at most {max_shift:g} pixels"

@@ -23,7 +23,7 @@ FADE = 8
 """Pixels over which weights rise from nothing at a gap to one."""
 
 NOISE_FLOOR = 1e-3
-"""No image is believed to hold less noise than this share of its level: Sentinel-2's signal-to-noise ratio is about
+"""Every image is assumed to hold at least this share of its level as noise: Sentinel-2's signal-to-noise ratio is about
 a hundred, and structure below a thousandth of the level is the sensor's or the atmosphere's."""
 
 
@@ -96,11 +96,11 @@ def pair_of(moving: FloatArray, reference: FloatArray, *, channel: Channel, wind
     one, spread_moving = _standardised(one, known_moving)
     other, spread_reference = _standardised(other, known_reference)
     spread = spread_moving * spread_reference
-    told = spread > 0
-    if not told.any():
+    varies = spread > 0
+    if not varies.any():
         return None
-    noise = noise[told] / spread[told]
-    return Pair(one[told], other[told], known_moving, known_reference, noise, window)
+    noise = noise[varies] / spread[varies]
+    return Pair(one[varies], other[varies], known_moving, known_reference, noise, window)
 
 
 def faded(size: int, offset: float, less: float) -> Array:
@@ -120,7 +120,7 @@ def _gradients(image: Array, *, wrap: bool) -> Array:
 
 
 def _known(channels: Array) -> tuple[Array, Array]:
-    """Give channels with zeros for NaN, and weights that fade towards the gaps."""
+    """Return channels with zeros for NaN, and weights that fade towards the gaps."""
     require("scipy", extra="metrics")
     from scipy import ndimage
 
@@ -132,7 +132,7 @@ def _known(channels: Array) -> tuple[Array, Array]:
 
 
 def _standardised(channels: Array, known: Array) -> tuple[Array, Array]:
-    """Give channels of zero mean and unit variance where they are known, and the standard deviations they had."""
+    """Return channels of zero mean and unit variance where they are known, and the standard deviations they had."""
     total = known.sum()
     means = (channels * known).sum(axis=(-2, -1)) / total
     centred = channels - means[:, None, None]
@@ -183,7 +183,7 @@ def correlation_at(spectrum: ComplexArray, dy: NDArray[np.float64], dx: NDArray[
 
 
 WHITENING = 0.5
-"""How far frequencies are made equally strong: 1 is phase correlation as published, where frequencies that hold noise
+"""Exponent of the whitening of frequencies: 1 is phase correlation as published, where frequencies that hold noise
 and the leaking of the window count as much as those with signal; 0 is plain correlation, of which few frequencies
 decide."""
 
@@ -292,5 +292,5 @@ def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
 
 
 def _centred(image: Array, weights: Array) -> Array:
-    """Take the weighted mean off, and apply the weights."""
+    """Subtract the weighted mean, and apply the weights."""
     return np.asarray((image - (image * weights).sum() / weights.sum()) * weights)

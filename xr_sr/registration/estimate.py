@@ -22,7 +22,7 @@ GOOD_ERROR = 0.2
 """The standard error, in pixels, at which the quality is one half."""
 
 MIN_QUALITY = 0.5
-"""The least quality of a shift that is believed."""
+"""The least quality of a reliable shift."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shift:
 
     dy: downward, along y as stored; dx: along x; NaN where nothing could be estimated.
     quality: 0 to 1, and 1 / (1 + (error / 0.2)^2): one half where the error is 0.2 pixels.
-    error: expected standard error in pixels, along the direction in which the images tell least.
+    error: expected standard error in pixels, along the direction with the least information.
     ok: whether the shift is within the limit asked for and its quality is at least one half.
     """
 
@@ -48,11 +48,11 @@ class Shift:
 
 
 NOTHING = Shift(math.nan, math.nan, 0.0, math.inf, False)
-"""What can be said of images without a pixel in common."""
+"""The shift of images without a pixel in common."""
 
 
 def judged(dy: float, dx: float, error: float, max_shift: float) -> Shift:
-    """Make a record out of a shift, its standard error in pixels, and the longest shift along an axis to believe."""
+    """Return the record of a shift, from its standard error in pixels and the longest reliable shift along an axis."""
     if not (math.isfinite(dy) and math.isfinite(dx)):
         return NOTHING
     quality = 1 / (1 + (error / GOOD_ERROR) ** 2)
@@ -60,7 +60,7 @@ def judged(dy: float, dx: float, error: float, max_shift: float) -> Shift:
 
 
 def combined(shifts: Sequence[Shift], max_shift: float) -> Shift:
-    """Make one shift out of those of several places: their mean, the surest counting most.
+    """Combine the shifts of several windows: their mean, weighted by certainty.
 
     Places that are not ok, or lie more than a pixel from the median of those that are, do not count. The error is the
     larger one of what the places promise and of how much they disagree. Without any place that is ok: the surest one.
@@ -101,7 +101,7 @@ def standard_error(pair: Pair, dy: float, dx: float) -> float:
     the shift is the product of the derivatives of *both* images, H = sum w^2 d_moving d_reference. What moves the
     estimate are the differences e that remain, B = sum over blocks of (sum w^2 e d)(sum w^2 e d), d the mean
     derivative; the covariance is H^-1 B H^-1 (White 1980, doi:10.2307/1912934, with blocks as clusters, since the
-    differences of two dates are no white noise). A single edge tells nothing along itself: H then has a small
+    differences of two dates are no white noise). A single edge has no information along itself: H then has a small
     eigenvalue, and the error is large.
     """
     _, weights = pair.weights(dy, dx)
@@ -129,7 +129,7 @@ def standard_error(pair: Pair, dy: float, dx: float) -> float:
 
 
 def _normalized(channel: Array, weights: Array) -> Array:
-    """Give zero mean and unit variance under the weights; two dates may differ in light and contrast."""
+    """Return zero mean and unit variance under the weights; two dates may differ in brightness and contrast."""
     total = weights.sum()
     centred = channel - (channel * weights).sum() / total
     spread = math.sqrt((centred**2 * weights).sum() / total)
@@ -158,12 +158,12 @@ def estimate_shift(
     count in either image. At least 16 pixels a side; the more, the better.
     method: "phase", phase correlation; "ecc", Gauss-Newton on the correlation coefficient: slower, surer where the
     images differ in noise only; "features", matched points (kornia and `weights`).
-    max_shift: the longest shift to believe, along each axis, in pixels. upsample: steps per pixel of "phase".
+    max_shift: the longest reliable shift, along each axis, in pixels. upsample: steps per pixel of "phase".
     channel: "gradients", those of all bands, blind to brightness; "mean", the mean of the bands.
     window: fade the edges; False takes the images as periodic. weights: {"disk": file, "lightglue": file}.
 
-    Returns a Shift, whose `ok` is False where the images are too smooth, too different or too far apart to tell: its
-    numbers are then no measurement. All of them NaN, and quality 0, without common pixels or structure.
+    Returns a Shift, whose `ok` is False where the images are too smooth, too different or too far apart: its
+    values are then no measurement. All of them NaN, and quality 0, without common pixels or structure.
     Raises CubeError for other shapes, OptionError for options that do not exist, WeightsNotFoundError and
     MissingLibraryError for "features".
     """
@@ -212,5 +212,5 @@ def _bands(image: FloatArray) -> FloatArray:
 
 
 def _overlap(shape: tuple[int, int], dy: float, dx: float) -> bool:
-    """Whether at least a quarter of each side is left when one image is moved over the other."""
+    """Return whether at least a quarter of each side is left when one image is moved over the other."""
     return abs(dy) <= 0.75 * shape[0] and abs(dx) <= 0.75 * shape[1]

@@ -1,4 +1,4 @@
-"""The shift between two images out of matched points: DISK keypoints, matched by LightGlue, both as kornia has them.
+"""Estimate the shift between two images from matched points: DISK keypoints, matched by LightGlue, both of kornia.
 
 For images that differ too much for correlation. Weights are files that the user names; nothing is downloaded here.
 Sources: Tyszkiewicz et al. 2020, arXiv:2006.13566 (DISK); Lindenberger et al. 2023, arXiv:2306.13643 (LightGlue).
@@ -116,7 +116,7 @@ def _state(path: str) -> dict[str, Any]:
     try:
         state = read_tensors(Path(path).read_bytes(), suffix if suffix == ".safetensors" else ".pth")
     except (OSError, ValueError) as error:
-        raise WeightsFormatError(f"{path} is no file of weights that can be read safely: {error}.") from None
+        raise WeightsFormatError(f"{path} is not a weight file that can be read safely: {error}.") from None
     if not isinstance(state, Mapping):
         raise WeightsFormatError(f"{path} holds no state dict: expected names with tensors.")
     return dict(state)
@@ -133,7 +133,7 @@ def _load(network: Any, state: Mapping[str, Any], path: str) -> None:
 def _matches(
     detector: Any, matcher: Any, moving: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give matched points of two pictures as (point, yx)."""
+    """Return matched points of two pictures as (point, yx)."""
     import torch
 
     with torch.inference_mode():

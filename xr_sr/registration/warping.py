@@ -1,4 +1,4 @@
-"""Move images by parts of a pixel, with kernels of finite reach: a block with enough context moves as the whole does.
+"""Move images by sub-pixel shifts, with kernels of finite reach: a block with enough context moves as the whole does.
 
 NumPy arrays only; cubes and dates are handled in `alignment`.
 """
@@ -26,7 +26,7 @@ RADIUS = 4
 def warp(image: FloatArray, dy: float, dx: float, *, kernel: Kernel = "lanczos", edge: Edge = "nan") -> FloatArray:
     """Move the content of an image by (dy, dx) pixels: what was at (y, x) lies at (y + dy, x + dx).
 
-    image: (..., y, x) floats, NaN where nothing is known; integers with kernel="nearest" only.
+    image: (..., y, x) floats, NaN where not valid; integers with kernel="nearest" only.
     kernel: "lanczos", windowed sinc of 8 x 8 pixels, keeps detail; "cubic", Keys' of 4 x 4; "linear"; "nearest".
     edge: what comes in from beyond the edge: "nan" (integers: the edge pixel), or "repeat", the edge pixel.
 
@@ -69,7 +69,7 @@ def blank(image: FloatArray, rows: NDArray[np.bool_], columns: NDArray[np.bool_]
 
 
 def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kernel) -> FloatArray:
-    """Move the content of an image that has `margin` more pixels on each side, and give it without them.
+    """Move the content of an image that has `margin` more pixels on each side, and return it without them.
 
     padded: (..., y + 2 margin, x + 2 margin). margin: at least the shift, rounded up, and `RADIUS`.
     """

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
 WINDOW, WINDOWS = 512, 3
-"""Side of a window in pixels, and how many there are along an axis at most: nine windows tell the shift of a scene to a
-hundredth of a pixel, and more would only cost time."""
+"""Side of a window in pixels, and the most along an axis: nine windows estimate a shift to a hundredth of a pixel; more
+would only take longer."""
 
 Place = tuple[slice, slice]
 
@@ -65,7 +65,7 @@ def images_of(planes: Sequence[Plane], place: Place, date: int | None) -> da.Arr
 def reference_images(
     cube: Cube, planes: Sequence[Plane], reference: Any, places: Sequence[Place]
 ) -> list[list[da.Array]]:
-    """Return the images to lie on, a list of windows for each date of the cube, or one list if it is the same for all.
+    """Return the images to align with, a list of windows for each date of the cube, or one list for all.
 
     reference: "median", the position or label of a date, or a cube on the same grid.
     """
@@ -73,8 +73,8 @@ def reference_images(
         return _of_another(cube, planes, reference, places)
     if not cube.lead:
         raise CubeError(
-            f"the cube has one image only, so reference={reference!r} cannot be one of its own: pass the cube to lie "
-            "on, reference=<DataArray or Dataset>."
+            f"the cube has one image only, so reference={reference!r} cannot be one of its own: pass the cube to "
+            "align with, reference=<DataArray or Dataset>."
         )
     if isinstance(reference, str) and reference == "median":
         return [[_median(images_of(planes, place, None)) for place in places]]
@@ -95,7 +95,7 @@ def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options:
 def measure(
     moving: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]], options: dict[str, Any]
 ) -> NDArray[np.float64]:
-    """Measure the shift of one date in every window and make one of them: (dy, dx, quality, 1 if it is believed)."""
+    """Measure the shift of one date in every window and make one of them: (dy, dx, quality, 1 if it is reliable)."""
     shifts = [estimate_shift(one, other, **options) for one, other in zip(moving, reference, strict=True)]
     shift = shifts[0] if len(shifts) == 1 else combined(shifts, options["max_shift"])
     return np.array([shift.dy, shift.dx, shift.quality, float(shift.ok)])
@@ -144,7 +144,7 @@ def _position(cube: Cube, reference: int | Hashable) -> int:
 def _of_another(
     cube: Cube, planes: Sequence[Plane], reference: xr.DataArray | xr.Dataset, places: Sequence[Place]
 ) -> list[list[da.Array]]:
-    """Take the images out of another cube: of its only date, or of the date that each of the cube's has there."""
+    """Return the images of another cube: of its only date, or of the same date for each of the cube."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
         other = recognise(reference)
@@ -156,7 +156,7 @@ def _of_another(
     ):
         raise GridError(
             f"the reference lies on another grid than the cube: {two.shape.y} x {two.shape.x} pixels against "
-            f"{one.shape.y} x {one.shape.x}, or other edges or CRS. Bring it to this one first, for instance "
+            f"{one.shape.y} x {one.shape.x}, or other edges or CRS. Reproject it to this one first, for instance "
             "reference.odc.reproject(cube.odc.geobox, resampling='bilinear'), or degrade the finer one."
         )
     wanted = pick(other, [plane.band for plane in planes], reader="align")
@@ -164,10 +164,10 @@ def _of_another(
         return [[images_of(wanted, place, None) for place in places]]
     dim = other.lead[0]
     if len(other.lead) > 1 or (wanted[0].array.sizes[dim] > 1 and other.lead != cube.lead):
-        raise GridError(f"the reference has the dimensions {list(other.lead)} beside y and x; wanted is one date.")
+        raise GridError(f"the reference has the dimensions {list(other.lead)} beside y and x; expected one date.")
     if wanted[0].array.sizes[dim] == 1:
         return [[images_of(wanted, place, 0) for place in places]]
     dates, given = planes[0].array.indexes.get(dim), wanted[0].array.indexes.get(dim)
     if dates is None or given is None or not given.equals(dates):
-        raise GridError(f"the reference has other {dim} than the cube: wanted is one date, or the very dates.")
+        raise GridError(f"the reference has other {dim} than the cube: expected one date, or the same dates.")
     return [[images_of(wanted, place, date) for place in places] for date in range(len(dates))]

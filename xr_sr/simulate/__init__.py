@@ -1,4 +1,4 @@
-"""How a sensor sees: degrade a fine image, harmonise radiometries, mix frequencies; for tests and training data."""
+"""Simulate a sensor: degrade a fine image, harmonize radiometry, mix frequencies; for tests and training data."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ def degrade(
     seed: int = 0,
     snap: bool = False,
 ) -> Flat:
-    """Make what a coarser sensor would have seen: blur by its point spread function, sample on its grid, add noise.
+    """Degrade a fine image to a coarser sensor: blur by its point spread function, sample on its grid, add noise.
 
     hr: DataArray (..., band, y, x) in any order, or Dataset of bands; reflectance, floating, NaN where not valid.
-    One of three says which pixels to make. factor: their size in fine pixels, above 1, whole or not (16.67). gsd: their
+    One of three defines the coarse pixels. factor: their size in fine pixels, above 1, whole or not (16.67). gsd: their
     size in the unit of the CRS, metres in UTM. like: a cube or geobox whose grid to take, any phase and size.
     snap: with factor and gsd, edges lie on multiples of the pixel's size, as those of Sentinel-2 do; else the first
         pixel begins at the corner of `hr`. Only pixels that lie wholly on `hr` are made; with `like` all, NaN beyond.
@@ -79,7 +79,7 @@ def degrade(
     check_number("noise_gain", noise_gain, least=0)
     check_whole("seed", seed)
     if kernel is not None and mtf is not None:
-        raise OptionError("degrade takes mtf= or kernel=, not both: each says how wide the blur is.")
+        raise OptionError("degrade takes mtf= or kernel=, not both: each defines the width of the blur.")
     moves = None if shifts is None else _moves(hr, shifts)
 
     def of_array(array: xr.DataArray) -> xr.DataArray:
@@ -91,8 +91,8 @@ def degrade(
         responses = tuple(Response(psf, shift) for psf, shift in zip(psfs, moved, strict=True))
         after = _noise(image, target, noise, noise_gain, seed)
         data = sense(image.array.data, Sensor(rows, columns, responses, image.band_axis, after=after), name="degrade")
-        told = _how(sizes, mtf, kernel, noise, noise_gain, seed, moves)
-        return image.rebuilt(data, geobox=target, attrs={"xr_sr:degraded": told})
+        summary = _how(sizes, mtf, kernel, noise, noise_gain, seed, moves)
+        return image.rebuilt(data, geobox=target, attrs={"xr_sr:degraded": summary})
 
     return each_variable(hr, of_array)
 
@@ -106,7 +106,7 @@ def _grid(
     if like is not None:
         target = like if isinstance(like, GeoBox) else geobox_of(like)
         if target is None:
-            raise GridError("like= has no y and x; wanted is a cube or a geobox.")
+            raise GridError("like= has no y and x; expected a cube or a geobox.")
         if fine.crs is not None and target.crs is not None and fine.crs != target.crs:
             raise GridError(f"like= is in {target.crs}, the cube in {fine.crs}. Reproject the cube first.")
         place = ~fine.affine @ target.affine
@@ -140,9 +140,7 @@ def _grid(
         moved = fine.affine @ Affine.translation(origins[1], origins[0]) @ Affine.scale(steps[1], steps[0])
         target = GeoBox((counts[0], counts[1]), moved, fine.crs)
     if min(map(abs, steps)) <= 1 + _CLOSE_PX:
-        raise GridError(
-            f"like= has pixels of {abs(steps[0]):g} x {abs(steps[1]):g} fine ones; wanted are coarser ones."
-        )
+        raise GridError(f"like= has pixels of {abs(steps[0]):g} x {abs(steps[1]):g} fine ones; expected coarser ones.")
     axes = [
         Axis(int(count), size, float(step), float(origin))
         for count, size, step, origin in zip(counts, (height, width), steps, origins, strict=True)
@@ -166,8 +164,8 @@ def _psfs(image: Image, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -
             label for label, band in zip(image.labels, image.bands, strict=True) if band not in MTF_AT_NYQUIST
         ]:
             raise MissingBandError(
-                f"no MTF is known of {listed(unknown)}; known are {', '.join(MTF_AT_NYQUIST)}. Pass one for all bands, "
-                "mtf=0.25, or by band, or name the bands as Sentinel-2 does."
+                f"the MTF of {listed(unknown)} is unknown; known are {', '.join(MTF_AT_NYQUIST)}. Pass one for all "
+                "bands, mtf=0.25, or by band, or name the bands as Sentinel-2 does."
             )
         mtf = {label: MTF_AT_NYQUIST[str(band)] for label, band in zip(image.labels, image.bands, strict=True)}
     values = _by_band(image, mtf, "mtf") if isinstance(mtf, Mapping) else [float(mtf)] * len(image.labels)
@@ -211,7 +209,7 @@ def _moves(
 
     if isinstance(hr, xr.Dataset):
         with warnings.catch_warnings():
-            # What is left out is told when the pixels are made.
+            # The warning comes when the pixels are computed.
             warnings.simplefilter("ignore", BandWarning)
             each_variable(hr, note)
     else:
@@ -224,7 +222,7 @@ def _moves(
 
 
 def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
-    """Make the noise of a cube; None for none."""
+    """Return the noise of a cube, or None."""
     if noise is None:
         return None
     if isinstance(noise, str):
@@ -296,7 +294,7 @@ def _how(
     seed: int,
     moves: Mapping[Hashable, tuple[float, float]] | None,
 ) -> str:
-    """Say in attributes what was done."""
+    """Describe for attributes how an image was degraded."""
     size = f"{sizes[0]:g}" if math.isclose(*sizes) else f"{sizes[0]:g} x {sizes[1]:g}"
     blur: Any = (
         "Sentinel-2's MTF" if mtf is None else f"MTF {dict(mtf) if isinstance(mtf, Mapping) else mtf} at Nyquist"
@@ -315,7 +313,7 @@ def _how(
 def hybrid(
     low: xr.DataArray, high: xr.DataArray, *, sigma: float | None = None, cutoff: float | None = None
 ) -> xr.DataArray:
-    """Take the low frequencies of one image and the high ones of another: `high + G * (low - high)`.
+    """Combine the low frequencies of one image and the high ones of another: `high + G * (low - high)`.
 
     low, high: (..., y, x) on one grid, reflectance, NaN where not valid; other dimensions are broadcast, bands go by
         label. One of two says where the frequencies part. sigma: standard deviation of the Gaussian G in pixels.
@@ -336,7 +334,7 @@ def hybrid(
     if not same_grid(below.grid.geobox, above.grid.geobox):
         raise GridError(
             f"low has {below.grid.geobox.shape.yx} pixels, high {above.grid.geobox.shape.yx}, or they lie elsewhere. "
-            "Bring both to one grid first: simulate.degrade(fine, like=coarse), or coarse.odc.reproject(...)."
+            "Reproject both to one grid first: simulate.degrade(fine, like=coarse), or coarse.odc.reproject(...)."
         )
     difference = _difference(below, above)
     rows, columns = (Axis(size, size, 1.0) for size in above.grid.geobox.shape.yx)

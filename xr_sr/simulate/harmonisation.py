@@ -147,7 +147,7 @@ class Moments:
 
 
 def line_of_moments(source: Moments, reference: Moments) -> Curve:
-    """Get the source with the mean and the standard deviation of the reference; a source of one value is only moved."""
+    """Return the line to the mean and the standard deviation of the reference; a source of one value is only moved."""
     if not (source.count and reference.count):
         return Curve(np.empty(0), np.empty(0))
     gain = 1.0
@@ -157,7 +157,7 @@ def line_of_moments(source: Moments, reference: Moments) -> Curve:
 
 
 def line_of_fit(pairs: Moments) -> Curve:
-    """Get the line of least squares that predicts y from x; where x has one value only, y's mean less x's is added."""
+    """Return the line of least squares that predicts y from x; for a constant x, the difference of means is added."""
     if not pairs.count:
         return Curve(np.empty(0), np.empty(0))
     gain = pairs.xy / pairs.xx if pairs.xx > 0 else 1.0
@@ -208,7 +208,7 @@ def harmonise(
     now: compute the curves at once; good where parts of the result are computed one by one, each of which would gather
         the statistics of the whole cubes again.
     Returns `source` with other values: same grid, dtype, chunks and NaN; lazy. A source of more than 1 GiB is computed
-    twice, for the statistics and for the result, rather than held: store it first if that is dear. A band without a
+    twice, for the statistics and for the result, rather than held: store it first if that takes long. A band without a
     valid pixel in the reference becomes NaN. Raises OptionError for another method, MissingBandError for a band that
     the reference lacks, CubeError and GridError for cubes that cannot be compared.
     Source: Gonzalez and Woods, Digital Image Processing, 3.3.2 (histogram specification); Michel et al. 2022,
@@ -292,7 +292,7 @@ def _mapped(
 
 
 def _joined(pieces: Mapping[tuple[int, ...], da.Array], axes: Sequence[int]) -> da.Array:
-    """Put pieces together that were cut into single places along some axes; the last of these changes fastest."""
+    """Concatenate pieces that were cut into single places along some axes; the last of these changes fastest."""
     import dask.array as da
 
     if not axes:
@@ -314,7 +314,7 @@ def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr
 
 
 def _curve(source: xr.DataArray, reference: xr.DataArray, method: Method) -> Lazy:
-    """Make the curve of one band, lazily."""
+    """Return the curve of one band, lazily."""
     if method == "linear":
         one, other = _paired(source, reference)
         parts = [_later(Moments.of, a, b) for a, b in zip(_blocks(one), _blocks(other), strict=True)]
@@ -334,7 +334,7 @@ def _curve(source: xr.DataArray, reference: xr.DataArray, method: Method) -> Laz
 
 
 def _paired(source: xr.DataArray, reference: xr.DataArray) -> tuple[da.Array, da.Array]:
-    """Give source and reference pixel by pixel, in the same chunks; a reference without dates serves all dates."""
+    """Return source and reference pixel by pixel, in the same chunks; a reference without dates serves all dates."""
     if extra := [dim for dim in reference.dims if dim not in source.dims]:
         raise CubeError(f"the reference lies along {listed(extra)} too, the source does not. Select one place first.")
     try:

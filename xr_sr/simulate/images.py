@@ -1,6 +1,6 @@
-"""What simulation reads off a cube: pixels, grid, and which band is which; and how results become a cube again.
+"""Read pixels, grid and bands of a cube for simulation, and rebuild cubes from results.
 
-Unlike an upscaling, a blur works on any bands, so names that are none of Sentinel-2's are welcome: they stay labels.
+Unlike upscaling, a blur works on any bands, so names other than Sentinel-2's are accepted as labels.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
     obj = unnamed_by_dask(placed(obj))
     dims, grid = spatial_dims(obj), grid_of(obj)
     if dims is None or grid is None:
-        raise GridError(f"{what} has the dimensions {listed(obj.dims)}; wanted are y and x. Rename yours.")
+        raise GridError(f"{what} has the dimensions {listed(obj.dims)}; expected y and x. Rename yours.")
     if obj.dtype.kind != "f":
         raise RadiometryError(
-            f"{what} holds {obj.dtype}; wanted is reflectance as floating-point numbers, with NaN where there is no "
+            f"{what} holds {obj.dtype}; expected reflectance as floating-point numbers, with NaN where there is no "
             "data. Convert digital numbers first: cube.sr.reflectance()."
         )
     check_array(obj, what)

@@ -78,10 +78,10 @@ class Chance:
         return normal
 
     def smooth_line(self, place_m: DoubleArray, period_m: float, *line: IntArray) -> tuple[DoubleArray, DoubleArray]:
-        """Give smooth noise along a line and its slope per metre, both of the shape of `place_m`.
+        """Return smooth noise along a line and its slope per metre, both of the shape of `place_m`.
 
         Its deviation is about 1, and it stays within 2.4.
-        line: further coordinates that tell lines apart, broadcast against `place_m`.
+        line: further coordinates that distinguish lines, broadcast against `place_m`.
         """
         knot, weights = _spline(place_m / period_m)
         fraction = place_m / period_m - knot
@@ -96,7 +96,7 @@ class Chance:
         return value * gain, slope * (gain / period_m)
 
     def smooth_plane(self, y_m: DoubleArray, x_m: DoubleArray, period_m: float) -> FloatArray:
-        """Give smooth noise over a window, (y,) and (x,) in metres to (y, x) float32: deviation about 1, within 5.5."""
+        """Return smooth noise over a window, (y,) and (x,) in m to (y, x) float32: deviation about 1, within 5.5."""
         row, row_weights = _spline(y_m / period_m)
         column, column_weights = _spline(x_m / period_m)
         rows = np.arange(row.min() - 1, row.max() + 2)
@@ -177,7 +177,7 @@ def strength_of(band: str) -> Strength:
 
 
 def key_of(*parts: Hashable) -> int:
-    """Hash what tells planes apart, such as band and date, to 64 bits; the same in every process."""
+    """Hash what distinguishes planes, such as band and date, to 64 bits; the same in every process."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 

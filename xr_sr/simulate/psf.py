@@ -29,7 +29,7 @@ MTF_AT_NYQUIST = {
 """Of the whole instrument, as sharpening papers use it (Ulfarsson et al. 2019, after ESA's quality reports)."""
 
 DEVIATIONS = 4.0
-"""Where a Gaussian is cut: beyond it lie 6e-5 of its weight."""
+"""Standard deviations at which a Gaussian is cut; 6e-5 of its weight lie beyond."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Psf:
 
 @dataclass(frozen=True)
 class Axis:
-    """Where coarse pixels lie along an axis: coarse pixel i is centred at `origin + (i + 0.5) * step` fine pixels.
+    """Positions of coarse pixels along an axis: coarse pixel i is centred at `origin + (i + 0.5) * step` fine pixels.
 
     size: number of coarse pixels. fine: number of fine pixels; fine pixel k is centred at k + 0.5.
     """
@@ -100,7 +100,7 @@ class Axis:
     def taps(
         self, profile: Profile, start: int, stop: int, shift: float = 0.0
     ) -> tuple[npt.NDArray[np.int64], DoubleArray]:
-        """Give for coarse pixels start to stop the first fine pixel of each, (pixel,), and weights, (pixel, tap).
+        """Return for coarse pixels start to stop the first fine pixel of each, (pixel,), and weights, (pixel, tap).
 
         shift: moves the content of the coarse image towards larger i, in coarse pixels. Weights of fine pixels that do
         not exist are 0, so that what is missing shows in the sum. They depend on a pixel's number alone, not on where a
@@ -114,13 +114,13 @@ class Axis:
         return first.astype("int64"), weights
 
     def window(self, start: int, stop: int, reach: int) -> tuple[int, int]:
-        """Get the fine pixels, (first, last + 1), within `reach` of coarse pixels start to stop; within the image."""
+        """Return the fine pixels (first, last + 1) within `reach` of coarse pixels start to stop, within the image."""
         ends = [self.origin + (i + 0.5) * self.step for i in (start, stop - 1)]
         return max(0, math.floor(min(ends)) - reach - 1), min(self.fine, math.ceil(max(ends)) + reach + 1)
 
 
 def gaussian(sigma: float | tuple[float, float]) -> Psf:
-    """Make the Gaussian of `sigma` fine pixels, along (y, x) where two are given."""
+    """Return the Gaussian of `sigma` fine pixels, along (y, x) where two are given."""
     rows, columns = sigma if isinstance(sigma, tuple) else (sigma, sigma)
     if not (rows > 0 and columns > 0 and math.isfinite(rows + columns)):
         raise OptionError(f"a Gaussian has a standard deviation above 0 pixels; got {sigma}.")
@@ -128,7 +128,7 @@ def gaussian(sigma: float | tuple[float, float]) -> Psf:
 
 
 def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
-    """Make the Gaussian that passes a band's share of contrast at the Nyquist frequency of the coarse pixel.
+    """Return the Gaussian PSF with the MTF of a band at the Nyquist frequency of the coarse pixel.
 
     band: canonical name of a Sentinel-2 band, or the modulation transfer function (MTF) at Nyquist itself, in (0, 1).
     factor: size of a coarse pixel in fine pixels, along (y, x) where two are given.
@@ -147,7 +147,7 @@ def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
 
 
 def kernel_psf(kernel: npt.ArrayLike) -> Psf:
-    """Make a point spread function of a (y, x) array of weights, one per fine pixel, its middle on the pixel's centre.
+    """Return a point spread function from a (y, x) array of weights, one per fine pixel, centred on the pixel.
 
     kernel: any size, finite, of a sum above 0, by which it is divided. Where a coarse pixel's centre does not lie as
     the middle of the array does (on a fine pixel for an odd size, between two for an even one), it is interpolated

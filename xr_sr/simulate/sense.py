@@ -1,4 +1,4 @@
-"""Blur and decimate lazily: each block of coarse pixels gathers the fine ones that its point spread function weighs.
+"""Blur and resample lazily: each block of coarse pixels gathers the fine ones that its point spread function weighs.
 
 Arrays only. Any ratio of pixel sizes, any phase; a pixel's value does not depend on chunks, since its weights are a
 function of its number and its sum runs in one fixed order, in float64.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 After: TypeAlias = Callable[[DoubleArray, tuple[int, ...], tuple[int, int]], DoubleArray]
-"""What is done to a plane of coarse pixels: (plane, place along the leading dimensions, first row and column)."""
+"""A function of a plane of coarse pixels: (plane, place along the leading dimensions, first row and column)."""
 
 VALID = 0.5
 """Share of a pixel's weight that must lie on valid fine pixels, or it is NaN."""
@@ -36,7 +36,7 @@ LARGEST = 2048
 
 @dataclass(frozen=True)
 class Response:
-    """How one band is seen. shift: (dy, dx) by which its content is displaced, in coarse pixels."""
+    """The response of a sensor in one band. shift: (dy, dx) by which its content is displaced, in coarse pixels."""
 
     psf: Psf
     shift: tuple[float, float] = (0.0, 0.0)
@@ -44,7 +44,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Sensor:
-    """How all planes of a cube are seen.
+    """The response of a sensor in all planes of a cube.
 
     responses: one for each position along the leading axis `band_axis`, or a single one. least: share of the weight
     that must be valid. after: what is done to each plane at the end, such as noise.
@@ -83,7 +83,7 @@ def sense_plane(
     x: tuple[int, int],
     origin: tuple[int, int] = (0, 0),
 ) -> DoubleArray:
-    """See one plane: fine (y, x), NaN where not valid, to coarse (y, x) float64.
+    """Apply a response to one plane: fine (y, x), NaN where not valid, to coarse (y, x) float64.
 
     y, x: numbers of the coarse pixels, (start, stop). origin: row and column of the plane's first pixel in the image.
     A pixel is the weighted mean of its valid fine pixels; NaN where less than `sensor.least` of the weight is valid.
