@@ -40,7 +40,7 @@ METHODS = sorted(name for name in vars(SuperResolution) if not name.startswith("
 TAKERS = (
     "agreement align areas compare evaluate explore flood flood_between fuse index make_pairs mask reflectance to_cog "
     "to_zarr upscale water snap_geobox open_zarr analytics.anomaly analytics.object_series analytics.otsu "
-    "analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonise simulate.hybrid "
+    "analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonize simulate.hybrid "
     "metrics.consistency metrics.correctness metrics.ergas metrics.mae metrics.psnr metrics.q_index metrics.rmse "
     "metrics.sam metrics.ssim metrics.synthesis metrics.detection_rate metrics.object_scores metrics.edge_response "
     "metrics.mtf metrics.opensr_test plot.flood_map plot.frequency_map plot.series plot.trust_maps training.scenes_of"
@@ -109,7 +109,7 @@ USUAL: dict[str, tuple[Any, ...]] = {
     "noise": (None, "sentinel2", 0.01),
     "mtf": (None, 0.2, {"B04": 0.3}),
     "size": (4, 8),
-    "harmonise": ("histogram", "linear", None),
+    "harmonize": ("histogram", "linear", None),
     "distance": ("nd", "l1", "sad", "mtf", "ssim"),
     "profile": ("default", "opensr-test"),
     "sigma": (2.0, None),

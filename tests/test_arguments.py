@@ -50,7 +50,7 @@ CALLS = {
     "synthesis(align)": lambda flag: xr_sr.metrics.synthesis(LR, HR, HR, align=flag),
     "estimate_shift(window)": lambda flag: xr_sr.registration.estimate_shift(IMAGE, IMAGE, window=flag),
     "degrade(snap)": lambda flag: xr_sr.simulate.degrade(HR, 4, snap=flag),
-    "harmonise(now)": lambda flag: xr_sr.simulate.harmonise(LR, LR, now=flag),
+    "harmonize(now)": lambda flag: xr_sr.simulate.harmonize(LR, LR, now=flag),
 }
 """One call for each flag of the public interface, right but for the flag."""
 

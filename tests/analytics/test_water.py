@@ -492,7 +492,7 @@ def test_what_lies_in_files_is_not_read_before_it_is_asked_for(tmp_path):
     np.testing.assert_array_equal(water, xr_sr.water(index, None, 0.1))
 
 
-def harmonised(kind: str, *, swath: bool = False):
+def harmonized(kind: str, *, swath: bool = False):
     """Return DN of clear water beside land, 1000 subtracted and the rest cut off at 0: (B03, B11), and the water."""
     rng = np.random.default_rng(0)
     is_water = np.arange(40) < 20
@@ -508,7 +508,7 @@ def harmonised(kind: str, *, swath: bool = False):
 
 @pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
 def test_water_that_is_unknown_because_of_dn_0_is_counted(kind):
-    cube, unknown = harmonised(kind)
+    cube, unknown = harmonized(kind)
     with pytest.warns(
         RadiometryWarning, match=rf"^Radiometry: index 'MNDWI' is unknown in {unknown} values in 3 blocks"
     ):
@@ -522,7 +522,7 @@ def test_water_that_is_unknown_because_of_dn_0_is_counted(kind):
 
 
 def test_floods_count_dn_0_of_each_date():
-    cube, unknown = harmonised("Dataset")
+    cube, unknown = harmonized("Dataset")
     season = cube.expand_dims(time=times(2))
     with pytest.warns(RadiometryWarning, match=f"unknown in {2 * unknown} values in 3 blocks") as caught:
         season.sr.flood("2023-06-01", "2023-06-06", threshold=0.0, offset=0).compute()
@@ -531,7 +531,7 @@ def test_floods_count_dn_0_of_each_date():
 
 
 def test_dn_0_at_the_edge_of_a_swath_and_below_a_true_offset_is_nodata_without_a_word():
-    cube, _ = harmonised("DataArray", swath=True)
+    cube, _ = harmonized("DataArray", swath=True)
     cube.sr.water(threshold=0.0, offset=0).compute()
-    cube, _ = harmonised("DataArray")
+    cube, _ = harmonized("DataArray")
     (cube + np.uint16(1000)).where(cube > 0, 0).astype("uint16").sr.water(threshold=0.0, offset=-1000).compute()

@@ -141,7 +141,7 @@ NAMED_BY_DASK = (
     lambda cube: cube.sr.mask(scl=cube[0, :, :] > 0),
     lambda cube: xr_sr.align(cube, cube),
     lambda cube: xr_sr.simulate.degrade(cube, 2),
-    lambda cube: xr_sr.simulate.harmonise(cube, cube),
+    lambda cube: xr_sr.simulate.harmonize(cube, cube),
     lambda cube: xr_sr.simulate.hybrid(cube, cube, sigma=2),
 )
 

@@ -39,7 +39,7 @@ def scene(height: int = 320, width: int = 384) -> tuple[xr.DataArray, xr.DataArr
 def test_a_fine_image_and_its_degraded_self_make_pairs(tmp_path: Path):
     lr, hr = scene()
 
-    pairs = make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonise=None)
+    pairs = make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonize=None)
 
     assert dict(pairs.lr.sizes) == {"patch": 6, "band": 4, "y": 32, "x": 32}
     assert dict(pairs.hr.sizes) == {"patch": 6, "band": 4, "y_hr": 128, "x_hr": 128}
@@ -66,7 +66,7 @@ def test_a_line_takes_the_coarse_images_radiometry_to_the_fine_one(tmp_path: Pat
 def test_only_common_ground_is_cut(tmp_path: Path):
     lr, hr = scene()
 
-    pairs = make_pairs(lr[:, 7:], hr[:, 2:, 5:], tmp_path / "set", size=SIDE, harmonise=None)
+    pairs = make_pairs(lr[:, 7:], hr[:, 2:, 5:], tmp_path / "set", size=SIDE, harmonize=None)
 
     assert list(pairs.lr.shape) == [4, 4, 32, 32]
     np.testing.assert_array_equal(pairs.lr[0], lr[:, 7:39, 2:34])
@@ -110,7 +110,7 @@ def test_the_selection_says_why_a_patch_was_not_kept(tmp_path: Path):
     lr[:, :32, 64:] = lr[:, :32, 64:].isel(band=[3, 1, 2, 0]).values
     lr[:, 32:64, :32] = 0.1 + np.arange(4)[:, None, None] * 0.02
 
-    pairs = make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonise=None)
+    pairs = make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonize=None)
     table = xr.open_zarr(tmp_path / "set" / "pairs.zarr", group="selection").load()
 
     assert list(table.reason.values) == [
@@ -130,7 +130,7 @@ def test_a_limit_takes_a_random_choice_that_the_seed_fixes(tmp_path: Path):
     lr, hr = scene()
 
     def places(name: str, seed: int) -> list[tuple[int, int]]:
-        pairs = make_pairs(lr, hr, tmp_path / name, size=SIDE, step=16, harmonise=None, limit=3, seed=seed)
+        pairs = make_pairs(lr, hr, tmp_path / name, size=SIDE, step=16, harmonize=None, limit=3, seed=seed)
         return list(zip(pairs.row.values.tolist(), pairs.column.values.tolist(), strict=True))
 
     one, again, other = places("one", 1), places("again", 1), places("other", 2)
@@ -150,7 +150,7 @@ def test_a_set_that_exists_is_refused_and_left_alone(tmp_path: Path):
 
 def test_what_lies_on_disk_opens_without_a_warning(tmp_path: Path):
     lr, hr = scene()
-    make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonise=None)
+    make_pairs(lr, hr, tmp_path / "set", size=SIDE, harmonize=None)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -180,14 +180,14 @@ def test_a_dataset_is_told_how_to_become_an_array(tmp_path: Path):
     lr, hr = scene(128, 160)
 
     with pytest.raises(errors.CubeError, match=r'to_dataarray\("band"\)'):
-        make_pairs(lr.to_dataset("band"), hr, tmp_path / "set", size=SIDE, harmonise=None)
+        make_pairs(lr.to_dataset("band"), hr, tmp_path / "set", size=SIDE, harmonize=None)
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path):
     lr, hr = scene()
 
     with pytest.raises(errors.CubeError, match="6 shifted"):
-        make_pairs(lr.roll(x=1, roll_coords=False), hr, tmp_path / "set", size=SIDE, harmonise=None)
+        make_pairs(lr.roll(x=1, roll_coords=False), hr, tmp_path / "set", size=SIDE, harmonize=None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +209,7 @@ def test_what_makes_no_pairs_is_refused(change, options, error, tmp_path: Path):
     lr, hr = change(*scene(128, 160))
 
     with pytest.raises(error):
-        make_pairs(lr, hr, tmp_path / "set", **{"size": SIDE, "harmonise": None, **options})
+        make_pairs(lr, hr, tmp_path / "set", **{"size": SIDE, "harmonize": None, **options})
     assert list(tmp_path.iterdir()) == []
 
 

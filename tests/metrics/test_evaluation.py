@@ -148,7 +148,7 @@ def test_the_published_profile_refuses_what_it_does_not_heed(scenes):
     cases = [
         ({"distance": "l1"}, "correctness_distance"),
         ({"support": 32}, "patch_size"),
-        ({"harmonise": None}, "harm_apply_spectral"),
+        ({"harmonize": None}, "harm_apply_spectral"),
         ({"align": False}, "harm_apply_spatial"),
         ({"max_shift": 2.0}, "spatial_threshold_distance"),
         ({"border": 4}, "border_mask"),
@@ -200,13 +200,13 @@ def test_attributes_say_what_the_numbers_depend_on(scenes):
     lr, sr, hr = (image.chunk() for image in scenes)
     scoring = metrics.Scoring(norm="percent")
 
-    own = evaluate(lr, sr, hr, harmonise=None, align=False, max_shift=3, quantile=0.5, scoring=scoring, peak=0.5).attrs
+    own = evaluate(lr, sr, hr, harmonize=None, align=False, max_shift=3, quantile=0.5, scoring=scoring, peak=0.5).attrs
     published = evaluate(lr, sr, hr, profile="opensr-test", harm_apply_spatial=False).attrs
 
-    assert (own["harmonise"], own["align"], own["max_shift"], own["quantile"]) == ("none", "false", 3.0, 0.5)
+    assert (own["harmonize"], own["align"], own["max_shift"], own["quantile"]) == ("none", "false", 3.0, 0.5)
     assert own["scoring"].startswith("percent, temperature 0.25") and own["peak"] == 0.5
-    assert (published["harmonise"], published["align"], published["border"]) == ("histogram", "false", 16)
-    assert "harmonise" not in evaluate(lr, sr).attrs
+    assert (published["harmonize"], published["align"], published["border"]) == ("histogram", "false", 16)
+    assert "harmonize" not in evaluate(lr, sr).attrs
 
 
 def test_models_of_other_bands_are_named(scenes):
@@ -216,7 +216,7 @@ def test_models_of_other_bands_are_named(scenes):
     with pytest.raises(errors.CubeError, match="dates"):
         metrics.consistency(lr.isel(time=0), {"ours": sr, "later": sr.isel(time=[1])})
     with pytest.raises(errors.GridError, match="grid"):
-        metrics.synthesis(lr, {"ours": sr, "coarse": lr}, at="pixel", border=0)
+        metrics.synthesis(lr, {"ours": sr, "coarse": sr.coarsen(x=2, y=2).mean()}, at="pixel", border=0)
 
 
 def test_objects_must_lie_on_the_grid_of_sr(scenes):

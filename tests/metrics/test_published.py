@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from xr_sr import errors
-from xr_sr.metrics.published import OpenSRTest, harmonised, opensr_test_outcome
+from xr_sr.metrics.published import OpenSRTest, harmonized, opensr_test_outcome
 
 NAMES = {
     "reflectance": "reflectance",
@@ -97,9 +97,9 @@ def test_intermediate_images_and_maps(golden):
     _, images, between = golden
     sr, hr = (images["structured"][name][:, 16:-16, 16:-16] for name in ("sr", "hr"))
 
-    matched = harmonised(sr, hr, OpenSRTest(harm_apply_spatial=False))
+    matched = harmonized(sr, hr, OpenSRTest(harm_apply_spatial=False))
     np.testing.assert_allclose(matched, between["sr_histmatch"], atol=1e-6)
-    np.testing.assert_allclose(harmonised(sr, hr, OpenSRTest()), between["sr_harm"], atol=2e-6)
+    np.testing.assert_allclose(harmonized(sr, hr, OpenSRTest()), between["sr_harm"], atol=2e-6)
     maps = opensr_test_outcome(**images["structured"], config=OpenSRTest(), sr_harm=between["sr_harm"]).maps
     for place, name in enumerate(("improvement", "omission", "hallucination", "classification")):
         np.testing.assert_allclose(maps[place], between[name], atol=1e-4, err_msg=name)

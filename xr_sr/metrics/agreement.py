@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag
+from ..arguments import check_flag, renamed
 from ..simulate.resample import downsample
 from .comparing import for_each_model, measure_blocks
 from .distances import find_distance
@@ -59,6 +59,7 @@ def consistency(
     return for_each_model(sr, of_one)
 
 
+@renamed(harmonise="harmonize")
 def synthesis(
     lr: Image,
     sr: Image | Mapping[str, Image],
@@ -67,14 +68,14 @@ def synthesis(
     distance: str = "l1",
     at: Level = "image",
     support: Level | None = None,
-    harmonise: Spectral = "histogram",
+    harmonize: Spectral = "histogram",
     align: bool = True,
     max_shift: float = 5.0,
     border: int = 16,
 ) -> xr.Dataset:
     """Measure how much SR adds: its distance to the upsampled LR. Neither good nor bad; 0 for plain interpolation.
 
-    hr: where given, SR and LR are first harmonised with it, as for `correctness`, so that the two can be read together.
+    hr: where given, SR and LR are first harmonized with it, as for `correctness`, so that the two can be read together.
     Arguments as in `correctness`. Returns a Dataset with `synthesis`, in units of the distance, lazy if an input is.
     """
     check_flag("align", align)
@@ -86,7 +87,7 @@ def synthesis(
     def of_one(cube: Image) -> xr.Dataset:
         fine = read(cube, "SR")
         triple = bring_together(
-            coarse, fine, true, harmonise=harmonise, align=align, max_shift=max_shift, border=border
+            coarse, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
         )
         made = xr.Dataset({"synthesis": added(triple, distance, at, support)}, attrs={"distance": distance})
         return finished(made, coarse, fine, *([true] if true else []))  # type: ignore[no-any-return]

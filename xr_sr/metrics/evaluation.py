@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import xarray as xr
 
 from .._version import __version__
-from ..arguments import check_flag, is_one_of
+from ..arguments import check_flag, is_one_of, renamed
 from ..errors import OptionError, warns_once
 from .agreement import added, agree, on_lr_grid
 from .comparing import for_each_model, measure, measure_blocks
@@ -31,7 +31,7 @@ Profile: TypeAlias = Literal["default", "opensr-test"]
 _OWN_NAMES = {
     "distance": "correctness_distance",
     "support": "agg_method and patch_size",
-    "harmonise": "harm_apply_spectral",
+    "harmonize": "harm_apply_spectral",
     "align": "harm_apply_spatial",
     "max_shift": "spatial_threshold_distance",
     "border": "border_mask",
@@ -41,6 +41,7 @@ _OWN_NAMES = {
 """Names of the options of the default profile in that of opensr-test."""
 
 
+@renamed(harmonise="harmonize")
 @warns_once
 def evaluate(
     lr: Image,
@@ -50,7 +51,7 @@ def evaluate(
     profile: Profile = "default",
     distance: str = "nd",
     support: Level | None = None,
-    harmonise: Spectral = "histogram",
+    harmonize: Spectral = "histogram",
     align: bool = True,
     max_shift: float = 5.0,
     border: int = 16,
@@ -65,7 +66,7 @@ def evaluate(
     lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as in `correctness`. hr: the reference; without it only
         consistency and synthesis are computed. sr: one cube, or several by name, for a dimension `model`.
     profile: "default", or "opensr-test" for the published numbers of that tool, whose options are then `options`.
-    distance, support, harmonise, align, max_shift, quantile, scoring: as in `correctness`; those and border are of the
+    distance, support, harmonize, align, max_shift, quantile, scoring: as in `correctness`; those and border are of the
         default profile, the other one has options of its own. peak: as in `psnr`.
     border: SR pixels at the edges that no metric counts. objects: (y, x) integers on the grid of SR, 0 for none: adds
         `<name>_per_object` for all but consistency and synthesis, along `object`.
@@ -90,7 +91,7 @@ def evaluate(
     if profile == "opensr-test":
         _check_own_names(
             {
-                "distance": distance, "support": support, "harmonise": harmonise, "align": align,
+                "distance": distance, "support": support, "harmonize": harmonize, "align": align,
                 "max_shift": max_shift, "border": border, "quantile": quantile, "scoring": scoring,
             }
         )  # fmt: skip
@@ -110,7 +111,7 @@ def evaluate(
             rest = opensr_test(lr, cube, hr, **options)
         else:
             triple = bring_together(
-                low, fine, true, harmonise=harmonise, align=align, max_shift=max_shift, border=border
+                low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
             )
             rest = agree(low, fine, "l1", "sad", "image", max_shift, border)
             rest["synthesis"] = added(triple, "l1", "image", "pixel")
@@ -133,7 +134,7 @@ def evaluate(
             result.attrs |= {
                 "distances": f"reflectance l1, spectral sad, synthesis l1, correctness {distance}",
                 "support": str(support),
-                "harmonise": harmonise or "none",
+                "harmonize": harmonize or "none",
                 "align": str(bool(align)).lower(),
                 "max_shift": float(max_shift),
                 "quantile": float(quantile),
@@ -164,7 +165,7 @@ def _as_default_attrs(config: OpenSRTest) -> dict[str, Any]:
     return {
         "distances": ", ".join(f"{kind} {getattr(config, f'{kind}_distance')}" for kind in kinds),
         "support": f"patch {config.patch_size}" if config.agg_method == "patch" else config.agg_method,
-        "harmonise": "histogram" if config.harm_apply_spectral else "none",
+        "harmonize": "histogram" if config.harm_apply_spectral else "none",
         "align": str(bool(config.harm_apply_spatial)).lower(),
         "max_shift": float(config.spatial_threshold_distance),
         "gradient_threshold": config.gradient_threshold,

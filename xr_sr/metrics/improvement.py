@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, is_number, is_one_of, shown
+from ..arguments import check_flag, is_number, is_one_of, renamed, shown
 from ..errors import OptionError
 from .comparing import for_each_model, labels_of
 from .distances import MTF_SIDE
@@ -50,6 +50,7 @@ class Scoring:
     ha_score: float = 0.05
 
 
+@renamed(harmonise="harmonize")
 def correctness(
     lr: Image,
     sr: Image | Mapping[str, Image],
@@ -62,7 +63,7 @@ def correctness(
     threshold: float | Literal["auto"] = "auto",
     quantile: float = 0.75,
     scoring: Scoring = Scoring(),
-    harmonise: Spectral = "histogram",
+    harmonize: Spectral = "histogram",
     align: bool = True,
     max_shift: float = 5.0,
     border: int = 16,
@@ -80,7 +81,7 @@ def correctness(
     threshold: a place counts if one of its three distances is larger: where nothing differs nothing can be judged.
         "auto": the `quantile` of the distances between LR and HR, per date, from the whole scene; for support "image"
         there is none. scoring: a Scoring.
-    harmonise: how radiometric differences between SR and HR are removed from SR and LR alike, per date and band:
+    harmonize: how radiometric differences between SR and HR are removed from SR and LR alike, per date and band:
         "histogram", "linear" (gain and offset), or None. align: whether SR and LR are moved by the shift between SR and
         HR, if one of at most max_shift HR pixels can be estimated. border: HR pixels at the edges that do not count.
 
@@ -96,7 +97,7 @@ def correctness(
 
     def of_one(cube: Image) -> xr.Dataset:
         fine = read(cube, "SR")
-        triple = bring_together(low, fine, true, harmonise=harmonise, align=align, max_shift=max_shift, border=border)
+        triple = bring_together(low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border)
         made = judge(triple, distance, at, support, threshold, quantile, scoring, objects)
         return finished(made, low, fine, true)  # type: ignore[no-any-return]
 

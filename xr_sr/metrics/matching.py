@@ -2,7 +2,7 @@
 
 Two sensors disagree on brightness, and their images lie a fraction of a pixel apart; neither is caused by
 super-resolution. Both are estimated once per date from the whole scene and then applied block by block, to SR and to
-the upsampled LR: a lookup table for SR alone would make an unchanged LR an error. The curve of `simulate.harmonise` is
+the upsampled LR: a lookup table for SR alone would make an unchanged LR an error. The curve of `simulate.harmonize` is
 not used, since it is constant beyond the values of its source: where 4 to 11 % of LR lay outside those of SR, LR was up
 to 0.04 off; the table continues with slope 1.
 """

@@ -21,7 +21,7 @@ from ..cube.names import listed
 from ..errors import GridError, OptionError
 from ..registration.correlation import phase_correlation_shift
 from ..registration.warping import warp
-from ..simulate.harmonisation import match_histogram
+from ..simulate.harmonization import match_histogram
 from ..simulate.resample import downsample, upsample
 from .comparing import for_each_model
 from .improvement import CLASSES
@@ -39,7 +39,7 @@ class OpenSRTest:
     """The options of opensr-test by its own names, with its defaults.
 
     agg_method: on what a distance is taken. patch_size: side of patches. border_mask: HR pixels that are cut off.
-    rgb_bands: the bands whose shift is `spatial`. harm_apply_spectral, harm_apply_spatial: whether SR is harmonised
+    rgb_bands: the bands whose shift is `spatial`. harm_apply_spectral, harm_apply_spatial: whether SR is harmonized
     with HR. *_distance: l1, l2, sad, psnr, kl, pbias, nd (or fd), mtf. gradient_threshold: "auto" is "auto75".
     """
 
@@ -141,7 +141,7 @@ def opensr_test_outcome(
     """Measure one image as opensr-test 1.3.3 does.
 
     lr: (band, y, x). sr, hr: (band, y * scale, x * scale). Any float type; taken as float32.
-    sr_harm: SR without border, harmonised by someone else; by default it is harmonised here.
+    sr_harm: SR without border, harmonized by someone else; by default it is harmonized here.
     Raises GridError for a scale that is not whole, OptionError.
     """
     lr, sr, hr = (np.asarray(image, np.float32) for image in (lr, sr, hr))
@@ -161,7 +161,7 @@ def opensr_test_outcome(
     spatial = math.nan if shift is None else float(np.float32(math.hypot(*shift)))
 
     if sr_harm is None:
-        sr_harm = harmonised(sr, hr, config)
+        sr_harm = harmonized(sr, hr, config)
     synthesis = _mean(_distance(high, sr_harm, config.synthesis_distance, config, scale))
     name = config.correctness_distance
     reference = _distance(high, hr, name, config, scale)
@@ -174,7 +174,7 @@ def opensr_test_outcome(
     )
 
 
-def harmonised(sr: FloatArray, hr: FloatArray, config: OpenSRTest) -> FloatArray:
+def harmonized(sr: FloatArray, hr: FloatArray, config: OpenSRTest) -> FloatArray:
     """Match SR with HR: histograms band by band, then one shift of the whole image, linear, edges repeated."""
     out = np.asarray(sr, np.float32)
     if config.harm_apply_spectral:

@@ -30,7 +30,7 @@ Pair = Literal["ref", "im", "om"]
 
 @dataclass(frozen=True, eq=False)
 class Triple:
-    """Three scenes of the same bands and dates, and what harmonises them.
+    """Three scenes of the same bands and dates, and what harmonizes them.
 
     hr: (time, band, y, x), NaN in the border too. table: values of SR and LR to those of HR, or None. shift: (time, 3)
     as `harmony.shift_map` gives it, or None. scale: HR pixels per LR pixel. max_shift: in HR pixels.
@@ -64,15 +64,15 @@ class Recipe:
 
 
 def bring_together(
-    lr: Scene, sr: Scene, hr: Scene | None, *, harmonise: Spectral, align: bool, max_shift: float, border: int
+    lr: Scene, sr: Scene, hr: Scene | None, *, harmonize: Spectral, align: bool, max_shift: float, border: int
 ) -> Triple:
-    """Match bands, dates and grids, and estimate lazily what harmonises the three.
+    """Match bands, dates and grids, and estimate lazily what harmonizes the three.
 
-    hr: None compares SR with LR only, and nothing is harmonised. border: HR pixels at the scene's edges that do not
+    hr: None compares SR with LR only, and nothing is harmonized. border: HR pixels at the scene's edges that do not
     count. Raises CubeError, GridError, MissingBandError, OptionError.
     """
-    if not is_one_of(harmonise, ("histogram", "linear", None)):
-        raise OptionError(f"harmonise={harmonise!r}: wanted 'histogram', 'linear' or None.")
+    if not is_one_of(harmonize, ("histogram", "linear", None)):
+        raise OptionError(f"harmonize={harmonize!r}: wanted 'histogram', 'linear' or None.")
     max_shift = check_number("max_shift", max_shift, above=0, most=32)
     check_border(border)
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
@@ -82,7 +82,7 @@ def bring_together(
     true = inside(layout.cut(reference.data), border, layout, sr.role)
     table = shift = None
     if hr is not None:
-        table = spectral_map(sr, true, layout, harmonise, scale)
+        table = spectral_map(sr, true, layout, harmonize, scale)
         if align:
             shift = shift_map(sr, true, max_shift)
     return Triple(lr, sr, true, scale, table, shift, max_shift)
@@ -205,7 +205,7 @@ def _sums(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
 def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe) -> FloatArray:
     """Return the fields of the distance for each pair: (pair, field, y, x), of patches for "mtf"."""
     distance = _distance(recipe.distance)
-    images = _harmonised(lr, sr, hr, *maps, recipe=recipe, halo=distance.halo)
+    images = _harmonized(lr, sr, hr, *maps, recipe=recipe, halo=distance.halo)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, fine, true = images
         # In this order SR = HR makes "om" what "ref" is, for the distances that are not symmetric too.
@@ -216,7 +216,7 @@ def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, r
         return np.stack([_patches(*members[pair], side, recipe.scale)[None] for pair in recipe.pairs])
 
 
-def _harmonised(
+def _harmonized(
     lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe, halo: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""

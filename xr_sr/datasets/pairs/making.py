@@ -21,7 +21,7 @@ from ...cube.grid import order_error
 from ...errors import CubeError, GridError, OptionError, StoreError
 from ...registration import estimate_shift
 from ...simulate.degradation import Mtf, degrade
-from ...simulate.harmonisation import Method, harmonise
+from ...simulate.harmonization import Method, harmonize
 from ...simulate.images import Image, partners, read
 from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder, write_collection
 
@@ -51,7 +51,7 @@ class PairLimits:
     min_valid: float
 
 
-@renamed(licence="license")
+@renamed(licence="license", harmonise="harmonize")
 def make_pairs(
     lr: xr.DataArray,
     hr: xr.DataArray,
@@ -59,7 +59,7 @@ def make_pairs(
     *,
     size: int = 128,
     step: int | None = None,
-    harmonise: Method | None = "linear",
+    harmonize: Method | None = "linear",
     mtf: Mtf = None,
     max_shift: float = 0.5,
     max_angle: float = 5.0,
@@ -75,8 +75,8 @@ def make_pairs(
     path: a folder that does not exist; it appears when it is complete, and leftovers of killed runs are removed. It
         holds `pairs.zarr`, `collection.json` and `items/`.
     size, step: side of a patch and distance to the next, in pixels of `lr`; step defaults to size.
-    harmonise: match the radiometry of `hr` to `lr` first, for the whole image (`simulate.harmonise`); None skips it.
-    mtf: as in `simulate.degrade`; degrades `hr` for harmonising and for the tests.
+    harmonize: match the radiometry of `hr` to `lr` first, for the whole image (`simulate.harmonize`); None skips it.
+    mtf: as in `simulate.degrade`; degrades `hr` for harmonizing and for the tests.
     max_shift: Q1, longest shift between the degraded `hr` and `lr`, in pixels of `lr`; patches too smooth to measure it
         are not kept. max_angle: Q2, largest mean spectral angle between them, in degrees. min_valid: smallest fraction
         of valid pixels.
@@ -103,7 +103,7 @@ def make_pairs(
     step = size if step is None else step
     if size < 16 or step < 1 or (limit is not None and limit < 1):
         raise OptionError(f"size={size}, step={step}, limit={limit}: expected at least 16, 1 and 1.")
-    scene = _scene(lr, hr, harmonise, mtf)
+    scene = _scene(lr, hr, harmonize, mtf)
     time = _time(lr, hr)
     limits = PairLimits(max_shift, max_angle, min_valid)
     with partial_folder(target) as partial:
@@ -113,7 +113,7 @@ def make_pairs(
             if writer.kept == limit:
                 break
         writer.finish(time)
-        about = {"xr_sr:harmonised": harmonise or "none"}
+        about = {"xr_sr:harmonised": harmonize or "none"}
         write_collection(
             partial,
             writer.entries,
@@ -130,10 +130,10 @@ def make_pairs(
 
 
 def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) -> SharedArea:
-    """Cut both images to their shared area, lazily; only the curves that harmonise them are computed."""
+    """Cut both images to their shared area, lazily; only the curves that harmonize them are computed."""
     coarse, fine = read(_one_date(lr, "lr"), "lr"), read(_one_date(hr, "hr"), "hr")
     scale, rows, columns = _nesting(coarse, fine)
-    matched = harmonise(fine.source, coarse.source, method=method, mtf=mtf, now=True) if method else fine.source
+    matched = harmonize(fine.source, coarse.source, method=method, mtf=mtf, now=True) if method else fine.source
     places = partners(fine, coarse)
     bands = tuple(band or str(label) for label, band in zip(fine.labels, fine.bands, strict=True))
     grid = coarse.grid.geobox[rows[0] : rows[1], columns[0] : columns[1]]

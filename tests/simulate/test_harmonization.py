@@ -1,4 +1,4 @@
-"""Harmonise: against scikit-image and NumPy on whole arrays; chunked equals whole."""
+"""Harmonize: against scikit-image and NumPy on whole arrays; chunked equals whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skimage.exposure import match_histograms
 
 from tests import cubes
 from xr_sr import errors
-from xr_sr.simulate import degrade, harmonisation, harmonise, match_histogram
+from xr_sr.simulate import degrade, harmonization, harmonize, match_histogram
 
 METHODS = ("histogram", "linear", "moments")
 
@@ -53,7 +53,7 @@ def test_match_histogram_leaves_nan_out():
 def test_histograms_of_a_cube_are_matched_band_by_band():
     ours, theirs = source(), reference(4, 30, 70)
 
-    matched = harmonise(ours, theirs)
+    matched = harmonize(ours, theirs)
 
     expected = [match_histograms(*pair) for pair in zip(ours.values, theirs.values, strict=True)]
     np.testing.assert_array_equal(matched, np.stack(expected))
@@ -61,7 +61,7 @@ def test_histograms_of_a_cube_are_matched_band_by_band():
 
 
 def test_moments_become_those_of_the_reference():
-    matched = harmonise(source(), reference(4, 30, 70), method="moments").astype("float64")
+    matched = harmonize(source(), reference(4, 30, 70), method="moments").astype("float64")
 
     theirs = reference(4, 30, 70).astype("float64")
     np.testing.assert_allclose(matched.mean(("y", "x")), theirs.mean(("y", "x")), rtol=1e-6)
@@ -71,7 +71,7 @@ def test_moments_become_those_of_the_reference():
 def test_a_line_is_that_of_least_squares():
     ours, theirs = source(), reference()
 
-    matched = harmonise(ours, theirs, method="linear")
+    matched = harmonize(ours, theirs, method="linear")
 
     for band in range(4):
         gain, offset = np.polyfit(ours.values[band].ravel().astype("f8"), theirs.values[band].ravel().astype("f8"), 1)
@@ -84,7 +84,7 @@ def test_a_line_is_found_on_the_coarser_grid(finer):
     coarse = 1.3 * degrade(fine, 4) + 0.02 if finer == "source" else (degrade(fine, 4) - 0.02) / 1.3
     ours, theirs = (fine, coarse) if finer == "source" else (coarse, fine)
 
-    matched = harmonise(ours, theirs, method="linear")
+    matched = harmonize(ours, theirs, method="linear")
 
     assert matched.shape == ours.shape
     np.testing.assert_allclose(matched, 1.3 * ours + 0.02, rtol=1e-4)
@@ -101,10 +101,10 @@ def test_the_result_does_not_depend_on_chunks(method, exact, chunk, each):
     ours, theirs = source(2, 4, 48, 56), reference(2, 4, 48, 56)
     ours = ours.where(ours.x > ours.x[3])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harmonisation, "EXACT", 2**22 if exact else 0)
-        whole = harmonise(ours, theirs, method=method, each=each).compute()
+        patch.setattr(harmonization, "EXACT", 2**22 if exact else 0)
+        whole = harmonize(ours, theirs, method=method, each=each).compute()
         cut = ours.chunk(y=chunk[0], x=chunk[1], band=chunk[2], time=1)
-        tiled = harmonise(cut, theirs.chunk(y=chunk[1]), method=method, each=each)
+        tiled = harmonize(cut, theirs.chunk(y=chunk[1]), method=method, each=each)
 
     assert tiled.chunks == cut.chunks
     xr.testing.assert_allclose(tiled.compute(), whole, rtol=1e-6)
@@ -114,10 +114,10 @@ def test_the_result_does_not_depend_on_chunks(method, exact, chunk, each):
 def test_counted_histograms_come_close_to_exact_ones(monkeypatch):
     ours, theirs = (np.random.default_rng(seed).normal(0.2, 0.03, (1, 400, 400)) for seed in (1, 2))
     ours, theirs = cubes.array(ours, ["B04"]), cubes.array(theirs * 1.2, ["B04"])
-    exact = harmonise(ours, theirs).values
-    monkeypatch.setattr(harmonisation, "EXACT", 0)
+    exact = harmonize(ours, theirs).values
+    monkeypatch.setattr(harmonization, "EXACT", 0)
 
-    counted = harmonise(ours, theirs).values
+    counted = harmonize(ours, theirs).values
 
     typical = (ours.values > 0.14) & (ours.values < 0.26)  # beyond, single pixels lie many steps apart
     assert np.abs(counted - exact)[typical].max() < 5e-5
@@ -125,8 +125,8 @@ def test_counted_histograms_come_close_to_exact_ones(monkeypatch):
 
 
 def test_a_large_source_is_computed_twice_and_not_held(monkeypatch):
-    monkeypatch.setattr(harmonisation, "HELD", 0)
-    monkeypatch.setattr(harmonisation, "EXACT", 0)
+    monkeypatch.setattr(harmonization, "HELD", 0)
+    monkeypatch.setattr(harmonization, "EXACT", 0)
     ours, theirs = source(2, 4, 48, 56).chunk(y=20), reference(2, 4, 48, 56).chunk(x=20)
     calls: list[int] = []
 
@@ -136,40 +136,40 @@ def test_a_large_source_is_computed_twice_and_not_held(monkeypatch):
 
     counted = ours.copy(data=ours.data.map_blocks(read, dtype="float32", meta=ours.data._meta))
 
-    result = harmonise(counted, theirs, each="time").compute(scheduler="sync")
+    result = harmonize(counted, theirs, each="time").compute(scheduler="sync")
 
     assert len(calls) == 2 * ours.data.npartitions
-    monkeypatch.setattr(harmonisation, "HELD", 2**30)
-    xr.testing.assert_equal(result, harmonise(ours, theirs, each="time").compute())
+    monkeypatch.setattr(harmonization, "HELD", 2**30)
+    xr.testing.assert_equal(result, harmonize(ours, theirs, each="time").compute())
 
 
-def test_dates_are_harmonised_together_or_one_by_one():
+def test_dates_are_harmonized_together_or_one_by_one():
     ours, theirs = source(3, 4, 20, 20), reference(3, 4, 20, 20)
     ours = ours * xr.DataArray([1.0, 1.5, 2.0], dims="time")
 
-    together, apart = harmonise(ours, theirs, method="moments"), harmonise(ours, theirs, method="moments", each="time")
+    together, apart = harmonize(ours, theirs, method="moments"), harmonize(ours, theirs, method="moments", each="time")
 
     np.testing.assert_allclose(together.mean(("time", "y", "x")), theirs.mean(("time", "y", "x")), rtol=1e-5)
     np.testing.assert_allclose(apart.mean(("y", "x")), theirs.mean(("y", "x")), rtol=1e-5)
     assert float(together[2].mean() - together[0].mean()) > 0.05
-    one = harmonise(ours[1], theirs[1], method="moments")
+    one = harmonize(ours[1], theirs[1], method="moments")
     np.testing.assert_allclose(apart[1], one, rtol=1e-6)
 
 
 def test_bands_go_by_name():
     ours, theirs = source(), reference()
 
-    matched = harmonise(ours, theirs.isel(band=[3, 1, 0, 2]).assign_coords(band=["nir", "green", "red", "blue"]))
+    matched = harmonize(ours, theirs.isel(band=[3, 1, 0, 2]).assign_coords(band=["nir", "green", "red", "blue"]))
 
-    np.testing.assert_array_equal(matched, harmonise(ours, theirs))
+    np.testing.assert_array_equal(matched, harmonize(ours, theirs))
     with pytest.raises(errors.MissingBandError, match="B08"):
-        harmonise(ours, theirs[:3])
+        harmonize(ours, theirs[:3])
 
 
 def test_one_band_serves_all_where_the_reference_has_no_dimension_of_bands():
     ours, theirs = source(), reference()
 
-    matched = harmonise(ours, theirs[0])
+    matched = harmonize(ours, theirs[0])
 
     np.testing.assert_array_equal(matched[2], match_histogram(ours.values[2], theirs.values[0]))
 
@@ -177,17 +177,17 @@ def test_one_band_serves_all_where_the_reference_has_no_dimension_of_bands():
 def test_flat_images_become_flat_ones():
     ours, theirs = source() * 0 + 0.2, reference()
 
-    np.testing.assert_allclose(harmonise(ours, theirs, method="moments")[0], float(theirs[0].mean()), rtol=1e-5)
-    np.testing.assert_allclose(harmonise(ours, theirs, method="linear")[0], float(theirs[0].mean()), rtol=1e-5)
-    assert len(np.unique(harmonise(ours, theirs)[0])) == 1
+    np.testing.assert_allclose(harmonize(ours, theirs, method="moments")[0], float(theirs[0].mean()), rtol=1e-5)
+    np.testing.assert_allclose(harmonize(ours, theirs, method="linear")[0], float(theirs[0].mean()), rtol=1e-5)
+    assert len(np.unique(harmonize(ours, theirs)[0])) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("exact", [0, 2**22])
 def test_without_a_valid_pixel_all_is_nan(method, exact, monkeypatch):
-    monkeypatch.setattr(harmonisation, "EXACT", exact)
+    monkeypatch.setattr(harmonization, "EXACT", exact)
 
-    assert np.isnan(harmonise(source(), reference() * np.nan, method=method)).all()
+    assert np.isnan(harmonize(source(), reference() * np.nan, method=method)).all()
 
 
 def test_nothing_is_computed_before_it_is_asked_for():
@@ -196,7 +196,7 @@ def test_nothing_is_computed_before_it_is_asked_for():
 
     data = dask.array.from_delayed(dask.delayed(refuse)(), (4, 48, 56), "float32")
     for method in METHODS:
-        assert harmonise(cubes.array(data), cubes.array(data), method=method).chunks is not None
+        assert harmonize(cubes.array(data), cubes.array(data), method=method).chunks is not None
 
 
 def test_curves_that_are_computed_now_are_not_computed_again():
@@ -209,29 +209,36 @@ def test_curves_that_are_computed_now_are_not_computed_again():
     ours, theirs = source().chunk(y=16), reference()
     counted = theirs.copy(data=theirs.chunk(y=16).data.map_blocks(read, dtype="float32", meta=ours.data._meta))
 
-    matched = harmonise(ours, counted, now=True)
+    matched = harmonize(ours, counted, now=True)
     first = len(calls)
     result = matched.compute()
 
     assert first == len(calls) == 3
-    xr.testing.assert_equal(result, harmonise(ours, theirs).compute())
+    xr.testing.assert_equal(result, harmonize(ours, theirs).compute())
 
 
 def test_what_cannot_be_compared_is_refused():
     dated = source(2, 4, 20, 20)
 
     with pytest.raises(errors.OptionError, match="'moments'"):
-        harmonise(source(), reference(), method="gamma")
+        harmonize(source(), reference(), method="gamma")
     with pytest.raises(errors.CubeError, match="time"):
-        harmonise(dated[0], dated, method="linear")
+        harmonize(dated[0], dated, method="linear")
     with pytest.raises(errors.GridError, match="dates"):
-        harmonise(dated, dated[1:], method="linear")
+        harmonize(dated, dated[1:], method="linear")
     with pytest.raises(errors.CubeError, match="each="):
-        harmonise(source(), reference(), each="time")
+        harmonize(source(), reference(), each="time")
 
 
 def test_a_dataset_is_told_how_to_become_an_array():
     cube = cubes.array(cubes.reflectance(4, 16, 16)).to_dataset("band")
 
     with pytest.raises(errors.CubeError, match=r'to_dataarray\("band"\)'):
-        harmonise(cube, cube)
+        harmonize(cube, cube)
+
+
+def test_the_old_spelling_works_with_a_warning():
+    with pytest.warns(FutureWarning, match="harmonise.*harmonize"):
+        from xr_sr.simulate import harmonise
+
+    assert harmonise is harmonize

@@ -1,4 +1,4 @@
-"""Harmonise the radiometry of one cube with another's: one curve per band for the whole cube.
+"""Harmonize the radiometry of one cube with another's: one curve per band for the whole cube.
 
 Statistics of parts merge into those of the whole, so they are computed chunk by chunk and do not depend on the chunks.
 NaN counts nowhere and stays NaN. No pixel is moved.
@@ -186,7 +186,7 @@ def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
     return curve_of_counts(Counts.of(source), Counts.of(reference))(source)
 
 
-def harmonise(
+def harmonize(
     source: xr.DataArray,
     reference: xr.DataArray,
     *,
@@ -198,7 +198,7 @@ def harmonise(
     """Transform the radiometry of a cube to that of another: one curve per band, from statistics of the whole cubes.
 
     source, reference: (..., band, y, x) reflectance, NaN where not valid; bands go by name, one band of a reference
-        without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonised one by one;
+        without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonized one by one;
         along others all pixels count together.
     method: "histogram" gives the reference's distribution, as scikit-image's `match_histograms` does; exactly up to
         2048 x 2048 pixels per band in both, and with values rounded to 1e-5 for the counting beyond.
