@@ -1,25 +1,25 @@
-"""Every error and warning of xr_sr, on one page, and the way to warn a caller.
+"""All errors and warnings of xr_sr, and functions that issue warnings.
 
     XrSrError
-    ├── CubeError (ValueError)               what was handed in is not a cube that can be read
+    ├── CubeError (ValueError)               the input is not a cube that can be read
     │   ├── MissingBandError                 the model reads bands that the cube lacks
-    │   ├── AmbiguousBandError               two things of the cube answer to one band
+    │   ├── AmbiguousBandError               two variables or labels stand for one band
     │   ├── GridError                        no y/x, no size, or grids that do not belong together
-    │   └── ResolutionError                  the ground pixel is not of the size that the model knows
+    │   └── ResolutionError                  the pixel size is not that of the model
     ├── RadiometryError (ValueError)         numbers whose meaning is unknown or impossible
     ├── ModelError (ValueError)
-    │   ├── UnknownModelError                no such name in the catalogue
+    │   ├── UnknownModelError                no model of this name in the catalog
     │   └── OptionError (TypeError)          an option that the model does not have, or of the wrong kind
     ├── WeightsError (OSError)
     │   ├── WeightsNotFoundError (FileNotFoundError)
-    │   ├── WeightsHashError                 the file is not the one that the catalogue names
+    │   ├── WeightsHashError                 the file is not the one that the catalog names
     │   └── WeightsFormatError               the file is damaged, or made for another network
     ├── StoreError (OSError)                 the target cannot be written or read
     │   ├── StoreDamageError                 documents or chunks of the store are missing or cannot be read
     │   ├── StoreMismatchError (ValueError)  the store holds something else: another grid, model, option
-    │   └── DuplicateTimeError (ValueError)  one time stamp stands twice in the input
+    │   └── DuplicateTimeError (ValueError)  one time stamp occurs twice in the input
     ├── CatalogError (OSError)               a catalog does not answer, or has nothing to load
-    ├── TrainingError (RuntimeError)         a training run cannot begin, or cannot go on
+    ├── TrainingError (RuntimeError)         a training run cannot start or continue
     ├── EngineError (RuntimeError)           dask is configured in a way that is not supported
     └── MissingLibraryError (ImportError)    an optional library is not installed
 
@@ -27,7 +27,7 @@
     ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
     └── SensorWarning · StoreWarning
 
-A message says what was wanted, what was found, and what to do.
+A message says what was expected, what was found, and what to do.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class XrSrError(Exception):
 
 
 class CubeError(XrSrError, ValueError):
-    """What was handed in is not a cube that can be read."""
+    """The input is not a cube that can be read."""
 
     def __init__(self, found: str = "", advice: str = "") -> None:
-        """Make the message of what was wanted and found, and of what to do; `found` keeps the first part."""
+        """Join what was expected and found with the advice; `found` keeps the first part."""
         super().__init__(f"{found} {advice}".strip())
         self.found = found
 
@@ -109,11 +109,11 @@ class RadiometryError(XrSrError, ValueError):
 
 
 class ModelError(XrSrError, ValueError):
-    """A model cannot be had, or not with these options."""
+    """A model is not available, or not with these options."""
 
 
 class UnknownModelError(ModelError):
-    """The catalogue has no model of this name."""
+    """The catalog has no model of this name."""
 
 
 class OptionError(ModelError, TypeError):
@@ -125,11 +125,11 @@ class WeightsError(XrSrError, OSError):
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):
-    """The weights are neither here nor in reach."""
+    """The weights are not on this machine and cannot be downloaded."""
 
 
 class WeightsHashError(WeightsError):
-    """The file is not the one that the catalogue names."""
+    """The file is not the one that the catalog names."""
 
 
 class WeightsFormatError(WeightsError, ValueError):
@@ -149,15 +149,15 @@ class StoreMismatchError(StoreError, ValueError):
 
 
 class DuplicateTimeError(StoreError, ValueError):
-    """One time stamp stands twice in the input."""
+    """One time stamp occurs twice in the input."""
 
 
 class CatalogError(XrSrError, OSError):
-    """A catalog does not answer, or what it has cannot be loaded together."""
+    """A catalog does not answer, or its items cannot be loaded together."""
 
 
 class TrainingError(XrSrError, RuntimeError):
-    """A training run cannot begin, or cannot go on."""
+    """A training run cannot start or continue."""
 
 
 class EngineError(XrSrError, RuntimeError):
@@ -185,7 +185,7 @@ class ResolutionWarning(XrSrWarning):
 
 
 class CatalogWarning(XrSrWarning):
-    """Items of a catalog do not say how they belong together."""
+    """Metadata of a catalog's items are missing or contradict each other."""
 
 
 class RadiometryWarning(XrSrWarning):

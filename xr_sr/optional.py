@@ -1,4 +1,4 @@
-"""One door to libraries that only some users need."""
+"""Import libraries that are installed with an extra, or raise an error that names the extra."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Setting up a dask cluster: threads of torch, weights on the workers, and models loaded before the first task.
+"""Prepare the workers of a dask cluster: threads of torch, weights, and models loaded before the first task.
 
-Nothing here is needed for a right result; it saves the first minutes. Workers without a shared disk get the weights
-through it.
+Results do not depend on it; it saves the first minutes, and sends the weights to workers without a shared disk.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def configure(
     weights: files of your own by the name of the model, as in `upscale(model, weights=file)`: they are sent as well.
     device: as in `upscale`. torch_threads: threads of torch per task; by default the processors of a machine divided
         by the tasks that run at once on it, as far as a worker can know (workers of one command are counted).
-    keep_memory: ask the C library to keep freed buffers (Linux with glibc), at the cost of a working set per process.
+    keep_memory: tell the C library to keep freed buffers (Linux with glibc): faster, with more memory per process.
 
     Returns for each worker its threads, torch threads per task, device and loaded models.
     Raises OptionError for a number of threads below 1, WeightsError if this client cannot find the weights, or a worker
@@ -93,7 +92,7 @@ def prepare(
     torch_threads: int | None = None,
     keep_memory: bool = False,
 ) -> dict[str, Any]:
-    """Do on one worker what `configure` promises, and say what was done."""
+    """Prepare one worker, and return what was done; see `configure`."""
     import torch
 
     from ..runtime import device as runtime

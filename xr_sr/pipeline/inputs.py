@@ -1,6 +1,6 @@
-"""What the tasks of a graph read: the lazy arrays of planes, of a mask, of a second grid, and the sides of blocks.
+"""Prepare the inputs of tasks: lazy arrays of bands, of a mask and of a second grid, and the sides of output blocks.
 
-Turns what a user handed in into what `halo` and `lattice` take; nothing is read here.
+No pixel is read here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
 """Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
 
 Layout: TypeAlias = Literal["auto", "native", "resampled"]
-"""What 20 m bands on a 10 m grid are: pixels repeated 2 x 2, or resampled; "auto" looks around each pixel."""
+"""How 20 m bands lie on a 10 m grid: each pixel repeated 2 x 2, or resampled; "auto" decides around each pixel."""
 
 PARTS = 4
 """Blocks that a scene in memory is cut into where it can be: a block is one task, and a task has one core."""
 
 STEP = 16
-"""What the sides of such blocks are multiples of: of every pixel's width among Sentinel-2's bands and more."""
+"""Sides of such blocks are multiples of this many pixels, so that they cut no 20 m pixel."""
 
 
 def second_grid(
@@ -46,7 +46,7 @@ def second_grid(
     layout: Layout,
     ratio: int | None = 2,
 ) -> tuple[Second, Coarse]:
-    """Say how a task reads the coarser bands: from a grid of their own, or from the finer grid.
+    """Return how a task reads the coarse bands, from a grid of their own or from the fine grid, and their planes.
 
     ratio: width of their pixels in finer ones; None finds it where they have a grid of their own.
     """
@@ -75,14 +75,15 @@ def stacks_of(
         return [stack]
     if not isinstance(mask, xr.DataArray):
         raise GridError(
-            f"mask= is a DataArray with {cube.y} and {cube.x}, True where values are kept; not {type(mask)}."
+            f"mask=: expected a boolean DataArray with {cube.y} and {cube.x}, True where values are kept; got a "
+            f"{type(mask).__name__}."
         )
     if mask.dtype != bool:
         name = "" if mask.name is None else f" in {shown(mask.name)}"
         raise OptionError(
-            f"mask=: expected a boolean DataArray, True where values are kept; found {mask.dtype}{name}. Of a scene "
+            f"mask=: expected a boolean DataArray, True where values are kept; found {mask.dtype}{name}. For a scene "
             f"classification pass mask=~scl.isin({list(CLOUDY_CLASSES)}), or mask the input by cube.sr.mask(scl=scl); "
-            "of numbers 1 (keep), 0 and NaN pass mask=(keep == 1)."
+            "for numbers 1 (keep), 0 and NaN pass mask=(keep == 1)."
         )
     keep = to_grid(mask, cube, "mask=")
     sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
@@ -91,9 +92,9 @@ def stacks_of(
 
 
 def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
-    """Name a mask, so that a store does not mix results of two: by its values, or by its graph where it is lazy.
+    """Return a name for a mask, from its values, or its graph if it is lazy: a store must not mix results of two masks.
 
-    A mask of each date is input, as pixels are: its name is the same for any dates, so that a store can be extended.
+    A mask with dates counts as input, as pixels do: its name is the same for any dates, so that a store can grow.
     """
     from dask.base import tokenize
 
@@ -105,7 +106,7 @@ def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
 
 
 def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
-    """Give dask's view of an array, wrapping what is in memory or in a file in blocks that several cores share."""
+    """Return the dask array of a DataArray; what is in memory or in a file is cut into blocks for several cores."""
     check_array(array, "a mask or the cube")
     if array.chunks is None:
         images = math.prod(array.sizes[dim] for dim in cube.lead)
@@ -117,7 +118,7 @@ def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
 
 
 def _even_sides(height: int, width: int, images: int) -> tuple[int, int]:
-    """Choose sides that share a scene evenly: of `SIDE` at most, of a small scene less, until there are `PARTS`.
+    """Choose sides that divide a scene evenly, at most `SIDE`, and smaller until there are `PARTS` blocks.
 
     The same on every machine, so that a store has the same chunks wherever it is written.
     """
@@ -146,7 +147,7 @@ def sides_of(chunks: Chunks, cube: Cube) -> list[int | None] | None:
         sides = {"": 0}
     if not set(sides) <= set(dims) or min(sides.values(), default=1) < 1:
         raise OptionError(
-            f"chunks={chunks!r}: wanted a number of input pixels, a pair (y, x), or whole numbers from 1 "
+            f"chunks={chunks!r}: expected a number of input pixels, a pair (y, x), or whole numbers from 1 "
             f"by names of dimensions, {list(dims)}."
         )
     return [sides.get(dim) for dim in dims]
