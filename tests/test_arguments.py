@@ -27,6 +27,7 @@ SPEC = xr_sr.ModelSpec("flags", "", "torch.nn:Identity", bands=("B04",), scale=1
 CALLS = {
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
     "evaluate(align)": lambda flag: xr_sr.evaluate(LR, HR, HR, align=flag),
+    "explain(fuse)": lambda flag: xr_sr.explain(LR, fuse=flag),
     "fuse(allow_gsd)": lambda flag: LR.sr.fuse("bicubic", allow_gsd=flag),
     "load(mask)": lambda flag: xr_sr.load([], mask=flag),
     "register_model(check)": lambda flag: xr_sr.register_model(SPEC, check=flag),
@@ -48,6 +49,7 @@ CALLS = {
     "object_scores(instances)": lambda flag: xr_sr.metrics.object_scores(OBJECTS, OBJECTS * 0.5, instances=flag),
     "opensr_test(maps)": lambda flag: xr_sr.metrics.opensr_test(LR, HR, HR, maps=flag),
     "synthesis(align)": lambda flag: xr_sr.metrics.synthesis(LR, HR, HR, align=flag),
+    "table(describe)": lambda flag: xr_sr.metrics.table(xr_sr.evaluate(LR, HR), describe=flag),
     "estimate_shift(window)": lambda flag: xr_sr.registration.estimate_shift(IMAGE, IMAGE, window=flag),
     "degrade(snap)": lambda flag: xr_sr.simulate.degrade(HR, 4, snap=flag),
     "harmonize(now)": lambda flag: xr_sr.simulate.harmonize(LR, LR, now=flag),
@@ -70,6 +72,7 @@ NUMBERS = {
     ),
     "detection_rate": lambda **number: xr_sr.metrics.detection_rate(OBJECTS, OBJECTS * 0.5, **number),
     "edge_response": lambda **number: xr_sr.metrics.edge_response(HR, **number),
+    "explain": lambda **number: xr_sr.explain(LR, fuse=True, **number),
     "ergas": lambda **number: xr_sr.metrics.ergas(HR, HR, **number),
     "estimate_shift": lambda **number: xr_sr.registration.estimate_shift(IMAGE, IMAGE, **number),
     "evaluate": lambda **number: xr_sr.evaluate(LR, HR, HR, **number),
