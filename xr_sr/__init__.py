@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .datasets.pairs import make_pairs
     from .io import stac
     from .io.cog import to_cog
+    from .io.files import open
     from .io.stac import load, to_stac
     from .io.zarr import open_zarr, to_zarr, verify
     from .kernels.register import measure_halo, register_model
@@ -63,6 +64,7 @@ __all__ = [
     "mask",
     "measure_halo",
     "metrics",
+    "open",
     "open_zarr",
     "pairs",
     "plot",
@@ -117,6 +119,7 @@ _ROOMS = {
     "make_pairs": "datasets.pairs",
     "mask": "radiometry.cubes",
     "measure_halo": "kernels.register",
+    "open": "io.files",
     "open_zarr": "io.zarr",
     "reflectance": "radiometry.cubes",
     "register_model": "kernels.register",

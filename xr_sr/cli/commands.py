@@ -277,10 +277,10 @@ def fetch(name: str) -> None:
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
     from ..cube.select import recognise
-    from ..io.files import open_cube
+    from ..io.files import open as open_cube
     from ..radiometry.summary import summary
 
-    cube = open_cube(source, names or (), part)
+    cube = open_cube(source, names=names or (), part=part)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XrSrWarning)  # the summary tells the same
         recognise(cube)  # raises where the summary would say "not a cube"

@@ -67,9 +67,11 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     xr-sr flood year.zarr year.zarr --before-date 2023-06-01 --after-date 2023-07-10 -o flood.zarr
     """
     from ..analytics import flood_between
-    from ..io.files import MOST_DAYS, dates_of, is_same, open_cube, select_date
+    from ..io.files import is_same
+    from ..io.files import open as open_cube
     from ..io.zarr import open_zarr, to_zarr
     from ..radiometry.cubes import mask
+    from .dates import MOST_DAYS, dates_of, select_date
 
     for source in (before, after):
         if is_same(source, output):
@@ -79,7 +81,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     begin = time.perf_counter()
     cubes = []
     for source, role in ((before, "before"), (after, "after")):
-        cube: Any = open_cube(source, options["names"] or (), options["part"])
+        cube: Any = open_cube(source, names=options["names"] or (), part=options["part"])
         if (date := options[f"{role}_date"]) is not None:
             cube = select_date(cube, date, option=f"--{role}-date", within_days=MOST_DAYS)
         cubes.append(mask(cube) if options["mask"] else cube)

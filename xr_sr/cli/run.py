@@ -17,10 +17,12 @@ from ..cube.time import scalar_dates
 from ..datasets import sample
 from ..errors import MissingLibraryError, StoreError
 from ..io.cog import to_cog
-from ..io.files import MOST_DAYS, open_cube, select_date, suffix_of
+from ..io.files import open as open_cube
+from ..io.files import suffix_of
 from ..io.zarr import open_zarr, to_zarr
 from ..pipeline.api import fuse, upscale
 from ..plot import compare
+from .dates import MOST_DAYS, select_date
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Order:
 def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
     """Open, upscale, write, and say what came out."""
     begin = time.perf_counter()
-    cube = open_cube(source, order.names or (), order.part)
+    cube = open_cube(source, names=order.names or (), part=order.part)
     other = None if order.other is None else open_cube(order.other)
     if order.date is not None:
         cube = select_date(cube, order.date, within_days=MOST_DAYS)

@@ -87,7 +87,7 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
 
 def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
     """Read files that options name, and choose the one grid that a Zarr of DN has."""
-    from ..io.files import open_cube
+    from ..io.files import open as open_cube
     from ..io.stac.target import grid_like
 
     made = {**options, "query": list(options["query"]) or None}

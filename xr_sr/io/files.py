@@ -5,21 +5,19 @@ Reads metadata only; pixels stay in their files. What the bands mean is found ou
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import count_of
 from ..cube.grid import spatial_dims
 from ..cube.names import find_band_dim
-from ..cube.time import nearest_place, read_date
-from ..errors import CubeError, MissingLibraryError, OptionError
+from ..errors import CubeError, MissingLibraryError
 from .rasters import open_folder, open_raster
 
 
@@ -44,25 +42,30 @@ def is_same(source: str, target: str) -> bool:
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 
-MOST_DAYS = 10
-"""How far the nearest date may be from the one that was asked for: the repeat cycle of one Sentinel-2 satellite."""
-
 NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
 
-def open_cube(path: str, names: Sequence[str] = (), part: str | None = None) -> AnyCube:
-    """Open a cube, lazily.
+def open(path: str | os.PathLike[str], *, names: Sequence[str] = (), part: str | None = None) -> AnyCube:
+    """Open what the command line opens as a lazy cube; reads metadata only.
 
-    path: a file, a folder or a URL. names: of the bands, where the file does not name them. part: a node of a tree, or
-    a variable that has bands along a dimension.
-    Raises CubeError if it is of no kind that is known, cannot be read, or has no such part.
+    path: a GeoTIFF, VRT or other raster of GDAL, a Zarr (of this package or of others), a netCDF file, or a folder of
+        band files such as a SAFE product; a local path, or a URL.
+    names: of the bands, in order, for a raster that does not hold them. part: of a tree, the node; of a Dataset with
+        bands along a dimension, the variable.
+
+    Returns (band, y, x) of a raster, a Dataset of bands on one grid, or a DataTree of grids (`r10m`, ...). Values are
+    as stored, unless the file declares a scale or an offset: then they are unpacked, with NaN as nodata. A SAFE product
+    keeps its processing baseline and level as attributes, and its time as a coordinate.
+    Raises CubeError for what does not exist, cannot be read, or has no such part; MissingLibraryError where the library
+    of a format is not installed.
     """
+    path = os.fspath(path)
     place = Path(path)
     suffix = place.suffix.lower()
     remote = not is_local(path)
     if not remote and not place.exists():
-        raise CubeError(f"there is no {path}.")
+        raise CubeError(f"{path} does not exist. Check the path.")
     try:
         if suffix == ".zarr" or (place.is_dir() and any((place / root).exists() for root in _ZARR_ROOTS)):
             cube = _open_zarr(path)
@@ -140,17 +143,17 @@ def _part(cube: AnyCube, part: str) -> AnyCube:
             array = cube[part]
             array.attrs = {**cube.attrs, **array.attrs}
             return array
-    parts = f"it has {', '.join(names)}" if names else "it is one array; leave --part out"
-    raise CubeError(f"--part {part} is not in the input; {parts}.")
+    parts = f"it has {', '.join(names)}" if names else "it is one array; leave part= out"
+    raise CubeError(f"part={part!r} is not in the input; {parts}.")
 
 
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
     """Name the bands of an array whose file names none."""
     if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
-        raise CubeError("--names is for rasters whose bands have no names; this input names its variables.")
+        raise CubeError("names= is for rasters whose bands have no names; this input names its variables.")
     if len(names) != cube.sizes["band"]:
         raise CubeError(
-            f"--names={','.join(names)}: {count_of(len(names), 'name')} for {count_of(cube.sizes['band'], 'band')}."
+            f"names={list(names)}: {count_of(len(names), 'name')} for {count_of(cube.sizes['band'], 'band')}."
         )
     named = cube.assign_coords(band=list(names))
     named.attrs.pop("long_name", None)
@@ -160,51 +163,3 @@ def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
 def _first_line(error: Exception) -> str:
     text = re.split(r"\n", str(error).strip(), maxsplit=1)[0]
     return text or type(error).__name__
-
-
-def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days: float | None = None) -> AnyCube:
-    """Keep the date nearest to a given one, in every part of a cube that has several.
-
-    option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
-    Raises OptionError for what is no date, for a cube without any, and where the nearest is further off.
-    """
-    moment = read_date(date, told=f"{option} {date}")
-    parts = _parts(cube)
-    stamps = dates_of(cube)
-    if not stamps.size:
-        dims = ", ".join(dict.fromkeys(str(dim) for part in parts for dim in part.dims))
-        raise OptionError(f"{option} {date}: the input has no dates, only {dims or 'nothing'}. Leave {option} out.")
-    days = np.nanmin(np.abs((stamps - moment) / np.timedelta64(1, "D")))
-    if within_days is not None and not days <= within_days:
-        raise OptionError(
-            f"{option} {date}: no date of the input is within {within_days:g} days of it. It has {_shown(stamps)}."
-        )
-    if isinstance(cube, xr.DataTree):
-        # From the root: what nodes inherit, their metadata too, stays with them.
-        tree: xr.DataTree = cube.root.map_over_datasets(_nearest, moment)[cube.path]
-        return tree
-    part: xr.DataArray | xr.Dataset = _nearest(cube, moment)
-    return part
-
-
-def dates_of(cube: AnyCube) -> npt.NDArray[np.datetime64]:
-    """Return the dates of a cube, of all its parts, ascending and each once."""
-    coords = [coord for part in _parts(cube) for coord in part.coords.values() if coord.dtype.kind == "M"]
-    found = [np.ravel(coord.values).astype("datetime64[ns]") for coord in coords if coord.ndim < 2]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, "datetime64[ns]")
-
-
-def _parts(cube: AnyCube) -> Sequence[Any]:
-    return [node.dataset for node in cube.subtree] if isinstance(cube, xr.DataTree) else [cube]
-
-
-def _shown(stamps: npt.NDArray[np.datetime64]) -> str:
-    texts = stamps.astype("datetime64[D]").astype(str).tolist()
-    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"
-
-
-def _nearest(part: Any, moment: np.datetime64) -> Any:
-    dims = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
-    if not dims:
-        return part
-    return part.isel({dims[0]: nearest_place(part.coords[dims[0]].values, moment)})
