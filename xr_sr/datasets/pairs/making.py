@@ -23,7 +23,7 @@ from ...registration import estimate_shift
 from ...simulate.degradation import Mtf, degrade
 from ...simulate.harmonization import Method, harmonize
 from ...simulate.images import Image, partners, read
-from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder, write_collection
+from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder
 
 __all__ = ["make_pairs"]
 
@@ -107,23 +107,13 @@ def make_pairs(
     time = _time(lr, hr)
     limits = PairLimits(max_shift, max_angle, min_valid)
     with partial_folder(target) as partial:
-        writer = PairWriter(partial / STORE, scene, size)
+        about = {"xr_sr:harmonised": harmonize or "none"}
+        writer = PairWriter(partial, STORE, scene, size, time=time, license=license, about=about)
         for place, (coarse, fine, seen) in _patches(scene, size, step, limit, seed):
             writer.add(place, coarse, fine, examine(coarse, seen, fine, limits))
-            if writer.kept == limit:
+            if len(writer.items) == limit:
                 break
-        writer.finish(time)
-        about = {"xr_sr:harmonised": harmonize or "none"}
-        write_collection(
-            partial,
-            writer.entries,
-            time=time,
-            license=license,
-            bands=scene.bands,
-            store=STORE,
-            about=about,
-            name=target.name,
-        )
+        writer.finish(target.name)
         partial.rename(target)
     pairs: xr.Dataset = xr.open_zarr(target / STORE)
     return pairs.assign_coords({name: coord.load() for name, coord in pairs.coords.items()})

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from ...arguments import count_of
 from ...errors import CubeError
 from ...io.stac.stored import PROJECTION, projection_fields
 
-__all__ = ["KEPT", "PairWriter", "Selection", "SharedArea", "partial_folder", "write_collection"]
+__all__ = ["KEPT", "PairWriter", "Selection", "SharedArea", "partial_folder"]
 
 ZARR = "application/vnd.zarr; version=3"
 
@@ -58,15 +57,6 @@ class Selection:
         return self.reason == KEPT
 
 
-@dataclass(frozen=True)
-class PairEntry:
-    """One pair that was kept. coarse, fine: its two grids."""
-
-    coarse: GeoBox
-    fine: GeoBox
-    finding: Selection
-
-
 @dataclass(frozen=True, eq=False)
 class SharedArea:
     """The area that both images cover, on one grid of coarse pixels.
@@ -83,16 +73,32 @@ class SharedArea:
 
 
 class PairWriter:
-    """Append pairs to a Zarr, and keep the table of all patches that were tested."""
+    """Append pairs to a Zarr, keep a table of all patches that were tested, and write an Item for each pair.
 
-    def __init__(self, store: Path, scene: SharedArea, size: int) -> None:
+    folder: receives `store` (a Zarr), `collection.json` and `items/`. time: of the coarse image, UTC. license: an SPDX
+    name, or "other". about: properties of every Item.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: str,
+        scene: SharedArea,
+        size: int,
+        *,
+        time: np.datetime64,
+        license: str,
+        about: Mapping[str, Any],
+    ) -> None:
+        import pandas as pd
         import zarr
 
-        self.store, self.scene, self.size = store, scene, size
-        self.entries: list[PairEntry] = []
+        self.folder, self.store, self.scene, self.size = folder, store, scene, size
+        self.time, self.license, self.about = time, license, about
+        self.moment = pd.Timestamp(time.astype("datetime64[us]"), tz="UTC").to_pydatetime()
+        self.items: list[Any] = []
         self.rows: list[dict[str, Any]] = []
-        store.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.create_group(str(store), zarr_format=3)
+        group = zarr.create_group(str(folder / store), zarr_format=3)
         self.arrays = [
             group.create_array(
                 name,
@@ -106,34 +112,55 @@ class PairWriter:
             for name, side, suffix in (("lr", size, ""), ("hr", size * scene.scale, "_hr"))
         ]
 
-    @property
-    def kept(self) -> int:
-        """The number of pairs kept so far."""
-        return len(self.entries)
-
     def add(self, place: tuple[int, int], coarse: npt.NDArray[Any], fine: npt.NDArray[Any], finding: Selection) -> None:
         """Record a pair, (band, y, x) pixels each, and write it if usable. place: first coarse row and column."""
         row, column = place
         corner = self.scene.grid.affine @ (column, row)
         self.rows.append({"row": row, "column": column, "left": corner[0], "top": corner[1], **asdict(finding)})
-        if not finding.kept:
-            return
-        grid = self.scene.grid[row : row + self.size, column : column + self.size]
-        self.entries.append(PairEntry(grid, grid.zoom_to((self.size * self.scene.scale,) * 2), finding))
-        for array, pixels in zip(self.arrays, (coarse, fine), strict=True):
-            array.append(pixels.astype("float32")[None])
+        if finding.kept:
+            self.items.append(self._item(self.scene.grid[row : row + self.size, column : column + self.size], finding))
+            for array, pixels in zip(self.arrays, (coarse, fine), strict=True):
+                array.append(pixels.astype("float32")[None])
 
-    def finish(self, time: np.datetime64) -> None:
-        """Write the coordinates of the pairs and the table. Raises CubeError if no pair was kept."""
+    def _item(self, grid: GeoBox, finding: Selection) -> Any:
+        """Return the Item of the next pair; without a CRS it has no geometry."""
+        import pystac
+
+        geometry, bbox, number = None, None, len(self.items)
+        if grid.crs is not None:
+            outline = grid.extent.to_crs("EPSG:4326")
+            geometry, bbox = outline.json, list(outline.boundingbox.bbox)
+        properties = {
+            **_grid(grid),
+            "license": self.license,
+            "xr_sr:version": __version__,
+            "xr_sr:shift": [_number(finding.shift_y), _number(finding.shift_x)],
+            "xr_sr:shift_quality": _number(finding.quality),
+            "xr_sr:spectral_angle": _number(finding.angle),
+            "xr_sr:valid": finding.valid,
+            **self.about,
+        }
+        extensions = [PROJECTION] if grid.crs is not None else []
+        item = pystac.Item(f"pair-{number:06d}", geometry, bbox, self.moment, properties, stac_extensions=extensions)
+        for name, geobox in (("lr", grid), ("hr", grid.zoom_to((self.size * self.scene.scale,) * 2))):
+            bands = [{"name": band} for band in self.scene.bands]
+            fields = {**_grid(geobox), "bands": bands, "xr_sr:patch": number}
+            href = f"../{self.store}/{name}"
+            item.add_asset(name, pystac.Asset(href, media_type=ZARR, roles=["data"], extra_fields=fields))
+        return item
+
+    def finish(self, name: str) -> None:
+        """Write coordinates, the table, and the STAC collection of that name. Raises CubeError if no pair was kept."""
         reasons = Counter(row["reason"] for row in self.rows)
-        if not self.kept:
+        if not self.items:
             raise CubeError(
                 f"none of {len(self.rows)} patches is usable: "
                 + ", ".join(f"{count} {reason}" for reason, count in reasons.items())
                 + ". Check the images, or relax max_shift, max_angle or min_valid."
             )
+        store = self.folder / self.store
         table = {name: _column([row[name] for row in self.rows]) for name in self.rows[0]}
-        kept = np.array([row["reason"] == "kept" for row in self.rows])
+        kept = np.array([row["reason"] == KEPT for row in self.rows])
         measured = {name: ("patch", values[kept]) for name, values in table.items() if name != "reason"}
         crs = self.scene.grid.crs
         attrs = {
@@ -142,12 +169,32 @@ class PairWriter:
             "shift": "of the fine image, in pixels of the coarse one",
             "angle": "in degrees",
         }
-        pairs = xr.Dataset(coords={**measured, "band": _column(self.scene.bands), "time": time}, attrs=attrs)
-        pairs.to_zarr(self.store, mode="a", consolidated=False)
+        pairs = xr.Dataset(coords={**measured, "band": _column(self.scene.bands), "time": self.time}, attrs=attrs)
+        pairs.to_zarr(store, mode="a", consolidated=False)
         selection = xr.Dataset({name: ("tested", values) for name, values in table.items()})
-        selection.assign(kept=("tested", kept)).to_zarr(self.store, group="selection", mode="a", consolidated=False)
-        _consolidate(self.store, "selection")
-        _consolidate(self.store, None)
+        selection.assign(kept=("tested", kept)).to_zarr(store, group="selection", mode="a", consolidated=False)
+        _consolidate(store, "selection")
+        _consolidate(store, None)
+        self._write_collection(name)
+
+    def _write_collection(self, name: str) -> None:
+        """Write a static STAC collection with relative links."""
+        import pystac
+        from pystac.layout import TemplateLayoutStrategy
+
+        world = [-180.0, -90.0, 180.0, 90.0]
+        boxes = np.array([item.bbox or world for item in self.items])
+        around = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+        count = count_of(len(self.items), "pair")
+        collection = pystac.Collection(
+            id=name,
+            description=f"{count} of coarse and fine images of the same area, {', '.join(self.scene.bands)}.",
+            extent=pystac.Extent(pystac.SpatialExtent([around]), pystac.TemporalExtent([[self.moment, self.moment]])),
+            license=self.license,
+        )
+        collection.add_items(self.items)
+        collection.normalize_hrefs(str(self.folder), strategy=TemplateLayoutStrategy(item_template="items"))
+        collection.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
 
 
 def _consolidate(store: Path, group: str | None) -> None:
@@ -165,92 +212,9 @@ def _column(values: Sequence[Any]) -> npt.NDArray[Any]:
     return np.array(values, dtype=object if isinstance(values[0], str) else None)
 
 
-def item_name(number: int) -> str:
-    """Return the name of an Item: the number of the pair along `patch`."""
-    return f"pair-{number:06d}"
-
-
-def write_collection(
-    folder: Path,
-    entries: Sequence[PairEntry],
-    *,
-    time: np.datetime64,
-    license: str,
-    bands: Sequence[str],
-    store: str,
-    name: str,
-    about: Mapping[str, Any],
-) -> None:
-    """Write a static STAC collection, `collection.json` and `items/*.json`, with relative links.
-
-    time: of the coarse image, UTC. license: an SPDX name, or "other". store: name of the Zarr in the folder. name: of
-    the collection. about: properties of every Item.
-    """
-    import pystac
-    from pystac.layout import TemplateLayoutStrategy
-
-    moment = _datetime(time)
-    items = [_item(number, entry, moment, license, bands, store, about) for number, entry in enumerate(entries)]
-    boxes = [item.bbox for item in items if item.bbox is not None]
-    around = [
-        *(min(box[n] for box in boxes) for n in (0, 1)),
-        *(max(box[n] for box in boxes) for n in (2, 3)),
-    ] if boxes else [-180.0, -90.0, 180.0, 90.0]  # fmt: skip
-    collection = pystac.Collection(
-        id=name,
-        description=f"{count_of(len(items), 'pair')} of coarse and fine images of the same area, {', '.join(bands)}.",
-        extent=pystac.Extent(pystac.SpatialExtent([around]), pystac.TemporalExtent([[moment, moment]])),
-        license=license,
-    )
-    collection.add_items(items)
-    collection.normalize_hrefs(str(folder), strategy=TemplateLayoutStrategy(item_template="items"))
-    collection.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
-
-
-def _item(
-    number: int,
-    entry: PairEntry,
-    moment: datetime,
-    license: str,
-    bands: Sequence[str],
-    store: str,
-    about: Mapping[str, Any],
-) -> Any:
-    """Return the Item of one pair; without a CRS it has no geometry."""
-    import pystac
-
-    geometry, bbox = None, None
-    if entry.coarse.crs is not None:
-        outline = entry.coarse.extent.to_crs("EPSG:4326")
-        geometry, bbox = outline.json, list(outline.boundingbox.bbox)
-    finding = entry.finding
-    properties = {
-        **_grid(entry.coarse),
-        "license": license,
-        "xr_sr:version": __version__,
-        "xr_sr:shift": [_number(finding.shift_y), _number(finding.shift_x)],
-        "xr_sr:shift_quality": _number(finding.quality),
-        "xr_sr:spectral_angle": _number(finding.angle),
-        "xr_sr:valid": finding.valid,
-        **about,
-    }
-    extensions = [PROJECTION] if entry.coarse.crs is not None else []
-    item = pystac.Item(item_name(number), geometry, bbox, moment, properties, stac_extensions=extensions)
-    for name, geobox in (("lr", entry.coarse), ("hr", entry.fine)):
-        facts = {**_grid(geobox), "bands": [{"name": band} for band in bands], "xr_sr:patch": number}
-        asset = pystac.Asset(f"../{store}/{name}", media_type=ZARR, roles=["data"], extra_fields=facts)
-        item.add_asset(name, asset)
-    return item
-
-
 def _grid(geobox: GeoBox) -> dict[str, Any]:
     """Return the fields of the STAC projection extension, and the pixel size."""
     return {"gsd": float(math.hypot(geobox.affine.a, geobox.affine.d)), **projection_fields(geobox)}
-
-
-def _datetime(time: np.datetime64) -> datetime:
-    microseconds = int(time.astype("datetime64[us]").astype("int64"))
-    return datetime.fromtimestamp(microseconds // 1_000_000, tz=UTC).replace(microsecond=microseconds % 1_000_000)
 
 
 def _number(value: float) -> float | None:
@@ -262,7 +226,7 @@ def partial_folder(target: Path) -> Iterator[Path]:
     """Make a folder beside the target, to be renamed to it; if it still exists at the end, it is removed.
 
     Folders that killed runs for the same target left behind are removed first. Without file locks (Windows, some file
-    systems) a dead run cannot be recognised, and they stay.
+    systems) a dead run cannot be recognized, and they stay.
     """
     # No dot after the first letter, hence a hash of the name: pystac takes a folder with a dot for a file.
     stem = f".partial-{hashlib.sha256(target.name.encode()).hexdigest()[:8]}-"
