@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .pipeline.cluster import configure
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
+    from .radiometry.written import set_radiometry
     from .registration import align
     from .spec import LowPass, Normalization, RadialSigmoid
 
@@ -72,6 +73,7 @@ __all__ = [
     "register_model",
     "registration",
     "sample",
+    "set_radiometry",
     "simulate",
     "simulate_scene",
     "snap_geobox",
@@ -124,6 +126,7 @@ _ROOMS = {
     "reflectance": "radiometry.cubes",
     "register_model": "kernels.register",
     "sample": "datasets",
+    "set_radiometry": "radiometry.written",
     "simulate_scene": "datasets",
     "snap_geobox": "cube.align",
     "to_cog": "io.cog",

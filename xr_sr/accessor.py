@@ -122,6 +122,7 @@ class SuperResolution:
     explain = _Method("pipeline.api:explain")
     reflectance = _Method("radiometry.cubes:reflectance")
     mask = _Method("radiometry.cubes:mask")
+    set_radiometry = _Method("radiometry.written:set_radiometry")
     align = _Method("registration:align")
     index = _Method("analytics:index")
     water = _Method("analytics:water")

@@ -29,7 +29,7 @@ from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
 from ..radiometry.convert import partial_zeros
 from ..radiometry.cubes import reflectance_and_meaning
-from ..radiometry.resolve import Nodata, Offset, Radiometry, check_radiometry
+from ..radiometry.resolve import Nodata, Offset, Quantification, Radiometry, check_radiometry
 from ..spec import Tile
 from ..task_warnings import Finding, note
 
@@ -118,7 +118,7 @@ Found: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
 Grid: TypeAlias = Literal["fine", "coarse"]
 
 
-def check_options(*, grid: Grid | None, offset: Offset, quantification: float, nodata: Nodata) -> None:
+def check_options(*, grid: Grid | None, offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
     """Raise OptionError or RadiometryError for options that are wrong even where they have no effect."""
     check_choice("grid", grid, (None, "fine", "coarse"))
     check_radiometry(offset, quantification, nodata)
@@ -131,7 +131,7 @@ def read_bands(
     reader: str,
     grid: Grid | None = None,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> dict[str, xr.DataArray]:
     """Return the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.

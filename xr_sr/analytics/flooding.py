@@ -12,7 +12,7 @@ from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, GridError, warns_once
-from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import Area, check_area, class_areas
 from .bands import Grid, check_options, factor_between, on_finer_grid
@@ -36,7 +36,7 @@ def flood(
     area: Area = "ellipsoidal",
     grid: Grid | None = None,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> xr.Dataset:
     """Map what was flooded between dates of one cube, and measure it.
@@ -76,7 +76,7 @@ def flood_between(
     area: Area = "ellipsoidal",
     grid: Grid | None = None,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> xr.Dataset:
     """Map what was flooded between two cubes on one grid, and measure it.

@@ -11,7 +11,7 @@ from ..cube.grid import crs_coord_name
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
-from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .bands import Grid, check_options, read_bands
 from .formulas import LETTERS, constants_of, evaluate, find_index
@@ -27,7 +27,7 @@ def index(
     *,
     grid: Grid | None = ...,
     offset: Offset = ...,
-    quantification: float = ...,
+    quantification: Quantification = ...,
     nodata: Nodata = ...,
     **constants: float,
 ) -> xr.DataArray: ...
@@ -40,7 +40,7 @@ def index(
     *,
     grid: Grid | None = ...,
     offset: Offset = ...,
-    quantification: float = ...,
+    quantification: Quantification = ...,
     nodata: Nodata = ...,
     **constants: float,
 ) -> xr.Dataset: ...
@@ -54,7 +54,7 @@ def index(
     *,
     grid: Grid | None = None,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
     **constants: float,
 ) -> xr.DataArray | xr.Dataset:

@@ -14,7 +14,7 @@ from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, OptionError, warns_once
-from ..radiometry.resolve import OWN_ATTR, Nodata, Offset
+from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from .bands import Grid, check_options
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
@@ -34,7 +34,7 @@ def water(
     *,
     grid: Grid | None = None,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> xr.DataArray:
     """Map water: where an index is above a level.

@@ -84,9 +84,9 @@ OFFSET = click.option(
 QUANTIFICATION = click.option(
     "--quantification",
     type=click.FloatRange(min=0, min_open=True),
-    default=10_000.0,
-    show_default=True,
-    help="DN per unit of reflectance.",
+    default=None,
+    callback=lambda context, parameter, value: "auto" if value is None else value,
+    help="DN per unit of reflectance. Default: what the file says, else 10000.",
 )
 NODATA = click.option(
     "--nodata",

@@ -33,7 +33,7 @@ class Order:
     bands: tuple[str, ...] | None
     scale: int | None
     offset: float | tuple[float, ...] | Literal["auto"]
-    quantification: float
+    quantification: float | Literal["auto"]
     nodata: tuple[float, ...]
     names: tuple[str, ...] | None
     part: str | None

@@ -20,6 +20,7 @@ from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
+from ..radiometry.written import converted_if_written
 from .reduce import SIDE
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def read(obj: Image, role: str) -> Scene:
     of which the floating variables on the grid are taken. role: LR, SR or HR.
     Raises GridError without y and x, CubeError for more or empty dimensions, RadiometryError for integers.
     """
-    array = placed(kept_unread(_as_array(obj, role)))
+    array = placed(kept_unread(_as_array(converted_if_written(obj), role)))
     dims = spatial_dims(array)
     box = geobox_of(array) if dims else None
     if dims is None or box is None:

@@ -14,7 +14,7 @@ from ..catalog import registry
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
-from ..radiometry.resolve import Nodata, Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
 from .inputs import Chunks, Layout
 from .plan import Plan, graph, rebuild
@@ -57,7 +57,7 @@ def upscale(
     device: str = "auto",
     constraint: Literal["auto", "lowpass", "none"] = "auto",
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
     mask: xr.DataArray | None = None,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -88,7 +88,7 @@ def upscale(
     constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none" is
         refused where the network holds its constraint inside, as "sen2sr" does.
     offset: in DN, to be added; "auto" reads it from the metadata and raises if it is unknown.
-    quantification: DN per unit of reflectance.
+    quantification: DN per unit of reflectance; 10000 unless `set_radiometry` wrote another number into the cube.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
     mask: boolean, True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number
         of times larger than the cube's, and it may have time. Numbers are refused: a scene classification is no mask.
@@ -142,7 +142,7 @@ def fuse(
     device: str = "auto",
     constraint: Literal["auto", "lowpass", "none"] = "auto",
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
     mask: xr.DataArray | None = None,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",

@@ -14,7 +14,7 @@ from ..arguments import check_choice, check_flag, check_text, items_of, shown
 from ..catalog import registry
 from ..cube.select import AnyCube
 from ..errors import OptionError
-from ..radiometry.resolve import Nodata, Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.device import check_device
 from ..spec import Option
 from .inputs import Chunks, Layout
@@ -41,7 +41,7 @@ class Request:
     device: str = "auto"
     constraint: str = "auto"
     offset: Offset = "auto"
-    quantification: float = 10_000
+    quantification: Quantification = "auto"
     nodata: Nodata = "auto"
     mask: xr.DataArray | None = None
     precision: str = "float32"

@@ -31,7 +31,7 @@ from ..task_warnings import listen
 from .convert import Radiometry
 from .judge import read_block
 from .metadata import declared_nodata
-from .resolve import OWN_ATTR, Nodata, Offset, offset_coords, resolve
+from .resolve import OWN_ATTR, Nodata, Offset, Quantification, offset_coords, resolve
 
 __all__ = [
     "CLOUDY_CLASSES",
@@ -52,15 +52,20 @@ Change: TypeAlias = Callable[[xr.DataArray, Sequence[Plane]], xr.DataArray]
 
 _STALE = re.compile(
     r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
-    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range"
+    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range|xr_sr:dn_(offset|quantification|nodata)"
 )
 
 
 @warns_once
-def reflectance(obj: Obj, *, offset: Offset = "auto", quantification: float = 10_000, nodata: Nodata = "auto") -> Obj:
-    """Convert the bands of a cube to reflectance.
+def reflectance(
+    obj: Obj, *, offset: Offset = "auto", quantification: Quantification = "auto", nodata: Nodata = "auto"
+) -> Obj:
+    """Convert the bands of a cube to reflectance: (DN + offset) / quantification.
 
-    obj: DataArray, Dataset or DataTree of bands; arguments as in `radiometry.resolve`.
+    obj: DataArray, Dataset or DataTree of bands. offset: in DN, one number or one per date; 'auto' reads what
+    `set_radiometry` wrote, else the metadata. quantification: DN per unit of reflectance; 10000 unless
+    `set_radiometry` wrote another number. nodata: values that mean "not measured"; 'auto': 0 for DN, and what the cube
+    declares; None: NaN alone.
     Returns the same type, the bands as float32, unitless, NaN at nodata, `attrs["xr_sr:radiometry"]` saying what was
     done, for DN with dates together with the coordinate `radiometry_offset`, what was added to the DN of each date;
     what is not a band is unchanged. Lazy: values that cannot be reflectance raise when computed.

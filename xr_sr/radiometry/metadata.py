@@ -17,11 +17,14 @@ import numpy as np
 import xarray as xr
 
 from ..cube.conventions import NODATA_ATTRS, PRODUCTS, plain_name
+from ..cube.conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
 from ..cube.select import Cube, Plane
 from ..errors import RadiometryError
 from .product_metadata import Product, Scaling, read_product, read_scaling
 
 __all__ = [
+    "Written",
+    "written_radiometry",
     "Fact",
     "declared_nodata",
     "declared_scaling",
@@ -62,6 +65,37 @@ class Fact:
     def known(self) -> bool:
         """Whether any value is known."""
         return any(value is not None for value in self.values)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `set_radiometry` wrote into a cube; None for nothing. offset: along time, or without dimension."""
+
+    offset: xr.DataArray | None = None
+    quantification: float | None = None
+    nodata: tuple[float, ...] | None = None
+
+
+def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
+    """Read what `set_radiometry` wrote. Raises RadiometryError where bands differ or the offset was dropped."""
+    coord = planes[0].array.coords.get(OFFSET_COORD)
+    beside = {**({} if coord is None else coord.attrs), **cube.source.attrs}
+    found = {}
+    for name in (OFFSET_ATTR, QUANTIFICATION_ATTR, NODATA_ATTR):
+        values = [plane.array.attrs.get(name, beside.get(name)) for plane in planes]
+        _agree([np.asarray(value).tolist() for value in values], f"the attribute {name!r} of the bands")
+        found[name] = values[0]
+    if found[OFFSET_ATTR] is not None and coord is None:
+        raise RadiometryError(
+            f"the attribute {OFFSET_ATTR!r} says that the offset is in the coordinate {OFFSET_COORD!r}, which the cube "
+            "lacks. Write it again: cube.sr.set_radiometry(offset=...), or pass offset=."
+        )
+    nodata, quantification = found[NODATA_ATTR], found[QUANTIFICATION_ATTR]
+    return Written(
+        None if found[OFFSET_ATTR] is None else coord,
+        None if quantification is None else float(quantification),
+        None if nodata is None else tuple(_numbers(nodata)),  # the text "none" is no number
+    )
 
 
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:

@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_number, count_of, shown
+from ..arguments import check_number, count_of, is_one_of, shown
+from ..cube.conventions.own import ADD_OFFSET_COORD, OFFSET_ATTR, OFFSET_COORD, OWN_ATTR
 from ..cube.names import listed
 from ..cube.select import Cube, Plane
 from ..cube.time import scalar_dates
@@ -28,6 +29,7 @@ from .metadata import (
     stored_nodata,
     time_axis,
     unpacked_by,
+    written_radiometry,
 )
 from .offsets import advice_for_fractions, find_add_offset, find_baseline, find_flags, find_offset
 from .product_metadata import Scaling, offset_in_dn, require_plausible
@@ -38,8 +40,12 @@ __all__ = [
     "OWN_ATTR",
     "Nodata",
     "Offset",
+    "Quantification",
     "Radiometry",
     "check_radiometry",
+    "given_nodata",
+    "given_offset",
+    "given_quantification",
     "offset_coords",
     "resolve",
 ]
@@ -50,14 +56,8 @@ Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
 Nodata: TypeAlias = "float | Literal['auto'] | Sequence[float] | None"
 """Values that mean "not measured", in the units of the array; None for NaN alone."""
 
-OWN_ATTR = "xr_sr:radiometry"
-"""The attribute in which results say how their reflectance came about; the same for any number of dates."""
-
-ADD_OFFSET_COORD = "boa_add_offset"
-"""The coordinate along dates in which `load` says what is to be added to the DN of each."""
-
-OFFSET_COORD = "radiometry_offset"
-"""The coordinate along dates in which results say what was added to the DN of each."""
+Quantification: TypeAlias = "float | Literal['auto']"
+"""DN per unit of reflectance, or 'auto': what `set_radiometry` wrote into the cube, else 10000."""
 
 _OWN_NODATA = -32768.0  # of what is packed in `io.zarr.encoding`
 
@@ -74,12 +74,13 @@ def resolve(
     planes: Sequence[Plane],
     *,
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> Radiometry:
     """Find out what the numbers of some bands mean; computes nothing but metadata along dates.
 
-    An `offset` that is given counts most, then what our own results say about themselves, then the dtype.
+    An `offset` that is passed counts most, then what `set_radiometry` wrote, then what our own results say about
+    themselves, then the dtype.
     Integers are DN. Their offset is read from `boa_add_offset` (of `load`), `earthsearch:boa_offset_applied` (true: 0),
     the processing baseline or the name of the product (04.00 and later: -1000, else 0), or a scale and offset that is
     declared and not applied; all names are in `cube.conventions`. Dates may differ.
@@ -87,22 +88,31 @@ def resolve(
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.
 
-    quantification: DN per unit of reflectance; offset=0, quantification=1 declares floats to be reflectance.
+    quantification: DN per unit of reflectance; 'auto' is what `set_radiometry` wrote, else 10000. offset=0 with
+    quantification=1 declares floats to be reflectance.
     nodata: 'auto' is 0 for DN, and what is declared; other values replace that. NaN and infinity are nodata always.
     Raises RadiometryError for types that hold no reflectance (uint8), where the offset cannot be known (naming the
     dates if it is some of them), where metadata contradicts itself, or where it stands once and cannot hold for all
     dates; where it may, a RadiometryWarning says so. Warns RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
-    quantification = _quantification(quantification)
+    written = written_radiometry(cube, planes)
+    by = "passed" if not isinstance(offset, str) else "set by set_radiometry"
+    if is_one_of(quantification, ("auto",)):
+        quantification = 10_000 if written.quantification is None else written.quantification
+    quantification = given_quantification(quantification)
+    if isinstance(nodata, str) and nodata == "auto" and written.nodata is not None:
+        nodata = written.nodata
+    if isinstance(offset, str) and offset == "auto" and written.offset is not None:
+        offset = written.offset
     kind: Literal["reflectance", "dn"] = "dn"
     offsets: tuple[float, ...] = (0.0,)
     axis, declared, stored, ours, dated, advice = None, False, False, False, False, ""
     if not isinstance(offset, str):
-        offsets, axis = _given(offset, cube, planes, quantification)
-        how = "offset as passed"
-        if floats and quantification == 1 and offsets == (0.0,):
-            kind, how = "reflectance", "reflectance, as passed: offset=0, quantification=1"
+        offsets, axis = given_offset(offset, cube, planes, quantification, warn=by == "passed")
+        how = f"offset as {by}"
+        if floats and quantification == 1 and set(offsets) == {0.0}:
+            kind, how, offsets = "reflectance", f"reflectance, as {by}: offset=0, quantification=1", (0.0,)
     elif offset != "auto":
         raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
     elif own := _own_words(cube, planes):
@@ -152,7 +162,9 @@ def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Varia
 
     Along time, or a scalar where the date is one: an image of one date and a series of them can share a store.
     """
-    if radiometry.kind != "dn" or (radiometry.time_axis is None and not radiometry.dated):
+    coord = cube.planes[0].array.coords.get(OFFSET_COORD)
+    to_be_added = coord is not None and OFFSET_ATTR in coord.attrs  # which no longer holds for the result
+    if not to_be_added and (radiometry.kind != "dn" or (radiometry.time_axis is None and not radiometry.dated)):
         return {}
     attrs = {"long_name": "added to DN before the division", "units": "DN"}
     if radiometry.time_axis is None:
@@ -186,10 +198,18 @@ def _check_dtypes(planes: Sequence[Plane]) -> bool:
     return kinds == {"float"}
 
 
-def _given(
-    offset: float | Sequence[float] | xr.DataArray | None, cube: Cube, planes: Sequence[Plane], quantification: float
+def given_offset(
+    offset: float | Sequence[float] | xr.DataArray | None,
+    cube: Cube,
+    planes: Sequence[Plane],
+    quantification: float,
+    *,
+    warn: bool,
 ) -> tuple[tuple[float, ...], int | None]:
-    """Read an offset that was passed: one number, or one for each place along time. Gives offsets and their axis."""
+    """Return an offset that was passed, and the axis along which it lies; None for one number.
+
+    warn: of a positive one. Raises RadiometryError for what is no offset in DN, or does not fit the dates of the cube.
+    """
     axis = None
     if isinstance(offset, xr.DataArray) and offset.dims:
         if len(offset.dims) > 1 or offset.dims[0] not in cube.lead:
@@ -217,7 +237,7 @@ def _given(
         )
     if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
         raise RadiometryError(f"offset={offset!r} looks like reflectance; it is wanted in DN: -0.1 is offset=-1000.")
-    if (values > 0).any():
+    if warn and (values > 0).any():
         warn_caller(
             f"offset= is added to DN, and {values.max():g} is positive, so it makes everything brighter: "
             "BOA_ADD_OFFSET is -1000. Pass offset=-1000 where 1000 must still be subtracted, else offset=0.",
@@ -247,7 +267,8 @@ def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
     words = [next((held[name] for held in each for name in names if held.get(name)), "") for each in holders]
     if all(words):
         return str(words[0])
-    if all(OFFSET_COORD in plane.array.coords for plane in planes):
+    coords = [plane.array.coords.get(OFFSET_COORD) for plane in planes]
+    if all(coord is not None and OFFSET_ATTR not in coord.attrs for coord in coords):  # else it is still to be added
         return f"reflectance of an earlier result, which has {OFFSET_COORD}"
     return None
 
@@ -326,10 +347,10 @@ def _nodata_values(
             raise RadiometryError(f"nodata={shown(nodata)} is neither 'auto', nor a number or several, nor None.")
         zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
-    return _nodata_as_passed(nodata)
+    return given_nodata(nodata)
 
 
-def _nodata_as_passed(nodata: float | Sequence[float] | str | None) -> tuple[float, ...]:
+def given_nodata(nodata: float | Sequence[float] | str | None) -> tuple[float, ...]:
     """Read values that were passed; raises RadiometryError for truth values, which would pass as 0 or 1, and text."""
     try:
         given = np.asarray([] if nodata is None else nodata)
@@ -342,9 +363,10 @@ def _nodata_as_passed(nodata: float | Sequence[float] | str | None) -> tuple[flo
     return tuple(sorted({value for value in values if math.isfinite(value)}))
 
 
-def check_radiometry(offset: Offset, quantification: float, nodata: Nodata) -> None:
+def check_radiometry(offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
     """Raise RadiometryError for arguments that are wrong for any cube, also where there is no DN to be converted."""
-    _quantification(quantification)
+    if not is_one_of(quantification, ("auto",)):
+        given_quantification(quantification)
     if isinstance(offset, str) and offset != "auto":
         raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
     if not isinstance(offset, str | xr.DataArray):  # an array may be lazy
@@ -357,10 +379,11 @@ def check_radiometry(offset: Offset, quantification: float, nodata: Nodata) -> N
                 f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
             )
     if not isinstance(nodata, str) or nodata != "auto":
-        _nodata_as_passed(nodata)
+        given_nodata(nodata)
 
 
-def _quantification(value: float) -> float:
+def given_quantification(value: object) -> float:
+    """Return a quantification that was passed; raises RadiometryError for what is none."""
     try:
         return check_number("quantification", value, least=1 / _MOST_DN, most=_MOST_DN)
     except OptionError:

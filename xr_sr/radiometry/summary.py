@@ -111,9 +111,8 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     dtypes = ", ".join(dict.fromkeys(str(plane.array.dtype) for plane in cube.planes))
     times = times_of(cube)
     dates = "" if times is None else _span(times)
-    facts = [
-        coord for name, coord in cube.source.coords.items() if plain_name(name) in {*ADD_OFFSETS, *FLAGS, *BASELINES}
-    ]
+    names = {OFFSET_COORD, *ADD_OFFSETS, *FLAGS, *BASELINES}
+    facts = [coord for name, coord in cube.source.coords.items() if plain_name(name) in names]
     if any(coord.chunks for coord in facts):  # reading them would compute
         yield "dates", dates
         yield "values", f"{dtypes}; their offset is in coordinates that are not computed yet"

@@ -17,7 +17,7 @@ from ..arguments import check_number, items_of, shown
 from ..cube.select import AnyCube, pick, recognise
 from ..errors import OptionError
 from ..radiometry.cubes import reflectance
-from ..radiometry.resolve import Nodata, Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..tiling.two_resolutions import doubled
 
 __all__ = ["FloatArray", "Scene", "check_names", "halved", "interpolated", "repeated", "scenes_of"]
@@ -61,7 +61,7 @@ def scenes_of(
     weight: float = 1.0,
     note: str = "",
     offset: Offset = "auto",
-    quantification: float = 10_000,
+    quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> list[Scene]:
     """Read a cube as scenes, one for each date; a date without a single valid pixel gives none.

@@ -61,8 +61,9 @@ cube = xr.Dataset(
 text = repr(cube.sr)
 assert "EPSG:32633" in text, text
 assert "B04 ('acme_ruby')" in text, text
-assert "acme:shift per time step" in text, text
-assert "haze" in text.split("nearest")[1], text
+assert "2020-05-01 (offset 0 DN); 2023-05-01 (offset -1000 DN)" in text, text
+assert "offset by acme:shift" in text, text
+assert "haze" in text.split("flags")[1], text
 
 fine = cube.sr.upscale("bicubic", scale=2, bands=["acme_ruby"])
 assert fine.odc.geobox == cube.odc.assign_crs("EPSG:32633").odc.geobox.zoom_to((32, 32))

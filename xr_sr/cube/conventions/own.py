@@ -1,12 +1,29 @@
-"""Cubes that this package made: what `load` and `set_radiometry` write into a cube before it is processed."""
+"""What this package writes into cubes: `load` and `set_radiometry` into inputs, and all results about themselves."""
 
 from .record import Convention
 
-__all__ = ["OWN"]
+__all__ = [
+    "ADD_OFFSET_COORD",
+    "NODATA_ATTR",
+    "OFFSET_ATTR",
+    "OFFSET_COORD",
+    "OWN",
+    "OWN_ATTR",
+    "QUANTIFICATION_ATTR",
+]
 
-OWN = Convention(
-    name="xr_sr",
-    crs_coords=("spatial_ref",),
-    dn_offset=("boa_add_offset",),
-    nodata_attrs=("_FillValue",),
-)
+OWN_ATTR = "xr_sr:radiometry"
+"""The attribute in which results say how their reflectance was computed; the same for any number of dates."""
+
+ADD_OFFSET_COORD = "boa_add_offset"
+"""The coordinate along dates in which `load` writes what is to be added to the DN of each."""
+
+OFFSET_COORD = "radiometry_offset"
+"""The coordinate with the offset in DN, along dates if there are any: added in results, to be added in inputs whose
+attribute OFFSET_ATTR names it."""
+
+OFFSET_ATTR = "xr_sr:dn_offset"
+QUANTIFICATION_ATTR = "xr_sr:dn_quantification"
+NODATA_ATTR = "xr_sr:dn_nodata"
+
+OWN = Convention(name="xr_sr", crs_coords=("spatial_ref",), dn_offset=(ADD_OFFSET_COORD,), nodata_attrs=("_FillValue",))
