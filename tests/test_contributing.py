@@ -62,6 +62,7 @@ def paste(root: Path, place: str, code: str) -> None:
         inside = re.fullmatch(r"in (\w+) after (.+)", where)
         assert inside, place
         at = line_after(value_of(tree, inside[1]), inside[2])
+        code = f"{code.rstrip()},"
     file.write_text("\n".join([*lines[:at], *code.splitlines(), *lines[at:]]) + "\n", encoding="utf-8")
 
 
