@@ -17,7 +17,7 @@ from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import analytics, errors, metrics, plot, registration, simulate, training
+    from . import analytics, errors, metrics, networks, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
     from .catalog.listing import list_models
     from .catalog.models import ModelSpec
@@ -65,6 +65,7 @@ __all__ = [
     "mask",
     "measure_halo",
     "metrics",
+    "networks",
     "open",
     "open_zarr",
     "pairs",
@@ -91,6 +92,7 @@ _MODULES = {
     "analytics": "analytics",
     "errors": "errors",
     "metrics": "metrics",
+    "networks": "networks",
     "pairs": "datasets.pairs",
     "plot": "plot",
     "registration": "registration",

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import OptionError, WeightsFormatError
+from ..errors import OptionError
+from ..networks.detect import load_strict
 from ..networks.lpips import LPIPS
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
@@ -146,13 +147,6 @@ def _authors_names(state: dict[str, Tensor], network: LPIPS) -> dict[str, Tensor
 
 def _loaded(network: nn.Module, state: dict[str, Tensor], files: Sequence[tuple[str, str]], what: str) -> nn.Module:
     """Load a state dict with no key missing or left over."""
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        wanted = network.state_dict().keys()
-        missing, extra = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
-        raise WeightsFormatError(
-            f"{[path for path, _ in files]} do not hold {what}: {len(missing)} keys missing {missing[:3]}, "
-            f"{len(extra)} unknown {extra[:3]}, or tensors of another shape. Name the files of this network."
-        ) from error
+    problem = f"{[path for path, _ in files]} do not hold {what}"
+    load_strict(network, state, problem, "Pass the files of this network.")
     return network.eval().requires_grad_(False)

@@ -22,6 +22,7 @@ from ..catalog.models import Network
 from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..networks import separable
+from ..networks.detect import load_strict, unwrapped
 
 OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicubic": separable.bicubic}
 
@@ -151,17 +152,12 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
             "named: every process would draw its own. Save them with safetensors.torch.save_file, and give weights=."
         )
     state = {} if path is None else read_state(path, sha256)
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        wanted = network.state_dict()
-        missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-        odd = [key for key in wanted.keys() & state.keys() if wanted[key].shape != state[key].shape]
-        raise WeightsFormatError(
-            f"{path} does not hold {spec.name!r}: {len(missing)} keys missing {missing[:3]}, "
-            f"{len(extra)} unknown {extra[:3]}, {len(odd)} of another shape {sorted(odd)[:3]}. "
-            "Give the weights of this model, or register a model for them."
-        ) from error
+    load_strict(
+        network,
+        state,
+        f"{path} does not hold {spec.name!r}",
+        "Pass the weights of this model, or register a model for them.",
+    )
     network.eval()
     fold: Callable[..., nn.Module] | None = getattr(network, "folded", None)
     if fold is None:
@@ -204,9 +200,7 @@ def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
             f"{path} cannot be read as weights: {error}. Fetch it again, or save its tensors alone: "
             "torch.save(model.state_dict(), file)."
         ) from None
-    for wrapper in ("state_dict", "params_ema", "params"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsFormatError(f"{path} holds no state dict: wanted names with tensors.")
-    return state
+    try:
+        return unwrapped(state)
+    except WeightsFormatError as error:
+        raise WeightsFormatError(f"{path}: {error}") from None

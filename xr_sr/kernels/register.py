@@ -6,15 +6,16 @@ The registry is that of this process; graphs carry the record to workers.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..arguments import check_flag, check_path
-from ..catalog import fetch, registry
+from ..catalog import fetch, records, registry
 from ..catalog.models import Network
-from ..errors import ModelError, WeightsNotFoundError
-from ..spec import ReceptiveField, WeightsFile
+from ..errors import ModelError, OptionError, WeightsFormatError, WeightsNotFoundError
+from ..spec import LowPass, ReceptiveField, WeightsFile
 from . import constraint_reach
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     Measured: TypeAlias = Network | Module | str
     """A record, a torch module, or the name of a model."""
 
-__all__ = ["ModelCheck", "measure_halo", "register_model"]
+__all__ = ["ModelCheck", "measure_halo", "open_model", "register_model"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -237,3 +238,100 @@ def _sorted(spec: Network) -> Network:
             f"Expected a record, xr_sr.ModelSpec(name=..., architecture=..., bands=...); got {type(spec).__name__}."
         )
     return replace(spec, config=tuple(sorted(spec.config)))
+
+
+SUFFIXES = (".safetensors", ".safetensor", ".pt", ".pth", ".ckpt")
+"""Of files of weights, by which `model=` is recognized as one."""
+
+
+def open_model(model: str, weights: str | Path | None = None) -> tuple[str, str | Path | None]:
+    """Return the name of a model and its weights, as `kernel_ref` takes them, for a name or a file of weights.
+
+    model: a name is returned as it is. A file with the hash of a model's weights stands for that model. Of another
+    file the architecture is recognized (`xr_sr.networks.from_state_dict`), and a record is registered with what is
+    published for it; its name has the file's name and hash. The bands are known for four (B04, B03, B02, B08) and ten.
+    Raises WeightsNotFoundError, WeightsFormatError for an unknown architecture, ModelError for other numbers of bands,
+    OptionError where `weights` are passed too.
+    """
+    if registry.is_name(model) or not model.lower().endswith(SUFFIXES):
+        return model, weights
+    path = check_path("model", model, WeightsNotFoundError)
+    if not path.is_file():
+        raise WeightsNotFoundError(f"model={model!r} is not a file, and not a model. See xr_sr.list_models().")
+    if weights is not None:
+        raise OptionError(f"model={model!r} is a file of weights, so weights={str(weights)!r} has no meaning.")
+    path, sha256 = path.resolve(), fetch.sha256_of(path)
+    for known in registry.current.models.values():
+        if isinstance(known, Network) and known.weights and known.weights.sha256 == sha256:
+            return known.name, path
+    for known in registry.current.models.values():
+        if role := next((role for role, part in known.parts if part.files[0].sha256 == sha256), None):
+            raise ModelError(
+                f"{model!r} is the part {role!r} of {known.name!r}, which has {len(known.files)} files of weights. Use "
+                f"model={known.name!r} with weights= the folder that holds them."
+            )
+    record = _recognized(path, sha256)
+    if not registry.is_name(record.name) or registry.get(record.name) != record:
+        registry.register(record, own=True, replace=True)
+    return record.name, None
+
+
+def _recognized(path: Path, sha256: str) -> Network:
+    """Return the record of a file of weights, with what is published for its architecture and number of bands."""
+    from ..networks import from_state_dict
+    from .predictors import read_state
+
+    try:
+        _, found = from_state_dict(read_state(path, sha256))
+    except WeightsFormatError as error:
+        raise WeightsFormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    published = _PUBLISHED.get((found.architecture, found.bands, found.bands_out))
+    if published is None:
+        kind = (
+            "compares two images"
+            if not found.bands_out
+            else f"reads {found.bands} bands, and returns {found.bands_out}"
+        )
+        raise ModelError(
+            f"{path} holds {found.architecture}, which {kind}. The bands of Sentinel-2 are known for four and for ten "
+            "only. Name them: xr_sr.register_model(xr_sr.ModelSpec(name=..., summary=..., "
+            f"architecture={found.architecture!r}, config={found.config}, scale={found.scale}, halo=..., bands=(...)), "
+            f"weights={str(path)!r})."
+        )
+    low_pass, halo = published.low_pass, published.halo
+    if isinstance(low_pass, LowPass) and found.scale != published.scale:  # as wide in input pixels at every scale
+        widening = found.scale / published.scale
+        halo -= math.ceil(low_pass.radius / published.scale)
+        low_pass = LowPass(low_pass.sigma * widening, math.ceil(low_pass.radius * widening))
+        halo = max(halo + math.ceil(low_pass.radius / found.scale), constraint_reach(low_pass, found.scale))
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-_") or "weights"
+    return replace(
+        published,
+        name=f"{stem}-{sha256[:12]}",
+        summary=f"{path.name}, recognized as {found.architecture.rpartition(':')[2]}",
+        scale=found.scale,
+        halo=halo + halo % 2,
+        config=tuple(sorted(found.config)),
+        low_pass=low_pass,
+        weights=WeightsFile(str(path), sha256, path.stat().st_size, home="user"),
+        license="",
+        citation="",
+        url="",
+    )
+
+
+def _ten(record: Network) -> Network:
+    return replace(record, bands=records.TEN, bands_out=records.TEN)
+
+
+_PUBLISHED = {
+    (record.architecture, len(record.bands), len(record.bands_out)): record
+    for record in (
+        records.SEN2SR_LITE_RGBN,
+        records.SEN2SR_RGBN,
+        records.SEN2SR_TEN,
+        _ten(records.SEN2SR_LITE_RGBN),
+        _ten(records.SEN2SR_RGBN),
+    )
+}
+"""Records by architecture and numbers of bands in and out."""

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from ..errors import ModelError
 from . import separable
+from .detect import Architecture, Arguments, Shapes, has_all, root_of
 from .separable import Operator, Products
 from .span import FoldedBody, Layers, shuffle
 
@@ -215,3 +216,20 @@ class FoldedLeanSPAN(nn.Module):
                 self.sinc.along_y(samples, SINC, rows, low)
                 self.sinc.along_x(low, SINC, columns, out, add=-1)
         return fine
+
+
+def _sizes(shapes: Shapes, given: Arguments) -> Arguments | None:
+    channels, bands = shapes["features.weight"][:2]
+    upscale = root_of(shapes["tail.weight"][0], bands)
+    return None if upscale is None else {"bands": bands, "channels": channels, "upscale": upscale}
+
+
+ARCHITECTURE = Architecture(
+    "xr_sr.networks.lean:LeanSPAN",
+    LeanSPAN,
+    detect=has_all("features.weight", "first.0.weight", "last.2.weight", "mix.weight", "gather.weight", "tail.weight"),
+    sizes=_sizes,
+    reads="bands",
+    returns="bands",
+    scale="upscale",
+)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import separable
+from . import lean, separable
+from .detect import Architecture, Arguments, Shapes, has_all, number, root_of
 from .lean import (
     BICUBIC,
     BODY,
@@ -193,3 +194,41 @@ class FoldedLeanCoarse(nn.Module):
                 self.bicubic.along_y(inner, BICUBIC, rows, tall)
                 self.bicubic.along_x(tall, BICUBIC, columns, fine[date, band], add=1)
         return fine
+
+
+def _sizes(shapes: Shapes, given: Arguments) -> Arguments | None:
+    channels, fine = shapes["fine.features.weight"][:2]
+    coarse_channels, bands = shapes["coarse.features.weight"][:2]
+    upscale = root_of(shapes["fine.tail.weight"][0], fine)
+    if upscale is None:
+        return None
+    sizes = {"bands": bands, "coarse": bands - fine, "channels": channels, "coarse_channels": coarse_channels}
+    return {**sizes, "upscale": upscale}
+
+
+def _sizes_of_coarse(shapes: Shapes, given: Arguments) -> Arguments | None:
+    channels, bands = shapes["features.weight"][:2]
+    upscale = number(given, "upscale", 4)
+    coarse, rest = divmod(shapes["tail.weight"][0], upscale**2)
+    return None if rest else {"bands": bands, "coarse": coarse, "channels": channels, "upscale": upscale}
+
+
+ARCHITECTURE = Architecture(
+    "xr_sr.networks.lean_fusion:LeanFusion",
+    LeanFusion,
+    detect=has_all("fine.features.weight", "fine.tail.weight", "coarse.features.weight", "coarse.tail.weight"),
+    sizes=_sizes,
+    reads="bands",
+    returns="bands",
+    scale="upscale",
+)
+COARSE_ARCHITECTURE = Architecture(
+    "xr_sr.networks.lean_fusion:LeanCoarse",
+    LeanCoarse,
+    detect=lean.ARCHITECTURE.detect,  # has the keys of LeanSPAN, and fewer bands out than in
+    sizes=_sizes_of_coarse,
+    reads="bands",
+    returns="coarse",
+    scale="upscale",
+    assumed=("upscale",),
+)

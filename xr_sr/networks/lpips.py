@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .detect import Architecture, Arguments, Shapes, has_all
+
 Net: TypeAlias = Literal["squeeze", "alex", "vgg"]
 
 Layer: TypeAlias = tuple[str, int, int, int, int]
@@ -183,3 +185,21 @@ class LPIPS(nn.Module):
 def _unit(features: Tensor) -> Tensor:
     """Scale to unit length along channels."""
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
+
+
+def _net_of(shapes: Shapes, given: Arguments) -> Arguments:
+    if any(".squeeze." in key for key in shapes):
+        return {"net": "squeeze"}
+    return {"net": "alex" if shapes["net.slice1.0.weight"][-1] == 11 else "vgg"}
+
+
+ARCHITECTURE = Architecture(
+    "xr_sr.networks.lpips:LPIPS",
+    LPIPS,
+    detect=has_all("scaling_layer.shift", "net.slice1.0.weight", "lin0.model.1.weight"),
+    sizes=_net_of,
+    reads=3,
+    returns=0,
+    scale=1,
+    ignored=("lins.",),  # the heads under a second name
+)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .detect import Architecture, Arguments, Shapes, has_all, number, root_of
+
 Convolution: TypeAlias = tuple[Tensor, Tensor]
 """Weight and bias."""
 
@@ -285,3 +287,29 @@ def _fuses() -> bool:
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False
     return bool(torch.allclose(found, wanted, atol=1e-5))
+
+
+def _sizes(shapes: Shapes, given: Arguments) -> Arguments:
+    features, bands = shapes["conv_1.sk.weight"][:2]
+    last = shapes["upsampler.0.weight"][0]  # out_channels * upscale^2: the published networks have 4 * 4^2 and 6 * 1
+    returned = number(given, "out_channels", bands)
+    upscale = number(given, "upscale", root_of(last, returned) or 1)
+    return {
+        "in_channels": bands,
+        "out_channels": last // upscale**2,
+        "feature_channels": features,
+        "upscale": upscale,
+        "num_blocks": len({key.split(".")[1] for key in shapes if key.startswith("blocks.")}),
+    }
+
+
+ARCHITECTURE = Architecture(
+    "xr_sr.networks.span:SPAN",
+    SPAN,
+    detect=has_all("conv_1.sk.weight", "conv_1.eval_conv.weight", "conv_cat.weight", "upsampler.0.weight"),
+    sizes=_sizes,
+    reads="in_channels",
+    returns="out_channels",
+    scale="upscale",
+    assumed=("upscale",),
+)

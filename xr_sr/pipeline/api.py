@@ -71,7 +71,8 @@ def upscale(
         of dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
         read here.
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
-        network, "bicubic" ..., or one of your own (`register_model`).
+        network, "bicubic" ..., one of your own (`register_model`), or the path of a file of weights of a known
+        architecture, "mine.safetensors".
     bands: of the output, in that order, by any catalogue's name; None: all that the model can compute. Only what
         they need is computed: without 20 m bands these are not read. Two kinds of bands are computed without the
         network, by guided fusion to 10 m (`fuse`), then by bicubic interpolation: B01 and B09, where they are named

@@ -14,6 +14,7 @@ from ..arguments import check_choice, check_flag, check_text, items_of, shown
 from ..catalog import registry
 from ..cube.select import AnyCube
 from ..errors import OptionError
+from ..kernels.register import open_model
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.device import check_device
 from ..spec import Option
@@ -58,6 +59,9 @@ class Request:
         check_flag("allow_gsd", self.allow_gsd)
         check_device(self.device)
         check_text("model", self.model)
+        model, weights = open_model(self.model, self.weights)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "weights", weights)
         check_text("constraint", self.constraint)
         check_choice("precision", self.precision, kernels.PRECISIONS)
         check_choice("layout", self.layout, ("auto", "native", "resampled"))
