@@ -288,7 +288,7 @@ def test_warnings_are_one_line_without_a_place_in_the_code(tmp_path, scene):
         (["upscale", "{tif}", "{out}", "-m", "bicubic", "-b", "B12"], 1, ["B12"]),
         (["upscale", "{tif}", "{out}", "-m", "bicubic"], 1, ["offset"]),
         (["upscale", "{text}", "{out}", "-m", "bicubic"], 1, ["cannot be opened"]),
-        (["upscale", "nowhere.tif", "{out}", "-m", "bicubic"], 1, ["there is no nowhere.tif"]),
+        (["upscale", "nowhere.tif", "{out}", "-m", "bicubic"], 1, ["nowhere.tif"]),
         (["upscale", "{empty}", "{out}", "-m", "bicubic"], 1, ["no file with the name of a Sentinel-2 band"]),
         (["upscale", "{tif}", "{out}", "-m", "sen2sr-lite", "--offset", "-1000", "--weights", "{text}"], 1, []),
         (["upscale", "{tif}", "s3://bucket/out.tif"], 2, ["local file"]),
@@ -297,7 +297,7 @@ def test_warnings_are_one_line_without_a_place_in_the_code(tmp_path, scene):
         (["info", "nosuch://in.zarr"], 1, ["cannot be opened"]),
         (["info", "https://127.0.0.1:9/in.zarr"], 1, ["cannot be opened"]),
         (["info", "https://127.0.0.1:9/in.tif"], 1, ["cannot be opened"]),
-        (["info", "nowhere.zarr"], 1, ["there is no"]),
+        (["info", "nowhere.zarr"], 1, ["nowhere.zarr"]),
         (["improve"], 2, ["improve"]),
     ],
 )
@@ -438,3 +438,12 @@ def test_info_warns_of_nothing_that_it_tells(tmp_path, scene):
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "no CRS" in result.stdout
+
+
+@pytest.mark.parametrize(("command", "words"), [("upscale", ("kept", "same command")), ("models", ("Interrupted.",))])
+def test_an_interrupted_command_says_what_is_kept(command, words, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.commands[command], "callback", interrupted)
+    refused(run(command, *(["a.tif", "b.zarr"] if command == "upscale" else [])), 130, *words)

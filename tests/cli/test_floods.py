@@ -145,7 +145,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(stores, series, tmp_path):
     refused(run("flood", *stores, "-o", tmp_path / "flood.tif"), 2, ".zarr")
     refused(run("flood", *stores, "-o", stores[0], "--index", "NDWI"), 2, "another place")
     refused(run("flood", *stores, "-o", out, "--index", "NDWI", "--threshold", "high"), 2, "'otsu'")
-    refused(run("flood", stores[0], tmp_path / "none.zarr", "-o", out), 1, "there is no")
+    refused(run("flood", stores[0], tmp_path / "none.zarr", "-o", out), 1, "none.zarr")
     refused(run("flood", *stores, "-o", out, "--index", "NDVVI"), 1, "NDVI")
     assert not out.exists()
 
@@ -168,3 +168,19 @@ def test_options_are_called_as_the_arguments_of_the_function():
     arguments = set(inspect.signature(xr_sr.flood_between).parameters) - {"before", "after"}
 
     assert arguments <= set(_spellings(main.commands["flood"]))
+
+
+def test_each_input_has_an_offset_of_its_own(series, tmp_path):
+    for number, name in enumerate(("before.tif", "after.tif")):
+        dn = series.isel(time=2 * number).to_dataarray("band")
+        (dn - 1000 * number).clip(1).astype("uint16").rio.to_raster(tmp_path / name)  # the first as raw products are
+    words = ("flood", tmp_path / "before.tif", tmp_path / "after.tif", "--index", "NDWI", "--names", "B03,B08")
+
+    result = run(*words, "-o", tmp_path / "flood.zarr", "--offset-before", -1000, "--offset-after", 0)
+
+    assert result.exit_code == 0, result.output
+    expected = xr_sr.flood_between(
+        *(series.isel(time=[date]) for date in (0, 2)), index="NDWI", offset=-1000
+    ).flood.values
+    found = xr_sr.open_zarr(tmp_path / "flood.zarr").flood.values
+    assert (found == np.squeeze(expected)).mean() > 0.99

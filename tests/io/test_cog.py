@@ -319,3 +319,21 @@ def test_classes_without_an_unknown_one_and_mixed_bands_have_no_nodata_value(tmp
     for obj, nodata in ((known, None), (unknown, 9), (xr.merge([known, unknown], compat="override"), None)):
         with rasterio.open(to_cog(obj, tmp_path / "classes.tif", overwrite=True)) as file:
             assert file.nodata == nodata
+
+
+def test_a_map_of_classes_has_the_colors_of_the_plots(tmp_path):
+    from xr_sr.analytics.classes import FLOOD, as_class_map
+
+    values = np.array([[0, 1], [2, 255]], "uint8").repeat(64, 0).repeat(64, 1)
+    plain = xr.DataArray(values, dims=("y", "x"))
+    to_cog(as_class_map(plain, FLOOD, kind="flood", title="flood", like=plain), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.colorinterp[0].name == "palette"
+        assert file.colormap(1)[2][:3] == (0xE6, 0x9F, 0x00)
+        np.testing.assert_array_equal(file.read(1), values)
+
+
+def test_a_name_of_a_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match=r"out\.zarr.*to_zarr"):
+        to_cog(cube(), tmp_path / "out.zarr")

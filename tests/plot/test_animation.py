@@ -13,10 +13,10 @@ from PIL import Image
 
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
+from xr_sr.analytics.classes import CLASS_COLORS
 from xr_sr.errors import CubeError, MissingLibraryError, OptionError, StoreError
 from xr_sr.plot import animate
 from xr_sr.plot.animation import Movie
-from xr_sr.plot.maps import COLORS
 
 mpl.use("Agg")
 
@@ -86,7 +86,7 @@ def test_maps_of_classes_and_quantities_are_animated_too(cube):
     found = xr_sr.flood(xr_sr.water(mask, None, 0.5), times(3)[0], slice(times(3)[1], None)).compute()
     movie = animate(found)
 
-    expected = [int(COLORS["flooded"][place : place + 2], 16) for place in (1, 3, 5)]
+    expected = [int(CLASS_COLORS["flooded"][place : place + 2], 16) for place in (1, 3, 5)]
     for frame, date in zip(frames_of(movie), found["flood"], strict=True):
         np.testing.assert_array_equal((frame[..., :3] == expected).all(axis=-1), date.values == 2)
     named = {text.get_text() for legend in movie.figure.legends for text in legend.get_texts()}

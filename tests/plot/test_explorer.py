@@ -23,9 +23,9 @@ from PIL import Image
 import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics.area import area_text
+from xr_sr.analytics.classes import CLASS_COLORS
 from xr_sr.errors import CubeError, GeoreferenceWarning, GridError, MissingLibraryError, OptionError, StoreError
 from xr_sr.plot import Explorer
-from xr_sr.plot.maps import COLORS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -149,10 +149,10 @@ def test_classes_have_their_colors_names_and_areas(lr, found):
 
     flood, area = found["flood"], found["area"].isel(time=0)
     names = dict(zip(flood.attrs["flag_values"], flood.attrs["flag_meanings"].split(), strict=True))
-    expected = np.array([[hexed(COLORS[names[code]]) for code in row] for row in flood.values[0]])
+    expected = np.array([[hexed(CLASS_COLORS[names[code]]) for code in row] for row in flood.values[0]])
     np.testing.assert_array_equal(image_of(page, "flood")[..., :3], expected)
     (legend,) = [layer["legend"] for layer in data_of(page)["layers"] if layer["name"].startswith("flood")]
-    flooded = {"color": COLORS["flooded"], "label": f"flooded, {area_text(float(area.sel(state='flooded')))}"}
+    flooded = {"color": CLASS_COLORS["flooded"], "label": f"flooded, {area_text(float(area.sel(state='flooded')))}"}
     assert flooded in legend["entries"]
     assert legend["text"] == "2023-06-01 → 2023-06-06"
 
@@ -162,7 +162,7 @@ def test_a_map_alone_is_enough(found):
     mask = xr_sr.explore(layers={"water": found["flood"].isel(time=0, drop=True) == 2})
 
     assert page.layers == ("flood, 2.5 m",) and data_of(page)["note"] == ""
-    assert (image_of(mask, "water")[found["flood"].values[0] == 2][:, :3] == hexed(COLORS["water"])).all()
+    assert (image_of(mask, "water")[found["flood"].values[0] == 2][:, :3] == hexed(CLASS_COLORS["water"])).all()
 
 
 def test_maps_of_one_quantity_share_their_colors(lr, sr):
@@ -276,7 +276,7 @@ def test_dry_ground_of_a_map_is_transparent(lr, found):
 
     np.testing.assert_array_equal(image[..., 3] == 0, found["flood"].values[0] == 0)
     (layer,) = [each for each in data_of(lr.sr.explore(layers={"flood": found}))["layers"] if each["isMap"]]
-    assert layer["ground"] == COLORS["dry"]
+    assert layer["ground"] == CLASS_COLORS["dry"]
 
 
 def test_a_map_alone_has_its_dates():
@@ -497,7 +497,7 @@ def test_a_browser_opens_on_the_flood_over_the_scene(browser, found):
     assert (left == 0).all()  # black ground before the flood
     colors = {tuple(color) for color in right.reshape(-1, 3).tolist()}
     for name in ("flooded", "permanent", "unknown"):
-        wanted = np.array(hexed(COLORS[name])) * 0.65
+        wanted = np.array(hexed(CLASS_COLORS[name])) * 0.65
         assert any(np.abs(np.array(color) - wanted).max() <= 1.5 for color in colors), name
     assert (0, 0, 0) in colors  # dry ground shows what lies below
 

@@ -16,9 +16,9 @@ import xr_sr
 from tests.cubes import geobox_of, times
 from xr_sr.analytics import water_history
 from xr_sr.analytics.area import area_text
+from xr_sr.analytics.classes import CLASS_COLORS
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.plot import flood_map, frequency_map
-from xr_sr.plot.maps import COLORS
 
 mpl.use("Agg")
 
@@ -45,7 +45,7 @@ def test_each_pixel_has_the_color_of_its_class(found):
     image = image_of(flood_map(found, date=1))
 
     names = dict(zip(found["flood"].attrs["flag_values"], found["flood"].attrs["flag_meanings"].split(), strict=True))
-    expected = np.array([[to_rgb(COLORS[names[code]]) for code in row] for row in found["flood"].values[1]])
+    expected = np.array([[to_rgb(CLASS_COLORS[names[code]]) for code in row] for row in found["flood"].values[1]])
     np.testing.assert_allclose(image, expected, atol=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_a_map_that_was_masked_is_unknown_there(found):
 
     whole = image_of(flood_map(found))
     np.testing.assert_array_equal(picture[:, :3], whole[:, :3])
-    np.testing.assert_allclose(picture[:, 3:] - to_rgb(COLORS["unknown"]), 0, atol=1e-6)
+    np.testing.assert_allclose(picture[:, 3:] - to_rgb(CLASS_COLORS["unknown"]), 0, atol=1e-6)
 
 
 def test_a_date_chosen_before_is_told(found):
@@ -139,7 +139,7 @@ def test_colors_of_a_map_differ_for_every_vision(vision, together):
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     def seen(name: str) -> np.ndarray:
-        rgb = np.array(to_rgb(COLORS[name]))
+        rgb = np.array(to_rgb(CLASS_COLORS[name]))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         mixed = np.clip(np.array(DICHROMATS[vision]) @ linear, 0, 1)
         back = np.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * mixed ** (1 / 2.4) - 0.055)
@@ -161,9 +161,9 @@ def test_colors_follow_the_frequency(history):
     image, frequency = image_of(frequency_map(history)), history["frequency"].values
 
     np.testing.assert_allclose(
-        image[frequency == 0], np.broadcast_to(to_rgb(COLORS["dry"]), ((frequency == 0).sum(), 3))
+        image[frequency == 0], np.broadcast_to(to_rgb(CLASS_COLORS["dry"]), ((frequency == 0).sum(), 3))
     )
-    np.testing.assert_allclose(image[:5, :5], np.broadcast_to(to_rgb(COLORS["unknown"]), (5, 5, 3)))
+    np.testing.assert_allclose(image[:5, :5], np.broadcast_to(to_rgb(CLASS_COLORS["unknown"]), (5, 5, 3)))
     lightness = [image[frequency == share].mean() for share in (0.25, 0.5, 0.75, 1.0)]
     assert (np.diff(lightness) < 0).all()  # more is darker, also in gray
 

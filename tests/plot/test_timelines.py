@@ -15,9 +15,9 @@ from odc.geo.xr import xr_coords
 import xr_sr
 from tests.cubes import geobox_of, times
 from xr_sr.analytics import class_areas, object_series
+from xr_sr.analytics.classes import CLASS_COLORS
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.plot import series
-from xr_sr.plot.maps import COLORS
 
 mpl.use("Agg")
 
@@ -50,7 +50,7 @@ def test_areas_of_a_flood_are_lines_in_the_colors_of_the_map(water):
     assert lines.keys() == {"permanent water", "flooded", "receded", "unknown"}
     np.testing.assert_allclose(lines["flooded"], found["area"].sel(state="flooded"))
     colors = {line.get_label(): to_hex(line.get_color()) for line in figure.axes[0].lines}
-    assert colors["flooded"] == COLORS["flooded"].lower()
+    assert colors["flooded"] == CLASS_COLORS["flooded"].lower()
     assert figure.axes[0].get_ylabel() == "area, ha" and figure.axes[0].get_ylim()[0] == 0
     assert {text.get_text() for text in figure.legends[0].get_texts()} == lines.keys()
 

@@ -24,6 +24,12 @@ FLOOD: Classes = {"dry": 0, "permanent": 1, "flooded": 2, "receded": 3, "unknown
 
 AGREEMENT: Classes = {"background": 0, "water": 1, "lr_only": 2, "sr_only": 3, "unknown": UNKNOWN}
 
+# Okabe and Ito 2008, "Color Universal Design": distinguishable with any color vision, and ordered by lightness in gray.
+CLASS_COLORS: Mapping[str, str] = {
+    "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
+    "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
+}  # fmt: skip
+
 _EXPECTED = (
     "Expected the result of water(), or a DataArray of true and false, or of 0 and 1 with NaN or 255 for unknown."
 )

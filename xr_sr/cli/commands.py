@@ -1,6 +1,7 @@
 """The commands of `xr-sr`. Each opens its input, calls one function of the package, and says what came out.
 
-Exit codes: 0 done; 1 an error of ours, told in one sentence on stderr; 2 wrong usage.
+Exit codes: 0 done; 1 an error of this package, in one sentence on stderr; 2 wrong usage; 3 and 4 of `verify`, an
+unfinished and a damaged store; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ class _Group(click.Group):
                 return super().invoke(ctx)
             except XrSrError as error:
                 raise click.ClickException(spell(str(error))) from error
+            except KeyboardInterrupt:
+                click.echo(f"\n{_interrupted(self.get_command(ctx, ctx.invoked_subcommand or ''))}", err=True)
+                raise SystemExit(130) from None
+
+
+def _interrupted(command: click.Command | None) -> str:
+    """Describe what an interrupted command has kept, and how to resume it."""
+    if command is None or not any(param.name == "wait" for param in command.params):
+        return "Interrupted."
+    return (
+        "Interrupted. What is written to a Zarr is kept: run the same command again, without --overwrite, to resume. "
+        "Of a GeoTIFF nothing is kept."
+    )
 
 
 def _spellings(command: click.Command | None) -> dict[str, Spelling]:
@@ -239,22 +253,20 @@ def models() -> None:
     from ..catalog.listing import list_models
     from ..catalog.registry import get
 
-    table = list_models()
-    width = max(map(len, table["name"]))
-    rows: list[dict[Any, Any]] = table.to_dict("records")
+    rows: list[dict[Any, Any]] = list_models().to_dict("records")
+    width = max(len(model["name"]) for model in rows)
     for model in rows:
         spec = get(model["name"])
         scale = (
             "any scale" if "scale" in dict(spec.options) else f"x{spec.scale}" if spec.scale > 1 else "the finer grid"
         )
-        reads = f"{model['bands']} to {scale}"
-        click.echo(f"{model['name']:<{width}}  {reads:<24} {model['summary']}")
         facts = [
+            f"reads {model['bands']}, computes {scale}",
             f"weights {model['size_mb']:g} MB, {model['where']}" if model["size_mb"] else "",
-            f"licence {model['license']}" if model["licence"] else "",
+            f"license {model['license']}" if model["license"] else "",
         ]
-        if any(facts):
-            click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")
+        click.echo(f"{model['name']:<{width}}  {model['summary']}")
+        click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")
 
 
 @main.command(context_settings=TEXT)
@@ -300,8 +312,8 @@ def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
 def verify(store: str, repair: bool, quick: bool, quiet: bool) -> None:
     """Compare STORE, a .zarr that this package wrote, with what it says of itself.
 
-    Looks for every document and every chunk that is noted as done, reads them, and says what to do. Exit code 0 where
-    the store is whole, else 1.
+    Looks for every document and every chunk that is noted as done, reads them, and says what to do. Exit code: 0 the
+    store is complete, 3 it is unfinished, 4 it is damaged, 1 it cannot be read at all.
 
     \b
     xr-sr verify out.zarr
@@ -313,4 +325,4 @@ def verify(store: str, repair: bool, quick: bool, quiet: bool) -> None:
     if not (quiet and report.ok):
         click.echo(repr(report))
     if not report.ok:
-        raise SystemExit(1)
+        raise SystemExit(4 if report.damages else 3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import main
-from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, WAIT, level
+from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, WAIT, level, numbers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 @click.option("--mask", is_flag=True, help="Clouds and shadows are unknown, by SCL.")
 @click.option("--grid", type=click.Choice(["fine", "coarse"]), help="Of bands on two grids, the one to work on.")
 @OFFSET
+@click.option("--offset-before", callback=numbers, metavar="NUMBER", help="Of BEFORE alone, in place of --offset.")
+@click.option("--offset-after", callback=numbers, metavar="NUMBER", help="Of AFTER alone, in place of --offset.")
 @QUANTIFICATION
 @NODATA
 @NAMES
@@ -70,7 +72,7 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     from ..io.files import is_same
     from ..io.files import open as open_cube
     from ..io.zarr import open_zarr, to_zarr
-    from ..radiometry.cubes import mask
+    from ..radiometry.cubes import mask, reflectance
     from .dates import MOST_DAYS, dates_of, select_date
 
     for source in (before, after):
@@ -88,7 +90,15 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     if is_same(before, after):
         _refuse_shared(*(dates_of(cube) for cube in cubes))
     formula = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
-    found = flood_between(*cubes, **formula, nodata=options["nodata"] or "auto")
+    formula["nodata"] = options["nodata"] or "auto"
+    own = [options["offset_before"], options["offset_after"]]
+    if own != [None, None]:
+        read = {key: formula.pop(key) for key in ("offset", "quantification", "nodata")}
+        cubes = [
+            reflectance(cube, **(read if offset is None else {**read, "offset": offset}))
+            for cube, offset in zip(cubes, own, strict=True)
+        ]
+    found = flood_between(*cubes, **formula)
     quiet = options["quiet"]
     how = {"overwrite": options["overwrite"], "wait": options["wait"]}
     done = to_zarr(found, output, **how, progress=False if quiet else None)

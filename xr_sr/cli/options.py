@@ -15,9 +15,11 @@ def names(_context: click.Context, _parameter: click.Parameter, value: str | Non
 
 
 def numbers(
-    _context: click.Context, _parameter: click.Parameter, value: str
-) -> float | tuple[float, ...] | Literal["auto"]:
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> float | tuple[float, ...] | Literal["auto"] | None:
     """Read a number, several with commas between them, or the word "auto"."""
+    if value is None:
+        return None
     try:
         found = () if value == "auto" else tuple(float(part) for part in value.split(","))
     except ValueError:

@@ -28,7 +28,7 @@ from ..cube.grid import spatial_dims
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
-from .tags import class_tags, color_interpretation, file_tags, unknown_class
+from .tags import class_tags, color_interpretation, color_table, file_tags, unknown_class
 from .zarr.content import Content, Field, XarrayObject, describe
 from .zarr.encoding import Packing, pack_block
 from .zarr.layout import edges_of
@@ -75,7 +75,7 @@ def to_cog(
     Band names become band descriptions, and B04, B03 and B02 are marked as red, green and blue, so that a GIS shows
     true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
     TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band, and
-    its number for unknown, 255, is the nodata value of the file. CRS and transform
+    its number for unknown, 255, is the nodata value of the file, and a map alone gets a color table. CRS and transform
     are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
     appears under its name when it is whole, and nothing is left behind where writing fails.
     Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
@@ -89,6 +89,8 @@ def to_cog(
             f"blocksize={blocksize}: expected a multiple of {_SIDES[0]} pixels, at most {_SIDES[1]}, such as 512."
         )
     target = check_path("path", path, StoreError)
+    if target.suffix.lower() == ".zarr":
+        raise StoreError(f"path={str(path)!r} names a Zarr store; a GeoTIFF ends in .tif. Write a store by to_zarr.")
     if target.is_dir():
         raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
     if target.exists() and not overwrite:
@@ -198,7 +200,10 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
         if field.packing.scale is not None:
             file.scales, file.offsets = (field.packing.scale,) * count, (0.0,) * count
         file.update_tags(**file_tags(content, field))
-        file.colorinterp = color_interpretation([name for layer in layers for name in layer.names])
+        if (colors := color_table([layer.field for layer in layers])) is None:
+            file.colorinterp = color_interpretation([name for layer in layers for name in layer.names])
+        else:
+            file.write_colormap(1, colors)
 
         def ended(key: Hashable, result: tuple[NDArray[Any], int]) -> None:
             nonlocal clipped

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from ..analytics.classes import CLASS_COLORS, classes_of
 from ..bands import match_bands
 from ..radiometry.resolve import OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
@@ -65,6 +66,20 @@ def class_tags(field: Field) -> dict[str, str]:
     return {
         "flag_values": values if isinstance(values, str) else " ".join(map(str, values)),
         "flag_meanings": str(words),
+    }
+
+
+def color_table(fields: Sequence[Field]) -> dict[int, tuple[int, int, int]] | None:
+    """Return the colors of a single map of classes, by value, as `plot` draws them; None for anything else."""
+    if len(fields) != 1 or fields[0].array.ndim != 2 or fields[0].packing.dtype != "uint8":
+        return None
+    classes = classes_of(fields[0].attrs)
+    if not classes or not set(classes) <= set(CLASS_COLORS):
+        return None
+    red, green, blue = slice(1, 3), slice(3, 5), slice(5, 7)
+    return {
+        value: (int(color[red], 16), int(color[green], 16), int(color[blue], 16))
+        for value, color in ((value, CLASS_COLORS[name]) for name, value in classes.items())
     }
 
 

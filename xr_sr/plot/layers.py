@@ -14,7 +14,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..analytics.area import area_text
-from ..analytics.classes import as_water, classes_of
+from ..analytics.classes import CLASS_COLORS, as_water, classes_of
 from ..analytics.indices import NAME_ATTR
 from ..cube.grid import geobox_of, spatial_dims
 from ..cube.select import AnyCube, Cube
@@ -22,7 +22,7 @@ from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, colored
-from .maps import CLASS_TITLES, COLORS, at_date, parts_of, when_of
+from .maps import CLASS_TITLES, at_date, parts_of, when_of
 from .views import Frame, Pixels, Placed, see
 
 Legend = dict[str, Any]
@@ -169,11 +169,11 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
     meaning = classes_of(sheet.array.attrs)
     names, codes = list(meaning), list(meaning.values())
     spare = iter(_OTHERS * len(names))
-    colors = [COLORS[each] if each in COLORS else next(spare) for each in names]
+    colors = [CLASS_COLORS[each] if each in CLASS_COLORS else next(spare) for each in names]
     places = np.full(values.shape, len(names), "uint8")
     for place, code in enumerate(codes):
         places[values == code] = place
-    palette = _bytes_of([*colors, COLORS["unknown"]])
+    palette = _bytes_of([*colors, CLASS_COLORS["unknown"]])
     seen_through = bytes(0 if each in _GROUND else 255 for each in [*names, ""])
     entries = []
     for place, each in enumerate(names):
@@ -183,7 +183,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
             entries.append({"color": colors[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}
     png = _png(places[::-1] if flip else places, palette, seen_through)
-    return PageLayer(name, png, values.shape, legend, sheet.date, True, COLORS["dry"])
+    return PageLayer(name, png, values.shape, legend, sheet.date, True, CLASS_COLORS["dry"])
 
 
 def quantity_limits(

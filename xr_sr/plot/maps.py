@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from ..analytics.area import area_text
-from ..analytics.classes import classes_of, whole_classes
+from ..analytics.classes import CLASS_COLORS, classes_of, whole_classes
 from ..cube.grid import geobox_of, spatial_dims
 from ..cube.time import Date, place_of
 from ..errors import CubeError
@@ -19,11 +18,6 @@ from .figure import color_key, draw_ground, finish, patch_key, thinned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, "Color Universal Design": distinguishable with any color vision, and ordered by lightness in gray.
-COLORS: Mapping[str, str] = {
-    "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
-    "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
-}  # fmt: skip
 CLASS_TITLES = {"lr_only": "water in LR only", "sr_only": "water in SR only", "permanent": "permanent water"}
 _MAPS = ("flood", "agreement", "water")
 
@@ -84,9 +78,9 @@ def class_colors(values: Any, names: list[str], codes: Any) -> Any:
     from matplotlib.colors import to_rgb
 
     picture = np.empty((*values.shape, 3), "float32")
-    picture[:] = to_rgb(COLORS["unknown"])
+    picture[:] = to_rgb(CLASS_COLORS["unknown"])
     for name, code in zip(names, codes, strict=True):
-        picture[values == code] = to_rgb(COLORS.get(name, COLORS["unknown"]))
+        picture[values == code] = to_rgb(CLASS_COLORS.get(name, CLASS_COLORS["unknown"]))
     return picture
 
 
@@ -110,7 +104,7 @@ def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None
             continue
         title = CLASS_TITLES.get(name, name)
         label = f"{title}\n{area_text(known[name])}" if name in known else title
-        entries.append((COLORS.get(name, COLORS["unknown"]), label))
+        entries.append((CLASS_COLORS.get(name, CLASS_COLORS["unknown"]), label))
     patch_key(figure, axes, entries)
 
 
@@ -132,13 +126,13 @@ def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024)
     values, step = thinned(frequency, max_pixels)
     shown = np.ma.masked_where(~(values > 0), values)
     picture = _ramp()(shown)[..., :3]
-    picture[~np.isfinite(values)] = to_rgb(COLORS["unknown"])
-    picture[values == 0] = to_rgb(COLORS["dry"])
+    picture[~np.isfinite(values)] = to_rgb(CLASS_COLORS["unknown"])
+    picture[values == 0] = to_rgb(CLASS_COLORS["dry"])
     figure, axes, _ = draw_ground(picture, geobox, f"frequency of water{dates}", step=step)
     ticks = {share: f"{share:.0%}" for share in (0.0, 0.25, 0.5, 0.75, 1.0)}
     below = color_key(figure, axes, _ramp(), ticks, "share of the dates that saw the pixel")
     others = [("dry", "never water", (values == 0).any()), ("unknown", "never seen", not np.isfinite(values).all())]
-    patch_key(figure, axes, [(COLORS[name], label) for name, label, is_there in others if is_there], below)
+    patch_key(figure, axes, [(CLASS_COLORS[name], label) for name, label, is_there in others if is_there], below)
     return finish(figure)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 
 from ..analytics.area import class_areas
-from ..analytics.classes import KIND_ATTR, classes_of, whole_classes
+from ..analytics.classes import CLASS_COLORS, KIND_ATTR, classes_of, whole_classes
 from ..analytics.history import positions_of
 from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
 from ..errors import CubeError, OptionError
 from ..optional import require
 from .figure import DPI, finish
-from .maps import CLASS_TITLES, COLORS
+from .maps import CLASS_TITLES
 from .ternary_plot import MARKERS, SERIES
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mappin
     ]
     titles = [CLASS_TITLES.get(name, name) for name in kept]
     styles: dict[str, Mapping[str, Any]] = {
-        title: {"color": COLORS.get(name, COLORS["unknown"])} for name, title in zip(kept, titles, strict=True)
+        title: {"color": CLASS_COLORS.get(name, CLASS_COLORS["unknown"])}
+        for name, title in zip(kept, titles, strict=True)
     }
     if "unknown" in styles:
         styles["unknown"] = {"color": "#777777", "linestyle": "--"}
