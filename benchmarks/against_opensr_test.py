@@ -1,13 +1,13 @@
-"""Against opensr-test from the package index: the same numbers, and how much sooner.
+"""Compare with opensr-test from the package index: numbers and times.
 
     python -m benchmarks.peer_env                              # once: the peer's environment
     python -m benchmarks.against_opensr_test [--write]
 
-Images of the network and truths made from them, of two sizes, as in a set of test patches. The peer takes one image a
-call, `opensr_test.Metrics().compute`; `xr_sr.metrics.opensr_test` takes all as dates of a cube. `xr_sr.evaluate()`, in
-its default profile, measures more: PSNR, SSIM, SAM, ERGAS and Q-index as well, and shifts with their quality. The best
-of three rounds in a fresh process counts (of one for the default profile), after one that warms up; by turns, one core.
-With --large also the memory of an evaluation of 4096 x 4096 pixels.
+Images of the network and references made from them, of two sizes, as in a set of test patches. The peer takes one image
+a call, `opensr_test.Metrics().compute`; `xr_sr.metrics.opensr_test` takes all as dates of a cube. `xr_sr.evaluate()`,
+in its default profile, measures more: PSNR, SSIM, SAM, ERGAS and Q-index as well, and shifts with their quality. The
+best of three rounds in a fresh process counts (of one for the default profile), after one that warms up; by turns, one
+core. With --large also the memory of an evaluation of 4096 x 4096 pixels.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _compare(report: Report, folder: Path, size: int, repeat: int) -> None:
 
 
 def _make(given: argparse.Namespace) -> dict[str, float]:
-    """Upscale a real image, and make a truth of it: sharper, shifted, of another level, noisy."""
+    """Upscale a real image, and make a reference from it: sharper, shifted, of other brightness, noisy."""
     import numpy as np
     from scipy import ndimage
 

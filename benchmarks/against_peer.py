@@ -1,4 +1,4 @@
-"""Against sen2sr from the package index: the same values, and how much sooner.
+"""Compare with sen2sr from the package index: values and times.
 
     python -m benchmarks.peer_env                        # once: the peer's environment
     python -m benchmarks.against_peer [--write]
@@ -36,17 +36,17 @@ TARGETS = {1: 6.0, 2: 8.0}
 
 
 def peer_folder() -> Path:
-    """Give the folder of the peer's environment."""
+    """Return the folder of the peer's environment."""
     return Path(os.environ.get("XR_SR_BENCH_ENV") or ROOT / ".bench-env")
 
 
 def peer_python(folder: Path) -> str:
-    """Give the interpreter of an environment."""
+    """Return the interpreter of an environment."""
     return str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
 def require_peer() -> str:
-    """Give the interpreter of the peer's environment; ends the program with the way out where there is none."""
+    """Return the interpreter of the peer's environment; exits with a hint if there is none."""
     python = peer_python(peer_folder())
     if not Path(python).is_file():
         raise SystemExit(

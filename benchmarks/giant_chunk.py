@@ -1,4 +1,4 @@
-"""A scene in one giant chunk, of which one output block is computed: how much memory the process takes.
+"""Measure the memory of one output block of a scene in one giant chunk.
 
     python -m benchmarks.giant_chunk [--write] [--folder FOLDER]
 

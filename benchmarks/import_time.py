@@ -1,4 +1,4 @@
-"""How much `import xr_sr` adds to `import xarray`: fresh interpreters by turns, ratio of medians with its spread.
+"""Measure the time that `import xr_sr` adds to `import xarray`: fresh interpreters by turns, ratio of medians, spread.
 
     python -m benchmarks.import_time [--runs 31]
 
@@ -23,7 +23,7 @@ LIMIT = 1.3
 
 
 def seconds_to_import(name: str) -> float:
-    """Import a module in a fresh interpreter; give the seconds that the import took."""
+    """Import a module in a fresh interpreter; return the seconds that the import took."""
     done = subprocess.run([sys.executable, "-c", TIMED.format(name=name)], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -40,7 +40,7 @@ def measure(runs: int) -> dict[str, list[float]]:
 
 
 def ratio_of_medians(times: dict[str, list[float]], draws: int = 2000) -> tuple[float, float, float]:
-    """Give the ratio xr_sr / xarray and the 5th and 95th percentile of it over resampled runs."""
+    """Return the ratio xr_sr / xarray and the 5th and 95th percentile of it over resampled runs."""
     chance = random.Random(0)
     ratios = sorted(
         statistics.median(chance.choices(times["xr_sr"], k=len(times["xr_sr"])))

@@ -1,4 +1,4 @@
-"""The kernel alone on one thread: windows of several sides, page faults, and half precision with its error.
+"""Measure the kernel on one thread: windows of several sizes, page faults, and half precision with its error.
 
     python -m benchmarks.kernel [--write]
 

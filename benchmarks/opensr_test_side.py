@@ -14,7 +14,7 @@ from benchmarks.harness.machine import peak_memory_mib
 
 
 def main() -> None:
-    """Measure all triples of images some times over; print their means and the best seconds."""
+    """Measure all triples of images several times; print their means and the best seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)

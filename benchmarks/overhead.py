@@ -1,9 +1,9 @@
-"""What xarray and dask cost: `upscale(...).compute()` against the bare kernel called on the same blocks.
+"""Measure the cost of xarray and dask: `upscale(...).compute()` against the bare kernel called on the same blocks.
 
     python -m benchmarks.overhead [--write]
 
-Four sides, each a fresh process, by turns: "bare" calls the kernel on tiles that lie ready, in as many threads as the
-scheduler has, and keeps the blocks; "assembled" also copies them into one array; "persist" is
+Four sides, each a fresh process, by turns: "bare" calls the kernel on tiles that are in memory, in as many threads as
+the scheduler has, and keeps the blocks; "assembled" also copies them into one array; "persist" is
 `upscale(...).persist()`, which keeps blocks too; "compute" is `upscale(...).compute()`, which gives one array. The
 target is for "compute" against "bare", the strictest pair.
 """
@@ -82,7 +82,7 @@ def _lazy(data: object, side: str) -> Callable[[], object]:
 
 
 def _bare(data: object, threads: int, *, assemble: bool) -> Callable[[], object]:
-    """Make the tiles of all blocks, and give the function that runs the kernel over them."""
+    """Make the tiles of all blocks, and return the function that runs the kernel over them."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np

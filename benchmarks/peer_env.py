@@ -36,7 +36,7 @@ CHECK = (
 
 
 def main() -> int:
-    """Make it, and say what is in it; exit code 1 if the peer cannot be imported."""
+    """Make the environment and print its versions; exit code 1 if the peer cannot be imported."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=peer_folder(), help="default: %(default)s")
     folder = parser.parse_args().folder

@@ -1,4 +1,4 @@
-"""Cost grows with area and nothing else: squares of four sizes, time and peak memory.
+"""Measure time and peak memory of squares of four sizes, which should grow with the area only.
 
     python -m benchmarks.scaling [--write]
 
@@ -22,7 +22,7 @@ smallest is a handful of blocks, so it says little."""
 
 
 def main() -> int:
-    """Measure all sizes; exit code 1 if cost does not go with area."""
+    """Measure all sizes; exit code 1 if they grow faster."""
     arguments = parser(__doc__, repeat=2)
     sizes = [1024, 2048, 4096, 8192]
     arguments.add_argument("--size", type=int, nargs="+", default=sizes, dest="sizes", help="default: %(default)s")
@@ -72,7 +72,7 @@ def _per_megapixel(size: int, values: list[dict[str, float]]) -> list[float]:
 
 
 def measure(size: int) -> dict[str, float]:
-    """Upscale a square to sums in this process; also the yardstick of `store.py`."""
+    """Upscale a square to sums in this process; also the reference of `store.py`."""
     import xr_sr  # noqa: F401  # registers .sr
     from benchmarks.harness import scenes
 
@@ -99,7 +99,7 @@ def measure(size: int) -> dict[str, float]:
 
 
 def sums(fine: object) -> object:
-    """Give one number per block of a lazy DataArray (band, y, x), made in the block's own task."""
+    """Return one number per block of a lazy DataArray (band, y, x), made in the block's own task."""
     import numpy as np
     import xarray as xr
 

@@ -1,4 +1,4 @@
-"""What writing costs: `to_zarr` as int16 to the local disk against the same graph reduced to sums.
+"""Measure the cost of writing: `to_zarr` as int16 to the local disk, against the same graph reduced to sums.
 
     python -m benchmarks.store [--write] [--folder FOLDER]
 

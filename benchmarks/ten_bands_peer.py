@@ -1,6 +1,6 @@
 """The peer's side of `ten_bands_speed.py`: the official ten-band model as its own package builds and runs it.
 
-Runs in the peer's environment and knows nothing of xr_sr. Reads and writes .npy files, prints one line of JSON.
+Runs in the peer's environment and does not import xr_sr. Reads and writes .npy files, prints one line of JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ten bands against sen2sr from the package index: the same values, and how much sooner.
+"""Compare ten bands with sen2sr from the package index: values and times.
 
     python -m benchmarks.peer_env                        # once: the peer's environment
     python -m benchmarks.ten_bands_speed [--models sen2sr-lite ...] [--size 512] [--cores 1 2] [--write]

@@ -2,7 +2,7 @@
 
     python -m benchmarks.writers [--write] [--rounds 100] [--seed 1]
 
-Two, three and five writers, each in as many rounds. Each writer adds two dates of its own and one of its neighbour;
+Two, three and five writers, each in as many rounds. Each writer adds two dates of its own and one of its neighbor;
 about half of them are killed at a random operation on the store (SIGKILL), some wait for each other, some are refused,
 and a fifth count as machines of their own, whose claims expire. Those that did not succeed run again until nobody is
 left. After each attempt every date that any process reported as written is compared with its pixels, and at the end of
@@ -30,7 +30,7 @@ COLUMNS = ("written", "refused", "killed", "lost its claim", "failed otherwise",
 
 
 def main() -> int:
-    """Play all rounds; exit code 1 if a date was lost or mixed, or a process ended otherwise."""
+    """Run all rounds; exit code 1 if a date was lost or mixed, or a process ended otherwise."""
     arguments = parser(__doc__, repeat=1)
     arguments.add_argument("--rounds", type=int, default=100, help="of each number of writers (default: %(default)s)")
     arguments.add_argument("--seed", type=int, default=1, help="of what is killed when (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""How the pages are built. Offline: nothing is looked up in the documentation of other projects.
+"""Configure the documentation. The build works offline: it reads no documentation of other projects.
 
 Run by `python -m sphinx -W -b html docs docs/_build/html`.
 """

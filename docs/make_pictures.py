@@ -1,4 +1,4 @@
-"""Draw the pictures of README and docs into docs/_static.
+"""Draw the figures of README and docs into docs/_static.
 
     python docs/make_pictures.py
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def save(figure: Any, name: str) -> None:
-    """Write one figure, a photograph as JPEG and a drawing as PNG, and say how large it is."""
+    """Write one figure, a photograph as JPEG and a drawing as PNG, and print its size."""
     path = STATIC / name
     how = {"pil_kwargs": {"quality": 88}} if path.suffix == ".jpg" else {}
     figure.savefig(path, **how)
@@ -64,7 +64,7 @@ def flood() -> Any:
 
 
 def tiles() -> Any:
-    """Draw how one output block is made: it gathers its tile, with halo, out of whatever chunks hold it."""
+    """Draw how one output block is made: it gathers its tile, with halo, from the chunks that contain it."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 5.0), dpi=140)
     for axes in (left, right):
         axes.set(xlim=(-0.5, 40.5), ylim=(40.5, -0.5), aspect="equal", xticks=[], yticks=[])

@@ -1,8 +1,8 @@
-"""Aerial imagery as places with a known truth at 2.5 m: what the study of trust runs on.
+"""Read aerial imagery as reference images at 2.5 m, for the study of trust.
 
-NAIP, public domain, from the shared folder; none of it has trained a network here (North Dakota and Tennessee have).
-All are brought to 2.5 m.
-Values are counts of an aerial camera, scaled to what a meadow reflects: the spectra are plausible, not measured.
+NAIP, public domain, from the shared folder; none of it was used for training (that of North Dakota and Tennessee was).
+All are resampled to 2.5 m.
+Values are counts of an aerial camera, scaled to the reflectance of a meadow: the spectra are plausible, not measured.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from benchmarks.harness.scenes import RGBN
 REFLECTANCE_AT_255 = {"B04": 0.40, "B03": 0.40, "B02": 0.40, "B08": 0.60}
 GSD_M, SCALE = 2.5, 4
 HR_MTF = 0.3
-"""Contrast at the Nyquist frequency of the truth: what a good camera of 2.5 m would give."""
+"""Contrast at the Nyquist frequency of the reference: that of a good camera at 2.5 m."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """native: (band, y, x) reflectance at the camera's pixels; hr: the truth at 2.5 m, sides a multiple of 4."""
+    """native: (band, y, x) reflectance at the camera's pixels; hr: the reference at 2.5 m, sides a multiple of 4."""
 
     name: str
     native: Any
@@ -34,7 +34,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """Give all places, each read and brought to 2.5 m."""
+    """Return all places, each read and resampled to 2.5 m."""
     return [_brought(name, native) for name, native in _native()]
 
 
@@ -55,7 +55,7 @@ def _native() -> list[tuple[str, Any]]:
 
 
 def _reflectance(counts: Any, geobox: GeoBox) -> Any:
-    """Give (band, y, x) float32 reflectance out of R, G, B and near infrared counts of 0 to 255."""
+    """Return (band, y, x) float32 reflectance out of R, G, B and near infrared counts of 0 to 255."""
     gain = np.array([REFLECTANCE_AT_255[band] for band in RGBN], "float32") / np.float32(255)
     values = counts[:4].astype("float32") * gain[:, None, None]
     coords = {**xr_coords(geobox), "band": list(RGBN)}

@@ -1,8 +1,8 @@
-"""The package's own weights against the official network: how close, how fast, and what size costs and gives.
+"""Compare the bundled weights with the official network: closeness, speed, and the effect of their size.
 
     python -m studies.bundled [--runs FOLDER] [--write]
 
-Closeness on places that no weights here have learnt from; `upscale` of one scene on one and two cores with the official
+Closeness on places that no weights here were trained on; `upscale` of one scene on one and two cores with the official
 network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `recipes.bundled`
 called z12, z16 and so on, each of as many steps, for the table of sizes, and --long further ones there; --curve those
 of the package's own run, whose logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def _report_cards(report: Report) -> None:
-    """Tell what the files say of themselves."""
+    """List the metadata of the files."""
     cards = {f"`{name}`": _card(name) for name in MODELS}
     cards["`sen2sr`, 20 m bands"] = _card("sen2sr.ten-x4")["coarse"]
     told: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _series(data: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
 
 
 def _origin(start: Any) -> str:
-    """Say what a run began with: random numbers, or an earlier run, and what that began with."""
+    """Describe what a run started from: random numbers, or an earlier run, and what that began with."""
     if not isinstance(start, dict):
         return str(start)
     before = f"{start['settings']['steps']} steps, {start['minutes']} minutes, commit {start['commit']}"
@@ -184,7 +184,7 @@ def _cost(name: str) -> int:
 
 
 def _learnt(folder: Path | None, name: str) -> str:
-    """Say how close a run came, by its log; "-" for one that is not there."""
+    """Return the closeness of a run, from its log; "-" without a log."""
     if folder is None or not name or not (folder / name).is_dir():
         return "-"
     from xr_sr.training.journal import read_log
@@ -223,7 +223,7 @@ def _closeness(*, draw: bool) -> dict[str, Any]:
 
 
 def _held_by_ours() -> dict[str, float]:
-    """Measure what our form of the constraint costs by itself: the official network's own detail, held by it."""
+    """Measure the effect of our form of the constraint alone, on the detail of the official network."""
     import torch
 
     from benchmarks.harness import scenes
@@ -246,7 +246,7 @@ def _held_by_ours() -> dict[str, float]:
 
 
 def _draw() -> None:
-    """Draw one place whose truth is known: LR, bicubic, the official network, ours, HR."""
+    """Draw one place with a reference: LR, bicubic, the official network, ours, HR."""
     import matplotlib.pyplot as plt
     import numpy as np
     import trust
@@ -270,7 +270,7 @@ def _draw() -> None:
 
 
 def _curve(folders: list[Path]) -> None:
-    """Draw the logs of runs that went on from each other as one."""
+    """Draw the logs of consecutive runs as one."""
     import matplotlib.pyplot as plt
 
     from xr_sr.training.journal import read_log

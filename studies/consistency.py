@@ -1,4 +1,4 @@
-"""Averaged back to 10 m, does the output agree with the input? On all real scenes; and what it looks like.
+"""Compare the output, averaged to 10 m, with the input, on all real scenes, and draw it.
 
     python -m studies.consistency [--write] [--pictures]
 
@@ -25,7 +25,7 @@ WAYS = {
 }
 PICTURES = ROOT / "docs" / "_static"
 NOT_SHOWN = ("TerraMesh", "flood")
-"""Share-alike, or without a stated licence: measured, but no picture of them goes into the docs."""
+"""Share-alike, or without a stated license: measured, but no picture of them goes into the docs."""
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def _measure(only: list[str], *, pictures: bool) -> list[list[str]]:
 
 
 def _stack(fine: Any) -> Any:
-    """Give (band, time, y, x) float32, of a DataArray or a Dataset, with one date where there is no time."""
+    """Return (band, time, y, x) float32, of a DataArray or a Dataset, with one date where there is no time."""
     import numpy as np
 
     bands = [fine[name] for name in fine.data_vars] if hasattr(fine, "data_vars") else fine
@@ -105,7 +105,7 @@ def _share(coarse: Any) -> float:
 
 
 def _contrast(coarse: Any) -> float:
-    """Give the rms standard deviation within 3 x 3 pixels."""
+    """Return the rms standard deviation within 3 x 3 pixels."""
     import numpy as np
 
     windows = np.lib.stride_tricks.sliding_window_view(coarse, (3, 3), axis=(-2, -1))
@@ -113,7 +113,7 @@ def _contrast(coarse: Any) -> float:
 
 
 def _off(fine: Any, coarse: Any) -> tuple[float, float]:
-    """Give rms and largest difference of the averaged output from the input."""
+    """Return rms and largest difference of the averaged output from the input."""
     import numpy as np
 
     *lead, height, width = coarse.shape

@@ -1,9 +1,9 @@
-"""Does each of the ten bands agree with the input at the pixels of its own grid? On all real scenes with 20 m bands.
+"""Compare each of the ten bands with the input on its own grid, on all real scenes with 20 m bands.
 
     python -m studies.consistency_bands [--only WORD ...] [--write]
 
 Two operators. Block: the mean of the 4 x 4 (10 m bands) or 8 x 8 (20 m bands) output pixels that an input pixel covers.
-PSF: the output as the modelled sensor sees it, by `xr_sr.simulate.degrade` without noise, three input pixels from the
+PSF: the output as the modeled sensor sees it, by `xr_sr.simulate.degrade` without noise, three input pixels from the
 scene's edge on. The last table applies both to aerial images and to the sensor's view of these, so it shows
 what each operator says of an image that is right. Writes results/real_scenes_bands.md.
 """
@@ -48,7 +48,7 @@ def main() -> int:
     )
     given = arguments.parse_args()
     if given.side:
-        print(json.dumps({"scenes": _measure(given.only), "truth": _measure_truth()}))
+        print(json.dumps({"scenes": _measure(given.only), "reference": _measure_reference()}))
         return 0
     given.no_calibration = True  # no times here
     with Report("real_scenes_bands", "Agreement with the input, band by band", given) as report:
@@ -56,7 +56,7 @@ def main() -> int:
             Side("studies.consistency_bands", ("--side", "all", *(("--only", *given.only) if given.only else ())))
         )
         _show(report, found["scenes"])
-        _show_truth(report, found["truth"])
+        _show_reference(report, found["reference"])
     return report.exit_code
 
 
@@ -94,7 +94,7 @@ def _show(report: Report, scenes: list[dict[str, Any]]) -> None:
     )
 
 
-def _show_truth(report: Report, rows: list[list[str]]) -> None:
+def _show_reference(report: Report, rows: list[list[str]]) -> None:
     report.text(
         "",
         "What the operators say of an image that is right: aerial images at 2.5 m, seen at 10 m by the modelled sensor "
@@ -145,7 +145,7 @@ def _scenes() -> Iterator[Any]:
 
 
 def _in_place(tree: Any, dy: int, dx: int) -> Any:
-    """Cut both grids of a chip so that the 20 m samples lie on the ground that they show; see BESIDE."""
+    """Cut both grids of a chip so that the 20 m samples are at their true position; see BESIDE."""
     import xarray as xr
 
     fine, coarse = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
@@ -273,8 +273,8 @@ def _psf(fine: Any, lr: Any, band: str) -> Any:
     return (seen - lr.values)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
-def _measure_truth() -> list[list[str]]:
-    """Apply the operators to aerial images, and to what is made of the sensor's view of them."""
+def _measure_reference() -> list[list[str]]:
+    """Apply the operators to aerial images, and to what is made from the sensor's view of them."""
     from studies import aerial
     from xr_sr.simulate import degrade
 
@@ -283,7 +283,7 @@ def _measure_truth() -> list[list[str]]:
         warnings.simplefilter("ignore")
         for place in aerial.places():
             lr = degrade(place.hr, factor=aerial.SCALE).compute()
-            made = {"truth": place.hr, "sen2sr": lr.sr.upscale(), "bicubic": lr.sr.upscale("bicubic")}
+            made = {"reference": place.hr, "sen2sr": lr.sr.upscale(), "bicubic": lr.sr.upscale("bicubic")}
             of_lr = _bands(lr)
             row = [place.name]
             for back in (_block, _psf):

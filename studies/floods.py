@@ -1,9 +1,10 @@
-"""Floods: does super-resolution help to map them? On a real one with a hand-made label, and on drawn ones with truth.
+"""Measure whether super-resolution helps to map floods: a real one with a label, and synthetic ones with a reference.
 
     python -m studies.floods [--write] [--parts chip drawn season]
 
-`chip`: a chip of Sen1Floods11, water by MNDWI and NDWI at LR, bicubic and SR, by three levels, against the hand label.
-`drawn`: scenes of `xr_sr.simulate_scene` before and after, whose flood is known at 2.5 m: errors of area and of
+`chip`: a chip of Sen1Floods11, water by MNDWI and NDWI at LR, bicubic and SR, with three thresholds, compared with the
+label.
+`drawn`: scenes of `xr_sr.simulate_scene` before and after, with the flood known at 2.5 m: errors of area and of
 boundaries. `season`: memory of a series of dates on two worker processes, killed halfway; see `season.py`.
 """
 
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def _chip() -> Iterator[dict[str, Any]]:
-    """Map water in the real chip, in every way; a row each."""
+    """Map water in the real chip, in all ways; returns a row each."""
     import rioxarray
 
     import xr_sr
@@ -66,7 +67,7 @@ def _chip() -> Iterator[dict[str, Any]]:
     names = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
     chip: Any = rioxarray.open_rasterio(folder / "Spain_7370579_S2Hand.tif", chunks={})
     label: Any = rioxarray.open_rasterio(folder / "Spain_7370579_LabelHand.tif")
-    truth = label.isel(band=0).values
+    reference = label.isel(band=0).values
     cube = chip.assign_coords(band=names)
     options: dict[str, Any] = {"offset": 0, "nodata": 0}
     for index, bands in BANDS.items():
@@ -79,25 +80,25 @@ def _chip() -> Iterator[dict[str, Any]]:
             values = values.compute()
             for name, threshold in LEVELS.items():
                 water = xr_sr.water(values, None, threshold)
-                fits = _fits(water.values, truth)
+                fits = _fits(water.values, reference)
                 yield {"index": index, "model": model, "level": name, "at": float(water["threshold"]), **fits}
 
 
-def _fits(water: NDArray[np.uint8], truth: NDArray[Any]) -> dict[str, float]:
+def _fits(water: NDArray[np.uint8], reference: NDArray[Any]) -> dict[str, float]:
     """Compare water with a label: pixel by pixel on the map's grid, and by majority on the label's.
 
-    water: 0, 1, 255, a whole number of times as fine as the label. truth: 1 water, 0 dry, else unknown.
+    water: 0, 1, 255, a whole number of times as fine as the label. reference: 1 water, 0 dry, else unknown.
     """
-    factor = water.shape[0] // truth.shape[0]
-    repeated = truth.repeat(factor, 0).repeat(factor, 1)
-    blocks = (water == 1).reshape(truth.shape[0], factor, truth.shape[1], factor)
+    factor = water.shape[0] // reference.shape[0]
+    repeated = reference.repeat(factor, 0).repeat(factor, 1)
+    blocks = (water == 1).reshape(reference.shape[0], factor, reference.shape[1], factor)
     fine = _scores(water == 1, repeated == 1, (repeated >= 0) & (water != 255))
-    coarse = _scores(blocks.mean((1, 3)) >= 0.5, truth == 1, truth >= 0)
+    coarse = _scores(blocks.mean((1, 3)) >= 0.5, reference == 1, reference >= 0)
     return {"iou": fine[0], "f1": fine[1], "iou_10m": coarse[0], "f1_10m": coarse[1]}
 
 
 def _scores(found: NDArray[np.bool_], true: NDArray[np.bool_], known: NDArray[np.bool_]) -> tuple[float, float]:
-    """Give IoU and F1 of a mask where the truth is known."""
+    """Return IoU and F1 of a mask where the reference is known."""
     both = int((found & true & known).sum())
     one = int(((found ^ true) & known).sum())
     return both / max(both + one, 1), 2 * both / max(2 * both + one, 1)
@@ -136,7 +137,7 @@ def _show_chip(report: Report, rows: list[dict[str, Any]]) -> None:
 
 
 def _drawn() -> Iterator[dict[str, Any]]:
-    """Map floods in drawn scenes, whose truth is known, in every way; a row each."""
+    """Map floods in synthetic scenes in all ways; returns a row each."""
     import xr_sr
 
     for seed in SEEDS:
@@ -144,7 +145,7 @@ def _drawn() -> Iterator[dict[str, Any]]:
         never: Any = xr_sr.simulate_scene(SIDE, [BEFORE, AFTER], seed, flood_m=0, bands=["B11"])
         # Of one place and day, what the rise has changed is what it has covered; noise and sensor are not in `hr`.
         after = scene["hr/B11"].isel(time=1).values
-        truth = after != never["hr/B11"].isel(time=1).values
+        reference = after != never["hr/B11"].isel(time=1).values
         lr = scene["lr"]
         for index, bands in BANDS.items():
             for model in MODELS:
@@ -153,19 +154,19 @@ def _drawn() -> Iterator[dict[str, Any]]:
                     found = xr_sr.flood_between(values.isel(time=[0]), values.isel(time=[1]), index=None,
                                                 threshold=threshold)  # fmt: skip
                     flooded = (found["flood"].isel(time=0) == 2).values
-                    factor = truth.shape[0] // flooded.shape[0]
+                    factor = reference.shape[0] // flooded.shape[0]
                     flooded = flooded.repeat(factor, 0).repeat(factor, 1)
-                    iou, f1 = _scores(flooded, truth, np.ones_like(truth))
-                    area, true_ha = (float(mask.sum()) * FINE_M**2 / 1e4 for mask in (flooded, truth))
+                    iou, f1 = _scores(flooded, reference, np.ones_like(reference))
+                    area, true_ha = (float(mask.sum()) * FINE_M**2 / 1e4 for mask in (flooded, reference))
                     yield {
                         "seed": seed, "index": index, "model": model, "level": name, "iou": iou, "f1": f1,
                         "area": (area / true_ha - 1) * 100, "true_ha": true_ha,
-                        "boundary_m": _boundary_error_m(flooded, truth),
+                        "boundary_m": _boundary_error_m(flooded, reference),
                     }  # fmt: skip
 
 
 def _index(lr: Any, index: str, bands: list[str], model: str) -> Any:
-    """Reckon an index of both dates at LR, or of what a model makes of it."""
+    """Compute an index of both dates at LR, or of what a model makes of it."""
     import xarray as xr
 
     import xr_sr
@@ -182,11 +183,11 @@ def _index(lr: Any, index: str, bands: list[str], model: str) -> Any:
     return xr_sr.index(xr.merge(parts, combine_attrs="override", compat="override", join="override"), index)
 
 
-def _boundary_error_m(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Give the mean distance between two boundaries in metres, there and back; beyond 40 m it counts as 40 m."""
+def _boundary_error_m(found: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
+    """Return the mean distance between two boundaries in meters, there and back; beyond 40 m it counts as 40 m."""
     from scipy import ndimage
 
-    edges = [mask ^ ndimage.binary_erosion(mask, border_value=1) for mask in (found, truth)]
+    edges = [mask ^ ndimage.binary_erosion(mask, border_value=1) for mask in (found, reference)]
     if not all(edge.any() for edge in edges):
         return 40.0
     ways = []
@@ -203,7 +204,7 @@ def _show_drawn(report: Report, rows: list[dict[str, Any]]) -> None:
         "",
         f"{len(SEEDS)} scenes of `simulate_scene`, {SIDE} x {SIDE} pixels of 10 m, {BEFORE} and {AFTER}, the water "
         f"{RISE_M:g} m higher on the second; {hectares.least:.0f} to {hectares.largest:.0f} hectares were covered. "
-        "Otsu's level holds for both dates. Against the truth at 2.5 m: error of the flooded area, IoU and F1 of what "
+        "Otsu's level holds for both dates. Against the reference at 2.5 m: error of the flooded area, IoU and F1 of what "
         "was flooded, and mean distance of its boundary from the true one, there and back (farther than 40 m counts "
         "as 40 m). Median over scenes [least largest]. No place on Earth: drawings have edges of their own, which no "
         "network has seen.",

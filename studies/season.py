@@ -1,8 +1,8 @@
-"""A season on two worker processes: how often each pixel was water, killed halfway, gone on with; the memory it takes.
+"""Compute the water frequency of a season on two worker processes, killed halfway and resumed, and measure the memory.
 
 Part of `floods.py`, which shows it. 12 dates x 10 bands x 2048 x 2048 pixels of DN, all ten bands in each chunk: a
-drawn scene of 256 x 256 pixels whose water rises and falls, mirrored and repeated. Water by MNDWI and one level for all
-dates at the input's 10 m, `water_history`, `to_zarr`. At LR, since ten bands of a season at 2.5 m are hours of a
+synthetic scene of 256 x 256 pixels whose water rises and falls, mirrored and repeated. Water by MNDWI and one level for
+all dates at the input's 10 m, `water_history`, `to_zarr`. At LR, since ten bands of a season at 2.5 m are hours of a
 processor and tell nothing new of memory: the network's blocks are bounded by themselves, see `scaling.py`, `store.py`.
 
 The run is a process of its own with two worker processes. Their memory is summed over the whole tree ten times a
@@ -40,7 +40,7 @@ LIMIT_S = 1500
 
 
 def show(report: Report) -> None:
-    """Run it undisturbed, then killed halfway and again, and write what was seen."""
+    """Run it undisturbed, then killed halfway and again, and write the measurements."""
     with tempfile.TemporaryDirectory(prefix="xr-sr-season-") as folder:
         place = Path(folder)
         subprocess.run(_command(place, "tile.npy"), env=environment({}), check=True)
@@ -157,12 +157,12 @@ def _watch(folder: Path, name: str, *, kill: bool = False) -> dict[str, Any]:
 
 
 def _command(folder: Path, name: str) -> list[str]:
-    """Give the command that makes a file of the folder: the small scene, or a store."""
+    """Return the command that makes a file of the folder: the small scene, or a store."""
     return [sys.executable, "-m", "studies.season", "--folder", str(folder), "--name", name]
 
 
 def _note(own: Any, most: dict[str, float], *, proportional: bool) -> None:
-    """Take note of the memory of a process and all below it. proportional: that too, which takes longer to ask."""
+    """Record the memory of a process and all below it. proportional: that too, which takes longer to ask."""
     import psutil
 
     sums = {"rss": 0.0, "pss": 0.0}

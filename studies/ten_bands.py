@@ -1,4 +1,4 @@
-"""Ten bands: how right 20 m bands become at 10 m, what indices keep, a flood at three pixel sizes.
+"""Ten bands: accuracy of 20 m bands at 10 m, of indices, a flood at three pixel sizes.
 
     python -m studies.ten_bands [--models NAME ...] [--write]
 
@@ -37,7 +37,7 @@ EDGE = 8
 """Pixels of the result that are left out on each side."""
 
 DARK = 0.05
-"""Reflectance: where two bands have less together, their normalised difference is noise."""
+"""Reflectance: where two bands have less together, their normalized difference is noise."""
 
 LEVELS = (0.0, 0.1)
 PICTURE = ROOT / "docs" / "_static" / "ten_bands_flood.jpg"
@@ -142,7 +142,7 @@ def _rms(off: Any) -> float:
 
 
 def _seen(bands: dict[str, Any], ratio: int) -> dict[str, Any]:
-    """See bands, (y, x) each, by pixels `ratio` times as wide, each by its own transfer function."""
+    """Degrade bands, (y, x) each, to pixels `ratio` times as wide, each by its own transfer function."""
     import numpy as np
 
     from benchmarks.harness.scenes import cube
@@ -173,13 +173,13 @@ def _wald(models: list[str]) -> list[list[str]]:
             for name, band in scene.cube[node].data_vars.items()
         }
         side = min(band.shape[0] for band in bands.values()) // 2 * 2
-        truth = {name: bands[name][:side, :side] for name in COARSE}
+        reference = {name: bands[name][:side, :side] for name in COARSE}
         fine = _seen({name: bands[name][: 2 * side, : 2 * side] for name in FINE}, 2)
-        tree = on_grids(fine | _seen(truth, 2), geobox(side, side))
+        tree = on_grids(fine | _seen(reference, 2), geobox(side, side))
         ways = {way: tree.sr.fuse(**told) for way, told in FUSED.items()}
         ways |= {model: tree.sr.upscale(model).coarsen(y=4, x=4).mean() for model in models}
         for way, made in ways.items():
-            off = [np.asarray(made[band]) - truth[band] for band in COARSE]
+            off = [np.asarray(made[band]) - reference[band] for band in COARSE]
             rows.append([scene.name, way, *(f"{1e4 * _rms(one[EDGE:-EDGE, EDGE:-EDGE]):.1f}" for one in off)])
     return rows
 
@@ -194,20 +194,20 @@ def _wald_60m() -> list[list[str]]:
 
     bands = dsen2_bands()
     fine = _seen({name: bands[name][:576, :576] for name in FINE}, 6)
-    truth = {name: bands[name][:96, :96] for name in COARSEST}
+    reference = {name: bands[name][:96, :96] for name in COARSEST}
     place = geobox(96, 96)
     r10m = xr.Dataset({name: wrap_xr(values, place) for name, values in fine.items()})
-    r60m = xr.Dataset({name: wrap_xr(values, place.zoom_out(6)) for name, values in _seen(truth, 6).items()})
+    r60m = xr.Dataset({name: wrap_xr(values, place.zoom_out(6)) for name, values in _seen(reference, 6).items()})
     rows = []
     for model in ("bicubic", "glp-hpm"):
         made = r10m.sr.fuse(model, other=r60m, bands=COARSEST).compute()
-        off = [made[band].values - truth[band] for band in COARSEST]
+        off = [made[band].values - reference[band] for band in COARSEST]
         rows.append([model, *(f"{1e4 * _rms(one[EDGE:-EDGE, EDGE:-EDGE]):.1f}" for one in off)])
     return rows
 
 
 def _planes(cube: Any) -> dict[str, Any]:
-    """Give computed bands, (y, x) each, of a Dataset or an array."""
+    """Return computed bands, (y, x) each, of a Dataset or an array."""
     done = cube.compute()
     if hasattr(done, "data_vars"):
         return {name: band.values for name, band in done.data_vars.items()}
@@ -215,7 +215,7 @@ def _planes(cube: Any) -> dict[str, Any]:
 
 
 def _index(bands: dict[str, Any], one: str, other: str) -> Any:
-    """Give the normalised difference, NaN where both are dark."""
+    """Return the normalized difference, NaN where both are dark."""
     import numpy as np
 
     total = bands[one] + bands[other]
@@ -255,7 +255,7 @@ def _indices(models: list[str]) -> list[list[str]]:
 
 
 def _input(scene: Any, told: dict[str, Any]) -> dict[str, Any]:
-    """Give the input's reflectance of all bands on the 10 m grid, 20 m pixels repeated."""
+    """Return the input's reflectance of all bands on the 10 m grid, 20 m pixels repeated."""
     if not hasattr(scene.cube, "children"):
         return _planes(scene.cube.sr.upscale("nearest", scale=1, **told))
     fine = _planes(scene.cube["r10m"].to_dataset().sr.upscale("nearest", scale=1, **told))
@@ -298,7 +298,7 @@ def _flood(models: list[str], *, picture: bool) -> list[list[str]]:
 
 
 def _overlap(water: Any, label: Any) -> float:
-    """Give intersection over union with the label, on the finer of the two grids."""
+    """Return intersection over union with the label, on the finer of the two grids."""
     factor = water.shape[0] / label.shape[0]
     if factor < 1:
         water = water.repeat(round(1 / factor), 0).repeat(round(1 / factor), 1)
@@ -357,7 +357,7 @@ def _against(models: list[str]) -> list[dict[str, Any]]:
 
 
 def _share(own: Any, wanted: Any, plain: Any) -> float:
-    """Give the rms of `own` from what is wanted over that of `plain`, inside."""
+    """Return the rms error of `own` divided by that of `plain`, inside."""
     inner = (..., slice(40, -40), slice(40, -40))
     return _rms((own - wanted)[inner]) / _rms((plain - wanted)[inner])
 

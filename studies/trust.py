@@ -1,9 +1,9 @@
-"""How far to trust what was invented: models on scenes whose truth is known, with the sensor right and wrong.
+"""Evaluate models on scenes with a reference, with the right and with a wrong model of the sensor.
 
     python -m studies.trust [--models bicubic sen2sr-lite sen2sr sen2sr-fast] [--tried NAME=FILE ...] [--write]
 
-Aerial imagery is seen through `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
-2.5 m. Then the sensor is not what it was taken for: its point spread 20 % wider or narrower, its noise doubled, its
+Aerial imagery is degraded by `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
+2.5 m. Then the sensor is not the assumed one: its point spread 20 % wider or narrower, its noise doubled, its
 bands 0.2 pixels apart. Each number is the median over places with the least and the largest: places differ more than
 models do. --tried: weights of our form and size that are not in the package, by names of their own. Writes
 results/trust.md and, with --write, docs/_static/trust*.
@@ -55,7 +55,7 @@ PICTURED = "Virginia: road, houses, meadow, 2 m"
 
 
 def main() -> int:
-    """Study all models on all places and sensors."""
+    """Evaluate all models on all places and sensors."""
     arguments = parser(__doc__, repeat=1)
     arguments.add_argument("--models", nargs="+", default=list(MODELS), help="names (default: %(default)s)")
     arguments.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
@@ -115,7 +115,7 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
 
 
 def see(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:
-    """See a place at 10 m. wider: multiplies the width of the point spread function."""
+    """Degrade a place to 10 m. wider: multiplies the width of the point spread function."""
     from studies.aerial import SCALE
     from xr_sr.simulate import MTF_AT_NYQUIST, degrade
 
@@ -144,7 +144,7 @@ def _show(report: Report, rows: list[dict[str, Any]], models: list[str]) -> None
 
 
 def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
-    """Tell how far a model is from the official network: the mean over places, and each with the sensor right."""
+    """Measure the difference of a model from the official network: means over places, and each place with the right sensor."""
     report.text(f"`{model}` minus `{PEER}`: the mean over places for each sensor, then each place as modelled.")
     found = {(row["place"], row["sensor"], row["model"]): row for row in rows}
 
@@ -176,7 +176,7 @@ def _draw(lr: Any, fine: dict[str, Any], hr: Any) -> None:
 
 
 def _plot(rows: list[dict[str, Any]], models: list[str]) -> None:
-    """One panel a measure, one column a sensor, one dot a place."""
+    """Draw one panel per metric, one column per sensor, one dot per place."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""The machine as the benchmarks see it: what it is, how busy, how fast at convolutions and at fresh memory.
+"""Describe the machine of the benchmarks: hardware, load, speed of convolutions and of fresh memory.
 
 python -m benchmarks.harness.calibrate
 """
@@ -13,7 +13,7 @@ from benchmarks.harness.runs import calibrate
 
 
 def main() -> int:
-    """Time convolutions in this process for `runs.calibrate`, or show all there is to know."""
+    """Time convolutions in this process for `runs.calibrate`, or print the description."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--side", help=argparse.SUPPRESS)
     arguments.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""What this machine is, how busy it is, and how fast it can convolve: the yardstick beside every time.
+"""Describe this machine: hardware, load, and the speed of its convolutions, the reference for every time.
 
 Uses the standard library; torch comes in only in the process that convolves.
 """
@@ -29,7 +29,7 @@ def cores() -> int:
 
 
 def describe() -> list[str]:
-    """Give one line each about processor, memory, system and libraries."""
+    """Return one line each about processor, memory, system and libraries."""
     lines = [f"{_processor()}{_width()}; {cores()} cores; {_total_memory()} of memory"]
     system = f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}"
     lines.append(f"{system}, Python {platform.python_version()}")
@@ -69,12 +69,12 @@ def _version(name: str) -> str:
 
 
 def load_average() -> float | None:
-    """Give the load average of the last minute; None where the system has none."""
+    """Return the load average of the last minute; None where the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def busy_seconds() -> float | None:
-    """Give the seconds that all processors were not idle since the start, steal included; None without /proc."""
+    """Return the seconds that all processors were not idle since the start, steal included; None without /proc."""
     stat = Path("/proc/stat")
     if not stat.is_file():
         return None
@@ -96,7 +96,7 @@ def busy_share(seconds: float = 3.0) -> float | None:
 
 
 def peak_memory_mib() -> float:
-    """Give the largest resident size of this process so far, in MiB.
+    """Return the largest resident size of this process so far, in MiB.
 
     Not getrusage's: that one is inherited, so a child of a large parent starts with the parent's.
     """
@@ -111,7 +111,7 @@ def peak_memory_mib() -> float:
 
 
 def touch_memory(gib: float = 2.0) -> None:
-    """Let another process touch that much memory and give it back, just before a spell is timed.
+    """Let another process allocate and release that much memory, just before a run is timed.
 
     A virtual machine that returns free memory to its host gets it back at the first touch, at seconds per GiB
     (`first_touch`): without this, whoever comes first pays that, and a run measures the host in place of the work.

@@ -29,7 +29,7 @@ DRIFT = 0.1
 
 
 class Report:
-    """Collects the lines of a page; as a context it calibrates before and after, and prints or writes at the end."""
+    """Collect the lines of a page; as a context it calibrates before and after, and prints or writes at the end."""
 
     def __init__(self, name: str, title: str, given: argparse.Namespace, *, threads: Sequence[int] = (1, 2)) -> None:
         self.name = name
@@ -81,12 +81,12 @@ class Report:
         return int(self.failed)
 
     def best_gflops(self, threads: int) -> float | None:
-        """Give the best rate of a convolution seen before the runs; None without calibration."""
+        """Return the best rate of a convolution seen before the runs; None without calibration."""
         rates = self.before.get(threads)
         return max(rates.values()) if rates else None
 
     def saw(self, seen: Mapping[str, Sequence[runs.Values]]) -> None:
-        """Take note of how much of the machine others used during runs."""
+        """Record the load of other processes during runs."""
         self.others = max([self.others, *(values.get("others", 0.0) for side in seen.values() for values in side)])
 
     def text(self, *lines: str) -> None:
@@ -100,7 +100,7 @@ class Report:
         self.lines.append("")
 
     def target(self, claim: str, met: bool) -> None:
-        """Add the verdict on something that must hold."""
+        """Add a line on whether a target was met."""
         self.failed |= not met
         if len(self.lines) > 1 and self.lines[-1] == "" and self.lines[-2].startswith(VERDICTS):
             self.lines.pop()  # one list

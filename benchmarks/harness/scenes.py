@@ -1,6 +1,6 @@
-"""What the benchmarks run on: real scenes, and scenes of any size made of a real one.
+"""Read the scenes of the benchmarks: real ones, and scenes of any size made from a real one.
 
-Real data is read from the shared folder (see its README for sources and licences).
+Real data is read from the shared folder (see its README for sources and licenses).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RGBN = ("B04", "B03", "B02", "B08")
 
 @dataclass(frozen=True)
 class Scene:
-    """A real scene as a lazy cube, and what `upscale` must be told about it."""
+    """A real scene as a lazy cube, and the options that `upscale` needs for it."""
 
     name: str
     cube: Any
@@ -52,7 +52,7 @@ def example() -> NDArray[np.float32]:
 
 
 def mirrored(start: int, stop: int, side: int) -> NDArray[np.intp]:
-    """Give the pixels of a scene of `side` pixels that stand at start to stop of its endless mirrored repetition."""
+    """Return the pixels of a scene of `side` pixels at start to stop of its endless mirrored repetition."""
     place = np.arange(start, stop) % (2 * side)
     return np.where(place < side, place, 2 * side - 1 - place)
 
@@ -63,7 +63,7 @@ def mosaic(scene: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int])
 
 
 def geobox(height: int, width: int) -> GeoBox:
-    """Give a 10 m grid in UTM."""
+    """Return a 10 m grid in UTM."""
     return GeoBox((height, width), Affine(10, 0, 330_000, 0, -10, 5_822_040), "EPSG:32633")
 
 
@@ -79,7 +79,7 @@ def reflectance(side: int) -> NDArray[np.float32]:
 
 
 def lazy_dn(side: int, chunk: int = 512) -> xr.DataArray:
-    """Make a lazy cube of uint16 DN, each chunk made when it is asked for, at the cost of a copy."""
+    """Make a lazy cube of uint16 DN, each chunk made on demand, at the cost of a copy."""
     import dask.array as da
 
     sizes = (chunk,) * (side // chunk) + ((side % chunk,) if side % chunk else ())

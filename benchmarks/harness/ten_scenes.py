@@ -1,6 +1,6 @@
-"""Real scenes with ten bands or more, on two grids or on one; for sources and licences see the shared data's README.
+"""Real scenes with ten bands or more, on two grids or on one; for sources and licenses see the shared data's README.
 
-Reads only; what is measured on them is the matter of `ten_bands` and `ten_bands_speed`.
+Used by `studies.ten_bands`, `studies.consistency_bands` and `benchmarks.ten_bands_speed`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TERRAMESH = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B0
 
 @dataclass(frozen=True)
 class TenScene:
-    """A real scene. cube: a DataTree of r10m and r20m, or a Dataset. options: what `upscale` must be told about it."""
+    """A real scene. cube: a DataTree of r10m and r20m, or a Dataset. options: of `upscale`, for this scene."""
 
     name: str
     cube: Any
@@ -58,7 +58,7 @@ def dsen2_bands() -> dict[str, NDArray[np.float32]]:
 
 
 def dsen2() -> TenScene:
-    """Give DSen2's scene on its two grids."""
+    """Return DSen2's scene on its two grids."""
     bands = {name: values for name, values in dsen2_bands().items() if name not in COARSEST}
     return TenScene("DSen2", on_grids(bands, geobox(600, 600)), note="L1C")
 

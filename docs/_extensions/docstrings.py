@@ -1,4 +1,4 @@
-"""Turns docstrings in the style of this project into reStructuredText.
+"""Convert docstrings in the style of this project into reStructuredText.
 
     size: rows and columns of 10 m pixels; even where
         20 m bands are wanted. dates: one or more.
@@ -28,7 +28,7 @@ def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 
 
 def _names(obj: Any) -> set[str]:
-    """Give the names that may begin an entry: parameters, or fields of a dataclass."""
+    """Return the names that may begin an entry: parameters, or fields of a dataclass."""
     if dataclasses.is_dataclass(obj):
         return {field.name for field in dataclasses.fields(obj)}
     try:
@@ -67,7 +67,7 @@ def _rewrite(paragraph: list[str], known: set[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Keep stars and bars outside of code from being taken for markup."""
+    """Escape asterisks and bars outside of code, which would be markup."""
     parts = _CODE.split(text)
     return "".join(part if part.startswith("`") else re.sub(r"([*|])", r"\\\1", part) for part in parts)
 
