@@ -204,10 +204,9 @@ def _show_drawn(report: Report, rows: list[dict[str, Any]]) -> None:
         "",
         f"{len(SEEDS)} scenes of `simulate_scene`, {SIDE} x {SIDE} pixels of 10 m, {BEFORE} and {AFTER}, the water "
         f"{RISE_M:g} m higher on the second; {hectares.least:.0f} to {hectares.largest:.0f} hectares were covered. "
-        "Otsu's level holds for both dates. Against the reference at 2.5 m: error of the flooded area, IoU and F1 of what "
-        "was flooded, and mean distance of its boundary from the true one, there and back (farther than 40 m counts "
-        "as 40 m). Median over scenes [least largest]. No place on Earth: drawings have edges of their own, which no "
-        "network has seen.",
+        "Otsu's threshold holds for both dates. Against the reference at 2.5 m: error of the flooded area, IoU and F1 "
+        "of the flood, and mean distance of its boundary from the true one, there and back (farther than 40 m counts "
+        "as 40 m). Median over scenes [least largest]. Synthetic scenes have edges that no network was trained on.",
     )
     lines = []
     for index in BANDS:

@@ -144,7 +144,7 @@ def _show(report: Report, rows: list[dict[str, Any]], models: list[str]) -> None
 
 
 def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
-    """Measure the difference of a model from the official network: means over places, and each place with the right sensor."""
+    """Compare a model with the official network: means over places, and each place with the right sensor."""
     report.text(f"`{model}` minus `{PEER}`: the mean over places for each sensor, then each place as modelled.")
     found = {(row["place"], row["sensor"], row["model"]): row for row in rows}
 

@@ -36,7 +36,9 @@ def line_after(statement: ast.stmt, entry: str) -> int:
     """Return the last line of an entry of a constant: of a name, or of a call whose first argument is that text."""
     for node in ast.walk(statement):
         first = node.args[0] if isinstance(node, ast.Call) and node.args else node
-        if ast.unparse(first) in (entry, repr(entry.strip('"'))) and isinstance(node, ast.Call | ast.Name):
+        if ast.unparse(first) in (entry, repr(entry.strip('"'))) and isinstance(
+            node, ast.Call | ast.Name | ast.Attribute
+        ):
             assert node.end_lineno is not None
             return node.end_lineno
     raise AssertionError(f"there is no entry {entry}")
