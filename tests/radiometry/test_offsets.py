@@ -401,3 +401,38 @@ def test_each_door_refuses_a_name_that_cannot_be():
     ):
         with pytest.raises(RadiometryError, match="cannot be that of"):
             door()
+
+
+HARMONIZED = "COPERNICUS/S2_SR_HARMONIZED"
+IMAGE = f"{HARMONIZED}/20230601T100601_20230601T100559_T33UXP"
+
+
+@pytest.mark.parametrize("name", ["id", "system:id", "asset_id", "collection"])
+@pytest.mark.parametrize("text", [HARMONIZED, IMAGE, "projects/earthengine-public/assets/COPERNICUS/S2_HARMONIZED/X"])
+def test_earth_engine_has_removed_the_offset_of_harmonized_images(name, text):
+    product = {"PROCESSING_BASELINE": "05.09", "PRODUCT_ID": PRODUCT.format("0511").removesuffix(".SAFE")}
+    bands = dataset(dn(1).isel(time=0).values)
+    for band in bands:
+        bands[band].attrs |= {"id": str(band), **product}
+    cubes = [
+        dn(1).isel(time=0).assign_attrs({**product, name: text}),
+        dn(1).isel(time=0).assign_coords({**product, name: text}),
+        dn().assign_coords({name: ("time", [text] * 2), "PROCESSING_BASELINE": ("time", ["05.09", "05.10"])}),
+        bands.assign_attrs({name: text}),
+    ]
+
+    assert [{*meaning(cube).offset} for cube in cubes] == [{0}] * 4
+    assert all("HARMONIZED" in meaning(cube).how for cube in cubes)
+
+
+def test_other_collections_of_earth_engine_are_read_by_the_baseline():
+    for text in ("COPERNICUS/S2_SR", "COPERNICUS/S2_SR/X", f"see {HARMONIZED}"):
+        assert meaning(dn(1).isel(time=0).assign_attrs(id=text, PROCESSING_BASELINE="05.09")).offset == (-1000,)
+
+
+def test_the_id_of_one_harmonized_image_is_doubted_for_several_dates_and_that_of_the_collection_is_not(recwarn):
+    assert meaning(dn().assign_attrs(id=HARMONIZED)).offset == (0,)
+    assert not any(warning.category is RadiometryWarning for warning in recwarn)
+
+    with pytest.warns(RadiometryWarning, match="HARMONIZED"):
+        assert meaning(dn().assign_attrs(id=IMAGE)).offset == (0,)

@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..cube.conventions import NODATA_ATTRS, PRODUCTS, plain_name
+from ..cube.conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
 from ..cube.conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
 from ..cube.select import Cube, Plane
 from ..errors import RadiometryError
-from .product_metadata import Product, Scaling, read_product, read_scaling
+from .product_metadata import Product, Scaling, read_harmonized, read_product, read_scaling
 
 __all__ = [
     "Written",
@@ -29,6 +29,7 @@ __all__ = [
     "declared_nodata",
     "declared_scaling",
     "find_facts",
+    "find_harmonized",
     "find_products",
     "packed_scaling",
     "step_names",
@@ -108,6 +109,7 @@ def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: 
     """
     facts = []
     for name in names:
+        silent: Fact | None = None
         for holders, kept in _levels(cube, planes):
             found = [
                 fact
@@ -116,8 +118,13 @@ def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: 
                 if plain_name(key) == name and (fact := steps_of(value, cube, planes, str(key), read)) is not None
             ]
             if found:
-                facts.append(replace(found[0], values=_merged(found), kept=kept))
-                break
+                merged = replace(found[0], values=_merged(found), kept=kept)
+                silent = silent or merged
+                if merged.known:  # else the next level may know more: bands have an "id" too
+                    facts.append(merged)
+                    break
+        else:
+            facts += [] if silent is None else [silent]
     return facts
 
 
@@ -125,6 +132,23 @@ def find_products(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
     """Find the names of the ESA products that the pixels come from; their values are `Product`s."""
     facts = [fact for fact in find_facts(cube, planes, PRODUCTS, read_product) if fact.known]
     return [replace(fact, name="the name of the product") if fact.kept else fact for fact in facts]
+
+
+def find_harmonized(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
+    """Find ids of Earth Engine's HARMONIZED collections, whose pixels have no offset left; their values are True.
+
+    The id of a collection is that of all dates; the id of an image in an attribute may be that of the first one only.
+    """
+    return [
+        Fact(
+            f"{fact.name} of Earth Engine's HARMONIZED",
+            tuple(None if value is None else True for value in fact.values),
+            fact.axis,
+            kept=fact.kept and "image" in fact.values,
+        )
+        for fact in find_facts(cube, planes, COLLECTIONS, read_harmonized)
+        if fact.known
+    ]
 
 
 def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:

@@ -18,7 +18,7 @@ from ..cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from ..cube.select import Cube, Plane
 from ..cube.time import DATES
 from ..errors import RadiometryError, RadiometryWarning, warn_caller
-from .metadata import Fact, declared_scaling, find_facts, find_products, step_names, time_axis
+from .metadata import Fact, declared_scaling, find_facts, find_harmonized, find_products, step_names, time_axis
 from .product_metadata import (
     BOA_ADD_OFFSET,
     FIRST_BASELINE_WITH_OFFSET,
@@ -166,8 +166,9 @@ def find_offset(
 ) -> tuple[tuple[float, ...], int | None, str]:
     """Read the offset of DN in the metadata: offsets, the axis along which they lie, and by what.
 
-    sign: what shows that floats are DN, for messages. In this order: an offset in DN; a flag that is true (0); the
-    processing baseline, else that in the name of the product; a declared scale and offset.
+    sign: what shows that floats are DN, for messages. In this order: an offset in DN; a flag that is true (0), or a
+    collection of which the offset is removed (0); the processing baseline, else that in the name of the product; a
+    declared scale and offset.
     Raises RadiometryError where it is unknown, for some dates too, and for what is found once and cannot hold for
     all dates; warns RadiometryWarning where it may.
     """
@@ -178,7 +179,8 @@ def find_offset(
         _compare_with_scaling(added.name, numbers, planes, quantification)
         _warn_of_positive(f"{added.name} is {max(numbers):g}", max(numbers))
         return numbers, added.axis, f"offset by {added.name}"
-    flags, baseline = find_flags(cube, planes), find_baseline(cube, planes)
+    flags = [*find_flags(cube, planes), *find_harmonized(cube, planes)]
+    baseline = find_baseline(cube, planes)
     facts = [*flags, *([] if baseline is None else [baseline])]
     names = " and ".join(fact.name for fact in facts)
     axes = {fact.axis for fact in facts} - {None}

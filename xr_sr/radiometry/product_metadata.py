@@ -29,6 +29,7 @@ __all__ = [
     "offset_of_baseline",
     "read_baseline",
     "read_flag",
+    "read_harmonized",
     "read_number",
     "read_product",
     "read_scaling",
@@ -54,6 +55,7 @@ be a baseline itself, as that of 03.00 and 05.00 is.
 """
 
 _PRODUCT = re.compile(r"S2[A-Z]_MSIL(?:1C|2A)_(\d{4})(\d{2})(\d{2})T\d{6}_N(\d{4})_R\d{3}")
+_HARMONIZED = re.compile(r"(?:\S*[/:])?COPERNICUS/S2(?:_SR)?_HARMONIZED(/\S+)?/?", re.IGNORECASE)
 _UNKNOWN = {"", "nan", "nat", "none", "null", "unknown", "n/a", "na"}
 
 
@@ -143,6 +145,16 @@ def read_flag(value: object) -> bool | None:
         f"{value!r} is neither true nor false; a fraction is the mean of the flags of several items: load items "
         "with different flags as different dates, or pass offset="
     )
+
+
+def read_harmonized(value: object) -> str | None:
+    """Return whether a text is the id of a HARMONIZED "collection" of Earth Engine, or of an "image" of one; else None.
+
+    Earth Engine subtracts 1000 DN from the images there, and keeps the properties of the ESA product: the baseline
+    says nothing of the pixels. Source: COPERNICUS/S2_SR_HARMONIZED in Earth Engine's catalog.
+    """
+    found = _HARMONIZED.fullmatch(_text(value).strip()) if isinstance(value, str | bytes) else None
+    return None if found is None else "image" if found[1] else "collection"
 
 
 def read_number(value: object) -> float | None:

@@ -28,6 +28,7 @@ __all__ = [
     "BAND_NAMES",
     "BASELINES",
     "CLASSIFICATIONS",
+    "COLLECTIONS",
     "CONVENTIONS",
     "CRS_ATTRS",
     "CRS_COORDS",
@@ -88,6 +89,7 @@ ADD_OFFSETS = _each("dn_offset", plain=True)
 FLAGS = _each("offset_applied", plain=True)
 BASELINES = _each("baseline", plain=True)
 PRODUCTS = _each("product", plain=True)
+COLLECTIONS = _each("collection", plain=True)
 NODATA_ATTRS = _each("nodata_attrs")
 
 CLASSIFICATIONS = tuple(name.lower() for name in _each("classification"))

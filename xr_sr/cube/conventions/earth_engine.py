@@ -1,4 +1,4 @@
-"""Google Earth Engine, through xee or as exported files; the HARMONIZED collection states no offset."""
+"""Google Earth Engine, through xee or as exported files; in its HARMONIZED collections the offset is removed."""
 
 from .record import Convention
 
@@ -10,5 +10,6 @@ EARTH_ENGINE = Convention(
     crs_attrs=("crs",),
     baseline=("PROCESSING_BASELINE",),
     product=("PRODUCT_ID",),
+    collection=("id", "system:id", "asset_id", "image_id", "collection", "collection_id", "image_collection", "source"),
     flag_names=(r"qa\d*",),
 )

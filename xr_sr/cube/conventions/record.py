@@ -26,6 +26,7 @@ class Convention:
     Radiometry: names of attributes, coordinates or variables, for all dates or one value per date. dn_offset: the
     offset in DN itself, to be added. offset_applied: whether it is in the pixels already. baseline: the processing
     baseline, from which the offset follows. product: the name of the ESA product, which contains the baseline.
+    collection: the id of a collection or of an image in it, where the collection decides the offset.
     nodata_attrs: attributes and encodings (exact names) that declare values of missing pixels.
 
     Not reflectance. classification: names of the scene classification (SCL). flag_words: parts of names of masks and
@@ -47,6 +48,7 @@ class Convention:
     offset_applied: tuple[str, ...] = ()
     baseline: tuple[str, ...] = ()
     product: tuple[str, ...] = ()
+    collection: tuple[str, ...] = ()
     nodata_attrs: tuple[str, ...] = ()
     classification: tuple[str, ...] = ()
     flag_words: tuple[str, ...] = ()
