@@ -20,7 +20,6 @@ from ..cube.lazy import kept_unread
 from ..cube.names import listed
 from ..errors import CubeError, GridError, OptionError
 from .classes import UNKNOWN, Classes, classes_of
-from .thresholds import time_dim
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -57,33 +56,30 @@ def pixel_areas(obj: xr.DataArray | xr.Dataset, area: Area = "ellipsoidal") -> x
 
 
 def class_areas(classes: xr.DataArray, meaning: Classes, area: Area) -> xr.DataArray:
-    """Add up the area of each class and date, in hectares: (time?, state) float64, lazy.
+    """Add up the area of each class and date, in hectares: (time?, ..., state) float64, lazy.
 
-    classes: (time?, y, x) whole numbers. meaning: what they mean; the names along `state`.
+    classes: (time?, ..., y, x) whole numbers. meaning: what they mean; the names along `state`.
     """
     import dask.array as da
 
-    dims, time = spatial_dims(classes), time_dim(classes)
-    assert dims is not None
-    ordered = kept_unread(classes).transpose(*([time] if time else []), *dims)
-    data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
-    data = data if time else data[None]
-    areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[1:])
-    sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", 1), ("x", 2))}
+    dims = spatial_dims(classes)
+    if dims is None:
+        raise CubeError(f"expected y and x; the map has the dimensions {listed(classes.dims)}. Rename them to y and x.")
+    lead = sorted((dim for dim in classes.dims if dim not in dims), key=lambda dim: dim != "time")
+    data = kept_unread(classes).transpose(*lead, *dims).data
+    data = data if isinstance(data, da.Array) else da.from_array(data, chunks=-1)
+    areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[-2:])
+    letters = "abcdefghijk"[: len(lead)]
+    sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", -2), ("x", -1))}
     blocks = da.blockwise(
-        _sum_by_class, "tsyx", data, "tyx", areas, "yx", new_axes={"s": len(meaning)}, adjust_chunks=sides,
-        codes=tuple(meaning.values()), dtype="float64", concatenate=True, align_arrays=False,
-        meta=np.empty((0,) * 4, "float64"),
+        _sum_by_class, f"{letters}syx", data, f"{letters}yx", areas, "yx", new_axes={"s": len(meaning)},
+        adjust_chunks=sides, codes=tuple(meaning.values()), dtype="float64", concatenate=True, align_arrays=False,
+        meta=np.empty((0,) * (data.ndim + 1), "float64"),
     )  # fmt: skip
-    sums = da.sum(blocks, axis=(2, 3), split_every=16) / HECTARE_M2
-    made = xr.DataArray(
-        sums if time else sums[0],
-        dims=(time, "state") if time else ("state",),
-        name="area",
-        attrs={"units": "ha", "long_name": f"area, {area}"},
-    )
-    on_time = {name: coord for name, coord in classes.coords.items() if time and coord.dims == (time,)}
-    return made.assign_coords({**on_time, "state": list(meaning)})
+    sums = da.sum(blocks, axis=(-2, -1), split_every=16) / HECTARE_M2
+    attrs = {"units": "ha", "long_name": f"area, {area}"}
+    along = {name: coord for name, coord in classes.coords.items() if len(coord.dims) == 1 and coord.dims[0] in lead}
+    return xr.DataArray(sums, {**along, "state": list(meaning)}, (*lead, "state"), "area", attrs)
 
 
 def geobox_with_crs(obj: xr.DataArray | xr.Dataset) -> GeoBox:
@@ -203,11 +199,12 @@ def _weights(start: int, stop: int, nodes: Floats) -> Floats:
 
 
 def _sum_by_class(block: npt.NDArray[Any], areas: Floats, *, codes: tuple[int, ...]) -> Floats:
+    """(..., y, x) to (..., class, 1, 1)."""
     most = max(codes) + 1
-    sums = np.zeros((len(block), len(codes), 1, 1))
-    for row, date in zip(sums, block, strict=True):
-        place = np.where((date >= 0) & (date < most), date, most).astype(np.intp)
-        row[:, 0, 0] = np.bincount(place.ravel(), areas.ravel(), minlength=most + 1)[list(codes)]
+    sums = np.zeros((*block.shape[:-2], len(codes), 1, 1))
+    for index in np.ndindex(block.shape[:-2]):
+        place = np.where((block[index] >= 0) & (block[index] < most), block[index], most).astype(np.intp)
+        sums[index][:, 0, 0] = np.bincount(place.ravel(), areas.ravel(), minlength=most + 1)[list(codes)]
     return sums
 
 
@@ -239,27 +236,7 @@ def areas(
     """
     array = _mask_of(mask)
     meaning, rest = _meaning_of(array, classes)
-    dims = spatial_dims(array)
-    if dims is None:
-        raise CubeError(f"there are no spatial dimensions among {list(map(str, array.dims))}; rename them to y and x.")
-    return _by_place(_whole(array, meaning, rest, checked=classes is None), meaning, area)
-
-
-def _by_place(array: xr.DataArray, meaning: Classes, area: Area) -> xr.DataArray:
-    """Add up areas for each place along dimensions beside one, y and x."""
-    dims = spatial_dims(array) or ()
-    others = [dim for dim in array.dims if dim not in dims]
-    if len(others) < 2:
-        return class_areas(array, meaning, area)
-    apart = next((dim for dim in others if dim != "time"), others[0])
-    if array.sizes[apart] == 0:  # the sum over nothing has the other dimensions, and one place of it is cut off again
-        joined = _by_place(array.sum([apart]), meaning, area).expand_dims({apart: 1}).isel({apart: slice(0)})
-    else:
-        parts = [_by_place(array.isel({apart: place}), meaning, area) for place in range(array.sizes[apart])]
-        joined = xr.concat(parts, dim=apart, coords="minimal", compat="override")
-    if apart in array.coords:
-        joined = joined.assign_coords({apart: array[apart]})
-    return joined.transpose(..., apart, "state")
+    return class_areas(_whole(array, meaning, rest, checked=classes is None), meaning, area)
 
 
 def _mask_of(mask: Any) -> xr.DataArray:

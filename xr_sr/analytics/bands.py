@@ -215,27 +215,19 @@ def on_finer_grid(coarse: xr.DataArray, fine: xr.DataArray, *, what: str) -> xr.
 def _repeated(array: xr.DataArray, factor: int, dims: tuple[str, str]) -> xr.DataArray:
     """Repeat pixels: one task per chunk, where an index of repeated places would make a dozen."""
     axes = tuple(array.dims.index(dim) for dim in dims)
-    shape = {dim: size * factor if dim in dims else size for dim, size in array.sizes.items()}
-    data = array.data
     if array.chunks is None:
-        values = _repeat(np.asarray(data), factor=factor, axes=axes)
+        values = _repeat(array.values, factor=factor, axes=axes)
     else:
-        chunks = [
-            tuple(size * factor for size in sizes) if axis in axes else sizes for axis, sizes in enumerate(data.chunks)
-        ]
-        values = data.map_blocks(
-            _repeat, factor=factor, axes=axes, chunks=tuple(chunks), dtype=data.dtype, meta=data._meta
+        chunks = tuple(
+            tuple(size * factor for size in sizes) if axis in axes else sizes for axis, sizes in enumerate(array.chunks)
         )
+        values = array.data.map_blocks(_repeat, factor=factor, axes=axes, chunks=chunks, dtype=array.dtype)
     on_rest = {name: coord for name, coord in array.coords.items() if not set(coord.dims) & set(dims)}
-    made = xr.DataArray(values, dims=array.dims, coords=on_rest, name=array.name, attrs=array.attrs)
-    assert dict(made.sizes) == shape
-    return made
+    return xr.DataArray(values, dims=array.dims, coords=on_rest, name=array.name, attrs=array.attrs)
 
 
 def _repeat(block: Any, *, factor: int, axes: tuple[int, ...]) -> Any:
-    for axis in axes:
-        block = block.repeat(factor, axis=axis)
-    return block
+    return block.repeat(factor, axis=axes[0]).repeat(factor, axis=axes[1])
 
 
 def _factor_of(coarse: xr.DataArray, fine: xr.DataArray, what: str) -> int:

@@ -6,7 +6,7 @@ Pixels are counted in whole numbers, so a threshold is the same to the last bit 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -106,24 +106,18 @@ def _blocks(array: xr.DataArray) -> da.Array:
 
 
 def _extreme(values: da.Array, which: Any) -> da.Array:
-    """Find the smallest or largest finite value; NaN without any."""
+    """Find the smallest or largest finite value, () float64; NaN without any."""
     import dask.array as da
 
-    sides = tuple((1,) * count for count in values.numblocks)
-    blocks = da.map_blocks(_extreme_of_block, values, which=which, chunks=sides, dtype="float64",
-                           meta=np.empty((0, 0, 0), "float64"))  # fmt: skip
-    reduced = blocks.rechunk(-1)
-    found: da.Array = da.map_blocks(
-        _extreme_of_block, reduced, which=which, chunks=((1,), (1,), (1,)), dtype="float64",
-        meta=np.empty((0, 0, 0), "float64"),
-    )[0, 0, 0]  # fmt: skip
+    finite = da.where(da.isfinite(values), values, np.nan).astype("float64")
+    found: da.Array = da.reduction(
+        finite, partial(_extreme_of_block, which=which), partial(_extreme_of_block, which=which), dtype="float64"
+    )
     return found
 
 
-def _extreme_of_block(block: npt.NDArray[Any], *, which: Any) -> npt.NDArray[np.float64]:
-    finite = block[np.isfinite(block)]
-    found = which.reduce(finite.astype("float64")) if finite.size else np.nan
-    return np.full((1,) * block.ndim, found)
+def _extreme_of_block(block: Any, axis: Any, keepdims: bool, *, which: Any) -> Any:
+    return which.reduce(block, axis=axis, keepdims=keepdims, initial=np.nan)
 
 
 def _histogram(values: da.Array, ends: da.Array) -> da.Array:
