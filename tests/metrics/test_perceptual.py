@@ -188,14 +188,14 @@ def test_cubes_that_do_not_belong_together_are_refused(weights, pair):
     a, b = pair
     options = {"weights": weights, "net": "squeeze"}
 
-    with pytest.raises(errors.GridError, match="grid"):
+    with pytest.raises(errors.GridError, match="HR.*SR"):
         lpips(a, b.isel(y=slice(10, None)), **options)
     with pytest.raises(errors.GridError, match="grid"):
         lpips(a, b.assign_coords(x=b.x + 10), **options)
     with pytest.raises(errors.RadiometryError, match="reflectance"):
         lpips(a, (b * 10_000).astype("uint16"), **options)
     early, late = a.expand_dims(time=[0]), b.expand_dims(time=[1])
-    with pytest.raises(errors.CubeError, match="dimensions"):
+    with pytest.raises(errors.CubeError, match="SR and HR.*dates"):
         lpips(early, late, **options)
 
 

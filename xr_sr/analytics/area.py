@@ -240,7 +240,6 @@ def areas(
 
 
 def _mask_of(mask: Any) -> xr.DataArray:
-    """Return the mask, or the only one of a Dataset."""
     if isinstance(mask, xr.Dataset):
         dims = set(spatial_dims(mask) or ("y", "x"))
         on_grid = {str(name): array for name, array in mask.data_vars.items() if dims <= set(array.dims)}

@@ -134,7 +134,7 @@ def read_bands(
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> dict[str, xr.DataArray]:
-    """Return the wanted bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
+    """Return bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
 
     wanted: canonical names. reader: the name of the caller, for messages. grid: see `index`; other arguments as in
     `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError. Tasks
@@ -148,7 +148,7 @@ def read_bands(
 def _found_bands(
     obj: AnyCube, wanted: Sequence[str], reader: str, grid: Grid | None, options: dict[str, Any]
 ) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
-    """Return the wanted bands, all on one grid, and what their numbers meant."""
+    """Return bands, all on one grid, and what their numbers meant."""
     cube = recognise(obj)
     if reason := other_sensor(obj, cube):
         warn_of_sensor(reason)
@@ -254,7 +254,6 @@ def _read_node(tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str,
 def _convert(
     obj: xr.DataArray | xr.Dataset, cube: Cube, wanted: Sequence[str], reader: str, options: dict[str, Any]
 ) -> Found:
-    """Convert some bands of a DataArray or Dataset, and no others."""
     planes = pick(cube, wanted, reader=reader, cure="choose an index of bands that are there")
     slim: Any
     if isinstance(obj, xr.Dataset):

@@ -80,7 +80,7 @@ def whole_classes(classes: xr.DataArray) -> xr.DataArray:
     """
     if classes.dtype.kind == "b":
         raise CubeError(
-            f"wanted a map of classes ({classes.attrs.get('flag_meanings')}); this holds booleans, as a "
+            f"expected a map of classes ({classes.attrs.get('flag_meanings')}); this holds booleans, as a "
             "comparison with such a map returns. Pass the map itself, or a mask: "
             "comparison.drop_attrs(deep=False)."
         )

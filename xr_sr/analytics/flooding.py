@@ -202,7 +202,6 @@ def _choose(maps: xr.DataArray, before: When, after: When) -> tuple[xr.DataArray
 
 
 def _dates_of(maps: xr.DataArray) -> str:
-    """Write the dates of a map."""
     dim = time_dim(maps) or "time"
     return listed_dates(maps[dim]) if dim in maps.coords else "no dates"
 
@@ -230,7 +229,6 @@ def _without_level(mask: xr.DataArray) -> xr.DataArray:
 
 
 def _pixels(classes: xr.DataArray, meaning: Classes) -> xr.DataArray:
-    """Count the pixels of each class and date."""
     dim = time_dim(classes)
     space = [each for each in classes.dims if each != dim]
     counts = xr.concat(

@@ -86,7 +86,6 @@ def evaluate(formula: Formula, values: Mapping[str, Any]) -> Any:
 
 
 def _of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbers: Mapping[str, float]) -> Any:
-    """Evaluate a formula on blocks of one shape, or of shapes that NumPy broadcasts."""
     tree, values = _parsed(text), {**numbers, **dict(zip(letters, blocks, strict=True))}
     sides = _sides(tree)
     with np.errstate(all="ignore"):

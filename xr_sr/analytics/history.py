@@ -195,7 +195,6 @@ def _read_objects(objects: object) -> list[int]:
 
 
 def _numbers_in(labels: xr.DataArray) -> list[int]:
-    """Find the numbers of all objects; computes."""
     import dask.array as da
 
     found = da.unique(labels.data).compute() if labels.chunks is not None else np.unique(labels.values)
@@ -220,7 +219,6 @@ def _sum_by_object(
 
 
 def _as_dates(stamps: xr.DataArray) -> xr.DataArray:
-    """Turn nanoseconds into dates, `_NEVER` into NaT."""
     found: xr.DataArray = xr.apply_ufunc(
         _dates_of_block, stamps, dask="parallelized", output_dtypes=[np.dtype("datetime64[ns]")]
     )

@@ -151,7 +151,6 @@ def _count(block: npt.NDArray[Any], ends: npt.NDArray[np.float64]) -> npt.NDArra
 
 
 def _levels(counts: npt.NDArray[np.int64], ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the level of each row of a histogram."""
     low, high = ends
     return np.array([low + (high - low) * _best_edge(row) / BINS if row.any() else np.nan for row in counts])
 

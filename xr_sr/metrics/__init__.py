@@ -2,7 +2,7 @@
 
 In reading order: `evaluation` computes all metrics at once; `fidelity` and `sharpness` compare SR with HR, `agreement`
 with LR, `improvement` with both, `objects` and `perceptual` as a user and a network see them; `published` computes the
-numbers of opensr-test. Below lie `comparing`, `triples`, `matching`, `distances`, `reduce` and `inputs`, and
+numbers of opensr-test. Below lie `records`, `triples`, `matching`, `distances`, `reduce` and `inputs`, and
 `components` below `objects`.
 """
 

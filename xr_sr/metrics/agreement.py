@@ -11,8 +11,8 @@ import xarray as xr
 
 from ..arguments import check_flag, renamed
 from ..simulate.resample import downsample
-from .comparing import for_each_model, measure_blocks
 from .distances import find_distance
+from .fidelity import for_each_model, measure_blocks
 from .improvement import check_support
 from .inputs import Image, Scene, finished, read, scale_of, together
 from .matching import Spectral, measure_shifts

@@ -13,8 +13,7 @@ from .._version import __version__
 from ..arguments import check_flag, is_one_of, renamed
 from ..errors import OptionError, warns_once
 from .agreement import added, agree, on_lr_grid
-from .comparing import for_each_model, measure, measure_blocks
-from .fidelity import check_peak
+from .fidelity import check_peak, for_each_model, measure, measure_blocks
 from .improvement import Scoring, check_judging, check_support, judge
 from .inputs import Image, Scene, check_same_grid, finished, read, scale_of, together, with_reflectance
 from .matching import Spectral
@@ -80,7 +79,7 @@ def evaluate(
     has a median above 3, as DN have.
     """
     if not is_one_of(profile, ("default", "opensr-test")):
-        raise OptionError(f"profile={profile!r}: wanted 'default' or 'opensr-test'.")
+        raise OptionError(f"profile={profile!r}: expected 'default' or 'opensr-test'.")
     check_flag("align", align)
     if options and profile == "default":
         raise OptionError(f"{list(options)} are no options of the default profile; did you mean profile='opensr-test'?")
@@ -159,7 +158,6 @@ def _check_own_names(given: Mapping[str, Any]) -> None:
 
 
 def _as_default_attrs(config: OpenSRTest) -> dict[str, Any]:
-    """Return the options of opensr-test as attributes of the default profile."""
     kinds = ("reflectance", "spectral", "synthesis", "correctness")
     scores = (config.im_score, config.om_score, config.ha_score)
     return {

@@ -1,20 +1,27 @@
 """Compare SR with HR pixel by pixel: rmse, mae, psnr, ssim and q_index of each band, sam and ergas of all bands.
 
-All take reflectance, leave out pixels that are NaN in either image, and return float64 numbers or float32 maps. The
-formulas are in `records`.
+All take reflectance, leave out pixels that are NaN in either image, and return float64 numbers or float32 maps: per
+pixel, patch, object or image, for one model or several. The formulas are in `records`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
-from ..arguments import check_number
-from .comparing import compare_images
-from .inputs import Image
-from .records import METRICS
-from .reduce import Level
+from ..arguments import check_array, check_number, is_one_of, items_of, shown
+from ..cube.grid import spatial_dims
+from ..cube.names import listed
+from ..errors import CubeError, GridError, MissingBandError, OptionError
+from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
+from .records import METRICS, Formula, Metric
+from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 def rmse(
@@ -142,3 +149,201 @@ def ergas(
 def check_peak(peak: float) -> float:
     """Return the peak as a float; raises OptionError unless it is a number above 0."""
     return check_number("peak", peak, above=0, most=1e100)  # its square is still a number
+
+
+def compare_images(
+    sr: Image,
+    hr: Image,
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Compute a metric of SR against HR; lazy if one of them is. See the metrics themselves for the arguments."""
+    scenes = together(read(sr, "SR"), read(hr, "HR"))
+    check_same_grid(*scenes)
+    found = measure(scenes, metric, at=at, objects=objects, dims=dims, **options)
+    return finished(found, *scenes)  # type: ignore[no-any-return]
+
+
+def measure(
+    scenes: Sequence[Scene],
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Compute a metric of scenes of the same bands, dates and pixels; always lazy."""
+    at = check_level(at)
+    layout = Layout.of(*scenes[0].shape, multiple=at if isinstance(at, int) else 1)
+    images = [scene.data for scene in scenes]
+    return measure_blocks(scenes[0], images, layout, metric, at=at, objects=objects, dims=dims, **options)
+
+
+def measure_blocks(
+    scene: Scene,
+    images: Sequence[da.Array],
+    layout: Layout,
+    metric: Metric,
+    *,
+    at: Level = "image",
+    objects: xr.DataArray | None = None,
+    dims: Sequence[str] | None = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Compute a metric of images (time, band, y, x), block by block. scene: whose names and places the result gets."""
+    import dask.array as da
+
+    formula = metric.formula
+    assert not isinstance(formula, str), "such metrics are computed by a function of their own"
+    inputs: list[Input] = [(layout.wider(image, formula.halo), "tbyx") for image in images]
+    pooled = _pooled(scene, dims, at)
+    bands = 1 if formula.bands == "pixels" else len(scene.keys)
+    if at == "pixel":
+        if objects is not None:
+            raise OptionError("objects= gives values per object, at='pixel' maps: pass one of them.")
+        if formula.bands == "joined":
+            raise OptionError(f"{metric.name} has no value for a pixel; pass at='image' or the side of patches.")
+        data = map_images(
+            _pixels, inputs, "tcyx", layout, new={"c": bands}, formula=formula, options=options, dtype=np.float32
+        )
+        if formula.bands == "pixels":
+            return _named(scene, data[:, 0], ["time", "y", "x"], metric, 0, options)
+        return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
+    found = labels_of(objects, scene) if objects is not None else None
+    if found and at != "image":
+        raise OptionError(f"objects= gives values per object, at={at!r} per patch: pass one of them.")
+    sums = sum_up(
+        formula.per_pixel, inputs, layout, at=at, fields=formula.fields, channels=bands,
+        labels=found[:2] if found else None, **options,
+    )  # fmt: skip
+    axes = tuple(axis for name, axis in (("time", 0), ("band", 2)) if name in pooled)
+    if axes:
+        sums = sums.sum(axis=axes, keepdims=True)
+    chunks = list(sums.chunks[:1] + sums.chunks[2:])
+    if formula.bands == "joined":
+        chunks[1] = (1,)
+    data = da.map_blocks(
+        _finish, sums, formula=formula, options=options, drop_axis=1, chunks=tuple(chunks), dtype=np.float64
+    )
+    names = ["time", "band", "object", "y", "x"]
+    index: list[Any] = [slice(None)] * 5
+    if "time" in pooled:
+        index[0] = 0
+    if "band" in pooled or formula.bands != "each":
+        index[1] = 0
+    if not found:
+        index[2] = 0
+    if at == "image":
+        index[3] = index[4] = 0
+    data = data[tuple(index)]
+    names = [name for name, place in zip(names, index, strict=True) if place != 0]
+    result = _named(scene, data, names, metric, at if isinstance(at, int) else 0, options)
+    return result.assign_coords(object=("object", found[2])) if found else result
+
+
+def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
+    """Number the objects of a map of integers from 0; n stands for none. Gives (y, x), n and the user's own numbers.
+
+    The numbers are read at once: how many there are is the length of the result.
+    Raises GridError for another grid, OptionError for other values.
+    """
+    import dask.array as da
+
+    check_array("objects", objects)
+    dims = spatial_dims(objects)
+    if dims is None or objects.ndim != 2 or objects.dtype.kind not in "iub":
+        raise OptionError(
+            f"objects= wants integers along y and x, 0 where there is no object; got {objects.dtype} along "
+            f"{list(objects.dims)}."
+        )
+    check_objects(objects, scene)
+    values = objects.transpose(*dims).values
+    numbers = np.unique(values)
+    numbers = numbers[numbers > 0]
+    places = np.searchsorted(numbers, values)
+    labels = np.where(values > 0, places, len(numbers)).astype(np.int64)
+    return da.from_array(labels), len(numbers), numbers
+
+
+def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
+    """Find which of time and bands are put together, in the words of this module."""
+    if dims is None:
+        return set()
+    names = {scene.time or "time": "time", scene.band: "band", scene.y: "y", scene.x: "x"}
+    given = items_of(dims)
+    if given is None:
+        raise OptionError(f"dims={shown(dims)}: expected a list of names of dimensions, of {list(names)}.")
+    if wrong := [dim for dim in given if not is_one_of(dim, names)]:
+        raise OptionError(f"dims={given}: the cube has {list(names)}, and not {wrong}.")
+    asked = {names[dim] for dim in given}
+    if at == "image" and not {"y", "x"} <= asked:
+        raise OptionError(f"dims={given} leaves out y or x; for maps pass at='pixel' or the side of patches.")
+    if at != "image" and asked:
+        raise OptionError(f"at={at!r} gives maps, which are not averaged; leave dims= out.")
+    return asked - {"y", "x"}
+
+
+def _named(
+    scene: Scene, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
+) -> xr.DataArray:
+    attrs = metric.attrs | {key: value for key, value in options.items() if isinstance(value, float | int | str)}
+    return scene.wrap(data, names, name=metric.name, patch=patch, attrs=attrs)
+
+
+def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fields = formula.per_pixel(*(block[0] for block in blocks), **options)
+        finished: FloatArray = formula.finish(fields[:, None, :, None], **options)
+    return finished[:, :, 0].astype(np.float32)
+
+
+def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> FloatArray:
+    """Turn sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
+    fields = np.moveaxis(sums, 1, 0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return formula.finish(fields[:-1] / fields[-1], **options)
+
+
+def for_each_model(sr: Image | Mapping[str, Image], measure: Callable[[Image], xr.Dataset]) -> xr.Dataset:
+    """Measure one cube, or each of several; only the latter gives a dimension `model`."""
+    if isinstance(sr, xr.DataArray | xr.Dataset):
+        return measure(sr)
+    if not isinstance(sr, Mapping) or not sr:
+        raise CubeError(
+            f"sr must be a cube or a dictionary of cubes by name, such as {{'bicubic': cube}}; it is {sr!r:.60}."
+        )
+    made = [measure(cube) for cube in sr.values()]
+    _check_alike(list(map(str, sr)), made)
+    names = xr.DataArray([str(name) for name in sr], dims="model", name="model")
+    return xr.concat(made, names, combine_attrs="drop_conflicts", join="exact")
+
+
+def _check_alike(names: Sequence[str], made: Sequence[xr.Dataset]) -> None:
+    """Raise unless results can stand side by side: MissingBandError for bands, CubeError for dates, GridError."""
+    first = made[0]
+    for name, found in zip(names[1:], made[1:], strict=True):
+        for dim in first.sizes:
+            if dim in found.sizes and first[dim].equals(found[dim]):
+                continue
+            labels, others = (list(one[dim].values) if dim in one.sizes else [] for one in (first, found))
+            kind = first[dim].dtype.kind
+            if kind in "OUT" or dim == "band":
+                raise MissingBandError(
+                    f"models side by side need the same bands: {names[0]!r} has {listed(labels)}, {name!r} has "
+                    f"{listed(others)}. Give all the same ones, in one order and by the same names, for instance by "
+                    f".sel({dim}=[...]); or measure them one by one."
+                )
+            if kind == "M":
+                raise CubeError(
+                    f"models side by side need the same dates; {names[0]!r} and {name!r} differ along {dim!r}, with "
+                    f"{len(labels)} and {len(others)}. Select the same ones, or measure them one by one."
+                )
+            raise GridError(
+                f"models side by side need one grid; {names[0]!r} and {name!r} differ along {dim!r}, with "
+                f"{len(labels)} and {len(others)} pixels. Measure them one by one, or reproject them to one grid."
+            )

@@ -16,8 +16,8 @@ import xarray as xr
 
 from ..arguments import check_flag, is_number, is_one_of, renamed, shown
 from ..errors import OptionError
-from .comparing import for_each_model, labels_of
 from .distances import MTF_SIDE
+from .fidelity import for_each_model, labels_of
 from .inputs import Image, Scene, finished, read
 from .matching import Spectral
 from .reduce import FloatArray, Layout, Level, check_level, lazy_quantile, map_images, sum_up
@@ -179,7 +179,6 @@ def _numbers(
     objects: xr.DataArray | None,
     attrs: dict[str, Any],
 ) -> xr.Dataset:
-    """Average shares over the image, or over each object."""
     import dask.array as da
 
     labels = None
@@ -233,12 +232,12 @@ def check_support(at: Level, support: Level | None, distance: str) -> Level:
 def check_judging(threshold: float | Literal["auto"], quantile: float, scoring: Scoring) -> None:
     """Raise OptionError for a threshold, a quantile or a scoring that cannot judge."""
     if not is_one_of(threshold, ("auto",)) and not is_number(threshold):
-        raise OptionError(f"threshold={shown(threshold)}: wanted a distance, or 'auto' and quantile=.")
+        raise OptionError(f"threshold={shown(threshold)}: expected a distance, or 'auto' and quantile=.")
     if not is_number(quantile) or not 0 <= quantile <= 1:
-        raise OptionError(f"quantile={shown(quantile)}: wanted a share between 0 and 1.")
+        raise OptionError(f"quantile={shown(quantile)}: expected a share between 0 and 1.")
     if not isinstance(scoring, Scoring):
         raise OptionError(
-            f"scoring={scoring!r}: wanted an xr_sr.metrics.Scoring, such as Scoring(norm='percent'), "
+            f"scoring={scoring!r}: expected an xr_sr.metrics.Scoring, such as Scoring(norm='percent'), "
             "Scoring(temperature=0.5)."
         )
     if scoring.norm not in ("softmin", "percent") or not scoring.temperature > 0:

@@ -143,7 +143,6 @@ def object_scores(
 
 
 def _check_sizes(sizes: Sizes) -> list[tuple[int, int | None]]:
-    """Check that classes are in order and do not overlap."""
     try:
         classes = [(int(first), None if last is None else int(last)) for first, last in sizes]
     except (OverflowError, TypeError, ValueError):
@@ -153,7 +152,7 @@ def _check_sizes(sizes: Sizes) -> list[tuple[int, int | None]]:
         first <= before or first > last for (first, _), before, last in zip(classes, ends, ends[1:], strict=False)
     ):
         raise OptionError(
-            f"sizes={sizes!r}: wanted (first, last) in pixels, both included, in order and without overlap; "
+            f"sizes={sizes!r}: expected (first, last) in pixels, both included, in order and without overlap; "
             "the last class may end with None."
         )
     return classes
@@ -163,7 +162,7 @@ def _check_rule(rule: Rule) -> str | float:
     if is_one_of(rule, ("any", "mean")):
         return str(rule)
     if isinstance(rule, bool) or not isinstance(rule, int | float) or not 0 < rule <= 1:
-        raise OptionError(f"rule={rule!r}: wanted 'any', 'mean', or a fraction of the pixels above 0 and up to 1.")
+        raise OptionError(f"rule={rule!r}: expected 'any', 'mean', or a fraction of the pixels above 0 and up to 1.")
     return float(rule)
 
 
@@ -172,12 +171,12 @@ def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, i
     check_flag("instances", instances, optional=True)
     check_array("objects", objects)
     if not is_one_of(connectivity, (4, 8)):
-        raise OptionError(f"connectivity={connectivity!r}: wanted 4 or 8 neighbours.")
+        raise OptionError(f"connectivity={connectivity!r}: expected 4 or 8 neighbours.")
     threshold = check_number("threshold", threshold)
     kind = objects.dtype.kind
     if kind not in "biu":
         raise CubeError(
-            f"objects= holds {objects.dtype}: wanted a boolean mask, or integers that number the objects. "
+            f"objects= holds {objects.dtype}: expected a boolean mask, or integers that number the objects. "
             "Convert it: objects.fillna(0).astype(int), or objects > 0."
         )
     numbered = kind != "b" if instances is None else bool(instances) and kind != "b"
@@ -191,7 +190,7 @@ def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.D
     )
     y, x = _axes(mask, "objects")
     if mask.ndim != 2:
-        raise CubeError(f"objects= has the dimensions {list(mask.dims)}: wanted {y} and {x} alone. Select one first.")
+        raise CubeError(f"objects= has the dimensions {list(mask.dims)}: expected {y} and {x} alone. Select one first.")
     mask = mask.transpose(y, x)
     if isinstance(scores, xr.DataArray):
         layers = _on_grid(scores, mask, "scores")
@@ -212,7 +211,7 @@ def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.D
 def _axes(array: xr.DataArray, role: str) -> tuple[str, str]:
     dims = spatial_dims(array)
     if dims is None:
-        raise GridError(f"{role} has no spatial dimensions among {list(array.dims)}: wanted y and x.")
+        raise GridError(f"{role} has no spatial dimensions among {list(array.dims)}: expected y and x.")
     return dims
 
 
@@ -233,7 +232,7 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
     check_array(role, array)
     own = _axes(array, role)
     if array.dtype.kind not in "biuf":
-        raise CubeError(f"{role} holds {array.dtype}: wanted numbers, such as probabilities.")
+        raise CubeError(f"{role} holds {array.dtype}: expected numbers, such as probabilities.")
     grids = _grid(mask), _grid(array)
     here, there = (grid.geobox for grid in grids)
     place = ~there.affine @ here.affine

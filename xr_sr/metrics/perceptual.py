@@ -8,23 +8,22 @@ our own since `lpips` and torchmetrics both need torchvision (the first at impor
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from ..arguments import check_path, renamed
+from ..bands import find_band
 from ..catalog.fetch import sha256_of
-from ..cube.grid import coords
-from ..cube.select import AnyCube, Cube, pick, recognise
-from ..errors import CubeError, GeoreferenceWarning, GridError, OptionError, RadiometryError, WeightsNotFoundError
+from ..cube.names import listed
+from ..errors import MissingBandError, OptionError, WeightsNotFoundError
 from ..runtime.device import check_device
+from .inputs import Image, check_same_grid, finished, read, together
+from .reduce import Layout, map_images
 
 __all__ = ["clip_distance", "lpips"]
 
@@ -36,17 +35,14 @@ TRUE_COLOUR = ("B04", "B03", "B02")
 LEAST_PATCH = 16
 """Smallest patch in pixels: below, nothing of a picture is left to be perceived."""
 
-BLOCK = 512
-"""Side in pixels of what one task does, where patches are smaller."""
-
 BATCH_PIXELS = 2**20
 """Pixels that go through the network at once, where a patch is smaller."""
 
 
 @renamed(a="sr", b="hr")
 def lpips(
-    sr: AnyCube,
-    hr: AnyCube,
+    sr: Image,
+    hr: Image,
     *,
     weights: Weights = None,
     net: Literal["squeeze", "alex", "vgg"] = "alex",
@@ -57,7 +53,7 @@ def lpips(
 ) -> xr.DataArray:
     """Measure the learned perceptual distance (LPIPS) between two cubes on one grid; 0 for equal pictures.
 
-    sr, hr: reflectance, NaN where nothing was measured; other dimensions than band, y and x are kept.
+    sr, hr: (time?, band, y, x) reflectance, NaN where not valid, as in `rmse`.
     weights: the file of the network, as its authors name the tensors; or two files, the backbone as torchvision
         publishes it and the heads as the authors of LPIPS do (such as "alexnet-owt-7be5be79.pth" and "alex.pth").
     net: the backbone that the files hold. bands: shown as red, green and blue.
@@ -65,22 +61,23 @@ def lpips(
     at: "image" for one number per image, or the side of square patches in pixels, at least 16, counted from the first
         pixel; the last ones may reach beyond the cube. Images and patches of less than 64 pixels are enlarged to that.
 
-    Returns (..., ) or (..., y, x) float64, lazy where one of the cubes is, the same for any chunking. Places count by
+    Returns (time?) or (time?, y, x) float64, lazy where one of the cubes is, the same for any chunking. Places count by
     the share of them that was measured in both; NaN where nothing was. An image goes through the network as a whole:
     prefer patches for scenes (about 1 GB per 4096 x 4096 pixels with alex, four times that with vgg).
-    Raises WeightsNotFoundError without weights; GridError for two grids; RadiometryError for integers; OptionError.
+    Raises WeightsNotFoundError without weights; GridError, CubeError, MissingBandError, RadiometryError,
+    OptionError.
     Source: R. Zhang et al. (CVPR 2018), version 0.1.
     """
     if net not in ("squeeze", "alex", "vgg"):
-        raise OptionError(f"net={net!r}: wanted 'squeeze', 'alex' or 'vgg'.")
+        raise OptionError(f"net={net!r}: expected 'squeeze', 'alex' or 'vgg'.")
     files = _named(weights, "LPIPS", "its authors' file, or [torchvision's backbone, the authors' heads]")
     return _compared(sr, hr, ("lpips", net, files, device), "lpips", bands, limits, at)
 
 
 @renamed(a="sr", b="hr")
 def clip_distance(
-    sr: AnyCube,
-    hr: AnyCube,
+    sr: Image,
+    hr: Image,
     *,
     weights: Weights = None,
     model: str = "ViT-B-16-SigLIP-256",
@@ -101,7 +98,7 @@ def clip_distance(
     Sources: A. Radford et al. (ICML 2021); X. Zhai et al. (ICCV 2023); F. Liu et al., RemoteCLIP (TGRS 2024).
     """
     if distance not in ("l1", "cosine"):
-        raise OptionError(f"distance={distance!r}: wanted 'l1' or 'cosine'.")
+        raise OptionError(f"distance={distance!r}: expected 'l1' or 'cosine'.")
     files = _named(weights, "CLIP", f"a checkpoint of open_clip for {model!r}")
     return _compared(sr, hr, (f"clip-{distance}", model, files, device), "clip", bands, limits, at)
 
@@ -111,7 +108,6 @@ Network: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str]
 
 
 def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ...]:
-    """Return paths and hashes of the files that the user names."""
     if weights is None:
         raise WeightsNotFoundError(
             f"{what} needs weights, and none come with this package: pass weights=, {files}. Nothing is downloaded."
@@ -126,30 +122,28 @@ def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ..
 
 
 def _compared(
-    a: AnyCube, b: AnyCube, network: Network, name: str, bands: Sequence[str], limits: tuple[float, float], at: At
+    sr: Image, hr: Image, network: Network, name: str, bands: Sequence[str], limits: tuple[float, float], at: At
 ) -> xr.DataArray:
-    """Run a comparer over images or patches, lazily where one of the cubes is lazy."""
     check_device(network[3])
     _check(bands, limits, at)
-    (one, cube), (other, second) = (_picture(obj, bands, name) for obj in (a, b))
-    _check_grids(cube, second)
-    y, x = cube.y, cube.x
-    other = other.rename({second.y: y, second.x: x}).drop_vars([y, x], errors="ignore")
-    places = [coord for coord in (*cube.source.coords, y, x) if coord in one.coords and {y, x} & set(one[coord].dims)]
-    one = one.drop_vars(places)
-    lead = [dim for dim in dict.fromkeys((*one.dims, *other.dims)) if dim not in ("rgb", y, x)]
-    try:
-        one, other = xr.broadcast(*xr.align(one, other, join="exact"))
-    except ValueError as error:
-        raise CubeError(
-            f"{name}: the two cubes differ along other dimensions: {error} Select the same first."
-        ) from error
-    one, other = (array.transpose(*lead, "rgb", y, x) for array in (one, other))
-    height, width = one.shape[-2:]
-    side = (height, width) if at == "image" else (int(at), int(at))
-
-    values = _values(one.data, other.data, side, limits, network)
-    kept = {key: coord for key, coord in one.coords.items() if "rgb" not in coord.dims}
+    scenes = together(read(sr, "SR"), read(hr, "HR"))
+    check_same_grid(*scenes)
+    shown = [found.name if (found := find_band(band)) else band for band in bands]
+    if missing := [band for band in shown if band not in scenes[0].keys]:
+        raise MissingBandError(
+            f"{name} shows {listed(shown)}; SR and HR share {listed(scenes[0].keys)}, so {listed(missing)} are absent. "
+            "Load them, or pass bands= that are there."
+        )
+    one, other = (scene.select(shown) for scene in scenes)
+    height, width = one.shape
+    whole = at == "image"
+    patch = 0 if whole else int(at)
+    layout = Layout((height,), (width,)) if whole else Layout.of(height, width, multiple=patch)
+    values = map_images(
+        compare_block, [(layout.cut(scene.data), "tbyx") for scene in (one, other)], "tyx",
+        Layout((1,), (1,)) if whole else layout.coarser(patch),
+        side=(height, width) if whole else (patch, patch), limits=limits, network=network,
+    )  # fmt: skip
     attrs = {
         "long_name": f"{name} distance, 0 for equal pictures",
         "xr_sr:network": network[1],
@@ -157,83 +151,18 @@ def _compared(
         "xr_sr:bands": list(bands),
         "xr_sr:limits": list(limits),
     }
-    if at == "image":
-        return xr.DataArray(values[..., 0, 0], kept, lead, name, attrs)
-    affine = cube.geobox.affine @ Affine.scale(side[1], side[0])
-    geobox = GeoBox(values.shape[-2:], affine, cube.geobox.crs)
-    kept |= dict(coords(geobox, cube.crs_name, dims=(y, x)))
-    return xr.DataArray(values, kept, (*lead, y, x), name, attrs)
+    dims = ("time",) if whole else ("time", "y", "x")
+    made = one.wrap(values[:, 0, 0] if whole else values, dims, name=name, patch=patch, attrs=attrs)
+    return finished(made, one, other)  # type: ignore[no-any-return]
 
 
 def _check(bands: Sequence[str], limits: tuple[float, float], at: At) -> None:
     if isinstance(bands, str) or len(bands) != 3:
-        raise OptionError(f"bands={bands!r}: wanted three, to be shown as red, green and blue.")
+        raise OptionError(f"bands={bands!r}: expected three, to be shown as red, green and blue.")
     if len(limits) != 2 or not limits[0] < limits[1]:
-        raise OptionError(f"limits={limits!r}: wanted the reflectance of black and that of white, which is larger.")
+        raise OptionError(f"limits={limits!r}: expected the reflectance of black and that of white, which is larger.")
     if at != "image" and (isinstance(at, bool) or not isinstance(at, int | np.integer) or at < LEAST_PATCH):
-        raise OptionError(f"at={at!r}: wanted 'image', or the side of patches in pixels, at least {LEAST_PATCH}.")
-
-
-def _picture(obj: AnyCube, bands: Sequence[str], reader: str) -> tuple[xr.DataArray, Cube]:
-    """Return (..., rgb, y, x) reflectance of three bands, and the cube that they are from."""
-    with warnings.catch_warnings():
-        # Two arrays can be compared wherever they lie.
-        warnings.simplefilter("ignore", GeoreferenceWarning)
-        cube = recognise(obj)
-    planes = pick(cube, bands, reader=reader)
-    cuts = [
-        plane.array if plane.index is None else plane.array.isel({cube.band_dim: plane.index}, drop=True)
-        for plane in planes
-    ]
-    if kinds := {str(cut.dtype) for cut in cuts if cut.dtype.kind != "f"}:
-        raise RadiometryError(
-            f"{reader} reads reflectance; the cube holds {sorted(kinds)}. Convert it first: xr_sr.reflectance(cube)."
-        )
-    picture = xr.concat(cuts, dim="rgb", coords="minimal", compat="override", join="exact", combine_attrs="drop")
-    return picture.transpose(*cube.lead, "rgb", cube.y, cube.x), cube
-
-
-def _check_grids(one: Cube, other: Cube) -> None:
-    """Raise GridError unless two cubes lie on one grid, to a hundredth of a pixel."""
-    strays = ~one.geobox.affine @ other.geobox.affine
-    same = one.geobox.shape == other.geobox.shape and one.geobox.crs == other.geobox.crs
-    if not same or not strays.almost_equals(Affine.identity(), 1e-2):
-        raise GridError(
-            f"the two cubes must lie on one grid; they have {one.geobox.shape} and {other.geobox.shape} pixels, "
-            f"{one.geobox.crs} and {other.geobox.crs}. Reproject one to the grid of the "
-            "other: hr.odc.reproject(sr.odc.geobox)."
-        )
-
-
-def _values(a: Any, b: Any, side: tuple[int, int], limits: tuple[float, float], network: Network) -> Any:
-    """Compare (..., 3, y, x) with (..., 3, y, x), block by block where one is of dask: (..., patches, patches)."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return compare_block(a, b, side, limits, network)
-    import dask.array as da
-
-    shape = a.shape
-    cuts = [_cuts(length, part) for length, part in zip(shape[-2:], side, strict=True)]
-    ones = [(1,) * length for length in shape[:-3]]
-    a, b = (da.asarray(array).rechunk((*ones, (3,), *cuts)) for array in (a, b))
-    counts = [tuple(math.ceil(cut / part) for cut in axis) for axis, part in zip(cuts, side, strict=True)]
-    return da.map_blocks(
-        compare_block,
-        a,
-        b,
-        side,
-        limits,
-        network,
-        dtype="float64",
-        chunks=(*ones, *counts),
-        drop_axis=len(shape) - 3,
-        meta=np.empty((0,) * (len(shape) - 1), "float64"),
-    )
-
-
-def _cuts(length: int, side: int) -> tuple[int, ...]:
-    """Cut an axis into blocks of whole patches."""
-    step = side * max(1, BLOCK // side)
-    return tuple(min(step, length - start) for start in range(0, length, step))
+        raise OptionError(f"at={at!r}: expected 'image', or the side of patches in pixels, at least {LEAST_PATCH}.")
 
 
 def compare_block(

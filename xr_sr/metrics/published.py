@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, count_of
+from ..arguments import check_choice, check_flag, check_whole, count_of, items_of, shown, whole_or_none
 from ..cube.names import listed
 from ..errors import GridError, OptionError
 from ..registration.correlation import phase_correlation_shift
 from ..registration.warping import warp
 from ..simulate.harmonization import match_histogram
 from ..simulate.resample import downsample, upsample
-from .comparing import for_each_model
+from .fidelity import for_each_model
 from .improvement import CLASSES
 from .inputs import Image, Scene, finished, read, scale_of, together
 from .reduce import FloatArray, Layout, map_images
@@ -65,16 +65,14 @@ class OpenSRTest:
         """Raise OptionError for what opensr-test refuses, or fails at."""
         for name in ("harm_apply_spectral", "harm_apply_spatial"):
             check_flag(name, getattr(self, name))
-        if not _is_whole(self.border_mask, 0):
-            raise OptionError(f"border_mask={self.border_mask!r}: wanted a whole number of HR pixels, 0 or more.")
-        if self.patch_size is not None and not _is_whole(self.patch_size, 1):
-            raise OptionError(f"patch_size={self.patch_size!r}: wanted a side in pixels, such as 32.")
-        if isinstance(self.rgb_bands, str) or not all(_is_whole(band, -math.inf) for band in self.rgb_bands):
-            raise OptionError(f"rgb_bands={self.rgb_bands!r}: wanted places of bands, counted from 0: (0, 1, 2).")
-        if not self.rgb_bands:
-            raise OptionError("rgb_bands is empty: expected places of bands, counted from 0: (0, 1, 2).")
+        check_whole("border_mask", self.border_mask, least=0, unit="HR pixels")
+        if self.patch_size is not None:
+            check_whole("patch_size", self.patch_size, least=1, unit="pixels")
+        places = items_of(self.rgb_bands)
+        if not places or any(whole_or_none(place) is None for place in places):
+            raise OptionError(f"rgb_bands={shown(self.rgb_bands)}: expected positions of bands, such as (0, 1, 2).")
         if not self.correctness_temperature > 0:
-            raise OptionError(f"correctness_temperature={self.correctness_temperature!r}: wanted a number above 0.")
+            raise OptionError(f"correctness_temperature={self.correctness_temperature!r}: expected a number above 0.")
         threshold = self.gradient_threshold
         if isinstance(threshold, str):
             share = re.fullmatch(r"auto(\d{0,3})", threshold)
@@ -83,13 +81,11 @@ class OpenSRTest:
             good = isinstance(threshold, int | float | np.number) and not math.isnan(threshold)
         if not good:
             raise OptionError(
-                f"gradient_threshold={threshold!r}: wanted a distance, 'auto', or 'auto' and a percentage from 1 to "
+                f"gradient_threshold={threshold!r}: expected a distance, 'auto', or 'auto' and a percentage from 1 to "
                 "100, such as 'auto75'."
             )
-        if self.agg_method not in ("pixel", "patch", "image"):
-            raise OptionError(f"agg_method={self.agg_method!r}: wanted 'pixel', 'patch' or 'image'.")
-        if self.correctness_norm not in ("softmin", "percent"):
-            raise OptionError(f"correctness_norm={self.correctness_norm!r}: wanted 'softmin' or 'percent'.")
+        check_choice("agg_method", self.agg_method, ("pixel", "patch", "image"))
+        check_choice("correctness_norm", self.correctness_norm, ("softmin", "percent"))
         if self.agg_method == "patch" and not self.patch_size:
             raise OptionError("agg_method='patch' needs patch_size=, a side in pixels, such as 32.")
         if self.agg_method == "image" and isinstance(self.gradient_threshold, str):
@@ -262,10 +258,6 @@ def _correctness(
     else:
         numbers = tuple(_mean(values) for values in part)
     return (numbers[0], numbers[1], numbers[2]), np.concatenate([part, classes[None]]).astype(np.float32)
-
-
-def _is_whole(value: object, least: float) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def _mean(values: FloatArray) -> float:

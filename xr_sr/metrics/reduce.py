@@ -157,7 +157,7 @@ def check_level(at: Level, name: str = "at") -> Level:
             return at
     elif (side := whole_or_none(at)) is not None and 1 < side <= _LARGEST_PATCH:
         return side
-    raise OptionError(f"{name}={shown(at)}: wanted 'image', 'pixel', or the side of patches in pixels, 2 or more.")
+    raise OptionError(f"{name}={shown(at)}: expected 'image', 'pixel', or the side of patches in pixels, 2 or more.")
 
 
 def by_patch(fields: FloatArray, patch: int) -> FloatArray:
@@ -242,7 +242,6 @@ def _histogram(values: da.Array, pick: da.Array | None = None) -> da.Array:
 
 
 def _ordered_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Return integers in the order of the finite values."""
     finite = values[np.isfinite(values)] + np.float32(0)  # -0 becomes 0
     bits = finite.view(np.uint32)
     return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))

@@ -72,7 +72,7 @@ def bring_together(
     count. Raises CubeError, GridError, MissingBandError, OptionError.
     """
     if not is_one_of(harmonize, ("histogram", "linear", None)):
-        raise OptionError(f"harmonize={harmonize!r}: wanted 'histogram', 'linear' or None.")
+        raise OptionError(f"harmonize={harmonize!r}: expected 'histogram', 'linear' or None.")
     max_shift = check_number("max_shift", max_shift, above=0, most=32)
     check_border(border)
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
@@ -92,7 +92,7 @@ def check_border(border: int) -> int:
     """Return the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
     side = whole_or_none(border)
     if side is None or side < 0:
-        raise OptionError(f"border={shown(border)}: wanted a whole number of pixels, 0 or more.")
+        raise OptionError(f"border={shown(border)}: expected a whole number of pixels, 0 or more.")
     return side
 
 
@@ -237,7 +237,6 @@ def _harmonized(
 
 
 def _patches(one: FloatArray, other: FloatArray, side: int, scale: int) -> FloatArray:
-    """Measure "mtf" for each patch of a block (y, x)."""
     rows, columns = (range(0, length, side) for length in one.shape[-2:])
     cuts = [[(..., slice(y, y + side), slice(x, x + side)) for x in columns] for y in rows]
     return np.array([[mtf_patch(one[cut], other[cut], scale=scale) for cut in row] for row in cuts])

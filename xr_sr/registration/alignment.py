@@ -173,7 +173,6 @@ class _Mover:
         return flags
 
     def _bands(self) -> dict[Hashable, xr.Variable]:
-        """Move the bands of a Dataset."""
         arrays = [plane.array for plane in self.cube.planes]
         arrays = [array.transpose(*self.cube.lead, self.cube.y, self.cube.x) for array in arrays]
         dtype = np.result_type(*(array.dtype for array in arrays))
@@ -269,7 +268,6 @@ def move_block(source: Source, tile: Tile, kernels: tuple[Kernel, ...], edge: Ed
 
 
 def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], summary: str) -> Flat:
-    """Add what was measured as coordinates along the dates, and to the attributes what was done."""
     import dask.array as da
 
     table = da.stack(list(shifts)) if cube.lead else shifts[0]
@@ -288,6 +286,5 @@ def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], summary: s
 
 
 def _summary(reference: object, method: str, max_shift: float) -> str:
-    """Describe in one line how a cube was aligned."""
     what = "another cube" if isinstance(reference, xr.DataArray | xr.Dataset) else str(reference)
     return f"reference {what}, method {method}, at most {max_shift:g} pixels"

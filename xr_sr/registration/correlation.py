@@ -292,5 +292,4 @@ def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
 
 
 def _centred(image: Array, weights: Array) -> Array:
-    """Subtract the weighted mean, and apply the weights."""
     return np.asarray((image - (image * weights).sum() / weights.sum()) * weights)

@@ -195,7 +195,7 @@ def checked_options(
     """Raise OptionError for an option that does not exist, and WeightsNotFoundError for weights that are not there."""
     for name, value, known in (("method", method, get_args(Method)), ("channel", channel, get_args(Channel))):
         if not is_one_of(value, known):
-            raise OptionError(f"{name}={value!r}: wanted one of {', '.join(map(repr, known))}.")
+            raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
     check_number("max_shift", max_shift, above=0)
     check_whole("upsample", upsample, least=1, unit="steps per pixel")
     if method == "features":

@@ -90,7 +90,6 @@ def agreed_shift(here: NDArray[np.floating[Any]], there: NDArray[np.floating[Any
 
 @lru_cache(maxsize=2)
 def _networks(features: Any, disk_path: str, lightglue_path: str) -> tuple[Any, Any]:
-    """Build both networks, once per process."""
     detector, matcher = features.DISK(), features.LightGlue(None, input_dim=128)
     state = _state(disk_path)
     _load(detector, state.get("extractor", state), disk_path)

@@ -53,7 +53,7 @@ def checked_kernel(kernel: str, edge: str) -> None:
     """Raise OptionError for a kernel or an edge that does not exist."""
     for name, value, known in (("kernel", kernel, get_args(Kernel)), ("edge", edge, get_args(Edge))):
         if not is_one_of(value, known):
-            raise OptionError(f"{name}={value!r}: wanted one of {', '.join(map(repr, known))}.")
+            raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
 
 
 def beyond(start: int, stop: int, size: int, shift: float) -> NDArray[np.bool_]:
@@ -143,7 +143,6 @@ def _summed(
 
 
 def _line(image: FloatArray, margin: int, size: int, taps: dict[int, float], *, axis: int) -> FloatArray:
-    """Sum weighted copies along one axis."""
     total: FloatArray | None = None
     for step, weight in taps.items():
         part = slice(margin + step, margin + step + size)

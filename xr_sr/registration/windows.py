@@ -118,7 +118,6 @@ def _median_block(block: NDArray[Any]) -> NDArray[Any]:
 
 
 def _position(cube: Cube, reference: int | Hashable) -> int:
-    """Find the date of a position or label."""
     dim = cube.lead[0]
     dates = cube.planes[0].array
     size = dates.sizes[dim]

@@ -154,7 +154,6 @@ def _lengths(affine: Affine) -> tuple[float, float]:
 
 
 def _psfs(image: Image, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -> list[Psf]:
-    """Find the point spread function of each band."""
     if kernel is not None:
         if not isinstance(kernel, Mapping):
             return [kernel_psf(kernel)] * len(image.labels)
@@ -191,7 +190,7 @@ def _moves(
 ) -> dict[Hashable, tuple[float, float]]:
     """Check shifts: each a pair of finite numbers, of a band that the cube, or a variable of a Dataset, has."""
     if not isinstance(shifts, Mapping):
-        raise OptionError(f"shifts={shifts!r}: wanted a mapping such as {{'B08': (0.0, 0.2)}}, (dy, dx) by band.")
+        raise OptionError(f"shifts={shifts!r}: expected a mapping such as {{'B08': (0.0, 0.2)}}, (dy, dx) by band.")
     moves: dict[Hashable, tuple[float, float]] = {}
     for name, shift in shifts.items():
         try:
@@ -199,7 +198,7 @@ def _moves(
         except (TypeError, ValueError):
             dy = dx = math.nan
         if not (math.isfinite(dy) and math.isfinite(dx)):
-            raise OptionError(f"shifts={{{name!r}: {shift!r}}}: wanted (dy, dx), two numbers in coarse pixels.")
+            raise OptionError(f"shifts={{{name!r}: {shift!r}}}: expected (dy, dx), two numbers in coarse pixels.")
         moves[name] = (dy, dx)
     images: list[Image] = []
 
@@ -222,12 +221,11 @@ def _moves(
 
 
 def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
-    """Return the noise of a cube, or None."""
     if noise is None:
         return None
     if isinstance(noise, str):
         if noise != "sentinel2":
-            raise OptionError(f"noise={noise!r}: wanted 'sentinel2', a standard deviation in reflectance, or None.")
+            raise OptionError(f"noise={noise!r}: expected 'sentinel2', a standard deviation in reflectance, or None.")
         if unknown := [
             label for label, band in zip(image.labels, image.bands, strict=True) if band not in SIGNAL_TO_NOISE
         ]:
@@ -242,7 +240,7 @@ def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: i
         strengths = [Strength(float(noise))] * len(image.labels)
     for name, value in (("noise_gain", gain), *(("noise", strength.deviation) for strength in strengths)):
         if not (math.isfinite(value) and value >= 0):
-            raise OptionError(f"{name}={value}: wanted a number of 0 or more; noise is a standard deviation.")
+            raise OptionError(f"{name}={value}: expected a number of 0 or more; noise is a standard deviation.")
     strengths = [replace(strength, deviation=strength.deviation * gain) for strength in strengths]
     keys = [_keys(image.array, dim) for dim in image.lead]
     names = [band or label for label, band in zip(image.labels, image.bands, strict=True)]
@@ -294,7 +292,6 @@ def _how(
     seed: int,
     moves: Mapping[Hashable, tuple[float, float]] | None,
 ) -> str:
-    """Describe for attributes how an image was degraded."""
     size = f"{sizes[0]:g}" if math.isclose(*sizes) else f"{sizes[0]:g} x {sizes[1]:g}"
     blur: Any = (
         "Sentinel-2's MTF" if mtf is None else f"MTF {dict(mtf) if isinstance(mtf, Mapping) else mtf} at Nyquist"

@@ -216,7 +216,7 @@ def harmonize(
     """
     check_flag("now", now)
     if not is_one_of(method, ("histogram", "linear", "moments")):
-        raise OptionError(f"method={method!r}: wanted 'histogram', 'linear' or 'moments'.")
+        raise OptionError(f"method={method!r}: expected 'histogram', 'linear' or 'moments'.")
     ours, theirs = read(source, "source"), read(reference, "reference")
     apart = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)
     if absent := [dim for dim in apart if dim not in ours.lead]:
@@ -314,7 +314,6 @@ def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr
 
 
 def _curve(source: xr.DataArray, reference: xr.DataArray, method: Method) -> Lazy:
-    """Return the curve of one band, lazily."""
     if method == "linear":
         one, other = _paired(source, reference)
         parts = [_later(Moments.of, a, b) for a, b in zip(_blocks(one), _blocks(other), strict=True)]
@@ -346,7 +345,6 @@ def _paired(source: xr.DataArray, reference: xr.DataArray) -> tuple[da.Array, da
 
 
 def _blocks(array: da.Array) -> list[Lazy]:
-    """Return the chunks of an array, in order."""
     return list(array.to_delayed(optimize_graph=False).ravel())
 
 

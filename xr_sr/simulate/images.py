@@ -120,7 +120,6 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
 
 
 def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[str | None, ...]]:
-    """Return the labels of the bands, and the canonical names where they have one."""
     if band_dim is None:
         try:
             label, band = name_single(array)

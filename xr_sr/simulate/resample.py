@@ -63,7 +63,6 @@ def _check(factor: int, image: FloatArray | None = None) -> None:
 
 
 def _along(axis: int, part: slice) -> tuple[Any, ...]:
-    """Return the index that cuts axis -1 or -2."""
     return (..., part) if axis == -1 else (..., part, slice(None))
 
 

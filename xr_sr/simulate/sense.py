@@ -168,7 +168,6 @@ def _sense_block(
 
 
 def _cut(axis: Axis, chunks: tuple[int, ...]) -> tuple[int, ...]:
-    """Choose the sides of the blocks of coarse pixels."""
     span = min(max(max(chunks), 64), LARGEST)
     side = min(max(1, round(span / abs(axis.step))), axis.size)
     whole, rest = divmod(axis.size, side)
