@@ -62,13 +62,17 @@ def detection_rate(
     Raises CubeError for a mask that is none, GridError where grids do not lie on each other, OptionError.
     Source: opensr-usecases 0.2.8 (size classes, the rule "any"), which documents "mean".
     """
+    import dask.array as da
+    from dask.delayed import delayed
+
     classes = _check_sizes(sizes)
     wanted = _check_rule(rule)
     reading = _check_reading(objects, threshold, connectivity, instances)
     mask, layers, lead = _prepared(objects, scores)
     shape = (*(layers.sizes[dim] for dim in lead), len(classes))
     pieces, precision = _pieces(mask, layers, reading)
-    counts = _deferred(_counted, pieces, (3, math.prod(shape[:-1]), len(classes)), wanted, classes, threshold)
+    task = delayed(_counted, pure=True)(pieces, wanted, classes, threshold)
+    counts = da.from_delayed(task, (3, math.prod(shape[:-1]), len(classes)), "float64")
 
     dims = (*lead, "size_class")
     ends = np.array([(first, math.inf if last is None else last) for first, last in classes])
@@ -91,7 +95,8 @@ def detection_rate(
     some = made.objects.where(made.objects > 0)
     made["rate"] = (made.found / some).assign_attrs(long_name="share of the objects that were found")
     order = ["objects", "found", "rate", "score", "pixel_precision"]
-    return made[order].transpose("size_class", *lead).assign_attrs(_options(reading, rule))
+    made = made[order].transpose("size_class", *lead).assign_attrs(_options(reading, rule))
+    return made if mask.chunks is not None or layers.chunks is not None else made.compute()
 
 
 def object_scores(
@@ -113,8 +118,7 @@ def object_scores(
     wanted = _check_rule(rule)
     reading = _check_reading(objects, threshold, connectivity, instances)
     mask, layers, lead = _prepared(objects, scores)
-    found, _ = _pieces(mask, layers, reading)
-    pieces: Pieces = found.compute() if hasattr(found, "compute") else found
+    pieces: Pieces = _pieces(mask, layers, reading)[0].compute()
     y, x = map(str, mask.dims)
     centre = pieces.centres()
     affine = _grid(mask).geobox.affine
@@ -266,20 +270,13 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
 
 
 def _pieces(mask: xr.DataArray, layers: xr.DataArray, reading: Reading) -> tuple[Any, Any]:
-    """Measure the pieces of all blocks and join them; give them, and the share of detected pixels in objects.
-
-    Of NumPy's arrays at once; of dask's a delayed record and a dask array.
-    """
-    objects, count = mask.data, math.prod(layers.shape[:-2])
-    height, width = mask.shape
-    if isinstance(objects, np.ndarray) and isinstance(layers.data, np.ndarray):
-        part = measure(objects, layers.data.reshape(count, height, width), (0, 0), width, reading)
-        return join([[part]], reading), share_of_alarms([[part]])
+    """Measure the pieces of all blocks and join them; return them delayed, and the lazy share of detected pixels."""
     import dask.array as da
     from dask.delayed import delayed
 
-    objects = da.asarray(objects)
-    values = da.asarray(layers.data)
+    count = math.prod(layers.shape[:-2])
+    height, width = mask.shape
+    objects, values = da.asarray(mask.data), da.asarray(layers.data)
     if isinstance(mask.data, np.ndarray):
         objects = objects.rechunk(values.chunks[-2:])
     values = values.rechunk({**dict.fromkeys(range(values.ndim - 2), -1), -2: objects.chunks[0], -1: objects.chunks[1]})
@@ -293,16 +290,6 @@ def _pieces(mask: xr.DataArray, layers: xr.DataArray, reading: Reading) -> tuple
     joined = delayed(join, pure=True)(parts, reading)
     shares = delayed(share_of_alarms, pure=True)(parts)
     return joined, da.from_delayed(shares, (count,), "float64")
-
-
-def _deferred(function: Any, pieces: Any, shape: tuple[int, ...], *options: Any) -> Any:
-    """Call a function of the pieces, now or when they are there."""
-    if isinstance(pieces, Pieces):
-        return function(pieces, *options)
-    import dask.array as da
-    from dask.delayed import delayed
-
-    return da.from_delayed(delayed(function, pure=True)(pieces, *options), shape, "float64")
 
 
 def _counted(

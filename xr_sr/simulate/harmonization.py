@@ -269,38 +269,26 @@ def _mapped(
             mine = _plane(left, position if left.band_dim else None, chosen)
             other = _plane(right, place, {dim: i for dim, i in chosen.items() if dim in right.lead})
             curves.append(_curve(mine, other, method))
-        known[at] = _later(_curves, curves)
+        known[at] = _later(tuple, curves)
     if now:
         known = dict(zip(known, compute(*known.values()), strict=True))
     elif data.nbytes > HELD:
         data = bind(data, list(known.values()), seed=tokenize(data.name, [curves.key for curves in known.values()]))
-    pieces = {}
+    pieces = []
     for at, curves in known.items():
         index = [slice(None)] * data.ndim
         for axis, i in zip(counts, at, strict=True):
             index[axis] = slice(i, i + 1)
-        pieces[at] = da.map_blocks(
-            _map_block,
-            data[tuple(index)],
-            curves=curves,
-            banded=ours.band_dim is not None,
-            dtype=data.dtype,
-            meta=data._meta,
-        )
-    whole: da.Array = _joined(pieces, list(counts))
+        pieces.append(
+            da.map_blocks(
+                _map_block, data[tuple(index)], curves=curves, banded=ours.band_dim is not None, dtype=data.dtype,
+                meta=data._meta,
+            )
+        )  # fmt: skip
+    for axis, count in reversed(counts.items()):  # the place along the last axis changes fastest
+        pieces = [da.concatenate(pieces[n : n + count], axis=axis) for n in range(0, len(pieces), count)]
+    whole: da.Array = pieces[0]
     return whole if whole.chunks == data.chunks else whole.rechunk(data.chunks)
-
-
-def _joined(pieces: Mapping[tuple[int, ...], da.Array], axes: Sequence[int]) -> da.Array:
-    """Concatenate pieces that were cut into single places along some axes; the last of these changes fastest."""
-    import dask.array as da
-
-    if not axes:
-        return pieces[()]
-    groups: dict[tuple[int, ...], list[da.Array]] = {}
-    for at, piece in pieces.items():
-        groups.setdefault(at[:-1], []).append(piece)
-    return _joined({at: da.concatenate(group, axis=axes[-1]) for at, group in groups.items()}, axes[:-1])
 
 
 def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr.DataArray:
@@ -364,10 +352,6 @@ def _later(function: Callable[..., Any], *arguments: Any) -> Lazy:
 
 def _moments(block: FloatArray) -> Moments:
     return Moments.of(block, block)
-
-
-def _curves(curves: Sequence[Curve]) -> tuple[Curve, ...]:
-    return tuple(curves)
 
 
 def _map_block(block: FloatArray, *, curves: tuple[Curve, ...], banded: bool, block_info: Any = None) -> FloatArray:
