@@ -19,7 +19,7 @@ from .bands import Grid, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import When, listed_dates, positions_of, usual_water
 from .indices import NAME_ATTR
-from .surface_water import Threshold, check_level, classify, index_of, level_of, level_text
+from .surface_water import Threshold, check_threshold, classify, index_of, level_of, level_text
 from .thresholds import Per, time_dim
 
 
@@ -52,7 +52,7 @@ def flood(
     `found.compute()`: `dask.compute(found)` fails on any Dataset with one variable made from another (xarray 2026.9).
     Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
     """
-    check_level(threshold, per)
+    check_threshold(threshold, per)
     check_area(area)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     check_options(**options)
@@ -86,7 +86,7 @@ def flood_between(
         per="cube" both share one level.
     Raises GridError where the grids differ.
     """
-    check_level(threshold, per)
+    check_threshold(threshold, per)
     check_area(area)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     check_options(**options)

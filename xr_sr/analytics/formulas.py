@@ -35,7 +35,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Formula:
+class IndexFormula:
     """Arithmetic of numbers and letters: text, its tree, and the letters in the order of their first appearance."""
 
     text: str
@@ -48,7 +48,7 @@ class Formula:
         return _sides(self.tree) is not None
 
 
-def parse(text: str, *, name: str = "") -> Formula:
+def parse(text: str, *, name: str = "") -> IndexFormula:
     """Read a formula of + - * / **, brackets, numbers and letters.
 
     name: of the index, for messages. Raises OptionError for anything else: calls, attributes, comparisons, text.
@@ -67,10 +67,10 @@ def parse(text: str, *, name: str = "") -> Formula:
             )
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     names.sort(key=lambda node: (node.lineno, node.col_offset))
-    return Formula(text.strip(), tree, tuple(dict.fromkeys(node.id for node in names)))
+    return IndexFormula(text.strip(), tree, tuple(dict.fromkeys(node.id for node in names)))
 
 
-def evaluate(formula: Formula, values: Mapping[str, Any]) -> Any:
+def evaluate_formula(formula: IndexFormula, values: Mapping[str, Any]) -> Any:
     """Evaluate a formula, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
 
     A normalised difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may
@@ -155,7 +155,7 @@ class Index:
     constants: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def formula(self) -> Formula:
+    def formula(self) -> IndexFormula:
         """The formula, parsed."""
         return parse(self.text, name=self.name)
 

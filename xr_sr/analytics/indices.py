@@ -14,7 +14,7 @@ from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .bands import Grid, check_options, read_bands
-from .formulas import LETTERS, constants_of, evaluate, find_index
+from .formulas import LETTERS, constants_of, evaluate_formula, find_index
 
 NAME_ATTR = "xr_sr:index"
 """The attribute in which an index says its name."""
@@ -108,7 +108,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
     bands = read_bands(cube, [LETTERS[letter] for letter in letters], reader=f"index {chosen.name!r}", **options)
     values |= {letter: bands[LETTERS[letter]] for letter in letters}
     first = values[letters[0]]
-    result: xr.DataArray = evaluate(formula, values).astype("float32").rename(chosen.name)
+    result: xr.DataArray = evaluate_formula(formula, values).astype("float32").rename(chosen.name)
     result.attrs = {
         "long_name": chosen.title,
         "units": "1",

@@ -48,7 +48,7 @@ def water(
     Returns (time?, y, x) uint8, lazy: 0 dry, 1 water, 255 unknown, with the coordinate `threshold`. Otsu's method
     splits any scene in two: without water it splits land. Look at the level, and pass a number where it is implausible.
     """
-    check_level(threshold, per)
+    check_threshold(threshold, per)
     check_options(grid=grid, offset=offset, quantification=quantification, nodata=nodata)
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
@@ -74,7 +74,7 @@ def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) ->
     return placed(kept_unread(cube))
 
 
-def check_level(threshold: Threshold, per: Per) -> None:
+def check_threshold(threshold: Threshold, per: Per) -> None:
     """Raise OptionError for what is no level or no choice of levels, also where a map of water needs none."""
     check_choice("per", per, ("cube", "date"))
     if not isinstance(threshold, xr.DataArray) and not is_one_of(threshold, ("otsu",)):

@@ -14,7 +14,7 @@ from ..simulate.resample import downsample
 from .distances import find_distance
 from .fidelity import for_each_model, measure_blocks
 from .improvement import check_support
-from .inputs import Image, Scene, finished, read, scale_of, together
+from .inputs import Image, ImageSeries, finished, read, scale_of, together
 from .matching import Spectral, measure_shifts
 from .records import METRICS, Formula, mean
 from .reduce import FloatArray, Layout, Level, check_level, map_images
@@ -108,7 +108,7 @@ def added(triple: Triple, distance: str, at: Level, support: Level) -> xr.DataAr
 
 
 def agree(
-    lr: Scene, sr: Scene, reflectance: str, spectral: str, at: Level, max_shift: float, border: int
+    lr: ImageSeries, sr: ImageSeries, reflectance: str, spectral: str, at: Level, max_shift: float, border: int
 ) -> xr.Dataset:
     """Measure consistency of two scenes; always lazy. Arguments as in `consistency`."""
     import dask.array as da
@@ -127,7 +127,9 @@ def agree(
     return xr.Dataset(made, attrs={"scale": sr.shape[0] // lr.shape[0]})
 
 
-def on_lr_grid(lr: Scene, sr: Scene, at: Level, border: int) -> tuple[Scene, Layout, da.Array, da.Array]:
+def on_lr_grid(
+    lr: ImageSeries, sr: ImageSeries, at: Level, border: int
+) -> tuple[ImageSeries, Layout, da.Array, da.Array]:
     """Return LR with the dates of the result, the layout of its grid, and LR and averaged SR (time, band, y, x)."""
     sr, lr = together(sr, lr)
     scale = scale_of(lr, sr)
@@ -137,7 +139,7 @@ def on_lr_grid(lr: Scene, sr: Scene, at: Level, border: int) -> tuple[Scene, Lay
     return named, layout, coarse, averaged_back(sr, scale)
 
 
-def averaged_back(sr: Scene, scale: int) -> da.Array:
+def averaged_back(sr: ImageSeries, scale: int) -> da.Array:
     """Average SR to pixels `scale` times larger, lazily: (time, band, y / scale, x / scale), NaN kept."""
     layout = Layout.of(*sr.shape, multiple=scale)
     wide = layout.wider(sr.data, scale)

@@ -68,7 +68,7 @@ class Pieces:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class BlockObjects:
     """The result of one block: its pieces, the labels along its edges (1 to n, 0 for none), and its detected pixels.
 
     edges: top, bottom, left, right; empty for numbered masks. alarms: (k,) detected pixels.
@@ -79,7 +79,9 @@ class Part:
     alarms: Counts
 
 
-def measure(mask: NDArray[Any], scores: NDArray[Any], corner: tuple[int, int], width: int, reading: Reading) -> Part:
+def measure_objects(
+    mask: NDArray[Any], scores: NDArray[Any], corner: tuple[int, int], width: int, reading: Reading
+) -> BlockObjects:
     """Measure the pieces of a block.
 
     mask: (y, x). scores: (k, y, x). corner: row and column of its first pixel in the whole mask, `width` pixels wide.
@@ -119,10 +121,10 @@ def measure(mask: NDArray[Any], scores: NDArray[Any], corner: tuple[int, int], w
         above[layer] = np.bincount(label[detected[rows, columns]], minlength=n)
         np.maximum.at(best[layer], label[measured], values[measured])
     size = np.bincount(label, minlength=n)
-    return Part(Pieces(number, first, size, place, valid, total, above, best), edges, alarms)
+    return BlockObjects(Pieces(number, first, size, place, valid, total, above, best), edges, alarms)
 
 
-def join(parts: Sequence[Sequence[Part]], reading: Reading) -> Pieces:
+def join(parts: Sequence[Sequence[BlockObjects]], reading: Reading) -> Pieces:
     """Join the pieces of all blocks, rows of columns of them, to whole objects.
 
     Numbered ones come in the order of their numbers, others in that of their first pixels, and are counted from 1.
@@ -158,7 +160,7 @@ def join(parts: Sequence[Sequence[Part]], reading: Reading) -> Pieces:
     return Pieces(number, first, size[0], sums["place"], valid, sums["total"], above, best)
 
 
-def share_of_alarms(parts: Sequence[Sequence[Part]]) -> Reals:
+def share_of_alarms(parts: Sequence[Sequence[BlockObjects]]) -> Reals:
     """Return the share of detected pixels that lie in an object (k,), NaN where none is detected."""
     flat = [part for row in parts for part in row]
     inside = sum(part.pieces.above.sum(axis=1) for part in flat)
@@ -168,7 +170,7 @@ def share_of_alarms(parts: Sequence[Sequence[Part]]) -> Reals:
 _FIELDS = ("number", "first", "size", "place", "valid", "total", "above", "best")
 
 
-def _connected(parts: Sequence[Sequence[Part]], connectivity: int) -> Counts:
+def _connected(parts: Sequence[Sequence[BlockObjects]], connectivity: int) -> Counts:
     """Return the object that each piece of each block belongs to, counted from 0."""
     require("scipy", extra="metrics")
     from scipy.sparse import coo_array

@@ -15,7 +15,7 @@ from ..errors import OptionError, warns_once
 from .agreement import added, agree, on_lr_grid
 from .fidelity import check_peak, for_each_model, measure, measure_blocks
 from .improvement import Scoring, check_judging, check_support, judge
-from .inputs import Image, Scene, check_same_grid, finished, read, scale_of, together, with_reflectance
+from .inputs import Image, ImageSeries, check_same_grid, finished, read, scale_of, together, with_reflectance
 from .matching import Spectral
 from .published import OpenSRTest, configured, opensr_test
 from .records import METRICS, PER_OBJECT, record_of
@@ -210,7 +210,12 @@ def _bands_of(array: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
 
 
 def _by_formula(
-    lr: Scene, sr: Scene, hr: Scene | None, options: dict[str, float], border: int, objects: xr.DataArray | None
+    lr: ImageSeries,
+    sr: ImageSeries,
+    hr: ImageSeries | None,
+    options: dict[str, float],
+    border: int,
+    objects: xr.DataArray | None,
 ) -> dict[str, xr.DataArray]:
     """Compute the metrics that have a formula and whose cubes are given."""
     given = {"lr": lr, "sr": sr} | ({"hr": hr} if hr is not None else {})

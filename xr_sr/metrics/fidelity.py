@@ -16,7 +16,7 @@ from ..arguments import check_array, check_number, is_one_of, items_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError, OptionError
-from .inputs import Image, Scene, check_objects, check_same_grid, finished, read, together
+from .inputs import Image, ImageSeries, check_objects, check_same_grid, finished, read, together
 from .records import METRICS, Formula, Metric
 from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 
@@ -169,7 +169,7 @@ def compare_images(
 
 
 def measure(
-    scenes: Sequence[Scene],
+    scenes: Sequence[ImageSeries],
     metric: Metric,
     *,
     at: Level = "image",
@@ -185,7 +185,7 @@ def measure(
 
 
 def measure_blocks(
-    scene: Scene,
+    scene: ImageSeries,
     images: Sequence[da.Array],
     layout: Layout,
     metric: Metric,
@@ -246,7 +246,7 @@ def measure_blocks(
     return result.assign_coords(object=("object", found[2])) if found else result
 
 
-def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
+def labels_of(objects: xr.DataArray, scene: ImageSeries) -> tuple[da.Array, int, Any]:
     """Number the objects of a map of integers from 0; n stands for none. Gives (y, x), n and the user's own numbers.
 
     The numbers are read at once: how many there are is the length of the result.
@@ -270,7 +270,7 @@ def labels_of(objects: xr.DataArray, scene: Scene) -> tuple[da.Array, int, Any]:
     return da.from_array(labels), len(numbers), numbers
 
 
-def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
+def _pooled(scene: ImageSeries, dims: Sequence[str] | None, at: Level) -> set[str]:
     """Find which of time and bands are put together, in the words of this module."""
     if dims is None:
         return set()
@@ -289,7 +289,7 @@ def _pooled(scene: Scene, dims: Sequence[str] | None, at: Level) -> set[str]:
 
 
 def _named(
-    scene: Scene, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
+    scene: ImageSeries, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
 ) -> xr.DataArray:
     attrs = metric.attrs | {key: value for key, value in options.items() if isinstance(value, float | int | str)}
     return scene.wrap(data, names, name=metric.name, patch=patch, attrs=attrs)

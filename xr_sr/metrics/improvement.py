@@ -18,7 +18,7 @@ from ..arguments import check_flag, is_number, is_one_of, renamed, shown
 from ..errors import OptionError
 from .distances import MTF_SIDE
 from .fidelity import for_each_model, labels_of
-from .inputs import Image, Scene, finished, read
+from .inputs import Image, ImageSeries, finished, read
 from .matching import Spectral
 from .reduce import FloatArray, Layout, Level, check_level, lazy_quantile, map_images, sum_up
 from .triples import Triple, bring_together, distances
@@ -170,7 +170,7 @@ def shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> FloatArray
 
 
 def _numbers(
-    scene: Scene,
+    scene: ImageSeries,
     found: da.Array,
     level: da.Array,
     layout: Layout,

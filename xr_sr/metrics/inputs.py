@@ -46,7 +46,7 @@ class _InMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ImageSeries:
     """One cube, ready to be measured.
 
     role: LR, SR or HR, for messages. data: (time, band, y, x) floats, dask; time has length 1 where there is none.
@@ -76,7 +76,7 @@ class Scene:
         height, width = self.data.shape[-2:]
         return int(height), int(width)
 
-    def select(self, keys: Sequence[Hashable]) -> Scene:
+    def select(self, keys: Sequence[Hashable]) -> ImageSeries:
         """Return the scene with some of its bands, in the order asked for."""
         if tuple(keys) == self.keys:
             return self
@@ -117,7 +117,7 @@ class Scene:
         return coords(box, self.crs_name, dims=(self.y, self.x))
 
 
-def read(obj: Image, role: str) -> Scene:
+def read(obj: Image, role: str) -> ImageSeries:
     """Read a cube as a scene; computes nothing.
 
     obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
@@ -165,13 +165,13 @@ def read(obj: Image, role: str) -> Scene:
     if len(set(keys)) < len(keys):
         keys = tuple(single)
     has_places = y in array.coords and x in array.coords
-    return Scene(
+    return ImageSeries(
         role, data if time else data[None], keys, tuple(single), band, time, y, x, box, has_places, crs_name,
         along_time, on_grid, _is_lazy(obj),
     )  # fmt: skip
 
 
-def with_reflectance(scene: Scene) -> Scene:
+def with_reflectance(scene: ImageSeries) -> ImageSeries:
     """Return the scene; its tasks raise RadiometryError for a block with the median of DN rather than reflectance.
 
     Judged by every fourth row and column; computes nothing.
@@ -193,7 +193,7 @@ def _refuse_dn(block: npt.NDArray[Any], role: str) -> npt.NDArray[Any]:
     return block
 
 
-def together(*scenes: Scene) -> tuple[Scene, ...]:
+def together(*scenes: ImageSeries) -> tuple[ImageSeries, ...]:
     """Return scenes with the bands that all of them have, in the order of the first, and check that dates match.
 
     Raises MissingBandError where no band is common, CubeError where dates differ.
@@ -227,12 +227,12 @@ def together(*scenes: Scene) -> tuple[Scene, ...]:
     return chosen
 
 
-def check_same_grid(one: Scene, other: Scene) -> None:
+def check_same_grid(one: ImageSeries, other: ImageSeries) -> None:
     """Raise GridError unless two scenes have the same pixels."""
     check_factor(one, other, 1)
 
 
-def scale_of(lr: Scene, sr: Scene, hr: Scene | None = None) -> int:
+def scale_of(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries | None = None) -> int:
     """Return the number of pixels of SR along one of LR.
 
     Raises GridError where it is not a whole number above 1, where HR is not on the grid of SR, and with one sentence
@@ -249,14 +249,14 @@ def scale_of(lr: Scene, sr: Scene, hr: Scene | None = None) -> int:
     return factor
 
 
-def _relative_area(fine: Scene, coarse: Scene) -> float:
+def _relative_area(fine: ImageSeries, coarse: ImageSeries) -> float:
     """Return the area of a pixel of one scene over that of another; of equal ground where one has no coordinates."""
     if fine.placed and coarse.placed and fine.geobox.crs == coarse.geobox.crs:
         return abs(fine.geobox.affine.determinant / coarse.geobox.affine.determinant)
     return float(np.prod(coarse.shape) / np.prod(fine.shape))
 
 
-def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
+def check_factor(coarse: ImageSeries, fine: ImageSeries, factor: int) -> None:
     """Raise GridError unless each pixel of `coarse` is made of `factor` x `factor` pixels of `fine`."""
     if fine.shape != tuple(side * factor for side in coarse.shape):
         raise GridError(
@@ -277,7 +277,7 @@ def check_factor(coarse: Scene, fine: Scene, factor: int) -> None:
             )
 
 
-def check_objects(objects: xr.DataArray, scene: Scene) -> None:
+def check_objects(objects: xr.DataArray, scene: ImageSeries) -> None:
     """Raise GridError unless a map of objects (y, x) has the pixels of a scene; without coordinates shape suffices."""
     dims = spatial_dims(objects)
     box = geobox_of(objects) if dims else None
@@ -322,7 +322,7 @@ def _distance(coarse: GeoBox, fine: GeoBox, factor: int) -> float:
     return float(max(off, abs(place.b), abs(place.d), abs(place.c), abs(place.f)))
 
 
-def finished(result: Any, *scenes: Scene) -> Any:
+def finished(result: Any, *scenes: ImageSeries) -> Any:
     """Compute a result whose inputs were all in memory; leave it lazy otherwise."""
     return result if any(scene.lazy for scene in scenes) else result.compute()
 
@@ -381,11 +381,11 @@ def _is_lazy(obj: Image) -> bool:
     return any(array.chunks is not None or is_unread(array) for array in arrays)
 
 
-def _stamps(scene: Scene) -> Any:
+def _stamps(scene: ImageSeries) -> Any:
     return scene.along_time[scene.time].values if scene.time in scene.along_time else None
 
 
-def _dates(scene: Scene) -> str:
+def _dates(scene: ImageSeries) -> str:
     stamps = _stamps(scene)
     if stamps is None:
         return f"{scene.data.shape[0]} along {scene.time!r}"
@@ -395,7 +395,7 @@ def _dates(scene: Scene) -> str:
     return ", ".join(map(str, stamps[:3])) + more
 
 
-def _size(scene: Scene) -> str:
+def _size(scene: ImageSeries) -> str:
     return f"{scene.shape[0]} x {scene.shape[1]} pixels"
 
 

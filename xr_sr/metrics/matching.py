@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..registration.estimate import LEAST_SIDE
 from ..registration.windows import measured, places_of
-from .inputs import Scene
+from .inputs import ImageSeries
 from .reduce import FloatArray, Layout, map_images
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ LOW, HIGH, LEVELS = -0.2, 1.8, 32_768
 _STEP = (HIGH - LOW) / LEVELS
 
 
-def spectral_map(sr: Scene, hr: da.Array, layout: Layout, method: Spectral, scale: int) -> da.Array | None:
+def spectral_map(sr: ImageSeries, hr: da.Array, layout: Layout, method: Spectral, scale: int) -> da.Array | None:
     """Estimate for each date and band the lookup table from SR to HR.
 
     hr: (time, band, y, x), NaN where it does not count. method: "histogram", each quantile of SR becomes that of HR;
@@ -92,7 +92,7 @@ def apply_map(table: FloatArray, image: FloatArray) -> FloatArray:
     return out
 
 
-def shift_map(sr: Scene, hr: da.Array, max_shift: float) -> da.Array:
+def shift_map(sr: ImageSeries, hr: da.Array, max_shift: float) -> da.Array:
     """Estimate for each date by how many pixels SR must be moved to lie on HR: (time, 3): dy, dx, quality.
 
     0, 0 where the estimate is not reliable.
@@ -105,7 +105,7 @@ def shift_map(sr: Scene, hr: da.Array, max_shift: float) -> da.Array:
     return shifts
 
 
-def _dates(sr: Scene, hr: da.Array) -> int:
+def _dates(sr: ImageSeries, hr: da.Array) -> int:
     return int(max(sr.data.shape[0], hr.shape[0]))
 
 

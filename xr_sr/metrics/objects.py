@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_array, check_flag, check_number, is_one_of, shown
 from ..cube.grid import Grid, grid_of, spatial_dims
 from ..errors import CubeError, GridError, OptionError
-from .components import Pieces, Reading, join, measure, share_of_alarms
+from .components import Pieces, Reading, join, measure_objects, share_of_alarms
 from .inputs import short_crs
 
 __all__ = ["SIZES", "detection_rate", "object_scores"]
@@ -282,7 +282,7 @@ def _pieces(mask: xr.DataArray, layers: xr.DataArray, reading: Reading) -> tuple
     values = values.rechunk({**dict.fromkeys(range(values.ndim - 2), -1), -2: objects.chunks[0], -1: objects.chunks[1]})
     blocks = values.reshape(count, height, width).to_delayed()[0]
     tops, lefts = ([0, *np.cumsum(cut)[:-1].tolist()] for cut in objects.chunks)
-    once = delayed(measure, pure=True)
+    once = delayed(measure_objects, pure=True)
     parts = [
         [once(own, block, (top, left), width, reading) for own, block, left in zip(row, line, lefts, strict=True)]
         for row, line, top in zip(objects.to_delayed(), blocks, tops, strict=True)

@@ -25,7 +25,7 @@ from ..simulate.harmonization import match_histogram
 from ..simulate.resample import downsample, upsample
 from .fidelity import for_each_model
 from .improvement import CLASSES
-from .inputs import Image, Scene, finished, read, scale_of, together
+from .inputs import Image, ImageSeries, finished, read, scale_of, together
 from .reduce import FloatArray, Layout, map_images
 
 if TYPE_CHECKING:
@@ -342,7 +342,7 @@ def configured(options: Mapping[str, Any]) -> OpenSRTest:
     return OpenSRTest(**options)
 
 
-def _measured(lr: Scene, sr: Scene, hr: Scene, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
+def _measured(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
     sr, lr, hr = together(sr, lr, hr)
     scale = scale_of(lr, sr, hr)
     check_fits(config, scale, len(sr.keys), sr.shape)

@@ -17,7 +17,7 @@ from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
 from .distances import MTF_SIDE, Distance, find_distance, mtf_patch
-from .inputs import Scene, scale_of, together
+from .inputs import ImageSeries, scale_of, together
 from .matching import Spectral, apply_map, shift_map, spectral_map
 from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
 
@@ -36,8 +36,8 @@ class Triple:
     as `harmony.shift_map` gives it, or None. scale: HR pixels per LR pixel. max_shift: in HR pixels.
     """
 
-    lr: Scene
-    sr: Scene
+    lr: ImageSeries
+    sr: ImageSeries
     hr: da.Array
     scale: int
     table: da.Array | None
@@ -50,7 +50,7 @@ class Triple:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PairTask:
     """The work of a block. support: on what a distance is taken. reach: HR pixels of context; lr_reach: LR pixels."""
 
     distance: str
@@ -64,7 +64,14 @@ class Recipe:
 
 
 def bring_together(
-    lr: Scene, sr: Scene, hr: Scene | None, *, harmonize: Spectral, align: bool, max_shift: float, border: int
+    lr: ImageSeries,
+    sr: ImageSeries,
+    hr: ImageSeries | None,
+    *,
+    harmonize: Spectral,
+    align: bool,
+    max_shift: float,
+    border: int,
 ) -> Triple:
     """Match bands, dates and grids, and estimate lazily what harmonizes the three.
 
@@ -133,7 +140,7 @@ def distances(triple: Triple, name: str, pairs: tuple[Pair, ...], support: Level
     moving = math.ceil(triple.max_shift) + RADIUS if triple.shift is not None else 0
     reach = distance.halo + moving
     lr_reach = math.ceil(reach / triple.scale) + 1
-    recipe = Recipe(
+    recipe = PairTask(
         name, pairs, support, triple.scale, reach, lr_reach, triple.table is not None, triple.shift is not None
     )
     coarse = layout.coarser(triple.scale)
@@ -180,7 +187,7 @@ def _of_image(sums: FloatArray, *, distance: str) -> FloatArray:
         return _distance(distance).finish(fields[:-1] / fields[-1])
 
 
-def _values(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
+def _values(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
     """Return the distances of pixels or patches of a block: (1, pair, y, x)."""
     fields = _fields(*(block[0] for block in blocks), recipe=recipe)
     patch, name = recipe.support, recipe.distance
@@ -194,7 +201,7 @@ def _values(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
     return values.astype(np.float32) if patch == "pixel" else values
 
 
-def _sums(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
+def _sums(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
     """Sum the fields of a block, and count them: (1, pair, field + 1, 1, 1)."""
     fields = _fields(*(block[0] for block in blocks), recipe=recipe)
     counts = np.isfinite(fields).all(axis=1, keepdims=True)
@@ -202,7 +209,7 @@ def _sums(*blocks: FloatArray, recipe: Recipe) -> FloatArray:
     return np.asarray(both.sum(axis=(-2, -1), keepdims=True))[None]
 
 
-def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe) -> FloatArray:
+def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask) -> FloatArray:
     """Return the fields of the distance for each pair: (pair, field, y, x), of patches for "mtf"."""
     distance = _distance(recipe.distance)
     images = _harmonized(lr, sr, hr, *maps, recipe=recipe, halo=distance.halo)
@@ -217,7 +224,7 @@ def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, r
 
 
 def _harmonized(
-    lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: Recipe, halo: int
+    lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask, halo: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""
     images = [_trimmed(upsample(lr.astype(np.float64), recipe.scale), recipe.lr_reach * recipe.scale - recipe.reach)]

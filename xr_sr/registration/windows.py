@@ -87,12 +87,12 @@ def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options:
     import dask.array as da
     from dask.delayed import delayed
 
-    task = delayed(measure, pure=True)(list(moving), list(reference), options)
+    task = delayed(measure_shift, pure=True)(list(moving), list(reference), options)
     shift: da.Array = da.from_delayed(task, (4,), dtype=np.float64)
     return shift
 
 
-def measure(
+def measure_shift(
     moving: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]], options: dict[str, Any]
 ) -> NDArray[np.float64]:
     """Measure the shift of one date in every window and make one of them: (dy, dx, quality, 1 if it is reliable)."""
