@@ -348,7 +348,7 @@ def test_dates_are_matched_by_their_stamps_and_none_may_lack():
 
     with pytest.raises(GridError, match="2023-07-09"):
         mask(cube, scl=scl.isel(time=[0, 1]))
-    with pytest.raises(GridError, match="is 2 long"):
+    with pytest.raises(GridError, match="2 along .time., the cube 3"):
         mask(cube, scl=scl.isel(time=[0, 1]).drop_vars("time"))
 
 

@@ -20,6 +20,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_choice
+from ..cube.align import on_dates_of
 from ..cube.conventions import BAND_ATTRS
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..cube.names import listed
@@ -170,9 +171,9 @@ def _found_bands(
         return _apart(_read_node(obj, cube.node, wanted, reader, options))
     # What neither node has is missing from the finest, whose error then lists all bands.
     lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
-    fine = _read_node(obj, cube.node, lacking, reader, options) if lacking else {}
-    parts = [_read_node(obj, path, bands, reader, options) for path, bands in sources.items()]
-    split = [_apart(part) for part in (fine, *parts) if part]
+    wanted_of = ({cube.node: lacking} if lacking else {}) | sources
+    like = _recognised(_node(obj, next(iter(wanted_of))))
+    split = [_apart(_read_node(obj, path, bands, reader, options, like)) for path, bands in wanted_of.items()]
     meanings = {band: meaning for _, part in split for band, meaning in part.items()}
     ordered = sorted((arrays for arrays, _ in split), key=lambda part: -next(iter(part.values())).size)
     return _on_one_grid(wanted, ordered, sources, grid, reader), {band: meanings[band] for band in wanted}
@@ -242,13 +243,34 @@ def _factor_of(coarse: xr.DataArray, fine: xr.DataArray, what: str) -> int:
     return factor
 
 
-def _read_node(tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any]) -> Found:
+def _read_node(
+    tree: xr.DataTree,
+    path: str,
+    wanted: Sequence[str],
+    reader: str,
+    options: dict[str, Any],
+    like: Cube | None = None,
+) -> Found:
+    """Read bands of one node. like: the cube of another node, whose dates are selected."""
+    dataset = _node(tree, path)
+    cube = _recognised(dataset)
+    if like is not None:
+        cube = on_dates_of(cube, like, f"the node {path!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)
+        return _convert(dataset, cube, wanted, reader, options)
+
+
+def _node(tree: xr.DataTree, path: str) -> xr.Dataset:
     node = tree if path in ("", ".") or path == tree.path else tree[path]
     assert isinstance(node, xr.DataTree)
-    dataset = node_dataset(node)
+    return node_dataset(node)
+
+
+def _recognised(dataset: xr.Dataset) -> Cube:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeoreferenceWarning)  # said when the tree was recognised
-        return _convert(dataset, recognise(dataset), wanted, reader, options)
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # issued when the tree was recognised
+        return recognise(dataset)
 
 
 def _convert(

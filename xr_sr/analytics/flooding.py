@@ -11,6 +11,7 @@ import xarray as xr
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
+from ..cube.time import scalar_dates_differ
 from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
@@ -112,7 +113,12 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
     coarse, fine = _without_level(coarse), _without_level(fine)
     dim, other = time_dim(coarse), time_dim(fine)
     if dim and other and not (dim == other and _same_dates(coarse, fine, dim)):
-        raise CubeError("the masks have different dates; choose those that both have.")
+        raise CubeError(
+            "lr_mask and sr_mask have different dates, or another order of them. Select the same: "
+            "lr_mask.sel(time=sr_mask.time)."
+        )
+    if differ := scalar_dates_differ(coarse.coords, fine.coords):
+        raise CubeError(f"lr_mask is of {differ[0]}, sr_mask of {differ[1]}. Compare masks of the same date.")
     here, there = geobox_of(coarse), geobox_of(fine)
     if here is not None and there is not None and (factor_between(there, here) or 0) > 1:
         raise order_error(("lr_mask", "sr_mask"), "sr_mask", there, here)

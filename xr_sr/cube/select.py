@@ -18,7 +18,7 @@ from .detect import AnyCube, Cube, Flags, Plane, recognise
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "pick", "recognise"]
+__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "check_lead", "pick", "recognise"]
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
@@ -57,14 +57,19 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = N
         )
     if twice := [name for name, count in Counter(plane.band for plane in picked).items() if count > 1]:
         raise AmbiguousBandError(f"{reader}: {listed(twice)} stands twice in {listed(wanted)}; name each band once.")
-    for plane in picked:
+    check_lead(picked, cube)
+    return tuple(picked)
+
+
+def check_lead(planes: Sequence[Plane], cube: Cube) -> None:
+    """Raise GridError where bands have other dimensions beside y and x than the cube."""
+    for plane in planes:
         others = [str(dim) for dim in plane.array.dims if dim not in (cube.band_dim, cube.y, cube.x)]
         if others != list(cube.lead):
             raise GridError(
                 f"{plane.name!r} has the dimensions {listed(others)} beside {cube.y} and {cube.x}, other bands "
                 f"{listed(cube.lead)}. Bring them together first, for instance with xr.broadcast or .isel."
             )
-    return tuple(picked)
 
 
 def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:

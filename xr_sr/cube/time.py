@@ -36,6 +36,24 @@ def scalar_dates(coords: Mapping[Any, xr.DataArray]) -> list[str]:
     return [str(name) for name in dict.fromkeys((*DATES, *named)) if name in coords and _is_moment(coords[name])]
 
 
+def scalar_dates_differ(one: Mapping[Any, xr.DataArray], other: Mapping[Any, xr.DataArray]) -> tuple[str, str] | None:
+    """Return the dates of two images if each has a scalar one, under one name, and they differ; else None.
+
+    NaT is unknown, and differs from nothing.
+    """
+    name = next((name for name in scalar_dates(one) if name in scalar_dates(other)), None)
+    if name is None:
+        return None
+    first, second = (_utc(coords[name]) for coords in (one, other))
+    return None if first == second or "NaT" in (first, second) else (first, second)
+
+
+def _utc(coord: xr.DataArray) -> str:
+    """Write a scalar date, to the nanosecond where it is one of NumPy."""
+    values = coord.values
+    return str(values.astype("datetime64[ns]") if values.dtype.kind == "M" else values)
+
+
 def _is_moment(coord: xr.DataArray) -> bool:
     if coord.ndim:
         return False

@@ -6,7 +6,7 @@ Names, coordinates and grids only; metrics are computed by the modules around it
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..bands import find_band
 from ..cube.grid import coords, crs_coord_name, geobox_of, order_error, placed, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
+from ..cube.time import scalar_dates_differ
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
 from ..radiometry.written import converted_if_written
@@ -52,7 +53,7 @@ class ImageSeries:
     role: LR, SR or HR, for messages. data: (time, band, y, x) floats, dask; time has length 1 where there is none.
     keys: what bands are matched by: the canonical name where there is one. labels: the user's own names.
     time: name of that dimension, or None. along_time, on_grid: coordinates to hand on. placed: whether y and x have
-    coordinates, so that `geobox` says where on Earth the pixels lie.
+    coordinates, so that `geobox` says where on Earth the pixels lie. date: scalar coordinates.
     """
 
     role: str
@@ -69,6 +70,7 @@ class ImageSeries:
     along_time: Mapping[Hashable, xr.DataArray]
     on_grid: Mapping[Hashable, xr.DataArray]
     lazy: bool
+    date: Mapping[Hashable, xr.DataArray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -167,7 +169,7 @@ def read(obj: Image, role: str) -> ImageSeries:
     has_places = y in array.coords and x in array.coords
     return ImageSeries(
         role, data if time else data[None], keys, tuple(single), band, time, y, x, box, has_places, crs_name,
-        along_time, on_grid, _is_lazy(obj),
+        along_time, on_grid, _is_lazy(obj), {name: coord for name, coord in alone.items() if not coord.ndim},
     )  # fmt: skip
 
 
@@ -220,6 +222,14 @@ def together(*scenes: ImageSeries) -> tuple[ImageSeries, ...]:
             raise CubeError(
                 f"{timed[0].role} and {scene.role} have different dates: {_dates(timed[0])} against {_dates(scene)}. "
                 "Select the same ones in the same order, for instance lr.sel(time=sr.time)."
+            )
+    for scene in scenes[1:]:
+        # A reference image of another day is usual; LR and SR are one image.
+        differ = None if "HR" in (first.role, scene.role) else scalar_dates_differ(first.date, scene.date)
+        if differ:
+            raise CubeError(
+                f"{first.role} is of {differ[0]}, {scene.role} of {differ[1]}. Compare images of the same date; to "
+                "compare these on purpose, drop the date of one: .drop_vars('time')."
             )
     chosen = tuple(scene.select(common) for scene in scenes)
     if timed and chosen[0].time is None:  # the first gives its names and dates to the result

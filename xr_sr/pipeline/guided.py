@@ -12,6 +12,7 @@ from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
 from ..catalog.models import Model
+from ..cube.align import on_dates_of
 from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
@@ -68,7 +69,8 @@ def guided_steps(
     for (place, ratio), names in groups.items():
         if place is None and spec.guided:
             refuse_sharpened(cube, names, spec.name)
-        second_cube = None if place is None else coarser[place]
+        # The dates first: their offsets are read along them.
+        second_cube = None if place is None else on_dates_of(coarser[place], cube, "the cube of coarse bands")
         planes = pick(second_cube or cube, names, reader=spec.name)
         theirs = resolve(second_cube or cube, planes, **request.numbers)
         second, coarse = second_grid(cube, second_cube, planes, theirs, request.layout, ratio)

@@ -15,6 +15,7 @@ from ..arguments import check_whole, shown
 from ..cube.align import cut_to, overlay_of, phase_of, to_grid
 from ..cube.lazy import check_array
 from ..cube.select import Cube, Plane
+from ..cube.time import scalar_dates
 from ..errors import GridError, OptionError
 from ..radiometry.cubes import CLOUDY_CLASSES
 from ..radiometry.resolve import Radiometry
@@ -100,7 +101,8 @@ def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
 
     if mask is None:
         return ""
-    if set(mask.dims) & set(cube.lead):
+    dates = set(scalar_dates(cube.planes[0].array.coords))
+    if set(mask.dims) & {*cube.lead, *dates} or dates & set(scalar_dates(mask.coords)):
         return "by date"
     return str(tokenize(mask.variable, *mask.dims))
 

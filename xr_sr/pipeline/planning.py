@@ -14,7 +14,7 @@ from .. import kernels
 from .._version import __version__
 from ..catalog import fallback, registry
 from ..catalog.models import Model, Pansharpening
-from ..cube.align import coarser_cube, coarser_cubes, joined
+from ..cube.align import coarser_cube, coarser_cubes, joined, on_dates_of
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.select import AnyCube, Cube, check_gsd, pick, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor
@@ -76,6 +76,7 @@ def _network_plan(
         cube.warn_left_behind(spec.name)
     if not (spec.coarse and coarse and set(spec.coarse) <= set(coarse.available)):
         coarse = None
+    coarse = on_dates_of(coarse, cube) if coarse else None
     if spec.coarse and coarse is None:
         refuse_sharpened(cube, spec.coarse, spec.name)
     whole = joined(cube, coarse) if coarse else cube
@@ -129,7 +130,10 @@ def _network_plan(
 def _network_step(
     cube: Cube, coarse: Cube | None, whole: Cube, spec: Model, wanted: Sequence[str], request: Request
 ) -> tuple[Step, Radiometry, str]:
-    """Return the step of a network or an interpolation, the radiometry of its fine bands, and that of all in words."""
+    """Return the step of a network or an interpolation, the radiometry of its fine bands, and that of all in words.
+
+    coarse: the cube of 20 m bands, with the dates of `cube`.
+    """
     planes = pick(cube, [band for band in spec.bands or wanted if band not in spec.coarse], reader=spec.name)
     planes_20m = pick(coarse or cube, spec.coarse, reader=spec.name)
     planes_out = pick(whole, wanted, reader=spec.name)

@@ -22,7 +22,7 @@ from ..cube.align import to_grid
 from ..cube.detect import NO_REFLECTANCE
 from ..cube.grid import spatial_dims
 from ..cube.lazy import in_chunks
-from ..cube.select import Cube, Plane, recognise
+from ..cube.select import Cube, Plane, check_lead, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
 from ..errors import CubeError, GeoreferenceWarning, MissingBandError, OptionError, warns_once
@@ -98,6 +98,7 @@ def reflectance_and_meaning(obj: Flat, **options: Any) -> tuple[Flat, Radiometry
 
 
 def _of_cube(cube: Cube, obj: Flat, options: dict[str, Any]) -> tuple[Flat, Radiometry]:
+    check_lead(cube.planes, cube)
     radiometry = resolve(cube, cube.planes, **options)
     converted = replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
     return converted.assign_coords(offset_coords(radiometry, cube)), radiometry

@@ -57,6 +57,7 @@ def check_dates(
     shows that it is.
     """
     if fact.axis is not None:
+        _check_products(fact, cube, planes)
         return
     axis, days = days_of(cube, planes)
     several = len(days) > 1
@@ -74,6 +75,23 @@ def check_dates(
             "date to be sure.",
             RadiometryWarning,
         )
+
+
+def _check_products(fact: Fact, cube: Cube, planes: Sequence[Plane]) -> None:
+    """Raise where names of products along dates are of other days: an attribute stays when a cube is reordered."""
+    axis, days = days_of(cube, planes)
+    if axis != fact.axis or not fact.kept:
+        return
+    labels = step_names(cube, planes, axis) if axis is not None else []
+    for label, day, product in zip(labels, days, fact.values, strict=True):
+        if not isinstance(product, Product) or day is None or not product.days:
+            continue
+        if all(abs(day - other) > _ONE_DAY for other in product.days):
+            raise RadiometryError(
+                f"{fact.name} lists a product of {listed_steps(sorted(map(str, product.days)))} for {label}: the list "
+                "is in another order than the dates, as after .sortby or .isel. Make it a coordinate along time when "
+                "the cube is loaded, or pass offset= with one number for each date."
+            )
 
 
 def _contradiction(fact: Fact, dates: Sequence[str], dim: str) -> RadiometryError:
