@@ -1,7 +1,7 @@
 """Compute spectral indices, water, floods and their areas, series over time and anomalies of vegetation.
 
 In reading order: `indices` (by `formulas` and `bands`), `surface_water` (by `thresholds`), `flooding`, `history`;
-`area` and `classes` serve them all. No module knows a model: LR and SR are read alike.
+`area` and `classes` serve them all. LR and SR are read alike.
 """
 
 from __future__ import annotations

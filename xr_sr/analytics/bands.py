@@ -319,7 +319,7 @@ def _on_one_grid(
             bands = listed(band for names in sources.values() for band in names)
             warn_caller(
                 f"{what}: each pixel of {bands} is repeated over the finer grid, so edges are only as sharp as that "
-                "band. Upscale or fuse first for finer ones, or say grid='fine' (this) or grid='coarse' (averages).",
+                "band. Upscale or fuse first for finer ones, or pass grid='fine' (this) or grid='coarse' (averages).",
                 BandWarning,
             )
         resampled = {band: on_finer_grid(array, finest, what=what) for part in parts for band, array in part.items()}

@@ -16,7 +16,7 @@ from ..spec import provenance_of
 Classes: TypeAlias = Mapping[str, int]
 
 UNKNOWN = 255
-"""Not seen: NaN in a band, as clouds and nodata are."""
+"""The class of pixels that are NaN in a band, such as clouds and nodata."""
 
 WATER: Classes = {"dry": 0, "water": 1, "unknown": UNKNOWN}
 
@@ -86,14 +86,14 @@ def whole_classes(classes: xr.DataArray) -> xr.DataArray:
         )
     if classes.dtype.kind != "f":
         return classes
-    # Means of classes, which xarray gives under the attributes of their map, are none of them.
+    # Means of classes, which xarray returns with the attributes of their map, are not classes.
     codes = list(classes_of(classes.attrs).values())
     known = classes.isin(codes) if codes else classes.notnull()
     return classes.where(known, UNKNOWN).astype("uint8").assign_attrs(classes.attrs)
 
 
 def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
-    """Read a mask of water: 0 and 1 or false and true, beside them NaN or 255 for unknown; gives uint8 of `WATER`.
+    """Read a mask of water: 0 and 1 or false and true, beside them NaN or 255 for unknown; returns uint8 of `WATER`.
 
     role: for the message of the CubeError that is raised for a DataArray of another kind.
     """

@@ -45,7 +45,7 @@ def flood(
     before, after: selections of time, such as "2023-06" or slice("2023-06-20", "2023-07-05"), without a date in common.
         Dates before are one state: water where at least half of the dates that saw the pixel have it. Dates after are
         mapped one by one.
-    index, threshold, per: as in `water`; with per="cube" one level holds before and after. area: "ellipsoidal" or
+    index, threshold, per: as in `water`; with per="cube" one threshold holds before and after. area: "ellipsoidal" or
         "projected". grid and the rest: as in `index`.
 
     Returns a lazy Dataset: `flood` (time, y, x) uint8, 0 dry, 1 permanent water, 2 flooded, 3 receded, 255 unknown
@@ -84,7 +84,7 @@ def flood_between(
 
     before, after: cubes of bands, maps of an index with index=None, or maps that `water` made. Dates of the first are
         one state, those of the second are mapped one by one. Other arguments and the result: as in `flood`; with
-        per="cube" both share one level.
+        per="cube" both share one threshold.
     Raises GridError where the grids differ.
     """
     check_threshold(threshold, per)
@@ -103,7 +103,7 @@ def flood_between(
 def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ellipsoidal") -> xr.Dataset:
     """Compare a mask of LR with one of SR: where both have water, and where only one has.
 
-    lr_mask, sr_mask: what `water` gives, or 0 and 1 with NaN or 255 for unknown; a pixel of LR is a whole number of
+    lr_mask, sr_mask: results of `water`, or 0 and 1 with NaN or 255 for unknown; a pixel of LR is a whole number of
         pixels of SR and is repeated over them. Dates must be the same, or stand in one of the two only.
     Returns a lazy Dataset: `agreement` (time?, y, x) on the grid of SR, uint8, 0 background, 1 water in both, 2 in LR
     only, 3 in SR only, 255 unknown in one of them; `pixels` and `area` (hectares; left out without CRS), each
@@ -133,7 +133,7 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
 
 
 def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, per: Per, area: Area) -> xr.Dataset:
-    """Classify two maps of an index, by levels that they share or have by date, and compare them."""
+    """Classify two maps of an index, by thresholds that they share or have by date, and compare them."""
     if isinstance(threshold, xr.DataArray) and threshold.dims:
         raise CubeError("flood takes one level for all dates here: pass a number, or per='date' with 'otsu'.")
     if isinstance(threshold, str) and per == "date":

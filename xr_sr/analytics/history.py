@@ -87,7 +87,7 @@ _NEVER = np.iinfo(np.int64).max
 def water_history(mask: xr.DataArray) -> xr.Dataset:
     """Sum a series of water maps up.
 
-    mask: (time, y, x), what `water` gives, or 0 and 1 with NaN or 255 for unknown.
+    mask: (time, y, x), the result of `water`, or 0 and 1 with NaN or 255 for unknown.
     Returns a lazy Dataset of (y, x): `frequency`, share of the dates that saw the pixel which have water, float32, NaN
     where none saw it; `observations`, number of those dates, int32; `first` and `last`, the first and last date with
     water, datetime64, NaT where there was none. (Zarr by `to_zarr` takes no maps of dates: drop these two.)

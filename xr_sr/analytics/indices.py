@@ -61,7 +61,7 @@ def index(
     """Compute a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
 
     cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance.
-    name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any that spyndex knows (extra
+    name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any of spyndex (extra
         "indices"); several give a Dataset.
     grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also
         done by default, with a BandWarning. "coarse": the finer bands are averaged; NaN where one pixel is NaN.

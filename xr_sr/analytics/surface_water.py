@@ -21,7 +21,7 @@ from .indices import NAME_ATTR, index
 from .thresholds import Per, otsu, time_dim
 
 Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
-"""A level of the index, the method that finds it, or levels found before, one number or one for each date."""
+"""A threshold of the index, the method that finds it, or thresholds found before, one number or one for each date."""
 
 
 @warns_once
@@ -37,16 +37,17 @@ def water(
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> xr.DataArray:
-    """Map water: where an index is above a level.
+    """Map water: where an index is above a threshold.
 
     cube: bands at LR or SR; clouds are unknown where they were masked before (`cube.sr.mask()`). A map that `water`
         made comes back as it is, and the other arguments are checked only. index: of which water has high values;
         None where `cube` is the index itself.
-    threshold: "otsu", a number, or levels as `otsu` gives them. per: with "otsu", one level for the whole "cube" or one
-        for each "date"; lazy, and the same for every chunking. grid and the rest: as in `index`.
+    threshold: "otsu", a number, or thresholds as `otsu` returns them. per: with "otsu", one threshold for the whole
+        "cube" or one for each "date"; lazy, and the same for every chunking. grid and the rest: as in `index`.
 
     Returns (time?, y, x) uint8, lazy: 0 dry, 1 water, 255 unknown, with the coordinate `threshold`. Otsu's method
-    splits any scene in two: without water it splits land. Look at the level, and pass a number where it is implausible.
+    splits any scene in two: without water it splits land. Look at the threshold, and pass a number where it is
+    implausible.
     """
     check_threshold(threshold, per)
     check_options(grid=grid, offset=offset, quantification=quantification, nodata=nodata)
@@ -68,14 +69,14 @@ def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) ->
         return computed
     if not isinstance(cube, xr.DataArray) or cube.dtype.kind != "f":
         raise CubeError(
-            f"{reader} with index=None wants the index itself, a DataArray of floats, as index() gives it; this is "
+            f"{reader} with index=None expects the index itself, a DataArray of floats, as index() returns it; this is "
             f"a {type(cube).__name__}. Name an index to compute it from bands."
         )
     return placed(kept_unread(cube))
 
 
 def check_threshold(threshold: Threshold, per: Per) -> None:
-    """Raise OptionError for what is no level or no choice of levels, also where a map of water needs none."""
+    """Raise OptionError for what is no threshold or no choice of thresholds, also where a map of water needs none."""
     check_choice("per", per, ("cube", "date"))
     if not isinstance(threshold, xr.DataArray) and not is_one_of(threshold, ("otsu",)):
         _number_of(threshold)

@@ -29,16 +29,16 @@ BINS = 4096
 
 
 def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> xr.DataArray:
-    """Find the level that splits an index into two classes, lazily.
+    """Find the threshold that splits an index into two classes, lazily.
 
-    index: (time?, y, x) floats; NaN does not count. Several arrays, on any grids, share one level (per="cube" only).
-    per: "cube", one level for all dates; "date", one for each.
+    index: (time?, y, x) floats; NaN does not count. Several arrays, on any grids, share one threshold (per="cube"
+    only). per: "cube", one threshold for all dates; "date", one for each.
 
     Returns float64, a scalar or (time,); NaN where nothing is finite. The histogram has 4096 bins over -1..1 for an
     index with these bounds (its attribute `xr_sr:bounds`), else from the smallest to the largest finite value, found in
-    a pass of its own. Values far outside of such bounds raise CubeError when they are computed. The level is the upper
-    edge of the last bin of the lower class; where several are equally good, the middle of them; of values that are all
-    alike, none lies above it. `to_zarr` and `to_cog` compute it once, before they write.
+    a pass of its own. Values far outside of such bounds raise CubeError when they are computed. The threshold is the
+    upper edge of the last bin of the lower class; where several are equally good, the middle of them; of values that
+    are all alike, none lies above it. `to_zarr` and `to_cog` compute it once, before they write.
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     import dask.array as da
@@ -62,7 +62,7 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
         ends = da.stack([least, reduce(da.fmax, [_extreme(block, np.fmax) for block in blocks])]).rechunk(-1)
         ends = da.map_blocks(np.asarray, ends, name=once_name("ends", ends.name), dtype="float64", meta=ends._meta)
     counts = [_histogram(block, ends) for block in blocks]
-    # By a name that `to_zarr` knows, so that it works the level out once, and not again for each region it writes.
+    # Named so that `to_zarr` computes the threshold once, and not again for each region that it writes.
     how = {"drop_axis": 1, "dtype": "float64", "meta": np.empty(0, "float64")}
     if per == "date":
         levels = da.map_blocks(_levels, counts[0], ends, name=once_name("otsu", counts[0].name, ends.name), **how)

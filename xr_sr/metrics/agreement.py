@@ -44,8 +44,8 @@ def consistency(
 
     Returns a Dataset, lazy if an input is: `reflectance`, in units of its distance; `spectral`, degrees for "sad", and
     absent for a single band; `spatial`, the length of the shift from SR to LR per date, in pixels of LR, NaN where
-    images are too smooth or too different to tell. SR is averaged under a triangle two LR pixels wide; an LR pixel of
-    which less than half is valid does not count. Raises GridError, CubeError, MissingBandError, OptionError.
+    images are too smooth or too different to estimate it. SR is averaged under a triangle two LR pixels wide; an LR
+    pixel of which less than half is valid does not count. Raises GridError, CubeError, MissingBandError, OptionError.
     """
     at = check_level(at)
     check_border(border)

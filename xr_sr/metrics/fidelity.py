@@ -205,7 +205,7 @@ def measure_blocks(
     bands = 1 if formula.bands == "pixels" else len(scene.keys)
     if at == "pixel":
         if objects is not None:
-            raise OptionError("objects= gives values per object, at='pixel' maps: pass one of them.")
+            raise OptionError("objects= returns values per object, at='pixel' maps: pass one of them.")
         if formula.bands == "joined":
             raise OptionError(f"{metric.name} has no value for a pixel; pass at='image' or the side of patches.")
         data = map_images(
@@ -216,7 +216,7 @@ def measure_blocks(
         return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
     found = labels_of(objects, scene) if objects is not None else None
     if found and at != "image":
-        raise OptionError(f"objects= gives values per object, at={at!r} per patch: pass one of them.")
+        raise OptionError(f"objects= returns values per object, at={at!r} per patch: pass one of them.")
     sums = sum_up(
         formula.per_pixel, inputs, layout, at=at, fields=formula.fields, channels=bands,
         labels=found[:2] if found else None, **options,
@@ -247,7 +247,7 @@ def measure_blocks(
 
 
 def labels_of(objects: xr.DataArray, scene: ImageSeries) -> tuple[da.Array, int, Any]:
-    """Number the objects of a map of integers from 0; n stands for none. Gives (y, x), n and the user's own numbers.
+    """Number the objects of a map of integers from 0; n means none. Returns (y, x), n and the user's own numbers.
 
     The numbers are read at once: how many there are is the length of the result.
     Raises GridError for another grid, OptionError for other values.
@@ -271,7 +271,7 @@ def labels_of(objects: xr.DataArray, scene: ImageSeries) -> tuple[da.Array, int,
 
 
 def _pooled(scene: ImageSeries, dims: Sequence[str] | None, at: Level) -> set[str]:
-    """Find which of time and bands are put together, in the words of this module."""
+    """Find which of time and bands are put together, by the names of this module."""
     if dims is None:
         return set()
     names = {scene.time or "time": "time", scene.band: "band", scene.y: "y", scene.x: "x"}
@@ -284,7 +284,7 @@ def _pooled(scene: ImageSeries, dims: Sequence[str] | None, at: Level) -> set[st
     if at == "image" and not {"y", "x"} <= asked:
         raise OptionError(f"dims={given} leaves out y or x; for maps pass at='pixel' or the side of patches.")
     if at != "image" and asked:
-        raise OptionError(f"at={at!r} gives maps, which are not averaged; leave dims= out.")
+        raise OptionError(f"at={at!r} returns maps, which are not averaged; leave dims= out.")
     return asked - {"y", "x"}
 
 
@@ -310,7 +310,7 @@ def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> F
 
 
 def for_each_model(sr: Image | Mapping[str, Image], measure: Callable[[Image], xr.Dataset]) -> xr.Dataset:
-    """Measure one cube, or each of several; only the latter gives a dimension `model`."""
+    """Measure one cube, or each of several; only the latter adds a dimension `model`."""
     if isinstance(sr, xr.DataArray | xr.Dataset):
         return measure(sr)
     if not isinstance(sr, Mapping) or not sr:
@@ -335,7 +335,7 @@ def _check_alike(names: Sequence[str], made: Sequence[xr.Dataset]) -> None:
             if kind in "OUT" or dim == "band":
                 raise MissingBandError(
                     f"models side by side need the same bands: {names[0]!r} has {listed(labels)}, {name!r} has "
-                    f"{listed(others)}. Give all the same ones, in one order and by the same names, for instance by "
+                    f"{listed(others)}. Pass the same ones, in one order and with the same names, for instance by "
                     f".sel({dim}=[...]); or measure them one by one."
                 )
             if kind == "M":

@@ -222,7 +222,7 @@ def check_support(at: Level, support: Level | None, distance: str) -> Level:
     """Return the support of a distance; raises OptionError where it contradicts `at`."""
     if at != "image":
         if not is_one_of(support, (None, at)):
-            raise OptionError(f"at={at!r} gives a map of distances of that kind; leave support= out.")
+            raise OptionError(f"at={at!r} returns a map of distances of that support; leave support= out.")
         return at
     if support is None:
         return MTF_SIDE if distance == "mtf" else "pixel"

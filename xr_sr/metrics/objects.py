@@ -112,7 +112,7 @@ def object_scores(
 
     Arguments and errors as in `detection_rate`.
     Returns a Dataset along `object`, in the order of their numbers, or of their first pixels where a boolean mask
-    gives none: number, size (pixels), y and x of the centre (in the unit of the grid), and for the scores' other
+    has no numbers: number, size (pixels), y and x of the centre (in the unit of the grid), and for the scores' other
     dimensions: score (the mean), best, share (of pixels that are detected), found (1 or 0), all NaN without a score.
     """
     wanted = _check_rule(rule)

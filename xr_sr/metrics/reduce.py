@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Level: TypeAlias = "Literal['image', 'pixel'] | int"
 Input: TypeAlias = "tuple[da.Array, str]"
-"""An array and the letters of its axes: t time, b band, y, x; others are handed on whole."""
+"""An array and the letters of its axes: t time, b band, y, x; others are passed whole."""
 
 SIDE = 256
 """Side of a block in pixels of the finer image. A task holds some thirty times its float32 pixels for a while."""
@@ -123,9 +123,9 @@ def sum_up(
     labels: tuple[da.Array, int] | None = None,
     **options: Any,
 ) -> da.Array:
-    """Sum what a function gives per pixel, by scene, patch or object.
+    """Sum the values of a function per pixel, by scene, patch or object.
 
-    function: gives (field, channel, y, x) for the pixels of a block of one date, NaN where a pixel does not count.
+    function: returns (field, channel, y, x) for the pixels of a block of one date, NaN where a pixel does not count.
     at: "image", or the side of patches, which start at the first pixel. labels: (y, x) numbers of objects from 0 to
     n - 1 and n for none, and n.
     Returns (time, field + 1, channel, object, y, x): sums, and how many pixels count. Along y and x there is one

@@ -81,7 +81,7 @@ def _width(
     uphill: tuple[float, float],
     min_contrast: float,
 ) -> float | None:
-    """Fit a blurred step to the profiles across one edge; None if it is not a straight, clean, lonely one."""
+    """Fit a blurred step to the profiles across one edge; None if it is not straight, clean and isolated."""
     require("scipy", extra="metrics")
     from scipy.ndimage import map_coordinates
     from scipy.optimize import curve_fit

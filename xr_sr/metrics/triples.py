@@ -33,7 +33,7 @@ class Triple:
     """Three scenes of the same bands and dates, and what harmonizes them.
 
     hr: (time, band, y, x), NaN in the border too. table: values of SR and LR to those of HR, or None. shift: (time, 3)
-    as `harmony.shift_map` gives it, or None. scale: HR pixels per LR pixel. max_shift: in HR pixels.
+    of `matching.shift_map`, or None. scale: HR pixels per LR pixel. max_shift: in HR pixels.
     """
 
     lr: ImageSeries

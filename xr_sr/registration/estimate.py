@@ -62,8 +62,8 @@ def judged(dy: float, dx: float, error: float, max_shift: float) -> Shift:
 def combined(shifts: Sequence[Shift], max_shift: float) -> Shift:
     """Combine the shifts of several windows: their mean, weighted by certainty.
 
-    Places that are not ok, or lie more than a pixel from the median of those that are, do not count. The error is the
-    larger one of what the places promise and of how much they disagree. Without any place that is ok: the surest one.
+    Windows that are not ok, or lie more than a pixel from the median of those that are, do not count. The error is the
+    larger of the expected error and the spread of the windows. Without any window that is ok: the most certain one.
     """
     good = [shift for shift in shifts if shift.ok]
     if not good:

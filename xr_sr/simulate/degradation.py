@@ -179,7 +179,7 @@ def _by_band(image: Image, given: Mapping[Hashable, Value], what: str, default: 
         value = given.get(name, default)
         if value is None:
             raise MissingBandError(
-                f"{what}= names {listed(given)}; the cube has {label!r} too. Give one for each band."
+                f"{what}= names {listed(given)}; the cube has {label!r} too. Pass one for each band."
             )
         values.append(value)
     return values
@@ -298,13 +298,13 @@ def _how(
     )
     if kernel is not None:
         blur = "kernels by band" if isinstance(kernel, Mapping) else f"a kernel of {np.shape(kernel)}"
-    heard = (
+    noise_text = (
         ""
         if noise is None
         else f"; noise {dict(noise) if isinstance(noise, Mapping) else noise}, gain {gain:g}, seed {seed}"
     )
     moved = f"; shifts {dict(moves)}" if moves else ""
-    return f"factor {size}; {blur}{heard}{moved}"
+    return f"factor {size}; {blur}{noise_text}{moved}"
 
 
 def hybrid(
@@ -312,10 +312,10 @@ def hybrid(
 ) -> xr.DataArray:
     """Combine the low frequencies of one image and the high ones of another: `high + G * (low - high)`.
 
-    low, high: (..., y, x) on one grid, reflectance, NaN where not valid; other dimensions are broadcast, bands go by
-        label. One of two says where the frequencies part. sigma: standard deviation of the Gaussian G in pixels.
-        cutoff: the frequency, in cycles per pixel, in (0, 0.5], at which G passes a half; sigma = sqrt(ln 2 / 2) /
-        (pi cutoff).
+    low, high: (..., y, x) on one grid, reflectance, NaN where not valid; other dimensions are broadcast, bands are
+        matched by label. One of two says where the frequencies part. sigma: standard deviation of the Gaussian G in
+        pixels. cutoff: the frequency, in cycles per pixel, in (0, 0.5], at which G passes a half; sigma = sqrt(ln 2 /
+        2) / (pi cutoff).
     Returns the dimensions and attributes of `high`, lazily, NaN where either image is. G is cut at four deviations,
     and is the mean over valid pixels beside NaN and at the edge of the image: no ringing, no wrap-around, no
     dependence on chunks.

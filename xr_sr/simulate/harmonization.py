@@ -197,14 +197,14 @@ def harmonize(
 ) -> xr.DataArray:
     """Transform the radiometry of a cube to that of another: one curve per band, from statistics of the whole cubes.
 
-    source, reference: (..., band, y, x) reflectance, NaN where not valid; bands go by name, one band of a reference
-        without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonized one by one;
-        along others all pixels count together.
-    method: "histogram" gives the reference's distribution, as scikit-image's `match_histograms` does; exactly up to
-        2048 x 2048 pixels per band in both, and with values rounded to 1e-5 for the counting beyond.
-        "moments" gives mean and standard deviation of the reference. The grids of both are free in these two.
-        "linear" is the line of least squares from source to reference, pixel by pixel on the coarser of both grids, to
-        which the finer one is degraded first, as SEN2VENuS does; mtf: that of `degrade` for this step.
+    source, reference: (..., band, y, x) reflectance, NaN where not valid; bands are matched by name, one band of a
+        reference without dimension of bands serves all. each: dimensions, such as "time", whose places are harmonized
+        one by one; along others all pixels count together.
+    method: "histogram" matches the distribution of the reference, as scikit-image's `match_histograms` does; exactly up
+        to 2048 x 2048 pixels per band in both, and with values rounded to 1e-5 for the counting beyond. "moments"
+        matches mean and standard deviation of the reference. The grids of both are free in these two. "linear" is the
+        line of least squares from source to reference, pixel by pixel on the coarser of both grids, to which the finer
+        one is degraded first, as SEN2VENuS does; mtf: that of `degrade` for this step.
     now: compute the curves at once; good where parts of the result are computed one by one, each of which would gather
         the statistics of the whole cubes again.
     Returns `source` with other values: same grid, dtype, chunks and NaN; lazy. A source of more than 1 GiB is computed
