@@ -9,6 +9,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from benchmarks.structure import defined_twice, modules_of
+
 PACKAGE = Path(__file__).parents[1] / "xr_sr"
 
 LEVELS = (
@@ -156,3 +158,20 @@ def test_torch_is_imported_inside_functions_outside_its_folders():
     ]
 
     assert not wrong
+
+
+SAME_TYPE = {
+    "Flat": "a TypeVar, which each module of generic functions declares",
+    "DoubleArray": "float64, or any float where the module says so",
+    "FloatArray": "float32, or any float where the module says so",
+    "IntArray": "integers of any width",
+}
+"""Names that several modules may define, each for itself, and why."""
+
+
+def test_no_public_class_or_type_is_defined_in_two_modules():
+    twice = {
+        name: modules for name, modules in defined_twice(modules_of(PACKAGE.parent)).items() if name not in SAME_TYPE
+    }
+
+    assert not {name: modules for name, modules in twice.items() if name not in SAME_TYPE}

@@ -204,21 +204,21 @@ class StoreWarning(XrSrWarning):
     """A call wrote nothing to a store, waits for a writer that may be gone, or would not notice another writer."""
 
 
-Filter: TypeAlias = "tuple[Any, ...]"
+WarningFilter: TypeAlias = "tuple[Any, ...]"
 """An entry of `warnings.filters`: action, message, category, module, line."""
 
-_left_behind: list[Filter] = []
+_left_behind: list[WarningFilter] = []
 _REMEMBERED = 1000
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _issued: ContextVar[set[tuple[type[Warning], str]] | None] = ContextVar("issued", default=None)
 """The warnings that the public function that is running has issued; None outside of any."""
-_held: ContextVar[list[tuple[str, list[Filter]]] | None] = ContextVar("held", default=None)
+_held: ContextVar[list[tuple[str, list[WarningFilter]]] | None] = ContextVar("held", default=None)
 """Its warnings about bands of the result, each with the filters that held then; they are issued with the result."""
 
 
-def ignore_filters_left_behind(before: Sequence[Filter]) -> None:
+def ignore_filters_left_behind(before: Sequence[WarningFilter]) -> None:
     """Remember the warning filters that appeared during a computation, so that no warning of ours is lost to them.
 
     before: `warnings.filters` when the computation began. `warnings.catch_warnings` is not safe in threads: some
@@ -234,7 +234,7 @@ def warn_caller(
     message: str,
     category: type[Warning],
     *,
-    filters: Sequence[Filter] | None = None,
+    filters: Sequence[WarningFilter] | None = None,
     beyond: Sequence[str] = (),
 ) -> None:
     """Warn with the line of the first caller outside of this package, however deep the warning arises.
@@ -271,7 +271,7 @@ def warns_once(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def call(*args: _P.args, **options: _P.kwargs) -> _R:
         if _issued.get() is not None:
             return function(*args, **options)
-        held: list[tuple[str, list[Filter]]] = []
+        held: list[tuple[str, list[WarningFilter]]] = []
         tokens = _issued.set(set()), _held.set(held)
         try:
             result = function(*args, **options)
@@ -286,9 +286,9 @@ def warns_once(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 @contextmanager
-def _users_filters(filters: Sequence[Filter] | None) -> Iterator[None]:
+def _users_filters(filters: Sequence[WarningFilter] | None) -> Iterator[None]:
     """Let the given filters count, by default the present ones, without those that other libraries left behind."""
-    given: Sequence[Filter] = warnings.filters if filters is None else filters
+    given: Sequence[WarningFilter] = warnings.filters if filters is None else filters
     wanted: list[Any] = [entry for entry in given if not any(entry is each for each in _left_behind)]
     # With context-aware warnings (free-threaded Python) threads do not see each other's filters.
     if getattr(sys.flags, "context_aware_warnings", False) or wanted == list(warnings.filters):

@@ -34,7 +34,7 @@ from uuid import uuid4
 
 from . import errors
 from .arguments import count_of
-from .errors import Filter, XrSrWarning, ignore_filters_left_behind, warn_caller
+from .errors import WarningFilter, XrSrWarning, ignore_filters_left_behind, warn_caller
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -230,15 +230,15 @@ def _ended(_: Any, __: Any, failed: bool) -> None:
     _issue(_collector.change(running=-1), filters, raising=not failed)
 
 
-def _begins() -> list[list[Filter]]:
+def _begins() -> list[list[WarningFilter]]:
     if not hasattr(_thread, "begins"):
         _thread.begins = []
-    begins: list[list[Filter]] = _thread.begins
+    begins: list[list[WarningFilter]] = _thread.begins
     return begins
 
 
 def _issue(
-    tallies: dict[tuple[str, str], _Tally], filters: Sequence[Filter] | None = None, *, raising: bool = True
+    tallies: dict[tuple[str, str], _Tally], filters: Sequence[WarningFilter] | None = None, *, raising: bool = True
 ) -> None:
     """Issue one warning for each sentence. raising: where filters turn it into an error, raise that; else show it."""
     for (category, text), tally in tallies.items():

@@ -24,7 +24,7 @@ from .classes import UNKNOWN, Classes, classes_of
 if TYPE_CHECKING:
     import dask.array as da
 
-Area: TypeAlias = Literal["ellipsoidal", "projected"]
+AreaMethod: TypeAlias = Literal["ellipsoidal", "projected"]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 HECTARE_M2 = 10_000.0
@@ -37,7 +37,7 @@ _STEP = 1e-5
 smaller ones to rounding; at this one both are below 1e-9."""
 
 
-def pixel_areas(obj: xr.DataArray | xr.Dataset, area: Area = "ellipsoidal") -> xr.DataArray:
+def pixel_areas(obj: xr.DataArray | xr.Dataset, area: AreaMethod = "ellipsoidal") -> xr.DataArray:
     """Return the area of each pixel of a cube's grid.
 
     area: "ellipsoidal", on the ellipsoid of the CRS (WGS 84 for Sentinel-2), in any projection and in degrees, right to
@@ -55,7 +55,7 @@ def pixel_areas(obj: xr.DataArray | xr.Dataset, area: Area = "ellipsoidal") -> x
     return made.assign_coords(coords(geobox, crs_coord_name(obj), dims=dims))
 
 
-def class_areas(classes: xr.DataArray, meaning: Classes, area: Area) -> xr.DataArray:
+def class_areas(classes: xr.DataArray, meaning: Classes, area: AreaMethod) -> xr.DataArray:
     """Add up the area of each class and date, in hectares: (time?, ..., state) float64, lazy.
 
     classes: (time?, ..., y, x) whole numbers. meaning: what they mean; the names along `state`.
@@ -104,7 +104,7 @@ def check_area(area: object) -> None:
         raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
 
 
-def lazy_areas(geobox: GeoBox, area: Area, chunks: Any) -> da.Array:
+def lazy_areas(geobox: GeoBox, area: AreaMethod, chunks: Any) -> da.Array:
     """Return the areas of pixels as a dask array (y, x) in m2, cut as asked."""
     import dask.array as da
 
@@ -219,7 +219,7 @@ _MASK: Classes = {"false": 0, "true": 1}
 
 
 def areas(
-    mask: xr.DataArray | xr.Dataset, *, classes: Mapping[str, int] | None = None, area: Area = "ellipsoidal"
+    mask: xr.DataArray | xr.Dataset, *, classes: Mapping[str, int] | None = None, area: AreaMethod = "ellipsoidal"
 ) -> xr.DataArray:
     """Add up the area of each class and date of a mask, in hectares.
 

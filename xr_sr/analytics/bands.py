@@ -113,13 +113,13 @@ def _sentence(reader: str) -> str:
     )
 
 
-Found: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
+FoundBands: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
 """Bands as reflectance, and what their numbers meant."""
 
-Grid: TypeAlias = Literal["fine", "coarse"]
+GridChoice: TypeAlias = Literal["fine", "coarse"]
 
 
-def check_options(*, grid: Grid | None, offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
+def check_options(*, grid: GridChoice | None, offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
     """Raise OptionError or RadiometryError for options that are wrong even where they have no effect."""
     check_choice("grid", grid, (None, "fine", "coarse"))
     check_radiometry(offset, quantification, nodata)
@@ -130,7 +130,7 @@ def read_bands(
     wanted: Sequence[str],
     *,
     reader: str,
-    grid: Grid | None = None,
+    grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
@@ -147,7 +147,7 @@ def read_bands(
 
 
 def _found_bands(
-    obj: AnyCube, wanted: Sequence[str], reader: str, grid: Grid | None, options: dict[str, Any]
+    obj: AnyCube, wanted: Sequence[str], reader: str, grid: GridChoice | None, options: dict[str, Any]
 ) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
     """Return bands, all on one grid, and what their numbers meant."""
     cube = recognise(obj)
@@ -179,7 +179,7 @@ def _found_bands(
     return _on_one_grid(wanted, ordered, sources, grid, reader), {band: meanings[band] for band in wanted}
 
 
-def _apart(found: Found) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
+def _apart(found: FoundBands) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
     return {band: array for band, (array, _) in found.items()}, {band: meant for band, (_, meant) in found.items()}
 
 
@@ -250,7 +250,7 @@ def _read_node(
     reader: str,
     options: dict[str, Any],
     like: Cube | None = None,
-) -> Found:
+) -> FoundBands:
     """Read bands of one node. like: the cube of another node, whose dates are selected."""
     dataset = _node(tree, path)
     cube = _recognised(dataset)
@@ -275,7 +275,7 @@ def _recognised(dataset: xr.Dataset) -> Cube:
 
 def _convert(
     obj: xr.DataArray | xr.Dataset, cube: Cube, wanted: Sequence[str], reader: str, options: dict[str, Any]
-) -> Found:
+) -> FoundBands:
     planes = pick(cube, wanted, reader=reader, cure="choose an index of bands that are there")
     slim: Any
     if isinstance(obj, xr.Dataset):
@@ -306,7 +306,7 @@ def _on_one_grid(
     wanted: Sequence[str],
     parts: Sequence[dict[str, xr.DataArray]],
     sources: dict[str, list[str]],
-    grid: Grid | None,
+    grid: GridChoice | None,
     reader: str,
 ) -> dict[str, xr.DataArray]:
     """Resample bands of several grids to the finest or the coarsest of them. parts: finest first."""

@@ -15,8 +15,8 @@ from ..cube.time import scalar_dates_differ
 from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
-from .area import Area, check_area, class_areas
-from .bands import Grid, check_options, factor_between, on_finer_grid
+from .area import AreaMethod, check_area, class_areas
+from .bands import GridChoice, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import When, listed_dates, positions_of, usual_water
 from .indices import NAME_ATTR
@@ -34,8 +34,8 @@ def flood(
     index: str | None = "MNDWI",
     threshold: Threshold = "otsu",
     per: Per = "cube",
-    area: Area = "ellipsoidal",
-    grid: Grid | None = None,
+    area: AreaMethod = "ellipsoidal",
+    grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
@@ -74,8 +74,8 @@ def flood_between(
     index: str | None = "MNDWI",
     threshold: Threshold = "otsu",
     per: Per = "cube",
-    area: Area = "ellipsoidal",
-    grid: Grid | None = None,
+    area: AreaMethod = "ellipsoidal",
+    grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
@@ -100,7 +100,7 @@ def flood_between(
     return _flooded(first, _same_place(second, first), threshold, per, area)
 
 
-def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ellipsoidal") -> xr.Dataset:
+def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: AreaMethod = "ellipsoidal") -> xr.Dataset:
     """Compare a mask of LR with one of SR: where both have water, and where only one has.
 
     lr_mask, sr_mask: results of `water`, or 0 and 1 with NaN or 255 for unknown; a pixel of LR is a whole number of
@@ -132,7 +132,7 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: Area = "ell
     return result
 
 
-def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, per: Per, area: Area) -> xr.Dataset:
+def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, per: Per, area: AreaMethod) -> xr.Dataset:
     """Classify two maps of an index, by thresholds that they share or have by date, and compare them."""
     if isinstance(threshold, xr.DataArray) and threshold.dims:
         raise CubeError("flood takes one level for all dates here: pass a number, or per='date' with 'otsu'.")
@@ -145,7 +145,9 @@ def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, pe
     return _compared(maps[0], maps[1], area, threshold=levels[1])
 
 
-def _compared(first: xr.DataArray, second: xr.DataArray, area: Area, threshold: xr.DataArray | None) -> xr.Dataset:
+def _compared(
+    first: xr.DataArray, second: xr.DataArray, area: AreaMethod, threshold: xr.DataArray | None
+) -> xr.Dataset:
     usual, now = usual_water(_without_level(first)), _without_level(second)
     codes = _joined(usual, now, first_only=3, second_only=2)
     codes = codes.transpose(*now.dims).assign_coords(now.coords)

@@ -17,7 +17,7 @@ from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..errors import CubeError, DuplicateTimeError, GridError, OptionError, warns_once
 from ..spec import provenance_of
-from .area import HECTARE_M2, Area, geobox_with_crs, lazy_areas
+from .area import HECTARE_M2, AreaMethod, geobox_with_crs, lazy_areas
 from .bands import on_finer_grid
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR
@@ -136,7 +136,11 @@ def _usual_of_block(classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def object_series(
-    values: xr.DataArray, labels: xr.DataArray, *, objects: Sequence[int] | None = None, area: Area = "ellipsoidal"
+    values: xr.DataArray,
+    labels: xr.DataArray,
+    *,
+    objects: Sequence[int] | None = None,
+    area: AreaMethod = "ellipsoidal",
 ) -> xr.Dataset:
     """Average a map over objects, date by date: fields, lakes, districts.
 

@@ -13,7 +13,7 @@ from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import WEIGHTS_ATTR, provenance_of
-from .bands import Grid, check_options, read_bands
+from .bands import GridChoice, check_options, read_bands
 from .formulas import LETTERS, constants_of, evaluate_formula, find_index
 
 NAME_ATTR = "xr_sr:index"
@@ -25,7 +25,7 @@ def index(
     cube: AnyCube,
     name: str,
     *,
-    grid: Grid | None = ...,
+    grid: GridChoice | None = ...,
     offset: Offset = ...,
     quantification: Quantification = ...,
     nodata: Nodata = ...,
@@ -38,7 +38,7 @@ def index(
     cube: AnyCube,
     name: list[str] | tuple[str, ...],
     *,
-    grid: Grid | None = ...,
+    grid: GridChoice | None = ...,
     offset: Offset = ...,
     quantification: Quantification = ...,
     nodata: Nodata = ...,
@@ -52,7 +52,7 @@ def index(
     cube: AnyCube,
     name: str | list[str] | tuple[str, ...],
     *,
-    grid: Grid | None = None,
+    grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",

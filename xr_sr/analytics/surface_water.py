@@ -15,7 +15,7 @@ from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
-from .bands import Grid, check_options
+from .bands import GridChoice, check_options
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
 from .thresholds import Per, otsu, time_dim
@@ -32,7 +32,7 @@ def water(
     threshold: Threshold = "otsu",
     per: Per = "cube",
     *,
-    grid: Grid | None = None,
+    grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..cube.select import AnyCube
 from ..cube.time import nearest_place, read_date
 from ..errors import OptionError
-from ..io.files import AnyCube
 
 MOST_DAYS = 10
 """How far the nearest date may be from the one that was asked for: the repeat cycle of one Sentinel-2 satellite."""

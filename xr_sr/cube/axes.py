@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ..errors import CubeError, GridError
 from .lazy import refuse_query_planning
 
-__all__ = ["ODC_NAMES", "Axis", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
+__all__ = ["ODC_NAMES", "AxisCoords", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
 
 XarrayObject: TypeAlias = "xr.DataArray | xr.Dataset"
-Axis: TypeAlias = "NDArray[np.floating[Any]] | None"
+AxisCoords: TypeAlias = "NDArray[np.floating[Any]] | None"
 
 ODC_NAMES = (("y", "x"), ("yc", "xc"), ("latitude", "longitude"), ("lat", "lon"))
 """Names of (y, x) that odc-geo reads."""
@@ -62,7 +62,7 @@ def _refuse_unknown_sizes(obj: XarrayObject) -> None:
     )
 
 
-def axis_of(obj: XarrayObject, dim: str) -> Axis:
+def axis_of(obj: XarrayObject, dim: str) -> AxisCoords:
     """Return the coordinate along a dimension; None without one. Raises GridError if its steps differ."""
     if dim not in obj.coords:
         return None

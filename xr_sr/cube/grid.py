@@ -28,7 +28,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from ..errors import GridError
-from .axes import ODC_NAMES, Axis, XarrayObject, axis_of, spatial_dims, step_of, tolerance_px
+from .axes import ODC_NAMES, AxisCoords, XarrayObject, axis_of, spatial_dims, step_of, tolerance_px
 from .crs import crs_coord_name, crs_label, find_crs, is_crs_coord
 from .transforms import SHAPE_ATTR, Noted, anchor_of, noted_transform, stored_transform
 
@@ -204,7 +204,9 @@ def _stored_shape(mapping: dict[Any, Any]) -> tuple[int, int] | None:
     return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 and all(map(str.isdigit, numbers)) else None
 
 
-def _rotated(obj: XarrayObject, dims: tuple[str, str], lattice: Affine, axes: tuple[Axis, Axis]) -> Affine | None:
+def _rotated(
+    obj: XarrayObject, dims: tuple[str, str], lattice: Affine, axes: tuple[AxisCoords, AxisCoords]
+) -> Affine | None:
     """Make the transform of a rotated grid from where its first pixel stands on the lattice; None if that is unknown.
 
     That pixel is told by pixel coordinates (0.5, 1.5, ... by odc-geo), or by two-dimensional xc and yc (by rioxarray),

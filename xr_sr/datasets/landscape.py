@@ -19,7 +19,7 @@ from .surfaces import INDEX, VARIANTS
 
 Entry = TypeVar("Entry", bound=np.generic)
 LabelArray = npt.NDArray[np.uint16]
-BoolArray = npt.NDArray[np.bool_]
+MaskArray = npt.NDArray[np.bool_]
 
 RIVER_LANE_M = 5_000.0
 POND_CELL_M = 1_300.0
@@ -127,7 +127,7 @@ def _valley(seed: int, south_m: DoubleArray, east_m: DoubleArray, relief: FloatA
     return np.where(height_m < 0, np.float32(-1), rising_m).astype("float32")
 
 
-def _ponds(seed: int, south_m: DoubleArray, east_m: DoubleArray, detail: FloatArray) -> BoolArray:
+def _ponds(seed: int, south_m: DoubleArray, east_m: DoubleArray, detail: FloatArray) -> MaskArray:
     """Return where ponds are: one in about every third cell, round with an irregular shore."""
     rows, columns = np.floor(south_m / POND_CELL_M).astype("int64"), np.floor(east_m / POND_CELL_M).astype("int64")
     pond = np.zeros(detail.shape, dtype=bool)
@@ -197,8 +197,8 @@ class MadeLand:
 
     label: LabelArray
     tone: FloatArray
-    settled: BoolArray
-    fixed: BoolArray
+    settled: MaskArray
+    fixed: MaskArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,7 +323,7 @@ def _parcels(
 
 def _plots(
     seed: int, block: tuple[IntArray, IntArray], offset_m: tuple[FloatArray, FloatArray], style: Settlement
-) -> tuple[LabelArray, FloatArray, BoolArray]:
+) -> tuple[LabelArray, FloatArray, MaskArray]:
     """Build on the pixels of settled blocks, all (pixel,): one building a plot, a street every second row of plots."""
     plot = [np.floor(offset / side).astype("int64") for offset, side in zip(offset_m, style.plot_m, strict=True)]
     bits = Chance(seed, 30).bits(*block, *plot)

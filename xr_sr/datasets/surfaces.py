@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ..simulate.noise import FloatArray
+
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 SPECTRA: dict[str, tuple[float, ...]] = {
@@ -116,8 +118,6 @@ VARIANTS = 16
 
 SHIFTS_DAYS = (-9.0, -3.0, 3.0, 9.0)
 BRIGHTNESS = (0.90, 0.97, 1.03, 1.10)
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=64)

@@ -24,12 +24,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..arguments import check_flag, check_path, check_whole, count_of
+from ..cube.axes import XarrayObject
 from ..cube.grid import spatial_dims
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
 from .tags import class_tags, color_interpretation, color_table, file_tags, unknown_class
-from .zarr.content import Content, Field, XarrayObject, describe
+from .zarr.content import Content, Field, describe
 from .zarr.encoding import Packing, pack_block
 from .zarr.layout import edges_of
 from .zarr.target import first_line

@@ -10,13 +10,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import xarray as xr
 
 from ..arguments import count_of
 from ..cube.grid import spatial_dims
 from ..cube.names import find_band_dim
+from ..cube.select import AnyCube
 from ..errors import CubeError, MissingLibraryError
 from .rasters import open_folder, open_raster
 
@@ -39,8 +39,6 @@ def is_same(source: str, target: str) -> bool:
         return first.samefile(second)
     return source.rstrip("/") == target.rstrip("/")
 
-
-AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 
 NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 _ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")

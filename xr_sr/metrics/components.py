@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CubeError
 from ..optional import require
 
-Counts = NDArray[np.int64]
+CountArray = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 
@@ -45,13 +45,13 @@ class Pieces:
     of scores. above: (k, n) pixels detected. best: (k, n) highest score, -inf without any.
     """
 
-    number: Counts
-    first: Counts
-    size: Counts
+    number: CountArray
+    first: CountArray
+    size: CountArray
     place: Reals
-    valid: Counts
+    valid: CountArray
     total: Reals
-    above: Counts
+    above: CountArray
     best: Reals
 
     def centres(self) -> Reals:
@@ -75,8 +75,8 @@ class BlockObjects:
     """
 
     pieces: Pieces
-    edges: tuple[Counts, ...]
-    alarms: Counts
+    edges: tuple[CountArray, ...]
+    alarms: CountArray
 
 
 def measure_objects(
@@ -90,7 +90,7 @@ def measure_objects(
         # A negative number is nodata in many files.
         rows, columns = np.nonzero(mask > 0)
         number, label = np.unique(mask[rows, columns].astype("int64"), return_inverse=True)
-        edges: tuple[Counts, ...] = ()
+        edges: tuple[CountArray, ...] = ()
     else:
         require("scipy", extra="metrics")
         from scipy import ndimage
@@ -170,7 +170,7 @@ def share_of_alarms(parts: Sequence[Sequence[BlockObjects]]) -> Reals:
 _FIELDS = ("number", "first", "size", "place", "valid", "total", "above", "best")
 
 
-def _connected(parts: Sequence[Sequence[BlockObjects]], connectivity: int) -> Counts:
+def _connected(parts: Sequence[Sequence[BlockObjects]], connectivity: int) -> CountArray:
     """Return the object that each piece of each block belongs to, counted from 0."""
     require("scipy", extra="metrics")
     from scipy.sparse import coo_array
@@ -180,7 +180,7 @@ def _connected(parts: Sequence[Sequence[BlockObjects]], connectivity: int) -> Co
     total = sum(map(sum, counts))
     starts = (np.cumsum(np.ravel(counts)) - np.ravel(counts)).reshape(len(parts), -1)
 
-    def line(blocks: Sequence[tuple[int, int]], side: int) -> Counts:
+    def line(blocks: Sequence[tuple[int, int]], side: int) -> CountArray:
         """Return the labels along one side of a row of blocks, -1 for none."""
         edges = [(parts[i][j].edges[side], starts[i, j]) for i, j in blocks]
         return np.concatenate([np.where(edge > 0, edge - 1 + start, -1) for edge, start in edges])
@@ -202,6 +202,6 @@ def _sums(label: NDArray[Any], values: NDArray[Any], count: int) -> Reals:
     return sums
 
 
-def _ratio(part: Reals, whole: Counts) -> Reals:
+def _ratio(part: Reals, whole: CountArray) -> Reals:
     ratio: Reals = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return ratio

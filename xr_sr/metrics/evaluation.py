@@ -25,7 +25,7 @@ from .triples import bring_together, check_border, inside
 if TYPE_CHECKING:
     import pandas as pd
 
-Profile: TypeAlias = Literal["default", "opensr-test"]
+ProfileName: TypeAlias = Literal["default", "opensr-test"]
 
 _OWN_NAMES = {
     "distance": "correctness_distance",
@@ -47,7 +47,7 @@ def evaluate(
     sr: Image | Mapping[str, Image],
     hr: Image | None = None,
     *,
-    profile: Profile = "default",
+    profile: ProfileName = "default",
     distance: str = "nd",
     support: Level | None = None,
     harmonize: Spectral = "histogram",

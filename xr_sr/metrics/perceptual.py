@@ -27,7 +27,7 @@ from .reduce import Layout, map_images
 
 __all__ = ["clip_distance", "lpips"]
 
-Weights: TypeAlias = "str | Path | Sequence[str | Path] | None"
+WeightPaths: TypeAlias = "str | Path | Sequence[str | Path] | None"
 At: TypeAlias = "Literal['image'] | int"
 
 TRUE_COLOUR = ("B04", "B03", "B02")
@@ -44,7 +44,7 @@ def lpips(
     sr: Image,
     hr: Image,
     *,
-    weights: Weights = None,
+    weights: WeightPaths = None,
     net: Literal["squeeze", "alex", "vgg"] = "alex",
     bands: Sequence[str] = TRUE_COLOUR,
     limits: tuple[float, float] = (0.0, 1.0),
@@ -79,7 +79,7 @@ def clip_distance(
     sr: Image,
     hr: Image,
     *,
-    weights: Weights = None,
+    weights: WeightPaths = None,
     model: str = "ViT-B-16-SigLIP-256",
     distance: Literal["l1", "cosine"] = "l1",
     bands: Sequence[str] = TRUE_COLOUR,
@@ -103,11 +103,11 @@ def clip_distance(
     return _compared(sr, hr, (f"clip-{distance}", model, files, device), "clip", bands, limits, at)
 
 
-Network: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str]
+PerceptualNetwork: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...], str]
 """The arguments of `kernels.perceptual.build`: kind, name, files with hashes, device."""
 
 
-def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ...]:
+def _named(weights: WeightPaths, what: str, files: str) -> tuple[tuple[str, str], ...]:
     if weights is None:
         raise WeightsNotFoundError(
             f"{what} needs weights, and none come with this package: pass weights=, {files}. Nothing is downloaded."
@@ -122,7 +122,13 @@ def _named(weights: Weights, what: str, files: str) -> tuple[tuple[str, str], ..
 
 
 def _compared(
-    sr: Image, hr: Image, network: Network, name: str, bands: Sequence[str], limits: tuple[float, float], at: At
+    sr: Image,
+    hr: Image,
+    network: PerceptualNetwork,
+    name: str,
+    bands: Sequence[str],
+    limits: tuple[float, float],
+    at: At,
 ) -> xr.DataArray:
     check_device(network[3])
     _check(bands, limits, at)
@@ -166,7 +172,7 @@ def _check(bands: Sequence[str], limits: tuple[float, float], at: At) -> None:
 
 
 def compare_block(
-    a: NDArray[Any], b: NDArray[Any], side: tuple[int, int], limits: tuple[float, float], network: Network
+    a: NDArray[Any], b: NDArray[Any], side: tuple[int, int], limits: tuple[float, float], network: PerceptualNetwork
 ) -> NDArray[np.float64]:
     """Compare the patches of (..., 3, y, x) reflectance: (..., patches along y, along x)."""
     from ..kernels.perceptual import build

@@ -24,7 +24,7 @@ from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
 if TYPE_CHECKING:
     import dask.array as da
 
-Pair = Literal["ref", "im", "om"]
+DistanceName = Literal["ref", "im", "om"]
 """ref: upsampled LR against HR; im: SR against HR; om: upsampled LR against SR."""
 
 
@@ -54,7 +54,7 @@ class PairTask:
     """The work of a block. support: on what a distance is taken. reach: HR pixels of context; lr_reach: LR pixels."""
 
     distance: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[DistanceName, ...]
     support: Level
     scale: int
     reach: int
@@ -121,7 +121,7 @@ def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:
     return map_images(_kept, inputs, "tcyx", layout, new={"c": data.shape[1]}, dtype=data.dtype)
 
 
-def distances(triple: Triple, name: str, pairs: tuple[Pair, ...], support: Level) -> tuple[da.Array, Layout]:
+def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], support: Level) -> tuple[da.Array, Layout]:
     """Measure distances between pairs of the three: (time, pair, y, x) and how it is cut.
 
     float32 with the pixels of HR for support "pixel"; one number a patch for a side; one number for "image".

@@ -19,22 +19,22 @@ from .detect import Architecture, Arguments, Shapes, has_all
 
 Net: TypeAlias = Literal["squeeze", "alex", "vgg"]
 
-Layer: TypeAlias = tuple[str, int, int, int, int]
+ConvLayer: TypeAlias = tuple[str, int, int, int, int]
 """("conv", channels out, side, stride, padding), ("fire", squeezed, expanded, 0, 0), ("pool", 0, side, stride, 0)."""
 
-_POOL: Layer = ("pool", 0, 3, 2, 0)
-_POOL_2: Layer = ("pool", 0, 2, 2, 0)
+_POOL: ConvLayer = ("pool", 0, 3, 2, 0)
+_POOL_2: ConvLayer = ("pool", 0, 2, 2, 0)
 
 
-def _conv(channels: int, side: int = 3, stride: int = 1, padding: int = 1) -> Layer:
+def _conv(channels: int, side: int = 3, stride: int = 1, padding: int = 1) -> ConvLayer:
     return "conv", channels, side, stride, padding
 
 
-def _fire(squeezed: int, expanded: int) -> Layer:
+def _fire(squeezed: int, expanded: int) -> ConvLayer:
     return "fire", squeezed, expanded, 0, 0
 
 
-SLICES: dict[str, tuple[tuple[Layer, ...], ...]] = {
+SLICES: dict[str, tuple[tuple[ConvLayer, ...], ...]] = {
     "squeeze": (
         (_conv(64, 3, 2, 0),),
         (_POOL, _fire(16, 64), _fire(16, 64)),

@@ -16,7 +16,7 @@ from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
-from .inputs import Chunks, Layout
+from .inputs import Chunks, LayoutChoice
 from .plan import Plan, graph, rebuild
 from .planning import plan
 from .request import Request
@@ -52,7 +52,7 @@ def upscale(
     *,
     bands: Sequence[str] | None = None,
     other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
-    layout: Layout = "auto",
+    layout: LayoutChoice = "auto",
     weights: str | Path | None = None,
     device: str = "auto",
     constraint: Literal["auto", "lowpass", "none"] = "auto",
@@ -138,7 +138,7 @@ def fuse(
     to: int | None = 10,
     bands: Sequence[str] | None = None,
     other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
-    layout: Layout = "auto",
+    layout: LayoutChoice = "auto",
     weights: str | Path | None = None,
     device: str = "auto",
     constraint: Literal["auto", "lowpass", "none"] = "auto",

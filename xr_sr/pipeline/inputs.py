@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Chunks: TypeAlias = int | tuple[int, int] | Mapping[str, int] | None
 """Sides of an output block in input pixels: one for both, (y, x), or by name of dimension; None chooses."""
 
-Layout: TypeAlias = Literal["auto", "native", "resampled"]
+LayoutChoice: TypeAlias = Literal["auto", "native", "resampled"]
 """How 20 m bands lie on a 10 m grid: each pixel repeated 2 x 2, or resampled; "auto" decides around each pixel."""
 
 PARTS = 4
@@ -44,7 +44,7 @@ def second_grid(
     coarse: Cube | None,
     planes: Sequence[Plane],
     radiometry: Radiometry,
-    layout: Layout,
+    layout: LayoutChoice,
     ratio: int | None = 2,
 ) -> tuple[Second, Coarse]:
     """Return how a task reads the coarse bands, from a grid of their own or from the fine grid, and their planes.

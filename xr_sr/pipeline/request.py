@@ -18,7 +18,7 @@ from ..kernels.register import open_model
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.device import check_device
 from ..spec import Option
-from .inputs import Chunks, Layout
+from .inputs import Chunks, LayoutChoice
 
 __all__ = ["Request"]
 
@@ -37,7 +37,7 @@ class Request:
     gsd_m: float | None = 10.0
     bands: Sequence[str] | None = None
     other: AnyCube | None = None
-    layout: Layout = "auto"
+    layout: LayoutChoice = "auto"
     weights: str | Path | None = None
     device: str = "auto"
     constraint: str = "auto"

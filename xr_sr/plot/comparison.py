@@ -16,7 +16,7 @@ from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
 from ..radiometry.resolve import Offset
 from .figure import Map, Panel, Stretch, draw
-from .views import Frame, Pixels, View, choose_frame, see
+from .views import Frame, ImageArray, View, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,9 +126,9 @@ def model_of(sr: AnyCube) -> str:
     return next(models, "SR")
 
 
-def image_of(values: xr.DataArray) -> Pixels:
+def image_of(values: xr.DataArray) -> ImageArray:
     """Convert (band, y, x) to (y, x, band)."""
-    image: Pixels = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
+    image: ImageArray = np.moveaxis(np.asarray(values.values, dtype="float32"), 0, -1)
     return image
 
 
@@ -160,7 +160,7 @@ def check_percentiles(percentiles: tuple[float, float]) -> tuple[float, ...]:
     return low, high
 
 
-def stretch_of(image: Pixels, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
+def stretch_of(image: ImageArray, percentiles: tuple[float, float], limits: tuple[float, float] | None) -> Stretch:
     """Return the reflectance of black and of white, band by band."""
     count = image.shape[-1]
     if limits is not None:

@@ -41,7 +41,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, Pixels, Placed, View, choose_frame
+from .views import Frame, ImageArray, Placed, View, choose_frame
 
 HEIGHT_PX = 560
 """Height of the page in a notebook."""
@@ -161,7 +161,7 @@ def explore(
     labels = {name: each.role + each.gsd_text() for name, each in placed.items()}
     if "SR" in labels and isinstance(placed["SR"], View):
         labels["SR"] = f"SR ({model_of(given['SR'])}){placed['SR'].gsd_text()}"
-    images: dict[Key, tuple[Pixels, np.datetime64 | None]] = {}
+    images: dict[Key, tuple[ImageArray, np.datetime64 | None]] = {}
     for each in dated:
         _read_images(each, finest, frame, images)
     made: dict[Key, PageLayer] = {}
@@ -246,7 +246,7 @@ def _read_images(
     placed: Mapping[str, Placed],
     finest: Placed,
     frame: Frame,
-    images: dict[Key, tuple[Pixels, np.datetime64 | None]],
+    images: dict[Key, tuple[ImageArray, np.datetime64 | None]],
 ) -> None:
     """Read the cubes of one date that were not read before, LR first; with LR and SR interpolate LR too."""
     lr, sr = placed.get("LR"), placed.get("SR")

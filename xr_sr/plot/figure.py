@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_whole
 from ..cube.grid import pixel_size_m, spatial_dims
 from ..optional import require
-from .views import Pixels, View
+from .views import ImageArray, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ class Panel:
     """One image. factor: pixels of the finest cube along one of its pixels. is_reference: it is HR."""
 
     title: str
-    image: Pixels
+    image: ImageArray
     factor: int = 1
     is_reference: bool = False
 
@@ -102,7 +102,7 @@ def finish(figure: Figure) -> Figure:
     return figure
 
 
-def colored(image: Pixels, stretch: Stretch) -> npt.NDArray[np.float32]:
+def colored(image: ImageArray, stretch: Stretch) -> npt.NDArray[np.float32]:
     """Convert reflectance to (y, x, RGBA), 0 to 1, transparent at nodata."""
     low, high = stretch
     values = np.clip((image - low) / (high - low), 0, 1)

@@ -23,7 +23,7 @@ from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, colored
 from .maps import CLASS_TITLES, at_date, parts_of, when_of
-from .views import Frame, Pixels, Placed, see
+from .views import Frame, ImageArray, Placed, see
 
 Legend = dict[str, Any]
 """JSON. kind "bands": text; "classes": text (dates) and entries (color, label); "ramp": label, low, high, colors."""
@@ -153,7 +153,9 @@ def dates_before(obj: AnyCube) -> list[str]:
     return re.findall(r"\d{4}-\d\d-\d\d", text)
 
 
-def picture_layer(name: str, image: Pixels, stretch: Stretch, note: str, *, flip: bool, date: str = "") -> PageLayer:
+def picture_layer(
+    name: str, image: ImageArray, stretch: Stretch, note: str, *, flip: bool, date: str = ""
+) -> PageLayer:
     """Color reflectance (y, x, band) by a stretch; nodata is transparent."""
     eight = np.round(colored(image, stretch) * 255).astype("uint8")
     if (eight[..., 3] == 255).all():

@@ -28,7 +28,7 @@ from ..radiometry.resolve import Offset, resolve
 from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]
-Pixels: TypeAlias = npt.NDArray[np.float32]
+ImageArray: TypeAlias = npt.NDArray[np.float32]
 """(y, x, band) reflectance, NaN at nodata."""
 
 

@@ -22,9 +22,9 @@ from ..spec import Tile
 from ..tiling.halo import map_tiles
 from ..tiling.source import SIDE, Source
 from .correlation import Channel
-from .estimate import Method, checked_options
+from .estimate import ShiftMethod, checked_options
 from .features import Weights
-from .warping import RADIUS, Edge, Kernel, beyond, blank, checked_kernel, sampled
+from .warping import RADIUS, Edge, KernelName, beyond, blank, checked_kernel, sampled
 from .windows import images_of, lazy_data, measured, places_of, reference_images
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def align(
     cube: Flat,
     reference: str | int | Hashable | xr.DataArray | xr.Dataset = "median",
     *,
-    method: Method = "phase",
+    method: ShiftMethod = "phase",
     bands: Sequence[str] | None = None,
     max_shift: float = 5.0,
     upsample: int = 100,
     channel: Channel = "gradients",
-    kernel: Kernel = "lanczos",
+    kernel: KernelName = "lanczos",
     edge: Edge = "nan",
     weights: Weights | None = None,
 ) -> Flat:
@@ -151,7 +151,7 @@ class _Mover:
 
     cube: Cube
     shifts: Sequence[da.Array]
-    kernel: Kernel
+    kernel: KernelName
     edge: Edge
     reach: int
 
@@ -204,7 +204,7 @@ class _Mover:
     def _run(
         self,
         planes: list[tuple[da.Array, int | None]],
-        kernels: tuple[Kernel, ...],
+        kernels: tuple[KernelName, ...],
         dtype: np.dtype[Any],
         *,
         lazy: Any,
@@ -249,7 +249,7 @@ class _Mover:
         return [(field, 0), (field, 1)]
 
 
-def move_block(source: Source, tile: Tile, kernels: tuple[Kernel, ...], edge: Edge) -> NDArray[Any]:
+def move_block(source: Source, tile: Tile, kernels: tuple[KernelName, ...], edge: Edge) -> NDArray[Any]:
     """Move one block of one date, inside its task: (*lead, plane, y, x)."""
     dy, dx = (float(field.flat[0]) for field in np.moveaxis(source.take(0, stack=1), -3, 0))
     if dy == 0 and dx == 0:

@@ -136,7 +136,7 @@ def _normalized(channel: Array, weights: Array) -> Array:
     return np.asarray(centred / spread if spread > 0 else centred)
 
 
-Method: TypeAlias = Literal["phase", "ecc", "features"]
+ShiftMethod: TypeAlias = Literal["phase", "ecc", "features"]
 
 LEAST_SIDE = 16
 
@@ -145,7 +145,7 @@ def estimate_shift(
     moving: FloatArray,
     reference: FloatArray,
     *,
-    method: Method = "phase",
+    method: ShiftMethod = "phase",
     max_shift: float = 5.0,
     upsample: int = 100,
     channel: Channel = "gradients",
@@ -193,7 +193,7 @@ def checked_options(
     *, method: str, max_shift: float, upsample: int, channel: str, weights: Weights | None = None
 ) -> None:
     """Raise OptionError for an option that does not exist, and WeightsNotFoundError for weights that are not there."""
-    for name, value, known in (("method", method, get_args(Method)), ("channel", channel, get_args(Channel))):
+    for name, value, known in (("method", method, get_args(ShiftMethod)), ("channel", channel, get_args(Channel))):
         if not is_one_of(value, known):
             raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
     check_number("max_shift", max_shift, above=0)

@@ -16,14 +16,14 @@ from ..arguments import check_number, is_one_of
 from ..errors import OptionError
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
-Kernel: TypeAlias = Literal["nearest", "linear", "cubic", "lanczos"]
+KernelName: TypeAlias = Literal["nearest", "linear", "cubic", "lanczos"]
 Edge: TypeAlias = Literal["nan", "repeat"]
 
 RADIUS = 4
 """Reach of the widest kernel, in pixels."""
 
 
-def warp(image: FloatArray, dy: float, dx: float, *, kernel: Kernel = "lanczos", edge: Edge = "nan") -> FloatArray:
+def warp(image: FloatArray, dy: float, dx: float, *, kernel: KernelName = "lanczos", edge: Edge = "nan") -> FloatArray:
     """Move the content of an image by (dy, dx) pixels: what was at (y, x) lies at (y + dy, x + dx).
 
     image: (..., y, x) floats, NaN where not valid; integers with kernel="nearest" only.
@@ -51,7 +51,7 @@ def warp(image: FloatArray, dy: float, dx: float, *, kernel: Kernel = "lanczos",
 
 def checked_kernel(kernel: str, edge: str) -> None:
     """Raise OptionError for a kernel or an edge that does not exist."""
-    for name, value, known in (("kernel", kernel, get_args(Kernel)), ("edge", edge, get_args(Edge))):
+    for name, value, known in (("kernel", kernel, get_args(KernelName)), ("edge", edge, get_args(Edge))):
         if not is_one_of(value, known):
             raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
 
@@ -68,7 +68,7 @@ def blank(image: FloatArray, rows: NDArray[np.bool_], columns: NDArray[np.bool_]
     image[..., :, columns] = np.nan
 
 
-def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kernel) -> FloatArray:
+def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: KernelName) -> FloatArray:
     """Move the content of an image that has `margin` more pixels on each side, and return it without them.
 
     padded: (..., y + 2 margin, x + 2 margin). margin: at least the shift, rounded up, and `RADIUS`.
@@ -84,7 +84,7 @@ def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kerne
     smooth = _summed(filled, margin, shape, taps)
     reads = tuple(dict.fromkeys(axis, 1.0) for axis in taps)
     touched = _summed((~known).astype(padded.dtype), margin, shape, (reads[0], reads[1])) > 0.5
-    nearby: Kernel = "nearest" if kernel == "nearest" else "linear"
+    nearby: KernelName = "nearest" if kernel == "nearest" else "linear"
     near = _taps(dy, nearby), _taps(dx, nearby)
     share = _summed(known.astype(padded.dtype), margin, shape, near)
     enough = share >= 0.5
@@ -92,7 +92,7 @@ def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kerne
     return np.where(touched, np.where(enough, average, np.nan), smooth).astype(padded.dtype)
 
 
-def _taps(shift: float, kernel: Kernel) -> dict[int, float]:
+def _taps(shift: float, kernel: KernelName) -> dict[int, float]:
     """Return the weight of each input pixel, by its place relative to the output pixel, that a shift asks for."""
     if kernel == "nearest":
         return {math.floor(-shift + 0.5): 1.0}

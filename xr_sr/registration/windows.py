@@ -27,10 +27,10 @@ WINDOW, WINDOWS = 512, 3
 """Side of a window in pixels, and the most along an axis: nine windows estimate a shift to a hundredth of a pixel; more
 would only take longer."""
 
-Place = tuple[slice, slice]
+WindowSlices = tuple[slice, slice]
 
 
-def places_of(height: int, width: int) -> list[Place]:
+def places_of(height: int, width: int) -> list[WindowSlices]:
     """Return the windows in which a scene is measured: all of a small one, up to nine spread over a large one."""
     sides = []
     for size in (height, width):
@@ -48,7 +48,7 @@ def lazy_data(array: xr.DataArray) -> da.Array:
     return data
 
 
-def images_of(planes: Sequence[Plane], place: Place, date: int | None) -> da.Array:
+def images_of(planes: Sequence[Plane], place: WindowSlices, date: int | None) -> da.Array:
     """Return one window of some bands at one date, or of all dates without one: (..., band, y, x), one chunk a date."""
     import dask.array as da
 
@@ -63,7 +63,7 @@ def images_of(planes: Sequence[Plane], place: Place, date: int | None) -> da.Arr
 
 
 def reference_images(
-    cube: Cube, planes: Sequence[Plane], reference: Any, places: Sequence[Place]
+    cube: Cube, planes: Sequence[Plane], reference: Any, places: Sequence[WindowSlices]
 ) -> list[list[da.Array]]:
     """Return the images to align with, a list of windows for each date of the cube, or one list for all.
 
@@ -141,7 +141,7 @@ def _position(cube: Cube, reference: int | Hashable) -> int:
 
 
 def _of_another(
-    cube: Cube, planes: Sequence[Plane], reference: xr.DataArray | xr.Dataset, places: Sequence[Place]
+    cube: Cube, planes: Sequence[Plane], reference: xr.DataArray | xr.Dataset, places: Sequence[WindowSlices]
 ) -> list[list[da.Array]]:
     """Return the images of another cube: of its only date, or of the same date for each of the cube."""
     with warnings.catch_warnings():

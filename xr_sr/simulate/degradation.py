@@ -21,7 +21,7 @@ from ..arguments import check_flag, check_number, check_whole
 from ..cube.grid import geobox_of
 from ..cube.names import listed
 from ..errors import BandWarning, GridError, MissingBandError, OptionError
-from .images import Flat, Image, each_variable, read, same_grid
+from .images import Flat, ImageCube, each_variable, read, same_grid
 from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
 from .psf import MTF_AT_NYQUIST, Axis, Psf, gaussian, gaussian_psf, kernel_psf
 from .sense import Response, Sensor, sense
@@ -98,7 +98,7 @@ def degrade(
 
 
 def _grid(
-    image: Image, factor: float | None, gsd: float | None, like: GridLike | None, snap: bool
+    image: ImageCube, factor: float | None, gsd: float | None, like: GridLike | None, snap: bool
 ) -> tuple[GeoBox, Axis, Axis]:
     """Find the coarse geobox, and where its pixels lie on the fine grid, along y and x."""
     fine = image.grid.geobox
@@ -153,7 +153,7 @@ def _lengths(affine: Affine) -> tuple[float, float]:
     return math.hypot(affine.b, affine.e), math.hypot(affine.a, affine.d)
 
 
-def _psfs(image: Image, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -> list[Psf]:
+def _psfs(image: ImageCube, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -> list[Psf]:
     if kernel is not None:
         if not isinstance(kernel, Mapping):
             return [kernel_psf(kernel)] * len(image.labels)
@@ -171,7 +171,7 @@ def _psfs(image: Image, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -
     return [gaussian_psf(float(value), sizes) for value in values]
 
 
-def _by_band(image: Image, given: Mapping[Hashable, Value], what: str, default: Value | None = None) -> list[Value]:
+def _by_band(image: ImageCube, given: Mapping[Hashable, Value], what: str, default: Value | None = None) -> list[Value]:
     """Pick what was given by band, under the cube's own names or the canonical ones; `default` where nothing was."""
     values = []
     for label, band in zip(image.labels, image.bands, strict=True):
@@ -200,7 +200,7 @@ def _moves(
         if not (math.isfinite(dy) and math.isfinite(dx)):
             raise OptionError(f"shifts={{{name!r}: {shift!r}}}: expected (dy, dx), two numbers in coarse pixels.")
         moves[name] = (dy, dx)
-    images: list[Image] = []
+    images: list[ImageCube] = []
 
     def note(array: xr.DataArray) -> xr.DataArray:
         images.append(read(array))
@@ -220,7 +220,7 @@ def _moves(
     return moves
 
 
-def _noise(image: Image, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
+def _noise(image: ImageCube, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
     if noise is None:
         return None
     if isinstance(noise, str):
@@ -345,7 +345,7 @@ def hybrid(
     return mixed.rename(above.source.name)
 
 
-def _difference(low: Image, high: Image) -> xr.DataArray:
+def _difference(low: ImageCube, high: ImageCube) -> xr.DataArray:
     """Subtract high from low, lazily, with y and x last; raises GridError where bands or dates differ."""
     one = low.array.rename({low.y: high.y, low.x: high.x})
     if low.band_dim and high.band_dim:

@@ -19,7 +19,7 @@ from ..arguments import check_flag, is_one_of
 from ..cube.names import listed
 from ..errors import CubeError, GridError, OptionError
 from .degradation import Mtf, degrade
-from .images import Image, partners, read, same_grid
+from .images import ImageCube, partners, read, same_grid
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -164,7 +164,7 @@ def line_of_fit(pairs: Moments) -> Curve:
     return Curve(gain=gain, offset=pairs.y - gain * pairs.x)
 
 
-Method: TypeAlias = Literal["histogram", "linear", "moments"]
+HarmonizeMethod: TypeAlias = Literal["histogram", "linear", "moments"]
 Lazy: TypeAlias = Any
 """A dask Delayed, of which dask has no types."""
 
@@ -190,7 +190,7 @@ def harmonize(
     source: xr.DataArray,
     reference: xr.DataArray,
     *,
-    method: Method = "histogram",
+    method: HarmonizeMethod = "histogram",
     each: Hashable | Sequence[Hashable] = (),
     mtf: Mtf = None,
     now: bool = False,
@@ -230,7 +230,7 @@ def harmonize(
     return ours.rebuilt(data, attrs={"xr_sr:harmonised": f"{method}, {theirs.source.name or 'reference'}"})
 
 
-def _on_coarser(ours: Image, theirs: Image, mtf: Mtf) -> tuple[Image, Image]:
+def _on_coarser(ours: ImageCube, theirs: ImageCube, mtf: Mtf) -> tuple[ImageCube, ImageCube]:
     """Bring both to the coarser grid, pixel on pixel."""
     one, other = ours.grid.geobox, theirs.grid.geobox
     if one.crs is not None and other.crs is not None and one.crs != other.crs:
@@ -243,12 +243,12 @@ def _on_coarser(ours: Image, theirs: Image, mtf: Mtf) -> tuple[Image, Image]:
 
 
 def _mapped(
-    ours: Image,
-    left: Image,
-    right: Image,
+    ours: ImageCube,
+    left: ImageCube,
+    right: ImageCube,
     places: list[int | None],
     apart: Sequence[Hashable],
-    method: Method,
+    method: HarmonizeMethod,
     now: bool,
 ) -> da.Array:
     """Map all bands by their curves, for each place along the dimensions in `apart`.
@@ -291,7 +291,7 @@ def _mapped(
     return whole if whole.chunks == data.chunks else whole.rechunk(data.chunks)
 
 
-def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr.DataArray:
+def _plane(image: ImageCube, band: int | None, chosen: Mapping[Hashable, int]) -> xr.DataArray:
     """Return one band at the chosen places: (*rest, y, x), without coordinates along y and x."""
     array = image.array.isel(dict(chosen), drop=True)
     if band is not None:
@@ -301,7 +301,7 @@ def _plane(image: Image, band: int | None, chosen: Mapping[Hashable, int]) -> xr
     ).rename({image.y: "y", image.x: "x"})
 
 
-def _curve(source: xr.DataArray, reference: xr.DataArray, method: Method) -> Lazy:
+def _curve(source: xr.DataArray, reference: xr.DataArray, method: HarmonizeMethod) -> Lazy:
     if method == "linear":
         one, other = _paired(source, reference)
         parts = [_later(Moments.of, a, b) for a, b in zip(_blocks(one), _blocks(other), strict=True)]

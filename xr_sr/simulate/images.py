@@ -22,7 +22,7 @@ from ..errors import BandWarning, CubeError, GridError, MissingBandError, Radiom
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Flat", "Image", "each_variable", "partners", "read", "same_grid"]
+__all__ = ["Flat", "ImageCube", "each_variable", "partners", "read", "same_grid"]
 
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
 
@@ -36,7 +36,7 @@ _SIDE = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class ImageCube:
     """A cube, read.
 
     array: (*lead, [band,] y, x), floating, lazy. source: as handed in. y, x, band_dim: names of dimensions. labels: one
@@ -89,7 +89,7 @@ class Image:
         return result.transpose(*self.source.dims)
 
 
-def read(obj: xr.DataArray, what: str = "the cube") -> Image:
+def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
     """Find grid, bands and pixels of a DataArray; computes nothing.
 
     Raises CubeError for what is no DataArray, GridError without y and x, RadiometryError for integers.
@@ -116,7 +116,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> Image:
     if array.dtype.itemsize < 4:
         array = array.astype("float32")
     labels, bands = _names(array, band_dim)
-    return Image(array, obj, y, x, band_dim, labels, bands, grid)
+    return ImageCube(array, obj, y, x, band_dim, labels, bands, grid)
 
 
 def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[str | None, ...]]:
@@ -144,7 +144,7 @@ def find_band_coord(array: xr.DataArray) -> xr.DataArray | None:
     return None if name is None else array.coords[name]
 
 
-def partners(ours: Image, theirs: Image) -> list[int | None]:
+def partners(ours: ImageCube, theirs: ImageCube) -> list[int | None]:
     """Find for each of our bands its place among theirs; None for all where they have no dimension of bands.
 
     Canonical names come first, then labels. Raises MissingBandError for a band that they lack.

@@ -15,7 +15,7 @@ from affine import Affine
 
 import xr_sr
 from xr_sr.errors import CatalogError, MissingBandError, OptionError, RadiometryError, RadiometryWarning
-from xr_sr.io.stac.items import Source, bands_in, boa_add_offset, counted, epsg_of, meaning_of, sources_of
+from xr_sr.io.stac.items import ItemSource, bands_in, boa_add_offset, counted, epsg_of, meaning_of, sources_of
 from xr_sr.io.stac.search import read_items
 
 REAL = {
@@ -237,7 +237,7 @@ def test_an_asset_of_one_band_comes_before_one_of_several_and_a_key_before_both(
 
     sources = sources_of(asset_item(LISTS["eo:bands of STAC 1.0"], B03={}, single=one), ["B02", "B03", "B04"])
 
-    assert sources == {"B02": Source("data", 3, 4), "B03": Source("B03"), "B04": Source("single")}
+    assert sources == {"B02": ItemSource("data", 3, 4), "B03": ItemSource("B03"), "B04": ItemSource("single")}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.io.zarr.scenes import NORTH_UP, cube
 from xr_sr.io.zarr import layout, open_zarr, to_zarr
-from xr_sr.io.zarr.blocks import Sink, Step, Work, graphs, halve
+from xr_sr.io.zarr.blocks import Sink, Work, WriteStep, graphs, halve
 from xr_sr.io.zarr.content import describe
 from xr_sr.io.zarr.encoding import FLOAT32, INT16, Packing, unpack_block
 
@@ -62,7 +62,7 @@ def test_a_block_and_its_write_are_one_task_and_regions_follow_each_other():
     sink = Sink(None, INT16, "nowhere")
     lazy = da.map_blocks(np.negative, content.fields[0].array, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
     field = type(content.fields[0])("r", content.fields[0].dims, lazy, INT16, {})
-    work = Work(Step(0, 0, ((0, 0),)), tuple(layout.region_numbers(y, x)), ((field, sink),))
+    work = Work(WriteStep(0, 0, ((0, 0),)), tuple(layout.region_numbers(y, x)), ((field, sink),))
 
     (graph,) = graphs([work], y, x, ("y", "x", None))
 

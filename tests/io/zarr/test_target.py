@@ -9,7 +9,7 @@ from zarr.buffer.cpu import buffer_prototype
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 from xr_sr.errors import StoreError
-from xr_sr.io.zarr.record import Found, find
+from xr_sr.io.zarr.record import StoreState, find
 from xr_sr.io.zarr.target import Target, cannot_write
 
 
@@ -92,7 +92,7 @@ def test_half_written_files_do_not_count_and_are_swept(tmp_path):
         (tmp_path / name).write_text("half")
     target = Target.of(tmp_path)
 
-    assert find(Target.of(tmp_path / "a")) is Found.NOTHING
+    assert find(Target.of(tmp_path / "a")) is StoreState.NOTHING
     target.sweep()
 
     assert not list(tmp_path.rglob("*.partial"))
@@ -109,9 +109,9 @@ def test_what_lies_there_is_recognised(tmp_path):
     def found(name: str) -> object:
         return find(Target.of(tmp_path / name))
 
-    assert found("array.zarr") is found("group.zarr") is Found.ZARR
-    assert found("empty2.zarr") is found("empty3.zarr") is found("missing.zarr") is Found.NOTHING
-    assert found("other") is Found.OTHER
+    assert found("array.zarr") is found("group.zarr") is StoreState.ZARR
+    assert found("empty2.zarr") is found("empty3.zarr") is found("missing.zarr") is StoreState.NOTHING
+    assert found("other") is StoreState.OTHER
 
 
 def test_an_error_of_many_lines_becomes_one_sentence():

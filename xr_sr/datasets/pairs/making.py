@@ -21,8 +21,8 @@ from ...cube.grid import order_error
 from ...errors import CubeError, GridError, OptionError, StoreError
 from ...registration import estimate_shift
 from ...simulate.degradation import Mtf, degrade
-from ...simulate.harmonization import Method, harmonize
-from ...simulate.images import Image, partners, read
+from ...simulate.harmonization import HarmonizeMethod, harmonize
+from ...simulate.images import ImageCube, partners, read
 from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder
 
 __all__ = ["make_pairs"]
@@ -59,7 +59,7 @@ def make_pairs(
     *,
     size: int = 128,
     step: int | None = None,
-    harmonize: Method | None = "linear",
+    harmonize: HarmonizeMethod | None = "linear",
     mtf: Mtf = None,
     max_shift: float = 0.5,
     max_angle: float = 5.0,
@@ -119,7 +119,7 @@ def make_pairs(
     return pairs.assign_coords({name: coord.load() for name, coord in pairs.coords.items()})
 
 
-def _scene(lr: xr.DataArray, hr: xr.DataArray, method: Method | None, mtf: Mtf) -> SharedArea:
+def _scene(lr: xr.DataArray, hr: xr.DataArray, method: HarmonizeMethod | None, mtf: Mtf) -> SharedArea:
     """Cut both images to their shared area, lazily; only the curves that harmonize them are computed."""
     coarse, fine = read(_one_date(lr, "lr"), "lr"), read(_one_date(hr, "hr"), "hr")
     scale, rows, columns = _nesting(coarse, fine)
@@ -158,11 +158,11 @@ def _one_date(obj: xr.DataArray, what: str) -> xr.DataArray:
     return obj.isel(dict.fromkeys(image.lead, 0))
 
 
-def _banded(image: Image, array: xr.DataArray) -> xr.DataArray:
+def _banded(image: ImageCube, array: xr.DataArray) -> xr.DataArray:
     return array if image.band_dim is not None else array.expand_dims("band")
 
 
-def _nesting(coarse: Image, fine: Image) -> tuple[int, tuple[int, int], tuple[int, int]]:
+def _nesting(coarse: ImageCube, fine: ImageCube) -> tuple[int, tuple[int, int], tuple[int, int]]:
     """Return the ratio of pixel sizes, and the rows and columns of coarse pixels completely inside the fine image."""
     one, other = coarse.grid.geobox, fine.grid.geobox
     if one.crs is not None and other.crs is not None and one.crs != other.crs:

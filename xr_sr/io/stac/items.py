@@ -161,7 +161,7 @@ _ORIGINAL = re.compile(r"[-_]jp2$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Source:
+class ItemSource:
     """Where the pixels of a band are. asset: its key. number: of the band in it, from 1. count: of its bands."""
 
     asset: str
@@ -174,7 +174,7 @@ class Source:
         return self.asset if self.count == 1 else f"{self.asset}.{self.number}"
 
 
-def sources_of(item: Item, wanted: Sequence[str]) -> dict[str, Source]:
+def sources_of(item: Item, wanted: Sequence[str]) -> dict[str, ItemSource]:
     """Find where an item has each band, by canonical name ("SCL" too), at its native resolution.
 
     An asset whose key names the band comes first, then one whose list of bands does (`bands`, `eo:bands`), of one band
@@ -221,7 +221,7 @@ def reflectance_records(item: Item) -> Iterator[Mapping[str, Any]]:
             yield from (record for band, record in zip(bands, records, strict=True) if band not in (None, SCL))
 
 
-def counted(item: Item, sources: Mapping[str, Source]) -> Item:
+def counted(item: Item, sources: Mapping[str, ItemSource]) -> Item:
     """Return an item of which odc-stac sees how many bands its assets have.
 
     It counts `bands` and `raster:bands`, and of `eo:bands` the first only. The item itself is left as it is.
@@ -240,14 +240,14 @@ def counted(item: Item, sources: Mapping[str, Source]) -> Item:
     return made
 
 
-def _sources(item: Item) -> dict[str, Source]:
+def _sources(item: Item) -> dict[str, ItemSource]:
     """Find all bands: by the keys of assets, then by their lists of bands, single ones first."""
     usable = {key: asset for key, asset in item.assets.items() if _holds_pixels(asset)}
-    found: dict[str, Source] = {}
+    found: dict[str, ItemSource] = {}
     for key in usable:
         band = _band_of(key)
         if band is not None and stated_gsd_m(key) in (None, _GSD_M[band]):
-            found.setdefault(band, Source(key))
+            found.setdefault(band, ItemSource(key))
     listing = [
         (key, _bands_of(key, asset))
         for key, asset in usable.items()
@@ -256,7 +256,7 @@ def _sources(item: Item) -> dict[str, Source]:
     for key, bands in sorted(listing, key=lambda pair: len(pair[1]) > 1):
         for number, band in enumerate(bands, 1):
             if band is not None and stated_gsd_m(key) in (None, _GSD_M[band]):
-                found.setdefault(band, Source(key, number, len(bands)))
+                found.setdefault(band, ItemSource(key, number, len(bands)))
     return found
 
 

@@ -33,7 +33,7 @@ from .stored import PROJECTION, Stored, StoredBand, outline, projection_fields, 
 if TYPE_CHECKING:
     from pystac import Item
 
-Source: TypeAlias = "Item | str"
+SourceItem: TypeAlias = "Item | str"
 """What a result was made of: an Item, or the address of one."""
 
 RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
@@ -57,7 +57,7 @@ def to_stac(
     path: str | os.PathLike[str] | None = None,
     *,
     name: str | None = None,
-    sources: Iterable[Source] = (),
+    sources: Iterable[SourceItem] = (),
     datetime: str | np.datetime64 | None = None,
     license: str | None = None,
     overwrite: bool = False,
@@ -268,7 +268,7 @@ def _weights_asset(file: WeightsFile) -> Any:
     return Asset(href, media_type="application/octet-stream", roles=["mlm:model"], extra_fields=fields)
 
 
-def _add_sources(item: Item, stored: Stored, sources: Iterable[Source]) -> None:
+def _add_sources(item: Item, stored: Stored, sources: Iterable[SourceItem]) -> None:
     """Link the Items that the pixels were made of; one whose address nobody knows is named only."""
     from pystac import Link, RelType
 

@@ -50,7 +50,7 @@ class Sink:
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class WrittenBlocks:
     """What tasks did. clipped: number of values. changes: the fork that holds what they wrote, if their sink is one."""
 
     clipped: int
@@ -58,7 +58,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Step:
+class WriteStep:
     """One block along time: which of its dates are written where.
 
     start: its first date. moves: (date of the content, slot in the store).
@@ -73,7 +73,7 @@ class Step:
 class Work:
     """Regions of one step that are computed together. fields: with their sinks; static ones only where they are due."""
 
-    step: Step
+    step: WriteStep
     regions: tuple[Region, ...]
     fields: tuple[tuple[Field, Sink], ...]
 
@@ -87,7 +87,7 @@ class CoarserWork:
     fields: tuple[tuple[Field, Sink, Sink], ...]
 
 
-def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> Written:
+def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> WrittenBlocks:
     """Pack a block and write it to its chunks. Raises StoreError if it fails."""
     clipped = 0
     sink, changes = _own(sink)
@@ -95,18 +95,18 @@ def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> W
         packed, beyond = pack_block(block[part], sink.packing)
         clipped += beyond
         _put(sink, place, packed)
-    return Written(clipped, changes)
+    return WrittenBlocks(clipped, changes)
 
 
-def together(parts: Sequence[Written]) -> Written:
+def together(parts: Sequence[WrittenBlocks]) -> WrittenBlocks:
     """Put together what the tasks of a region did."""
     forks = [part.changes for part in parts if part.changes is not None]
-    return Written(sum(part.clipped for part in parts), merge_forks(forks))
+    return WrittenBlocks(sum(part.clipped for part in parts), merge_forks(forks))
 
 
 def write_coarser(
     source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int], sizes: tuple[int, int]
-) -> Written:
+) -> WrittenBlocks:
     """Read the block of the finer level that lies under a block, halve it, write it; nothing is clipped.
 
     place: of the block in the coarser array. axes: of y and x. sizes: of the finer level along them.
@@ -121,7 +121,7 @@ def write_coarser(
     values = np.asarray(source.array[tuple(finer)])
     sink, changes = _own(sink)
     _put(sink, place, halve(values, (kept.index(axes[0]), kept.index(axes[1])), sink.packing))
-    return Written(0, changes)
+    return WrittenBlocks(0, changes)
 
 
 def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDArray[Any]:
@@ -239,7 +239,7 @@ def count_blocks(field: Field, cuts: tuple[Cut, Cut], dims: tuple[str, str, str 
 
 
 def _blocks(
-    field: Field, y: Cut, x: Cut, region: Region, step: Step, dims: tuple[str, str, str | None]
+    field: Field, y: Cut, x: Cut, region: Region, step: WriteStep, dims: tuple[str, str, str | None]
 ) -> Iterator[tuple[int, ...]]:
     ranges: list[Iterable[int]] = []
     for dim, sizes in zip(field.dims, field.array.chunks, strict=True):
@@ -254,7 +254,7 @@ def _blocks(
     return itertools.product(*ranges)
 
 
-def _places(field: Field, index: tuple[int, ...], step: Step, time: str | None) -> tuple[Place, ...]:
+def _places(field: Field, index: tuple[int, ...], step: WriteStep, time: str | None) -> tuple[Place, ...]:
     starts = [sum(sizes[:number]) for sizes, number in zip(field.array.chunks, index, strict=True)]
     part: list[slice | int] = [slice(None)] * len(index)
     place: list[slice | int] = [

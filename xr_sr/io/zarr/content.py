@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ...arguments import count_of, shown
+from ...cube.axes import XarrayObject
 from ...cube.grid import Grid, crs_coord_name, fine_coords, grid_of, placed, spatial_dims
 from ...cube.lazy import check_array
 from ...cube.names import own_name
@@ -31,8 +32,6 @@ from .times import Stamps, along_time, as_dates, scalar_date, stamps_of, time_di
 
 if TYPE_CHECKING:
     import dask.array as da
-
-XarrayObject: TypeAlias = "xr.DataArray | xr.Dataset"
 
 _CF_KEYS = ("_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "dtype")
 _NOT_COMPARED = ("xr_sr:version", "xr_sr:note")

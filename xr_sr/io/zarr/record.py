@@ -192,7 +192,7 @@ _ZARR_KEYS = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
 _ZARR_WORDS = (b'"zarr_format"', b'"node_type"', KEY.encode())
 
 
-class Found(Enum):
+class StoreState(Enum):
     """What a target holds, where it is no store of ours."""
 
     NOTHING = "nothing"
@@ -201,7 +201,7 @@ class Found(Enum):
     OTHER = "files that are no Zarr"
 
 
-def find(target: Target) -> Record | Found:
+def find(target: Target) -> Record | StoreState:
     """Look at the root of a target; nothing is changed. A half-built store of ours wins over whatever else is there."""
     group3, attrs2 = target.readable("zarr.json") or {}, target.readable(".zattrs") or {}
     attrs3 = group3.get("attributes", {})
@@ -213,14 +213,14 @@ def find(target: Target) -> Record | Found:
         return ours[0]
     names = set(target.names())
     if not names:
-        return Found.NOTHING
+        return StoreState.NOTHING
     unread: set[str] = {name for name in ("zarr.json", ".zattrs") if name in names and target.readable(name) is None}
     if _lacks_root(target, names, unread, rooted=bool(group3 or attrs2)):
-        return Found.DAMAGED
+        return StoreState.DAMAGED
     if not (names - unread) & _ZARR_KEYS:
-        return Found.OTHER
+        return StoreState.OTHER
     empty_group = names <= {"zarr.json", ".zgroup", ".zattrs"} and not group3.get("attributes") and not attrs2
-    return Found.NOTHING if empty_group and group3.get("node_type", "group") == "group" else Found.ZARR
+    return StoreState.NOTHING if empty_group and group3.get("node_type", "group") == "group" else StoreState.ZARR
 
 
 def require_record(target: Target) -> Record:
@@ -228,12 +228,12 @@ def require_record(target: Target) -> Record:
     try:
         found = find(target)
     except FileNotFoundError:
-        found = Found.NOTHING
-    if found is Found.DAMAGED:
+        found = StoreState.NOTHING
+    if found is StoreState.DAMAGED:
         raise _damaged(target)
-    if found is Found.NOTHING and target.is_absent:
+    if found is StoreState.NOTHING and target.is_absent:
         raise StoreError(f"there is no {target.label}. Check the path, or write the store first, with to_zarr.")
-    if isinstance(found, Found):
+    if isinstance(found, StoreState):
         raise StoreError(
             f"{target.label} holds {found.value}. Open what others wrote with xarray.open_zarr or rioxarray."
         )
@@ -242,15 +242,15 @@ def require_record(target: Target) -> Record:
     return found
 
 
-def refuse_others(found: Record | Found, target: Target, *, overwrite: bool) -> None:
+def refuse_others(found: Record | StoreState, target: Target, *, overwrite: bool) -> None:
     """Raise StoreError where something lies that is not ours to touch."""
     if target.store.read_only:
         raise StoreError(f"{target.label} was opened read-only; open it for writing, or write to another place.")
-    if found is Found.OTHER:
+    if found is StoreState.OTHER:
         raise StoreError(f"{target.label} holds {found.value}. Name a new path: what is no Zarr is never deleted.")
-    if found is Found.ZARR and not overwrite:
+    if found is StoreState.ZARR and not overwrite:
         raise StoreError(f"{target.label} holds {found.value}. Name a new path, or pass overwrite=True to replace it.")
-    if found is Found.DAMAGED and not overwrite:
+    if found is StoreState.DAMAGED and not overwrite:
         raise _damaged(target)
 
 
@@ -273,6 +273,6 @@ def _lacks_root(target: Target, names: set[str], unread: set[str], *, rooted: bo
 
 def _damaged(target: Target) -> StoreDamageError:
     return StoreDamageError(
-        f"{target.label} holds {Found.DAMAGED.value}, so what was written cannot be told. Restore that document from a "
+        f"{target.label} holds {StoreState.DAMAGED.value}, so its content is unknown. Restore that document from a "
         "copy of the store, or write the store anew with overwrite=True."
     )

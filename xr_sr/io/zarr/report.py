@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from ...arguments import count_of
 
-Part: TypeAlias = Literal["document", "small variable", "ledger", "pixels"]
+StorePart: TypeAlias = Literal["document", "small variable", "ledger", "pixels"]
 Problem: TypeAlias = Literal["missing", "unreadable"]
 
 _SHOWN = 8
@@ -27,7 +27,7 @@ class Damage:
     repaired: it is as it was; or for pixels and the ledger, the next `to_zarr` of that date writes it.
     """
 
-    part: Part
+    part: StorePart
     path: str
     problem: Problem
     place: tuple[int, int, int] | None = None

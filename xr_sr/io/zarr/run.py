@@ -22,9 +22,9 @@ from .blocks import (
     CoarserWork,
     Region,
     Sink,
-    Step,
     Work,
-    Written,
+    WriteStep,
+    WrittenBlocks,
     batches,
     chunk_keys,
     coarser_graphs,
@@ -152,7 +152,7 @@ class Run:
             self.sinks.clear()
 
     def _run(self, graphs: Iterable[Graph], level: int, jobs: Sequence[_Job], advance: Callable[[int], None]) -> None:
-        def ended(key: Hashable, written: Written) -> None:
+        def ended(key: Hashable, written: WrittenBlocks) -> None:
             found = region_of(key)
             if found is None:
                 advance(1)
@@ -219,19 +219,21 @@ class Run:
     def _is_whole(self, date: int) -> bool:
         return all(bool(level[date].all()) for level in self.done)
 
-    def _steps(self) -> list[Step]:
+    def _steps(self) -> list[WriteStep]:
         """Return the blocks along time, with the dates in each."""
         if self.content.stamps is None:
-            return [Step(0, 0, ((0, 0),))]
+            return [WriteStep(0, 0, ((0, 0),))]
         leading = self.content.leading
         sizes = leading.array.chunks[leading.dims.index(self.content.stamps.dim)]
         edges = layout.edges_of(sizes)
         return [
-            Step(number, edges[number], tuple((at, self.slots[at]) for at in range(edges[number], edges[number + 1])))
+            WriteStep(
+                number, edges[number], tuple((at, self.slots[at]) for at in range(edges[number], edges[number + 1]))
+            )
             for number in range(len(sizes))
         ]
 
-    def _works(self, step: Step, done: NDArray[np.bool_]) -> Iterator[Work]:
+    def _works(self, step: WriteStep, done: NDArray[np.bool_]) -> Iterator[Work]:
         """Return what a step still lacks, as much at a time as fits a graph.
 
         A field without time is written with the first date of the store.
@@ -248,9 +250,9 @@ class Run:
             these = list(alike)
             blocks = sum(self._blocks_of(each, 0, these[0]) for each, _ in due)
             for part in batches(these, blocks):
-                yield Work(Step(step.number, step.start, moves), part, due)
+                yield Work(WriteStep(step.number, step.start, moves), part, due)
 
-    def _coarser(self, level: int, step: Step, done: NDArray[np.bool_]) -> Iterator[CoarserWork]:
+    def _coarser(self, level: int, step: WriteStep, done: NDArray[np.bool_]) -> Iterator[CoarserWork]:
         for at, slot in step.moves:
             regions = [region for region in layout.region_numbers(*self.cuts[level]) if not done[(at, *region)]]
             due = tuple(

@@ -26,7 +26,7 @@ from .claim import claimed
 from .documents import can_be_opened, consolidated, dimensions, is_array, is_group, read_array, require_array
 from .ledger import Ledger, open_ledger, pending, pending_of
 from .record import LEDGER, Record, require_record
-from .report import Damage, Part, Problem, Verification
+from .report import Damage, Problem, StorePart, Verification
 from .target import Document, StoreLike, Target, first_line, join_path
 from .template import publish, stored_length, stretched, unspecified_is_fine
 from .times import UNITS, stamp_text
@@ -314,7 +314,7 @@ class _Level:
         except Exception:  # of the codec or the store
             return False, False, [self._damage("ledger", self.ledger.array.path, "unreadable", place)]
 
-    def _damage(self, part: Part, key: str, problem: Problem, place: tuple[int, int, int]) -> Damage:
+    def _damage(self, part: StorePart, key: str, problem: Problem, place: tuple[int, int, int]) -> Damage:
         return Damage(part, _below(self.target, key), problem, place, date=self.dates.get(place[0], ""))
 
     def _damaged_chunks(self, place: tuple[int, int, int], threads: ThreadPoolExecutor, *, quick: bool) -> list[Damage]:

@@ -12,20 +12,21 @@ import numpy as np
 import xarray as xr
 
 from ...arguments import check_flag, check_number, check_whole, count_of, is_one_of, shown
+from ...cube.axes import XarrayObject
 from ...cube.names import listed
 from ...errors import BandWarning, ClippingWarning, StoreError, StoreWarning, warn_caller
 from ...runtime.execute import progress_bar
 from ...task_warnings import collecting
 from . import layout
 from .claim import claimed
-from .content import Content, XarrayObject, describe, fingerprint
+from .content import Content, describe, fingerprint
 from .conventions import DECLARATION
 from .documents import read_group
 from .encoding import INT16, ZarrFormat
 from .growth import fitted, ordered_like
 from .layout import Cut
 from .reach import refuse_unreachable
-from .record import LEDGER, CutRecord, Found, Record, check_fingerprint, find, refuse_others
+from .record import LEDGER, CutRecord, Record, StoreState, check_fingerprint, find, refuse_others
 from .run import Run
 from .target import StoreLike, Target, join_path
 from .template import build
@@ -188,7 +189,7 @@ def to_zarr(
     return total - done
 
 
-def _found(target: Target, *, overwrite: bool) -> Record | Found:
+def _found(target: Target, *, overwrite: bool) -> Record | StoreState:
     """Look at what lies at a target. Raises StoreError where it is not ours to touch."""
     with target.writing("the root group"):
         found = find(target)
@@ -196,7 +197,7 @@ def _found(target: Target, *, overwrite: bool) -> Record | Found:
     return found
 
 
-def _is_extended(found: Record | Found, target: Target, *, overwrite: bool) -> bool:
+def _is_extended(found: Record | StoreState, target: Target, *, overwrite: bool) -> bool:
     """Return whether a store is resumed or extended, and not begun anew."""
     return isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target)
 
