@@ -62,7 +62,7 @@ def align(
     Flags that have the cube's dates, such as SCL, move along by nearest neighbour. New coordinates record for each date
     `shift_y` and `shift_x`, what was measured, in pixels (NaN: nothing could be), `shift_quality`, 0 to 1, and
     `aligned`. Where `aligned` is False, as quality is below one half or the shift beyond `max_shift`, the pixels are
-    left where they were. Scenes above 1024 pixels are measured in up to nine windows of 512, in one task per date.
+    left where they were. Scenes above 1024 pixels are measured in up to nine windows of 512, one task each.
     Raises CubeError if it is no cube or has no such date, GridError if the reference lies on another grid,
     RadiometryError for integers, MissingBandError, and what `estimate_shift` raises.
     """

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..arguments import count_of
 from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError
-from .estimate import combined, estimate_shift
+from .estimate import Shift, combined, estimate_shift
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -83,21 +83,24 @@ def reference_images(
 
 
 def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options: dict[str, Any]) -> da.Array:
-    """Return the shift of one date, (dy, dx, quality, aligned), as a lazy array of four numbers: one task."""
+    """Return the shift of one date, (dy, dx, quality, 1 if it is reliable), lazily: one task a window."""
     import dask.array as da
     from dask.delayed import delayed
 
-    task = delayed(measure_shift, pure=True)(list(moving), list(reference), options)
+    each = delayed(measure_shift, pure=True)
+    shifts = [each(one, other, options) for one, other in zip(moving, reference, strict=True)]
+    task = delayed(_combined, pure=True)(shifts, options["max_shift"])
     shift: da.Array = da.from_delayed(task, (4,), dtype=np.float64)
     return shift
 
 
-def measure_shift(
-    moving: Sequence[NDArray[Any]], reference: Sequence[NDArray[Any]], options: dict[str, Any]
-) -> NDArray[np.float64]:
-    """Measure the shift of one date in every window and make one of them: (dy, dx, quality, 1 if it is reliable)."""
-    shifts = [estimate_shift(one, other, **options) for one, other in zip(moving, reference, strict=True)]
-    shift = shifts[0] if len(shifts) == 1 else combined(shifts, options["max_shift"])
+def measure_shift(moving: NDArray[Any], reference: NDArray[Any], options: dict[str, Any]) -> Shift:
+    """Measure the shift of one date in one window."""
+    return estimate_shift(moving, reference, **options)
+
+
+def _combined(shifts: Sequence[Shift], max_shift: float) -> NDArray[np.float64]:
+    shift = shifts[0] if len(shifts) == 1 else combined(shifts, max_shift)
     return np.array([shift.dy, shift.dx, shift.quality, float(shift.ok)])
 
 
