@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from xr_sr import errors
-from xr_sr.simulate.resample import block_mean, downsample, upsample
+from xr_sr.simulate.resample import downsample, upsample
 
 SIZES = [(24, 40), (37, 41), (9, 8)]
 
@@ -38,7 +38,7 @@ def test_downsample_is_the_one_of_torch_with_antialiasing(factor, size):
     np.testing.assert_allclose(downsample(fine, factor), expected, rtol=0, atol=5e-7)
 
 
-@pytest.mark.parametrize("function", [upsample, downsample, block_mean])
+@pytest.mark.parametrize("function", [upsample, downsample])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dtype_and_flat_images_are_kept(function, dtype):
     flat = np.full((2, 12, 18), 0.3, dtype=dtype)
@@ -53,22 +53,14 @@ def test_resampling_leaves_its_input_alone():
     fine = image(8, 8)
     before = fine.copy()
 
-    for function in (upsample, downsample, block_mean):
+    for function in (upsample, downsample):
         function(fine, 1)[:] = 7
         function(fine, 2)
 
     np.testing.assert_array_equal(fine, before)
 
 
-def test_block_mean_undoes_repetition():
-    coarse = image(3, 5, 7)
-
-    np.testing.assert_allclose(block_mean(coarse.repeat(4, -1).repeat(4, -2), 4), coarse, rtol=1e-6)
-
-
 def test_what_has_no_whole_pixels_is_refused():
-    with pytest.raises(errors.CubeError, match="Crop it to 8 x 8"):
-        block_mean(image(9, 11), 4)
     with pytest.raises(errors.CubeError, match="4 x 4|pixel"):
         downsample(image(3, 9), 4)
     with pytest.raises(errors.CubeError, match="factor"):

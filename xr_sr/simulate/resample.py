@@ -1,4 +1,4 @@
-"""Whole-factor resampling of NumPy arrays along y and x: linear up, linear with antialiasing down, block means.
+"""Whole-factor resampling of NumPy arrays along y and x: linear up, linear with antialiasing down.
 
 Arrays without NaN, no cubes, no geography: what metrics compare with. A sensor's own blur is handled in `degradation`.
 """
@@ -34,24 +34,6 @@ def downsample(image: FloatArray, factor: int) -> FloatArray:
     """
     _check(factor, image)
     return _downsample_axis(_downsample_axis(image, factor, -2), factor, -1)
-
-
-def block_mean(image: FloatArray, factor: int) -> FloatArray:
-    """Average blocks of factor x factor pixels: (..., y, x) to (..., y // factor, x // factor), dtype kept.
-
-    Raises CubeError where the sides are not multiples of `factor`.
-    """
-    _check(factor, image)
-    *lead, height, width = image.shape
-    if height % factor or width % factor:
-        raise CubeError(
-            f"block means need sides that are multiples of {factor}; the image is {height} x {width}. "
-            f"Crop it to {height - height % factor} x {width - width % factor}."
-        )
-    blocks = image.reshape(*lead, height // factor, factor, width // factor, factor)
-    # float64 sums of float32 blocks, so that a mean of equal values is that value.
-    mean: FloatArray = blocks.mean(axis=(-3, -1), dtype=np.result_type(image.dtype, np.float64))
-    return mean.astype(image.dtype, copy=False)
 
 
 def _check(factor: int, image: FloatArray | None = None) -> None:
