@@ -29,7 +29,8 @@ from ..optional import require
 from ..runtime.files import file_target, write_whole
 from .comparison import compare
 from .ternary_plot import QUANTITIES, ternary
-from .trust import beside, trust_maps
+from .trust import beside, by_model, trust_maps
+from .views import crs_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,12 +113,9 @@ def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | Non
 
 def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str]) -> dict[str, AnyCube]:
     """Return the cubes by model. Raises OptionError for a model that was not evaluated."""
-    if sr is None:
-        return {}
-    if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
-        if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
-            return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
-        return {models[0]: sr}
+    sr = by_model(sr)
+    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
+        return {} if sr is None else {models[0]: sr}
     if unknown := [name for name in sr if str(name) not in models]:
         raise OptionError(f"sr= has the models {unknown}, which are not in the evaluation; it has {list(models)}.")
     return {str(name): cube for name, cube in sr.items()}
@@ -161,10 +159,9 @@ def _described(cube: AnyCube) -> str:
         seen = recognise(cube)
     geobox = seen.geobox
     size = pixel_size_m(geobox)
-    place = "no CRS" if geobox.crs is None else f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs)[:40]
     pixels = "" if size is None else f", {(size[0] * size[1]) ** 0.5:.3g} m"
     source = _attributes(cube).get("source") or _attributes(cube).get("title")
-    return f"{geobox.shape.y} × {geobox.shape.x} pixels{pixels}, {place}" + (f"; {source}" if source else "")
+    return f"{geobox.shape.y} × {geobox.shape.x} pixels{pixels}, {crs_text(geobox)}" + (f"; {source}" if source else "")
 
 
 def _ordered(numbers: xr.Dataset) -> list[str]:
@@ -240,7 +237,7 @@ def _pictures(
         difference: Literal["error"] | None = None if hr is None else "error"
         named = cube.assign_attrs({"xr_sr:model": name})
         figure = compare(lr, named, hr, date=date, window=window, difference=difference)
-        drawn.append(embedded(_jpeg(figure), f"{name} beside {'LR' if hr is None else 'LR and HR'}", name))
+        drawn.append(embedded(figure, f"{name} beside {'LR' if hr is None else 'LR and HR'}", name, image=True))
     return [section("Pictures", "".join(drawn))] if drawn else []
 
 
@@ -253,25 +250,12 @@ def _trust(
 ) -> list[str]:
     drawn = []
     if set(QUANTITIES) <= set(numbers.data_vars) and bool(numbers["improvement"].notnull().any()):
-        drawn.append(embedded(_png(ternary(numbers)), "Improvement, omission, hallucination", "One point per image"))
+        drawn.append(embedded(ternary(numbers), "Improvement, omission, hallucination", "One point per image"))
     if maps is not None:
-        drawn.append(embedded(_png(ternary(maps)), "Density of pixels in the triangle", "All pixels"))
-        figure = trust_maps(maps, sr=sr, date=date, window=window)
-        drawn.append(embedded(_jpeg(figure), "Maps of improvement, omission and hallucination", "Where", wide=True))
+        drawn.append(embedded(ternary(maps), "Density of pixels in the triangle", "All pixels"))
+        figure, name = trust_maps(maps, sr=sr, date=date, window=window), "Maps of improvement, omission, hallucination"
+        drawn.append(embedded(figure, name, "Where", image=True, wide=True))
     return [section("Improvement, omission, hallucination", "".join(drawn))] if drawn else []
-
-
-def _png(figure: Figure) -> Picture:
-    """Encode lines and text; equal figures have equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return Picture(buffer.getvalue(), "png", figure.get_figwidth())
-
-
-def _jpeg(figure: Figure) -> Picture:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=GROUND_DPI, pil_kwargs={"quality": QUALITY, "optimize": True})
-    return Picture(buffer.getvalue(), "jpeg", figure.get_figwidth())
 
 
 def _provenance(evaluation: xr.Dataset, cubes: Mapping[str, AnyCube]) -> list[tuple[str, str]]:
@@ -336,22 +320,17 @@ def numbers_table(columns: Sequence[str], rows: Sequence[Row], note: str = "") -
     return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{below}'
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An encoded image. kind: "png" or "jpeg". width_in: width in inches at which it is shown."""
-
-    data: bytes
-    kind: str
-    width_in: float
-
-
-def embedded(picture: Picture, alternative: str, caption: str, *, wide: bool = False) -> str:
-    """Return a figure with its image embedded."""
-    width = int(picture.width_in * 96)
-    data = base64.b64encode(picture.data).decode("ascii")
+def embedded(figure: Figure, alternative: str, caption: str, *, image: bool = False, wide: bool = False) -> str:
+    """Return a figure embedded in HTML: as JPEG if it shows an image, else as PNG; equal figures have equal bytes."""
+    buffer = io.BytesIO()
+    if image:
+        figure.savefig(buffer, format="jpeg", dpi=GROUND_DPI, pil_kwargs={"quality": QUALITY, "optimize": True})
+    else:
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
-        f'<figure{" class=wide" if wide else ""}><img src="data:image/{picture.kind};base64,{data}" '
-        f'width="{width}" '
+        f'<figure{" class=wide" if wide else ""}><img src="data:image/{"jpeg" if image else "png"};base64,{data}" '
+        f'width="{int(figure.get_figwidth() * 96)}" '
         f'alt="{escape(alternative, quote=True)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
     )
 

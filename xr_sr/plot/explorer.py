@@ -41,7 +41,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, ImageArray, Placed, View, choose_frame
+from .views import Frame, ImageArray, Placed, View, choose_frame, crs_text
 
 HEIGHT_PX = 560
 """Height of the page in a notebook."""
@@ -301,11 +301,14 @@ def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
     if flip:
         affine = affine @ Affine.translation(0, rows) @ Affine.scale(1, -1)
     crs = finest.geobox.crs
-    name = "" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
     return {
-        "rows": rows, "columns": columns, "pixelM": finest.pixel_m(), "affine": list(affine)[:6], "crs": name,
+        "rows": rows,
+        "columns": columns,
+        "pixelM": finest.pixel_m(),
+        "affine": list(affine)[:6],
+        "crs": "" if crs is None else crs_text(finest.geobox),
         "digits": 6 if crs is not None and crs.geographic else 1,
-    }  # fmt: skip
+    }
 
 
 def _cut_text(frame: Frame, finest: Placed, placed: Mapping[str, Placed], window: Any) -> str:

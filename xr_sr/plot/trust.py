@@ -110,13 +110,19 @@ def trust_maps(
     return finish(figure)
 
 
+def by_model(sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
+    """Return the cubes along a dimension of models as a mapping; other arguments unchanged."""
+    if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
+        return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
+    return sr
+
+
 def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
     """Return the cube to be shown beside maps, or several by model.
 
     Raises OptionError for several cubes if the maps do not say which of them they describe.
     """
-    if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
-        sr = {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
+    sr = by_model(sr)
     if isinstance(sr, xr.DataArray | xr.Dataset) and maps.sizes.get("model", 1) > 1:
         names = [str(name) for name in maps.indexes["model"]]
         own = model_of(sr)

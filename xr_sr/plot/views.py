@@ -197,7 +197,12 @@ def choose_frame(
     return frame[0], frame[1], frame[2], frame[3]
 
 
+def crs_text(geobox: GeoBox) -> str:
+    """Return the name of a CRS for people: its EPSG code, or the beginning of its definition."""
+    crs = geobox.crs
+    return "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
+
+
 def _grid_text(geobox: GeoBox) -> str:
-    affine, crs = geobox.affine, geobox.crs
-    name = "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
-    return f"{name}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"
+    affine = geobox.affine
+    return f"{crs_text(geobox)}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"
