@@ -259,7 +259,7 @@ def test_pictures_can_be_saved_and_are_not_kept(tmp_path, scene):
         ({"bands": "B04"}, errors.OptionError, "bands="),
         ({"bands": ["B12"]}, errors.MissingBandError, "B12"),
         ({"date": 7}, errors.OptionError, "2 dates"),
-        ({"date": "yesteryear"}, errors.OptionError, "no date"),
+        ({"date": "yesteryear"}, errors.OptionError, "yesteryear"),
         ({"window": (0, 0, 10, 10)}, errors.GridError, "window="),
         ({"difference": "error", "hr": None}, errors.OptionError, "hr="),
         ({"difference": "consistency", "lr": None}, errors.OptionError, "lr="),

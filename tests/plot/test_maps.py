@@ -87,15 +87,15 @@ def test_what_has_no_classes_is_refused(found):
         flood_map(found["area"])
     with pytest.raises(OptionError, match="2 dates"):
         flood_map(found, date=7)
-    with pytest.raises(OptionError, match="'july' is no date"):
+    with pytest.raises(OptionError, match="date.*july"):
         flood_map(found, date="july")
-    with pytest.raises(OptionError, match="has no dates"):
+    with pytest.raises(OptionError, match="2023-06-01"):
         flood_map(found.drop_vars("time"), date="2023-06-01")
 
 
 def test_a_comparison_of_a_map_is_no_map_of_its_classes(found):
     """It keeps the attributes, by which true would be permanent water."""
-    with pytest.raises(CubeError, match="true and false"):
+    with pytest.raises(CubeError, match="dry"):
         flood_map(found["flood"] == 2)
 
 

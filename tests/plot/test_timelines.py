@@ -130,7 +130,7 @@ def test_masked_maps_are_unknown_where_they_were_masked(water):
 
 
 def test_a_comparison_of_a_map_is_no_map_of_its_classes(water):
-    with pytest.raises(CubeError, match="true and false"):
+    with pytest.raises(CubeError, match="dry"):
         series(water == 1)
 
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
     with pytest.raises(OptionError, match="reference="):
         series(years, reference=slice("2019", "2030"))
     for when in ("2031-01-01", "1.7.2019", slice("2031", None)):
-        with pytest.raises(OptionError, match="selects no date.*year first"):
+        with pytest.raises(OptionError, match="reference"):
             series(years, reference=when)
     with pytest.raises(OptionError, match="reference="):
         series(years.sel(time=years.time.dt.month == 7), reference=years.sel(time=years.time.dt.month == 5))

@@ -146,7 +146,7 @@ def test_what_cannot_be_drawn_is_refused():
         trust_maps(given.expand_dims(place=2))
     with pytest.raises(errors.OptionError, match="2 dates"):
         trust_maps(given, date=5)
-    with pytest.raises(errors.OptionError, match="no date"):
+    with pytest.raises(errors.OptionError, match="date"):
         trust_maps(given, date="yesteryear")
     with pytest.raises(errors.GridError, match="window="):
         trust_maps(given, window=(0, 0, 10, 10))
