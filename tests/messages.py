@@ -18,7 +18,7 @@ def messages() -> str:
     """Return the messages by module, in the order of the code: the class, and the text."""
     pages = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        lines = [line for node in ast.walk(ast.parse(path.read_text())) for line in _messages_of(node)]
+        lines = [line for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for line in _messages_of(node)]
         if lines:
             name = path.relative_to(PACKAGE.parent).as_posix()
             pages.append("\n".join([f"# {name}", *(text for _, text in sorted(lines))]))
@@ -63,4 +63,4 @@ def _text(node: ast.expr) -> str:
 
 
 if __name__ == "__main__":
-    SNAPSHOT.write_text(messages())
+    SNAPSHOT.write_text(messages(), encoding="utf-8")

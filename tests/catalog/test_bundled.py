@@ -28,7 +28,11 @@ from xr_sr.training.teacher import distance
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "xr_sr" / "catalog"
-BUNDLED = [name for name in registry.names() if (spec := registry.get(name)).weights and spec.weights.home == "package"]
+BUNDLED = [
+    name
+    for name in registry.names()
+    if (weights := getattr(registry.get(name), "weights", None)) is not None and weights.home == "package"
+]
 TEN = "sen2sr.ten-x4"
 FOUR = [name for name in BUNDLED if name != TEN]
 PLACES = ("Jutland", "Araucania", "Ontario", "Spain")
