@@ -185,7 +185,7 @@ def test_a_truth_value_a_word_or_a_list_is_no_number(function, name, odd, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flag", ["non_negative", "constrained", "selects", "fine_alone", "fuses"])
+@pytest.mark.parametrize("flag", ["non_negative", "constrained", "selects", "fine_alone"])
 def test_flags_of_a_record_are_no_words(flag):
     with pytest.raises(OptionError, match=f"{flag}='no': expected True or False"):
         xr_sr.register_model(replace(SPEC, **{flag: "no"}))
