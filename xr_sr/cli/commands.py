@@ -59,7 +59,7 @@ def _spellings(command: click.Command | None) -> dict[str, Spelling]:
 
 @contextmanager
 def _plain_warnings(spell: Callable[[str], str]) -> Iterator[None]:
-    """Show warnings of ours as a line each, spelt for the shell, without the place in the code, and each once."""
+    """Show each warning of this package once, in one line, with command-line options and without a code location."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", XrSrWarning)
         usual, said = warnings.showwarning, set[str]()
@@ -78,9 +78,9 @@ def _plain_warnings(spell: Callable[[str], str]) -> Iterator[None]:
 @click.group(cls=_Group, context_settings=TEXT)
 @click.version_option(__version__, prog_name="xr-sr")
 def main() -> None:
-    """Super-resolve Sentinel-2 scenes: 10 m bands become 2.5 m, with the georeference kept exact.
+    """Super-resolve Sentinel-2 scenes: 10 m bands become 2.5 m, with an exact georeference.
 
-    Try it offline with `xr-sr demo`. Detail beyond the sensor is an estimate, and every output says what made it.
+    Try it offline with `xr-sr demo`. Detail beyond the sensor is an estimate, and every output records the model.
     """
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("xr-sr-demo"),
     show_default=True,
-    help="Folder for the results; made if absent.",
+    help="Folder for the results; created if absent.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def demo(out: Path, quiet: bool) -> None:
@@ -106,13 +106,13 @@ def demo(out: Path, quiet: bool) -> None:
 @main.command(context_settings=TEXT)
 @click.argument("source", metavar="INPUT")
 @click.argument("target", metavar="OUTPUT")
-@click.option("--model", "-m", default="sen2sr", show_default=True, help="One of `xr-sr models`.")
+@click.option("--model", "-m", default="sen2sr", show_default=True, help="A model of `xr-sr models`.")
 @click.option(
     "--bands",
     "-b",
     callback=names,
     metavar="NAMES",
-    help="Bands wanted, in that order, such as B04,B03,B02. Default: all that the model gives.",
+    help="Bands of the output, in that order, such as B04,B03,B02. Default: all that the model computes.",
 )
 @click.option(
     "--scale", type=click.IntRange(1, 16), help="For interpolation: output pixels per input pixel. Default: 4."
@@ -141,22 +141,22 @@ def demo(out: Path, quiet: bool) -> None:
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
     show_default=True,
-    help="Of the network's arithmetic.",
+    help="Precision of the network's arithmetic.",
 )
 @click.option(
     "--constraint",
     type=click.Choice(["auto", "lowpass", "none"]),
     default="auto",
     show_default=True,
-    help="Whether low frequencies are made those of the input; auto is the model's own way.",
+    help="Whether low frequencies are replaced by those of the input; auto: as the model defines.",
 )
 @click.option(
     "--chunks",
     type=click.IntRange(min=1),
     help="Side of a block in input pixels. Default: chosen by the input, at most 512.",
 )
-@click.option("--weights", help="A file or folder of weights, or the name of a model whose weights are meant.")
-@click.option("--allow-gsd", is_flag=True, help="Go on where pixels are not of the size that the model was made for.")
+@click.option("--weights", help="A file or folder of weights, or the name of a model whose weights to use.")
+@click.option("--allow-gsd", is_flag=True, help="Accept pixels of another size than the model was made for.")
 @click.option(
     "--dtype",
     "packing",
@@ -170,7 +170,7 @@ def demo(out: Path, quiet: bool) -> None:
     type=click.Choice(["3", "2"]),
     default="3",
     show_default=True,
-    help="Of the Zarr; 2 is read by GDAL before 3.12.",
+    help="Version of the Zarr format; 2 is read by GDAL before 3.12.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace an existing output. Without it, an interrupted Zarr is resumed."
@@ -182,7 +182,7 @@ def upscale(source: str, target: str, **options: Any) -> None:
 
     INPUT is a GeoTIFF or other raster, a Zarr, a netCDF file, or a folder of band files such as a SAFE product (or its
     IMG_DATA). OUTPUT ends in .zarr, which can be interrupted and resumed, and may be a URL such as s3://...; or it is
-    a local file that ends in .tif, for a Cloud-Optimised GeoTIFF. Both hold reflectance, see --dtype.
+    a local file that ends in .tif, for a Cloud-Optimized GeoTIFF. Both hold reflectance, see --dtype.
 
     \b
     xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr
@@ -192,14 +192,14 @@ def upscale(source: str, target: str, **options: Any) -> None:
 
 
 def _refine(source: str, target: str, options: dict[str, Any]) -> None:
-    """Check the places, and do what `upscale` or `fuse` is asked for."""
+    """Check the paths, and run `upscale` or `fuse`."""
     from ..io.files import is_local, is_same, suffix_of
 
     if suffix_of(target) not in (".zarr", ".tif", ".tiff"):
         raise click.BadParameter(f"{target} must end in .zarr or .tif.", param_hint="OUTPUT")
     if not is_local(target) and (suffix_of(target) != ".zarr" or target.startswith("/vsi")):
         raise click.BadParameter(
-            f"{target} is no local path; a GeoTIFF is written to a local file, and only a .zarr to a URL, such as "
+            f"{target} is not a local path; a GeoTIFF is written to a local file, and only a .zarr to a URL, such as "
             "s3://bucket/out.zarr.",
             param_hint="OUTPUT",
         )
@@ -237,7 +237,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
     """Sharpen the 20 m bands of INPUT to its 10 m grid, and write OUTPUT.
 
     All bands of OUTPUT have 10 m pixels: those that the sensor has at 20 m or 60 m with the detail of the others.
-    Places and options are those of `upscale`.
+    Arguments and options are those of `upscale`.
 
     \b
     xr-sr fuse S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE ten.zarr
@@ -249,7 +249,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
 
 @main.command(context_settings=TEXT)
 def models() -> None:
-    """List the models, what they read, and where their weights are."""
+    """List the models with their input bands and the location of their weights."""
     from ..catalog.listing import list_models
     from ..catalog.registry import get
 
@@ -272,7 +272,7 @@ def models() -> None:
 @main.command(context_settings=TEXT)
 @click.argument("name")
 def fetch(name: str) -> None:
-    """Download the weights of the model NAME to this machine, verify them, and say where they are."""
+    """Download the weights of the model NAME, verify them, and print their path."""
     from ..catalog.fetch import fetch_all
 
     begin = time.perf_counter()
@@ -287,14 +287,14 @@ def fetch(name: str) -> None:
 )
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
-    """Say what is recognised in INPUT: bands, grid, numbers, chunks. Reads no pixel."""
+    """Show what is recognized in INPUT: bands, grid, values, chunks. Reads no pixel."""
     from ..cube.select import recognise
     from ..io.files import open as open_cube
     from ..radiometry.summary import summary
 
     cube = open_cube(source, names=names or (), part=part)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XrSrWarning)  # the summary tells the same
+        warnings.simplefilter("ignore", XrSrWarning)  # the summary says the same
         recognise(cube)  # raises where the summary would say "not a cube"
     click.echo(summary(cube))
 
@@ -310,9 +310,9 @@ def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
 @click.option("--quick", is_flag=True, help="Only look whether each chunk is there; read none.")
 @QUIET
 def verify(store: str, repair: bool, quick: bool, quiet: bool) -> None:
-    """Compare STORE, a .zarr that this package wrote, with what it says of itself.
+    """Compare STORE, a .zarr that this package wrote, with its metadata.
 
-    Looks for every document and every chunk that is noted as done, reads them, and says what to do. Exit code: 0 the
+    Looks for every document and every chunk that is noted as done, reads them, and reports what to do. Exit code: 0 the
     store is complete, 3 it is unfinished, 4 it is damaged, 1 it cannot be read at all.
 
     \b

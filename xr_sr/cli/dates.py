@@ -14,14 +14,14 @@ from ..cube.time import nearest_place, read_date
 from ..errors import OptionError
 
 MOST_DAYS = 10
-"""How far the nearest date may be from the one that was asked for: the repeat cycle of one Sentinel-2 satellite."""
+"""The largest distance of the nearest date from the requested one: the repeat cycle of one Sentinel-2 satellite."""
 
 
 def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days: float | None = None) -> AnyCube:
     """Keep the date nearest to a given one, in every part of a cube that has several.
 
     option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
-    Raises OptionError for what is no date, for a cube without any, and where the nearest is further off.
+    Raises OptionError for anything but a date, for a cube without dates, and where the nearest is further off.
     """
     moment = read_date(date, told=f"{option} {date}")
     parts = _parts(cube)

@@ -1,4 +1,4 @@
-"""`xr-sr flood`: what lies under water after, and did not before; as a map, with areas."""
+"""`xr-sr flood`: map what was flooded between two dates, and measure it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this (within 10 days).")
 @click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this (within 10 days).")
-@click.option("--mask", is_flag=True, help="Clouds and shadows are unknown, by SCL.")
+@click.option("--mask", is_flag=True, help="Mask clouds and shadows by SCL.")
 @click.option("--grid", type=click.Choice(["fine", "coarse"]), help="Of bands on two grids, the one to work on.")
 @OFFSET
 @click.option("--offset-before", callback=numbers, metavar="NUMBER", help="Of BEFORE alone, in place of --offset.")
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @NODATA
 @NAMES
 @PART
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the first date too, as PNG.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Also draw the first date, as PNG.")
 @OVERWRITE
 @WAIT
 @QUIET
@@ -162,7 +162,7 @@ def _areas(written: xr.Dataset) -> list[str]:
 
 
 def _check_picture(picture: Path) -> None:
-    """Raise for a name that tells no format of pictures, before any work is done."""
+    """Raise for a file name of an unknown image format, before any work is done."""
     from ..optional import require
 
     require("matplotlib", extra="viz")

@@ -46,7 +46,7 @@ def box(_context: click.Context, _parameter: click.Parameter, value: str | None)
     except ValueError:
         sides = ()
     if len(sides) != 4:
-        raise click.BadParameter(f"{value!r}: wanted four numbers, west,south,east,north in degrees.")
+        raise click.BadParameter(f"{value!r}: expected four numbers, west,south,east,north in degrees.")
     return sides
 
 
@@ -70,7 +70,7 @@ WAIT = click.option(
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="SECONDS",
-    help="Wait for another process that writes to the same Zarr. Default: end with an error at once; a process on "
+    help="Wait for another process that writes to the same Zarr. Default: fail at once; a process on "
     "another machine that may be gone is waited for up to 60 s, until that is known.",
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress bar, no report.")
@@ -94,7 +94,7 @@ NODATA = click.option(
     "--nodata",
     type=float,
     multiple=True,
-    help="Value that means 'not measured'; may be given again. Default: 0 for DN, and what the file declares.",
+    help="Nodata value; may be repeated. Default: 0 for DN, and what the file declares.",
 )
 NAMES = click.option(
     "--names",

@@ -119,7 +119,7 @@ def describe(result: xr.DataArray | xr.Dataset) -> str:
 
 
 def stored_as(target: str) -> str:
-    """Say in a line what lies in a file that was written: type, size of a step, and its own nodata value."""
+    """Describe how a file is stored: data type, step, and nodata value."""
     if suffix_of(target) == ".zarr":
         dataset = xr.open_zarr(target, mask_and_scale=False, chunks=None)
         array = max(dataset.data_vars.values(), key=lambda variable: variable.ndim)

@@ -19,7 +19,7 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
     "--bbox",
     callback=box,
     metavar="W,S,E,N",
-    help="What to load: west,south,east,north in degrees; west > east crosses 180 degrees.",
+    help="Area to load: west,south,east,north in degrees; west > east crosses 180 degrees.",
 )
 @click.option(
     "--geopolygon",
@@ -37,7 +37,7 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 )
 @click.option("--catalogue", hidden=True)  # its spelling in an earlier release
 @click.option("--collection", help="Of Sentinel-2 L2A there. Default: that of the catalog, or sentinel-2-l2a.")
-@click.option("--query", multiple=True, help="For the search, such as 'eo:cloud_cover<20'; may be given again.")
+@click.option("--query", multiple=True, help="For the search, such as 'eo:cloud_cover<20'; may be repeated.")
 @click.option("--filter", help="For the search, as CQL2 text, where the API takes it.")
 @click.option(
     "--bands",
@@ -46,8 +46,8 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
     metavar="NAMES",
     help="Such as B03,B11. Default: all of 10 m and 20 m, with SCL.",
 )
-@click.option("--cloud-cover", type=click.FloatRange(0, 100), help="The highest of a scene, in percent.")
-@click.option("--mask", is_flag=True, help="Leave out clouds and shadows, by SCL.")
+@click.option("--cloud-cover", type=click.FloatRange(0, 100), help="Largest cloud cover of a scene, in percent.")
+@click.option("--mask", is_flag=True, help="Mask clouds and shadows by SCL.")
 @click.option("--offset", type=float, help="DN to add, for all scenes. Default: what each says of itself.")
 @click.option(
     "--grid",
@@ -56,7 +56,7 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
     "which `xr-sr upscale` understands.",
 )
 @click.option("--resolution", type=float, help="Instead of --grid: side of a pixel in the unit of the CRS.")
-@click.option("--crs", help="Of the grid, such as EPSG:32633. Default: that of most scenes.")
+@click.option("--crs", help="CRS of the grid, such as EPSG:32633. Default: that of most scenes.")
 @click.option("--groupby", help="What makes a date: solar_day (the default), time, id, or the name of a property.")
 @OUTPUT
 @OVERWRITE
@@ -97,7 +97,7 @@ def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             made["geopolygon"] = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise click.BadParameter(f"{path} is no GeoJSON: {error}.", param_hint="--geopolygon") from error
+            raise click.BadParameter(f"{path} is not GeoJSON: {error}.", param_hint="--geopolygon") from error
     if (source := options["like"]) is not None:
         made["like"] = grid_like(open_cube(source))
     chosen = options["like"] is not None or options["resolution"] is not None

@@ -1,8 +1,8 @@
-"""Write one raster as a Cloud-Optimised GeoTIFF: block by block into a tiled file, then once through GDAL's COG driver.
+"""Write one raster as a Cloud-Optimized GeoTIFF: block by block into a tiled file, then once through GDAL's COG driver.
 
 Memory stays at a few blocks. The finished file takes its name in one step, so a reader never sees half of it.
 `odc.geo.cog.save_cog_with_dask` (0.5.3) was tried: it pads an image of 2410 columns to 2416, drops the tags for scale
-and offset, and needs tifffile, which is no dependency here.
+and offset, and needs tifffile, which is not a dependency here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def to_cog(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> Path:
-    """Write a raster as a Cloud-Optimised GeoTIFF with overviews; returns its path.
+    """Write a raster as a Cloud-Optimized GeoTIFF with overviews; returns its path.
 
     obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element, so
         write one file per date: `obj.isel(time=0)`.
@@ -77,7 +77,7 @@ def to_cog(
     true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
     TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band, and
     its number for unknown, 255, is the nodata value of the file, and a map alone gets a color table. CRS and transform
-    are exact. Blocks are computed on whatever scheduler of dask is active and written here, a few at a time; the file
+    are exact. Blocks are computed on the active scheduler of dask and written here, a few at a time; the file
     appears under its name when it is whole, and nothing is left behind where writing fails.
     Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
     that exists, and if writing fails.
@@ -324,7 +324,7 @@ def _made(folder: Path) -> Path:
 
 
 def _require_whole(path: Path) -> None:
-    """Raise OSError where blocks of a file are missing or lie beyond its end.
+    """Raise OSError where blocks of a file are missing or beyond its end.
 
     GDAL writes from a cache, and what cannot be written when the cache is emptied is only logged. Pixels of a block
     that is missing would be read as nodata.

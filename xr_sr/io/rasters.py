@@ -82,7 +82,7 @@ def open_folder(folder: Path) -> xr.Dataset | xr.DataTree:
     """Open a folder of band files, or one that holds such folders, as a SAFE product does (IMG_DATA/R10m, ...).
 
     Returns a Dataset of bands, or a DataTree with `r10m`, `r20m`, ...; the scene classification comes along. Attributes
-    say the processing baseline and the product level as far as metadata or names of files tell them.
+    say the processing baseline and the product level if metadata or file names contain them.
     Raises CubeError if there are no band files, or several for one band.
     """
     files = _one_each(_find(folder), folder)
@@ -157,7 +157,7 @@ def _open_grid(files: Iterable[BandFile], facts: dict[str, str]) -> xr.Dataset:
             or plane.rio.transform() != first.rio.transform()
         ):
             raise GridError(
-                f"{band} does not lie on the grid of {first.name or 'the other bands'}, though its pixels are as large."
+                f"{band} is not on the grid of {first.name or 'the other bands'}, with pixels of the same size."
             )
         # Without the tags of its file, such as a scale of 1, that say nothing of the band.
         plane.attrs = {key: value for key, value in plane.attrs.items() if key == "_FillValue"} | facts
@@ -171,7 +171,7 @@ def _open_grid(files: Iterable[BandFile], facts: dict[str, str]) -> xr.Dataset:
 
 
 def _facts(folder: Path, files: Iterable[BandFile]) -> dict[str, str]:
-    """Gather what metadata and names tell of the product."""
+    """Read processing baseline and product level from metadata and file names."""
     facts = {}
     names = [folder.resolve().name, *(part for file in files for part in file.path.relative_to(folder).parts)]
     for metadata in sorted(folder.rglob("*MTD*.xml")):

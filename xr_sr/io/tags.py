@@ -23,10 +23,10 @@ _COLORS = {"B04": "red", "B03": "green", "B02": "blue"}
 
 
 def color_interpretation(names: Sequence[str]) -> list[ColorInterp]:
-    """Say which bands are red, green and blue, so that a GIS shows true color, in whatever order the bands are.
+    """Return the color of each band, so that a GIS shows true color for any order of bands.
 
     names: of all bands of a file. Without all three colors the first band is gray. No band is alpha, which GDAL makes
-    of the fourth of four 8-bit bands where nobody says anything.
+    of the fourth of four 8-bit bands by default.
     """
     from rasterio.enums import ColorInterp
 

@@ -17,12 +17,12 @@ Item = TypeVar("Item")
 
 
 def check_device(device: str) -> None:
-    """Check how a device is spelt; whether it is there is for the process to say that runs the task.
+    """Check the spelling of a device; the process that runs the task checks whether it exists.
 
     Raises OptionError.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(device)):
-        raise OptionError(f"device={device!r}: wanted 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+        raise OptionError(f"device={device!r}: expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
 
 
 def resolve_device(device: str) -> str:
@@ -66,7 +66,7 @@ def ask_threads(number: int | None) -> None:
 
 
 def torch_threads() -> int:
-    """Give each task its share of the processors: what was asked for, else all divided by the tasks at once."""
+    """Give each task its share of the processors: the requested number, else all divided by the concurrent tasks."""
     return _asked[0] if _asked else max(1, _processors() // _tasks_at_once())
 
 

@@ -1,4 +1,4 @@
-"""Run graphs of tasks and hear of each task as it ends, on whatever scheduler is active; show a bar.
+"""Run graphs of tasks on the active scheduler, report each finished task, and show a progress bar.
 
 Knows dask, tqdm and the warnings of tasks. What the tasks do, and what to do when one ends, is left to the caller.
 """

@@ -1,4 +1,4 @@
-"""Numbers that every block of a result needs and that stand in its graph: worked out once, before anything is written.
+"""Precompute global statistics that all blocks of a graph share, such as an Otsu threshold, before anything is written.
 
 Otsu's level is one: each pixel of a map of water waits for the histogram of the whole cube. Computed at once, the graph
 does that once. Written region by region, it would do it for each region; so what writes puts the numbers in first.

@@ -36,7 +36,7 @@ def test_every_way_to_name_a_folder_leads_to_the_same_keys(tmp_path, place):
 
 
 def test_what_is_no_store_is_refused():
-    with pytest.raises(StoreError, match="a int is no Zarr store"):
+    with pytest.raises(StoreError, match="a int is not a Zarr store"):
         Target.of(3)
 
 

@@ -25,7 +25,7 @@ _WIDEST_CROSSING = 180.0
 def read_box(bbox: Any) -> Box:
     """Read (west, south, east, north) in degrees; west > east is a box across the antimeridian.
 
-    Longitudes may also go on beyond 180 or below -180: (179, -17, 181, -16). Raises OptionError for anything else.
+    Longitudes may also exceed 180 or below -180: (179, -17, 181, -16). Raises OptionError for anything else.
     """
     try:
         sides = [] if isinstance(bbox, str) else [float(side) for side in bbox]
@@ -43,12 +43,12 @@ def read_box(bbox: Any) -> Box:
     )
     if not valid or (not crossing and sides[2] - sides[0] > 360):
         raise OptionError(
-            f"bbox={bbox!r}: wanted are (west, south, east, north) in degrees, numbers with west < east, south < north."
+            f"bbox={bbox!r}: expected (west, south, east, north) in degrees, numbers with west < east, south < north."
         )
     west, south, east, north = sides
     if crossing and east + 360 - west > _WIDEST_CROSSING:
         raise OptionError(
-            f"bbox={bbox!r}: wanted is west < east; west > east is a box across the antimeridian, and this one would "
+            f"bbox={bbox!r}: expected west < east; west > east is a box across the antimeridian, and this one would "
             f"be {east + 360 - west:g} degrees wide. Check the order (west, south, east, north)."
         )
     return normalized(west, south, east + 360 * crossing, north)
@@ -116,7 +116,7 @@ def geometry_box(geometry: Mapping[str, Any]) -> Box:
 
 
 def box_of_items(items: Iterable[Item]) -> Box:
-    """Return the narrowest box around all items. Raises GridError where none says where it lies."""
+    """Return the narrowest box around all items. Raises GridError if none has a position."""
     boxes = [box for item in items if (box := item_box(item)) is not None]
     if not boxes:
         raise GridError("the items have neither bbox nor geometry: pass bbox=(west, south, east, north).")
@@ -150,7 +150,7 @@ def as_shape(geometry: Mapping[str, Any], crs: Any) -> Geometry:
 
 
 def covers_some(item: Item, ground: Geometry) -> bool:
-    """Return whether an Item meets a shape in degrees; one that does not say where it lies may."""
+    """Return whether an Item meets a shape in degrees; one without a position may."""
     from affine import Affine
 
     own = footprint(item)
@@ -167,7 +167,7 @@ def overlap(one: Geometry, other: Geometry) -> tuple[float, float]:
 
 
 def continuous(geometry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a GeoJSON geometry without the jump at the antimeridian: longitudes go on beyond 180."""
+    """Return a GeoJSON geometry without the jump at the antimeridian: longitudes continue beyond 180."""
     points = list(_points(geometry))
     shift = 360 * _crosses([point[0] for point in points])
 
@@ -205,4 +205,4 @@ def _points(geometry: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
         elif isinstance(part, Sequence) and not isinstance(part, str):
             stack.extend(part)
         else:
-            raise ValueError(f"{part!r} are no coordinates")
+            raise ValueError(f"{part!r} are not coordinates")

@@ -111,7 +111,7 @@ def newest_versions(items: Iterable[Item], meanings: Mapping[int, Meaning]) -> l
     parts where these began at different moments. Where items do not name their strip (`s2:datastrip_id`,
     `eopf:datastrip_id`, or a property of another prefix), footprints and baselines decide: separate footprints are
     parts, and equal footprints of different baselines are versions. Warns CatalogWarning where this is not certain;
-    where nothing tells, all are kept.
+    without such information all are kept.
     """
     items = list({id(item): item for item in items}.values())
     passes: dict[tuple[str, str], list[list[Item]]] = defaultdict(list)
@@ -178,7 +178,7 @@ def _warn(doubts: Mapping[_Relation, Sequence[tuple[Item, Item]]]) -> None:
 
 
 def _key_of(by: Groupby, items: Sequence[Item], longitude: float | None) -> Callable[[Item], Hashable]:
-    """Return the function that tells the group of an item."""
+    """Return the function that assigns an item to a group."""
     if by == "solar_day":
         return _overpass_days(items, longitude)
     if by == "time":
@@ -220,7 +220,7 @@ def solar_day(item: Item, longitude: float | None = None) -> str:
 
 
 def tile_of(item: Item) -> str:
-    """Name the MGRS tile of an item, "33UUU"; its box where neither properties nor names tell the tile."""
+    """Name the MGRS tile of an item, "33UUU"; its box where neither properties nor names give the tile."""
     texts = [str(item.properties[key]) for key in _TILE_KEYS if key in item.properties]
     for prefix in ("mgrs", "sentinel"):
         parts = [str(item.properties.get(f"{prefix}:{part}", "")) for part in _TILE_PARTS]
@@ -244,7 +244,7 @@ def _overpass_days(items: Sequence[Item], longitude: float | None) -> Callable[[
 
 
 def _platform_of(item: Item) -> str:
-    """Return the letter of the satellite, "A"; "" where nothing tells."""
+    """Return the letter of the satellite, "A"; "" if unknown."""
     if found := _PLATFORM.search(str(item.properties.get("platform", ""))):
         return found[1].upper()
     found = next(filter(None, map(_NAMED_PLATFORM.search, _names(item))), None)
@@ -275,7 +275,7 @@ def _rank(item: Item, meanings: Mapping[int, Meaning]) -> tuple[float, str, str,
 
 
 def _made(item: Item) -> str:
-    """Return when a product was made, as digits that sort; "" where nothing tells."""
+    """Return when a product was made, as digits that sort; "" if unknown."""
     texts = [str(item.properties[key]) for key in _MADE_KEYS if item.properties.get(key)]
     texts += [
         found[1] for value in item.properties.values() if isinstance(value, str) and (found := _STRIP.search(value))

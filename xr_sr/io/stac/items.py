@@ -34,7 +34,7 @@ QUANTIFICATION = 10_000.0
 class Meaning:
     """What the DN of an item mean: reflectance = (DN + offset) / 10000.
 
-    offset: in DN. baseline: NaN where it is unknown. how: what told it.
+    offset: in DN. baseline: NaN where it is unknown. how: the source of the offset.
     """
 
     offset: float
@@ -47,7 +47,8 @@ def meaning_of(item: Item, *, offset: float | None = None) -> Meaning:
 
     In this order: a flag `boa_offset_applied` that is true (0); the processing baseline, in the properties or in the
     name of the product (-1000 from 04.00 on, else 0); the scale and offset of the assets. Warns with a
-    RadiometryWarning where baseline and assets contradict each other. Raises RadiometryError where nothing tells.
+    RadiometryWarning if baseline and assets contradict each other. Raises RadiometryError if no metadata give the
+    offset.
     """
     if offset is not None:
         with contextlib.suppress(RadiometryError):  # that the metadata are wrong is why it is passed
@@ -261,7 +262,7 @@ def _sources(item: Item) -> dict[str, ItemSource]:
 
 
 def _bands_of(key: str, asset: Asset) -> list[str | None]:
-    """Name the bands of an asset in its order; None for what is no band of Sentinel-2."""
+    """Name the bands of an asset in its order; None for other bands."""
     records = records_of(asset)
     if (band := _band_of(key)) is not None:
         return [band] * len(records)
@@ -278,7 +279,7 @@ def _bands_of(key: str, asset: Asset) -> list[str | None]:
 
 
 def _band_of(key: str) -> str | None:
-    """Name the band that an asset's key stands for; "SCL" for the scene classification."""
+    """Return the band of an asset's key; "SCL" for the scene classification."""
     band = find_band(key)
     return SCL if is_scl(key) else None if band is None else band.name
 

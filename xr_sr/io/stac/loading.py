@@ -101,7 +101,7 @@ def load(
         highest of a scene, in percent. mask: True sets clouds and shadows to NaN by SCL, or name the classes to mask;
         by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
     offset: in DN, for all items, if metadata are wrong or missing; by default from the metadata of each item.
-    grid: "native" returns a DataTree with `r10m` and `r20m` (and `r60m` where asked for), the default for a bbox or a
+    grid: "native" returns a DataTree with `r10m` and `r20m` (and `r60m` if requested), the default for a bbox or a
         geopolygon and for `like` a DataTree; 10 or 20 one Dataset at that size, by nearest neighbour. With geobox and
         like the result is one Dataset on their grid; with grid="native" a DataTree that nests in it. resolution: one
         Dataset with pixels of this side, in the unit of the CRS, by nearest neighbour.
@@ -155,7 +155,7 @@ def load(
 
 
 def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]:
-    """Take the items that were handed in, or search for them."""
+    """Take the items that were passed, or search for them."""
     if items is None:
         if area is None or ask.datetime is None:
             raise OptionError(
@@ -197,7 +197,7 @@ def _read_bands(bands: Any) -> list[str] | None:
     names = items_of(bands)
     if names is not None and not isinstance(bands, xr.DataArray):
         return names
-    raise OptionError(f"bands={shown(bands)}: wanted is a list of names, such as ['B04', 'B08'].")
+    raise OptionError(f"bands={shown(bands)}: expected a list of names, such as ['B04', 'B08'].")
 
 
 def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked: bool) -> list[str]:
@@ -212,7 +212,7 @@ def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked:
         for name in bands:
             band = find_band(name)
             if band is None and not is_scl(name):
-                raise MissingBandError(f"{name!r} is no name of a Sentinel-2 band; 'SCL' is the scene classification.")
+                raise MissingBandError(f"{name!r} is not a Sentinel-2 band; 'SCL' is the scene classification.")
             chosen.append(SCL if band is None else band.name)
         chosen = list(dict.fromkeys(chosen))
     if masked and SCL not in chosen:

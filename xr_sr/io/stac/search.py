@@ -38,7 +38,7 @@ _SIGNED_HOST = ".blob.core.windows.net"
 
 @dataclass(frozen=True)
 class Catalog:
-    """A STAC API. collection: of Sentinel-2 L2A there, asked for where the user names none."""
+    """A STAC API. collection: of Sentinel-2 L2A there, used if the user names none."""
 
     url: str
     collection: str = "sentinel-2-l2a"
@@ -80,7 +80,7 @@ class Search:
 
 
 def _check_datetime(datetime: str | None) -> None:
-    """Raise OptionError for text that is neither a moment nor a span of two; what is no text is left to the client."""
+    """Raise OptionError for text that is neither a moment nor a span of two; other types are left to the client."""
     if not isinstance(datetime, str):
         return
     parts = datetime.split("/")
@@ -131,7 +131,7 @@ def _read_query(query: Any) -> Any:
     if isinstance(query, Sequence) and not isinstance(query, str) and all(isinstance(each, str) for each in query):
         return _with_numbers(query)
     raise OptionError(
-        f"query={query!r}: wanted is a dictionary such as {{'eo:cloud_cover': {{'lt': 20}}}}, or a list of texts such "
+        f"query={query!r}: expected a dictionary such as {{'eo:cloud_cover': {{'lt': 20}}}}, or a list of texts such "
         "as ['eo:cloud_cover<20']."
     )
 
@@ -152,7 +152,7 @@ def _read_filter(filters: Any) -> Any:
         return filters
     if isinstance(filters, Mapping):
         return dict(filters)
-    raise OptionError(f"filter={filters!r}: wanted is CQL2, as text or as a dictionary. See query= for comparisons.")
+    raise OptionError(f"filter={filters!r}: expected CQL2, as text or as a dictionary. See query= for comparisons.")
 
 
 def signer(hrefs: Iterable[str]) -> Callable[[str], str] | None:
@@ -191,15 +191,15 @@ def require_metres(crs: Any) -> str:
 
 
 def require_side(chunks: Any) -> int:
-    """Return the side of a chunk; raises OptionError for what is no whole number above 0, or beyond any raster."""
+    """Return the side of a chunk; raises OptionError unless it is a whole number above 0 and within any raster."""
     side = whole_or_none(chunks)
     if side is None or not 0 < side < 2**31:
-        raise OptionError(f"chunks={shown(chunks)}: wanted is the side of a chunk in pixels of 10 m, such as 1024.")
+        raise OptionError(f"chunks={shown(chunks)}: expected the side of a chunk in pixels of 10 m, such as 1024.")
     return side
 
 
 def read_items(items: Any) -> list[Item]:
-    """Give pystac Items of what was handed in. Raises OptionError for what holds none."""
+    """Convert the input to pystac Items. Raises OptionError for anything else."""
     from pystac import Item, STACTypeError
 
     if isinstance(items, Mapping) and "features" in items:  # of a file, or an API's answer
@@ -207,24 +207,24 @@ def read_items(items: Any) -> list[Item]:
     several = [items] if isinstance(items, Item | Mapping) else items_of(items)
     if several is None:
         raise OptionError(
-            f"items={items!r} is no Item. Open a file by pystac.Item.from_file(...) or "
+            f"items={items!r} is not an Item. Open a file by pystac.Item.from_file(...) or "
             "pystac.ItemCollection.from_file(...); to search, name bbox= and datetime=."
         )
     found = []
     for each in several:
         if not isinstance(each, Item | Mapping):
             raise OptionError(
-                f"items holds {each!r}; wanted are pystac Items, or dictionaries. To search, name bbox= and datetime=."
+                f"items holds {each!r}; expected pystac Items, or dictionaries. To search, name bbox= and datetime=."
             )
         try:
             found.append(each if isinstance(each, Item) else Item.from_dict(dict(each)))
         except (STACTypeError, KeyError) as error:
-            raise OptionError(f"items holds a dictionary that is no Item: {error}.") from error
+            raise OptionError(f"items holds a dictionary that is not an Item: {error}.") from error
     return found
 
 
 def items_in(items: Sequence[Item], area: Area | None) -> list[Item]:
-    """Leave out items that do not meet an area, as a search by it would; those that do not say where they lie stay.
+    """Leave out items that do not meet an area, as a search by it would; those without a position are kept.
 
     Raises CatalogError where none meets it: their pixels would all be nodata.
     """
@@ -248,7 +248,7 @@ def require_crs(crs: Any) -> str:
     try:
         known = CRS.from_user_input(crs)
     except (CRSError, TypeError, ValueError) as error:
-        raise GridError(f"crs={shown(crs)} is not known: wanted one such as 'EPSG:32633'.") from error
+        raise GridError(f"crs={shown(crs)} is unknown; expected a CRS such as 'EPSG:32633'.") from error
     code = known.to_epsg()
     return f"EPSG:{code}" if code else str(known.to_wkt())
 
@@ -259,7 +259,7 @@ def require_place(item: Item) -> None:
         footprint(item)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CatalogError(
-            f"{item.id}: its bbox={shown(item.bbox)} or its geometry cannot be read ({shown(str(error))}); wanted are "
+            f"{item.id}: its bbox={shown(item.bbox)} or its geometry cannot be read ({shown(str(error))}); expected "
             "four numbers, and GeoJSON. Correct the item, or leave it out."
         ) from error
 

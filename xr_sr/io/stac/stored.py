@@ -89,7 +89,7 @@ def read_stored(place: str) -> Stored:
         return _of_raster(place)
     if suffix != ".zarr" and Path(place).is_file():
         raise StoreError(
-            f"{place} is no Zarr and does not end in .tif; to_stac tells of what to_zarr and to_cog wrote."
+            f"{place} is not a Zarr and does not end in .tif; to_stac describes what to_zarr and to_cog wrote."
         )
     return _of_zarr(place)
 
@@ -191,5 +191,5 @@ def _date_of(tag: str | None) -> tuple[np.datetime64, ...]:
 
 def _placed(geobox: GeoBox | None, place: str) -> GeoBox:
     if geobox is None or geobox.crs is None:
-        raise StoreError(f"{place} has no CRS, so a catalog cannot say where it lies. Write it with one.")
+        raise StoreError(f"{place} has no CRS, so an Item cannot locate it. Write it with a CRS.")
     return geobox

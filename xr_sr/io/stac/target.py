@@ -1,4 +1,4 @@
-"""Where to load: the area that a user names, and the grids that cover it. Knows no items beyond where they lie."""
+"""Define where to load: the requested area, and the grids that cover it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Area:
 def read_area(*, bbox: Any = None, geopolygon: Any = None, geobox: Any = None, like: Any = None) -> Area | None:
     """Read the one argument that says where to load; None where none does.
 
-    Raises OptionError where several do, or for one that is no area; GridError for a grid without a CRS.
+    Raises OptionError where several do, or for one that is not an area; GridError for a grid without a CRS.
     """
     given = {"bbox": bbox, "geopolygon": geopolygon, "geobox": geobox, "like": like}
     named = [name for name, value in given.items() if value is not None]
@@ -74,7 +74,7 @@ def read_area(*, bbox: Any = None, geopolygon: Any = None, geobox: Any = None, l
         geobox = grid_like(like)
     elif geobox is not None and not isinstance(geobox, GeoBox):
         raise OptionError(
-            f"geobox= is a {type(geobox).__name__}; wanted is an odc.geo.geobox.GeoBox, such as cube.odc.geobox. To "
+            f"geobox= is a {type(geobox).__name__}; expected an odc.geo.geobox.GeoBox, such as cube.odc.geobox. To "
             "load on the grid of a cube, pass like=cube."
         )
     if geobox is None:
@@ -90,7 +90,7 @@ def grid_like(like: Any) -> GeoBox:
         return like
     nodes = [node.to_dataset() for node in like.subtree if node.data_vars] if isinstance(like, xr.DataTree) else [like]
     if not all(isinstance(node, xr.DataArray | xr.Dataset) for node in nodes):
-        raise OptionError(f"like= is a {type(like).__name__}; wanted is a DataArray, Dataset, DataTree or GeoBox.")
+        raise OptionError(f"like= is a {type(like).__name__}; expected a DataArray, Dataset, DataTree or GeoBox.")
     found = [geobox for node in nodes if (geobox := geobox_of(node)) is not None]
     if not found:
         raise GridError("like= has no grid: it needs y, x and a CRS, such as what load gave.")
@@ -109,7 +109,7 @@ def read_form(grid: Any, resolution: Any, crs: str | None, area: Area | None, li
     if resolution is not None:
         if not is_number(resolution) or not 0 < float(resolution) < float("inf"):
             raise OptionError(
-                f"resolution={shown(resolution)}: wanted is the side of a pixel in the unit of the CRS, a number above "
+                f"resolution={shown(resolution)}: expected the side of a pixel in the unit of the CRS, a number above "
                 "0. A grid of other pixels is given by geobox=."
             )
         if grid is not None:
@@ -166,10 +166,10 @@ def _polygon(given: Any) -> Geometry:
             _refuse_beyond_degrees(shape)
             shape = as_shape(continuous(shape.json), shape.crs)
     except Exception as error:  # of shapely, which is reached through odc-geo
-        raise OptionError(f"geopolygon= cannot be read as a geometry: {error}. Wanted is {_GEOMETRY}.") from error
+        raise OptionError(f"geopolygon= cannot be read as a geometry: {error}. Expected {_GEOMETRY}.") from error
     if shape is None or shape.crs is None or shape.is_empty:
         what = "empty or without a CRS" if shape is not None else f"a {type(given).__name__}"
-        raise OptionError(f"geopolygon= is {what}; wanted is {_GEOMETRY}.")
+        raise OptionError(f"geopolygon= is {what}; expected {_GEOMETRY}.")
     return shape
 
 
@@ -204,7 +204,7 @@ def _named_crs(found: Mapping[str, Any]) -> str:
 
 
 def _refuse_beyond_degrees(shape: Geometry) -> None:
-    """Raise OptionError where coordinates in degrees are no longitudes and latitudes."""
+    """Raise OptionError if coordinates in degrees are not longitudes and latitudes."""
     west, south, east, north = shape.boundingbox.bbox
     if -90 <= south <= north <= 90 and -360 <= west <= east <= 360:
         return
@@ -239,7 +239,7 @@ def _box_of(shape: Geometry) -> Box:
 
 def _covering(shape: Geometry, crs: str, size: float) -> GeoBox:
     """Return the grid of pixels of a size that covers a shape, with edges on multiples of the size."""
-    # With points along the edges: a parallel is no straight line in UTM, by 120 m over a degree.
+    # With points along the edges: a parallel is not a straight line in UTM, by 120 m over a degree.
     return GeoBox.from_bbox(shape.to_crs(crs, resolution="auto").boundingbox, crs, resolution=size, anchor="edge")
 
 

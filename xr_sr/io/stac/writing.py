@@ -62,7 +62,7 @@ def to_stac(
     license: str | None = None,
     overwrite: bool = False,
 ) -> Item:
-    """Write a STAC Item for a Zarr or a Cloud-Optimised GeoTIFF that `to_zarr` or `to_cog` wrote.
+    """Write a STAC Item for a Zarr or a Cloud-Optimized GeoTIFF that `to_zarr` or `to_cog` wrote.
 
     place: path or URL of what was written. path: of the JSON file; by default beside `place`, out.zarr and out.json.
     name: of the Item; by default that of the file. sources: Items, or addresses of Items, that the pixels were made
@@ -195,7 +195,7 @@ def _architecture(model: Model) -> str:
 def _spec_of(stored: Stored) -> Model | None:
     """Find the network that made something; None for interpolation, and for a model that is not known here.
 
-    A result of other weights than the catalog's is no result of that model, so nothing is said of it.
+    A result of other weights than the catalog's is not a result of that model, so the Item does not describe it.
     """
     try:
         spec = registry.get(str(stored.attrs.get(MODEL_ATTR, "")))
@@ -269,7 +269,7 @@ def _weights_asset(file: WeightsFile) -> Any:
 
 
 def _add_sources(item: Item, stored: Stored, sources: Iterable[SourceItem]) -> None:
-    """Link the Items that the pixels were made of; one whose address nobody knows is named only."""
+    """Link the source Items; one without a known address is listed by name only."""
     from pystac import Link, RelType
 
     names = list(stored.items)

@@ -38,7 +38,7 @@ _GRAPH_BLOCKS = 512
 class Sink:
     """Where the blocks of a field go.
 
-    array: as long as it will be, whatever is published. claim: the id of the claim under which they are written.
+    array: at its final length, published or not. claim: the id of the claim under which they are written.
     forked: its store is a fork of a session, see `reach`.
     """
 
@@ -107,7 +107,7 @@ def together(parts: Sequence[WrittenBlocks]) -> WrittenBlocks:
 def write_coarser(
     source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int], sizes: tuple[int, int]
 ) -> WrittenBlocks:
-    """Read the block of the finer level that lies under a block, halve it, write it; nothing is clipped.
+    """Read the block of the finer level below a block, halve it, write it; nothing is clipped.
 
     place: of the block in the coarser array. axes: of y and x. sizes: of the finer level along them.
     Numbers that can be missing are averaged over what is there; classes, masks and counts keep the first pixel of four.

@@ -85,7 +85,7 @@ class Claim:
         return {"version": 1, "kind": "exclusive", "renewals": self.renewals, **asdict(self.owner)}
 
     def renew(self) -> bool:
-        """Write the claim anew; return False, having written nothing, where it is no longer this call's."""
+        """Rewrite the claim; return False, having written nothing, where it is no longer this call's."""
         now, found = _now(), _read(self.target, CLAIM)
         if found is None or found.get("id") != self.owner.id:
             return False
@@ -119,7 +119,7 @@ def claimed(target: Target, *, wait: float | None = 0.0) -> Iterator[Claim]:
 
     wait: seconds to wait for another call that writes to the store; 0 refuses at once, and None (of a caller without
     `wait`) too, in a message without that advice. The claim of a process that may be gone is watched until
-    it is renewed or expires, up to 60 s, whatever `wait`; a StoreWarning says so.
+    it is renewed or expires, up to 60 s, regardless of `wait`, with a StoreWarning.
     A store that commits (Icechunk) isolates its sessions and needs no claim. One that cannot create an object
     exclusively gets none, with a StoreWarning.
     Raises StoreError that names the other writer.
@@ -146,7 +146,7 @@ def claimed(target: Target, *, wait: float | None = 0.0) -> Iterator[Claim]:
 
 @contextmanager
 def _renewing(claim: Claim) -> Iterator[None]:
-    """Renew a claim in a thread while the body runs, and release it afterwards, whatever happens."""
+    """Renew a claim in a thread while the body runs, and release it afterwards, also after an error."""
     ended = threading.Event()
 
     def keep() -> None:

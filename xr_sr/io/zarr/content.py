@@ -1,6 +1,6 @@
 """What is to be stored: the variables on the grid, the small rest, the grid, the dates; and what the pixels depend on.
 
-Reads names, coordinates and attributes. Pixels stay lazy; only variables that do not lie on the grid are loaded.
+Reads names, coordinates and attributes. Pixels stay lazy; only variables that are not on the grid are loaded.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Field:
 class Content:
     """What is to be stored.
 
-    name, variable: of a DataArray, and what it is called on disk. small: everything that does not lie on the grid,
+    name, variable: of a DataArray, and its name on disk. small: everything that is not on the grid,
     loaded, with the coordinate of the CRS fresh from the geobox. order: of the data variables. stamps: None without
     dates. one_date: the date came as a scalar coordinate. attrs: of the object. left_out: small variables of types that
     Zarr does not have.
@@ -124,7 +124,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         raise StoreError(f"there are no pixels to store: the sizes are {dict(dataset.sizes)}.")
     on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
     if not set(on_grid) & set(map(str, dataset.data_vars)):
-        raise StoreError(f"no variable lies on the grid ({y}, {x}): {list(map(str, dataset.data_vars))}.")
+        raise StoreError(f"no variable is on the grid ({y}, {x}): {list(map(str, dataset.data_vars))}.")
     if {"region_y", "region_x"} <= set(dataset[LEDGER].dims if LEDGER in dataset.variables else ()):
         dataset = dataset.drop_vars(LEDGER)  # of a store that plain xarray opened
     if LEDGER in dataset.variables:
@@ -160,7 +160,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
 def fingerprint(content: Content) -> dict[str, Any]:
     """Say what the pixels depend on, as JSON: grid, variables, labels, and every `xr_sr:*` attribute.
 
-    The version of this package and the note are left out: a new version goes on with a store of an old one.
+    The version of this package and the note are left out: a new version resumes a store of an old one.
     """
     fields = {
         field.name: {"dims": list(field.dims), "dtype": field.packing.dtype, "packing": field.packing.name}
@@ -269,7 +269,7 @@ def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, 
 def _small(
     dataset: xr.Dataset, grid: Grid, dims: tuple[str, str], stamps: Stamps | None
 ) -> tuple[xr.Dataset, str | None]:
-    """Write the transform of the CRS coordinate anew, and give all that does not lie on the grid plain attributes.
+    """Rewrite the transform of the CRS coordinate, and give all that is not on the grid plain attributes.
 
     A slice keeps the transform of its parent, which rioxarray and GDAL would believe. Coordinates of axis-aligned grids
     stay as they are, bit by bit; those of rotated grids are pixel numbers, counted from the new transform.

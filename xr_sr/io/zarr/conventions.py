@@ -1,4 +1,4 @@
-"""Where the pixels lie, said in attributes: the Zarr conventions `proj:`, `spatial:` and `multiscales`, beside CF.
+"""Write the grid as attributes of the Zarr conventions `proj:`, `spatial:` and `multiscales`, in addition to CF.
 
 Geoboxes in, attributes out. CF's `grid_mapping` is made of coordinates, by `cube.grid`.
 Sources: zarr-conventions/proj, /spatial and /multiscales, release v0.1; names, UUIDs and descriptions as their schemas

@@ -46,7 +46,7 @@ def is_group(document: Mapping[str, Any]) -> bool:
 
 
 def consolidated(document: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """Return the documents that consolidated metadata hold, by path; None where they are no documents.
+    """Return the documents that consolidated metadata hold, by path; None if they are not documents.
 
     document: `zarr.json` of a group, {} where it has none; or `.zmetadata`, whose paths are those of its keys.
     """
@@ -87,7 +87,7 @@ def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document |
     if document is not None and not is_array(document):
         raise StoreDamageError(
             f"the document of {path!r} in {target.label} is damaged: it describes no array. xr_sr.verify(store) "
-            "restores it where the store has a copy; overwrite=True writes the store anew."
+            "restores it where the store has a copy; overwrite=True rewrites the store."
         )
     return document
 
@@ -98,7 +98,7 @@ def require_array(target: Target, path: str, zarr_format: ZarrFormat) -> Documen
     if document is None:
         raise StoreDamageError(
             f"{target.label} lacks the document of {path!r}. xr_sr.verify(store) restores it where the store has a "
-            "copy; overwrite=True writes the store anew."
+            "copy; overwrite=True rewrites the store."
         )
     return document
 
@@ -123,7 +123,7 @@ def dimensions(document: Document) -> tuple[str, ...]:
 def consolidate(
     target: Target, group: str, zarr_format: ZarrFormat, nodes: Mapping[str, Document | None], attrs: Document
 ) -> bool:
-    """Publish what lies in a group by one write: the documents of all arrays and subgroups below it, in its own.
+    """Publish the contents of a group by one write: the documents of all arrays and subgroups below it, in its own.
 
     nodes: path below the group to the document of an array, or None for a subgroup. attrs: of the group itself.
     A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees the old state or the new

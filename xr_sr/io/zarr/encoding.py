@@ -30,10 +30,10 @@ _UNITLESS = {"", "1", "-", "none", "unitless", "dimensionless", "reflectance", "
 
 @dataclass(frozen=True)
 class Packing:
-    """How one variable lies on disk.
+    """How one variable is encoded.
 
     name: "int16", "float32" or "native". dtype: of the array on disk, in NumPy's spelling.
-    scale: value of one step of an integer; None where values are stored as they are. fill: what stands for NaN and for
+    scale: value of one step of an integer; None where values are stored as they are. fill: the value of NaN and of
     what is not written yet; None where neither exists (counts, masks, classes: unwritten is 0).
     """
 
@@ -57,14 +57,14 @@ FLOAT32 = Packing("float32", "float32", fill=math.nan)
 def choose_packing(wish: str, dtype: np.dtype[Any], attrs: Mapping[Any, Any], *, named: bool, name: str) -> Packing:
     """Decide how a variable is stored.
 
-    wish: "int16", "float32" or "native", as the user said. named: whether the user said it of this very variable; if
+    wish: "int16", "float32" or "native", as passed. named: whether it was passed for this variable by name; if
     not, numbers that have a unit of their own (dB, m, degrees) do not fit into int16 by steps of 0.0001 and become
     float32; so do spectral indices without bounds. Only floating-point numbers are packed; booleans and integers always
     keep their dtype.
     Raises StoreError for dates, text, complex numbers and objects, and for an unknown wish.
     """
     if not is_one_of(wish, ("int16", "float32", "native")):
-        raise StoreError(f"packing={wish!r} for {name!r}: known are 'int16', 'float32' and 'native'.")
+        raise StoreError(f"packing={wish!r} for {name!r}: expected 'int16', 'float32' or 'native'.")
     if dtype.kind in "bui":
         return Packing("native", dtype.name)
     if dtype.kind != "f":
@@ -85,7 +85,7 @@ def pack_block(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int
     """Turn a block into what is stored; returns it with the number of values that did not fit and were clipped.
 
     block: any shape, any dtype of numbers; NaN becomes the fill value, infinity is clipped. Values are rounded to the
-    nearest step. Works strip by strip: beside the result it needs 256 KiB. A block on a GPU is brought to the host
+    nearest step. Works strip by strip: beside the result it needs 256 KiB. A block on a GPU is copied to the host
     first.
     """
     if hasattr(block, "__cuda_array_interface__"):

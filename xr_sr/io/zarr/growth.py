@@ -85,7 +85,7 @@ def ordered_like(record: Record, content: Content) -> Content:
 def _refuse_other_values(
     stored: xr.Dataset, record: Record, content: Content, there: Mapping[int, int], label: str
 ) -> None:
-    """Raise where a raster without a date, or of a date that is there, is said to be another than the store's."""
+    """Raise if a raster without a date, or of a stored date, has other values than the store."""
     compared, moment = _compared(content), ""
     if content.stamps is not None:
         stamp = int(content.stamps.values[0])
@@ -160,7 +160,7 @@ def _along_time(stored: xr.Dataset, record: Record, content: Content, later: lis
     if troubles:
         raise StoreMismatchError(
             f"{label} cannot take the new dates without loss:" + "".join(f"\n  {each}" for each in troubles) + "\n"
-            "To begin it anew write to another path, or pass overwrite=True."
+            "To start over, write to another path, or pass overwrite=True."
         )
     return small
 
@@ -195,7 +195,7 @@ def _refuse_other_offsets(
 
 
 def _fits(values: NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Return whether a type holds values without loss; a truth value is the number 0 or 1."""
+    """Return whether a type holds values without loss; a boolean is the number 0 or 1."""
     if _kind(values.dtype) != _kind(dtype) and not (values.dtype.kind in "biufc" and dtype.kind in "biufc"):
         return False
     if values.dtype.kind in "OUTMm":

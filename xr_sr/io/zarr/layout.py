@@ -73,7 +73,7 @@ def choose_cut(
 ) -> Cut:
     """Choose the Zarr chunk and the regions for an axis that comes in blocks.
 
-    chunk: the side that the user asked for; raises StoreError if it does not divide the blocks. By default the largest
+    chunk: the requested side; raises StoreError if it does not divide the blocks. By default the largest
     side up to 1024 that does. Blocks that no useful side divides (a sliced cube: 300, 512, 512, 200) are replaced by
     even ones, as they are with `even` where they differ in size (shards have one size): compare `Cut.edges` with what
     was given.
@@ -142,7 +142,7 @@ def _region_edges(edges: tuple[int, ...], blocks: int | None) -> tuple[int, ...]
     mean = edges[-1] / count
     per_region = blocks or max(_REGION_BLOCKS, math.ceil(_REGION_PX / mean))
     regions = math.ceil(count / per_region)
-    # Even regions, so that the last one is no sliver.
+    # Even regions, so that the last one is not a sliver.
     return tuple(edges[round(number * count / regions)] for number in range(regions + 1))
 
 

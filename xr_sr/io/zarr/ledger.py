@@ -141,7 +141,7 @@ def pending_of(document: Document) -> tuple[int, list[tuple[int, float | None]]]
     except (KeyError, TypeError, ValueError) as error:
         raise StoreDamageError(
             f"the document of the ledger is damaged: its attribute {PENDING!r} names no dates. xr_sr.verify(store) "
-            "restores it where the store has a copy; overwrite=True writes the store anew."
+            "restores it where the store has a copy; overwrite=True rewrites the store."
         ) from error
 
 

@@ -25,7 +25,7 @@ _PROBE = 1024
 
 
 class Session(Protocol):
-    """What is asked of a session: a fork can be pickled, written to through its store, and merged back."""
+    """A session: its forks can be pickled, written to through their stores, and merged back."""
 
     @property
     def store(self) -> Store:
@@ -42,7 +42,7 @@ class Session(Protocol):
 
 
 def session_of(store: object) -> Session | None:
-    """Return the session that a store writes to; None where it is no store of a session."""
+    """Return the session that a store writes to; None for other stores."""
     session: Any = getattr(store, "session", None)
     able = session is not None and all(callable(getattr(session, name, None)) for name in ("fork", "merge"))
     return session if able and hasattr(session, "store") else None

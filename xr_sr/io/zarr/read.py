@@ -61,9 +61,9 @@ def open_zarr(
     store: as in `to_zarr`. level: of the pyramid, 0 is the finest; "all" gives a DataTree of Datasets "0", "1", ...
     chunks: of dask, as in xarray; by default the blocks that were written.
     storage_options: for fsspec, where `store` is a URL.
-    Raises StoreError for what is no store of ours, for a template that is not whole, and for a level that is not there;
-    StoreDamageError where metadata or what lies beside the pixels is missing or cannot be read, and, when pixels are
-    computed, for a chunk that cannot be read. A chunk that is missing reads as what is not written yet: see `verify`.
+    Raises StoreError for anything but a store of this package, for an incomplete template, and for a missing level;
+    StoreDamageError if metadata or small variables are missing or cannot be read, and, when pixels are computed,
+    for a chunk that cannot be read. A chunk that is missing reads as what is not written yet: see `verify`.
     """
     refuse_query_planning()
     target = Target.of(store, read_only=True, storage_options=storage_options)
@@ -82,7 +82,7 @@ def open_zarr(
 def _opened(
     target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
 ) -> xr.Dataset:
-    """Open a level; whatever goes wrong is a StoreDamageError."""
+    """Open a level; any error becomes a StoreDamageError."""
     with target.reading(f"level {level}" if level else "the metadata"):
         refuse(target, missing_small(target, record, level))
         return _level(target, record, level, chunks)
@@ -107,7 +107,7 @@ def _level(
     # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
     dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
     for name in record.fields:
-        # Only what lies on the grid becomes dask: dates share a chunk on disk, which chunks of one date would read
+        # Only variables on the grid become dask: dates share a chunk on disk, which chunks of one date would read
         # again and again.
         array = dataset[name]
         asked = _blocks(record, level) if chunks is None else chunks
@@ -191,7 +191,7 @@ def _lazy(array: xr.DataArray, plain: Any, label: str) -> xr.DataArray:
 
 
 def _decoded(array: xr.DataArray) -> xr.DataArray:
-    """Unpack a variable on the grid lazily, and take off the attributes that told how."""
+    """Unpack a variable on the grid lazily, and remove the attributes of the packing."""
     attrs = dict(array.attrs)
     scale, fill = attrs.pop("scale_factor", None), attrs.pop("_FillValue", None)
     if scale is not None:
@@ -225,7 +225,7 @@ def _plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _kept_encoding(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Keep the link to the CRS; chunks and codecs of this store would stand in the way of writing another."""
+    """Keep the link to the CRS; chunks and codecs of this store would conflict with those of another."""
     return {key: value for key, value in encoding.items() if key == "grid_mapping"}
 
 

@@ -50,7 +50,7 @@ class CutRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is needed to go on with a store, and to read it as it was written.
+    """All that is needed to resume a store, and to read it as it was written.
 
     kind: type of the object. name: of a DataArray, None if it has none. variable: what a DataArray is called on disk.
     dims: names of y and x. time: name of the time dimension, or None. fields: variables on the grid. text: coordinates
@@ -166,7 +166,7 @@ _HINTS = {
     "from date to date, give them a time dimension from the first call on: mask.expand_dims(time=cube.time).",
     OFFSET_COORD: "Keep this coordinate: it says what was added to the DN of each date.",
 }
-"""What to do, beside beginning anew, where a certain field differs."""
+"""What to do, apart from rewriting the store, if a certain field differs."""
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -193,16 +193,16 @@ _ZARR_WORDS = (b'"zarr_format"', b'"node_type"', KEY.encode())
 
 
 class StoreState(Enum):
-    """What a target holds, where it is no store of ours."""
+    """What a target holds, where it is not a store of this package."""
 
     NOTHING = "nothing"
     ZARR = "a Zarr that xr_sr did not write, or did in a later version"
     DAMAGED = "a damaged Zarr, whose root document is missing or cannot be read"
-    OTHER = "files that are no Zarr"
+    OTHER = "files that are not a Zarr store"
 
 
 def find(target: Target) -> Record | StoreState:
-    """Look at the root of a target; nothing is changed. A half-built store of ours wins over whatever else is there."""
+    """Identify what is at the root of a target. An incomplete store of this package takes precedence."""
     group3, attrs2 = target.readable("zarr.json") or {}, target.readable(".zattrs") or {}
     attrs3 = group3.get("attributes", {})
     if not isinstance(attrs3, dict):
@@ -243,11 +243,11 @@ def require_record(target: Target) -> Record:
 
 
 def refuse_others(found: Record | StoreState, target: Target, *, overwrite: bool) -> None:
-    """Raise StoreError where something lies that is not ours to touch."""
+    """Raise StoreError for anything that this package must not overwrite."""
     if target.store.read_only:
         raise StoreError(f"{target.label} was opened read-only; open it for writing, or write to another place.")
     if found is StoreState.OTHER:
-        raise StoreError(f"{target.label} holds {found.value}. Name a new path: what is no Zarr is never deleted.")
+        raise StoreError(f"{target.label} holds {found.value}. Name a new path: other files are never deleted.")
     if found is StoreState.ZARR and not overwrite:
         raise StoreError(f"{target.label} holds {found.value}. Name a new path, or pass overwrite=True to replace it.")
     if found is StoreState.DAMAGED and not overwrite:
@@ -274,5 +274,5 @@ def _lacks_root(target: Target, names: set[str], unread: set[str], *, rooted: bo
 def _damaged(target: Target) -> StoreDamageError:
     return StoreDamageError(
         f"{target.label} holds {StoreState.DAMAGED.value}, so its content is unknown. Restore that document from a "
-        "copy of the store, or write the store anew with overwrite=True."
+        "copy of the store, or rewrite the store with overwrite=True."
     )

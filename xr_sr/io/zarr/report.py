@@ -83,7 +83,7 @@ class Verification:
         if self.lost and not self.repaired and all(each.part == "document" for each in self.lost):
             return "Run xr_sr.verify(store) with repair=True, which restores documents that the store has copies of."
         if self.lost:
-            return "Write the store anew: to_zarr(..., overwrite=True)."
+            return "Rewrite the store: to_zarr(..., overwrite=True)."
         if any(not each.repaired for each in self.damages):
             return f"Run xr_sr.verify(store) with repair=True, and then {self._call}."
         if self.unwritten:

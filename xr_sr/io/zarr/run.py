@@ -118,7 +118,7 @@ class Run:
         return self.total_blocks - self._count(self.done)
 
     def finish(self, advance: Callable[[int], None]) -> None:
-        """Write what is not done, and publish each date when it is whole. advance: told of each block."""
+        """Write what is not done, and publish each date when it is whole. advance: called for each block."""
         self._publish_whole()
         steps = self._steps()
         # Without a pyramid the graphs of all dates form one queue: a cluster need not wait for the end of a date.

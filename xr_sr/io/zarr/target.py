@@ -1,4 +1,4 @@
-"""A place that Zarr can write to: documents of metadata, names and arrays in it, whatever kind of store it is.
+"""Read and write keys, JSON documents and arrays in a Zarr store of any kind.
 
 Knows Zarr's keys and its two formats, and nothing of rasters. Every function here is one or a few operations on keys,
 in a stated order; a write of one key is atomic in all stores that matter (local files are renamed into place).
@@ -30,10 +30,10 @@ StoreLike: TypeAlias = "str | os.PathLike[str] | Store | StorePath | Mapping[str
 Document: TypeAlias = dict[str, Any]
 
 CLAIM = ".xr_sr_claim"
-"""How the objects begin that keep other writers away; see `claim`. They are no part of the Zarr."""
+"""How the objects begin that keep other writers away; see `claim`. They are not part of the Zarr."""
 
 _AT_ONCE = 32
-"""Keys that are asked for at the same time."""
+"""Keys that are requested at the same time."""
 
 _Result = TypeVar("_Result")
 _OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
@@ -56,9 +56,9 @@ class Target:
     def of(
         cls, place: StoreLike, *, read_only: bool = False, storage_options: Mapping[str, Any] | None = None
     ) -> Target:
-        """Make a target from what a user hands in. Nothing is written.
+        """Make a target from a path, a URL or a store. Nothing is written.
 
-        Raises StoreError for what is no store, and for a URL whose protocol is unknown or not installed.
+        Raises StoreError for anything but a store, and for a URL whose protocol is unknown or not installed.
         """
         if isinstance(place, StorePath):
             return cls(place.store, place.path, str(place))
@@ -85,7 +85,7 @@ class Target:
             if "file" in place.fs.protocol:  # LocalStore makes folders, and renames what is whole into place
                 return cls.of(place.root, read_only=read_only)
             return cls(FsspecStore.from_mapper(place, read_only=read_only), "", str(place.root))
-        raise StoreError(f"a {type(place).__name__} is no Zarr store: pass a path, a URL or a store of zarr-python.")
+        raise StoreError(f"a {type(place).__name__} is not a Zarr store: pass a path, a URL or a store of zarr-python.")
 
     @property
     def commits(self) -> bool:
@@ -97,7 +97,7 @@ class Target:
         return not self.store.supports_consolidated_metadata
 
     def refuse_append_only(self) -> None:
-        """Raise StoreError if keys cannot be written anew and deleted, as in a ZIP file; resuming needs both."""
+        """Raise StoreError if keys cannot be rewritten and deleted, as in a ZIP file; resuming needs both."""
         store = self.store
         if not store.read_only and not (store.supports_writes and store.supports_deletes):
             raise StoreError(
@@ -120,8 +120,8 @@ class Target:
             document = None
         if not isinstance(document, dict):
             raise StoreDamageError(
-                f"{join_path(*parts)} of {self.label} is damaged: {len(found)} bytes that are no JSON document. "
-                "xr_sr.verify(store) says what can be repaired; overwrite=True writes the store anew."
+                f"{join_path(*parts)} of {self.label} is damaged: {len(found)} bytes that are not a JSON document. "
+                "xr_sr.verify(store) says what can be repaired; overwrite=True rewrites the store."
             )
         return document
 
@@ -158,7 +158,7 @@ class Target:
         _wait(self.store.delete(self.path(*parts)))
 
     def names(self) -> list[str]:
-        """List what lies directly below, without claims and the half-written files that a killed process leaves."""
+        """List the names directly below, without claims and the half-written files that a killed process leaves."""
 
         async def collect() -> list[str]:
             return [name async for name in self.store.list_dir(self.prefix)]
@@ -178,7 +178,7 @@ class Target:
         return _wait(look())
 
     def present(self, keys: Iterable[str]) -> set[str]:
-        """Say which of these keys of the store hold something; asks for a byte of each, as listings may be stale."""
+        """Return the keys that exist and are not empty; reads a byte of each, as listings may be stale."""
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def look(key: str) -> tuple[str, bool]:
@@ -236,7 +236,7 @@ class Target:
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Turn what goes wrong while the body reads, of whatever class, into a StoreDamageError of one sentence."""
+        """Convert any error while the body reads into a StoreDamageError of one sentence."""
         try:
             yield
         except XrSrError:
@@ -249,7 +249,7 @@ class Target:
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
-        """Turn what goes wrong while the body writes into a StoreError of one sentence."""
+        """Convert any error while the body writes into a StoreError of one sentence."""
         try:
             yield
         except (StoreError, Warning, *_OUR_FAULTS):
@@ -259,7 +259,7 @@ class Target:
 
 
 def cannot_write(what: str, error: Exception) -> StoreError:
-    """Make the error for a write that failed: what, why, and that running the same call again goes on from there."""
+    """Return the error of a failed write: what failed, why, and that the same call resumes it."""
     told = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
     reason = told[0].strip()[:200] if told else type(error).__name__
     return StoreError(

@@ -31,11 +31,11 @@ from .times import CHUNK, UNITS
 def build(
     target: Target, content: Content, record: Record, check: Callable[[], None], *, declared: bool = False
 ) -> None:
-    """Write the template of a store. Whatever lies there is deleted first.
+    """Write the template of a store. Anything at the target is deleted first.
 
     declared: every group and array declares the conventions of its attributes. check: raises if the claim on the store
     was lost; called before anything changes and before the template is ready.
-    Calls no kernel and reads no pixel. If it is killed, the store stays "building" and the next call builds it anew.
+    Calls no kernel and reads no pixel. If it is killed, the store stays "building" and the next call rebuilds it.
     """
     root = {**content.attrs, KEY: record.to_attribute()}
     check()
@@ -50,7 +50,7 @@ def build(
     for level, group in enumerate(record.groups):
         dataset, encoding = _level(content, record, level, geoboxes[level], declared=declared)
         if group == "":
-            dataset.attrs = root  # xarray writes them, and they must go on saying "building"
+            dataset.attrs = root  # xarray writes them, and they must keep saying "building"
         write_dataset(dataset, store, target.path(group), encoding, record.zarr_format)
     if len(record.groups) > 1:
         root.update(pyramid_attrs(geoboxes, (content.y, content.x)))

@@ -19,7 +19,7 @@ from ...cube.time import scalar_dates
 from ...errors import DuplicateTimeError, StoreError
 
 UNITS = "nanoseconds since 1970-01-01"
-"""How dates lie on disk: one fixed unit, so that later dates need no other."""
+"""The unit of dates on disk; fixed, so that later dates need no other."""
 
 CHUNK = 1024
 """Dates per chunk of what varies with time: fixed, so that a longer axis finds the old values where they were."""
@@ -134,7 +134,7 @@ def _nanoseconds(dataset: xr.Dataset, dim: str) -> NDArray[np.int64]:
 def beyond_dates(name: str, advice: str) -> StoreError:
     """Make the error for dates that nanoseconds cannot hold. advice: the start of a sentence, "... or drop them"."""
     return StoreError(
-        f"the coordinate {name!r} holds dates that a store cannot: they must lie between 1677-09-21 and 2262-04-11 "
+        f"the coordinate {name!r} holds dates that a store cannot: they must be between 1677-09-21 and 2262-04-11 "
         f"and exist in the Gregorian calendar, which 30 February of a 360-day calendar does not. {advice} drop them."
     )
 

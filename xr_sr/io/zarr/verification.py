@@ -1,4 +1,4 @@
-"""Compare a store with what it says of itself: documents, small variables, the ledger and chunks.
+"""Compare a store with its metadata: documents, small variables, the ledger and chunks.
 
 What a rerun of `to_zarr` needs to mend a store is repaired: documents come back from the consolidated metadata, and the
 ledger notes regions as lost whose chunks are missing or cannot be read; the latter are deleted. Nothing that can be
@@ -46,7 +46,7 @@ def verify(
 ) -> Verification:
     """Check a store of `to_zarr` against its ledger and metadata; the next `to_zarr` then writes what is missing.
 
-    Looks for every metadata document, every chunk of what lies beside the pixels, and every chunk of each region that
+    Checks every metadata document, every chunk of the small variables, and every chunk of each region that
     the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.
 
     store: as in `to_zarr`.
@@ -64,8 +64,8 @@ def verify(
     Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
     rerun writes them.
     Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `dates`, `damages`, `lost`, `advice`.
-    Raises StoreError for what is no store of ours, for a template that is not whole, and, with `repair`, while another
-    call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
+    Raises StoreError for anything but a store of this package, for an incomplete template, and, with `repair`, while
+    another call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
     `to_zarr(..., overwrite=True)` helps.
     """
     for name, flag in (("repair", repair), ("quick", quick)):
@@ -128,7 +128,7 @@ def inspect(
 
 
 def refuse_damaged(target: Target, record: Record) -> None:
-    """Raise StoreDamageError where a document, or what lies beside the pixels, is missing or cannot be read."""
+    """Raise StoreDamageError if a document or a small variable is missing or cannot be read."""
     damages = damaged_documents(target, record)
     refuse(target, damages or damaged_small(target, record))
 
@@ -139,7 +139,7 @@ def refuse(target: Target, damages: Sequence[Damage]) -> None:
         named = "; ".join(map(str, damages[:3])) + (f"; and {len(damages) - 3} more" if len(damages) > 3 else "")
         raise StoreDamageError(
             f"{target.label} is damaged: {named}. xr_sr.verify(store) restores what the store has copies of; else "
-            "write the store anew with overwrite=True."
+            "rewrite the store with overwrite=True."
         )
 
 
@@ -186,7 +186,7 @@ def _is_right_array(document: Document, record: Record, level: int, name: str) -
 
 
 def damaged_small(target: Target, record: Record, levels: Sequence[int] | None = None) -> list[Damage]:
-    """Look for what lies beside the pixels, and read it."""
+    """Find and read the small variables."""
     found = []
     for level in range(len(record.groups)) if levels is None else levels:
         for name in record.arrays_of(level):
@@ -204,7 +204,7 @@ def damaged_small(target: Target, record: Record, levels: Sequence[int] | None =
 
 
 def missing_small(target: Target, record: Record, level: int) -> list[Damage]:
-    """Look for what lies beside the pixels of a level, without reading it: one round of requests."""
+    """Find missing small variables of a level without reading them, by one round of requests."""
     keys: list[str] = []
     for name in record.arrays_of(level) if record.every_chunk else ():
         path = join_path(record.groups[level], name)
@@ -236,7 +236,7 @@ def _document_keys(target: Target, record: Record) -> list[str]:
 
 
 def _restored(target: Target, record: Record, damages: Sequence[Damage]) -> list[Damage]:
-    """Write documents anew from the consolidated ones, and then the consolidated ones from all."""
+    """Restore documents from the consolidated metadata, and then the consolidated metadata from all documents."""
     if record.zarr_format == 3:
         root = consolidated(target.readable("zarr.json") or {}) or {}
         kept = {join_path(path, "zarr.json"): document for path, document in root.items()}
@@ -389,7 +389,7 @@ def _has_checksum(array: zarr.Array[Any]) -> bool:
 def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:
     try:
         _ = array[window]
-    except Exception:  # whatever the codec or the store says
+    except Exception:  # codecs and stores raise errors of many classes
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""The door for writing: check what is asked against what is there, make the template if there is none, and run.
+"""Write cubes to Zarr: compare the options with the existing store, create the template if needed, and run.
 
 How blocks are packed, cut and written is in the modules beside this one; `run` has the order of things.
 """
@@ -60,12 +60,12 @@ def to_zarr(
     rioxarray and GDAL read it too.
 
     obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
-        and a CRS. Variables that do not lie on the grid are small, and are loaded and written with the template.
+        and a CRS. Variables that are not on the grid are loaded and written with the template.
     store: a path, a URL that fsspec knows, or a store of zarr-python that can rewrite and delete keys: memory,
         obstore, an Icechunk session's (`session.store`; commit after this call); no ZipStore.
     zarr_format: 3, or 2 for GDAL before 3.12.
     packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
-        as -32768; what lies beyond is clipped, counted, and warned of once (ClippingWarning). Meant for reflectance and
+        as -32768; values beyond are clipped, counted, and reported once (ClippingWarning). Meant for reflectance and
         indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
         "native": as it is. Integers and booleans always keep their dtype; pixels that are not written yet are 0 there,
         and NaN everywhere else.
@@ -106,7 +106,7 @@ def to_zarr(
     A raster of one date, or of none, must also agree with the one that is there in its other coordinates.
     Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out. StoreWarning where
     a store without dates is complete, so that nothing is written. DuplicateTimeError for equal dates. StoreError for a
-    place that is not ours, is read-only or full: what is done is kept, and the same call goes on.
+    target that is not a store of this package, is read-only or full: what is written is kept, the same call resumes.
 
     One call at a time writes to a store, from any process or machine: it holds a claim, an object `.xr_sr_claim` in the
     store, which is renewed every 10 s and deleted at the end. Another call raises StoreError that names the writer, or
@@ -190,7 +190,7 @@ def to_zarr(
 
 
 def _found(target: Target, *, overwrite: bool) -> Record | StoreState:
-    """Look at what lies at a target. Raises StoreError where it is not ours to touch."""
+    """Find out what a target holds. Raises StoreError for anything that must not be overwritten."""
     with target.writing("the root group"):
         found = find(target)
         refuse_others(found, target, overwrite=overwrite)
@@ -198,7 +198,7 @@ def _found(target: Target, *, overwrite: bool) -> Record | StoreState:
 
 
 def _is_extended(found: Record | StoreState, target: Target, *, overwrite: bool) -> bool:
-    """Return whether a store is resumed or extended, and not begun anew."""
+    """Return whether a store is resumed or extended, not rewritten."""
     return isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target)
 
 
@@ -213,15 +213,15 @@ def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: i
     """Refuse what can be seen to be wrong before anything is looked at."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         path = next((node.path for node in obj.subtree if node.data_vars), "/") if isinstance(obj, xr.DataTree) else ""
-        advice = f"; hand in the Dataset of one node: tree[{path!r}].to_dataset()" if path else ""
+        advice = f"; pass the Dataset of one node: tree[{path!r}].to_dataset()" if path else ""
         raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
     sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
     if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
-        raise StoreError(f"chunks={chunks!r}: wanted a side in pixels, an int of at least 1, or two of them as (y, x).")
+        raise StoreError(f"chunks={chunks!r}: expected a side in pixels, at least 1, or two of them as (y, x).")
     if not isinstance(pyramid, bool | np.bool_):
         check_whole("pyramid", pyramid, least=0, unit="coarser levels, or True for all")
     if region is not None and not _is_count(region):
-        raise StoreError(f"region={region!r}: wanted a number of blocks, an int of at least 1.")
+        raise StoreError(f"region={region!r}: expected a number of blocks, an int of at least 1.")
 
 
 def _is_count(number: object) -> bool:
