@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -68,8 +68,9 @@ def to_cog(
     path: of a local file. blocksize: side of a tile in the file, in pixels: a multiple of 128, at most 4096.
     packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
         `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
-        counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. All bands
-        of a file have one dtype.
+        counted and warned of (ClippingWarning). "float32" and "native" keep the numbers, with NaN as nodata. Integers,
+        masked ones too, keep their dtype and the nodata value that they declare. All bands of a file have one dtype and
+        one nodata value.
     overwrite: replace a file that is there. progress: True or False; by default a bar in a terminal and in Jupyter.
 
     Integers and booleans beside floating-point bands, such as a scene classification, are left out (BandWarning).
@@ -147,7 +148,7 @@ def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
 
 def _layers(content: Content) -> list[Layer]:
     fields = _alike([field for field in content.fields if not field.coordinate])
-    if len({field.packing for field in fields}) > 1:
+    if len({replace(field.packing, nodata=None) for field in fields}) > 1:
         kinds = {field.name: field.packing.dtype for field in fields}
         raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. Write them apart, or cast them.")
     layers: list[Layer] = []
@@ -235,10 +236,20 @@ def _profile(content: Content, layers: list[Layer], count: int) -> dict[str, Any
     profile |= {"compress": "deflate", "zlevel": 1, "transform": content.geobox.affine}
     if content.geobox.crs is not None:
         profile["crs"] = content.geobox.crs.to_wkt()
-    nodata = unknown_class([layer.field for layer in layers]) if packing.fill is None else packing.fill
+    nodata = _declared_nodata(layers) if packing.fill is None else packing.fill
     if nodata is not None:
         profile["nodata"] = nodata
     return profile
+
+
+def _declared_nodata(layers: list[Layer]) -> int | None:
+    """Return the one value that integers declare as missing, or that means unknown in maps of classes."""
+    declared = {layer.field.name: nodata for layer in layers if (nodata := layer.field.packing.nodata) is not None}
+    if len(set(declared.values())) > 1:
+        raise StoreError(
+            f"the bands of a GeoTIFF have one nodata value, these have {declared}. Write them to files of their own."
+        )
+    return next(iter(declared.values()), unknown_class([layer.field for layer in layers]))
 
 
 def _graphs(layers: list[Layer]) -> Iterator[Graph]:

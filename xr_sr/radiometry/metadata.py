@@ -31,6 +31,7 @@ __all__ = [
     "find_facts",
     "find_harmonized",
     "find_products",
+    "nodata_of",
     "packed_scaling",
     "step_names",
     "steps_of",
@@ -197,6 +198,14 @@ def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
     holders += [plane.array.encoding for plane in planes if plane.array.dtype.kind in "iu"]
     values = {number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key))}
     return tuple(sorted(value for value in values if math.isfinite(value)))
+
+
+def nodata_of(array: xr.DataArray) -> tuple[float, ...]:
+    """Return the finite values that an array declares as nodata, those of its attributes first."""
+    values = (
+        number for held in (array.attrs, array.encoding) for key in NODATA_ATTRS for number in _numbers(held.get(key))
+    )
+    return tuple(dict.fromkeys(value for value in values if math.isfinite(value)))
 
 
 def stored_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array
-from xr_sr.errors import RadiometryError
+from xr_sr.errors import RadiometryError, StoreError
 
 WATER, LAND, NODATA = slice(0, 4), slice(4, 10), slice(10, 12)
 
@@ -132,3 +132,71 @@ def test_0_of_others_is_a_value_where_they_declare_the_packing_of_reflectance_an
 
     found = xr_sr.reflectance(cube).values.reshape(-1)[:3]
     np.testing.assert_allclose(found, [np.nan, zero, 0.2 + offset], atol=1e-6)
+
+
+def declaring(how: str) -> xr.DataArray:
+    """DN as int16 with two pixels of -9999, declared as nodata in one of the usual places."""
+    cube = scene(dates=True).astype("int16")
+    cube[..., :2, 0] = -9999
+    if how.startswith("rio"):
+        return cube.rio.write_nodata(-9999, encoded=how == "rio encoded")
+    return cube.assign_attrs({how: -9999})
+
+
+@pytest.mark.parametrize("zarr_format", [3, 2])
+@pytest.mark.parametrize("how", ["_FillValue", "nodata", "missing_value", "rio", "rio encoded"])
+def test_integers_keep_the_nodata_that_they_declare(tmp_path, how, zarr_format):
+    cube = declaring(how)
+    expected = cube.sr.reflectance()
+    assert int(np.isnan(expected[..., :2, 0]).sum()) == 8
+
+    cube.sr.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format)
+    cube.isel(time=0).sr.to_cog(tmp_path / "a.tif")
+
+    stored = xr_sr.open_zarr(tmp_path / "a.zarr")
+    assert stored.dtype == "int16" and stored.attrs["_FillValue"] == -9999
+    plain = next(iter(xr.open_zarr(tmp_path / "a.zarr").data_vars.values()))
+    for again in (stored, plain):
+        np.testing.assert_array_equal(again.sr.reflectance(), expected)
+    assert rioxarray.open_rasterio(tmp_path / "a.tif").rio.nodata == -9999
+    stored.sr.to_zarr(tmp_path / "b.zarr")
+    assert xr_sr.open_zarr(tmp_path / "b.zarr").attrs["_FillValue"] == -9999
+
+
+def test_bands_of_two_nodata_values_are_no_geotiff(tmp_path):
+    bands = scene(dates=False).to_dataset("band")
+    for band, nodata in (("B04", 0), ("B03", 65535)):
+        bands[band].attrs["_FillValue"] = nodata
+
+    with pytest.raises(StoreError, match="65535"):
+        bands.sr.to_cog(tmp_path / "a.tif")
+
+
+def test_masked_dn_are_stored_as_the_integers_that_they_were(tmp_path):
+    cube = scene(dates=True)
+    scl = xr.full_like(cube.isel(band=0, drop=True), 4, dtype="uint8")
+    scl[:, 5] = 9
+    masked = cube.sr.mask(scl=scl)
+    assert masked.dtype == "float32"
+
+    masked.sr.to_zarr(tmp_path / "a.zarr")
+    masked.isel(time=0).sr.to_cog(tmp_path / "a.tif")
+    opened = rioxarray.open_rasterio(tmp_path / "a.tif", masked=True)
+    opened.sr.to_cog(tmp_path / "b.tif")
+
+    stored = xr_sr.open_zarr(tmp_path / "a.zarr")
+    assert stored.dtype == "uint16"
+    np.testing.assert_array_equal(stored.sr.reflectance(), masked.sr.reflectance())
+    for name in ("a.tif", "b.tif"):
+        again = rioxarray.open_rasterio(tmp_path / name, masked=True)
+        np.testing.assert_array_equal(again, masked.isel(time=0).where(masked.isel(time=0) != 0))
+    masked.sr.to_zarr(tmp_path / "float.zarr", packing="float32")
+    np.testing.assert_array_equal(xr_sr.open_zarr(tmp_path / "float.zarr"), masked)
+
+
+def test_reflectance_under_the_encoding_of_integers_is_refused(tmp_path):
+    cube = scene(dates=True).astype("float32") / 10_000
+    cube.encoding = {"dtype": "uint16", "_FillValue": 0}
+
+    with pytest.raises(StoreError, match="uint16.*drop_encoding"):
+        cube.sr.to_zarr(tmp_path / "a.zarr")

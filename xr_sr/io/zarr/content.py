@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from ...cube.grid import Grid, crs_coord_name, fine_coords, grid_of, placed, spa
 from ...cube.lazy import check_array
 from ...cube.names import own_name
 from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
+from ...radiometry.metadata import nodata_of, packed_scaling, stored_dtype
 from ...radiometry.resolve import OFFSET_COORD
 from ...runtime.precompute import settled
 from . import layout
@@ -32,6 +33,9 @@ from .times import Stamps, along_time, as_dates, scalar_date, stamps_of, time_di
 
 if TYPE_CHECKING:
     import dask.array as da
+
+Declared: TypeAlias = "tuple[np.dtype[Any] | None, tuple[float, ...]]"
+"""The integers that floats were when they were read, without a scale, and the values of missing pixels."""
 
 _CF_KEYS = ("_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "dtype")
 _NOT_COMPARED = ("xr_sr:version", "xr_sr:note")
@@ -110,7 +114,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     y, x = dims
-    dataset, variable = _as_dataset(obj)
+    dataset, variable, declared = _as_dataset(obj)
     for name, array in dataset.variables.items():
         if {y, x} <= set(array.dims):
             check_array(array, repr(name))
@@ -135,7 +139,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     if date is not None:
         dataset, time = along_time(dataset, date, on_grid), date
     stamps = None if time is None else stamps_of(dataset, time)
-    fields = tuple(_field(dataset, name, packing, dims, time) for name in on_grid)
+    fields = tuple(_field(dataset, name, packing, dims, time, declared[name]) for name in on_grid)
     _refuse_unknown(packing, fields)
     loaded, left_out = storable(dataset.drop_vars(on_grid).compute())
     small, crs_name = _small(loaded, grid, dims, stamps)
@@ -209,13 +213,15 @@ def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return {key: _jsonable(value) for key, value in kept.items() if value is not None}
 
 
-def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
+def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str, dict[str, Declared]]:
+    """Return a Dataset without encodings, the variable of a DataArray in it, and what encodings declared."""
     if isinstance(obj, xr.Dataset):
         dataset, variable = obj, ""
     else:
         name = own_name(obj) or ""
         variable = name if name and name not in map(str, [*obj.coords, *obj.dims]) else "data"
         dataset = obj.rename(None).to_dataset(name=variable)
+    declared = {str(name): _declared(dataset[name]) for name in dataset.variables}
     dataset = dataset.drop_encoding()
     texts = Counter(map(str, dataset.variables))
     if twice := [text for text, count in texts.items() if count > 1]:
@@ -223,7 +229,16 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str]:
             f"a store keeps names as text, and {count_of(texts[twice[0]], 'variable')} would be called {twice[0]!r}. "
             "Rename one: .rename(...)."
         )
-    return dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}), variable
+    return (
+        dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}),
+        variable,
+        declared,
+    )
+
+
+def _declared(array: xr.DataArray) -> Declared:
+    stored = None if packed_scaling(array) else stored_dtype(array)
+    return (stored if stored is not None and stored.kind in "ui" else None), nodata_of(array)
 
 
 def _settled(dataset: xr.Dataset) -> xr.Dataset:
@@ -245,13 +260,20 @@ def _field(
     packing: str | Mapping[Hashable, str],
     dims: tuple[str, str],
     time: str | None,
+    declared: Declared,
 ) -> Field:
     var = dataset.variables[name]
     coordinate = name in dataset.coords
     named = not isinstance(packing, str) and name in packing
     wish = packing if isinstance(packing, str) else packing.get(name, "int16")
     chosen = choose_packing(
-        "native" if coordinate and not named else wish, var.dtype, var.attrs, named=named, name=name
+        "native" if coordinate and not named else wish,
+        var.dtype,
+        var.attrs,
+        named=named,
+        name=name,
+        stored=declared[0],
+        nodata=declared[1],
     )
     if var.chunks is None:
         sides = {dim: layout.BLOCK if dim in dims else 1 if dim == time else -1 for dim in var.dims}

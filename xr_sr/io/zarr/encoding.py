@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -25,6 +25,9 @@ ZarrFormat: TypeAlias = Literal[2, 3]
 _STRIP = 1 << 16
 """Values that are packed at a time, so that the scratch of 256 KiB stays in the processor's cache."""
 
+_LEAST_ROUNDED = 100
+"""Numbers that stay below it are no DN, but reflectance, classes or indices, of which fractions matter."""
+
 _UNITLESS = {"", "1", "-", "none", "unitless", "dimensionless", "reflectance", "boa reflectance", "index"}
 
 
@@ -35,12 +38,14 @@ class Packing:
     name: "int16", "float32" or "native". dtype: of the array on disk, in NumPy's spelling.
     scale: value of one step of an integer; None where values are stored as they are. fill: the value of NaN and of
     what is not written yet; None where neither exists (counts, masks, classes: unwritten is 0).
+    nodata: of integers that are stored as they are, the value that they declare as missing; nothing is averaged.
     """
 
     name: str
     dtype: str
     scale: float | None = None
     fill: float | None = None
+    nodata: int | None = None
 
     @property
     def limit(self) -> float:
@@ -54,19 +59,37 @@ INT16 = Packing("int16", "int16", scale=1e-4, fill=-32768)
 FLOAT32 = Packing("float32", "float32", fill=math.nan)
 
 
-def choose_packing(wish: str, dtype: np.dtype[Any], attrs: Mapping[Any, Any], *, named: bool, name: str) -> Packing:
+def choose_packing(
+    wish: str,
+    dtype: np.dtype[Any],
+    attrs: Mapping[Any, Any],
+    *,
+    named: bool,
+    name: str,
+    stored: np.dtype[Any] | None = None,
+    nodata: Sequence[float] = (),
+) -> Packing:
     """Decide how a variable is stored.
 
     wish: "int16", "float32" or "native", as passed. named: whether it was passed for this variable by name; if
     not, numbers that have a unit of their own (dB, m, degrees) do not fit into int16 by steps of 0.0001 and become
     float32; so do spectral indices without bounds. Only floating-point numbers are packed; booleans and integers always
-    keep their dtype.
+    keep their dtype. So do integers that are floats only because of NaN, such as masked DN: steps of 0.0001 would clip
+    all of them.
+    stored: the integers that floats were when they were read, without a scale; None for others. nodata: what the
+    variable declares as missing.
     Raises StoreError for dates, text, complex numbers and objects, and for an unknown wish.
     """
     if not is_one_of(wish, ("int16", "float32", "native")):
         raise StoreError(f"packing={wish!r} for {name!r}: expected 'int16', 'float32' or 'native'.")
-    if dtype.kind in "bui":
+    if dtype.kind == "b":
         return Packing("native", dtype.name)
+    masked = dtype.kind == "f" and wish == "int16" and stored is not None
+    whole = stored if masked else dtype
+    if whole is not None and whole.kind in "ui":
+        limits = np.iinfo(whole)
+        fits = [int(value) for value in nodata if value == int(value) and limits.min <= value <= limits.max]
+        return Packing("native", whole.name, nodata=fits[0] if fits else 0 if masked else None)
     if dtype.kind != "f":
         raise StoreError(
             f"{name!r} is of dtype {dtype}, which has no pixels to store. Drop it or turn it into numbers first."
@@ -92,6 +115,8 @@ def pack_block(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int
         block = cast("Any", block).get()
     disk = np.dtype("int8" if packing.dtype == "bool" else packing.dtype)
     if packing.scale is None:
+        if block.dtype.kind == "f" and disk.kind in "ui":
+            return _whole(block, disk, packing.nodata or 0)
         return np.ascontiguousarray(block, dtype=disk), 0
     block = np.ascontiguousarray(block)
     packed = np.empty(block.shape, disk)
@@ -119,6 +144,26 @@ def pack_block(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int
     return packed, clipped
 
 
+def _whole(block: NDArray[Any], dtype: np.dtype[Any], nodata: int) -> tuple[NDArray[Any], int]:
+    """Turn floats that were read as integers into integers again, NaN into `nodata`; returns the number of clipped.
+
+    Resampled DN are rounded, which is the step of 0.0001 of reflectance. Raises StoreError for small fractions, of
+    which rounding would leave nothing.
+    """
+    values, missing, limits = block.astype(np.float64), np.isnan(block), np.iinfo(dtype)
+    rounded = np.rint(values)
+    if (rounded != values)[~missing].any() and np.nanmax(np.abs(values)) < _LEAST_ROUNDED:
+        raise StoreError(
+            f"the encoding of the array says that its numbers are {dtype.name}, but they are fractions below "
+            f"{_LEAST_ROUNDED}, such as {float(values[~missing & (rounded != values)][0]):.6g}. Remove the encoding, "
+            "obj.drop_encoding(), or pass packing='float32'."
+        )
+    clipped = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+    rounded = np.clip(rounded, limits.min, limits.max)
+    rounded[missing] = nodata
+    return rounded.astype(dtype), clipped
+
+
 def unpack_block(stored: NDArray[Any], *, scale: float, fill: float) -> NDArray[np.float32]:
     """Turn stored integers into float32 values; the fill value becomes NaN. Never passes through float64.
 
@@ -144,8 +189,9 @@ def variable_encoding(
         encoding["shards"] = shards
     if packing.dtype != "bool":
         encoding["dtype"] = packing.dtype
-    if packing.fill is not None:
-        fill = np.dtype(packing.dtype).type(packing.fill)
+    missing = packing.nodata if packing.fill is None else packing.fill
+    if missing is not None:
+        fill = np.dtype(packing.dtype).type(missing)
         encoding["_FillValue"] = fill
         if zarr_format == 3:
             encoding["fill_value"] = fill

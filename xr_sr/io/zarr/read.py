@@ -191,7 +191,7 @@ def _lazy(array: xr.DataArray, plain: Any, label: str) -> xr.DataArray:
 
 
 def _decoded(array: xr.DataArray) -> xr.DataArray:
-    """Unpack a variable on the grid lazily, and remove the attributes of the packing."""
+    """Unpack a variable on the grid lazily, and remove the attributes of the packing; integers keep their nodata."""
     attrs = dict(array.attrs)
     scale, fill = attrs.pop("scale_factor", None), attrs.pop("_FillValue", None)
     if scale is not None:
@@ -205,7 +205,7 @@ def _decoded(array: xr.DataArray) -> xr.DataArray:
         encoding = {key: value for key, value in array.encoding.items() if key == "grid_mapping"}
         array = array.copy(data=data)
         array.encoding = encoding
-    array.attrs = _plain(attrs)
+    array.attrs = _plain(attrs) | ({"_FillValue": int(fill)} if fill is not None and array.dtype.kind in "ui" else {})
     return array
 
 

@@ -67,8 +67,9 @@ def to_zarr(
     packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
         as -32768; values beyond are clipped, counted, and reported once (ClippingWarning). Meant for reflectance and
         indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
-        "native": as it is. Integers and booleans always keep their dtype; pixels that are not written yet are 0 there,
-        and NaN everywhere else.
+        "native": as it is. Integers and booleans always keep their dtype, and integers the nodata value that they
+        declare; so do integers that are floats because of NaN, such as DN after `mask`, unless "float32" or "native" is
+        passed. Pixels that are not written yet are nodata, or 0 in integers that declare none.
     chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube. By default the largest
         that does, up to 1024; 1024 where an axis is one block.
     shards: "block" puts the chunks of a block into one file. GDAL reads shards from 3.13 on.
