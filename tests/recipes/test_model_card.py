@@ -37,7 +37,7 @@ def data(tmp_path, monkeypatch) -> Path:
 def distilled(folder: Path, seed: int = 0) -> Path:
     """Run what the command does, for two steps."""
     torch.manual_seed(seed)
-    settings = Settings(2, seed=seed, optimiser="adamw", device="cpu")
+    settings = Settings(2, seed=seed, optimizer="adamw", device="cpu")
     distil(LeanSPAN(channels=4), Teacher("sen2sr", device="cpu"), TAUGHT, folder, settings, **SIZES)
     return folder
 
@@ -46,7 +46,7 @@ def fitted(folder: Path, start: Path) -> Path:
     network = LeanSPAN(channels=4)
     network.load_state_dict(load_file(start))
     scenes = [Scene("village", TRUTH.values, 0.4, "public domain")]
-    fit(network, scenes, folder, Settings(2, optimiser="adamw", device="cpu"), **SIZES)
+    fit(network, scenes, folder, Settings(2, optimizer="adamw", device="cpu"), **SIZES)
     return folder
 
 

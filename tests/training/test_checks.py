@@ -30,7 +30,7 @@ from xr_sr.training.journal import read_log
 from xr_sr.training.scenes import interpolated, repeated
 
 SIZES = {"side": 8, "batch": 2, "patch": 12, "pool": 4}
-SHORT = Settings(steps=2, optimiser="adamw", device="cpu")
+SHORT = Settings(steps=2, optimizer="adamw", device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -131,9 +131,9 @@ def test_the_official_model_of_20_m_bands_is_distilled_at_its_scale_of_one(offic
 
 def test_a_scale_is_for_models_that_have_one():
     assert Teacher("bicubic", scale=3)(np.zeros((1, 1, 9, 9), "float32")).shape == (1, 1, 15, 15)
-    with pytest.raises(OptionError, match="no option 'scale'"):
+    with pytest.raises(OptionError, match="scale="):
         Teacher("sen2sr", scale=2)
-    with pytest.raises(ModelError, match="fuses the bands"):
+    with pytest.raises(ModelError, match="glp-hpm"):
         Teacher("glp-hpm")
 
 
@@ -143,9 +143,9 @@ def test_a_scale_is_for_models_that_have_one():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"network": LeanSPAN(upscale=2)}, r"wanted is \(1, 4, 32, 32\): 4 bands, 4 times finer"),
+        ({"network": LeanSPAN(upscale=2)}, r"\(1, 4, 32, 32\).*4 bands"),
         ({"network": LeanSPAN(bands=3)}, r"cannot be run on \(1, 4, 28, 28\).*LeanSPAN\(bands=4, upscale=4\)"),
-        ({"network": LeanSPAN}, r"an instance of torch\.nn\.Module; found <class"),
+        ({"network": LeanSPAN}, r"torch\.nn\.Module"),
         (
             {
                 "network": LeanSPAN(),
@@ -155,40 +155,40 @@ def test_a_scale_is_for_models_that_have_one():
             r"cannot be run on \(1, 10, .*LeanFusion\(bands=10, coarse=6, upscale=4\)",
         ),
         ({"network": LeanSPAN().requires_grad_(False)}, "no parameters to train"),
-        ({"teacher": "sen2sr"}, r"wanted training\.Teacher\('sen2sr-lite'\)"),
-        ({"scenes": scenes(3)}, r"'noise' is \(3, 60, 60\); wanted is \(band, y, x\) with 4 bands"),
-        ({"scenes": scenes()[0]}, r"a Scene; wanted is a sequence.*\[scene\] makes one"),
-        ({"scenes": cubes.array(cubes.reflectance(4, 60, 60))}, "a DataArray; wanted is a sequence of Scene"),
-        ({"scenes": [cubes.reflectance(4, 60, 60)]}, "a sequence of ndarray; wanted"),
+        ({"teacher": "sen2sr"}, r"training\.Teacher\('sen2sr-lite'\)"),
+        ({"scenes": scenes(3)}, r"'noise'.*\(3, 60, 60\).*4 bands"),
+        ({"scenes": scenes()[0]}, r"scenes.*Scene.*\[scene\]"),
+        ({"scenes": cubes.array(cubes.reflectance(4, 60, 60))}, "DataArray.*Scene"),
+        ({"scenes": [cubes.reflectance(4, 60, 60)]}, "ndarray"),
         ({"scenes": []}, "no scene to train on"),
         ({"scenes": [Scene("still", cubes.reflectance(4, 60, 60), weight=0)]}, "All scenes have weight=0"),
-        ({"scenes": [Scene("less", cubes.reflectance(4, 60, 60), weight=-1.0)]}, "weight=-1.0; wanted"),
+        ({"scenes": [Scene("less", cubes.reflectance(4, 60, 60), weight=-1.0)]}, "weight=-1.0"),
         ({"scenes": [Scene("dn", cubes.reflectance(4, 60, 60) * 10_000)]}, "'dn': half .* no surface .*scenes_of"),
-        ({"scenes": [Scene("dn", np.ones((4, 60, 60), "uint16"))]}, r"uint16 values in a ndarray; wanted is reflect"),
+        ({"scenes": [Scene("dn", np.ones((4, 60, 60), "uint16"))]}, r"'dn'.*uint16"),
         (
             {"scenes": [Scene("half", np.ones((4, 60, 60), "float16"))]},
-            "float16 values in a ndarray; wanted .* float32",
+            "float16.* float32",
         ),
-        ({"scenes": [Scene("other", np.ones((4, 60, 60), ">f4"))]}, ">f4 values in a ndarray; wanted"),
-        ({"scenes": [Scene("list", cubes.reflectance(4, 60, 60).tolist())]}, "values in a list; wanted"),
+        ({"scenes": [Scene("other", np.ones((4, 60, 60), ">f4"))]}, "'other'.*>f4"),
+        ({"scenes": [Scene("list", cubes.reflectance(4, 60, 60).tolist())]}, "'list'.*list"),
         ({"scenes": [Scene("cube", cubes.array(cubes.reflectance(4, 60, 60)))]}, "float32 values in a DataArray"),
         ({"side": 32, "patch": 20}, "side=32, patch=20"),
-        ({"batch": 0}, "batch=0: wanted whole numbers from 1 on"),
-        ({"patch": 12.0}, r"patch=12\.0: wanted whole numbers"),
-        ({"held_out": {"far": cubes.reflectance(4, 20, 60)}}, r"the outer 10 are not measured; wanted is 21"),
-        ({"held_out": {"far": np.full((4, 60, 60), np.nan, "float32")}}, "14400 values that are no numbers"),
+        ({"batch": 0}, "batch=0"),
+        ({"patch": 12.0}, r"patch=12\.0"),
+        ({"held_out": {"far": cubes.reflectance(4, 20, 60)}}, r"held_out.*'far'.*10.*21"),
+        ({"held_out": {"far": np.full((4, 60, 60), np.nan, "float32")}}, "'far'.*14400"),
         ({"held_out": {"far": cubes.reflectance(3, 60, 60)}}, "with 4 bands, or a Scene"),
-        ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"uint16 .* wanted is reflectance"),
+        ({"held_out": {"far": np.ones((4, 60, 60), "uint16")}}, r"'far'.*uint16"),
         ({"held_out": {"far": cubes.reflectance(4, 60, 60) * 10_000}}, r"held_out\['far'\]: half .* no surface"),
-        ({"evenness": 1.5}, r"evenness=1\.5: wanted plain numbers from 0 to 1"),
-        ({"evenness": float("nan")}, "evenness=nan: wanted"),
-        ({"balance": -0.1, "evenness": "much"}, r"evenness='much', balance=-0\.1: wanted"),
-        ({"seen": 0}, "seen=0: wanted .* above 0"),
-        ({"seen": float("inf")}, "seen=inf: wanted"),
-        ({"augmentation": "strong"}, r"augmentation='strong' is a str; wanted is training\.Augmentation"),
-        ({"settings": {"steps": 2}}, r"is a dict; wanted is training\.Settings"),
-        ({"held_out": {"loss": cubes.reflectance(4, 60, 60)}}, "a place 'loss', as the log names one of its own"),
-        ({"held_out": scenes() + scenes()}, "names a place twice"),
+        ({"evenness": 1.5}, r"evenness=1\.5"),
+        ({"evenness": float("nan")}, "evenness=nan"),
+        ({"balance": -0.1, "evenness": "much"}, r"evenness='much', balance=-0\.1"),
+        ({"seen": 0}, "seen=0"),
+        ({"seen": float("inf")}, "seen=inf"),
+        ({"augmentation": "strong"}, r"augmentation='strong'.*training\.Augmentation"),
+        ({"settings": {"steps": 2}}, r"settings.*training\.Settings"),
+        ({"held_out": {"loss": cubes.reflectance(4, 60, 60)}}, "held_out.*'loss'"),
+        ({"held_out": scenes() + scenes()}, "held_out.*twice"),
     ],
 )
 def test_what_cannot_be_distilled_is_refused_before_the_first_step(tmp_path, change, words):
@@ -225,9 +225,9 @@ def test_a_place_without_detail_says_that_nothing_can_be_measured(tmp_path):
     flat = np.full((4, 40, 40), 0.3, "float32")
     teacher = Teacher("sen2sr", device="cpu")
 
-    with pytest.raises(TrainingError, match="what bicubic gives"):
+    with pytest.raises(TrainingError, match="bicubic"):
         closeness(student(), flat, Teacher("bicubic")(flat[None])[0], Teacher("bicubic"))
-    with pytest.raises(TrainingError, match="valid everywhere"):
+    with pytest.raises(TrainingError, match="nodata"):
         closeness(student(), flat * np.nan, teacher(flat[None])[0] * np.nan, Teacher("bicubic"))
 
 
@@ -244,15 +244,15 @@ def test_a_windowed_teacher_is_refused_for_what_it_is(tmp_path):
 def test_bands_are_those_that_a_teacher_gives(official):
     assert Teacher("sen2sr-lite.main", bands=("B8A", "B11")).gives == ("B8A", "B11")
     assert Teacher("sen2sr-lite.main", bands=["swir16", "B8A_20m"]).gives == ("B8A", "B11")
-    with pytest.raises(OptionError, match=r"bands=\['B09'\]: 'sen2sr-lite.main' gives .*, of which some can be had"):
+    with pytest.raises(OptionError, match=r"bands=\['B09'\]: 'sen2sr-lite.main'"):
         Teacher("sen2sr-lite.main", bands=["B09"])
-    with pytest.raises(OptionError, match="of which some can be had"):
+    with pytest.raises(OptionError, match="bands="):
         Teacher("sen2sr-lite.main", bands=["B11", "swir16"])
-    with pytest.raises(OptionError, match=r"bands='B11': wanted a list of names, such as bands=\['B11'\]"):
+    with pytest.raises(OptionError, match=r"bands='B11'.*bands=\['B11'\]"):
         Teacher("sen2sr-lite.main", bands="B11")
-    with pytest.raises(OptionError, match=r"bands=\[\]: wanted a list"):
+    with pytest.raises(OptionError, match=r"bands=\[\]"):
         Teacher("sen2sr-lite.main", bands=[])
-    with pytest.raises(OptionError, match="all at once: leave bands= out"):
+    with pytest.raises(OptionError, match="leave bands= out"):
         Teacher("sen2sr", bands=["B04"])
 
 
@@ -322,21 +322,21 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"bands": ("B04", "B03", "B02", "PAN")}, MissingBandError, r"\['PAN'\]; wanted are some of"),
-        ({"bands": ()}, MissingBandError, "wanted are some of"),
+        ({"bands": ("B04", "B03", "B02", "PAN")}, MissingBandError, r"bands=.*\['PAN'\]"),
+        ({"bands": ()}, MissingBandError, "bands=.*B12"),
         ({"bands": ("B04", "red", "B02", "B08")}, TrainingError, "a band twice"),
         ({"scenes": [Scene("dn", np.full((4, 160, 160), 800.0))]}, TrainingError, "'dn': half .* are 800 and more"),
         ({"scenes": scenes(3, 160)}, TrainingError, "with 4 bands"),
         ({"network": LeanSPAN(upscale=2)}, TrainingError, "4 times finer"),
-        ({"scale": 1}, TrainingError, "whole number from 2 on"),
+        ({"scale": 1}, TrainingError, "scale=1.* 2"),
         ({"truth": 1.5}, TrainingError, "from 0 to 1"),
-        ({"truth": 0.5}, TrainingError, r"truth=0\.5 leaves the rest to a teacher, and there is none"),
-        ({"sensors": (0.75, 1.25)}, TrainingError, r"is a tuple; wanted is training\.SensorRange"),
-        ({"augmentation": 0.5}, TrainingError, r"is a float; wanted is training\.Augmentation"),
-        ({"settings": {"steps": 2}}, TrainingError, r"is a dict; wanted is training\.Settings"),
+        ({"truth": 0.5}, TrainingError, r"truth=0\.5.*teacher"),
+        ({"sensors": (0.75, 1.25)}, TrainingError, r"sensors.*training\.SensorRange"),
+        ({"augmentation": 0.5}, TrainingError, r"augmentation.*training\.Augmentation"),
+        ({"settings": {"steps": 2}}, TrainingError, r"settings.*training\.Settings"),
         ({"side": 14}, TrainingError, "side=14, patch=12"),
-        ({"teacher": Teacher("bicubic", scale=2)}, TrainingError, r"2 times finer; wanted .* at scale 4"),
-        ({"teacher": "sen2sr"}, TrainingError, r"wanted training\.Teacher"),
+        ({"teacher": Teacher("bicubic", scale=2)}, TrainingError, r"'bicubic'.*scale 4"),
+        ({"teacher": "sen2sr"}, TrainingError, r"training\.Teacher"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_the_first_step(tmp_path, change, error, words):
@@ -372,7 +372,7 @@ def test_what_cannot_be_fitted_is_refused_before_the_first_step(tmp_path, change
     ],
 )
 def test_augmentations_sensors_and_settings_that_cannot_be_are_refused(kind, wrong):
-    with pytest.raises(OptionError, match=rf"{next(iter(wrong))}=.*: wanted"):
+    with pytest.raises(OptionError, match=rf"{next(iter(wrong))}="):
         kind(**wrong)
 
 

@@ -164,14 +164,14 @@ def test_weights_are_saved_in_new_folders_and_also_where_two_layers_share_them(t
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt"])
 def test_weights_are_not_saved_under_the_suffix_of_another_format(tmp_path, suffix):
-    with pytest.raises(OptionError, match=r"wanted is 'mine\.safetensors'"):
+    with pytest.raises(OptionError, match=r"'mine\.safetensors'"):
         save_weights(student(), tmp_path / f"mine{suffix}", {})
 
     assert not list(tmp_path.iterdir())
 
 
 def test_a_card_that_json_cannot_hold_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="card= holds what JSON cannot"):
+    with pytest.raises(OptionError, match="card=.*JSON"):
         save_weights(student(), tmp_path / "new" / "mine.safetensors", {"rms": np.float32(1)})
 
     assert not list(tmp_path.iterdir())
@@ -179,7 +179,7 @@ def test_a_card_that_json_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize("shape", [(4, 40, 40), (1, 3, 40, 40), (1, 4, 20, 40)])
 def test_a_teacher_says_which_images_it_takes(shape):
-    with pytest.raises(OptionError, match=r"wanted \(n, 4, y, x\), .*of more than 20 pixels a side"):
+    with pytest.raises(OptionError, match=r"shape.*\(n, 4, y, x\).* 20 pixels"):
         Teacher("sen2sr", device="cpu")(np.zeros(shape, "float32"))
 
 
@@ -205,7 +205,7 @@ def test_a_network_that_pads_is_told_what_is_wanted(official, tmp_path):
 
 
 def test_a_network_that_looks_further_than_its_teacher_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match=r"uses up 10 .* no further than 2"):
+    with pytest.raises(TrainingError, match=r"10 input pixels.* 2"):
         distil(student(), Teacher("bicubic"), scenes(), tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_the_recipe_run_twice_and_killed_and_resumed_gives_identical_bytes(offic
 
 
 def test_a_finished_run_is_not_done_again(tmp_path):
-    settings = Settings(20, optimiser="adamw", device="cpu")
+    settings = Settings(20, optimizer="adamw", device="cpu")
     first = train(network(), Constant(), error, tmp_path, settings)
 
     class Never(Constant):
@@ -96,7 +96,7 @@ def test_it_learns(tmp_path, optimiser):
         batches.batch = Batch(lr, 2 * start(lr) - plain(lr), torch.ones(2))
         before = float(error(start(lr), batches.batch))
 
-    trained = train(start, batches, error, tmp_path, Settings(60, 3e-3, optimiser=optimiser, device="cpu", warm_up=5))
+    trained = train(start, batches, error, tmp_path, Settings(60, 3e-3, optimizer=optimiser, device="cpu", warm_up=5))
 
     with torch.no_grad():
         assert float(error(trained(lr), batches.batch)) < 0.5 * before
@@ -105,8 +105,8 @@ def test_it_learns(tmp_path, optimiser):
 def test_weights_that_are_kept_are_an_average_over_steps(tmp_path):
     network_ = network()
     batches = Constant(target=1.0)
-    plain = train(network(), batches, error, tmp_path / "plain", Settings(30, optimiser="adamw", average=0.0))
-    mean = train(network_, batches, error, tmp_path / "mean", Settings(30, optimiser="adamw", average=0.99))
+    plain = train(network(), batches, error, tmp_path / "plain", Settings(30, optimizer="adamw", average=0.0))
+    mean = train(network_, batches, error, tmp_path / "mean", Settings(30, optimizer="adamw", average=0.99))
 
     assert not torch.equal(plain.tail.weight, mean.tail.weight)
 
@@ -122,33 +122,33 @@ def test_the_rate_rises_then_falls_to_zero():
 
 
 def test_another_run_in_the_same_folder_is_refused_and_named(tmp_path):
-    train(network(), Constant(), error, tmp_path, Settings(5, optimiser="adamw"))
+    train(network(), Constant(), error, tmp_path, Settings(5, optimizer="adamw"))
 
     with pytest.raises(TrainingError, match=r"settings\.steps: 5 there, 6 here"):
-        train(network(), Constant(), error, tmp_path, Settings(6, optimiser="adamw"))
+        train(network(), Constant(), error, tmp_path, Settings(6, optimizer="adamw"))
     with pytest.raises(TrainingError, match=r"batches\.target"):
-        train(network(), Constant(0.5), error, tmp_path, Settings(5, optimiser="adamw"))
+        train(network(), Constant(0.5), error, tmp_path, Settings(5, optimizer="adamw"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     batches = Constant(target=float("nan"))
 
     with pytest.raises(TrainingError, match="step 1 is nan"):
-        train(network(), batches, error, tmp_path, Settings(5, optimiser="adamw", tell_every=1))
+        train(network(), batches, error, tmp_path, Settings(5, optimizer="adamw", tell_every=1))
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
-    train(network(), Constant(), error, tmp_path, Settings(5, optimiser="adamw"))
+    train(network(), Constant(), error, tmp_path, Settings(5, optimizer="adamw"))
     (tmp_path / "checkpoint.pt").write_bytes(b"half of it")
 
     with pytest.raises(TrainingError, match=r"checkpoint\.pt cannot be read"):
-        train(network(), Constant(), error, tmp_path, Settings(5, optimiser="adamw"))
+        train(network(), Constant(), error, tmp_path, Settings(5, optimizer="adamw"))
 
 
 def test_rows_beyond_the_checkpoint_are_forgotten(tmp_path):
     journal = Journal(tmp_path, {"a": 1})
     for step in (10, 20, 30):
-        journal.tell({"step": step, "loss": 1.0})
+        journal.log({"step": step, "loss": 1.0})
     journal.save({"step": 20})
 
     journal.load("cpu")
@@ -163,7 +163,7 @@ def test_rows_beyond_the_checkpoint_are_forgotten(tmp_path):
         {"steps": 2.5},
         {"steps": True},
         {"threads": 0},
-        {"optimiser": "sgd"},
+        {"optimizer": "sgd"},
         {"save_every": 0},
         {"seed": -1},
         {"learning_rate": float("nan")},
@@ -174,12 +174,12 @@ def test_rows_beyond_the_checkpoint_are_forgotten(tmp_path):
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(OptionError, match="wanted"):
+    with pytest.raises(OptionError, match=f"{next(iter(wrong))}="):
         Settings(**wrong)
 
 
 def test_the_card_of_a_run_says_what_it_is(tmp_path):
-    train(network(), Constant(), error, tmp_path, Settings(5, optimiser="adamw"))
+    train(network(), Constant(), error, tmp_path, Settings(5, optimizer="adamw"))
 
     card = json.loads((tmp_path / "run.json").read_text())
 
@@ -220,7 +220,7 @@ class KillAt(Constant):
 
 
 def test_a_network_with_dropout_and_batch_norm_resumes_by_the_bit(tmp_path):
-    settings = Settings(20, optimiser="adamw", save_every=5, device="cpu", average=0.9)
+    settings = Settings(20, optimizer="adamw", save_every=5, device="cpu", average=0.9)
     once = train(dropping(), Constant(), error, tmp_path / "once", settings)
 
     with pytest.raises(KeyboardInterrupt):
@@ -241,7 +241,7 @@ def test_random_numbers_of_others_are_left_alone(tmp_path):
     wanted = torch.rand(3)
 
     torch.manual_seed(5)
-    train(start, Still(), error, tmp_path, Settings(3, optimiser="adamw", device="cpu"))
+    train(start, Still(), error, tmp_path, Settings(3, optimizer="adamw", device="cpu"))
 
     assert torch.equal(torch.rand(3), wanted)
 
@@ -269,7 +269,7 @@ class NanFrom(Constant):
 
 
 def test_a_loss_that_is_no_number_is_seen_at_once_and_never_saved(tmp_path):
-    settings = Settings(40, optimiser="adamw", save_every=5, tell_every=40, device="cpu")
+    settings = Settings(40, optimizer="adamw", save_every=5, tell_every=40, device="cpu")
 
     with pytest.raises(TrainingError, match="The loss at step 8 is nan"):
         train(network(), NanFrom(7), error, tmp_path, settings)
@@ -293,8 +293,8 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     def hides(sr, batch):
         return error(Late.apply(sr), batch)
 
-    with pytest.raises(TrainingError, match="Weights at step 1 are no longer numbers"):
-        train(network(), Constant(), hides, tmp_path, Settings(1, optimiser="adamw", device="cpu"))
+    with pytest.raises(TrainingError, match="Weights at step 1"):
+        train(network(), Constant(), hides, tmp_path, Settings(1, optimizer="adamw", device="cpu"))
 
     assert not (tmp_path / "checkpoint.pt").exists()
 
@@ -303,19 +303,19 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
 
 
 def short(folder, **more):
-    return train(network(), Constant(), error, folder, Settings(5, optimiser="adamw", device="cpu"), **more)
+    return train(network(), Constant(), error, folder, Settings(5, optimizer="adamw", device="cpu"), **more)
 
 
 def test_other_weights_to_begin_with_are_told_as_such(tmp_path):
     short(tmp_path)
     torch.manual_seed(1)
 
-    with pytest.raises(TrainingError, match=r"begins with other weights here; set torch\.manual_seed"):
-        train(LeanSPAN(channels=4), Constant(), error, tmp_path, Settings(5, optimiser="adamw", device="cpu"))
+    with pytest.raises(TrainingError, match=r"start.*torch\.manual_seed"):
+        train(LeanSPAN(channels=4), Constant(), error, tmp_path, Settings(5, optimizer="adamw", device="cpu"))
 
 
 def test_a_run_that_saved_nothing_may_be_begun_anew_as_another(tmp_path):
-    settings = Settings(9, optimiser="adamw", device="cpu", tell_every=1)
+    settings = Settings(9, optimizer="adamw", device="cpu", tell_every=1)
     with pytest.raises(KeyboardInterrupt):
         train(network(), KillAt(3), error, tmp_path, settings)
 
@@ -328,18 +328,18 @@ def test_a_run_that_saved_nothing_may_be_begun_anew_as_another(tmp_path):
 def test_a_folder_is_written_by_one_run_at_a_time(tmp_path):
     class Intruding(Constant):
         def __call__(self, step):
-            with pytest.raises(TrainingError, match="Somebody trains in .* right now"):
+            with pytest.raises(TrainingError, match="locked"):
                 short(tmp_path)
             return self.batch
 
-    train(network(), Intruding(), error, tmp_path, Settings(5, optimiser="adamw", device="cpu"))
+    train(network(), Intruding(), error, tmp_path, Settings(5, optimizer="adamw", device="cpu"))
 
     short(tmp_path)  # it is free again
 
 
 def test_the_folder_of_a_run_that_failed_or_was_killed_is_free(official, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(network(), KillAt(2), error, tmp_path / "failed", Settings(5, optimiser="adamw", device="cpu"))
+        train(network(), KillAt(2), error, tmp_path / "failed", Settings(5, optimizer="adamw", device="cpu"))
     assert run_apart(tmp_path / "killed", "9", "2") == -signal.SIGKILL
 
     short(tmp_path / "failed")
@@ -371,7 +371,7 @@ def test_a_run_has_its_own_threads_also_where_a_kernel_settles_those_of_its_thre
         return {"far": 0.5}
 
     def run():
-        settings = Settings(3, optimiser="adamw", device="cpu", threads=2, tell_every=1)
+        settings = Settings(3, optimizer="adamw", device="cpu", threads=2, tell_every=1)
         train(network(), Taught(), error, tmp_path, settings, evaluate=meddling)
         found.append(torch.get_num_threads())
 
@@ -384,7 +384,7 @@ def test_a_run_has_its_own_threads_also_where_a_kernel_settles_those_of_its_thre
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="auto is the GPU here")
 def test_auto_is_the_device_that_it_stands_for(tmp_path):
-    settings = Settings(5, optimiser="adamw")
+    settings = Settings(5, optimizer="adamw")
     train(network(), Constant(), error, tmp_path, settings)
     run = json.loads((tmp_path / "run.json").read_text())
     short(tmp_path)  # on "cpu"
@@ -398,17 +398,17 @@ def test_auto_is_the_device_that_it_stands_for(tmp_path):
 
 @pytest.mark.parametrize("name", ["step", "rate", "loss", "seconds"])
 def test_what_is_measured_does_not_take_the_place_of_a_column(tmp_path, name):
-    with pytest.raises(TrainingError, match=rf"evaluate gives \['{name}'\], which the log has already"):
+    with pytest.raises(TrainingError, match=rf"evaluate.*\['{name}'\]"):
         short(tmp_path, evaluate=lambda network: {name: 0.5, "far": 0.5})
 
 
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ({"step": 1}, r"not that of this run: KeyError: 'average'"),
-        ([1, 2], "holds no run: wanted is a dict"),
-        ({"network": {}}, "holds no run"),
-        ({"step": 1, "average": {"a": torch.zeros(1)}}, "not that of this run: RuntimeError"),
+        ({"step": 1}, r"checkpoint\.pt.*KeyError: 'average'"),
+        ([1, 2], r"checkpoint\.pt.*dict.*list"),
+        ({"network": {}}, r"checkpoint\.pt.*step"),
+        ({"step": 1, "average": {"a": torch.zeros(1)}}, r"checkpoint\.pt.*RuntimeError"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_named(tmp_path, state, words):
@@ -421,7 +421,7 @@ def test_a_checkpoint_of_something_else_is_named(tmp_path, state, words):
 
 def test_a_folder_that_is_none_and_a_card_that_is_empty_are_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match="is no folder"):
+    with pytest.raises(TrainingError, match="not a folder"):
         short(tmp_path / "file")
     (tmp_path / "run.json").write_text("")
     with pytest.raises(TrainingError, match=r"run\.json cannot be read"):
@@ -447,7 +447,7 @@ def test_a_run_without_a_log_has_no_curve(tmp_path):
 
 
 def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
-    settings = Settings(20, optimiser="adamw", save_every=5, tell_every=5, device="cpu")
+    settings = Settings(20, optimizer="adamw", save_every=5, tell_every=5, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(network(), KillAt(12), error, tmp_path, settings, evaluate=lambda network: {"far": 0.5})
 
@@ -456,3 +456,13 @@ def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
     rows = read_log(tmp_path / "log.csv")
     assert [row["step"] for row in rows] == ["5", "10", "15", "20"]
     assert [(row["far"], row["near"]) for row in rows] == [("0.5", ""), ("", ""), ("", "0.25"), ("", "0.25")]
+
+
+def test_the_old_spelling_of_the_optimizer_is_accepted_and_a_run_of_it_is_resumed(tmp_path):
+    with pytest.warns(FutureWarning, match="optimiser= .* optimizer="):
+        settings = Settings(5, optimiser="adamw")
+    train(network(), Constant(), error, tmp_path, settings)
+    card = tmp_path / "run.json"
+    card.write_text(card.read_text(encoding="utf-8").replace('"optimizer"', '"optimiser"'), encoding="utf-8")
+
+    train(network(), Constant(), error, tmp_path, settings)

@@ -44,9 +44,9 @@ def test_bands_are_a_list_of_any_of_their_names():
     own, alias = (scenes_of(cube, bands)[0] for bands in (["B04", "B08"], ["red", "nir"]))
 
     np.testing.assert_array_equal(own.values, alias.values)
-    with pytest.raises(OptionError, match=r"bands='B04': wanted a list of names, such as bands=\['B04'\]"):
+    with pytest.raises(OptionError, match=r"bands='B04'.*bands=\['B04'\]"):
         scenes_of(cube, "B04")
-    with pytest.raises(OptionError, match=r"bands=\(\): wanted a list of names, such as bands=\['B04'\]"):
+    with pytest.raises(OptionError, match=r"bands=\(\).*bands=\['B04'\]"):
         scenes_of(cube, ())
 
 

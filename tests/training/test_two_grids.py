@@ -121,7 +121,7 @@ def test_a_student_of_ten_bands_gets_nearer_to_the_pipeline(official, tmp_path):
 def test_a_student_of_the_coarse_bands_alone_is_taught_these(official, tmp_path):
     torch.manual_seed(0)
     teacher = Teacher("sen2sr-lite.main", device="cpu", bands=("B05", "B06", "B07", "B8A", "B11", "B12"))
-    held, settings = {"elsewhere": scene(96, seed=9)}, Settings(2, optimiser="adamw", device="cpu")
+    held, settings = {"elsewhere": scene(96, seed=9)}, Settings(2, optimizer="adamw", device="cpu")
     sizes = {"side": 16, "batch": 2, "patch": 32, "pool": 4}
 
     distil(LeanCoarse(channels=4), teacher, [scene(seed=1)], tmp_path, settings, held_out=held, **sizes)

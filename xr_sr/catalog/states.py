@@ -1,4 +1,4 @@
-"""Files of weights as tensors by name, read without running anything in them; and why a file is refused, in a sentence.
+"""Read files of weights as tensors by name, without executing anything in them.
 
 torch's own messages recommend loading a refused file unsafely, so they are not passed on.
 """
@@ -17,15 +17,15 @@ _GLOBAL = re.compile(r"Unsupported [^\n]*?GLOBAL ([\w.]+)")
 
 
 def read_tensors(data: bytes, suffix: str, device: str = "cpu") -> Any:
-    """Read what a file of weights holds: by torch's weights-only unpickler (.pt, .pth, .ckpt), else as safetensors.
+    """Read a file of weights by torch's weights-only unpickler (.pt, .pth, .ckpt), else as safetensors.
 
-    data: the bytes of the file. Raises ValueError, with a sentence to be shown, for whatever cannot be read so.
+    data: the bytes of the file. Raises ValueError, with a sentence for the user, for files that cannot be read so.
     """
     try:
         if suffix in {".pt", ".pth", ".ckpt"}:
             import torch
 
-            if _is_program(data):  # torch would advise to run it
+            if _is_program(data):  # torch's message would advise to run it
                 raise ValueError("it is a TorchScript program; save its tensors, torch.save(model.state_dict(), file)")
             return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
         from safetensors.torch import load
@@ -36,14 +36,14 @@ def read_tensors(data: bytes, suffix: str, device: str = "cpu") -> Any:
 
 
 def why_refused(error: Exception) -> str:
-    """Return one sentence about a file that a reader refused, without full stop and without codes for terminals."""
+    """Return a reader's error as one sentence, without full stop and terminal codes."""
     text = _ESCAPES.sub("", str(error))
     if held := _GLOBAL.search(text):
-        return f"it holds {held[1]}, and only tensors, numbers, texts and containers of them are read from it"
+        return f"it holds {held[1]}, and only tensors, numbers, text and containers of them are read"
     if "weights_only" in text:
-        return "it holds more than tensors, numbers, texts and containers of them, and nothing else is read from it"
-    said = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    return said.split(". ")[0].rstrip(".")[:200]
+        return "it holds more than tensors, numbers, text and containers of them, and nothing else is read"
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return first.split(". ")[0].rstrip(".")[:200]
 
 
 def _is_program(data: bytes) -> bool:

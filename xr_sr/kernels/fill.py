@@ -1,7 +1,7 @@
-"""Holes in a block: what a network sees where a pixel is NaN.
+"""Fill NaN in a block before it is passed to a network.
 
-The fill is local on purpose: a value depends on pixels nearby and on nothing else, so one place is filled in one way
-wherever the array was cut. To put NaN back behind the kernel is left to the caller.
+The fill is local on purpose: a value depends on nearby pixels only, so a pixel is filled in the same way wherever the
+array was cut. Restoring NaN after the kernel is left to the caller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def fill(block: FloatArray, steps: int) -> FloatArray:
     """Replace NaN by the mean of its known 3x3 neighbours, growing inwards `steps` times; by 0 further in.
 
     block: (..., y, x) floating, finite or NaN; each (y, x) plane is filled by itself. steps: in pixels, 0 or more.
-    Returns the same shape and dtype without NaN: a new array, or the block itself (no copy) where nothing is NaN. In
+    Returns the same shape and dtype without NaN: a new array, or the block itself (no copy) if nothing is NaN. In
     turn k every hole that touches pixels known since turn k - 1 (valid, or filled by then) becomes their mean, all at
     once. So a hole at Chebyshev distance d <= steps from the nearest valid pixel depends on the pixels within d of it
     only, bit for bit: sums are taken in one fixed order, and beyond the edge of the array nothing is known. NumPy or
@@ -34,14 +34,14 @@ def fill(block: FloatArray, steps: int) -> FloatArray:
         return block
     if hole.all():
         return np.zeros_like(block)
-    rows, columns = _span(hole, -2), _span(hole, -1)  # all beyond them is valid, and stays as it is
+    rows, columns = _span(hole, -2), _span(hole, -1)  # all beyond is valid, and stays as it is
     filled = block.copy()
     filled[..., rows, columns] = _fill_box(block[..., rows, columns], hole[..., rows, columns], steps)
     return filled
 
 
 def _span(hole: BoolArray, axis: int) -> slice:
-    """Return the part of an axis that has holes, and one pixel more on both sides for their neighbours."""
+    """Return the part of an axis with holes, and one pixel more on both sides for their neighbours."""
     others = tuple(i for i in range(hole.ndim) if i != axis % hole.ndim)
     places = np.flatnonzero(hole.any(axis=others))
     return slice(max(0, int(places[0]) - 1), int(places[-1]) + 2)
@@ -82,7 +82,7 @@ def _first_front(state: npt.NDArray[np.uint8]) -> Places:
 
 
 def _grow(values: FloatArray, state: npt.NDArray[np.uint8], front: Places, around: list[int]) -> Places:
-    """Fill the front, in place, and give the next one: the holes that touch it, each once."""
+    """Fill the front in place, and return the next one: the holes that touch it, each once."""
     total = np.zeros_like(values, shape=front.shape)
     count = np.zeros_like(state, shape=front.shape)
     following = []

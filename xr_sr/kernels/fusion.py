@@ -1,11 +1,11 @@
-"""Ten bands: the coarse ones to the input's grid, the others to the output's, then the coarse ones after them.
+"""Run a cascade for ten bands: coarse bands to the input's grid, fine bands to the output's, then coarse bands too.
 
     x2:    interpolated coarse bands and fine bands -> coarse bands with the detail of the fine ones
     fine:  fine bands -> fine bands, `scale` times finer
     x4:    what x2 gave, interpolated, and what fine gave -> coarse bands, `scale` times finer
 
-each followed by its own constraint. Only the parts run that a wanted band needs. The block already holds the coarse
-bands on the input's grid, by linear interpolation: which of its pixels are samples is the matter of `block`.
+each followed by its own constraint. Only those parts run that a requested band needs. The block already has the coarse
+bands on the input's grid, by linear interpolation, which is done in the pipeline.
 Source: SEN2SR (Aybar et al. 2026), its ten-band pipeline.
 """
 
@@ -38,7 +38,7 @@ PIECE_CPU = 192
 
 @dataclass(frozen=True)
 class Part:
-    """A network with its constraint. constraint: None where it was switched off."""
+    """A network with its constraint; None if it was turned off."""
 
     predictor: NetworkPredictor
     constraint: Constraint | None
@@ -50,7 +50,7 @@ class Part:
 
     @property
     def margin(self) -> int:
-        """Output pixels that the constraint reads around the place that it works on."""
+        """Output pixels of context that the constraint reads."""
         return self.constraint.margin if self.constraint else 0
 
     @property
@@ -62,7 +62,8 @@ class Part:
     def run(self, image: Tensor, k: int, out: Tensor, kept: Sequence[int]) -> None:
         """Write the constrained bands to `out`, (n, band, h * scale, w * scale).
 
-        image: (n, band, h + 2 k, w + 2 k), k at least `reach`. kept: for each band out, the one that holds it.
+        image: (n, band, h + 2 k, w + 2 k), k at least `reach`. kept: for each output band, the index of the input band
+        that constrains it.
         """
         skip = k - math.ceil(self.margin / self.spec.scale) - self.predictor.reach
         fine = self.predictor.predict(_trim(image, skip), self.margin)
@@ -75,7 +76,7 @@ class Part:
 class FusionKernel:
     """The parts in turn, as a `Kernel`: (n, len(spec.bands), ...) to (n, len(wanted), ...).
 
-    wanted: canonical names of the bands that come out, in that order.
+    wanted: canonical names of the output bands, in that order.
     """
 
     def __init__(self, spec: Cascade, parts: dict[str, Part], wanted: Sequence[str], *, halo: int, device: str) -> None:
@@ -133,7 +134,7 @@ class FusionKernel:
                 out[:, place].copy_(bands[band][index * n : (index + 1) * n])
 
     def _same_grid(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the bands on the input's grid: what the sensor has there as it is."""
+        """Return the bands on the input's grid, the fine ones unchanged."""
         k = self.contexts[0]
         given = dict(zip(self.spec.bands, _trim(image, k).unbind(1), strict=True))
         return given | self._coarse(image, k, 0) if self.needs_coarse else given
@@ -150,7 +151,7 @@ class FusionKernel:
         return dict(zip(part.spec.bands_out, out.unbind(1), strict=True))
 
     def _finer(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the wanted bands, and such as came along, on the output's grid."""
+        """Return the requested bands, and others computed with them, on the output's grid."""
         s, (k, middle) = self.scale, self.contexts
         part, last = self.parts["fine"], self.parts["x4"] if self.needs_coarse else None
         around = math.ceil((last.margin + last.predictor.reach) / s) if last else 0

@@ -1,10 +1,10 @@
-"""Coarser bands on the grid of finer ones, without weights: MTF-GLP with high-pass modulation, and plain interpolation.
+"""Sharpen coarse bands to the grid of finer ones without weights: MTF-GLP with high-pass modulation, or interpolation.
 
     out = M * P / P_L
 
-M is the coarse band, interpolated; P what the finer bands let expect of it; P_L the same as the coarse pixels would
-show it: blurred by the band's own modulation transfer function (MTF), sampled, and interpolated as M is. Where the
-guide shows nothing finer, P is P_L, and the result is the interpolation.
+M is the coarse band, interpolated; P its prediction from the finer bands; P_L the same at the resolution of the coarse
+pixels: blurred by the band's own modulation transfer function (MTF), sampled, and interpolated as M is. If the guide
+has no finer detail, P equals P_L, and the result is the interpolation.
 Sources: the generalised Laplacian pyramid matched to the MTF, with this injection: Aiazzi et al. 2006 (MTF-tailored
 multiscale fusion, PE&RS 72, 591), as Vivone et al. 2015 (doi:10.1109/TGRS.2014.2361734) and 2021
 (doi:10.1109/MGRS.2020.3019315) compare it. The guide as a regression of the coarse band on the finer ones, seen as
@@ -30,8 +30,8 @@ from .protocol import CONTEXT, RADIUS, FloatArray, Guidance
 from .window import from_tensor, to_tensor
 
 RIDGE, NOISE = 1e-3, 1e-3
-"""What is added to the variances of guides: this share of their mean, and the square of the sensor's noise, about: less
-would put it into the result, on even ground most of all; more costs detail (Wald's protocol: 3 % of the error at most).
+"""Added to the variances of guides: this share of their mean, and about the square of the sensor's noise. Less would
+put noise into the result, mostly on even ground; more costs detail (Wald's protocol: 3 % of the error at most).
 """
 
 LEAST, MOST = 0.005, 5.0
@@ -39,7 +39,7 @@ LEAST, MOST = 0.005, 5.0
 
 
 def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Tile, guidance: Guidance) -> FloatArray:
-    """Bring the coarse bands of a tile to the finer grid, and from there by bicubic interpolation to `scale`.
+    """Sharpen the coarse bands of a tile to the finer grid, and upsample them from there to `scale` by bicubic.
 
     fine: (n, guide, height + 2 halo, width + 2 halo) float32 reflectance without NaN. coarse: (n, band, y, x), which
     begins `at` fine pixels above and to the left of it. Returns (n, band, height * scale, width * scale) float32.
@@ -60,11 +60,11 @@ def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Til
 def _date(
     fine: Tensor, coarse: Tensor, at: tuple[int, int], size: tuple[int, int], halo: int, guidance: Guidance
 ) -> Tensor:
-    """Do one date: (guide, y, x) and (band, y, x) to (band, height * scale, width * scale)."""
+    """Sharpen one date: (guide, y, x) and (band, y, x) to (band, height * scale, width * scale)."""
     ratio, scale = guidance.ratio, guidance.scale
     finer = separable.bicubic(scale) if scale > 1 else None
     margin = finer.margin if finer else 0
-    # Along each axis: the fine pixels wanted, in coarse pixels of the block, and where the first one lies in these.
+    # Along each axis: the fine pixels of the output in coarse pixels of the block, and the first one's place in these.
     spans = [_span(at[axis] + halo - margin, size[axis] + 2 * margin, ratio) for axis in (0, 1)]
     cut = tuple(slice(first, first + count) for first, count, _ in spans)
     inside = tuple(slice(into, into + side + 2 * margin) for (_, _, into), side in zip(spans, size, strict=True))
@@ -79,7 +79,7 @@ def _date(
             if mtf not in seen:
                 seen[mtf] = _seen(fine, mtf, ratio, at, grown)
             gain = _modulation(fine, band[grown].double(), seen[mtf], spans, inside, at, ratio, guidance.chosen[place])
-            # Cubic overshoot below a sample that is not negative would be dark where no light was missing.
+            # Cubic overshoot below a sample that is not negative would be an artifact.
             least = _repeat(band[cut], ratio)[inside].clamp(max=0)
             result = torch.maximum(interpolated, least) * gain
         if finer is None:
@@ -105,7 +105,7 @@ def _modulation(
     ratio: int,
     chosen: int | None,
 ) -> Tensor:
-    """Give P / P_L on the fine pixels.
+    """Return P / P_L on the fine pixels.
 
     band, seen: the coarse band and the guides as it would see them, with CONTEXT around `spans`. chosen: the guide that
     is taken alone and as it is; None regresses.

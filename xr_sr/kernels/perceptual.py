@@ -1,7 +1,7 @@
-"""Networks that compare pictures, made once per process: LPIPS of our own, and the image towers of open_clip.
+"""Compare pictures by networks, built once per process: LPIPS, and the image encoders of open_clip.
 
-A comparer takes two stacks of pictures and gives a distance for each pair. Weights come from files that the user
-names and are read without running anything in them. Cubes, patches and laziness are handled in `metrics.perceptual`.
+A comparer returns the distance of each pair of two stacks of pictures. Weights are read from files of the user without
+executing anything in them. Cubes, patches and laziness are handled in `metrics.perceptual`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Comparer", "build"]
 
 Pictures = NDArray[np.float32]
-"""(n, 3, y, x) red, green, blue; 0 is black, 1 is white, NaN where nothing was measured."""
+"""(n, 3, y, x) red, green, blue; 0 is black, 1 is white, NaN is nodata."""
 
 
 class Comparer(Protocol):
@@ -41,7 +41,7 @@ class Comparer(Protocol):
 
 
 def build(kind: str, name: str, files: Sequence[tuple[str, str]], device: str = "auto") -> Comparer:
-    """Return a comparer, made once per process and device.
+    """Return a comparer, built once per process and device.
 
     kind: "lpips", with name "squeeze", "alex" or "vgg"; "clip-l1" or "clip-cosine", with the name of a model of
     open_clip. files: paths and their sha256.
@@ -75,7 +75,7 @@ class _Lpips:
 
     def __call__(self, a: Pictures, b: Pictures) -> NDArray[np.float64]:
         one, other, valid = _tensors(a, b, self.device)
-        # Where one of the two was not measured both are made equal, so that nothing differs there.
+        # Nodata in one of the two: both are set equal, so that nothing differs there.
         one, other = (torch.where(valid, x, torch.full_like(x, 0.5)) * 2 - 1 for x in (one, other))
         weight = None if valid.all() else valid.to(one.dtype)
         with torch.no_grad():
@@ -86,7 +86,7 @@ class _Clip:
     def __init__(self, kind: str, name: str, files: Sequence[tuple[str, str]], device: str) -> None:
         open_clip: Any = require("open_clip", extra="clip")
         if name not in open_clip.list_models():
-            raise OptionError(f"model={name!r}: open_clip knows no such model; see open_clip.list_models().")
+            raise OptionError(f"model={name!r}: open_clip has no such model; see open_clip.list_models().")
         self.device, self.cosine = device, kind == "clip-cosine"
         network: nn.Module = open_clip.create_model(name, pretrained=None)
         state: dict[str, Tensor] = {}
@@ -111,7 +111,7 @@ class _Clip:
         return distance.cpu().numpy()
 
     def _embedded(self, x: Tensor) -> Tensor:
-        """Return the embeddings (n, channels) of pictures brought to the size that the tower reads."""
+        """Return the embeddings (n, channels) of pictures resampled to the size that the encoder reads."""
         x = x.clamp(0, 1)
         if x.shape[-2:] != self.size:
             x = functional.interpolate(x, size=self.size, mode="bilinear", antialias=True)
@@ -120,14 +120,14 @@ class _Clip:
 
 
 def _tensors(a: Pictures, b: Pictures, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Give both as tensors, and where both were measured (n, 1, y, x)."""
+    """Return both as tensors, and where both are valid (n, 1, y, x)."""
     one, other = (torch.from_numpy(np.ascontiguousarray(x, dtype="float32")).to(device) for x in (a, b))
     valid = (torch.isfinite(one) & torch.isfinite(other)).all(dim=1, keepdim=True)
     return one, other, valid
 
 
 def _colours(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
-    """Give mean and standard deviation of the colours that a tower was trained on."""
+    """Return mean and standard deviation of the colors that an encoder was trained on."""
     mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
     return mean or (0.48145466, 0.4578275, 0.40821073), std or (0.26862954, 0.26130258, 0.27577711)
 

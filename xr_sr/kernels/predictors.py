@@ -55,14 +55,14 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class NetworkPredictor:
-    """A network that sees normalised reflectance in channels-last layout, at the precision asked for."""
+    """A network on normalized reflectance in channels-last layout, at the requested precision."""
 
     def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec
         self.dtype = DTYPES[precision]
         if precision == "float32" and device.startswith("cuda"):
-            # TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 where 1e-5 is promised. The switch
-            # is the process's; turning it back after each task would race with the next thread.
+            # TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 instead of 1e-5. The switch is
+            # global; turning it back after each task would race with the next thread.
             torch.backends.cudnn.allow_tf32 = False
         self.network = network.eval().to(device=device, dtype=self.dtype)
         for value in (*self.network.parameters(), *self.network.buffers()):
@@ -91,42 +91,41 @@ class NetworkPredictor:
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
         if self.normalises:
             fine = fine * self.scale_out + self.shift_out
-        # Folded networks clamp inside their last convolution; what is left is a cheap pass for all others.
+        # Folded networks clamp inside their last convolution; for others this is a cheap pass.
         return fine.clamp_(min=0) if self.clamps else fine
 
 
 def reach_of(spec: Network, network: nn.Module) -> int:
-    """Return the input pixels of context that a network is shown on each side; 0 for one that works on windows.
+    """Return the input pixels of context that a network gets on each side; 0 for one that works on windows.
 
-    What the network says of itself is believed; else it is the halo of the record without that of the constraint.
+    An attribute of the network has priority; else it is the halo of the record without that of the constraint.
     """
     if spec.window:
         return 0
     constraint = math.ceil(spec.low_pass.radius / spec.scale) if spec.low_pass else 0
-    said = getattr(network, "consumed", getattr(network, "receptive_radius", spec.halo - constraint))
-    return max(0, int(said))
+    reach = getattr(network, "consumed", getattr(network, "receptive_radius", spec.halo - constraint))
+    return max(0, int(reach))
 
 
 def _of_bands(
     value: float | tuple[float, ...], reads: Sequence[str], bands: Sequence[str], device: str
 ) -> float | Tensor:
-    """Return one number for all bands, or (1, band, 1, 1) float32 with those of certain bands."""
+    """Return one number for all bands, or (1, band, 1, 1) float32 with those of the given bands."""
     if not isinstance(value, tuple):
         return value
     return torch.tensor([value[reads.index(band)] for band in bands], device=device).view(1, -1, 1, 1)
 
 
 _OLD_NAME = re.compile(r"^xr_sr\.models\.")
-"""Where the architectures were until 0.1: records that users registered or stored may still name them so."""
+"""Former place of the architectures, which records of users may still name."""
 
 
 def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
-    """Build the architecture and load its weights, with no key missing or left over; folded where it can be.
+    """Build the architecture and load its weights, with no key missing or left over; folded if it can be.
 
-    path: None for a network that has nothing to load.
-    Raises ModelError if there is no such architecture, or it needs other arguments or weights that are not named.
-    Raises WeightsHashError if the file is no longer the one that was found, WeightsFormatError if it holds something
-    else.
+    path: None for a network without tensors.
+    Raises ModelError if there is no such architecture, or it needs other arguments, or a file of weights;
+    WeightsHashError if the file has changed, WeightsFormatError if it holds something else.
     """
     module, _, attribute = spec.architecture.partition(":")
     module = _OLD_NAME.sub("xr_sr.networks.", module)
@@ -135,7 +134,7 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
     except (ImportError, AttributeError) as error:
         raise ModelError(
             f"{spec.name!r} names the architecture {spec.architecture!r}, which cannot be imported: {error}. "
-            "Wanted is 'module:attribute', of a module that this process can import; a cluster's workers get a file "
+            "Expected 'module:attribute', of a module that this process can import; workers of a cluster get a file "
             "by client.upload_file(...)."
         ) from error
     try:
@@ -145,11 +144,11 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
             f"{spec.name!r}: {spec.architecture} cannot be built with config={dict(spec.config)}: {error}."
         ) from error
     if not isinstance(network, nn.Module):
-        raise ModelError(f"{spec.name!r}: {spec.architecture} gives a {type(network).__name__}, not a torch module.")
+        raise ModelError(f"{spec.name!r}: {spec.architecture} returns a {type(network).__name__}, not a torch module.")
     if path is None and (wanted := network.state_dict()):
         raise ModelError(
-            f"{spec.name!r} has {len(wanted)} tensors of weights, such as {next(iter(wanted))!r}, and no file is "
-            "named: every process would draw its own. Save them with safetensors.torch.save_file, and give weights=."
+            f"{spec.name!r} has {len(wanted)} tensors of weights, such as {next(iter(wanted))!r}, and no file: "
+            "every process would draw its own. Save them with safetensors.torch.save_file, and pass weights=."
         )
     state = {} if path is None else read_state(path, sha256)
     load_strict(
@@ -168,23 +167,23 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
     except TypeError as error:
         raise ModelError(
             f"{spec.name!r}: `folded` of {spec.architecture} cannot be called with non_negative={spec.non_negative} "
-            f"({error}). Wanted is a method folded(*, non_negative) that gives a faster torch module, or none."
+            f"({error}). Expected a method folded(*, non_negative) that returns a faster torch module, or none."
         ) from error
     if not isinstance(folded, nn.Module):
-        raise ModelError(f"{spec.name!r}: `folded` of {spec.architecture} gives {folded!r:.60}, not a torch module.")
+        raise ModelError(f"{spec.name!r}: `folded` of {spec.architecture} returns {folded!r:.60}, not a torch module.")
     folded.clamps_itself = True  # type: ignore[assignment]  # modules take any attribute
     return folded.eval()
 
 
 def _selection(spec: Network) -> dict[str, list[int]]:
-    """Return the places of the bands that are wanted of a network, where it can leave out others."""
+    """Return the indices of the output bands of a network that can leave out others."""
     return {"gives": [spec.bands.index(band) for band in spec.bands_out or spec.bands]} if spec.selects else {}
 
 
 def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Read a state dict without running anything that is in the file: safetensors, or torch's weights-only unpickler.
+    """Read a state dict without executing anything in the file: safetensors, or torch's weights-only unpickler.
 
-    The hash is taken of the very bytes that are read. Wrappers `state_dict`, `params_ema` and `params` are opened.
+    The hash is computed from the bytes that are read. Wrappers `state_dict`, `params_ema` and `params` are opened.
     """
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
@@ -195,7 +194,7 @@ def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
     try:
         state = read_tensors(data, path.suffix)
     except ValueError as error:
-        # Not `from error`: below it stands torch's advice to load the file unsafely.
+        # Not `from error`: torch's message recommends loading the file unsafely.
         raise WeightsFormatError(
             f"{path} cannot be read as weights: {error}. Fetch it again, or save its tensors alone: "
             "torch.save(model.state_dict(), file)."

@@ -27,23 +27,23 @@ LENGTHS = (48, 112, 240)
 """Sides of the images that are tried, in input pixels, until the field ends inside: 119 pixels at most."""
 
 STRIPS = (16, 64)
-"""Their other side: enough for the length, and little work; the second where a network takes no narrow image."""
+"""Their other side; the second if a network does not accept narrow images."""
 
 MOST_BANDS = range(1, 17)
-"""Numbers of bands that are tried where the one asked for is not taken."""
+"""Numbers of bands that are tried if the network does not accept the given one."""
 
 LEVELS = ((0.0, 0.6), (-0.05, 1.6), (0.9, 1.6), (0.0, 0.05))
-"""Reflectance between which images are drawn: ground, all that occurs, cloud and snow, water. A network may have paths
-that only some of these open."""
+"""Ranges of reflectance of random images: ground, all that occurs, cloud and snow, water. A network may have paths that
+only some of these open."""
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
 class Probe:
-    """A network that is asked questions.
+    """Run a network on random images.
 
-    network: is copied. label: what messages call it. bands, bands_out: how many; None takes what comes. scale: output
-    pixels per input pixel; None takes what comes. shift, width: what is done to reflectance for it.
+    network: is copied. label: its name in messages. bands, bands_out: their number; None is any. scale: output pixels
+    per input pixel; None is any. shift, width: normalization of reflectance.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class Probe:
         self.consumed = getattr(network, "consumed", 0)
         if type(self.consumed) is not int or self.consumed < 0:
             raise ModelError(
-                f"{label} has an attribute consumed={self.consumed!r}: wanted is how many input pixels it loses on "
-                "each side, a whole number."
+                f"{label} has an attribute consumed={self.consumed!r}: expected a whole number, the input pixels "
+                "that it loses on each side."
             )
         self.dtype = torch.float64
         self.random = torch.Generator().manual_seed(20)
 
     def field(self) -> ReceptiveField:
-        """Measure the field, and that it is the same everywhere.
+        """Measure the receptive field, and check that it is the same everywhere.
 
-        Raises ModelError for a network that depends on all that it is shown, that is another function at another place
-        or in other company, that gives another shape than it should, or that cannot be run.
+        Raises ModelError for a network that depends on all of its input, that is another function at another place or
+        in another batch, that returns another shape than its record has, or that cannot be run.
         """
         with self._few_threads():
             self._settle_precision()
@@ -88,22 +88,22 @@ class Probe:
         return found
 
     def check_window(self, side: int) -> None:
-        """Run it on a window of the one size that it will see. Raises ModelError as `field` does."""
+        """Run the network on a window of the size that it will get. Raises ModelError as `field` does."""
         with self._few_threads():
             self._settle_precision(side)
             for levels in LEVELS[:2]:
                 self._check_company(side, levels)
 
     def image(self, height: int, width: int, count: int = 1, levels: tuple[float, float] = LEVELS[0]) -> Tensor:
-        """Draw reflectance between two levels: (count, band, height, width)."""
+        """Draw random reflectance in a range: (count, band, height, width)."""
         low, high = levels
         drawn = torch.rand(count, self.bands, height, width, dtype=self.dtype, generator=self.random)
         return low + drawn * (high - low)
 
     def run(self, image: Tensor) -> Tensor:
-        """Return the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), what it consumes off.
+        """Return the output for an image: (n, band, y, x) to (n, band_out, y * scale, x * scale), less `consumed`.
 
-        Raises ModelError if the shape or the kind of numbers is another.
+        Raises ModelError for another shape or data type.
         """
         shown = ((image - self.shift) / self.width).to(self.dtype)
         try:
@@ -112,12 +112,12 @@ class Probe:
             size = f"({', '.join(map(str, image.shape))})"
             raise ModelError(
                 f"{self.label} cannot be run on a tensor {size} of {_short(self.dtype)}: {type(error).__name__}: "
-                f"{error}. A model with a halo is shown windows of any size; one that wants a certain size needs "
+                f"{error}. A model with a halo gets windows of any size; one that needs a certain size has "
                 "window= in its record."
             ) from error
         if not isinstance(fine, Tensor) or not fine.is_floating_point():
             kind = _short(fine.dtype) if isinstance(fine, Tensor) else type(fine).__name__
-            raise ModelError(f"{self.label} gives {kind}; wanted is one tensor of floating-point numbers.")
+            raise ModelError(f"{self.label} returns {kind}; expected one tensor of floating-point numbers.")
         n, _, height, width = image.shape
         height, width = height - 2 * self.consumed, width - 2 * self.consumed
         if self.scale is None and fine.ndim == 4:
@@ -127,20 +127,20 @@ class Probe:
         if tuple(fine.shape) != wanted:
             raise ModelError(
                 f"{self.label} turns {tuple(image.shape)} into {tuple(fine.shape)}; by its record it should be "
-                f"{wanted}: {bands} bands, {scale} times finer. Correct bands_out= or scale=, and mind that a network "
-                "without padding says by an attribute `consumed` how many input pixels it loses on each side."
+                f"{wanted}: {bands} bands, {scale} times finer. Correct bands_out= or scale=. A network without "
+                "padding declares by an attribute `consumed` how many input pixels it loses on each side."
             )
         if not torch.isfinite(fine).all():
             low, high = float(image.min()), float(image.max())
             raise ModelError(
-                f"{self.label} gives numbers that are not finite for reflectance between {low:.2f} and {high:.2f}, "
-                "which occurs: a little below 0 over dark water, above 1 on snow and cloud. Clamp what it cannot take."
+                f"{self.label} returns values that are not finite for reflectance between {low:.2f} and {high:.2f}, "
+                "which occurs: a little below 0 over dark water, above 1 on snow and cloud. Clamp its input."
             )
         return fine
 
     @contextmanager
     def _few_threads(self) -> Iterator[None]:
-        """Work on one thread where the network is small: waiting for each other took them 2 to 50 times as long."""
+        """Use one thread for a small network: several were 2 to 50 times slower."""
         threads = torch.get_num_threads()
         if sum(weight.numel() for weight in self.network.parameters()) < 1_000_000:
             torch.set_num_threads(1)
@@ -150,7 +150,7 @@ class Probe:
             torch.set_num_threads(threads)
 
     def _settle_precision(self, side: int = 0) -> None:
-        """Take double precision, or single where the network insists on it."""
+        """Use double precision, or single if the network needs it."""
         side = side or LENGTHS[0] + 2 * self.consumed
         try:
             self.network.double()
@@ -166,13 +166,13 @@ class Probe:
                 if (count := self._bands_taken(side)) is None:
                     raise
                 raise ModelError(
-                    f"{self.label} cannot be run on {count_of(self.bands, 'band')}, and can be on {count}: it reads "
-                    "another number. Name by bands= those that it reads, in its order; measure_halo takes their "
+                    f"{self.label} cannot be run on {count_of(self.bands, 'band')}, and can be on {count}. List in "
+                    "bands= those that it reads, in its order; for measure_halo pass their "
                     f"number, bands={count}."
                 ) from error
 
     def _bands_taken(self, side: int) -> int | None:
-        """Find another number of bands that the network takes; None where it takes the one asked for, or no other."""
+        """Find another number of bands that the network accepts; None if it accepts the given one, or no other."""
 
         def runs(count: int) -> bool:
             try:
@@ -187,19 +187,19 @@ class Probe:
             return next((count for count in MOST_BANDS if runs(count)), None)
 
     def _check_company(self, side: int, levels: tuple[float, float]) -> None:
-        """Check that a window's output is the same twice, and the same beside others of a batch."""
+        """Check that a window's output is the same twice, and the same in another batch."""
         image = self.image(side, side, count=2, levels=levels)
         with torch.no_grad():
             one, again, both = self.run(image[:1]), self.run(image[:1]), self.run(image)
         if not torch.equal(one, again):
             raise ModelError(
-                f"{self.label} gives two results for one input, {_far(one, again):.2g} apart: something in it is drawn "
-                "at random. Results must depend on the input alone; turn it off in eval(), or fix what it draws."
+                f"{self.label} returns two results for one input, {_far(one, again):.2g} apart: something in it is "
+                "random. Results must depend on the input alone; turn it off in eval(), or fix its seed."
             )
         if _far(one, both[:1]) > self._tolerance(one):
             raise ModelError(
-                f"{self.label} gives {_far(one, both[:1]):.2g} of difference if another image stands beside in the "
-                "batch. Its normalisation reads the batch: use running statistics, which eval() means for BatchNorm."
+                f"{self.label} differs by {_far(one, both[:1]):.2g} if another image stands beside in the batch. "
+                "Its normalization reads the batch: use running statistics, as BatchNorm does in eval()."
             )
 
     def _extent(self, along: int) -> tuple[int, int]:
@@ -217,20 +217,20 @@ class Probe:
             if length > LENGTHS[0] and image.shape.numel() > self.bands * size * (STRIPS[0] + 2 * self.consumed):
                 break  # attention over a wide strip of full length could take all memory
         raise ModelError(
-            f"{self.label} depends on all that it is shown, or on more than {length // 2 - 1} pixels around (measured "
+            f"{self.label} depends on all of its input, or on more than {length // 2 - 1} pixels around (measured "
             f"on {length} {'rows' if along == -2 else 'columns'}): attention, a norm or a mean over the whole image, a "
-            "recurrence, or a very deep network. No halo would do; it is a windowed model: give its record window=, "
-            "the side that it was trained on, and overlap=, such as a quarter of it, instead of halo=."
+            "recurrence, or a very deep network. No halo is sufficient; it is a windowed model: its record needs "
+            "window=, the side that it was trained on, and overlap=, such as a quarter of it, instead of halo=."
         )
 
     def _nothing_beyond(self, before: int, behind: int, along: int) -> bool:
-        """Say whether the longest image shows no more than a shorter one: a dilated kernel may have jumped over it."""
+        """Return whether the longest image shows no larger field: a dilated kernel may have skipped a shorter one."""
         image = self._strip(LENGTHS[-1] + 2 * self.consumed, along, LEVELS[0])
         far = self._by_changes(image, along, LEVELS[0])
         return far[0] <= before and far[1] <= behind
 
     def _strip(self, length: int, along: int, levels: tuple[float, float]) -> Tensor:
-        """Draw an image that is long along one axis, and as narrow along the other as the network takes it."""
+        """Draw an image that is long along one axis, and as narrow along the other as the network accepts."""
         for strip in STRIPS:
             other = strip + 2 * self.consumed
             height, width = (length, other) if along == -2 else (other, length)
@@ -246,7 +246,7 @@ class Probe:
         return image
 
     def _by_changes(self, image: Tensor, along: int, levels: tuple[float, float]) -> tuple[int, int]:
-        """Replace one half, then the other, and see how far the change goes into what was kept."""
+        """Replace one half, then the other, and return how far the change reaches into the kept half."""
         length = image.shape[along]
         centre = length // 2
         last = length - 2 * self.consumed - 1
@@ -264,7 +264,7 @@ class Probe:
         return max(0, before), max(0, behind)
 
     def _by_gradient(self, image: Tensor, along: int) -> tuple[int, int]:
-        """Return the first and the last pixel with a part in the output at the centre; (0, 0) where nothing has one."""
+        """Return how far input pixels with a gradient are before and behind an output pixel; (0, 0) without any."""
         centre = image.shape[along] // 2
         scale = self.scale or 1
         source = image.clone().requires_grad_()
@@ -283,20 +283,20 @@ class Probe:
         return (centre - parts[0], parts[-1] - centre) if parts else (0, 0)
 
     def _pixels(self, changed: Tensor, along: int) -> list[int]:
-        """Return the pixels along an axis, counted in the input's size, where anything changed."""
+        """Return the input pixels along an axis at which anything changed."""
         other = -1 if along == -2 else -2
         fine = torch.nonzero(changed.any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
         return [place // (self.scale or 1) for place in fine]
 
     def _check_places(self, field: ReceptiveField, levels: tuple[float, float]) -> None:
-        """Check that an image moved by one pixel, or cut out larger, gives the same output where both can know it."""
+        """Check that an image shifted by one pixel, or a larger crop, has the same output in the common interior."""
         halo = max(field.halo, self.consumed)
         side = 2 * halo + 21  # odd, and of no use to a network that halves
         scale, lost = self.scale or 1, self.consumed
         image = self.image(side + 3, side + 3, levels=levels)
 
         def inside(top: int, left: int, size: int) -> Tensor:
-            """Return the output for a crop, where its edges do not count, and where all crops have pixels."""
+            """Return the output for a crop in the interior of all crops."""
             with torch.no_grad():
                 fine = self.run(image[..., top : top + size, left : left + size])
             y, x = ((1 + halo - start - lost) * scale for start in (top, left))
@@ -312,11 +312,11 @@ class Probe:
         for what, other in others.items():
             if _far(plain, other) > self._tolerance(plain):
                 raise ModelError(
-                    f"{self.label} gives another result for the same pixels {what}: {_far(plain, other):.2g} apart, "
-                    f"though it seems to read no further than {halo} pixels. It works on a grid of its own (strides, "
-                    "pooling, attention in windows) or knows places, so values would depend on how a scene is cut. "
-                    "It is a windowed model: give its record window= and overlap= instead of halo=. Windows stand at "
-                    "places of the map, the same for every cut."
+                    f"{self.label} returns another result for the same pixels {what}: {_far(plain, other):.2g} apart, "
+                    f"although it reads no further than {halo} pixels. It works on a grid of its own (strides, "
+                    "pooling, attention in windows) or on coordinates, so values would depend on how a scene is cut. "
+                    "It is a windowed model: its record needs window= and overlap= instead of halo=. Windows are at "
+                    "fixed positions of the map, the same for every cut."
                 )
 
     def _tolerance(self, values: Tensor) -> float:
@@ -332,18 +332,19 @@ def _short(dtype: torch.dtype) -> str:
 
 
 SMOOTH_SIDE = 48
-"""Input pixels of the images that are tried, where the model has no window of its own."""
+"""Side of the tested images in input pixels, for a model without windows."""
 
 WAVES = (math.inf, 32.0)
-"""Their lengths in input pixels: even ground, and what every constraint keeps."""
+"""Wavelengths in input pixels: even ground, and one that every constraint keeps."""
 
 GREYS = (0.05, 0.3, 0.9)
-"""Reflectance about which they swing."""
+"""Mean reflectance of the waves."""
 
 SHARE, LEAST = 0.5, 5e-4
-"""What the means over input pixels may differ by from those of bicubic: a share of what the network adds, or the
-rounding of a few DN. Measured: ours 0.24 of it on waves and 0 on even ground, the official network without its
-constraint 1.2 to 1.9."""
+"""Allowed difference of means over input pixels from those of bicubic: a share of what the network adds, or the
+rounding of a few DN. Measured: ours 0.24 on waves and 0 on even ground, the official network without its constraint 1.2
+to 1.9.
+"""
 
 
 def check_constrained(spec: Network, predictor: NetworkPredictor) -> None:
@@ -369,15 +370,15 @@ def check_constrained(spec: Network, predictor: NetworkPredictor) -> None:
             if not off <= allowed:  # NaN too
                 ground = "even ground" if math.isinf(wave) else f"a wave of {wave:.0f} pixels"
                 raise ModelError(
-                    f"{spec.name!r} is said to be constrained=True, and over {ground} of reflectance {level} its means "
-                    f"over an input pixel are up to {off:.2g} from bicubic's; at most {allowed:.2g} is wanted. Take "
-                    "away inside the network what it adds in low frequencies, or write low_pass=LowPass(...) instead "
-                    "of constrained=True, which is put on its output."
+                    f"{spec.name!r} has constrained=True, but over {ground} of reflectance {level} its means over an "
+                    f"input pixel differ by up to {off:.2g} from bicubic's; at most {allowed:.2g} is allowed. Remove "
+                    "low frequencies from what the network adds, or write low_pass=LowPass(...) instead of "
+                    "constrained=True, which is applied to its output."
                 )
 
 
 def _swinging(bands: int, side: int, level: float, wave: float) -> Tensor:
-    """Draw a wave along y and x about a level, each band at its own phase: (1, band, y, x)."""
+    """Return waves along y and x around a level, each band with another phase: (1, band, y, x)."""
     places = torch.arange(side, dtype=torch.float32) * (2 * math.pi / wave)
     phases = torch.arange(bands, dtype=torch.float32)[:, None]
     rows, columns = torch.sin(places + phases), torch.cos(places + 2 * phases)

@@ -155,7 +155,7 @@ def _check(spec: Network) -> ModelCheck:
     if spec.halo < needed:
         parts = f" ({field.halo} of the network, {needed - field.halo} of its low_pass)" if spec.low_pass else ""
         raise ModelError(
-            f"{spec.name!r} depends on input pixels up to {field.halo} away, measured ({field}); its record says "
+            f"{spec.name!r} depends on input pixels up to {field.halo} away, measured ({field}); its record has "
             f"halo={spec.halo}, so results would depend on how a scene is cut. Write halo={needed}{parts}."
         )
     if spec.constrained:

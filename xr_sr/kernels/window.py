@@ -1,7 +1,7 @@
-"""One block through a predictor and the constraint, window by window, on whatever device it is meant for.
+"""Run a predictor and the constraint over a block, window by window, on a CPU or GPU.
 
-Windows are cut so that what a network keeps between its layers stays in the processor's cache (or fills a GPU); each
-brings its own context from the block's halo, so the cuts leave no trace. Dates and windows are batched on a GPU, and
+Windows are cut so that the features of a network stay in the CPU's cache (or fill a GPU); each has its own context
+from the block's halo, so the cuts leave no trace. Dates and windows are batched on a GPU, and
 a batch is halved on out-of-memory.
 """
 
@@ -29,7 +29,7 @@ WINDOW_CPU, WINDOW_GPU = 128, 512
 from 96 to 256 the time is equal (`benchmarks.kernel`), and 128 takes little memory."""
 
 WINDOW_CPU_WIDE, WIDE = 192, 12
-"""The same for what reads `WIDE` input pixels or more around a window: a tenth of the time is saved."""
+"""The same for predictors that read `WIDE` input pixels or more around a window: saves a tenth of the time."""
 
 BATCH_GPU = 16
 """Windows per batch on a GPU, to begin with; halved as often as its memory asks for."""
@@ -41,8 +41,8 @@ Window: TypeAlias = tuple[int, int, int, int]
 class WindowKernel:
     """A predictor with an optional constraint, as a `Kernel`.
 
-    whole: show the predictor each block as one, as a model wants it whose output depends on all that it sees.
-    sources: for each band out the place among the bands in that the constraint holds it to; None where they are alike.
+    whole: pass each block as one, for a model whose output depends on all of its input.
+    sources: for each output band the index of the input band that constrains it; None if they are the same.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class WindowKernel:
         self.sources = list(sources) if sources else None
         self.margin = constraint.margin if constraint else 0
         self.reach = predictor.reach + math.ceil(self.margin / scale)
-        """Input pixels that the predictor is given on each side of a window."""
+        """Input pixels of context that the predictor gets on each side of a window."""
         needed = max(self.reach, constraint.reach if constraint else 0)
         if needed > halo:
             raise ModelError(
-                f"the network and its constraint read {needed} input pixels on each side; the record says halo={halo}. "
+                f"the network and its constraint read {needed} input pixels on each side; the record has halo={halo}. "
                 "See xr_sr.measure_halo(...), and correct the record."
             )
 
@@ -82,7 +82,7 @@ class WindowKernel:
             source = to_tensor(block)
             n, bands = source.shape[:2]
             shape = (n, self.bands_out or bands, tile.height * self.scale, tile.width * self.scale)
-            # The result stays where the block came from: CuPy on the GPU, NumPy on the host, where NumPy asks for huge
+            # The result is where the block is: CuPy on the GPU, NumPy on the host, where NumPy requests huge
             # pages and torch does not: 33 page faults instead of 16,000 for a block of 64 MiB.
             if source.device.type == "cpu":
                 target = torch.from_numpy(np.empty(shape, np.float32))
@@ -133,7 +133,7 @@ class WindowKernel:
 
 
 def constrain_block(low_pass: LowPass | RadialSigmoid, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:
-    """Do what `kernels.constrain_blend` says, using up `fine`."""
+    """Apply the constraint, as `kernels.constrain_blend` describes, overwriting `fine`."""
     settle_threads()
     constraint = _constraint(low_pass, scale)
     with torch.inference_mode():

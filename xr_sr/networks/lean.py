@@ -1,13 +1,12 @@
-"""LeanSPAN, our own small network: what of SPAN reaches the output, over bicubic, with the constraint built in.
+"""LeanSPAN, our own small network: the live parts of SPAN on top of bicubic, with the constraint inside.
 
     sr = bicubic(lr) + s - sinc(G s)
 
-s is what SPAN's two live blocks and tail give. G s is s blurred by the Gaussian of SEN2SR's constraint and sampled once
-for each input pixel, which is nearly as often as so smooth an image must be; sinc interpolates it to the output again.
-So low frequencies are those of the input, whatever the weights are, and nothing wide is blurred on the fine grid. Torch
-alone: no bands, files or arrays of places.
+s is the output of SPAN's two live blocks and tail. G s is s blurred by the Gaussian of SEN2SR's constraint and sampled
+once for each input pixel, which is nearly sufficient for so smooth an image; sinc interpolates it to the output again.
+So low frequencies are those of the input, whatever the weights are, and no wide filter runs on the fine grid.
 
-Source of the network: C. Wan et al., "Swift Parameter-free Attention Network" (CVPRW 2024), pruned as `span` says; of
+Source of the network: C. Wan et al., "Swift Parameter-free Attention Network" (CVPRW 2024), pruned as in `span`; of
 the Gaussian: C. Aybar et al., Remote Sensing of Environment (2026), doi:10.1016/j.rse.2025.115222.
 """
 
@@ -27,17 +26,17 @@ from .separable import Operator, Products
 from .span import FoldedBody, Layers, shuffle
 
 SIGMA = 512 / (2 * math.pi * 35) / 4
-"""Of the Gaussian, in input pixels: its gain falls to exp(-1/2) at 35 of the 512 bins of output pixels of a quarter."""
+"""Of the Gaussian, in input pixels: its gain falls to exp(-1/2) at bin 35 of 512, at a scale of 4."""
 
 BODY, SINC, BICUBIC = 6, 3, 2
 """Input pixels of context that the network and the interpolations use up on each side."""
 
 START = 0.1
-"""What the last convolution is multiplied by at the start, so that training begins at bicubic."""
+"""Factor of the initial weights of the last convolution, so that training begins near bicubic."""
 
 
 class LeanFeatures(nn.Module):
-    """What LeanSPAN knows of an image before its tail: (n, bands, y, x) to (n, channels, y - 10, x - 10)."""
+    """LeanSPAN before its tail: (n, bands, y, x) to (n, channels, y - 10, x - 10)."""
 
     def __init__(self, bands: int, channels: int) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class LeanFeatures(nn.Module):
         return out
 
     def layers(self, tail: nn.Conv2d) -> Layers:
-        """Give weight and bias of each convolution, with those of a tail."""
+        """Return weight and bias of each convolution, with those of a tail."""
         order = (self.features, *self.first, *self.last, self.mix, self.gather, tail)
         pairs = [(layer.weight, layer.bias) for layer in order]
         return Layers(
@@ -93,20 +92,20 @@ class LeanSPAN(LeanFeatures):
         return separable.sampled_gaussian(SIGMA * self.upscale, self.blur_reach * self.upscale, self.upscale)
 
     def added(self, x: Tensor) -> Tensor:
-        """Give s: (n, bands, y, x) to (n, bands, (y - 12) * upscale, (x - 12) * upscale)."""
+        """Return s: (n, bands, y, x) to (n, bands, (y - 12) * upscale, (x - 12) * upscale)."""
         return functional.pixel_shuffle(self.tail(super().forward(x)), self.upscale)
 
     def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanSPAN:
         """Return the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
 
-        gives: places of the bands that come out; what only the others need is not done. None for all.
+        gives: indices of the output bands; work for other bands is skipped. None is all.
         """
         refuse_clamp(non_negative)
         return FoldedLeanSPAN(self, gives)
 
 
 def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
-    """Make a last convolution, that begins with little."""
+    """Create a last convolution with small initial weights."""
     tail = nn.Conv2d(channels, bands * upscale**2, 3)
     with torch.no_grad():
         tail.weight.mul_(START)
@@ -115,7 +114,7 @@ def tail_of(channels: int, bands: int, upscale: int) -> nn.Conv2d:
 
 
 def narrowed(tail: nn.Conv2d, gives: Sequence[int], upscale: int) -> nn.Conv2d:
-    """Return a last convolution of some bands alone, by their places."""
+    """Return a last convolution of some bands only, by their indices."""
     fewer = nn.Conv2d(tail.in_channels, len(gives) * upscale**2, 3)
     with torch.no_grad():
         for own, other in zip(fewer.parameters(), tail.parameters(), strict=True):
@@ -124,7 +123,7 @@ def narrowed(tail: nn.Conv2d, gives: Sequence[int], upscale: int) -> nn.Conv2d:
 
 
 def assembled(x: Tensor, added: Tensor, blur: Products) -> Tensor:
-    """Add s to the bicubic image without its low frequencies; what `blur` and `SINC` read is used up on each side.
+    """Add s without its low frequencies to the bicubic image; the context of `blur` and `SINC` is consumed.
 
     x: (n, bands, y, x). added: (n, bands, y * upscale, x * upscale).
     """
@@ -136,7 +135,7 @@ def assembled(x: Tensor, added: Tensor, blur: Products) -> Tensor:
 
 
 def sampled(image: Tensor, blur: Products) -> Tensor:
-    """Blur each band and keep one pixel for each stride: (n, bands, y, x), shortened by what the blur reads."""
+    """Blur each band and keep one pixel for each stride: (n, bands, y, x), without the context of the blur."""
     n, bands, height, width = image.shape
     kernel = torch.from_numpy(blur.kernel).to(image)[None, None]
     found = functional.conv2d(image.reshape(n * bands, 1, height, width), kernel, stride=blur.stride)
@@ -144,7 +143,7 @@ def sampled(image: Tensor, blur: Products) -> Tensor:
 
 
 def interpolated(image: Tensor, operator: Operator, ring: int) -> Tensor:
-    """Interpolate each band, one convolution for all phases at once; `ring` pixels are used up on each side."""
+    """Interpolate each band, one convolution for all phases at once; `ring` pixels are consumed on each side."""
     n, bands, height, width = image.shape
     rows = torch.from_numpy(operator.taps).to(image)
     taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(-1, 1, *[rows.shape[1]] * 2)
@@ -160,30 +159,30 @@ def trim(image: Tensor, pixels: int) -> Tensor:
 
 
 def _block(block: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Give SPAN's block, its gate that needs no parameters, and the activated output of its first convolution."""
+    """Return the output of SPAN's block, with its gate, and the activated output of its first convolution."""
     activated = functional.silu(block[0](x))
     c3 = block[2](functional.silu(block[1](activated)))
     return (c3 + x[..., 3:-3, 3:-3]) * (torch.sigmoid(c3) - 0.5), activated
 
 
 def refuse_clamp(non_negative: bool) -> None:
-    """Raise ModelError where a network that holds its constraint inside is to be clamped at zero."""
+    """Raise ModelError if a network with its constraint inside is to be clamped at zero."""
     if non_negative:
         raise ModelError(
-            "non_negative=True: the network holds its constraint inside, which clamping at zero would undo; wanted is "
-            "non_negative=False. Clip what you show: fine.clip(0)."
+            "non_negative=True: clamping at zero would undo the constraint inside the network; expected "
+            "non_negative=False. Clip the result for display: fine.clip(0)."
         )
 
 
 class FoldedLeanSPAN(nn.Module):
     """LeanSPAN for inference, on channels-last batches; shapes as there.
 
-    Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
-    gives: places of the bands that come out; None for all.
+    Only the convolutions run at the precision of the weights; interpolation runs at that of the image.
+    gives: indices of the output bands; None is all.
     """
 
     takes_float32 = True
-    """The image is float32 also where the weights are of half precision."""
+    """The image is float32 even if the weights have half precision."""
 
     def __init__(self, network: LeanSPAN, gives: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -196,15 +195,15 @@ class FoldedLeanSPAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         phases = self.body(x.to(next(self.body.buffers()).dtype)).to(x.dtype)
         image = x[:, self.gives]
-        if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
+        if x.requires_grad or x.dtype != torch.float32:  # the rest is for float32, without gradient
             return assembled(trim(image, BODY), functional.pixel_shuffle(phases, self.upscale), self.blur)
         added = shuffle(phases, self.upscale)
-        image = image.contiguous()  # no longer channels-last, which matrix products would copy again and again
+        image = image.contiguous()  # not channels-last, which each matrix product would copy
         n, bands, height, width = image.shape
         rows, columns = height - 2 * self.consumed, width - 2 * self.consumed
         fine = trim(added, (self.consumed - BODY) * self.upscale)
         samples = x.new_empty(rows + 2 * SINC, columns + 2 * SINC)
-        # Along y first, while the images are still narrow; the two that are added then share nothing.
+        # Along y first, while the images are still narrow.
         plain = x.new_empty(rows * self.upscale, width)
         low = x.new_empty(rows * self.upscale, columns + 2 * SINC)
         for date in range(n):

@@ -3,10 +3,10 @@
     fine bands:    as `lean`, with the mask that SEN2SR's ten-band model has for them
     coarse bands:  sr = s + bicubic(image - k * mean(s))
 
-image holds the coarse bands on the input's grid, by linear interpolation; s is what the network gives from all bands,
-mean its average over the output pixels of one input pixel, and k a Gaussian on the input's grid, wide, since of these
-bands the sensor saw less. So low frequencies are those of the input, whatever the weights are. Neither network needs
-the other: who wants bands of one size only pays for these. Torch alone: no bands, files or places.
+image has the coarse bands on the input's grid, by linear interpolation; s is the output of the network for all bands,
+mean its average over the output pixels of one input pixel, and k a Gaussian on the input's grid, which is wide, since
+these bands have a lower resolution. So low frequencies are those of the input, whatever the weights are. The networks
+are independent: requesting bands of one size only runs one of them.
 
 Sources: of the networks as `lean`; of the mask (a sigmoid of the distance from zero) and of the width of k: SEN2SR's
 ten-band model, C. Aybar et al., Remote Sensing of Environment (2026), doi:10.1016/j.rse.2025.115222.
@@ -38,10 +38,10 @@ from .separable import Products
 from .span import FoldedBody, shuffle
 
 CUTOFF, SHARPNESS = 4 * 48 / 512, 4 * 7.25 / 512
-"""Of the fine bands' mask, in cycles per input pixel: 48 and 7.25 of the 512 bins of output pixels of a quarter."""
+"""Of the fine bands' mask, in cycles per input pixel: bins 48 and 7.25 of 512, at a scale of 4."""
 
 RANK = 2
-"""Products that stand for the mask; two of them leave out less than the sampling does."""
+"""Number of products that approximate the mask; the error of two is below that of the sampling."""
 
 SIGMA, RADIUS = 2.7, 6
 """Of k, in input pixels; at a little above two deviations it has a hundredth of its weight left."""
@@ -102,7 +102,7 @@ class LeanFusion(nn.Module):
     def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> FoldedLeanFusion:
         """Return the same function with less work. Raises ModelError for non_negative: clamping undoes the constraint.
 
-        gives: places of the bands that come out, ascending; what only the others need is not done. None for all.
+        gives: sorted indices of the output bands; work for other bands is skipped. None is all.
         """
         refuse_clamp(non_negative)
         return FoldedLeanFusion(self, gives)
@@ -114,7 +114,7 @@ def _fine_bands(x: Tensor, count: int) -> Tensor:
 
 
 def _assembled(image: Tensor, phases: Tensor, upscale: int) -> Tensor:
-    """Add s to the bicubic image without its low frequencies.
+    """Add s without its low frequencies to the bicubic image.
 
     image: (n, coarse, y, x). phases: s before the shuffle, (n, coarse * upscale^2, y - 12, x - 12).
     """
@@ -130,12 +130,12 @@ def _assembled(image: Tensor, phases: Tensor, upscale: int) -> Tensor:
 class FoldedLeanFusion(nn.Module):
     """LeanFusion for inference, on channels-last batches; shapes as there, or with the bands of `gives` alone.
 
-    Only the convolutions run at the precision of the weights: what is interpolated keeps that of the image.
+    Only the convolutions run at the precision of the weights; interpolation runs at that of the image.
     """
 
     consumed = LeanFusion.consumed
     takes_float32 = True
-    """The image is float32 also where the weights are of half precision."""
+    """The image is float32 even if the weights have half precision."""
 
     def __init__(self, network: LeanFusion, gives: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -157,9 +157,9 @@ class FoldedLeanFusion(nn.Module):
 
 
 class FoldedLeanCoarse(nn.Module):
-    """LeanCoarse for inference, on channels-last batches. gives: places among the coarse bands of those that come out.
+    """LeanCoarse for inference, on channels-last batches. gives: indices of the output bands among the coarse ones.
 
-    The last convolution runs where its detail is kept alone; the mean of its phases is a convolution of its own.
+    The last convolution runs only where its detail is kept; the mean of its phases is a separate convolution.
     """
 
     def __init__(self, network: LeanCoarse, gives: Sequence[int]) -> None:
@@ -177,7 +177,7 @@ class FoldedLeanCoarse(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gathered = self.body.gathered(x.to(next(self.body.buffers()).dtype))
         image = x[:, self.places]
-        if x.requires_grad or x.dtype != torch.float32:  # what follows is for float32, and knows no gradient
+        if x.requires_grad or x.dtype != torch.float32:  # the rest is for float32, without gradient
             return _assembled(image, self.body.last(gathered).to(x.dtype), self.upscale)
         n, bands, height, width = image.shape
         rows, columns = height - 2 * LeanCoarse.consumed, width - 2 * LeanCoarse.consumed

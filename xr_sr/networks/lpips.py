@@ -1,9 +1,8 @@
 """LPIPS, the learned perceptual distance between two pictures: squeeze, alex or vgg features with learned heads.
 
-Carries the key names of the authors' checkpoints, so they load with `strict=True`. Torch alone: no bands, files or
-arrays of places. Sources: R. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric"
-(CVPR 2018); the backbones are SqueezeNet 1.1, AlexNet and VGG-16 as torchvision numbers their layers. Written from
-the published formulas and key names alone.
+It has the key names of the authors' checkpoints, so they load with `strict=True`. Sources: R. Zhang et al., "The
+Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (CVPR 2018); the backbones are SqueezeNet 1.1,
+AlexNet and VGG-16 as torchvision numbers their layers. Written from the published formulas and key names alone.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ SLICES: dict[str, tuple[tuple[ConvLayer, ...], ...]] = {
 """Layers of each backbone, cut where features are compared; a convolution is followed by a rectifier."""
 
 LEAST = 64
-"""Smallest side of a picture in pixels; smaller ones are enlarged, since the deepest features would vanish."""
+"""Smallest side of a picture in pixels; smaller ones are enlarged, since the deepest features would be empty."""
 
 
 class Fire(nn.Module):
@@ -118,7 +117,7 @@ class Backbone(nn.Module):
 
 
 class ScalingLayer(nn.Module):
-    """From -1..1 to what the backbones were trained on, per colour."""
+    """Scale -1..1 to the range that the backbones were trained on, per color."""
 
     shift: Tensor
     scale: Tensor
@@ -133,7 +132,7 @@ class ScalingLayer(nn.Module):
 
 
 class Head(nn.Module):
-    """A weighted sum over channels, without offset; the first of the two layers dropped some out in training."""
+    """A weighted sum over channels, without offset; the first of the two layers is dropout, for training."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -148,8 +147,8 @@ class LPIPS(nn.Module):
     """Two pictures (n, 3, y, x), red, green, blue in -1..1, to their distances (n,).
 
     Per layer: features of unit length along channels, squared differences, weighted over channels by the head,
-    averaged over places; the sum over layers. valid: (n, 1, y, x) of 0 and 1; places count by the share of their
-    ground that is valid, and a picture without any gives NaN. Sides below 64 pixels are enlarged to that.
+    averaged over pixels; the sum over layers. valid: (n, 1, y, x) of 0 and 1; pixels of features are weighted by their
+    valid share, and a picture without any is NaN. Sides below 64 pixels are enlarged to that.
     """
 
     def __init__(self, net: Net = "alex") -> None:

@@ -1,10 +1,9 @@
-"""One-dimensional linear operators on regular grids, applied along rows and columns as small matrix products.
+"""Apply one-dimensional linear operators along rows and columns of regular grids, as small matrix products.
 
-An upsampling, a blur, a sampling of a blurred image, or one after the other are all the same thing: each output pixel
-is a weighted sum of a few neighbouring input pixels, with weights that repeat from one input pixel to the next. A run
-of input pixels times one small banded matrix gives a run of output pixels; such products run near the processor's peak,
-where a depthwise convolution does not. Knows tensors only; which operator serves what is the matter of `interpolate`,
-`constrain` and the networks.
+An upsampling, a blur, a sampling of a blurred image, or a chain of them have the same form: each output pixel is a
+weighted sum of a few neighbouring input pixels, with weights that repeat from one input pixel to the next. A run of
+input pixels times one small banded matrix is a run of output pixels; such products run near the peak of a CPU, which a
+depthwise convolution does not.
 """
 
 from __future__ import annotations
@@ -123,8 +122,8 @@ class Operator:
 class Products:
     """A sum of products of two one-dimensional blurs: a two-dimensional blur that is not separable by itself.
 
-    kernel: (reach, reach), symmetric as a matrix. rank: how many products stand for it; its eigenvectors are the best
-    choice of as many. stride: as of `Operator`, for a sampling of the blurred image.
+    kernel: (reach, reach), symmetric as a matrix. rank: number of products that approximate it, by its eigenvectors,
+    which is the best choice. stride: as of `Operator`, for a sampling of the blurred image.
     """
 
     def __init__(self, kernel: NDArray[np.float64], rank: int, stride: int = 1) -> None:
@@ -137,7 +136,7 @@ class Products:
 
     @property
     def kernel(self) -> NDArray[np.float64]:
-        """What the products are together: (reach, reach) float64."""
+        """The sum of the products: (reach, reach) float64."""
         return np.asarray(self._along_rows @ np.concatenate([operator.taps for operator in self.along_columns]))
 
     def apply(self, source: Tensor, out: Tensor, *, add: int = 0) -> Tensor:
@@ -185,7 +184,7 @@ def gaussian(sigma: float, radius: int) -> Operator:
 
 
 def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
-    """Give every `stride`-th pixel of a blur by a Gaussian of `sigma` pixels, cut to `reach` pixels, with a sum of one.
+    """Return every `stride`-th pixel of a blur by a Gaussian of `sigma` pixels, cut to `reach` pixels, with sum one.
 
     The samples lie in the middle of `stride` pixels, where `reach` is an odd number of these.
     """
@@ -198,7 +197,7 @@ def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
 def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, stride: int = 1) -> Products:
     """Return the blur of gain 1 / (1 + exp((f - cutoff) / sharpness)) at f cycles per pixel, cut to `reach` pixels.
 
-    stride: every how many pixels it is wanted, in the middle of as many, where `reach` is even.
+    stride: of the output pixels, each in the middle of as many, if `reach` is even.
     """
     size = 512  # samples of the gain: its spatial tail is gone long before half of them
     frequency = np.fft.fftfreq(size)
@@ -221,12 +220,12 @@ def nearest(scale: int) -> Operator:
 
 
 def bilinear(scale: int) -> Operator:
-    """Give linear interpolation between pixel centres (corners not aligned)."""
+    """Return linear interpolation between pixel centres (corners not aligned)."""
     return _upsampling(scale, 1, lambda distance: np.maximum(0.0, 1.0 - distance))
 
 
 def bicubic(scale: int, a: float = -0.5) -> Operator:
-    """Give cubic convolution between pixel centres (corners not aligned).
+    """Return cubic convolution between pixel centres (corners not aligned).
 
     a = -0.5 is Keys' own choice, third-order exact, and what Pillow and torch (`antialias=True`) use; torch without
     antialiasing and OpenCV take -0.75. Source: R. Keys, IEEE TASSP 29 (1981), 1153.
@@ -242,7 +241,7 @@ def bicubic(scale: int, a: float = -0.5) -> Operator:
 
 
 def sinc(scale: int) -> Operator:
-    """Give band-limited interpolation between pixel centres: a sinc in a Kaiser window of seven pixels, beta 2."""
+    """Return band-limited interpolation between pixel centres: a sinc in a Kaiser window of seven pixels, beta 2."""
 
     def weight(distance: NDArray[np.float64]) -> NDArray[np.float64]:
         inside = np.clip(1 - (distance / 3.5) ** 2, 0, None)

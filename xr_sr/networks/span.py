@@ -1,7 +1,7 @@
 """SPAN, the attention-free convolution network of SEN2SRLite: as published, and folded for speed.
 
-`SPAN` carries the key names of the published checkpoints, so they load with `strict=True`; it is what a trainer needs.
-`fold` turns it into `FoldedSPAN`, the same function with less work. Torch alone: no bands, files or arrays of places.
+`SPAN` has the key names of the published checkpoints, so they load with `strict=True`; it can be trained.
+`SPAN.folded` returns `FoldedSPAN`, the same function with less work.
 
 Sources: C. Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution" (CVPRW 2024);
 SEN2SRLite, C. Aybar et al., Remote Sensing of Environment (2026), 10.1016/j.rse.2025.115222. Written from the
@@ -27,9 +27,8 @@ Convolution: TypeAlias = tuple[Tensor, Tensor]
 class Conv3XC(nn.Module):
     """A 3x3 convolution trained as 1x1, 3x3, 1x1 plus a 1x1 skip.
 
-    (n, in, y, x) to (n, out, y, x), zero padding. `eval_conv` is the folded form that checkpoints carry beside the
-    factors; it is kept for the key names and ignored, since the factors are the truth (the published code folds again
-    at every call).
+    (n, in, y, x) to (n, out, y, x), zero padding. `eval_conv` is the folded form that checkpoints have beside the
+    factors; it is kept for the key names and ignored, as in the published code, which folds the factors at every call.
     """
 
     def __init__(self, channels_in: int, channels_out: int, gain: int = 2) -> None:
@@ -63,7 +62,7 @@ class Conv3XC(nn.Module):
 
 
 class SPAB(nn.Module):
-    """Three convolutions and a gate that needs no parameters: `(c3 + x) * (sigmoid(c3) - 1/2)`."""
+    """Three convolutions and a parameter-free gate: `(c3 + x) * (sigmoid(c3) - 1/2)`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -82,7 +81,7 @@ class SPAN(nn.Module):
     """The network as published: (n, in_channels, y, x) to (n, out_channels, y * upscale, x * upscale).
 
     Every block reads the first convolution's output (the published code does so), hence only the first and the last
-    block reach the result; the others are kept because checkpoints carry them.
+    block reach the result; the others are kept because checkpoints have them.
     """
 
     receptive_radius = 6
@@ -114,7 +113,7 @@ class SPAN(nn.Module):
         return FoldedSPAN(self, non_negative=non_negative)
 
     def layers(self) -> Layers:
-        """Give weight and bias of each convolution that reaches the output, every Conv3XC as one."""
+        """Return weight and bias of each convolution that reaches the output, every Conv3XC as one."""
         first, last = self.blocks[0], self.blocks[-1]
         assert isinstance(first, SPAB) and isinstance(last, SPAB)
         head, tail = self.conv_cat, self.upsampler[0]
@@ -134,7 +133,7 @@ class Layers:
     """Weight (out, in, y, x) and bias (out,) of the convolutions of a pruned SPAN.
 
     first, last: the three of each block that reaches the output. mix: after the last block. gather: 1x1, of the
-    features, what mix gives, the first block and the last one's activation, in this order. tail: before the shuffle.
+    features, the output of mix, the first block and the last one's activation, in this order. tail: before the shuffle.
     """
 
     features: Convolution
@@ -154,7 +153,7 @@ class FoldedSPAN(nn.Module):
     """
 
     consumed = SPAN.receptive_radius
-    """Input pixels of context used up on each side."""
+    """Input pixels of context consumed on each side."""
 
     def __init__(self, network: SPAN, *, non_negative: bool = False) -> None:
         super().__init__()
@@ -168,10 +167,9 @@ class FoldedSPAN(nn.Module):
 class FoldedBody(nn.Module):
     """A pruned SPAN up to the shuffle: (n, in, y, x) to (n, out * upscale^2, y - 12, x - 12), channels last.
 
-    Dead blocks are gone; where one convolution follows another with nothing between them they are one: that of the
-    features and the first of a block (5x5 on four bands, half the work; on ten it would be more), mix and its part of
-    gather. The other parts of gather are added to that, which spares the concatenation. Convolutions are valid ones:
-    context is consumed, not padded.
+    Dead blocks are removed, and consecutive convolutions with nothing between them are merged: that of the features and
+    the first of a block (5x5 on four bands, half the work; on ten it would be more), mix and its part of gather. The
+    other parts of gather are added to that, which avoids the concatenation. Convolutions do not pad.
     """
 
     def __init__(self, layers: Layers, *, non_negative: bool = False) -> None:
@@ -206,7 +204,7 @@ class FoldedBody(nn.Module):
         return self.last(self.gathered(x))
 
     def gathered(self, x: Tensor) -> Tensor:
-        """Return what the last convolution reads: (n, channels, y - 10, x - 10)."""
+        """Return the input of the last convolution: (n, channels, y - 10, x - 10)."""
         if self.from_image:
             features, seen = self._convolve("features", x[..., 3:-3, 3:-3]), x
         else:
@@ -227,7 +225,7 @@ class FoldedBody(nn.Module):
     def _block(self, name: str, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         activated = self._convolve(f"{name}_c1", x, "swish")
         c3 = self._convolve(f"{name}_c3", self._convolve(f"{name}_c2", activated, "swish"))
-        if c3.requires_grad:  # what is differentiated must not be written over
+        if c3.requires_grad:  # values with a gradient must not be overwritten
             return (c3 + features) * (torch.sigmoid(c3) - 0.5), activated
         gate = torch.sigmoid(c3).sub_(0.5)
         return c3.add_(features).mul_(gate), activated
@@ -246,7 +244,7 @@ class FoldedBody(nn.Module):
 
 
 def _one_after_the_other(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Give weight and bias of the one convolution that does what two 3x3 ones do in turn: (out, in, 5, 5), (out,)."""
+    """Return weight and bias of the convolution that equals two 3x3 ones in turn: (out, in, 5, 5), (out,)."""
     (weight, bias), (weight_2, bias_2) = ([part.detach().double() for part in pair] for pair in (one, other))
     # The kernels of a convolution of convolutions are the convolution of their kernels; torch's conv2d correlates.
     both = functional.conv2d(weight.transpose(0, 1), weight_2.flip(-2, -1), padding=2).transpose(0, 1)
@@ -254,9 +252,9 @@ def _one_after_the_other(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor
 
 
 def shuffle(x: Tensor, upscale: int) -> Tensor:
-    """Do what `pixel_shuffle` does, for a channels-last tensor: (n, c u u, y, x) to (n, c, y u, x u), row by row.
+    """Compute `pixel_shuffle` of a channels-last tensor: (n, c u u, y, x) to (n, c, y u, x u), row by row.
 
-    A run of `upscale` values stays together, so runs are moved as one word each where torch has a word of that size:
+    A run of `upscale` values stays together, so each run is moved as one word, if torch has one of that size:
     12 times faster on the CPU than `pixel_shuffle(x.contiguous())`.
     """
     n, channels, height, width = x.shape
@@ -276,7 +274,7 @@ def _can_fuse(x: Tensor) -> bool:
 
 @cache
 def _fuses() -> bool:
-    """Try the operator once. It is the one that torch's own compiler emits, but no documented name: it may change."""
+    """Try the operator once. torch's own compiler emits it, but its name is not documented, and may change."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
         return False
     image = torch.linspace(-1, 1, 2 * 8 * 8).view(1, 2, 8, 8).contiguous(memory_format=torch.channels_last)

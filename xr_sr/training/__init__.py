@@ -1,11 +1,11 @@
-"""How networks are trained here, and how a user trains one on cubes of his own.
+"""Train networks on your own cubes, as those of the package were trained.
 
     scenes = training.scenes_of(cube)
     network = training.distil(LeanSPAN(), training.Teacher("sen2sr-lite"), scenes, "runs/mine")
     training.save_weights(network, "mine.safetensors", {"trained on": "my fields, 2024"})
 
-`distil` learns another model's function, `fit` learns from high resolution through the modelled sensor. Both save as
-they go and resume. The default optimiser needs the extra `train`. `bundled` is how the package's own weights were made.
+`distil` learns another model's function, `fit` learns from high resolution through the modelled sensor. Both save
+checkpoints and resume. The default optimizer needs the extra `train`.
 """
 
 from ..networks.lean import LeanSPAN

@@ -31,48 +31,48 @@ __all__ = [
 
 
 def consumed_by(network: nn.Module) -> int:
-    """Return the input pixels that a network uses up on each side, which it says as `consumed`.
+    """Return the input pixels that a network consumes on each side, its attribute `consumed`.
 
-    Raises TrainingError if it does not.
+    Raises TrainingError without it.
     """
     consumed = getattr(network, "consumed", None)
     if type(consumed) is not int or consumed < 0:
         raise TrainingError(
-            f"{type(network).__name__} does not say how much context it uses up: wanted an attribute `consumed`, input "
-            "pixels on each side. Convolve without padding, or cut that much off the output."
+            f"{type(network).__name__} does not declare its context: expected an attribute `consumed`, input pixels on "
+            "each side. Convolve without padding, or crop the output by that much."
         )
     return consumed
 
 
 def check_teacher(teacher: object) -> Teacher:
-    """Return a teacher that can label patches. Raises TrainingError for another thing, or one that works on windows."""
+    """Return a teacher that can label patches. Raises TrainingError for other types, and for windowed models."""
     if not isinstance(teacher, Teacher):
         raise TrainingError(
-            f"teacher={str(teacher)[:80]!r} is a {type(teacher).__name__}: wanted training.Teacher('sen2sr-lite'), or "
-            "of another name in xr_sr.list_models()."
+            f"teacher={str(teacher)[:80]!r} is a {type(teacher).__name__}: expected training.Teacher('sen2sr-lite'), "
+            "or another name in xr_sr.list_models()."
         )
     spec = teacher.spec
     if spec.window:
         raise TrainingError(
-            f"{spec.name!r} works on windows of {spec.window} pixels, and what it gives depends on all of a window; "
-            "wanted is a teacher with a halo, so that a patch has one answer."
+            f"{spec.name!r} works on windows of {spec.window} pixels, and its output depends on all of a window; "
+            "expected a teacher with a halo, so that a patch has one label."
         )
     return teacher
 
 
 def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int, side: int, coarse: int = 0) -> None:
-    """Show a network one patch. Raises TrainingError unless bands and size of what it gives are the wanted ones.
+    """Run a network on one patch. Raises TrainingError unless its output has the expected bands and size.
 
-    bands, bands_out: how many it is to read, and to give; 0 reads what it gives. side: of a patch, in input pixels.
-    coarse: how many of them are of pixels twice as wide.
+    bands, bands_out: numbers of input and output bands; 0 skips the check. side: of a patch, in input pixels. coarse:
+    number of bands with pixels twice as wide.
     """
     if not isinstance(network, nn.Module):
-        raise TrainingError(f"wanted a network, an instance of torch.nn.Module; found {network!r:.60}.")
+        raise TrainingError(f"network={network!r:.60}: expected an instance of torch.nn.Module.")
     kind, consumed = type(network).__name__, consumed_by(network)
     if not bands:
         return
     if not any(value.requires_grad for value in network.parameters()):
-        raise TrainingError(f"{kind} has no parameters to train; wanted some with requires_grad.")
+        raise TrainingError(f"{kind} has no parameters to train; expected some with requires_grad.")
     such = f"LeanSPAN(bands={bands}, upscale={scale})"
     if coarse:
         fusion = "LeanFusion" if bands_out == bands else "LeanCoarse"
@@ -83,10 +83,10 @@ def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int,
     try:
         with torch.no_grad():
             fine = network.eval()(torch.zeros(1, bands, size, size, dtype=first.dtype, device=first.device))
-    except Exception as error:  # whatever a network of the user's raises
+    except Exception as error:  # anything that a user's network raises
         raise TrainingError(
             f"{kind} cannot be run on (1, {bands}, {size}, {size}), a patch of {side} with {consumed} pixels of "
-            f"context: {type(error).__name__}: {error}. Wanted is a network of {bands} bands, such as "
+            f"context: {type(error).__name__}: {error}. Expected a network of {bands} bands, such as "
             f"{such}."
         ) from error
     finally:
@@ -94,93 +94,92 @@ def check_network(network: nn.Module, *, bands: int, bands_out: int, scale: int,
     if not isinstance(fine, Tensor) or tuple(fine.shape) != wanted:
         found = tuple(fine.shape) if isinstance(fine, Tensor) else type(fine).__name__
         raise TrainingError(
-            f"{kind} turns (1, {bands}, {size}, {size}) into {found}; wanted is {wanted}: {bands_out} bands, {scale} "
-            f"times finer, {consumed} input pixels of context used up on each side as its `consumed` says."
+            f"{kind} turns (1, {bands}, {size}, {size}) into {found}; expected {wanted}: {bands_out} bands, {scale} "
+            f"times finer, {consumed} input pixels consumed on each side, as in its `consumed`."
         )
 
 
 def check_sizes(*, side: int, batch: int, patch: int, pool: int, even: bool = False) -> None:
-    """Raise TrainingError for sizes of patches that are none, or that do not go together.
+    """Raise TrainingError for invalid or inconsistent sizes of patches.
 
-    even: the bands have pixels of two sizes, so patches are whole pixels of the wider.
+    even: the bands have two pixel sizes, so patches are whole pixels of the coarser.
     """
     sizes: dict[str, Any] = {"side": side, "batch": batch, "patch": patch, "pool": pool}
     if wrong := {name: value for name, value in sizes.items() if type(value) is not int or value < 1}:
-        raise TrainingError(f"{_told(wrong)}: wanted whole numbers from 1 on.")
+        raise TrainingError(f"{_listed(wrong)}: expected whole numbers, at least 1.")
     if side > patch:
         raise TrainingError(
-            f"side={side}, patch={patch}: batches are cut out of patches, so wanted is a side of at most the patch."
+            f"side={side}, patch={patch}: batches are cut out of patches, so side must not exceed patch."
         )
     if even and patch % 2:
         raise TrainingError(
-            f"patch={patch}: the teacher reads bands of pixels twice as wide, so wanted is an even number, such as "
+            f"patch={patch}: the teacher reads bands with pixels twice as wide; expected an even number, such as "
             f"{patch + 1}."
         )
 
 
 def check_kinds(given: Mapping[str, tuple[object, type]]) -> None:
-    """Raise TrainingError where what is given under a name is neither None nor of its kind."""
+    """Raise TrainingError for arguments of another type, except None."""
     for name, (value, kind) in given.items():
         if value is not None and not isinstance(value, kind):
             raise TrainingError(
-                f"{name}={str(value)[:80]!r} is a {type(value).__name__}; wanted is training.{kind.__name__}(...), or "
-                "nothing for the usual one."
+                f"{name}={str(value)[:80]!r} is a {type(value).__name__}; expected training.{kind.__name__} or None."
             )
 
 
 def check_shares(**shares: object) -> None:
-    """Raise TrainingError for what is no share."""
+    """Raise TrainingError for anything but shares from 0 to 1."""
     wrong = {name: value for name, value in shares.items() if not (isinstance(value, int | float) and 0 <= value <= 1)}
     if wrong:
-        raise TrainingError(f"{_told(wrong)}: wanted plain numbers from 0 to 1.")
+        raise TrainingError(f"{_listed(wrong)}: expected plain numbers from 0 to 1.")
 
 
 def check_seen(seen: object) -> None:
-    """Raise TrainingError for what is not how often pixels can be seen."""
+    """Raise TrainingError for anything but a number above 0."""
     if not (isinstance(seen, int | float) and 0 < seen < math.inf):
-        raise TrainingError(f"seen={seen!r}: wanted is how often each pixel is, a plain number above 0.")
+        raise TrainingError(f"seen={seen!r}: expected how often each pixel is used, a plain number above 0.")
 
 
 def scenes_for(scenes: object, bands: int, coarse: int = 0) -> tuple[Scene, ...]:
-    """Return the scenes, if they are a sequence of those with reflectance of these bands. bands: how many; 0 for any.
+    """Return the scenes, if they are a sequence of Scene with reflectance. bands: their number; 0 is any.
 
-    coarse: how many of them, the last ones, are of pixels twice as wide, each repeated. Raises TrainingError otherwise.
+    coarse: number of bands, the last ones, with pixels twice as wide, each repeated. Raises TrainingError otherwise.
     """
     if not isinstance(scenes, Sequence) or not all(isinstance(scene, Scene) for scene in scenes):
         kinds = {type(scene).__name__ for scene in scenes} if isinstance(scenes, list | tuple) else {}
         found = f"a sequence of {', '.join(sorted(kinds))}" if kinds else f"a {type(scenes).__name__}"
         raise TrainingError(
-            f"scenes is {found}; wanted is a sequence of Scene: training.scenes_of(cube) gives one, [scene] makes one."
+            f"scenes is {found}; expected a sequence of Scene: training.scenes_of(cube) returns one, [scene] is one."
         )
     for scene in scenes:
         if not isinstance(scene.values, np.ndarray) or scene.values.dtype not in (np.float32, np.float64):
             kind = f"{scene.values.dtype} values" if hasattr(scene.values, "dtype") else "values"
             raise TrainingError(
-                f"{scene.name!r} has {kind} in a {type(scene.values).__name__}; wanted is reflectance as a NumPy array "
-                "of float32. training.scenes_of(cube) makes it of DN too."
+                f"{scene.name!r} has {kind} in a {type(scene.values).__name__}; expected reflectance as a NumPy "
+                "array of float32. training.scenes_of(cube) converts DN too."
             )
         shape = scene.values.shape
         if len(shape) != 3 or (bands and shape[0] != bands):
             raise TrainingError(
-                f"{scene.name!r} is {shape}; wanted is (band, y, x) with {bands or 'some'} bands. Give the bands that "
+                f"{scene.name!r} is {shape}; expected (band, y, x) with {bands or 'some'} bands. Pass the bands that "
                 "are read, in their order: training.scenes_of(cube, bands)."
             )
         _check_reflectance(repr(scene.name), scene.values)
         _check_repeated(repr(scene.name), scene.values, coarse)
         if not (np.isfinite(scene.weight) and scene.weight >= 0):
-            raise TrainingError(f"{scene.name!r} has weight={scene.weight}; wanted is a number from 0 on.")
+            raise TrainingError(f"{scene.name!r} has weight={scene.weight}; expected a number, at least 0.")
     if scenes and not any(scene.weight for scene in scenes):
-        raise TrainingError("All scenes have weight=0, so none would be drawn; give one of them more.")
+        raise TrainingError("All scenes have weight=0, so none would be drawn; set a higher one.")
     return tuple(scenes)
 
 
 def images_of(
     held_out: Mapping[str, FloatArray | Scene] | Sequence[Scene] | None, *, bands: int, coarse: int, reach: int
 ) -> dict[str, FloatArray]:
-    """Return the images of places held out, each with all its pixels valid and larger than the border left out.
+    """Return the held-out images, each with valid pixels only and larger than the border that is not measured.
 
-    coarse: how many of the bands are of pixels twice as wide: repeated in a Scene, and interpolated here; interpolated
-    already in an array. reach: input pixels that network or teacher use up. Raises TrainingError.
+    coarse: number of bands with pixels twice as wide: repeated in a Scene, and interpolated here; interpolated already
+    in an array. reach: input pixels that network or teacher consume. Raises TrainingError.
     """
     if held_out is None:
         return {}
@@ -188,29 +187,29 @@ def images_of(
         named = scenes_for(held_out, bands, coarse)
         held_out = {scene.name: scene for scene in named}
         if len(held_out) < len(named):
-            raise TrainingError("held_out names a place twice; wanted is a name for each, {'village': scene}.")
+            raise TrainingError("held_out has a name twice; expected another name for each, {'village': scene}.")
     found, least = {}, 2 * max(BORDER, reach) + 1
     for name, given in held_out.items():
         if name in OWN_COLUMNS:
             raise TrainingError(
-                f"held_out names a place {name!r}, as the log names one of its own columns; wanted are other names "
+                f"held_out has the name {name!r}, which is a column of the log; expected other names "
                 f"than {', '.join(OWN_COLUMNS)}."
             )
         values = np.asarray(given.values if isinstance(given, Scene) else given)
         if values.ndim != 3 or (bands and len(values) != bands) or values.dtype.kind != "f":
             raise TrainingError(
-                f"held_out[{name!r}] is {values.dtype} {values.shape}; wanted is reflectance (band, y, x) with "
+                f"held_out[{name!r}] is {values.dtype} {values.shape}; expected reflectance (band, y, x) with "
                 f"{bands or 'some'} bands, or a Scene of them."
             )
         if min(values.shape[1:]) < least:
             raise TrainingError(
                 f"held_out[{name!r}] has {values.shape[1:]} pixels, of which the outer {least // 2} are not measured; "
-                f"wanted is {least} or more on each side."
+                f"expected {least} or more on each side."
             )
         if not np.isfinite(values).all():
             raise TrainingError(
-                f"held_out[{name!r}] has {np.count_nonzero(~np.isfinite(values))} values that are no numbers; wanted "
-                "is a piece without gaps: scene.values[:, top:bottom, left:right]."
+                f"held_out[{name!r}] has {np.count_nonzero(~np.isfinite(values))} invalid values; expected "
+                "a part without gaps: scene.values[:, top:bottom, left:right]."
             )
         _check_reflectance(f"held_out[{name!r}]", values)
         if coarse and isinstance(given, Scene):
@@ -221,18 +220,18 @@ def images_of(
 
 
 def _check_reflectance(what: str, values: FloatArray) -> None:
-    """Raise TrainingError where half of the valid values are higher than any surface is."""
+    """Raise TrainingError if half of the valid values are higher than the reflectance of any surface."""
     valid = values[np.isfinite(values)]
     if valid.size and (median := float(np.median(valid))) >= HIGHEST_MEDIAN:
         raise TrainingError(
             f"{what}: half of its valid values are {median:.4g} and more, and no surface is so bright: they look like "
-            "DN stored as floats, or a picture. Wanted is reflectance, (DN + offset) / 10000; training.scenes_of(cube) "
-            "makes it."
+            "DN stored as floats, or a picture. Expected reflectance, (DN + offset) / 10000, as "
+            "training.scenes_of(cube) returns it."
         )
 
 
 def _check_repeated(what: str, values: FloatArray, coarse: int) -> None:
-    """Raise TrainingError unless nearly all valid wide pixels of each of the last bands are one value."""
+    """Raise TrainingError unless nearly all valid coarse pixels of each of the last bands are one value."""
     rows, columns = (size // 2 for size in values.shape[1:])
     for number, band in enumerate(values[-coarse:] if coarse else (), start=1):
         blocks = band[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).transpose(1, 3, 0, 2)
@@ -240,10 +239,10 @@ def _check_repeated(what: str, values: FloatArray, coarse: int) -> None:
         if blocks.size and (share := share_constant(blocks)) < NATIVE_SHARE:
             raise TrainingError(
                 f"{what}: only {share:.0%} of the blocks of 2 x 2 pixels are one value in band {number} of the last "
-                f"{coarse}, those of pixels twice as wide. Wanted is each of these pixels repeated from the corner on: "
-                "training.repeated(fine, coarse) does so with what stands on two grids."
+                f"{coarse}, those with pixels twice as wide. Expected each of these pixels repeated 2 x 2 from the "
+                "corner on, as training.repeated(fine, coarse) returns them."
             )
 
 
-def _told(sizes: Mapping[str, object]) -> str:
+def _listed(sizes: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in sizes.items())

@@ -1,6 +1,6 @@
-"""Distil: learn the function of another model from what it gives, on any scenes.
+"""Distil: learn the function of another model from its outputs, on any scenes.
 
-The teacher labels every patch, so what is seen need not be true, only like what will be seen. Its weights are never
+The teacher labels every patch, so scenes need not be real, only similar to those of later use. Its weights are never
 read: a teacher is a kernel, an image in and an image out.
 """
 
@@ -34,7 +34,7 @@ __all__ = ["distil"]
 
 
 class Labelled:
-    """Makes pools of patches that a teacher has labelled; see `patches.Maker`."""
+    """Create pools of patches labelled by a teacher; see `patches.Maker`."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ def inner(lr: FloatArray, cut: int) -> FloatArray:
 
 
 def given(teacher: Teacher, lr: FloatArray) -> FloatArray:
-    """Pick of (..., band, y, x) the bands that a teacher gives, in the order in which they come out."""
+    """Select from (..., band, y, x) the bands that a teacher returns, in its order."""
     if teacher.gives == teacher.spec.bands:
         return lr
     return lr[..., [teacher.spec.bands.index(band) for band in teacher.gives], :, :]
 
 
 def energy_of(lr: FloatArray, target: FloatArray, bicubic: Teacher, context: int) -> FloatArray:
-    """Return the mean square of what a target has beyond bicubic, for each input pixel: (n, band, y, x)."""
+    """Return the mean square of the target minus bicubic, for each input pixel: (n, band, y, x)."""
     square = np.square(target - bicubic(inner(lr, context - bicubic.halo)))
     scale = bicubic.spec.scale
     *lead, height, width = square.shape
@@ -135,8 +135,8 @@ def distil(
     bands, coarse, scale = len(teacher.spec.bands), len(teacher.spec.coarse), teacher.spec.scale
     if consumed > teacher.halo:
         raise TrainingError(
-            f"The network uses up {consumed} input pixels on each side, {teacher.spec.name!r} looks no further than "
-            f"{teacher.halo}. Give a network of that reach or less."
+            f"The network consumes {consumed} input pixels on each side, more than the halo of {teacher.spec.name!r}, "
+            f"{teacher.halo}. Pass a network of that reach or less."
         )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool, even=coarse > 0)
     check_shares(evenness=evenness, balance=float(coarse > 0) if balance is None else balance)

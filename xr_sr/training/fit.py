@@ -1,8 +1,7 @@
-"""Fit: learn from high resolution itself, seen through the modelled sensor as the satellite would see it.
+"""Fit: learn from high-resolution images, degraded by a model of the sensor.
 
-The truth is what teaches here, so imagery must be as sharp as the output is meant to be. No two patches are seen by
-quite the same sensor: point spread, noise and the fit between bands vary, for a network that trusts one sensor is worse
-than its teacher on the next.
+The images are the reference, so they must be as sharp as the desired output. Point spread, noise and registration of
+the bands vary between patches, since a network that was trained for one sensor is worse than its teacher on the next.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ from .teacher import Teacher
 __all__ = ["SensorRange", "fit"]
 
 MARGIN = 3
-"""Input pixels around a patch that the point spread function may look at."""
+"""Input pixels of context for the point spread function."""
 
 GENTLE = Augmentation(light=0.4, snow=0.05, mix=0.0)
-"""For truths: their spectra should stay those of the ground."""
+"""For reference images: their spectra should remain realistic."""
 
 
 @dataclass(frozen=True)
 class SensorRange:
-    """How far sensors differ from the modelled one.
+    """Range of sensors around the modelled one.
 
-    width: of the point spread function, least and most, as a factor. noise: gain of the modelled noise, least and
-    most. shift_px: standard deviation of each band's displacement along y and x, in input pixels. Raises OptionError
-    for numbers that no sensors have.
+    width: of the point spread function, minimum and maximum, as a factor. noise: gain of the modelled noise, minimum
+    and maximum. shift_px: standard deviation of each band's shift along y and x, in input pixels. Raises OptionError
+    for impossible numbers.
     """
 
     width: tuple[float, float] = (0.75, 1.25)
@@ -53,15 +52,15 @@ class SensorRange:
         for name, ends in (("width", self.width), ("noise", self.noise)):
             numbers = isinstance(ends, Sequence) and all(isinstance(end, int | float) for end in ends)
             if not numbers or len(ends) != 2 or not 0 <= ends[0] <= ends[1] < math.inf:
-                raise OptionError(f"{name}={ends!r}: wanted two plain numbers from 0 on, the least and the most.")
+                raise OptionError(f"{name}={ends!r}: expected two plain numbers, at least 0: minimum and maximum.")
         if self.width[0] == 0:
-            raise OptionError(f"width={self.width!r}: wanted a least above 0, for no sensor sees points as points.")
+            raise OptionError(f"width={self.width!r}: expected a minimum above 0.")
         if not isinstance(self.shift_px, int | float) or not 0 <= self.shift_px < math.inf:
-            raise OptionError(f"shift_px={self.shift_px!r}: wanted a plain number from 0 on.")
+            raise OptionError(f"shift_px={self.shift_px!r}: expected a plain number, at least 0.")
 
 
 class Seen:
-    """Makes pools of patches seen through a sensor, with their truth; see `patches.Maker`."""
+    """Create pools of degraded patches with their reference; see `patches.Maker`."""
 
     def __init__(
         self,
@@ -98,13 +97,13 @@ class Seen:
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""
-        told = {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
+        facts = {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
         if self.teacher is not None:
-            told |= {"teacher": {"model": self.teacher.spec.name, "sha256": self.teacher.sha256}, "truth": self.truth}
-        return told
+            facts |= {"teacher": {"model": self.teacher.spec.name, "sha256": self.teacher.sha256}, "truth": self.truth}
+        return facts
 
     def _seen(self, hr: FloatArray, chance: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """See one patch (band, y, x): what the sensor gives with its context, and the truth without."""
+        """Degrade one patch (band, y, x); return it with its context, and the reference without."""
         width, noise = chance.uniform(*self.sensors.width), chance.uniform(*self.sensors.noise)
         moves = chance.normal(0, self.sensors.shift_px, (len(self.bands), 2)).clip(-0.3, 0.3)
         lr = degrade(
@@ -118,8 +117,7 @@ class Seen:
             seed=int(chance.integers(2**31)),
         )
         edge = (self.context + MARGIN) * self.scale
-        truth = hr[:, edge:-edge, edge:-edge]
-        return lr.values[:, MARGIN:-MARGIN, MARGIN:-MARGIN], truth
+        return lr.values[:, MARGIN:-MARGIN, MARGIN:-MARGIN], hr[:, edge:-edge, edge:-edge]
 
 
 def fit(
@@ -141,14 +139,14 @@ def fit(
     pool: int = 256,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
-    """Train a network on images of high resolution; see `loop.train` for resuming and files.
+    """Train a network on high-resolution images; see `loop.train` for resuming and files.
 
     network: from random numbers or, to fine-tune, with weights; without padding, `network.consumed` input pixels are
-    used up on each side. scenes: the truth, (band, y, x) reflectance at the output's pixel size, in the order of
-    `bands` (any alias), whose point spread and noise `xr_sr.simulate` knows. sensors: how much they vary. teacher,
-    truth: with a teacher the target is `truth` times the truth and the rest what the teacher gives: the more truth, the
-    more detail, right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and patches of a
-    step; patch, pool: of what is simulated at a time.
+    used up on each side. scenes: the reference, (band, y, x) reflectance at the output's pixel size, in the order
+    of `bands` (any alias), whose point spread and noise are in `xr_sr.simulate`. sensors: how much they vary. teacher,
+    truth: with a teacher the target is `truth` times the reference, and the rest the teacher's output: the higher it
+    is, the more detail, right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and
+    patches of a step; patch, pool: of what is simulated at a time.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
     """
     kinds = {"sensors": (sensors, SensorRange), "augmentation": (augmentation, Augmentation)}
@@ -156,12 +154,11 @@ def fit(
     settings = settings or Settings()
     consumed, bands = consumed_by(network), _sensed(bands)
     if type(scale) is not int or scale < 2:
-        raise TrainingError(f"scale={scale!r}: wanted is a whole number from 2 on.")
+        raise TrainingError(f"scale={scale!r}: expected a whole number, at least 2.")
     check_shares(truth=truth)
     if truth < 1 and teacher is None:
         raise TrainingError(
-            f"truth={truth!r} leaves the rest to a teacher, and there is none; wanted is truth=1, or a teacher such as "
-            "training.Teacher('sen2sr-lite')."
+            f"truth={truth!r} needs a teacher for the rest; expected truth=1, or teacher=training.Teacher(...)."
         )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool)
     check_network(network, bands=len(bands), bands_out=len(bands), scale=scale, side=side)
@@ -192,22 +189,22 @@ def _sensed(bands: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in found if name not in MTF_AT_NYQUIST]
     if unknown or not found:
         raise MissingBandError(
-            f"bands={names}: no sensor is modelled for {unknown or 'none'}; wanted are some of "
+            f"bands={names}: no sensor is modelled for {unknown or 'none'}; expected some of "
             f"{', '.join(MTF_AT_NYQUIST)}, in the order of the scenes."
         )
     if len(set(found)) < len(found):
-        raise TrainingError(f"bands={names} names a band twice; wanted is one name for each band of the scenes.")
+        raise TrainingError(f"bands={names} has a band twice; expected one name for each band of the scenes.")
     return found
 
 
 def _check_same(teacher: Teacher, bands: tuple[str, ...], scale: int) -> None:
-    """Raise TrainingError unless a teacher gives the bands of the truth, at its scale."""
+    """Raise TrainingError unless a teacher returns the bands of the reference, at its scale."""
     spec = teacher.spec
     reads, gives = spec.bands or bands, spec.bands_out or spec.bands or bands
     if (reads, gives, spec.scale) != (bands, bands, scale) or spec.coarse:
         raise TrainingError(
-            f"{spec.name!r} reads {list(reads)} and gives {list(gives)}, {spec.scale} times finer; wanted is a teacher "
-            f"of {list(bands)}, all of one pixel size, at scale {scale}."
+            f"{spec.name!r} reads {list(reads)} and returns {list(gives)}, {spec.scale} times finer; expected a "
+            f"teacher of {list(bands)}, all of one pixel size, at scale {scale}."
         )
 
 

@@ -44,16 +44,16 @@ __all__ = [
 ]
 
 OWN_COLUMNS = ("step", "rate", "loss", "seconds")
-"""Of each log; the others are what is measured."""
+"""Columns of each log, before those of `evaluate`."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Make the folder of a run, and keep others out of it. Raises TrainingError where it is none, or taken."""
+    """Create and lock the folder of a run. Raises TrainingError if it is no folder, or locked."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise TrainingError(f"{folder} is no folder ({error}). Give the run a folder of its own.") from error
+        raise TrainingError(f"{folder} is not a folder ({error}). Use a folder of its own for the run.") from error
     require("filelock", extra="train")
     from filelock import FileLock, Timeout
 
@@ -62,8 +62,7 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise TrainingError(
-            f"Somebody trains in {folder} right now, and one folder holds one run. Wait for its end, or give this run "
-            "a folder of its own."
+            f"{folder} is locked by another training process. Wait for its end, or use another folder for this run."
         ) from error
     try:
         yield
@@ -72,10 +71,10 @@ def held(folder: Path) -> Iterator[None]:
 
 
 class Journal:
-    """The files of one run, in a folder that is there; see `held`.
+    """The files of one run, in an existing folder; see `held`.
 
-    Raises TrainingError where the folder holds another run, or a damaged one. One that has saved nothing may be begun
-    anew as another.
+    Raises TrainingError if the folder holds another run, or a damaged one. One without a checkpoint may be replaced by
+    another.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
@@ -89,14 +88,14 @@ class Journal:
             if saved and found != wanted:
                 raise TrainingError(
                     f"{folder} holds another run: it differs in {_differences(found, wanted)}. "
-                    "Give this run a folder of its own, or ask for what that one was."
+                    "Use another folder for this run, or the settings of that one."
                 )
             made = then if saved else made
-        told = {**wanted, "made_with": made} if made else wanted  # of a run begun by an older version nobody noted it
-        write_whole(card, partial(Path.write_bytes, data=(json.dumps(told, indent=1, sort_keys=True) + "\n").encode()))
+        facts = {**wanted, "made_with": made} if made else wanted  # runs of older versions have no made_with
+        write_whole(card, partial(Path.write_bytes, data=(json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()))
 
     def load(self, device: str) -> dict[str, Any] | None:
-        """Read the checkpoint, None where there is none; rows of the log beyond it are forgotten."""
+        """Read the checkpoint, None without one; later rows of the log are removed."""
         state = read_checkpoint(self.folder, device)
         if state is None:
             (self.folder / "log.csv").unlink(missing_ok=True)
@@ -113,8 +112,8 @@ class Journal:
 
         write_whole(self.folder / "checkpoint.pt", write)
 
-    def tell(self, row: Mapping[str, Any]) -> None:
-        """Add a row to the log, and columns for what it measures first; what it lacks is left empty."""
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the log, with new columns if it has any; missing ones are left empty."""
         path = self.folder / "log.csv"
         columns = _columns(path)
         if new := [name for name in row if name not in columns]:
@@ -142,26 +141,26 @@ def made_with() -> dict[str, Any]:
 
 
 def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any] | None:
-    """Read the checkpoint of a run, None where there is none. Raises TrainingError for a damaged one."""
+    """Read the checkpoint of a run, None without one. Raises TrainingError for a damaged one."""
     path = folder / "checkpoint.pt"
     if not path.is_file():
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # the reader raises a dozen unrelated classes
-        raise TrainingError(f"{path} cannot be read: {why_refused(error)}. Remove it to begin anew.") from None
+    except Exception as error:  # torch raises a dozen unrelated classes
+        raise TrainingError(f"{path} cannot be read: {why_refused(error)}. Remove it to start again.") from None
     if not isinstance(state, dict) or type(state.get("step")) is not int:
         raise TrainingError(
-            f"{path} holds no run: wanted is a dict with a step, found is a {type(state).__name__}. Remove it to "
-            "begin anew."
+            f"{path} is not a checkpoint: expected a dict with a step; got a {type(state).__name__}. Remove it "
+            "to start again."
         )
     return state
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a log; none where there is no file.
+    """Read the rows of a log; none without a file.
 
-    Left out is what is no whole row: a last line that was cut while it was written, and lines of something else.
+    Incomplete rows are left out: a last line that was cut while it was written, and foreign lines.
     """
     if not path.is_file():
         return []
@@ -172,23 +171,21 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Read what a run is, as `run.json` says it. Raises TrainingError where there is none, or a damaged one."""
+    """Read `run.json` of a run. Raises TrainingError if it is missing or damaged."""
     card = folder / "run.json"
     try:
         found: Any = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"{card} cannot be read ({error}), so nobody knows what the run is. Give a run a folder of its own."
-        ) from error
+        raise TrainingError(f"{card} cannot be read ({error}). Use another folder for the run.") from error
     if not isinstance(found, dict):
         raise TrainingError(
-            f"{card} holds a {type(found).__name__}; wanted is what a run is. Give a run a folder of its own."
+            f"{card} holds a {type(found).__name__}; expected the settings of a run. Use another folder for the run."
         )
     return found
 
 
 def _columns(path: Path) -> list[str]:
-    """Return the columns of a log; none where it has no whole line."""
+    """Return the columns of a log; none without a complete line."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -205,66 +202,69 @@ def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
 
 
 def _resolved(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run is with the device that "auto" stood for: older versions noted it as it was written."""
+    """Return the settings of a run as this version writes them: "auto" resolved, and new spellings."""
     settings = found.get("settings")
-    if not isinstance(settings, dict) or settings.get("device") != "auto":
+    if not isinstance(settings, dict):
         return found
-    return {**found, "settings": {**settings, "device": resolve_device("auto")}}
+    settings = {"optimizer" if key == "optimiser" else key: value for key, value in settings.items()}
+    if settings.get("device") == "auto":  # as older versions wrote it
+        settings["device"] = resolve_device("auto")
+    return {**found, "settings": settings}
 
 
 def _differences(found: Any, wanted: Any, name: str = "") -> str:
-    """Name what two cards do not share, each with both values."""
+    """List the differences of two cards, with both values."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         keys = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         return ", ".join(_differences(found.get(key), wanted.get(key), f"{name}.{key}".lstrip(".")) for key in keys)
-    if name == "start":  # two hashes would tell nobody anything
-        return "start: the network begins with other weights here; set torch.manual_seed(0) before it is made"
+    if name == "start":  # hashes are of no use in a message
+        return "start: the network has other initial weights here; set torch.manual_seed(0) before it is made"
     return f"{name}: {str(found)[:80]} there, {str(wanted)[:80]} here"
 
 
 def save_weights(network: nn.Module, path: str | Path, card: Mapping[str, Any]) -> Path:
-    """Write the weights of a network as safetensors, with a card that says how they came to be, atomically.
+    """Write the weights of a network as safetensors, atomically, with a card that describes how they were made.
 
-    card: whatever JSON can hold, such as data, licences, seed, steps, commit, and what it must not be used for. Equal
+    card: anything that JSON can hold, such as data, licenses, seed, steps, commit, and unsuitable uses. Equal
     weights and cards give equal bytes. Read it with `safetensors.safe_open(path, "pt").metadata()["card"]`. Folders are
-    made; tensors that the network holds twice are written twice. Raises OptionError for the suffix of another format
+    created; tensors that the network holds twice are written twice. Raises OptionError for the suffix of another format
     and for a card that JSON cannot hold.
     """
     path = Path(path)
     if path.suffix in (".pt", ".pth", ".ckpt"):
         raise OptionError(
-            f"{path.name!r} would be read as a file of torch, and is safetensors; wanted is "
+            f"{path.name!r} is a name for files of torch, and this is safetensors; expected "
             f"{path.with_suffix('.safetensors').name!r}."
         )
     try:
-        told = json.dumps(card, sort_keys=True)
+        text = json.dumps(card, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"card= holds what JSON cannot: {error}. Wanted are texts, numbers, lists and dicts."
+            f"card= cannot be written as JSON: {error}. Expected text, numbers, lists and dicts."
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    # One entry: several would stand in no particular order, and the same weights would have another hash.
-    write_whole(path, partial(Path.write_bytes, data=save(tensors, {"card": told})))
+    # One entry: the order of several is undefined, so that equal weights would have different hashes.
+    write_whole(path, partial(Path.write_bytes, data=save(tensors, {"card": text})))
     return path
 
 
 def plot_log(folder: str | Path, path: str | Path) -> None:
-    """Draw the log of a run: loss, and each number that was measured on held-out scenes, over minutes.
+    """Plot the log of a run: loss, and each number measured on held-out scenes, over minutes.
 
-    Raises TrainingError where the folder has no log, MissingLibraryError without matplotlib (the extra `train`).
+    Raises TrainingError if the folder has no log, MissingLibraryError without matplotlib (the extra `train`).
     """
     pyplot = require("matplotlib.pyplot", extra="train")
     rows = read_log(Path(folder) / "log.csv")
     if not rows:
-        raise TrainingError(f"{Path(folder) / 'log.csv'} has no row; wanted is the folder of a run that has told one.")
+        raise TrainingError(f"{Path(folder) / 'log.csv'} has no row; expected the folder of a run that has logged one.")
     names = [name for name in rows[0] if name not in OWN_COLUMNS]
     figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     minutes = [float(row["seconds"]) / 60 for row in rows]
     axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.75", linewidth=0.8, label="loss")
     for name in names:
-        told = [(minute, float(row[name])) for minute, row in zip(minutes, rows, strict=True) if row[name]]
-        axis.plot(*zip(*told, strict=True), marker="o", markersize=3, label=name)
+        points = [(minute, float(row[name])) for minute, row in zip(minutes, rows, strict=True) if row[name]]
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axis.set(xlabel="minutes", yscale="log")
     axis.legend(fontsize="small")
     axis.grid(alpha=0.3)

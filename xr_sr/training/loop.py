@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..arguments import check_choice, renamed
 from ..errors import OptionError, TrainingError
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
@@ -30,11 +31,11 @@ __all__ = ["Batch", "Batches", "Settings", "mark", "relative_square_error", "tra
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from.
+    """The data of one step.
 
-    lr: (n, band, y + 2 k, x + 2 k) reflectance, with as much context as the network consumes or more. target: (n, band,
-    y * scale, x * scale). weight: (n,) or (n, band), what the square error of a patch, or of one of its bands, is
-    multiplied by.
+    lr: (n, band, y + 2 k, x + 2 k) reflectance, with the context that the network consumes, or more. target: (n, band,
+    y * scale, x * scale). weight: (n,) or (n, band), a factor of the square error of a patch, or of one of its
+    bands.
     """
 
     lr: Tensor
@@ -43,33 +44,33 @@ class Batch:
 
 
 class Batches(Protocol):
-    """A function of the step, and of nothing before it."""
+    """A function of the step alone."""
 
     def __call__(self, step: int) -> Batch:
-        """Return the batch of a step, on the processor."""
+        """Return the batch of a step, on the CPU."""
 
     def describe(self) -> dict[str, Any]:
-        """Say what the batches are made of, as JSON: a run is resumed on equal ones only."""
+        """Describe the batches as JSON: a run is resumed with equal ones only."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes.
+    """Settings of a run.
 
-    steps: in all; the learning rate falls to zero over them as half a cosine. warm_up: steps in which it rises.
-    average: of the weights that are kept, an exponential mean over steps (EMA); what is left of the old at each.
-    optimiser: "soap" (second-order; needs the extra `train`) or "adamw". betas: how much of its first and second
-    moments an optimiser keeps; refresh: steps between SOAP's decompositions. save_every, tell_every: steps.
-    device: as in `xr_sr.upscale`. threads: of torch on a CPU; another number of threads adds in another order. Both are
-    part of what a run is.
-    Raises OptionError for numbers that no run can have.
+    steps: in total; the learning rate falls to zero over them as half a cosine. warm_up: steps in which it rises.
+    average: decay of the exponential moving average (EMA) of the weights, which is kept.
+    optimizer: "soap" (second-order; needs the extra `train`) or "adamw". betas: decay of its first and second moments;
+    refresh: steps between SOAP's decompositions. save_every, tell_every: steps between checkpoints and rows of the log.
+    device: as in `xr_sr.upscale`. threads: of torch on a CPU; another number of threads sums in another order, so both
+    must be equal to resume a run.
+    Raises OptionError for invalid numbers.
     """
 
     steps: int = 20_000
     learning_rate: float = 3e-3
     warm_up: int = 100
     average: float = 0.999
-    optimiser: Literal["soap", "adamw"] = "soap"
+    optimizer: Literal["soap", "adamw"] = "soap"
     betas: tuple[float, float] = (0.95, 0.99)
     refresh: int = 5
     seed: int = 0
@@ -83,23 +84,25 @@ class Settings:
         for least, sizes in ((1, whole), (0, {"warm_up": self.warm_up, "seed": self.seed})):
             for name, value in sizes.items():
                 if type(value) is not int or value < least:
-                    raise OptionError(f"{name}={value!r}: wanted a whole number from {least} on.")
+                    raise OptionError(f"{name}={value!r}: expected a whole number, at least {least}.")
         if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):  # NaN neither
-            raise OptionError(f"learning_rate={self.learning_rate!r}: wanted a number above 0, such as 3e-3.")
+            raise OptionError(f"learning_rate={self.learning_rate!r}: expected a number above 0, such as 3e-3.")
         betas = self.betas if isinstance(self.betas, tuple | list) else ()
         if len(betas) != 2 or not all(
             isinstance(share, int | float) and 0 <= share < 1 for share in (self.average, *betas)
         ):
             raise OptionError(
-                f"average={self.average!r}, betas={self.betas!r}: wanted shares from 0 to less than 1, and two betas."
+                f"average={self.average!r}, betas={self.betas!r}: expected shares from 0 to less than 1, and two betas."
             )
-        if self.optimiser not in ("soap", "adamw"):
-            raise OptionError(f"optimiser={self.optimiser!r}: wanted 'soap' or 'adamw'.")
+        check_choice("optimizer", self.optimizer, ("soap", "adamw"))
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
         rise = min(1.0, (step + 1) / (self.warm_up + 1))
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+Settings.__init__ = renamed(optimiser="optimizer")(Settings.__init__)  # type: ignore[method-assign]
 
 
 def train(
@@ -113,19 +116,19 @@ def train(
     evaluate_every: int = 2_000,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
-    """Train a network, or go on where the run in this folder was stopped; give it with its averaged weights.
+    """Train a network, or resume the run in this folder; return it with its averaged weights.
 
     network: (n, band, y, x) to (n, band, (y - 2 consumed) * scale, ...); it is trained in place, from the weights that
-    it has. loss: of what it gives and the batch, one number. evaluate: numbers for the log, measured on the average.
-    show: is told a line now and then.
-    Raises TrainingError if the folder holds another run or a damaged one, if another process trains in it, or if loss
-    or weights are no longer numbers; such weights are never saved.
+    it has. loss: of its output and the batch, one number. evaluate: numbers for the log, of the averaged weights. show:
+    is called with each row of the log as text.
+    Raises TrainingError if the folder holds another run or a damaged one, if it is locked by another process, or if
+    loss or weights are not finite; such weights are never saved.
     """
     device = torch.device(resolve_device(settings.device))
     network = _channels_last(network.to(device)).train()
     with held(folder):
-        told = {**asdict(settings), "device": str(device)}
-        journal = Journal(folder, {"settings": told, "batches": batches.describe(), "start": mark(network)})
+        facts = {**asdict(settings), "device": str(device)}
+        journal = Journal(folder, {"settings": facts, "batches": batches.describe(), "start": mark(network)})
         average = {key: value.detach().clone() for key, value in network.state_dict().items()}
         optimiser = _optimiser(network, settings)
         state = journal.load(str(device))
@@ -137,7 +140,7 @@ def train(
         before = time.perf_counter()
         with _own_threads(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             while step < settings.steps:
-                if device.type == "cpu":  # each time: batches and evaluations are others' matter
+                if device.type == "cpu":  # each time: batches and evaluations may change it
                     torch.set_num_threads(settings.threads)
                 rate = settings.rate(step)
                 for group in optimiser.param_groups:
@@ -156,12 +159,12 @@ def train(
                         due = step % evaluate_every == 0 or last or not names
                         row |= _measured(network, average, evaluate) if due else dict.fromkeys(names, "")
                         names = tuple(row)[len(OWN_COLUMNS) :]
-                    journal.tell(row)
+                    journal.log(row)
                     if show is not None:
                         show("  ".join(f"{key} {entry}" for key, entry in row.items() if entry))
                 if step % settings.save_every == 0 or last:
                     if not (_finite(network.state_dict()) and _finite(average)):
-                        raise _diverged(f"Weights at step {step} are no longer numbers", folder)
+                        raise _diverged(f"Weights at step {step} are not finite", folder)
                     spent = seconds + time.perf_counter() - before
                     journal.save(
                         {"network": network.state_dict(), "average": average, "optimiser": optimiser.state_dict()}
@@ -173,8 +176,8 @@ def train(
 
 @contextmanager
 def _own_threads() -> Iterator[None]:
-    """Put the number of torch's threads back."""
-    settle_threads()  # a teacher's kernel does so at its first task in a thread, and never again
+    """Restore the number of torch's threads."""
+    settle_threads()  # a teacher's kernel does so at its first task in a thread only
     threads = torch.get_num_threads()
     try:
         yield
@@ -203,14 +206,14 @@ def _average(average: dict[str, Tensor], network: nn.Module, kept: float) -> Non
     for key, value in network.state_dict().items():
         if value.is_floating_point():
             average[key].lerp_(value, 1 - kept)
-        else:  # a count, such as BatchNorm's of its batches
+        else:  # a count, such as the batches of BatchNorm
             average[key].copy_(value)
 
 
 def _measured(
     network: nn.Module, average: dict[str, Tensor], evaluate: Callable[[nn.Module], Mapping[str, float]]
 ) -> dict[str, str]:
-    """Evaluate the averaged weights and put the network's own back."""
+    """Evaluate the averaged weights, and restore those of the network."""
     own = {key: value.detach().clone() for key, value in network.state_dict().items()}
     network.load_state_dict(average)
     with torch.no_grad():
@@ -219,13 +222,13 @@ def _measured(
     network.train()
     if taken := [key for key in found if key in OWN_COLUMNS]:
         raise TrainingError(
-            f"evaluate gives {taken}, which the log has already; wanted are other names than {', '.join(OWN_COLUMNS)}."
+            f"evaluate returns {taken}, which are columns of the log; use other names than {', '.join(OWN_COLUMNS)}."
         )
     return found
 
 
 def _seed_of(seed: int, step: int) -> int:
-    """Return the seed of what a network draws in a step."""
+    """Return the seed of the random numbers of a network in a step."""
     return int(np.random.SeedSequence([seed, 2, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -242,21 +245,21 @@ def _diverged(what: str, folder: Path) -> TrainingError:
 def _restored(
     state: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer, folder: Path
 ) -> tuple[dict[str, Tensor], int, float]:
-    """Put a checkpoint into network and optimiser; give its average, step and seconds."""
+    """Load a checkpoint into network and optimizer; return its averaged weights, step and seconds."""
     try:
-        network.load_state_dict(state["average"])  # of the same form as the network, or it raises
+        network.load_state_dict(state["average"])  # raises for another architecture
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         return dict(state["average"]), int(state["step"]), float(state["seconds"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise TrainingError(
-            f"{folder / 'checkpoint.pt'} is not that of this run: {type(error).__name__}: {error}. Wanted are network, "
-            "average, optimiser, step and seconds of the same network. Remove the file to begin anew."
+            f"{folder / 'checkpoint.pt'} is not of this run: {type(error).__name__}: {error}. Expected network, "
+            "average, optimiser, step and seconds of the same network. Remove the file to start again."
         ) from error
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    """Lay weights out as convolutions on a CPU are fastest with."""
+    """Use the memory layout in which convolutions on a CPU are fastest."""
     for value in network.parameters():
         if value.ndim == 4:
             value.data = value.data.contiguous(memory_format=torch.channels_last)
@@ -265,7 +268,7 @@ def _channels_last(network: nn.Module) -> nn.Module:
 
 def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     parameters = [value for value in network.parameters() if value.requires_grad]
-    if settings.optimiser == "adamw":
+    if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=settings.betas, weight_decay=0.0)
     soap = require("pytorch_optimizer", extra="train").SOAP
     optimiser: torch.optim.Optimizer = soap(
@@ -279,7 +282,7 @@ def _optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 
 def mark(network: nn.Module) -> str:
-    """Return the hash of the weights that a run starts from."""
+    """Return the hash of the initial weights of a run."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
@@ -288,9 +291,11 @@ def mark(network: nn.Module) -> str:
 
 
 def relative_square_error(sr: Tensor, batch: Batch) -> Tensor:
-    """Return the square error of each patch, or of each band of it, over the square of its own detail, meaned.
+    """Return the mean of the square error of each patch, or of each of its bands, over the square of its detail.
 
-    sr: (n, band, y, x), what the network gave, constrained as its output will be. 1 is as wrong as bicubic, 0 perfect.
+    sr: (n, band, y, x), the network's output, constrained. 1 is the error of bicubic, 0 is perfect. Each patch counts
+    by its own contrast, so that fields teach as much as towns, which was better in trials (report of the bundled
+    weights).
     """
     square = (sr - batch.target).square()
     wrong = square.mean(dim=(1, 2, 3) if batch.weight.ndim == 1 else (2, 3))

@@ -22,17 +22,17 @@ from .scenes import FloatArray, Scene, interpolated, repeated
 __all__ = ["Augmentation", "Draw", "DrawTwoGrids", "Maker", "Pool", "PooledBatches", "turn"]
 
 LOWEST, HIGHEST = -0.02, 1.6
-"""Reflectance is kept between these: slightly negative over dark water, above one on snow and clouds."""
+"""Reflectance is clipped to these: slightly negative over dark water, above one on snow and clouds."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often a patch is changed, as shares of all patches; the rest is only turned.
+    """Shares of patches with each augmentation; the rest is only rotated and flipped.
 
-    light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly grey image made of the
-    bands. mix: each band a mixture of all four. haze: each band loses some of its darkest reflectance, as by correction
-    of the atmosphere, so that forests become as dark in blue as they are on the ground.
-    absorbed: places of bands in which snow is dark, those of SWIR. Raises OptionError for shares that no patches have.
+    light: gain, contrast, a gain for each band, sometimes an offset. snow: one bright, nearly gray image made of the
+    bands. mix: each band a mixture of all. haze: each band loses some of its darkest reflectance, as by atmospheric
+    correction, so that forests become as dark in blue as they are on the ground.
+    absorbed: indices of bands in which snow is dark, those of SWIR. Raises OptionError for invalid shares.
     """
 
     light: float = 0.35
@@ -44,14 +44,14 @@ class Augmentation:
     def __post_init__(self) -> None:
         shares = (self.light, self.snow, self.mix, self.haze)
         right = all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
-        if not right or sum(shares) > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 is a little more or less
+        if not right or sum(shares) > 1 + 1e-9:  # 0.7 + 0.2 + 0.1 is not exactly 1
             raise OptionError(
-                f"light={self.light!r}, snow={self.snow!r}, mix={self.mix!r}, haze={self.haze!r}: wanted plain "
-                "numbers from 0 to 1, together at most 1."
+                f"light={self.light!r}, snow={self.snow!r}, mix={self.mix!r}, haze={self.haze!r}: expected plain "
+                "numbers from 0 to 1, in total at most 1."
             )
 
     def __call__(self, patch: FloatArray, chance: np.random.Generator) -> FloatArray:
-        """Change a patch (band, y, x) of reflectance."""
+        """Augment a patch (band, y, x) of reflectance."""
         patch = turn(patch, int(chance.integers(8)))
         kind = chance.random()
         if kind < self.light:
@@ -66,7 +66,7 @@ class Augmentation:
 
 
 def turn(patch: FloatArray, way: int) -> FloatArray:
-    """Turn by 90 degrees `way % 4` times, and mirror where `way` is above 3."""
+    """Rotate by 90 degrees `way % 4` times, and flip if `way` is above 3."""
     turned = np.rot90(patch, way % 4, (-2, -1))
     return turned[..., ::-1] if way > 3 else turned
 
@@ -87,7 +87,9 @@ def _snowed(patch: FloatArray, chance: np.random.Generator, absorbed: tuple[int,
     snowed: FloatArray = chance.uniform(0.25, 0.9) + grey * np.exp(chance.uniform(np.log(0.02), np.log(0.3))) + colour
     for place in absorbed:
         own = (patch[place] - patch[place].mean()) / (patch[place].std() + 1e-4)
-        shared = chance.uniform(-0.5, 1)  # of the texture: what is not snow is brighter here, and shadow is dark in all
+        shared = chance.uniform(
+            -0.5, 1
+        )  # of the texture: other surfaces are brighter in these bands, and shadows are dark in all
         texture = (1 - abs(shared)) * own + shared * grey
         snowed[place] = chance.uniform(0.02, 0.2) * (1 + chance.uniform(0.05, 0.5) * texture)
     return snowed
@@ -108,14 +110,14 @@ def _cleared(patch: FloatArray, chance: np.random.Generator) -> FloatArray:
 
 
 ZOOMS = (1.0, 1.0, 0.75, 1.3)
-"""Sizes that a scene is seen at, each as often as it stands here; a factor below one shows more ground."""
+"""Zoom factors of scenes, drawn with equal probability; a factor below one covers more ground."""
 
 FLATTEST = 2.5e-7
-"""Mean square of the detail that a patch is at least taken to have: (5e-4)^2, the rounding of a few DN. Else a patch of
-still water would count as much as a town."""
+"""Lower bound of the mean square of a patch's detail: (5e-4)^2, the rounding of a few DN. Without it a patch of water
+would count as much as a town."""
 
 TYPICAL = 2e-5
-"""Mean square of the detail that fields and villages have: losses of any evenness are alike there."""
+"""Mean square of the detail of fields and villages, at which losses of any evenness are equal."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Pool:
     """Patches with their targets.
 
     lr: (n, band, y + 2 context, x + 2 context). target: (n, band, y scale, x scale). energy: (n, y, x), the mean square
-    of what the target has beyond bicubic, for each input pixel; (n, band, y, x) where bands count by themselves.
+    of the target minus bicubic, for each input pixel; (n, band, y, x) if bands are weighted separately.
     """
 
     lr: FloatArray
@@ -132,28 +134,28 @@ class Pool:
 
 
 class Maker(Protocol):
-    """Makes pools. context: input pixels around what has a target."""
+    """Creates pools. context: input pixels around the target."""
 
     context: int
 
     def __call__(self, number: int) -> Pool:
-        """Make a pool, a function of its number."""
+        """Create a pool, a function of its number."""
 
     def describe(self) -> dict[str, Any]:
-        """Say what pools are made of, as JSON."""
+        """Describe the pools as JSON."""
 
 
 class Draw:
-    """Draws square patches without NaN from scenes, by their weights, at several zooms, and augments them.
+    """Draw square patches without NaN from scenes, by their weights, at several zooms, and augment them.
 
-    side: in pixels of the scenes. Raises TrainingError if there is no scene, or one in which no such square is valid.
+    side: in pixels of the scenes. Raises TrainingError without scenes, and for one without a valid square.
     """
 
     def __init__(
         self, scenes: Sequence[Scene], side: int, augmentation: Augmentation | None, zooms: Sequence[float] = ZOOMS
     ) -> None:
         if not scenes:
-            raise TrainingError("There is no scene to train on: wanted one or more of `training.scenes_of(cube)`.")
+            raise TrainingError("There is no scene to train on: expected at least one, as of training.scenes_of(cube).")
         self.scenes, self.side, self.augmentation, self.zooms = scenes, side, augmentation, tuple(zooms)
         weights = np.array([scene.weight for scene in scenes], float)
         self.shares = weights / weights.sum()
@@ -162,7 +164,7 @@ class Draw:
             if not self._at(index, 1.0)[1].size:
                 raise TrainingError(
                     f"{scene.name!r} has {scene.values.shape[1:]} pixels and no valid square of {side}. "
-                    "Give a larger piece or smaller patches, or leave it out."
+                    "Use a larger part or smaller patches, or leave it out."
                 )
 
     def __call__(self, chance: np.random.Generator) -> tuple[int, FloatArray]:
@@ -176,30 +178,30 @@ class Draw:
         return index, self.augmentation(patch, chance) if self.augmentation else patch
 
     def describe(self) -> dict[str, Any]:
-        """Say what is drawn from, as JSON."""
+        """Describe the scenes as JSON."""
         augmentation = asdict(self.augmentation) if self.augmentation else None
         scenes = [scene.describe() for scene in self.scenes]
         return {"scenes": scenes, "side": self.side, "zooms": list(self.zooms), "augmentation": augmentation}
 
     def _at(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Return a scene at a size, and the corners (y * width + x) of its squares that are wholly valid."""
+        """Return a zoomed scene, and the corners (y * width + x) of its valid squares."""
         if (index, zoom) not in self._sized:
             self._sized[index, zoom] = self.sized(index, zoom)
         return self._sized[index, zoom]
 
     def sized(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Make what `_at` keeps."""
+        """Zoom a scene and find its valid squares."""
         values = zoomed(self.scenes[index].values, zoom)
         return values, valid_corners(values, self.side)
 
 
 @dataclass(frozen=True)
 class PooledBatches:
-    """Batches of crops out of pools; see `loop.Batches`.
+    """Batches of crops of pools; see `loop.Batches`.
 
-    side: of a crop, in input pixels. size: crops in a batch. consumed: context that the network uses up. patch: side
-    of the patches in a pool, count: how many there are; seen: how often each pixel of a pool is, before the next.
-    evenness: 1 weighs each patch by the inverse of its detail, so that all count the same; 0 weighs none.
+    side: of a crop, in input pixels. size: crops in a batch. consumed: context that the network consumes. patch: side
+    of the patches in a pool; count: their number; seen: how often each pixel of a pool is used before the next.
+    evenness: 1 weights each patch by the inverse of its detail, so that all count the same; 0 weights none.
     """
 
     maker: Maker
@@ -240,14 +242,14 @@ class PooledBatches:
 
 
 def weigh(energy: FloatArray, evenness: float) -> FloatArray:
-    """Return what a square error is multiplied by where a patch has this much detail, a mean square."""
+    """Return the weight of the square error of a patch with this mean square of detail."""
     energy = energy + np.float32(FLATTEST)
     scale = np.float32(TYPICAL ** (evenness - 1))
     return np.asarray(1 / energy if evenness == 1 else energy**-evenness * scale, "float32")
 
 
 def zoomed(values: FloatArray, zoom: float) -> FloatArray:
-    """Resample (band, y, x) to another pixel size; a factor below one gives fewer pixels."""
+    """Resample (band, y, x) to another pixel size; a factor below one returns fewer pixels."""
     if zoom == 1.0:
         return values
     sized = torch.nn.functional.interpolate(
@@ -274,7 +276,10 @@ def valid_corners(values: FloatArray, side: int) -> NDArray[np.intp]:
 
 
 class DrawTwoGrids(Draw):
-    """Draws as `Draw` does, from scenes whose last `coarse` bands have pixels twice as wide; `side` is even."""
+    """Draw from scenes whose last `coarse` bands have pixels twice as wide, each repeated 2 x 2; `side` is even.
+
+    Crops, zooms and augmentations keep to the coarse pixels, which are then interpolated linearly, as in `upscale`.
+    """
 
     def __init__(
         self,
@@ -299,7 +304,7 @@ class DrawTwoGrids(Draw):
         return {**super().describe(), "coarse": self.coarse}
 
     def sized(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Zoom each grid by itself; squares begin at the corner of a wide pixel."""
+        """Zoom each grid by itself; squares begin at the corner of a coarse pixel."""
         values = self.scenes[index].values
         fine, coarse = zoomed(values[: -self.coarse], zoom), zoomed(values[-self.coarse :, ::2, ::2], zoom)
         rows, columns = (min(fine.shape[axis] // 2, coarse.shape[axis]) for axis in (-2, -1))

@@ -30,7 +30,7 @@ class Scene:
     """One image of one date.
 
     values: (band, y, x) float32 reflectance, NaN where not valid. weight: how often patches are drawn from it, relative
-    to others. note: where it comes from and its licence; it goes into the report.
+    to others. note: source and license, for the report.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Scene:
     note: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Return what tells it from another: name, shape, weight, hash of its values."""
+        """Return name, shape, weight and hash of the values."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes()).hexdigest()
         return {"name": self.name, "shape": list(self.values.shape), "weight": self.weight, "sha256": digest[:16]}
 
 
 def check_names(bands: object) -> list[str]:
-    """Return names of bands as a list; raises OptionError for one name, whose letters would be taken for bands."""
+    """Return names of bands as a list. Raises OptionError for a single name."""
     names = items_of(bands)
     if not names or not all(isinstance(name, str) for name in names):
         example = bands if isinstance(bands, str) and bands else "B04"
-        raise OptionError(f"bands={shown(bands)}: wanted a list of names, such as bands=[{example!r}].")
+        raise OptionError(f"bands={shown(bands)}: expected a list of names, such as bands=[{example!r}].")
     return [str(name) for name in names]
 
 
@@ -64,12 +64,12 @@ def scenes_of(
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> list[Scene]:
-    """Read a cube as scenes, one for each date; a date without a single valid pixel gives none.
+    """Read a cube as scenes, one for each date with valid pixels.
 
     obj: DN or reflectance; DataArray, Dataset or DataTree; offset, quantification, nodata as in `xr_sr.reflectance`.
-    bands: those that the network reads, in its order, by any of their names. Values are computed here and held in
+    bands: those that the network reads, in its order, by any of their names. Values are computed and held in
     memory. Raises CubeError, MissingBandError, RadiometryError as `xr_sr.upscale` does, OptionError for bands that are
-    no list of names.
+    not a list of names.
     """
     bands = check_names(bands)
     weight = check_number("weight", weight, above=0)

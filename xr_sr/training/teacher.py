@@ -24,11 +24,11 @@ __all__ = ["Teacher", "apply", "closeness"]
 
 
 class Teacher:
-    """A model of the catalogue with its own constraint, as a function on arrays.
+    """A model with its own constraint, as a function on arrays.
 
-    weights: as in `xr_sr.upscale`. scale: of interpolation, which has any; None takes the model's own. bands: of a
-    model of several parts, those that are wanted, by any of their names; None for all.
-    Raises UnknownModelError, ModelError for one that fuses, OptionError for a scale or bands that it has not,
+    weights: as in `xr_sr.upscale`. scale: of interpolation; None is the model's own. bands: of a cascade, the output
+    bands, by any alias; None is all.
+    Raises UnknownModelError, ModelError for pansharpening, OptionError for a scale or bands that the model lacks,
     WeightsError.
     """
 
@@ -44,13 +44,13 @@ class Teacher:
         self.spec: Model = registry.get(model)
         if isinstance(self.spec, Pansharpening):
             raise ModelError(
-                f"{self.spec.name!r} fuses the bands of a cube, and is no function on one image; wanted is a model "
-                "that `upscale` takes, see xr_sr.list_models()."
+                f"{self.spec.name!r} sharpens coarse bands, and is not a function of one image; expected a model "
+                "for `upscale`, see xr_sr.list_models()."
             )
         if scale is not None:
             self.spec = with_options(self.spec, {"scale": scale})
         self.gives = self._gives(bands)
-        """Canonical names of the bands that come out; () for a model that takes any."""
+        """Canonical names of the output bands; () for a model for any bands."""
         ref = kernel_ref(self.spec, weights, device=device, wanted=self.gives if self.spec.parts else ())
         self.sha256 = " ".join(part.sha256 for _, part in ref.parts) or ref.sha256
         self._kernel = kernels.build(ref)
@@ -66,29 +66,29 @@ class Teacher:
         wanted = tuple(band for band in every if band in named)
         if not spec.parts or len(wanted) != len(bands):
             raise OptionError(
-                f"bands={list(bands)}: {spec.name!r} gives {list(every)}"
-                f"{', of which some can be had' if spec.parts else ', all at once: leave bands= out'}."
+                f"bands={list(bands)}: {spec.name!r} returns {list(every)}"
+                f"{', of which some can be selected' if spec.parts else ', all at once: leave bands= out'}."
             )
         return wanted
 
     def __call__(self, lr: FloatArray) -> FloatArray:
         """(n, band, y + 2 halo, x + 2 halo) to (n, band, y * scale, x * scale), reflectance.
 
-        Bands are those that the model reads, in its order, and come out as `gives` says. Bands of coarser pixels are on
-        the grid of the others, by linear interpolation. Raises OptionError for another shape.
+        Bands are those that the model reads, in its order; output bands are `gives`. Coarse bands are on the grid of
+        the others, by linear interpolation. Raises OptionError for another shape.
         """
         read = len(self.spec.bands)
         if lr.ndim != 4 or (read and lr.shape[1] != read) or min(lr.shape[-2:]) <= 2 * self.halo:
             raise OptionError(
-                f"an image of shape {lr.shape}: wanted (n, {read or 'band'}, y, x), {list(self.spec.bands)}, of more "
-                f"than {2 * self.halo} pixels a side, which {self.spec.name!r} uses up."
+                f"an image of shape {lr.shape}: expected (n, {read or 'band'}, y, x), {list(self.spec.bands)}, of more "
+                f"than {2 * self.halo} pixels a side, which {self.spec.name!r} consumes."
             )
         height, width = (size - 2 * self.halo for size in lr.shape[-2:])
         return self._kernel(np.ascontiguousarray(lr), Tile((0, height), (0, width), halo=self.halo))
 
 
 BORDER = 10
-"""Input pixels at the edge of a scene that are not measured; more where a teacher or network reaches further."""
+"""Input pixels at the edge of a scene that are not measured; more if teacher or network need more context."""
 
 
 def apply(network: nn.Module, lr: FloatArray) -> FloatArray:
@@ -105,10 +105,10 @@ def closeness(
 ) -> float:
     """Measure how far a network is from its teacher, against bicubic: rms(sr - teacher) / rms(bicubic - teacher).
 
-    lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), what the teacher gives with its
-    context of h pixels. Both after their constraints, which for bicubic changes nothing; `BORDER` input pixels are left
-    out. bicubic: `Teacher("bicubic", scale=...)`, at the network's scale. bands: which are measured, together. 1 is
-    bicubic, 0 the teacher. Raises TrainingError where these two are one, or NaN.
+    lr: (band, y, x) reflectance without NaN. teacher_sr: (band, (y - 2 h) scale, ...), the teacher's output, with its
+    context of h pixels. Both after their constraints, which do not change bicubic; `BORDER` input pixels are left out.
+    bicubic: `Teacher("bicubic", scale=...)`, at the network's scale. bands: which are measured, together. 1 is bicubic,
+    0 the teacher. Raises TrainingError if these two are equal, or NaN.
     """
     size = (lr.shape[-2], lr.shape[-1])
     images = (apply(network, lr), teacher_sr, bicubic(lr[None])[0])
@@ -126,8 +126,8 @@ def distance(
     far = float(np.sqrt(np.square(plain - wanted, dtype="float64").mean()))
     if not far > 0:  # NaN too
         raise TrainingError(
-            f"The teacher gives what bicubic gives, {far} apart, so there is nothing to be near to; wanted is a place "
-            "with detail, valid everywhere."
+            f"The teacher equals bicubic (difference {far}), so closeness is undefined; expected a place with detail "
+            "and without nodata."
         )
     return float(np.sqrt(np.square(own - wanted, dtype="float64").mean())) / far
 
