@@ -11,17 +11,17 @@ import xarray as xr
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
-from ..cube.time import scalar_dates_differ
+from ..cube.time import When, listed_dates, positions_of, scalar_dates_differ, time_dim
 from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from .area import AreaMethod, check_area, class_areas
 from .bands import GridChoice, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
-from .history import When, listed_dates, positions_of, usual_water
+from .history import usual_water
 from .indices import NAME_ATTR
 from .surface_water import Threshold, check_threshold, classify, index_of, level_of, level_text
-from .thresholds import Per, time_dim
+from .thresholds import Per
 
 
 @warns_once

@@ -13,12 +13,13 @@ from ..cube.grid import placed
 from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
+from ..cube.time import time_dim
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from .bands import GridChoice, check_options
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
-from .thresholds import Per, otsu, time_dim
+from .thresholds import Per, otsu
 
 Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 """A threshold of the index, the method that finds it, or thresholds found before, one number or one for each date."""

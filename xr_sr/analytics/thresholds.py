@@ -16,6 +16,7 @@ import xarray as xr
 from ..arguments import check_array, is_one_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.lazy import kept_unread
+from ..cube.time import time_dim
 from ..errors import CubeError, OptionError
 from ..runtime.precompute import once_name
 
@@ -75,17 +76,6 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     return made.rename("threshold").assign_attrs(
         {"long_name": f"level by Otsu's method, one per {per}", "xr_sr:bins": BINS}
     )
-
-
-def time_dim(array: xr.DataArray) -> str | None:
-    """Return the time dimension, or None. Raises CubeError for further dimensions beside y and x."""
-    dims = spatial_dims(array)
-    others = [str(dim) for dim in array.dims if dims is None or dim not in dims]
-    if len(others) > 1:
-        raise CubeError(
-            f"dimensions {others} beside y and x: one, of time, can be read here. Choose with .isel, or use .mean."
-        )
-    return others[0] if others else None
 
 
 def _blocks(array: xr.DataArray) -> da.Array:

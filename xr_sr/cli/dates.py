@@ -23,7 +23,7 @@ def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days
     option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
     Raises OptionError for anything but a date, for a cube without dates, and where the nearest is further off.
     """
-    moment = read_date(date, told=f"{option} {date}")
+    moment = read_date(date, argument=f"{option} {date}")
     parts = _parts(cube)
     stamps = dates_of(cube)
     if not stamps.size:

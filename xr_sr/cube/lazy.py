@@ -7,7 +7,7 @@ File-backed arrays stay lazy through arithmetic and transposing, in the chunks o
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,16 +65,22 @@ def kept_unread(array: xr.DataArray) -> xr.DataArray:
     return array.chunk({dim: sizes for dim, sizes in chunks.items() if dim in array.dims})
 
 
-def in_chunks(array: xr.DataArray, *, lead: Sequence[str] = (), band_dim: str | None = None) -> xr.DataArray:
-    """Wrap an array as dask unless it is: chunks of one place of each leading dimension, all bands, 2048 pixels a side.
+def in_chunks(
+    array: xr.DataArray,
+    *,
+    lead: Sequence[str] = (),
+    band_dim: str | None = None,
+    sides: Mapping[str, int] | None = None,
+) -> xr.DataArray:
+    """Wrap an array as dask unless it is: chunks of one element of each lead dimension, all bands, 2048 pixels a side.
 
-    Raises CubeError for arrays of other libraries.
+    sides: other sizes of chunks, by dimension. Raises CubeError for arrays of other libraries.
     """
     check_array(array, "a mask or the cube")
     if array.chunks is not None:
         return array
-    sides = dict.fromkeys(array.dims, _SIDE) | dict.fromkeys(lead, 1) | {band_dim: -1}
-    return array.chunk({dim: side for dim, side in sides.items() if dim in array.dims})
+    chosen = dict.fromkeys(array.dims, _SIDE) | dict.fromkeys(lead, 1) | {band_dim: -1} | dict(sides or {})
+    return array.chunk({dim: side for dim, side in chosen.items() if dim in array.dims})
 
 
 def _library(data: object) -> str:

@@ -1,17 +1,35 @@
-"""Which date of a series is meant, by a position or by a time stamp: one reading for pictures and the command line."""
+"""Find the time axis of a cube, and select dates on it by position, by time stamp, or by a selection of xarray."""
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import count_of
-from ..errors import OptionError
+from ..arguments import count_of, shown
+from ..errors import CubeError, DuplicateTimeError, OptionError
+from .axes import spatial_dims
+
+__all__ = [
+    "DATES",
+    "Date",
+    "Dates",
+    "When",
+    "check_date",
+    "is_time",
+    "listed_dates",
+    "nearest_place",
+    "place_of",
+    "positions_of",
+    "read_date",
+    "scalar_dates",
+    "time_dim",
+]
 
 DATES = (
     "time",
@@ -24,13 +42,39 @@ DATES = (
     "acquired",
     "sensing_time",
 )
-"""Scalar coordinates that hold the date of an image, the first that there is; others may be dates of something else."""
+"""Scalar coordinates that hold the date of an image; the first that is present counts."""
+
+Date: TypeAlias = "str | np.datetime64 | int | None"
+Dates: TypeAlias = "Date | list[Date] | tuple[Date, ...]"
+
+When: TypeAlias = (
+    "str | np.datetime64 | datetime.date | slice | Sequence[str | np.datetime64 | datetime.date] | xr.DataArray"
+)
+"""A selection of time as `.sel(time=...)` takes it: "2023-06", slice("2023-06-01", "2023-06-20"), a list of dates."""
+
+_YEAR_FIRST = re.compile(r"[+-]?\d{4}")
+
+
+def is_time(dim: str, coords: Mapping[Any, xr.DataArray]) -> bool:
+    """Return whether a dimension is time: by its name, or by a coordinate of dates."""
+    return dim in ("time", "t") or (dim in coords and coords[dim].dtype.kind == "M")
+
+
+def time_dim(array: xr.DataArray) -> str | None:
+    """Return the dimension of time, the one beside y and x; None without. Raises CubeError where there are several."""
+    dims = spatial_dims(array)
+    others = [str(dim) for dim in array.dims if dims is None or dim not in dims]
+    if len(others) > 1:
+        raise CubeError(
+            f"expected at most one dimension beside y and x, of time; got {others}. Select with .isel, or use .mean."
+        )
+    return others[0] if others else None
 
 
 def scalar_dates(coords: Mapping[Any, xr.DataArray]) -> list[str]:
-    """Name the scalar coordinates that hold the date of an image, the likeliest first: by name or `standard_name`.
+    """Return the scalar coordinates that hold the date of an image, the likeliest first: by name or `standard_name`.
 
-    Text is not read as a date; dates of cftime count.
+    Text is not read as a date; dates of cftime are.
     """
     named = [name for name, coord in coords.items() if coord.attrs.get("standard_name") == "time"]
     return [str(name) for name in dict.fromkeys((*DATES, *named)) if name in coords and _is_moment(coords[name])]
@@ -60,12 +104,8 @@ def _is_moment(coord: xr.DataArray) -> bool:
     return coord.dtype.kind == "M" or (coord.dtype.kind == "O" and hasattr(coord.item(), "timetuple"))
 
 
-Date: TypeAlias = "str | np.datetime64 | int | None"
-Dates: TypeAlias = "Date | list[Date] | tuple[Date, ...]"
-
-
-def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:
-    """Read a date, year first, as UTC; raises OptionError for what is none. told: how it was given, for the message."""
+def read_date(date: str | np.datetime64, *, argument: str) -> np.datetime64:
+    """Read a date, year first, as UTC. argument: how it was passed, for the OptionError of what is no date."""
     import pandas as pd
 
     try:
@@ -75,29 +115,29 @@ def read_date(date: str | np.datetime64, *, told: str) -> np.datetime64:
         if pd.isna(moment):
             raise ValueError("not a time")
     except (ValueError, TypeError) as error:
-        raise OptionError(f"{told} is no date; wanted is one such as 2023-07-01.") from error
+        raise OptionError(f"{argument} is no date; expected one such as 2023-07-01.") from error
     utc: np.datetime64 = (moment.tz_convert(None) if moment.tzinfo else moment).to_datetime64()
     return utc
 
 
 def nearest_place(stamps: npt.NDArray[Any], moment: np.datetime64) -> int:
     """Return the position of the stamp nearest to a moment, the first of equals; NaT is nearest to nothing."""
-    # By hand, since .sel wants dates in order, each once.
+    # Not by .sel, which needs sorted, unique dates.
     gaps = np.abs((stamps - moment) / np.timedelta64(1, "s"))
     return int(np.where(np.isnan(gaps), np.inf, gaps).argmin())
 
 
 def check_date(date: object) -> None:
-    """Raise OptionError for truth values, which would pass as 0 and 1, and for lists, also of a cube of one date."""
+    """Raise OptionError for booleans, which would pass as 0 and 1, and for lists, also for a cube of one date."""
     if isinstance(date, bool | np.bool_ | list | tuple):
         raise OptionError(f"date={date!r}: expected a position, such as 0, or a date, such as '2023-07-01'.")
 
 
 def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
-    """Return the position that a date means: its own where it is one, 0 for None, else that of the nearest stamp.
+    """Return the position of a date: a position itself, 0 for None, else that of the nearest stamp.
 
-    holder: what has the dates, for the message of the OptionError that is raised for positions that there are not, for
-    what is no date, and for dates where the stamps are none.
+    holder: what has the dates, for messages. Raises OptionError for positions out of range, for what is no date, and
+    for dates if the stamps are none.
     """
     check_date(date)
     if date is None or isinstance(date, int | np.integer):
@@ -105,7 +145,56 @@ def place_of(date: Date, stamps: npt.NDArray[Any], *, holder: str) -> int:
         if not -len(stamps) <= place < len(stamps):
             raise OptionError(f"date={place}: {holder} has {count_of(len(stamps), 'date')}, counted from 0.")
         return place
-    moment = read_date(date, told=f"date={date!r}")
+    moment = read_date(date, argument=f"date={date!r}")
     if stamps.dtype.kind != "M":
         raise OptionError(f"date={date!r}: {holder} has no dates, only positions 0 to {len(stamps) - 1}.")
     return nearest_place(stamps, moment)
+
+
+def positions_of(when: When, stamps: xr.DataArray, *, role: str) -> npt.NDArray[np.int64]:
+    """Return the positions of the dates that a selection contains, ascending in time; at least one.
+
+    stamps: (time,), in any order. role: what is selected, for messages. Raises CubeError where it selects no date,
+    DuplicateTimeError where a date is there twice.
+    """
+    dim = stamps.dims[0]
+    try:
+        values, counts = np.unique(stamps.values, return_counts=True)
+    except TypeError as error:  # text beside dates
+        raise CubeError(
+            f"the values along {dim!r} cannot be compared with each other: {shown(stamps.values.tolist())}. Convert "
+            "them: cube.assign_coords(time=pd.to_datetime(cube.time.values))."
+        ) from error
+    if (counts > 1).any():
+        raise DuplicateTimeError(
+            f"{role}= selects dates, and some are there more than once: {', '.join(map(str, values[counts > 1][:3]))}. "
+            "Merge them, for instance by groupby='solar_day' when loading, or keep one: cube.drop_duplicates('time')."
+        )
+    # Slices need sorted dates: of descending ones they would take none, or the others.
+    places = xr.DataArray(np.arange(stamps.size), dims=(dim,), coords={dim: stamps.variable}).sortby(dim)
+    found = np.empty(0, np.int64)
+    cause: Exception | None = None
+    if all(_YEAR_FIRST.match(text.strip()) for text in _texts_of(when)):
+        try:
+            found = np.atleast_1d(places.sel({dim: when}).values)
+        except (KeyError, ValueError, TypeError) as error:
+            cause = error
+    if not found.size:
+        raise CubeError(
+            f"{role}={shown(when)} selects no date, or not each one that it names; there are {listed_dates(stamps)}. "
+            "Dates are written year first (ISO 8601): '2023-06-20', '2023-06', slice('2023-06-01', '2023-06-30') or a "
+            "list of dates."
+        ) from cause
+    return found
+
+
+def _texts_of(when: When) -> list[str]:
+    """Return the text in a selection. 5.6.2021 and 05/06/2021 are ambiguous, and pandas would choose one reading."""
+    parts = [when.start, when.stop] if isinstance(when, slice) else when if isinstance(when, list | tuple) else [when]
+    return [part for part in parts if isinstance(part, str)]
+
+
+def listed_dates(stamps: xr.DataArray) -> str:
+    """Write dates: all of a few, else the first and the last."""
+    texts = [str(value)[:10] for value in np.sort(np.atleast_1d(stamps.values))]
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]} ({len(texts)} dates)"

@@ -18,7 +18,7 @@ from ..bands import find_band
 from ..cube.grid import coords, crs_coord_name, geobox_of, order_error, placed, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import find_band_dim, listed
-from ..cube.time import scalar_dates_differ
+from ..cube.time import is_time, scalar_dates_differ
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
 from ..radiometry.written import converted_if_written
@@ -135,9 +135,11 @@ def read(obj: Image, role: str) -> ImageSeries:
         )
     y, x = dims
     others = [str(dim) for dim in array.dims if dim not in dims]
-    band = "band" if "band" in others else find_band_dim(array, [dim for dim in others if not _is_time(array, dim)])
+    band = (
+        "band" if "band" in others else find_band_dim(array, [dim for dim in others if not is_time(dim, array.coords)])
+    )
     rest = [dim for dim in others if dim != band]
-    if len(rest) > 1 or (rest and not _is_time(array, rest[0]) and band is None):
+    if len(rest) > 1 or (rest and not is_time(rest[0], array.coords) and band is None):
         raise CubeError(
             f"{role} has the dimensions {listed(array.dims)}; expected y, x and at most band and time. "
             f"Measure one at a time, for instance .isel({rest[-1]}=0)."
@@ -353,10 +355,6 @@ def _as_array(obj: Image, role: str) -> xr.DataArray:
     return xr.concat(
         [array.reset_coords(drop=True) for array in floating.values()], xr.Variable("band", list(floating))
     ).assign_coords({name: coord for name, coord in obj.coords.items() if "band" not in coord.dims})
-
-
-def _is_time(array: xr.DataArray, dim: str) -> bool:
-    return dim in ("time", "t") or (dim in array.coords and array.coords[dim].dtype.kind == "M")
 
 
 def _labels(array: xr.DataArray, band: str | None) -> list[Hashable]:

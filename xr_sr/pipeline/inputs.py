@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..arguments import check_whole, shown
 from ..cube.align import cut_to, overlay_of, phase_of, to_grid
-from ..cube.lazy import check_array
+from ..cube.lazy import in_chunks
 from ..cube.select import Cube, Plane
 from ..cube.time import scalar_dates
 from ..errors import GridError, OptionError
@@ -108,14 +108,13 @@ def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:
 
 
 def _lazy(array: xr.DataArray, cube: Cube) -> da.Array:
-    """Return the dask array of a DataArray; what is in memory or in a file is cut into blocks for several cores."""
-    check_array(array, "a mask or the cube")
+    """Return an array as dask, in blocks that several cores share if it is in memory or in a file."""
+    sides = {}
     if array.chunks is None:
         images = math.prod(array.sizes[dim] for dim in cube.lead)
         height, width = _even_sides(array.sizes[cube.y], array.sizes[cube.x], images)
-        sides = {str(dim): 1 if dim in cube.lead else -1 for dim in array.dims}
-        array = array.chunk(sides | {cube.y: height, cube.x: width})
-    lazy: da.Array = array.variable.data
+        sides = {cube.y: height, cube.x: width}
+    lazy: da.Array = in_chunks(array, lead=cube.lead, band_dim=cube.band_dim, sides=sides).variable.data
     return lazy
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ..analytics.thresholds import time_dim
 from ..arguments import check_number
 from ..cube.select import AnyCube
+from ..cube.time import time_dim
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
 from ..radiometry.resolve import Offset

@@ -10,9 +10,9 @@ import xarray as xr
 
 from ..analytics.area import class_areas
 from ..analytics.classes import CLASS_COLORS, KIND_ATTR, classes_of, whole_classes
-from ..analytics.history import positions_of
 from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import listed
+from ..cube.time import positions_of
 from ..errors import CubeError, OptionError
 from ..optional import require
 from .figure import DPI, finish

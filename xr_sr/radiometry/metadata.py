@@ -19,6 +19,7 @@ import xarray as xr
 from ..cube.conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
 from ..cube.conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
 from ..cube.select import Cube, Plane
+from ..cube.time import is_time
 from ..errors import RadiometryError
 from .product_metadata import Product, Scaling, read_harmonized, read_product, read_scaling
 
@@ -310,11 +311,8 @@ def time_axis(cube: Cube, planes: Sequence[Plane]) -> int | None:
     """Return which of the leading dimensions is time: the only one, one of dates, or one of that name."""
     if len(cube.lead) == 1:
         return 0
-    for axis, dim in enumerate(cube.lead):
-        coords = planes[0].array.coords
-        if dim in ("time", "t") or (dim in coords and coords[dim].dtype.kind == "M"):
-            return axis
-    return None
+    coords = planes[0].array.coords
+    return next((axis for axis, dim in enumerate(cube.lead) if is_time(dim, coords)), None)
 
 
 def _scaling_of(plane: Plane) -> Scaling | None:

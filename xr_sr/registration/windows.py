@@ -16,6 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..arguments import count_of
+from ..cube.lazy import in_chunks
 from ..cube.select import Cube, Plane, pick, recognise
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import Shift, combined, estimate_shift
@@ -42,9 +43,7 @@ def places_of(height: int, width: int) -> list[WindowSlices]:
 
 def lazy_data(array: xr.DataArray) -> da.Array:
     """Return the dask array of an array; what is not lazy yet is wrapped."""
-    if array.chunks is None:
-        array = array.chunk({dim: 2048 if dim in array.dims[-2:] else 1 for dim in array.dims})
-    data: da.Array = array.data
+    data: da.Array = in_chunks(array, lead=[str(dim) for dim in array.dims[:-2]]).data
     return data
 
 

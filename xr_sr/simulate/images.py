@@ -15,7 +15,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..cube.grid import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
-from ..cube.lazy import check_array
+from ..cube.lazy import check_array, in_chunks
 from ..cube.names import find_band_dim, listed, name_labels, name_single, unnamed_by_dask
 from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
 
@@ -31,8 +31,6 @@ _STALE = re.compile(
     r"OVR_RESAMPLING_ALG"
 )
 """Attributes that tell of a grid or of statistics that no longer hold."""
-
-_SIDE = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +109,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
     others = [str(dim) for dim in obj.dims if dim not in dims]
     band_dim = find_band_dim(obj, others)
     lead = [dim for dim in others if dim != band_dim]
-    array = obj if obj.chunks is not None else obj.chunk({**dict.fromkeys(lead, 1), y: _SIDE, x: _SIDE})
+    array = in_chunks(obj, lead=lead, band_dim=band_dim)
     array = array.transpose(*lead, *([band_dim] if band_dim else []), y, x)
     if array.dtype.itemsize < 4:
         array = array.astype("float32")

@@ -88,7 +88,7 @@ def _check_datetime(datetime: str | None) -> None:
         raise OptionError(f"datetime={datetime!r}: expected one date, or first/last, such as 2023-06-01/2023-06-30.")
     for part in parts:
         if len(parts) == 1 or part not in ("", ".."):
-            read_date(part, told=f"datetime={datetime!r}: {part!r}")
+            read_date(part, argument=f"datetime={datetime!r}: {part!r}")
 
 
 def search(area: Box | None, ask: Search) -> list[Item]:

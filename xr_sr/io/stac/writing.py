@@ -90,7 +90,7 @@ def to_stac(
     if target.exists() and not overwrite:
         raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
     stored = read_stored(text)
-    stamps = stored.stamps if datetime is None else (read_date(datetime, told=f"datetime={datetime!r}"),)
+    stamps = stored.stamps if datetime is None else (read_date(datetime, argument=f"datetime={datetime!r}"),)
     if not stamps:
         raise OptionError(f"{text} does not say its date: pass datetime='2023-06-15T10:00:00Z'.")
     geometry, bbox = outline(stored.geobox)
