@@ -31,7 +31,17 @@ from ..errors import (
 from .conventions import MEASURED_NODES, SKIPPED_NODES
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
 from .lazy import check_array, kept_unread
-from .names import find_band_dim, is_flags, listed, name_labels, name_single, name_variables, no_bands, unnamed_by_dask
+from .names import (
+    find_band_dim,
+    is_flags,
+    listed,
+    name_any,
+    name_labels,
+    name_single,
+    name_variables,
+    no_bands,
+    unnamed_by_dask,
+)
 from .trees import node_dataset
 
 __all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise"]
@@ -134,11 +144,15 @@ class Cube:
             )
 
 
-def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
-    """Find bands, grid, flags and the rest in what a user hands in; computes nothing.
+def recognise(
+    obj: AnyCube, *, model_gsd_m: float | None = None, allow_other_bands: bool = False, role: str = "the cube"
+) -> Cube:
+    """Find the bands, the grid, the flags and the rest of a cube; computes nothing.
 
-    obj: a DataArray with a band dimension (or that is one band), a Dataset of bands, or a DataTree with such Datasets
-    at one or several pixel sizes, of which the one of `model_gsd_m` metres is read, or the finest.
+    obj: a DataArray with a band dimension (or of one band), a Dataset of bands, or a DataTree with such Datasets at one
+    or several pixel sizes, of which the one nearest to `model_gsd_m` metres is read, by default the finest.
+    allow_other_bands: of a DataArray, bands that are none of Sentinel-2's are planes too, with `band` "". role: of the
+    cube, for messages.
     Raises CubeError if it is none of these, GridError without y and x or without pixels, AmbiguousBandError if bands
     are only numbered, MissingBandError if there is no Sentinel-2 band. Warns GeoreferenceWarning without CRS.
     """
@@ -147,16 +161,16 @@ def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
     elif isinstance(obj, xr.Dataset):
         cube = _from_dataset(obj)
     elif isinstance(obj, xr.DataArray):
-        cube = _from_array(obj)
+        cube = _from_array(obj, role, allow_other_bands=allow_other_bands)
     else:
         raise CubeError(
-            f"a cube is an xarray DataArray, Dataset or DataTree; this is a {type(obj).__name__}. Wrap it: "
+            f"expected an xarray DataArray, Dataset or DataTree; {role} is a {type(obj).__name__}. Wrap it: "
             "xr.DataArray(array, dims=('band', 'y', 'x'), coords={'band': ['B04', 'B03', 'B02', 'B08']})."
         )
     if not cube.has_crs and not cube.grid.assumed:
         warn_caller(
-            f"the cube has no CRS, so nobody knows where it lies; {cube.y!r} and {cube.x!r} are refined in the unit "
-            "they have. Say it with cube.odc.assign_crs('EPSG:...') or cube.rio.write_crs(...).",
+            f"{role} has no CRS, so its location is unknown; output coordinates keep the unit of {cube.y!r} and "
+            f"{cube.x!r}. Set it with cube.odc.assign_crs('EPSG:...') or cube.rio.write_crs(...).",
             GeoreferenceWarning,
         )
     if cube.grid.assumed:
@@ -164,8 +178,8 @@ def recognise(obj: AnyCube, *, model_gsd_m: float | None = None) -> Cube:
     return cube
 
 
-def _from_array(obj: xr.DataArray) -> Cube:
-    grid, y, x = _require_grid(obj)
+def _from_array(obj: xr.DataArray, role: str, *, allow_other_bands: bool) -> Cube:
+    grid, y, x = _require_grid(obj, role)
     obj = unnamed_by_dask(placed(obj))
     others = [str(dim) for dim in obj.dims if dim not in (y, x)]
     band_dim = find_band_dim(obj, others)
@@ -173,18 +187,20 @@ def _from_array(obj: xr.DataArray) -> Cube:
     array = _transposed(obj, (*lead, *([band_dim] if band_dim else []), y, x))
     labels: tuple[Hashable, ...]
     bands: tuple[Band | None, ...]
-    if band_dim is None:
+    if allow_other_bands:
+        labels, bands = name_any(obj, band_dim)
+    elif band_dim is None:
         label, found = name_single(obj)
         labels, bands = (label,), (found,)
     else:
         labels, bands = name_labels(obj, band_dim)
     planes = tuple(
-        Plane(band.name, label, array, index if band_dim else None)
+        Plane(band.name if band else "", label, array, index if band_dim else None)
         for index, (label, band) in enumerate(zip(labels, bands, strict=True))
-        if band
+        if band or allow_other_bands
     )
     flags, _, dropped = _sort_others(obj.coords, y, x)
-    left = tuple(label for label, band in zip(labels, bands, strict=True) if not band)
+    left = tuple(label for label, band in zip(labels, bands, strict=True) if not (band or allow_other_bands))
     return Cube("DataArray", planes, y, x, band_dim, lead, grid, obj, crs_coord_name(obj), flags, (), (*left, *dropped))
 
 
@@ -296,17 +312,17 @@ def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
     return math.sqrt(sides[0] * sides[1]) or max(sides)  # at a pole a pixel has no width
 
 
-def _require_grid(obj: xr.DataArray | xr.Dataset) -> tuple[Grid, str, str]:
+def _require_grid(obj: xr.DataArray | xr.Dataset, role: str = "the cube") -> tuple[Grid, str, str]:
     """Return the grid and the names of y and x; raises GridError where there is nothing to work on."""
     dims = spatial_dims(obj)
     grid = grid_of(obj)
     if dims is None or grid is None:
         raise GridError(
-            f"no dimensions of space among {listed(obj.dims)}: wanted are y and x, or latitude and longitude. "
-            "Rename yours: cube.rename({'...': 'y', '...': 'x'})."
+            f"{role} has the dimensions {listed(obj.dims)}; expected y and x, or latitude and longitude, among them. "
+            "Rename them: cube.rename({'...': 'y', '...': 'x'})."
         )
     if empty := [dim for dim, size in obj.sizes.items() if size == 0]:
-        raise GridError(f"the cube is empty along {listed(empty)}. Look at the selection that made it.")
+        raise GridError(f"{role} is empty along {listed(empty)}. Check the selection that it results from.")
     return grid, *dims
 
 

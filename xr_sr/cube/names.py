@@ -18,9 +18,11 @@ from ..errors import AmbiguousBandError, CubeError, MissingBandError
 from .conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 
 __all__ = [
+    "find_band_coord",
     "find_band_dim",
     "is_flags",
     "listed",
+    "name_any",
     "name_labels",
     "name_single",
     "name_variables",
@@ -124,6 +126,29 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
         f"the DataArray {array.name!r} has the dimensions {listed(array.dims)}, none of them of bands, and no name of "
         "a Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
     )
+
+
+def name_any(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
+    """Return the labels of bands of any sensor, and for each the band of Sentinel-2 or None."""
+    try:
+        if band_dim is not None:
+            return name_labels(array, band_dim)
+        label, band = name_single(array)
+        return (label,), (band,)
+    except CubeError:
+        if band_dim is None:
+            scalar = find_band_coord(array)
+            return (array.name if scalar is None else scalar.item(),), (None,)
+        size = array.sizes[band_dim]
+        known = array.coords[band_dim].values.tolist() if band_dim in array.coords else list(range(size))
+        return tuple(known), (None,) * size
+
+
+def find_band_coord(array: xr.DataArray) -> xr.DataArray | None:
+    """Return the scalar coordinate that a selection of one band leaves; None without one."""
+    scalars = [str(name) for name, coord in array.coords.items() if coord.ndim == 0]
+    name = next((name for name in scalars if name.lower() in ("band", "bands", "channel", "wavelength")), None)
+    return None if name is None else array.coords[name]
 
 
 def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable, Band]:

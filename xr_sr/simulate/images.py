@@ -6,6 +6,7 @@ Unlike upscaling, a blur works on any bands, so names other than Sentinel-2's ar
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,10 +15,18 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..cube.grid import Grid, coords, crs_coord_name, grid_of, is_crs_coord, placed, spatial_dims
-from ..cube.lazy import check_array, in_chunks
-from ..cube.names import find_band_dim, listed, name_labels, name_single, unnamed_by_dask
-from ..errors import BandWarning, CubeError, GridError, MissingBandError, RadiometryError, warn_caller
+from ..cube.detect import recognise
+from ..cube.grid import Grid, coords, crs_coord_name, is_crs_coord, spatial_dims
+from ..cube.lazy import in_chunks
+from ..cube.names import listed
+from ..errors import (
+    BandWarning,
+    CubeError,
+    GeoreferenceWarning,
+    MissingBandError,
+    RadiometryError,
+    warn_caller,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -95,51 +104,23 @@ def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
     if not isinstance(obj, xr.DataArray):
         way = ' Make one of its variables: ds.to_dataarray("band").' if isinstance(obj, xr.Dataset) else ""
         raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
-    obj = unnamed_by_dask(placed(obj))
-    dims, grid = spatial_dims(obj), grid_of(obj)
-    if dims is None or grid is None:
-        raise GridError(f"{what} has the dimensions {listed(obj.dims)}; expected y and x. Rename yours.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
+        cube = recognise(obj, allow_other_bands=True, role=what)
     if obj.dtype.kind != "f":
         raise RadiometryError(
             f"{what} holds {obj.dtype}; expected reflectance as floating-point numbers, with NaN where there is no "
             "data. Convert digital numbers first: cube.sr.reflectance()."
         )
-    check_array(obj, what)
-    y, x = dims
-    others = [str(dim) for dim in obj.dims if dim not in dims]
-    band_dim = find_band_dim(obj, others)
-    lead = [dim for dim in others if dim != band_dim]
-    array = in_chunks(obj, lead=lead, band_dim=band_dim)
-    array = array.transpose(*lead, *([band_dim] if band_dim else []), y, x)
+    source = cube.source
+    assert isinstance(source, xr.DataArray)
+    array = in_chunks(source, lead=cube.lead, band_dim=cube.band_dim)
+    array = array.transpose(*cube.lead, *([cube.band_dim] if cube.band_dim else []), cube.y, cube.x)
     if array.dtype.itemsize < 4:
         array = array.astype("float32")
-    labels, bands = _names(array, band_dim)
-    return ImageCube(array, obj, y, x, band_dim, labels, bands, grid)
-
-
-def _names(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[str | None, ...]]:
-    if band_dim is None:
-        try:
-            label, band = name_single(array)
-        except CubeError:
-            # A band that was selected from a cube keeps its label as a scalar coordinate.
-            scalar = find_band_coord(array)
-            return (array.name if scalar is None else scalar.item(),), (None,)
-        return (label,), (band.name,)
-    size = array.sizes[band_dim]
-    try:
-        labels, found = name_labels(array, band_dim)
-    except CubeError:
-        known = array.coords[band_dim].values.tolist() if band_dim in array.coords else list(range(size))
-        return tuple(known), (None,) * size
-    return labels, tuple(band.name if band else None for band in found)
-
-
-def find_band_coord(array: xr.DataArray) -> xr.DataArray | None:
-    """Find the scalar coordinate that a selection of one band leaves; None where there is none."""
-    scalars = [str(name) for name, coord in array.coords.items() if coord.ndim == 0]
-    name = next((name for name in scalars if name.lower() in ("band", "bands", "channel", "wavelength")), None)
-    return None if name is None else array.coords[name]
+    labels = tuple(plane.name for plane in cube.planes)
+    bands = tuple(plane.band or None for plane in cube.planes)
+    return ImageCube(array, source, cube.y, cube.x, cube.band_dim, labels, bands, cube.grid)
 
 
 def partners(ours: ImageCube, theirs: ImageCube) -> list[int | None]:
