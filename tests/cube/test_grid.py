@@ -462,7 +462,7 @@ def test_metres_are_no_degrees():
     places = {dim: metres[dim].values for dim in ("y", "x")}
     wrong = metres.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"}))
 
-    with pytest.raises(GridError, match=r"EPSG:4326 counts in degrees, and the latitudes .* 5799935 to 5800015"):
+    with pytest.raises(GridError, match=r"EPSG:4326.* latitudes .* 5799935 to 5800015"):
         geobox_of(wrong)
     with pytest.raises(GridError, match="counts in degrees"):
         grid_of(xr.DataArray(metres.values, dims=("y", "x"), coords=places, attrs={"crs": 4326}))
@@ -476,9 +476,9 @@ def test_latitudes_end_at_the_pole(north):
     cube = xr.DataArray(np.zeros((4, 3)), dims=("latitude", "longitude"), coords=coordinates)
 
     assert geobox_of(cube).shape == (4, 3)
-    with pytest.raises(GridError, match="the latitudes of the pixels run from 88 to 91; .* at most 90 degrees"):
+    with pytest.raises(GridError, match="latitudes.* 88 to 91.* 90 degrees"):
         geobox_of(cube.assign_coords(latitude=91.0 - np.arange(4)))
-    with pytest.raises(GridError, match="the longitudes of the pixels run from 359.5 to 361.5; .* at most 360 degrees"):
+    with pytest.raises(GridError, match="longitudes.* 359.5 to 361.5.* 360 degrees"):
         geobox_of(cube.assign_coords(longitude=359.5 + np.arange(3)))
 
 
@@ -486,5 +486,5 @@ def test_latitudes_end_at_the_pole(north):
 def test_names_of_dimensions_are_text(name):
     cube = xr.DataArray(np.zeros((2, 3, 4)), dims=(name, "y", "x"))
 
-    with pytest.raises(GridError, match=r"names of dimensions must be text; .* Rename them: cube.rename\("):
+    with pytest.raises(GridError, match=r"cube.rename\("):
         spatial_dims(cube)

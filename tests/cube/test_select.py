@@ -74,7 +74,7 @@ def test_missing_bands_are_listed_with_what_is_needed_and_found():
 def test_missing_bands_of_a_tree_name_the_node():
     tree = xr.DataTree.from_dict({"r10m": dataset("B04"), "r20m": dataset("B11", geobox=GB10.zoom_out(2))})
 
-    with pytest.raises(MissingBandError, match="the node '/r10m' has B04, so 'B11' is missing"):
+    with pytest.raises(MissingBandError, match="'/r10m'.*B04.*'B11'"):
         pick(recognise(tree, model_gsd_m=10.0), ["B11"], reader="a model")
     with pytest.raises(MissingBandError, match=r"B11 is in node r20m: cube\['r20m'\]\.sr\.upscale"):
         pick(recognise(tree, model_gsd_m=10.0), ["swir16", "B01"], reader="a model")
@@ -105,7 +105,7 @@ def test_of_one_band_in_two_resolutions_the_native_one_is_read():
 
 
 def test_a_band_cannot_be_wanted_twice():
-    with pytest.raises(AmbiguousBandError, match="'B04' stands twice"):
+    with pytest.raises(AmbiguousBandError, match="'B04' .*'B04'"):
         pick(recognise(dataset("red", "nir")), ["B04", "red"], reader="a model")
 
 
@@ -113,7 +113,7 @@ def test_bands_with_other_dimensions_cannot_be_read_together():
     cube = recognise(dataset("red", "nir", lead={"time": 2}).assign(blue=layer()))
 
     assert names(pick(cube, ["B04", "B08"], reader="a model")) == ["red", "nir"]
-    with pytest.raises(GridError, match=r"'blue' has the dimensions nothing.*'time'.*broadcast"):
+    with pytest.raises(GridError, match=r"'blue'.*'time'.*broadcast"):
         pick(cube, ["B04", "B02"], reader="a model")
 
 

@@ -139,7 +139,7 @@ def test_two_grids_on_corners_that_nobody_names_are_an_error_that_says_so():
     ten, twenty = stacked(attrs=False), stacked(20.0, N // 2, ("B05", "B11"), attrs=False)
 
     with (
-        pytest.raises(GridError, match="x and y are the corners of pixels .*xy_coords='center'"),
+        pytest.raises(GridError, match="xy_coords='center'"),
         pytest.warns(GeoreferenceWarning, match="half a pixel"),
     ):
         ten.sr.fuse("glp-hpm", other=twenty, offset=0)
@@ -392,7 +392,7 @@ def test_rewriting_the_transform_confirms_centers_where_a_geotransform_says_corn
 def test_a_crs_without_coordinates_is_no_place():
     cube = stacked().drop_vars(["x", "y"]).assign_attrs(transform=None)
 
-    with pytest.warns(GeoreferenceWarning, match="lacks the coordinate 'y' and 'x' and a transform") as said:
+    with pytest.warns(GeoreferenceWarning, match="'y' and 'x'") as said:
         fine = cube.sr.upscale("bicubic", offset=0)
 
     assert len([each for each in said if each.category is GeoreferenceWarning]) == 1

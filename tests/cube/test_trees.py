@@ -88,7 +88,7 @@ def test_a_root_that_names_another_crs_than_its_node_is_an_error(root, where):
         lambda: tree["r10m"].sr.upscale("bicubic"),
         lambda: tree.sr.fuse("bicubic"),
     ):
-        with pytest.raises(GridError, match=r"expected one CRS; .* EPSG:32632, .* of the node '/' EPSG:32633"):
+        with pytest.raises(GridError, match=r"EPSG:32632.*'/'.*EPSG:32633"):
             call()
 
 
@@ -116,9 +116,9 @@ def test_a_value_that_cannot_be_read_is_an_error_unless_the_root_names_the_crs()
     above = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"epsg": 123456}), "/r10m": node()})
 
     assert named.sr.upscale("bicubic").odc.crs.epsg == 32633
-    with pytest.raises(GridError, match=r"the attribute 'crs' is 'hello', which cannot be read as a CRS"):
+    with pytest.raises(GridError, match=r"'crs'.*'hello'"):
         alone.sr.upscale("bicubic")
-    with pytest.raises(GridError, match=r"the attribute 'epsg' of the node '/' is 123456, which cannot"):
+    with pytest.raises(GridError, match=r"'epsg'.*'/'.*123456"):
         above.sr.upscale("bicubic")
 
 

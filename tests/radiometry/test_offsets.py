@@ -154,7 +154,7 @@ def test_a_mean_of_baselines_of_one_offset_passes(mean):
 def test_the_mean_of_two_baselines_is_refused_with_its_date():
     cube = dn().assign_coords(s2_processing_baseline=("time", np.float32([5.09, (2.14 + 5.09) / 2])))
 
-    with pytest.raises(RadiometryError, match=r"2021-01-27 \(time 1\): 3\.615 is no processing baseline"):
+    with pytest.raises(RadiometryError, match=r"2021-01-27 \(time 1\): 3\.615"):
         meaning(cube)
 
 
@@ -206,7 +206,7 @@ def test_where_the_declared_offset_is_not_known_the_flag_is_named_with_its_dates
 
 
 def test_an_offset_that_a_loader_left_out_is_named_too():
-    with pytest.warns(RadiometryWarning, match="processing_baseline means an offset of -1000 DN, and raster:bands"):
+    with pytest.warns(RadiometryWarning, match="processing_baseline.* -1000 DN.* raster:bands"):
         assert "0.1 too high if a loader" in refused(rescaled(0.0, **{"s2:processing_baseline": "05.09"}))
 
 

@@ -260,7 +260,7 @@ def test_8_bits_are_refused_whatever_is_said(dtype):
 
 @pytest.mark.parametrize("dtype", ["complex64", "datetime64[ns]", "U3"])
 def test_types_that_are_no_numbers_are_refused(dtype):
-    with pytest.raises(RadiometryError, match="wanted are integers"):
+    with pytest.raises(RadiometryError, match="integers.*floats"):
         meaning(array("int64").astype(dtype), offset=0)
 
 
@@ -405,7 +405,7 @@ def test_an_offset_of_the_wrong_sign_is_warned_of(offset):
 
 @pytest.mark.parametrize("offset", [[0], np.array([0]), xr.DataArray([0], dims="time"), [0, -1000, 0]])
 def test_as_many_offsets_as_dates_are_expected(offset):
-    with pytest.raises(RadiometryError, match=r"'time' of the cube is 2 long.*a number \(not a list\) for all"):
+    with pytest.raises(RadiometryError, match=r"'time'.* 2 long"):
         meaning(array(dates=2), offset=offset)
 
 

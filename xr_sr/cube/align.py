@@ -44,13 +44,13 @@ __all__ = [
 
 
 def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
-    """Bring classes or a mask to the grid of a cube: each pixel takes what lies at its centre.
+    """Select the pixels of classes or a mask at the centers of the pixels of a cube.
 
-    what: the argument, for messages. Gives (*lead, y, x) without coordinates of space; lazy if `scl` is.
+    what: the argument, for messages. Returns (*lead, y, x) without spatial coordinates; lazy if `scl` is.
     """
     dims, grid = spatial_dims(scl), grid_of(scl)
     if dims is None or grid is None:
-        raise GridError(f"{what} has the dimensions {list(scl.dims)}; wanted are y and x, as the cube has them.")
+        raise GridError(f"{what} has the dimensions {list(scl.dims)}; expected y and x, as in the cube.")
     scl = _on_its_date(scl, cube, what)
     one = {dim: 0 for dim in scl.dims if dim not in (*dims, *cube.lead) and scl.sizes[dim] == 1}
     scl = in_chunks(scl.isel(one, drop=True), lead=cube.lead, band_dim=cube.band_dim)
@@ -67,7 +67,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
     if not (grid.located and cube.grid.located):
-        places = [Affine.scale(size.x / wanted.x, size.y / wanted.y)]  # nothing but the shapes tells
+        places = [Affine.scale(size.x / wanted.x, size.y / wanted.y)]  # only the shapes are known
     else:
         places = [~affine @ cube.geobox.affine for affine in _affines(grid, cube.grid)]
     nested = [found for place in places if (found := _rows_and_columns(place, wanted, size)) is not None]
@@ -87,7 +87,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
 def _affines(grid: Grid, main: Grid) -> list[Affine]:
     """Return the transforms that a grid may have beside a main one, the likelier one first.
 
-    Where the cube's coordinates are corners, those of a mask that does not tell were made by the same loader.
+    Where the cube's coordinates are corners, those of a mask without such information came from the same loader.
     """
     own = grid.geobox.affine
     if grid.anchored or not any(main.shift):
@@ -99,7 +99,7 @@ def _affines(grid: Grid, main: Grid) -> list[Affine]:
 def _rows_and_columns(
     place: Affine, wanted: Shape2d, size: Shape2d
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None:
-    """Find the row and the column of `size` pixels that hold the center of each wanted one; None unless they nest."""
+    """Find the row and column, among `size`, that hold the center of each pixel of a cube; None unless they nest."""
     if abs(place.b) + abs(place.d) >= 1e-9:
         return None
     rows, columns = _nearest(place.e, place.f, wanted.y, size.y), _nearest(place.a, place.c, wanted.x, size.x)
@@ -257,7 +257,7 @@ def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequen
     wanted: canonical names of bands; a node of the tree that has none of them is not looked at.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # the first cube has warned already
         if other is not None:
             return recognise(other, model_gsd_m=20.0)
         if not isinstance(obj, xr.DataTree) or not any(set(bands) & set(wanted) for _, bands in cube.elsewhere):
@@ -277,7 +277,7 @@ def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]
     found: list[Cube] = []
     known: set[str] = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeoreferenceWarning)  # said of the first cube already
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # the first cube has warned already
         if other is not None and not isinstance(other, xr.DataTree):
             found.append(recognise(other))
         for tree in (other, obj):
@@ -294,9 +294,9 @@ def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]
 
 
 def phase_of(cube: Cube, ratio: int = 2) -> tuple[int, int]:
-    """Say where the first coarse pixel lies that a fine grid touches: fine pixels (row, col) of it that lie outside.
+    """Return how many fine pixels (row, col) of the first coarse pixel lie outside of the fine grid.
 
-    In metres they begin at multiples of their size; in degrees, where nothing says so, where the cube's parent does.
+    In metres coarse pixels begin at multiples of their size; in degrees, where the cube's parent begins.
     """
     crs = cube.geobox.crs
     row, col = (cube.grid.row, cube.grid.col) if crs is not None and crs.geographic else place_of(cube.grid)
@@ -317,7 +317,7 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
     here, there = cube.geobox.crs, coarse.geobox.crs
     if here is not None and there is not None and here != there:
         raise GridError(f"the {size} bands are in {crs_label(there)}, the 10 m bands in {crs_label(here)}. {way}")
-    # Where nothing tells the place both begin at the same corner.
+    # Without a location both begin at the same corner.
     beside = Affine.scale(ratio or max(2, round(cube.geobox.shape.x / coarse.geobox.shape.x)))
     located = cube.grid.located and coarse.grid.located
     place = ~cube.geobox.affine @ coarse.geobox.affine if located else beside
@@ -334,7 +334,7 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
     row, col = round(place.f), round(place.c)
     if max(abs(place.f - row), abs(place.c - col)) > 0.05:
         found = f"the {size} pixels begin {place.f % 1:.3g} and {place.c % 1:.3g} of a pixel beside the 10 m grid"
-        off = (times - 1) / 2  # centers that are corners in truth: each grid is off by half of its own pixel
+        off = (times - 1) / 2  # these centers are corners: each grid is off by half of its own pixel
         if max(abs(start + off - round(start + off)) for start in (place.f, place.c)) <= 0.05:
             raise GridError(
                 f"{found}, as where x and y are the corners of pixels and are read as their centers. Load both with "
@@ -393,7 +393,7 @@ def joined(cube: Cube, coarse: Cube) -> Cube:
     if cube.band_dim is None or coarse.band_dim is None:
         raise GridError(
             "a DataArray of several bands is joined with another one of several bands; one of these two is something "
-            "else. Hand in two Datasets, for instance cube.to_dataset('band')."
+            "else. Pass two Datasets, for instance cube.to_dataset('band')."
         )
     places = [plane.index for plane in cube.planes]
     labels = [*(plane.name for plane in cube.planes), *(plane.name for plane in new)]
@@ -409,7 +409,7 @@ def joined(cube: Cube, coarse: Cube) -> Cube:
             elif there is not None and there.dims == (coarse.band_dim,):
                 values = [*coord.values[places], *there.values[[plane.index for plane in new]]]
                 coords[name] = (band, values)
-    # Lists with a name for each band of one grid say nothing of both.
+    # Lists with a name for each band of one grid do not fit both.
     attrs = {key: value for key, value in source.attrs.items() if key not in BAND_ATTRS or isinstance(value, str)}
     nothing = np.broadcast_to(np.float32(0), shape)
     array = xr.DataArray(nothing, dims=dims, coords=coords, name=source.name, attrs=attrs)

@@ -1,6 +1,6 @@
-"""The spatial axes of a cube: how they are called, and the coordinates along them.
+"""Find the spatial dimensions of a cube, and the coordinates along them.
 
-Knows names and numbers only. The CRS is read in `crs`, transforms in `transforms`; `grid` makes grids of them.
+Names and numbers only. The CRS is read in `crs`, transforms in `transforms`; `grid` makes grids of them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _UNEVEN_PX = 1e-2
 
 
 def spatial_dims(obj: XarrayObject) -> tuple[str, str] | None:
-    """Name the (y, x) dimensions: y and x, latitude and longitude, rows and columns, or what odc-geo finds; or None.
+    """Return the (y, x) dimensions: y and x, latitude and longitude, rows and columns, or what odc-geo finds; or None.
 
-    Raises GridError where the name of a dimension is no text, CubeError where dask does not know how long one is,
+    Raises GridError if the name of a dimension is no text, CubeError if dask does not know the size of one,
     EngineError under dask's query planning.
     """
-    refuse_query_planning()  # here, since whatever reads a cube comes by
+    refuse_query_planning()  # here, since every reader of cubes calls it
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         raise CubeError(f"expected a DataArray or a Dataset with y and x; got a value of type {type(obj).__name__}.")
     if odd := [dim for dim in obj.dims if not isinstance(dim, str)]:
@@ -68,7 +68,9 @@ def axis_of(obj: XarrayObject, dim: str) -> AxisCoords:
         return None
     values = np.asarray(obj.coords[dim].values)
     if values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise GridError(f"the coordinate {dim!r} holds {values.dtype}, not places; cube.drop_vars({dim!r}) or mend it.")
+        raise GridError(
+            f"the coordinate {dim!r} holds {values.dtype}, not positions. Drop it: cube.drop_vars({dim!r})."
+        )
     values = values if values.dtype.kind == "f" else values.astype("float64")
     if values.size > 1:
         even = np.linspace(float(values[0]), float(values[-1]), values.size)
@@ -88,5 +90,5 @@ def step_of(axis: NDArray[np.floating[Any]]) -> float | None:
 
 
 def tolerance_px(values: NDArray[np.floating[Any]], step: float, least: float) -> float:
-    """Say how many pixels coordinates may be off because of their own precision: float32 knows metres badly."""
+    """Return by how many pixels coordinates may be off because of their precision, which in float32 is low."""
     return max(least, 2 * float(np.finfo(values.dtype).eps) * float(np.abs(values).max()) / abs(step))

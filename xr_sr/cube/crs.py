@@ -1,4 +1,4 @@
-"""The CRS of a cube: the one list of places where it may stand, and how it is read there.
+"""Find the CRS of a cube in all places where producers and loaders write it.
 
 Three groups of places, of which the first that names a CRS counts. What describes the cube itself: a CF grid mapping
 (`spatial_ref`), an index that holds a CRS (xproj, rasterix), attributes, a scalar coordinate `epsg` (stackstac, cubo).
@@ -33,7 +33,7 @@ _CF = ("crs_wkt", "spatial_ref", "grid_mapping_name", "GeoTransform")
 
 
 _BLANK = ("", "none", "nan", "null", "unknown")
-"""Text that says that there is no CRS."""
+"""Text that means "no CRS"."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Named:
 
 
 def find_crs(obj: XarrayObject, parents: Mapping[str, xr.Dataset] | None = None) -> CRS | None:
-    """Find the CRS of a cube in all places where it may stand; None where none names one.
+    """Find the CRS of a cube; None if no place names one.
 
     parents: of a node of a tree, by path: what they hold themselves. What describes their grid counts beside what
     describes the node's, attributes of its x and y included.
@@ -239,7 +239,7 @@ def _named_by(place: str, values: Iterable[object]) -> Iterator[_Named]:
 
 
 def _is_blank(value: object) -> bool:
-    """Return whether a value says that there is no CRS: None, NaN, 0, no text."""
+    """Return whether a value means that there is no CRS: None, NaN, 0, no text."""
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else value.tolist()
     if isinstance(value, str | bytes):
@@ -277,17 +277,17 @@ def _not_horizontal(named: Iterable[_Named], crs: CRS) -> str:
     place = next(each.place for each in named if each.crs is not None)
     return (
         f"{place} names a CRS of the kind {crs.proj.type_name!r} ({crs_label(crs)}); expected a projected or "
-        "geographic one, which says where x and y lie. Write the right one, cube.rio.write_crs('EPSG:32633'), or "
+        "geographic one, which locates x and y. Write the right one, cube.rio.write_crs('EPSG:32633'), or "
         "remove it to work without a CRS: cube.drop_vars(name), or del cube.attrs[name] for an attribute."
     )
 
 
 def _contradiction(place: str, crs: CRS, other_place: str, other: CRS) -> str:
-    said = f"expected one CRS; {place} names {crs_label(crs)}"
+    found = f"expected one CRS; {place} names {crs_label(crs)}"
     if place == other_place:
-        return f"{said} and {crs_label(other)}. Load or select the parts in one CRS, or reproject them to one."
+        return f"{found} and {crs_label(other)}. Load or select the parts in one CRS, or reproject them to one."
     return (
-        f"{said}, {other_place} {crs_label(other)}. Remove the wrong one, such as one that is "
+        f"{found}, {other_place} {crs_label(other)}. Remove the wrong one, such as one that is "
         "left from before the cube was reprojected: cube.drop_vars(name), or del cube.attrs[name] for an attribute."
     )
 

@@ -1,7 +1,7 @@
-"""What counts as a cube: finds the bands, the grid and the rest of what a user hands in.
+"""Recognise cubes: find the bands, the grid, the flags and the rest of an xarray object.
 
-Reads names, coordinates and attributes only: no pixel is computed here, and `radiometry` decides what they mean.
-What is done with a cube (picking bands, putting results together) is in `cube`.
+Names, coordinates and attributes only: no pixel is computed, and `radiometry` decides what the numbers mean. `select`
+picks bands, `rebuild` builds results.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Plane:
     """One band of a cube.
 
     band: canonical name, "B04". name: the user's own, such as "red", or the label along the band dimension.
-    array: (*lead, y, x), or where `index` is set (*lead, band, y, x) with this band at `index`; values as handed in.
+    array: (*lead, y, x), or where `index` is set (*lead, band, y, x) with this band at `index`; values as in the input.
     """
 
     band: str
@@ -88,14 +88,14 @@ class Flags:
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """What was recognised in a DataArray, Dataset or DataTree.
+    """The parts of a DataArray, Dataset or DataTree, as `recognise` found them.
 
-    kind: type of what was handed in. planes: the bands in the cube's order. y, x, band_dim: names of dimensions.
+    kind: type of the input. planes: the bands in the cube's order. y, x, band_dim: names of dimensions.
     lead: the other dimensions of the planes, in order. source: the object that the planes come from (a tree's node).
-    crs_name: the coordinate that holds the CRS. flags: what goes to the finer grid by nearest neighbour.
-    extras: variables off the grid, which pass unchanged. dropped: what lies on the grid and is neither band nor flag.
-    node: of a tree, the path of the node that is read. elsewhere: (path, bands) of its other nodes, which are not read;
-    of their bands those that this node lacks, finest node first.
+    crs_name: the coordinate that holds the CRS. flags: resampled to the finer grid by nearest neighbour.
+    extras: variables off the grid, kept unchanged. dropped: variables on the grid that are neither band nor flag.
+    node: of a tree, the path of the node that is read. elsewhere: (path, bands) of its other nodes, finest first, with
+    the bands that this node lacks.
     """
 
     kind: Kind
@@ -120,7 +120,7 @@ class Cube:
 
     @property
     def has_crs(self) -> bool:
-        """Whether the cube says where on Earth it lies."""
+        """Whether the location on Earth is known."""
         return self.grid.geobox.crs is not None
 
     @property
@@ -129,16 +129,16 @@ class Cube:
         return tuple(dict.fromkeys(plane.band for plane in self.planes))
 
     def warn_left_behind(self, reader: str) -> None:
-        """Warn with a BandWarning of the bands that other nodes of the tree have, and the way to them; else do nothing.
+        """Warn with a BandWarning of the bands of other nodes of the tree, if there are any.
 
-        reader: who could have read them too, such as "'bicubic'". For readers of certain bands there is nothing to say.
+        reader: which could have read them too, such as "'bicubic'".
         """
         if self.elsewhere:
             bands = "; ".join(f"{', '.join(bands)} of {path}" for path, bands in self.elsewhere)
             path = self.elsewhere[0][0]
             warn_caller(
-                f"{reader} reads one node of a tree, here {self.node!r}; left behind: {bands}. Upscale each node by "
-                f"itself: cube[{path!r}].sr.upscale(...). To silence this, hand in the node: "
+                f"{reader} reads one node of a tree, here {self.node!r}; not read: {bands}. Upscale each node by "
+                f"itself: cube[{path!r}].sr.upscale(...). To silence this, pass the node: "
                 f"cube[{self.node!r}].sr.upscale(...), or name the bands that you want: bands={list(self.available)}.",
                 BandWarning,
             )
@@ -269,7 +269,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     if len(measured or nearest) > 1:
         paths = [path for _, path, _ in measured or nearest]
         raise AmbiguousBandError(
-            f"{listed(paths)} all hold bands of about {nearest[0][0]:.3g} m. Hand in one of them: cube[{paths[0]!r}]."
+            f"{listed(paths)} all hold bands of about {nearest[0][0]:.3g} m. Pass one of them: cube[{paths[0]!r}]."
         )
     _, path, cube = (measured or nearest)[0]
     flags = cube.flags
@@ -305,7 +305,7 @@ def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Itera
 
 
 def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:
-    """Tell the pixel size of a node: by its name, such as "r20m", else on the ground, else in the unit that it has."""
+    """Return the pixel size of a node: by its name, such as "r20m", else on the ground, else in its own unit."""
     if stated := _NODE_GSD.fullmatch(node.name or ""):
         return float(stated[1])
     sides = pixel_size_m(cube.geobox) or cube.geobox.resolution.map(abs).yx

@@ -59,9 +59,9 @@ class Grid:
 
     lattice: pixel to CRS, of the parent. row, col: where on the lattice the geobox starts, in pixels.
     shift: (y, x) from the cube's coordinates to the centers of pixels, in units of the CRS; zeros but for corners.
-    anchored: whether anything but the coordinates tells that these, with the shift, are centers.
-    located: whether coordinates or a transform say where the pixels lie; else it is the grid of the pixels.
-    assumed: what had to be assumed, and what to do about it, in sentences; "" as a rule.
+    anchored: whether anything but the coordinates shows that these, with the shift, are centers.
+    located: whether coordinates or a transform locate the pixels; else it is the grid of pixel numbers.
+    assumed: what had to be assumed, and what to do about it, in sentences; usually "".
     """
 
     geobox: GeoBox
@@ -82,9 +82,9 @@ class Grid:
 def grid_of(obj: XarrayObject) -> Grid | None:
     """Find the grid of a cube; None without spatial dimensions.
 
-    obj: any order of dimensions. Coordinates on the corners of pixels are moved to their centers where the cube tells
-    that they are corners. Without coordinates a transform places the grid; without that it is the grid of the pixels,
-    without CRS: pixel 0 covers 0 to 1 along either axis.
+    obj: any order of dimensions. Coordinates on the corners of pixels are moved to their centers if metadata
+    show that they are corners. Without coordinates a transform places the grid; without that it is the grid of pixel
+    numbers, without CRS: pixel 0 covers 0 to 1 along either axis.
     Raises GridError where there is no pixel, steps are uneven, ground control points take the place of a grid, two CRSs
     are named, or a CRS in degrees has coordinates that are none. Computes nothing: coordinates along dimensions are in
     memory anyway.
@@ -209,8 +209,8 @@ def _rotated(
 ) -> Affine | None:
     """Make the transform of a rotated grid from where its first pixel stands on the lattice; None if that is unknown.
 
-    That pixel is told by pixel coordinates (0.5, 1.5, ... by odc-geo), or by two-dimensional xc and yc (by rioxarray),
-    which odc-geo reads as unsliced; it also takes the single pixel of a slice for one of `resolution` pixels.
+    Pixel coordinates locate it (0.5, 1.5, ... by odc-geo), or two-dimensional xc and yc (by rioxarray), which odc-geo
+    reads as unsliced; it also takes the single pixel of a slice for one of `resolution` pixels.
     """
     (y_dim, x_dim), (y, x) = dims, axes
     shape = obj.sizes[y_dim], obj.sizes[x_dim]
@@ -246,13 +246,13 @@ def _from_axes(
     side = next((abs(step) for step in steps if step), 0.0 if known else 1.0)
     if not side:
         raise GridError(
-            "the cube is a single pixel, and nothing says of what size. Write its transform, "
+            "the cube is a single pixel of unknown size. Write its transform, "
             "cube.rio.write_transform(affine), or cut it with .isel from a raster that has one."
         )
     dy, dx = steps[0] or -side, steps[1] or side
     unknown = [dim for dim, step in zip(dims, steps, strict=True) if not step]
     assumed = (
-        f"nothing says how large the one pixel along {unknown} is; it is taken as square. Write the transform to be "
+        f"the size of the one pixel along {unknown} is unknown; it is taken as square. Write the transform to be "
         "sure: cube.rio.write_transform(affine)."
     )
     y, x = axes
@@ -304,9 +304,9 @@ Placeable = TypeVar("Placeable", xr.DataArray, xr.Dataset)
 
 
 def placed(obj: Placeable) -> Placeable:
-    """Write into a cube what `grid_of` found: centers of pixels as coordinates, the CRS as a CF coordinate.
+    """Write the grid into a cube: centers of pixels as coordinates, the CRS as a CF coordinate.
 
-    What odc-geo and rioxarray read already comes back as the same object; so does what has no spatial dimensions.
+    Returns the same object if odc-geo and rioxarray read it already, or it has no spatial dimensions.
     """
     grid, dims = grid_of(obj), spatial_dims(obj)
     if grid is None or dims is None:
@@ -334,7 +334,7 @@ def zoomed(geobox: GeoBox, scale: int) -> GeoBox:
 def coords(
     geobox: GeoBox, name: str = "spatial_ref", *, dims: tuple[str, str] | None = None
 ) -> dict[Hashable, xr.DataArray]:
-    """Make the coordinates of a geobox: y, x (names as `dims` says) and the one of the grid, called `name`."""
+    """Make the coordinates of a geobox: y, x (names as in `dims`) and the one of the grid, called `name`."""
     return fine_coords(Grid.alone(geobox), 1, name, dims=dims)
 
 
@@ -360,7 +360,7 @@ def fine_coords(
         transform = " ".join(map(repr, geobox.affine.to_gdal()))
         made[name] = xr.DataArray(np.int32(0), attrs={"GeoTransform": transform})
     if not geobox.axis_aligned:
-        made[name].attrs[SHAPE_ATTR] = "{} {}".format(*geobox.shape)  # tells a slice, which keeps the transform
+        made[name].attrs[SHAPE_ATTR] = "{} {}".format(*geobox.shape)  # shows slices, which keep the transform
         return {name: made[name]}
 
     lattice, (height, width) = grid.lattice, grid.geobox.shape

@@ -31,7 +31,7 @@ _ANY = "Convert it: cube.as_numpy(), or cube.copy(data=...) with a NumPy array"
 def check_array(array: xr.DataArray | xr.Variable, what: str = "the cube") -> None:
     """Raise CubeError for an array of another library than NumPy, CuPy and dask, also in the chunks of dask.
 
-    what: it is, for the message. Reads nothing.
+    what: name of the array, for the message. Reads nothing.
     """
     variable = array.variable if isinstance(array, xr.DataArray) else array
     data: Any = getattr(variable, "_data", None)  # `.data` would read what lies in a file
@@ -47,20 +47,20 @@ def check_array(array: xr.DataArray | xr.Variable, what: str = "the cube") -> No
 
 
 def is_unread(array: xr.DataArray) -> bool:
-    """Return whether an array lies in a file still, and is not of dask."""
-    # xarray says it nowhere in public; without the answer all counts as read, and is only read earlier.
+    """Return whether an array is in a file, not read yet, and not of dask."""
+    # Not public in xarray; without it every array counts as read, and is only read earlier.
     return array.chunks is None and not getattr(array.variable, "_in_memory", True)
 
 
 def kept_unread(array: xr.DataArray) -> xr.DataArray:
-    """Return an array that lies in a file as a dask array in the chunks of its file; any other as it is.
+    """Return an array in a file as a dask array in the chunks of the file; any other as it is.
 
     Raises CubeError for arrays of other libraries.
     """
     check_array(array)
     if not is_unread(array):
         return array
-    # Of the file, so with the dimensions that a selection such as .squeeze("band") has dropped.
+    # Of the file, so they may contain dimensions that a selection such as .squeeze("band") has dropped.
     chunks = array.encoding.get("preferred_chunks", {})
     return array.chunk({dim: sizes for dim, sizes in chunks.items() if dim in array.dims})
 

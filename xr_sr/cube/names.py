@@ -1,7 +1,7 @@
-"""Reads band names off xarray objects: variables, labels along a dimension, and the attributes that stand in for them.
+"""Find the names of bands in xarray objects: variables, labels along a dimension, attributes.
 
-Also tells flags from bands, since flags must never be upscaled as if they were light. Looks at names, types and
-attributes, never at pixels.
+Flags are separated from bands, since they must never be upscaled as reflectance. Names, types and attributes only,
+never pixels.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def listed(names: Iterable[object]) -> str:
 def is_flags(name: Hashable, array: xr.DataArray) -> bool:
     """Return whether an array on the grid holds flags or classes, to be carried along by nearest neighbour.
 
-    Yes for bool, for CF flag attributes, for 8-bit integers without a band's name, for other integers whose name says
-    so (QA60, cloud_mask), and for SCL as float, as EOPF has it. Other 16-bit integers may well be misspelt bands: no.
+    Yes for bool, for CF flag attributes, for 8-bit integers without a band's name, for other integers with such a
+    name (QA60, cloud_mask), and for SCL as float, as EOPF has it. Other 16-bit integers may well be misspelt bands: no.
     """
     if array.dtype.kind == "b" or array.attrs.keys() & {"flag_values", "flag_masks", "flag_meanings"}:
         return True
@@ -82,11 +82,11 @@ def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tu
     """Return the labels along the band dimension, and the band that each stands for.
 
     Names are looked for in the coordinate, then in others along the dimension (stackstac: common_name), then in
-    attributes (rioxarray: long_name, a tuple of names); the first that names any band is believed.
+    attributes (rioxarray: long_name, a tuple of names); the first that names any band counts.
     Raises AmbiguousBandError if bands are only numbered, MissingBandError if no label names a band.
     """
     size = array.sizes[dim]
-    own = array.coords[dim] if dim in array.coords else None  # noqa: SIM401  .get makes up numbers
+    own = array.coords[dim] if dim in array.coords else None  # noqa: SIM401  .get makes an index
     others = (array.coords.get(name) for name in BAND_COORDS)
     along = [coord for coord in (own, *others) if coord is not None and coord.dims == (dim,)]
     sources = [_strings(coord) for coord in along]
@@ -106,8 +106,8 @@ def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tu
             f"cube.assign_coords({dim}=[{_example(size)}])."
         )
     raise AmbiguousBandError(
-        f"the {size} bands along {dim!r} are numbered, not named, and a number may be the place of any band. Say which "
-        f"they are, in their order, for instance cube.assign_coords({dim}=[{_example(size)}])."
+        f"the {size} bands along {dim!r} are numbered, not named, and a number may be the position of any band. Name "
+        f"them in their order, for instance cube.assign_coords({dim}=[{_example(size)}])."
     )
 
 
@@ -157,27 +157,27 @@ def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable,
     found = {name: band for name, band in zip(light, match_bands(list(light)), strict=True) if band}
     for attribute in BAND_ATTRS:
         rest = {name: array.attrs.get(attribute) for name, array in light.items() if name not in found}
-        # Where names speak, attributes only add what they say outright: "B04 standard deviation" is no B04 then.
+        # If names name bands, attributes count as whole names only: "B04 standard deviation" is no B04.
         hits = [find_band(text) for text in rest.values()] if found else match_bands(list(rest.values()))
         found |= {name: band for name, band in zip(rest, hits, strict=True) if band}
     return {name: found[name] for name in light if name in found}
 
 
 def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
-    """Make the error for a Dataset whose variables on the grid name no band; it shows the way out of each case."""
+    """Make the error for a Dataset whose variables on the grid name no band; with a remedy for each case."""
     for name, array in variables.items():
         for dim in array.dims:
             if str(dim).lower() in BAND_DIMS:
                 return MissingBandError(
                     f"no variable of the Dataset is a band; {name!r} has its bands along {dim!r}. "
-                    f"Hand in that one: cube[{name!r}]."
+                    f"Pass that one: cube[{name!r}]."
                 )
     if not variables:
         return MissingBandError("no variable of the Dataset lies on y and x, so there is no band to read.")
     if named := [name for name in variables if find_band(str(name))]:
         kinds = sorted({str(variables[name].dtype) for name in named})
         return MissingBandError(
-            f"{listed(named)} have names of bands, and hold {', '.join(kinds)}; wanted are numbers, DN or reflectance."
+            f"{listed(named)} have names of bands, and hold {', '.join(kinds)}; expected numbers, DN or reflectance."
         )
     return MissingBandError(
         f"no variable of the Dataset has the name of a Sentinel-2 band; on the grid there are {listed(variables)}. "

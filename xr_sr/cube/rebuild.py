@@ -1,7 +1,6 @@
-"""Puts results back into the form that the cube came in, on the finer grid.
+"""Build a result in the form of its input, on the finer grid: type, names, order of dimensions, coordinates, flags.
 
-The form is the user's: type, names, order of dimensions, coordinates and companions come out as they went in. What
-was done to the pixels is not known here, and nothing is computed.
+Nothing is computed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _STALE_WITH_NEW_VALUES = {
     *("nodatavals", "scales", "offsets", "valid_min", "valid_max", "valid_range", "actual_range"),
     *("raster:bands", "raster:scale", "raster:offset", "_eopf_attrs"),
 }
-_UNITLESS = {"units": "1"}  # as CF writes it; the input may have said "DN"
+_UNITLESS = {"units": "1"}  # as CF writes it; the input may have "DN"
 
 
 def assemble(
@@ -50,21 +49,21 @@ def assemble(
     extra_coords: Mapping[Hashable, xr.Variable] | None = None,
     dtype: DTypeLike = "float32",
 ) -> xr.DataArray | xr.Dataset:
-    """Put results into the form that the cube came in, on a grid `scale` times finer.
+    """Build a result in the form of the cube, on a grid `scale` times finer.
 
-    planes_out: the bands of `data`, in the order wanted. data: lazy (*lead, band, y * scale, x * scale), or one
-    (*lead, y * scale, x * scale) per band, which spares a Dataset the slicing. attrs: what made it, for each variable.
+    planes_out: the bands of `data`, in that order. data: lazy (*lead, band, y * scale, x * scale), or one
+    (*lead, y * scale, x * scale) per band, which saves slicing for a Dataset. attrs: provenance, for each variable.
     attrs_of: the same for bands that something else made, by canonical name; for a Dataset only.
     extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
     grid are the cube's; bands that are numbered along their dimension, and named elsewhere, are labelled by name. The
     georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes that no longer hold are
-    dropped. No task is added to the data, but for a transpose where its order was unusual.
-    Warns BandWarning with the names of variables that are neither bands nor flags, and stay behind.
+    dropped. No task is added to the data, except for a transpose if its order is unusual.
+    Warns BandWarning with the names of variables that are neither bands nor flags, and are left out.
     """
     if cube.dropped:
         warn_caller(
-            f"{listed(cube.dropped)}: neither a band of Sentinel-2 nor flags, so the result leaves this out. "
+            f"{listed(cube.dropped)}: neither a band of Sentinel-2 nor flags, so it is not in the result. "
             "To have it on the finer grid, resample it yourself: cube[name].interp_like(result).",
             BandWarning,
         )

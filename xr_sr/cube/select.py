@@ -22,9 +22,9 @@ __all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "check_
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
-    """Return the planes of the wanted bands, in the wanted order.
+    """Return the planes of some bands, in the order asked for.
 
-    wanted: canonical names, the cube's own, or names by any catalogue. reader: who wants them, for messages.
+    wanted: canonical names, the cube's own, or any producer's names. reader: of the bands, for messages.
     cure: what else helps where some are missing; by default another model.
     Raises MissingBandError with what is needed, found and missing; AmbiguousBandError if two planes answer to one band;
     GridError if the planes do not share their other dimensions.
@@ -56,7 +56,7 @@ def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = N
             f"{_elsewhere(cube, missing)}Load what is missing, or {cure}.",
         )
     if twice := [name for name, count in Counter(plane.band for plane in picked).items() if count > 1]:
-        raise AmbiguousBandError(f"{reader}: {listed(twice)} stands twice in {listed(wanted)}; name each band once.")
+        raise AmbiguousBandError(f"{reader}: {listed(twice)} appears twice in {listed(wanted)}; name each band once.")
     check_lead(picked, cube)
     return tuple(picked)
 
@@ -68,7 +68,7 @@ def check_lead(planes: Sequence[Plane], cube: Cube) -> None:
         if others != list(cube.lead):
             raise GridError(
                 f"{plane.name!r} has the dimensions {listed(others)} beside {cube.y} and {cube.x}, other bands "
-                f"{listed(cube.lead)}. Bring them together first, for instance with xr.broadcast or .isel."
+                f"{listed(cube.lead)}. Give all the same dimensions first, for instance with xr.broadcast or .isel."
             )
 
 
@@ -114,7 +114,7 @@ def bands_of(cube: Cube) -> str:
 
 
 def _elsewhere(cube: Cube, missing: Sequence[str]) -> str:
-    """Say which of the missing bands other nodes of the tree have, and how to upscale these; "" where none has any."""
+    """Write which of the missing bands other nodes of the tree have; "" if none."""
     wanted = {band.name for band in map(find_band, missing) if band}
     found = [(path, [band for band in bands if band in wanted]) for path, bands in cube.elsewhere]
     return "".join(

@@ -1,7 +1,7 @@
-"""Whether a cube says that another sensor than Sentinel-2's saw it: by platform, by product, by names of bands.
+"""Detect cubes of other sensors than Sentinel-2's by platform, product and names of bands.
 
 Landsat and HLS number their bands in another way: B05 is near infrared there, and a red edge of Sentinel-2. Reads
-attributes, small coordinates and names only; a cube that says nothing is read as Sentinel-2.
+attributes, small coordinates and names only; a cube without such metadata is read as Sentinel-2.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ _WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
 
 
 def other_sensor(obj: AnyCube, cube: Cube) -> str:
-    """Say what speaks for another sensor than Sentinel-2's; "" where nothing does.
+    """Return the reasons to think that a cube comes from another sensor than Sentinel-2's; "" without any.
 
-    obj: what was handed in. cube: what was recognised in it. Reads no pixels. Lazy coordinates of up to one
+    obj: the input. cube: what was recognised in it. Reads no pixels. Lazy coordinates of up to one
     dimension are computed where they are few words, as those of baselines and offsets are.
     """
     reasons, stated = [], False
@@ -140,18 +140,18 @@ def other_sensor(obj: AnyCube, cube: Cube) -> str:
 
 
 def warn_of_sensor(reason: str) -> None:
-    """Warn of what `other_sensor` says."""
+    """Warn with a SensorWarning of what `other_sensor` found."""
     warn_caller(
         f"the cube seems to come from another sensor than Sentinel-2's: {reason}. Its bands are read as those of "
         "Sentinel-2 with the same names (B05 is a red edge, but near infrared in Landsat and HLS L30), and models know "
         "Sentinel-2 only. Rename the bands to those of Sentinel-2 that have their wavelengths; if the pixels are "
-        "Sentinel-2's, correct what says otherwise, or state it: cube.attrs['platform'] = 'sentinel-2a'.",
+        "Sentinel-2's, correct the metadata that name another, or state it: cube.attrs['platform'] = 'sentinel-2a'.",
         SensorWarning,
     )
 
 
 def explains_sensors(instead: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Decorate a function of a cube: its errors about bands and pixel sizes say what to do with another sensor's cube.
+    """Decorate a function of a cube: its errors about bands and pixel sizes give advice for cubes of other sensors.
 
     To load what is missing, or at 10 m, is no advice for Landsat. instead: what else can be done where bands are
     missing.
@@ -191,7 +191,7 @@ def _advice(obj: object, error: CubeError, instead: str) -> str:
     if isinstance(error, ResolutionError):
         return (
             f"{whose}: use upscale with model='bicubic', which takes pixels of any size, or a model of your own for "
-            "this sensor, xr_sr.register_model(...), or pass allow_gsd=True to go on at your own risk."
+            "this sensor, xr_sr.register_model(...), or pass allow_gsd=True to continue at your own risk."
         )
     read = [
         f"{plane.name!r} as {plane.band} ({_WAVELENGTHS[plane.band]:.0f} nm)"
@@ -224,7 +224,7 @@ def _says_no_platform(word: str) -> bool:
 
 
 def _words(obj: AnyCube, cube: Cube) -> Iterator[tuple[Hashable, str]]:
-    """Yield the names and the words that may say which sensor it was, each once."""
+    """Yield names and words of metadata that may name the sensor, each once."""
     holders: list[Mapping[Any, Any]] = [cube.source.attrs, cube.source.coords]
     holders += [plane.array.attrs for plane in cube.planes]
     if isinstance(cube.source, xr.Dataset):

@@ -1,8 +1,8 @@
-"""Transforms that a cube carries, and whether its coordinates are the centers of pixels or their corners.
+"""Read the transforms of a cube, and decide whether its coordinates are centers or corners of pixels.
 
 CF and every raster reader mean centers; stackstac and cubo give upper left corners by default. A cube is moved only by
 evidence, which survives slicing, since slices keep the transform of their parent and stand on its lattice: whole
-pixels from its origin are corners, halves are centers. What cannot be known is a doubt, said in a sentence. The CRS is
+pixels from its origin are corners, halves are centers. What cannot be known becomes a warning. The CRS is
 read in `crs`; nothing here touches pixels.
 """
 
@@ -61,11 +61,11 @@ class Noted:
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where the coordinates of a cube stand in its pixels.
+    """The position of the coordinates of a cube in its pixels.
 
-    shift: (y, x) to be added to the coordinates to get centers, in units of the CRS; zeros as a rule. lattice: the
-    transform that tells, where the pixels are its own. known: whether anything tells. doubt: a sentence on what cannot
-    be known; "" as a rule.
+    shift: (y, x) to be added to the coordinates to get centers, in units of the CRS; usually zeros. lattice: the
+    transform that shows it, if the pixels are its own. known: whether anything shows it. doubt: a sentence on what
+    cannot be known; usually "".
     """
 
     shift: tuple[float, float] = (0.0, 0.0)

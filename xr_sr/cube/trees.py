@@ -1,4 +1,4 @@
-"""The nodes of a DataTree with what belongs to them from their parents, beyond what xarray hands down.
+"""Complete the nodes of a DataTree with the coordinates and metadata of their parents that xarray does not inherit.
 
 xarray inherits coordinates with an index, such as x and time. A CRS on the root, in a coordinate or attributes, belongs
 to the nodes just as well, and so do numbers per date.
@@ -25,8 +25,8 @@ def node_dataset(node: xr.DataTree) -> xr.Dataset:
     """Return a node as a Dataset with the coordinates of its parents, those without an index too.
 
     A coordinate of a parent is added where the node has its dimensions and nothing of its name; of variables, those
-    that describe the CRS or tell the offset of DN. Attributes that tell the offset are added where the node has none
-    of their names. A CRS in the attributes of a parent comes as a coordinate, where the node names none. A transform
+    that describe the CRS or the offset of DN. Attributes of the offset are added where the node has none of
+    their names. A CRS in the attributes of a parent comes as a coordinate, where the node names none. A transform
     or `GeoTransform` of a parent comes as the attribute `transform`, where it shows whether the node's x and y are
     centers or corners. A `GeoTransform` of pixels as wide as the node's stays where it is.
     Raises GridError where parents name another CRS than the node, or only values that cannot be read.
@@ -41,12 +41,14 @@ def node_dataset(node: xr.DataTree) -> xr.Dataset:
             name: _with_own_transform(variable, axes)
             for name, variable in own.variables.items()
             if name not in dataset.variables
-            and (name in own.coords or is_crs_coord(variable) or _tells_offset(name))
+            and (name in own.coords or is_crs_coord(variable) or _is_offset_metadata(name))
             and all(dataset.sizes.get(dim) == size for dim, size in variable.sizes.items())
         }
         dataset = dataset.assign_coords(added)
         known = {plain_name(key) for key in dataset.attrs}
-        facts = {key: each for key, each in own.attrs.items() if _tells_offset(key) and plain_name(key) not in known}
+        facts = {
+            key: each for key, each in own.attrs.items() if _is_offset_metadata(key) and plain_name(key) not in known
+        }
         dataset.attrs = {**dataset.attrs, **facts}
     if crs is not None and not _names(dataset, crs):
         name = crs_coord_name(dataset)
@@ -78,7 +80,7 @@ def _names(dataset: xr.Dataset, crs: CRS) -> bool:
 
 
 def _lattice(node: xr.DataTree, dataset: xr.Dataset, parents: dict[str, xr.Dataset], crs: CRS | None) -> Affine | None:
-    """Return the transform of the nearest parent that has one, in pixels of the node's size; None if it tells nothing.
+    """Return the transform of the nearest parent that has one, in pixels of the node's size; None if unusable.
 
     A node whose pixels are an even number of the transform's wide stands on corners as well as on centers; then other
     nodes decide, as one tool has made them all.
@@ -110,7 +112,7 @@ def _axes(dataset: xr.Dataset) -> Axes | None:
     return None if axes is None or axes[0] is None or axes[1] is None else (axes[0], axes[1])
 
 
-def _tells_offset(name: Hashable) -> bool:
+def _is_offset_metadata(name: Hashable) -> bool:
     return plain_name(name) in {*ADD_OFFSETS, *FLAGS, *BASELINES, *PRODUCTS}
 
 

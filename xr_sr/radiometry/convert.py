@@ -37,11 +37,11 @@ class Radiometry:
 
     offset: in DN; one for all, or one per place along the leading dimension `time_axis`, which DN with dates have in
     either case. quantification: DN per unit of reflectance. nodata: values that mean "not measured", in the units of
-    the array as handed in; NaN and infinity always do. how: a sentence for people, and for the attrs of results.
-    declared: metadata or the type says so, not the user, so pixels that contradict it deserve a warning. dark: places
+    the array as handed in; NaN and infinity always do. how: a sentence for messages and the attributes of results.
+    declared: by metadata or the type, not by the user, so pixels that contradict it lead to a warning. dark: places
     along `band` of red and shortwave-infrared bands, which are dark somewhere in almost every scene. own: it is a
     result of this package, whose input was compared with its metadata already. dated: DN of one date, which a scalar
-    coordinate names: results say the offset of the date, as those with a time axis do.
+    coordinate names: results have the offset of the date as a coordinate, as those with a time axis do.
     names: of the bands, and of the object that they come from: two blocks with the same are of the same pixels. advice:
     what to do where DN turn out to be fractions. Both count neither for equality nor for dask's tokens.
     """
@@ -60,11 +60,11 @@ class Radiometry:
     advice: str = field(default="", compare=False)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        """Say what tells records apart."""
+        """Return what distinguishes records."""
         return (type(self).__name__, *(getattr(self, each.name) for each in fields(self) if each.compare))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave for another process, whose warnings are wanted here."""
+        """Pickle for another process, whose warnings are collected here."""
         listen()
         return dict(self.__dict__)
 

@@ -74,11 +74,11 @@ def reflectance(
     """
 
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
-    told: list[str] = []
+    reasons: list[str] = []
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
-        if not told and (reason := other_sensor(obj, cube)):
-            told.append(reason)
+        if not reasons and (reason := other_sensor(obj, cube)):
+            reasons.append(reason)
             warn_of_sensor(reason)
         return _of_cube(cube, obj, options)[0]
 
@@ -86,7 +86,7 @@ def reflectance(
 
 
 def reflectance_and_meaning(obj: Flat, **options: Any) -> tuple[Flat, Radiometry]:
-    """Do what `reflectance` does for a DataArray or Dataset, and say what the numbers meant."""
+    """Convert a DataArray or Dataset as `reflectance` does; return the radiometry too."""
     meant: list[Radiometry] = []
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
@@ -112,7 +112,7 @@ def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
             nodes = {_path(obj, node): node.to_dataset(inherit=node is obj) for node in obj.subtree}
             cubes = _cubes_of(obj)
             if not cubes:
-                recognise(obj)  # says in its error what is there instead
+                recognise(obj)  # its error names what is there instead
             for path, cube in cubes.items():
                 whole = (obj if path == "/" else obj[path]).to_dataset()
                 nodes[path] = change(cube, whole).drop_vars(set(whole.coords) - set(nodes[path].coords))
@@ -219,7 +219,7 @@ CLOUDY_CLASSES = (0, 1, 3, 8, 9, 10)
 
 @warns_once
 def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int] | None = None) -> Obj:
-    """Set the bands of a cube to NaN where the scene classification (SCL) says that the ground is hidden.
+    """Set the bands of a cube to NaN where the scene classification (SCL) shows that the ground is hidden.
 
     obj: DataArray, Dataset or DataTree of bands.
     scl: the classification, or its name; by default what the cube, or any node of the tree, has as "SCL". Its pixels
@@ -247,13 +247,12 @@ def read_classes(classes: Iterable[int]) -> tuple[int, ...]:
         return tuple(sorted({_class_number(number) for number in classes}))
     except (OverflowError, TypeError, ValueError) as error:
         raise OptionError(
-            f"classes of SCL {shown(classes)}: wanted are their numbers, such as {CLOUDY_CLASSES}, the ones without "
-            "ground."
+            f"classes of SCL {shown(classes)}: expected their numbers, such as {CLOUDY_CLASSES}, those without ground."
         ) from error
 
 
 def _class_number(number: object) -> int:
-    """Return a number of a class; numbers of float rasters count where they are whole, truth values do not."""
+    """Return a number of a class; floats count if they are whole, booleans do not."""
     if isinstance(number, float | np.floating) and float(number).is_integer():
         return int(number)
     return check_whole("class", number)
@@ -262,7 +261,7 @@ def _class_number(number: object) -> int:
 def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> xr.DataArray:
     """Find the scene classification in a cube; the first of a tree."""
 
-    def wanted(label: Hashable) -> bool:
+    def is_scl_label(label: Hashable) -> bool:
         return label == name if name is not None else is_scl(label)
 
     if isinstance(obj, xr.DataArray):
@@ -270,18 +269,18 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
             labels = (
                 obj.coords[dim].values.tolist() if dim in obj.coords and obj.coords[dim].dtype.kind in "OUT" else []
             )
-            if places := [place for place, label in enumerate(labels) if wanted(label)]:
+            if places := [place for place, label in enumerate(labels) if is_scl_label(label)]:
                 return obj.isel({dim: places[0]}, drop=True)
     if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
-        recognise(obj)  # says in its error what is wanted
+        recognise(obj)  # its error names what is expected
     holders = (node_dataset(node) for node in obj.subtree) if isinstance(obj, xr.DataTree) else [obj]
     for holder in holders:
         variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords
         for label in variables:
-            if wanted(label) and holder[label].ndim >= 2:
+            if is_scl_label(label) and holder[label].ndim >= 2:
                 return holder[label]
     raise CubeError(
-        f"no {'SCL' if name is None else repr(name)} in the cube, so it is not known where clouds are. Load the scene "
+        f"no {'SCL' if name is None else repr(name)} in the cube, so clouds are unknown. Load the scene "
         "classification too (asset 'SCL' or 'scl'), or pass it: scl=<DataArray>."
     )
 
@@ -293,7 +292,7 @@ def _kept(scl: xr.DataArray, classes: Sequence[int]) -> xr.DataArray:
 
 
 def _masked(array: xr.DataArray, planes: Sequence[Plane], cube: Cube, keep: xr.DataArray) -> xr.DataArray:
-    """Set (*lead, [band,] y, x) to NaN where `keep` is false; masked integers say so in the way of CF."""
+    """Set (*lead, [band,] y, x) to NaN where `keep` is false; masked integers keep type and nodata in CF encodings."""
     array = in_chunks(array, lead=cube.lead, band_dim=cube.band_dim)
     if array.dtype.kind not in "iu":
         result = array.where(keep)

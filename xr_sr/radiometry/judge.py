@@ -1,4 +1,4 @@
-"""Whether the numbers of a block can be reflectance: what cannot be is refused by name, what is odd is noted.
+"""Check whether the values of a block can be reflectance: raise for impossible ones, note implausible ones.
 
 Runs inside tasks, on arrays only, as `convert` does. Errors and warnings may depend on how an array is cut;
 counts are of the pixels of a block without its halo, so that they add up to the same for every chunking.
@@ -45,7 +45,7 @@ SATURATED = 65_535.0
 """DN of saturated pixels in ESA's products; for others it is nodata."""
 
 SAMPLE_ENOUGH = 256
-"""Valid pixels below which a share of them says nothing."""
+"""Valid pixels below which a share of them is not significant."""
 
 _DN_PER_REFLECTANCE = 10_000.0
 _BOA_ADD_OFFSET = -1000.0
@@ -214,7 +214,7 @@ class _Judge:
         )
 
     def refuse_fractions(self, valid: Block) -> None:
-        """Raise where alleged DN are fractions between 0 and 2, as reflectance is."""
+        """Raise if values read as DN are fractions between 0 and 2, as reflectance is."""
         quantification, offset = self.radiometry.quantification, self.offset
         if not self.is_dn or quantification < 100:
             return
@@ -270,7 +270,7 @@ class _Judge:
             per_unit = radiometry.quantification if self.is_dn else _DN_PER_REFLECTANCE
             if not NOT_APPLIED[0] <= _at_share(dark, 0.01) * per_unit < NOT_APPLIED[1]:
                 return
-            # Nothing says of floats what was added to them: then no band may be darker. Of bare soil blue is.
+            # The offset in floats is unknown: then no band may be darker. Over bare soil blue is.
             if not self.is_dn and _at_share(valid, 0.01) * per_unit < NOT_APPLIED[0]:
                 return
             if self.is_dn:
@@ -281,7 +281,7 @@ class _Judge:
             else:
                 yield self._finding(
                     "even the darkest reflectances are above 0.1 (in {blocks}): they look as if they still carried the "
-                    "+1000 DN that processing baselines from 04.00 on add. If so, subtract 0.1. To say that they are "
+                    "+1000 DN that processing baselines from 04.00 on add. If so, subtract 0.1. To declare them "
                     "right: offset=0, quantification=1."
                 )
 
@@ -289,7 +289,7 @@ class _Judge:
         """Find, in the core, DN 0 in one band beside valid ones in others: water, where what is negative was cut off.
 
         At the edge of a swath DN 0 stands beside valid pixels too, but then its band has no dark pixels, and more are
-        missing from all bands. No block alone can tell, so the findings of a band and a date are judged all together.
+        missing from all bands. One block does not show it, so the findings of a band and a date are judged together.
         """
         if not self.is_dn or self.offset != 0 or 0.0 not in self.radiometry.nodata or pixels.shape[0] < 2:
             return

@@ -1,7 +1,6 @@
-"""Where a cube says what its numbers mean: per-date variables, coordinates, attributes, encodings, names of products.
+"""Find the metadata of a cube that define its radiometry: variables, coordinates, attributes, encodings, product names.
 
-Finds and reads; what follows from it is decided in `radiometry`. Computes nothing but variables of a few numbers per
-date.
+`offsets` and `resolve` interpret them. Computes nothing but variables of a few numbers per date.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ Read: TypeAlias = Callable[[object], object]
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that metadata say: `values` holds one for all, or one per place along the leading dimension `axis`.
+    """One fact in metadata: `values` holds one for all, or one per place along the leading dimension `axis`.
 
     values: as they were read; None where they are unknown. kept: it stands in an attribute or an encoding, of which
     `xarray.concat` keeps those of the first array, for all that is joined to it; coordinates are compared instead.
@@ -104,9 +103,9 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:
     """Find what stands under each of some names: in coordinates and variables, else attributes, else encodings.
 
-    names: of `cube.conventions`, as `plain_name` writes them. read: makes a value of what is found; None where it says
+    names: of `cube.conventions`, as `plain_name` writes them. read: makes a value of what is found; None if it contains
     nothing. Variables count where they lie along leading dimensions only, so a map of that name does not.
-    Returns the facts in the order of the names, those that say nothing too. Raises RadiometryError where bands
+    Returns the facts in the order of the names, those without values too. Raises RadiometryError where bands
     contradict each other, or `read` refuses a value.
     """
     facts = []
@@ -159,15 +158,17 @@ def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
     Raises RadiometryError where bands declare different ones.
     """
     found = {plane.band: _scaling_of(plane) for plane in planes}
-    said = [scaling for scaling in found.values() if scaling is not None]
-    if not said:
+    declared = [scaling for scaling in found.values() if scaling is not None]
+    if not declared:
         return None
-    _agree([(s and s.scale, s and s.offset) for s in found.values()], f"{said[0].name} of the bands {sorted(found)}")
-    return said[0]
+    _agree(
+        [(s and s.scale, s and s.offset) for s in found.values()], f"{declared[0].name} of the bands {sorted(found)}"
+    )
+    return declared[0]
 
 
 def packed_scaling(array: xr.DataArray) -> bool:
-    """Return whether the array was unpacked with a scale or an offset when it was read, as its encoding says."""
+    """Return whether the array was unpacked with a scale or an offset when it was read, by its encoding."""
     return unpacked_by(array) is not None
 
 
@@ -178,12 +179,12 @@ def unpacked_by(array: xr.DataArray) -> Scaling | None:
 
 
 def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:
-    """Return the type that the numbers had on disk, as the encoding says; None where it does not."""
+    """Return the type that the numbers had on disk, by the encoding; None if unknown."""
     for key in ("rasterio_dtype", "dtype"):
-        said = array.encoding.get(key)
-        if isinstance(said, np.dtype | type) or (isinstance(said, str) and _NAME_OF_TYPE.fullmatch(said)):
+        stored = array.encoding.get(key)
+        if isinstance(stored, np.dtype | type) or (isinstance(stored, str) and _NAME_OF_TYPE.fullmatch(stored)):
             with contextlib.suppress(TypeError, ValueError):  # a text that names no type raises either
-                return np.dtype(said)
+                return np.dtype(stored)
     return None
 
 
@@ -251,7 +252,7 @@ def steps_of(value: object, cube: Cube, planes: Sequence[Plane], name: str, read
 
 
 def _read(value: object, read: Read, name: str, place: str = "") -> object:
-    """Read one value; what is wrong with it is said with its name and place."""
+    """Read one value; errors name the metadata and the date."""
     try:
         return read(value)
     except RadiometryError as error:
@@ -302,9 +303,7 @@ def _agree(values: Iterable[object], what: str) -> None:
     """Raise where things that must be the same are not; NaN equals NaN."""
     texts = sorted({repr(value) for value in values})
     if len(texts) > 1:
-        raise RadiometryError(
-            f"{what} contradict each other: {', '.join(texts[:4])}. Pass offset= to say which is right."
-        )
+        raise RadiometryError(f"{what} contradict each other: {', '.join(texts[:4])}. Pass offset= with the right one.")
 
 
 def time_axis(cube: Cube, planes: Sequence[Plane]) -> int | None:

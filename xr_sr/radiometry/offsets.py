@@ -239,7 +239,7 @@ def find_offset(
 def advice_for_fractions(
     cube: Cube, planes: Sequence[Plane], offsets: Sequence[float], axis: int | None, quantification: float
 ) -> str:
-    """Say what to do where numbers that metadata make DN turn out to be fractions, as reflectance is; "" as a rule.
+    """Return advice in case that values which are DN by their metadata are fractions, as reflectance is; usually "".
 
     offsets, axis: as `find_offset` found them. A loader that applies a declared scale and offset (stackstac does by
     default) subtracts 0.1 from pixels that have the offset already, as most of Earth Search's have.
@@ -256,7 +256,7 @@ def advice_for_fractions(
     else:  # stackstac drops what differs between Items
         declared = BOA_ADD_OFFSET
         wrong = [place for place in range(len(offsets)) if any(flag.at(place) for flag in flags)]
-        why = f"{names} says that the offset was in the pixels already"
+        why = f"by {names}, the offset was in the pixels already"
     if not wrong:
         return ""
     excess = (offsets[wrong[0]] - declared) / quantification
@@ -276,7 +276,7 @@ def find_add_offset(cube: Cube, planes: Sequence[Plane]) -> Fact | None:
 
 
 def find_flags(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
-    """Find the flags that say whether the offset is in the pixels; those along dates, where there are any."""
+    """Find the flags for an offset that is in the pixels already; those along dates, if there are any."""
     found = [fact for fact in find_facts(cube, planes, FLAGS, read_flag) if fact.known]
     return [fact for fact in found if fact.axis is not None] or found
 
@@ -284,7 +284,7 @@ def find_flags(cube: Cube, planes: Sequence[Plane]) -> list[Fact]:
 def find_baseline(cube: Cube, planes: Sequence[Plane], *, products: bool = True) -> Fact | None:
     """Find the processing baseline: what lies along dates and is known everywhere counts more than what does not.
 
-    products: read the names of products too. Where all is unknown, what is there and says nothing.
+    products: read the names of products too. If none is known, the first that is present without a value.
     """
     found = find_facts(cube, planes, BASELINES, read_baseline)
     named = find_products(cube, planes) if products and not any(fact.known for fact in found) else []
@@ -351,14 +351,14 @@ def _decide(step: int, flags: Sequence[Fact], baseline: Fact | None) -> tuple[fl
 
 
 def _why_unknown(added: Fact | None, flags: Sequence[Fact], baseline: Fact | None, steps: Sequence[int]) -> str:
-    """Say, for a message, what the metadata say at some dates that leave the offset open, and what they lack."""
+    """Write, for a message, which metadata of some dates leave the offset open, and which are missing."""
     known = []
     if added is not None:
         known.append(f"{added.name} is missing at some of the dates")
     for flag in flags:
         values = {flag.at(step) for step in steps}
-        said = [word for value, word in ((False, "is False"), (None, "is missing")) if value in values]
-        known.append(f"{flag.name} {' or '.join(said)}{', so the offset is not in the pixels' * (values == {False})}")
+        states = [word for value, word in ((False, "is False"), (None, "is missing")) if value in values]
+        known.append(f"{flag.name} {' or '.join(states)}{', so the offset is not in the pixels' * (values == {False})}")
     if baseline is not None:
         return ", and ".join([*known, f"{baseline.name} is missing, or is no baseline of ESA such as 05.09"])
     if not known:

@@ -200,8 +200,8 @@ def read_scaling(holder: Mapping[Any, Any], *, kept: bool = False) -> Scaling | 
     """Find a scale and an offset in attributes, coordinates of one band, an encoding, or the record of an asset.
 
     Known are CF's `scale_factor` and `add_offset`, STAC's `raster:scale` and `raster:offset`, and `raster:bands` and
-    `bands` with either. A scale of 1 with an offset of 0 is what readers write where the file says nothing, so it
-    is no information. Returns None without any; what cannot be true is for `require_plausible`.
+    `bands` with either. A scale of 1 with an offset of 0 is what readers write by default, so it is no
+    information. Returns None without any; what cannot be true is for `require_plausible`.
     """
     plain = {plain_name(key): value for key, value in holder.items()}
     nested = _first_record(plain.get("raster_bands")) or _first_record(plain.get("bands"))

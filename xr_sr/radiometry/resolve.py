@@ -1,7 +1,7 @@
-"""What the numbers of a cube mean: DN or reflectance, and which offset at which date.
+"""Decide what the numbers of a cube mean: DN or reflectance, and which offset at which date.
 
-Decides by dtypes and metadata while the graph is built, and never looks at pixels: these are converted and judged
-inside the tasks, by `convert`. Where metadata stands is known to `metadata`.
+By dtypes and metadata, while the graph is built; pixels are converted and judged inside the tasks, by `convert` and
+`judge`. `metadata` finds the metadata.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ def resolve(
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
 ) -> Radiometry:
-    """Find out what the numbers of some bands mean; computes nothing but metadata along dates.
+    """Decide what the numbers of some bands mean; computes nothing but metadata along dates.
 
-    An `offset` that is passed counts most, then what `set_radiometry` wrote, then what our own results say about
-    themselves, then the dtype.
+    An `offset` that is passed counts most, then what `set_radiometry` wrote, then the attributes of our own
+    results, then the dtype.
     Integers are DN. Their offset is read from `boa_add_offset` (of `load`), `earthsearch:boa_offset_applied` (true: 0),
     the processing baseline or the name of the product (04.00 and later: -1000, else 0), or a scale and offset that is
     declared and not applied; all names are in `cube.conventions`. Dates may differ.
-    Floats are reflectance if they were unpacked with a scale when read, or if nothing speaks of DN. With a flag or
+    Floats are reflectance if they were unpacked with a scale when read, or if no metadata indicate DN. With a flag or
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.
 
@@ -93,7 +93,7 @@ def resolve(
     nodata: 'auto' is 0 for DN, and what is declared; other values replace that. NaN and infinity are nodata always.
     Raises RadiometryError for types that hold no reflectance (uint8), where the offset cannot be known (naming the
     dates if it is some of them), where metadata contradicts itself, or where it stands once and cannot hold for all
-    dates; where it may, a RadiometryWarning says so. Warns RadiometryWarning of a positive `offset`.
+    dates. Warns RadiometryWarning if it may hold, and RadiometryWarning of a positive `offset`.
     """
     floats = _check_dtypes(planes)
     written = written_radiometry(cube, planes)
@@ -158,7 +158,7 @@ def _identity(plane: Plane) -> str:
 
 
 def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:
-    """Return the coordinate that says what was added to the DN of each date; {} for reflectance and without dates.
+    """Return the coordinate with what was added to the DN of each date; {} for reflectance and without dates.
 
     Along time, or a scalar where the date is one: an image of one date and a series of them can share a store.
     """
@@ -187,7 +187,7 @@ def _check_dtypes(planes: Sequence[Plane]) -> bool:
                 "themselves (B02, B03, ...; uint16 in all catalogues), not the true colour or preview asset."
             )
         if dtype.kind not in "iuf":
-            raise RadiometryError(f"{plane.name!r} holds {dtype}; wanted are integers (DN) or floats (reflectance).")
+            raise RadiometryError(f"{plane.name!r} holds {dtype}; expected integers (DN) or floats (reflectance).")
         kinds.add("float" if dtype.kind == "f" else "integer")
     if len(kinds) > 1:
         types = ", ".join(f"{plane.name} {plane.array.dtype}" for plane in planes)
@@ -228,7 +228,7 @@ def given_offset(
         values = passed.astype("float64")
     except (TypeError, ValueError):
         passed = values = np.array(np.nan)
-    # A truth value would pass as 1 DN, and is meant for "subtract the offset" or "it is in the pixels": nobody knows.
+    # A boolean would pass as 1 DN, and may mean "subtract the offset" or "it is in the pixels".
     if passed.dtype.kind == "b":
         raise RadiometryError(f"offset={shown(offset)} is no number of DN; pass the number itself, such as 0 or -1000.")
     if values.ndim > 1 or not values.size or not np.isfinite(values).all():
@@ -236,7 +236,7 @@ def given_offset(
             f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
         )
     if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
-        raise RadiometryError(f"offset={offset!r} looks like reflectance; it is wanted in DN: -0.1 is offset=-1000.")
+        raise RadiometryError(f"offset={offset!r} looks like reflectance; expected DN: -0.1 is offset=-1000.")
     if warn and (values > 0).any():
         warn_caller(
             f"offset= is added to DN, and {values.max():g} is positive, so it makes everything brighter: "
@@ -258,7 +258,7 @@ def given_offset(
 
 
 def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
-    """Return what an earlier result of this package says of all its bands; None where it is none.
+    """Return the radiometry text of an earlier result of this package; None for other cubes.
 
     Bands that were taken out of a Dataset have lost its attributes, and have the coordinate of results still.
     """
@@ -274,29 +274,29 @@ def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
 
 
 def _unscaled(planes: Sequence[Plane], own: str) -> RadiometryError:
-    """Make the error of integers that are a result of this package, of which no scale says what they mean."""
+    """Make the error of integers that are a result of this package, without a scale."""
     return RadiometryError(
         f"the cube ({', '.join(str(plane.name) for plane in planes)}: {planes[0].array.dtype}) holds integers and is a "
-        f"result of this package ({own}), but no scale_factor says how they were packed. Open what was written with "
+        f"result of this package ({own}), but has no scale_factor for their packing. Open what was written with "
         "xr_sr.open_zarr, or with rioxarray and mask_and_scale=True, or pass offset=0 if they are reflectance x "
         "quantification."
     )
 
 
 def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
-    """Say what speaks for it that floats are DN; "" where nothing does, or where they were unpacked when read."""
+    """Return what indicates that floats are DN; "" if nothing does, or if they were unpacked when read."""
     unpacked = [unpacked_by(plane.array) for plane in planes]
     _check_unpacked(planes, unpacked)
     if all(unpacked):
         return ""
     if any(unpacked):
-        names = [str(plane.name) for plane, said in zip(planes, unpacked, strict=True) if said]
+        names = [str(plane.name) for plane, scaling in zip(planes, unpacked, strict=True) if scaling]
         raise RadiometryError(
             f"{names} were unpacked with a scale when read, the other bands not. Read all with mask_and_scale=True."
         )
     baseline = find_baseline(cube, planes, products=False)
-    said = [find_add_offset(cube, planes), *find_flags(cube, planes), baseline]
-    if known := [fact.name for fact in said if fact is not None and fact.known]:
+    facts = [find_add_offset(cube, planes), *find_flags(cube, planes), baseline]
+    if known := [fact.name for fact in facts if fact is not None and fact.known]:
         return f"{known[0]} in its metadata"
     scaling = declared_scaling(planes)
     if scaling is not None:
@@ -310,7 +310,7 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
 
 def _check_unpacked(planes: Sequence[Plane], unpacked: Sequence[Scaling | None]) -> None:
     """Refuse a scale or an offset that cannot be, of those with which bands were unpacked; warn of positive offsets."""
-    way = "Passing offset=0, quantification=1 says that the numbers are reflectance all the same."
+    way = "Passing offset=0, quantification=1 declares the numbers to be reflectance all the same."
     for scaling, bands in _bands_by_scaling(planes, unpacked).items():
         which = (
             "the numbers were"
@@ -351,7 +351,7 @@ def _nodata_values(
 
 
 def given_nodata(nodata: float | Sequence[float] | str | None) -> tuple[float, ...]:
-    """Read values that were passed; raises RadiometryError for truth values, which would pass as 0 or 1, and text."""
+    """Read values that were passed; raises RadiometryError for booleans, which would pass as 0 or 1, and text."""
     try:
         given = np.asarray([] if nodata is None else nodata)
         several = nodata if isinstance(nodata, list | tuple) else []
@@ -395,7 +395,7 @@ def given_quantification(value: object) -> float:
 def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:
     """Return whether a stored 0 is reflectance 0, and not ESA's nodata.
 
-    So it is in what this package wrote, as far as that can be seen: odc-stac hands on the dtype and nodata only, which
+    It is in what this package wrote, as far as that can be recognised: odc-stac keeps the dtype and nodata only, which
     are int16 and -32768. And where a file declares both its packing, without an offset, and nodata that no DN can be,
     such as -9999.
     """

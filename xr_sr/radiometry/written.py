@@ -22,7 +22,7 @@ def set_radiometry(
 ) -> Obj:
     """Write into a cube what its numbers mean, so that it need not be passed to each call.
 
-    obj: DataArray, Dataset or DataTree of bands; in a tree, all nodes with bands get the same values.
+    obj: DataArray, Dataset or DataTree of bands; in a tree, all nodes with bands have the same values.
     offset: in DN, added before the division: one number, or one per date (a list, or a DataArray along time).
     nodata: values that mean "not measured", in the units of the array; None for NaN alone. quantification: DN per unit
     of reflectance. What is left at 'auto' stays as it is in the cube.
@@ -32,8 +32,8 @@ def set_radiometry(
     time (which keeps the attributes of its first cube), netCDF and Zarr.
 
     `upscale`, `fuse`, `reflectance`, `index`, `water`, `flood`, `compare`, `explore`, `evaluate`, `consistency` and the
-    other metrics read it. Precedence: a keyword of the call, what is written here, what results of this package say
-    about themselves, other metadata.
+    other metrics read it. Precedence: a keyword of the call, what is written here, the attributes of results of
+    this package, other metadata.
     Raises OptionError if no value is passed, RadiometryError for a value that is none, or an offset that does not fit
     the dates; CubeError where there are no bands. Warns RadiometryWarning of a positive offset.
     """

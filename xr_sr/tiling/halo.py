@@ -1,8 +1,6 @@
-"""Blocks with context: one task per output block, which cuts its tile with a halo out of whatever input chunks hold it.
+"""Map a function over blocks with a halo: one task per output block, which reads its tile from any input chunks.
 
-Knows arrays and sizes only. Bands are handled in `cube`, numbers in `radiometry`, coordinates in `cube.grid`.
-The input is never rechunked: a block out of one giant chunk, of a hundred slivers, or of four neighbours is all the
-same here.
+Arrays and sizes only. The input is never rechunked, whether a block lies in one giant chunk or in a hundred slivers.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ def map_tiles(
     coarse: planes on a second grid with wider pixels; `source.coarse.take(halo)` gives them.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
-    Returns float32 unless `dtype` says else. After optimisation there is one task per block, two where an input chunk
+    Returns `dtype`. After optimisation there is one task per block, two where an input chunk
     is giant.
     """
     from dask.base import tokenize

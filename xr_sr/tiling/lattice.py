@@ -1,9 +1,9 @@
-"""Windows at fixed places: each runs once, where the map says and not where an array begins, and blocks blend them.
+"""Map a function over overlapping windows at absolute positions, and blend them into blocks. Arrays and sizes only.
 
-Knows arrays and sizes only. A model whose output depends on all that it is shown (attention, norms over the image,
-strides) gives one value for a place only if it is always shown the same window around it. So windows of one side stand
-on a lattice that is counted from the origin of the CRS; neighbours overlap, and are blended by weights that sum to one.
-Two crops of a scene, or two ways of cutting it, have the same windows wherever these lie inside of both.
+A model whose output depends on its whole input (attention, norms over the image, strides) gives one value for a pixel
+only if its input is always the same window. So windows of one size lie on a lattice counted from the origin of the CRS;
+neighbours overlap, and are blended by weights that sum to one. Two crops of a scene, or two chunkings, have the same
+windows wherever these lie inside of both.
 """
 
 from __future__ import annotations

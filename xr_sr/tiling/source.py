@@ -1,7 +1,6 @@
-"""What a task reads and what it gives: the parts of input chunks that a tile needs, and how an output is cut.
+"""Read the parts of input chunks that a tile needs, and cut outputs into blocks; `halo` and `lattice` build on it.
 
-Knows arrays and sizes only. `halo` and `lattice` make their graphs of it: blocks with context, and windows at fixed
-places.
+Arrays and sizes only.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ BandArray = tuple["da.Array", int | None]
 
 @dataclass(frozen=True)
 class Piece:
-    """What one input chunk gives to a tile: its place in the whole, and which of its bands are which planes."""
+    """The part of a tile that one input chunk holds: its position, and which of its bands are which planes."""
 
     stack: int
     lead: tuple[tuple[int, int], ...]
@@ -180,10 +179,10 @@ def mirrored(
 
 
 class Reader:
-    """Finds what the tasks of one graph read, and notes in the graph what must be cut out of giant chunks first."""
+    """Finds what the tasks of one graph read, and adds tasks that slice giant chunks."""
 
     def __init__(self, stacks: Sequence[Sequence[BandArray]], slices: str) -> None:
-        """Begin. stacks: groups of planes on one grid. slices: first part of the keys of what is cut out."""
+        """stacks: groups of planes on one grid. slices: first part of the keys of what is cut out."""
         planes = [plane for stack in stacks for plane in stack]
         *lead, self.height, self.width = shape_of(planes[0])
         assert all(shape_of(plane) == (*lead, self.height, self.width) for plane in planes), "planes must share a grid"
@@ -232,7 +231,7 @@ def as_array(
     split: bool,
     also: Sequence[da.Array] = (),
 ) -> da.Array | list[da.Array]:
-    """Dress a graph as an array (*lead, band, y * scale, x * scale), or with `split` as one per band.
+    """Wrap a low-level graph as a dask array (*lead, band, y * scale, x * scale), or with `split` as one per band.
 
     blocks: sizes in input pixels along (*lead, y, x). also: arrays that the graph reads beside the reader's.
     """

@@ -1,8 +1,7 @@
-"""A second grid over the same ground, of wider pixels: what a tile needs of it, and how it comes to the first.
+"""Read tiles from two grids of one ground, the second with coarser pixels. Arrays and sizes only.
 
-Knows arrays and sizes only. The coarse pixels lie where they lie: of a scene that begins or ends in the middle of one,
-half of it is outside. Beyond its edge the scene is mirrored as on the fine grid, pixel by pixel, so that both grids
-show the same ground there too.
+Of a scene that begins or ends in the middle of a coarse pixel, half of that pixel is outside. Beyond its edge the scene
+is mirrored as on the fine grid, pixel by pixel, so that both grids show the same ground there too.
 """
 
 from __future__ import annotations
@@ -156,7 +155,7 @@ def _owned_along(span: tuple[int, int], halo: int, at: int, length: int, ratio: 
 
 
 def mirrored_places(span: tuple[int, int], origin: int, length: int, ratio: int = 2) -> Places:
-    """Give, for coarse pixels inside and outside of a scene of `length` fine pixels, those inside that they mirror."""
+    """Return, for coarse pixels in and around a scene of `length` fine pixels, those inside that they mirror."""
     places: Places = np.arange(*span)
     # Of a pixel outside the fine one at its middle is mirrored. The one at the edge may lie half inside: it stays.
     fine = (ratio * places - origin + (ratio - 1) // 2) % (2 * length)
@@ -223,7 +222,7 @@ def far(ratio: int) -> int:
 
 
 def blocks_of(fine: Array, ratio: int = 2) -> Array:
-    """Give (..., ratio y, ratio x) as (..., ratio, ratio, y, x): where in its block a pixel stands, and the block."""
+    """Reshape (..., ratio y, ratio x) to (..., ratio, ratio, y, x): position in the block, and the block."""
     *lead, height, width = fine.shape
     parts: Array = fine.reshape(*lead, height // ratio, ratio, width // ratio, ratio)
     return np.moveaxis(parts, (-3, -1), (-4, -3))
