@@ -1,8 +1,8 @@
-"""How the weights inside the package were made: which imagery, which network, how long, with which seed.
+"""Train the weights inside the package again: imagery, networks, steps and seeds.
 
     python -m recipes.bundled distil --data ../shared/data --folder runs/sen2sr --channels 24
 
-A run saves as it goes; the same command goes on where it was stopped. Of the imagery see `imagery`.
+A run saves checkpoints; the same command resumes it. The imagery is in `imagery`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:
 
 
 def _to_fit(data: Path) -> list[Scene]:
-    """Read the truth that is fitted."""
+    """Read the reference imagery for `fit`."""
     return [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
 
 
@@ -208,7 +208,7 @@ def distil_coarse_command(
     seed: int,
     threads: int,
 ) -> None:
-    """Learn what the official pipeline gives for the 20 m bands, in one pass."""
+    """Learn the output of the official pipeline for the 20 m bands, in one pass."""
     distil(
         beginning(LeanCoarse(channels=channels), seed, start),
         Teacher("sen2sr-lite.main", device="cpu", bands=COARSE),

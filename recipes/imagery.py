@@ -1,4 +1,4 @@
-"""The imagery behind the weights of the package: what is learnt from, and what is only measured on.
+"""Read the imagery of the package's weights: for training, and for evaluation only.
 
 It is that of this project's shared folder: public domain or open, listed with its licence in the model card
 (docs/model_card.md). Places whose licence asks for sharing alike, or says nothing, are only measured on, never learnt
@@ -35,13 +35,13 @@ DAKOTA = (20090818, 20100629, 20120731, 20140720, 20150926, 20170827)
 
 
 def training_scenes(data: Path) -> list[Scene]:
-    """Read all that is learnt from: Sentinel-2, aerial imagery as it is and as seen at 10 m, synthetic scenes."""
+    """Read all training imagery: Sentinel-2, aerial imagery as it is and degraded to 10 m, synthetic scenes."""
     aerial = [scene for pair in aerial_scenes(data) for scene in _as_lr(*pair)]
     return [*sentinel_scenes(data), *aerial, *synthetic_scenes()]
 
 
 def sentinel_scenes(data: Path) -> Iterator[Scene]:
-    """Read the real Sentinel-2 imagery that may be learnt from."""
+    """Read the Sentinel-2 imagery for training."""
     dsen2 = np.moveaxis(np.load(data / "s2_l1c_dsen2" / "S2A_MSIL1C_20170527_T33UUB.npz")["im10"], -1, 0)
     yield Scene("DSen2, T33UUB 2017-05-27, L1C", _float(dsen2, 1e-4), 4.0, f"CC BY 4.0; {COPERNICUS}")
     spyndex = np.load(data / "s2_spyndex" / "S2_10m.npz")["data"][[2, 1, 0, 3]]
@@ -56,7 +56,7 @@ def sentinel_scenes(data: Path) -> Iterator[Scene]:
 
 
 def aerial_scenes(data: Path) -> Iterator[tuple[str, xr.DataArray, float, str]]:
-    """Read the aerial imagery that may be learnt from, at 2.5 m or as if: name, cube, weight, licence."""
+    """Read the aerial imagery for training, at 2.5 m or as if: name, cube, weight, licence."""
     for day in DAKOTA:
         counts = _raster(data / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{day}.tif")
         values = counts.values[:, 4:-4, 8:-8].astype("float32")
@@ -82,7 +82,7 @@ def synthetic_scenes() -> Iterator[Scene]:
 
 
 def held_out_scenes(data: Path) -> dict[str, FloatArray]:
-    """Read the places that are measured on and never learnt from, as (band, y, x) reflectance."""
+    """Read the held-out places, which are never trained on, as (band, y, x) reflectance."""
     found = {}
     chips = (("637U_59R_1_3", "Jutland", 0), ("433D_629L_3_1", "Araucania", -1000), ("609U_541L_3_0", "Ontario", 0))
     for chip, name, offset in chips:
@@ -124,7 +124,7 @@ def _cube(values: NDArray[Any]) -> xr.DataArray:
 
 
 def ten_band_scenes(data: Path) -> list[Scene]:
-    """Read all that is learnt from with ten bands: Sentinel-2, and aerial imagery with bands that it lacks made up."""
+    """Read all training imagery of ten bands: Sentinel-2, and aerial imagery with synthetic missing bands."""
     aerial = [
         _with_made_up(name, fine.values, weight / 2, note, seed=seed)
         for seed, (name, fine, weight, note) in enumerate(aerial_scenes(data))
@@ -133,7 +133,7 @@ def ten_band_scenes(data: Path) -> list[Scene]:
 
 
 def held_out_ten_bands(data: Path) -> dict[str, FloatArray]:
-    """Read the places that are measured on and never learnt from: ten bands, those of 20 m interpolated to 10 m."""
+    """Read the held-out places, which are never trained on: ten bands, those of 20 m interpolated to 10 m."""
     found = {}
     chips = (("637U_59R_1_3", "Jutland", 0), ("433D_629L_3_1", "Araucania", -1000), ("609U_541L_3_0", "Ontario", 0))
     for chip, name, offset in chips:

@@ -1,4 +1,4 @@
-"""A start for a network of more channels: the function of one of fewer, so that what that learnt is not learnt again.
+"""Initialize a network of more channels with the function of one of fewer.
 
 Source: T. Chen et al., "Net2Net: Accelerating Learning via Knowledge Transfer" (ICLR 2016), of which this is the plain
 form: what is new reads the image at once, and nothing reads what is new.
