@@ -38,9 +38,9 @@ PACKAGE = str(Path(xr_sr.__file__).parent)
 METHODS = sorted(name for name in vars(SuperResolution) if not name.startswith("_"))
 
 TAKERS = (
-    "agreement align areas compare evaluate explore flood flood_between fuse index make_pairs mask reflectance to_cog "
-    "to_zarr upscale water snap_geobox open_zarr analytics.anomaly analytics.object_series analytics.otsu "
-    "analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonize simulate.hybrid "
+    "agreement align areas compare evaluate explain explore flood flood_between fuse index make_pairs mask reflectance "
+    "set_radiometry to_cog to_zarr upscale water snap_geobox open_zarr analytics.anomaly analytics.object_series "
+    "analytics.otsu analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonize simulate.hybrid "
     "metrics.consistency metrics.correctness metrics.ergas metrics.mae metrics.psnr metrics.q_index metrics.rmse "
     "metrics.sam metrics.ssim metrics.synthesis metrics.detection_rate metrics.object_scores metrics.edge_response "
     "metrics.mtf metrics.opensr_test plot.flood_map plot.frequency_map plot.series plot.trust_maps training.scenes_of"

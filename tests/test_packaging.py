@@ -114,6 +114,11 @@ def test_the_core_has_lower_bounds_only():
 
 def test_the_extras_are_those_that_the_documentation_names():
     assert EXTRAS.keys() == {
+        "all",
+        "cli",
+        "files",
+        "hub",
+        "metrics",
         "gpu-cu12",
         "gpu-cu13",
         "viz",
