@@ -275,7 +275,7 @@ def test_a_network_that_cannot_take_dark_water_says_so(tmp_path):
 @pytest.mark.parametrize(("network", "halo"), [(architectures.Transposed(), 1), (architectures.Depthwise(), 2)])
 def test_bands_of_a_module_are_found_whatever_convolution_is_first(network, halo):
     assert xr_sr.measure_halo(network).halo == halo
-    with pytest.raises(ModelError, match="cannot be run on 5 bands, and can be on 3: .*bands=3"):
+    with pytest.raises(ModelError, match="5 bands.* 3.*bands=3"):
         xr_sr.measure_halo(network, bands=5)
     with pytest.raises(ModelError, match="bands=0"):
         xr_sr.measure_halo(network, bands=0)
@@ -343,7 +343,7 @@ def test_a_wide_halo_is_checked_like_a_narrow_one(tmp_path):
 def test_a_constraint_that_is_only_said_to_be_inside_is_refused(scale, change, tmp_path):
     spec = replace(MINE, scale=scale, config=(("depth", 3), ("scale", scale)), constrained=True, **change)
 
-    with pytest.raises(ModelError, match=r"constrained=True, and over even ground .* write low_pass=LowPass"):
+    with pytest.raises(ModelError, match=r"constrained=True.*low_pass=LowPass"):
         xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
 
 
@@ -358,7 +358,7 @@ def test_the_official_network_without_its_constraint_is_not_taken_for_one_that_h
 def test_a_network_that_clamps_cannot_hold_its_constraint(tmp_path):
     path = held_weights(tmp_path / "a.safetensors")
 
-    with pytest.raises(ModelError, match=r"non_negative=True: .* clamping at zero would undo"):
+    with pytest.raises(ModelError, match="non_negative=True"):
         xr_sr.register_model(replace(HELD, non_negative=True), weights=path)
 
 
