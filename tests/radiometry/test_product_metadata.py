@@ -245,3 +245,13 @@ def test_an_offset_in_dn_that_is_none_is_refused(offset):
 
     with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .* is no offset in DN"):
         cube.sr.upscale("bicubic")
+
+
+@pytest.mark.parametrize(("text", "baseline"), [("5.0", 5), ("4.0", 4), ("5", 5), ("04", 4), ("05", 5), ("03", 3)])
+def test_short_texts_are_baselines_as_the_numbers_are(text, baseline):
+    assert read_baseline(text) == baseline
+
+
+@pytest.mark.parametrize("text", ["2", "1", "2.0", "12", "6"])
+def test_versions_of_other_things_are_no_baselines(text):
+    assert read_baseline(text) is None

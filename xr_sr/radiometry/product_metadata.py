@@ -100,15 +100,15 @@ def read_day(value: object) -> np.datetime64 | None:
 
 
 def read_baseline(value: object) -> float | None:
-    """Read a processing baseline as a number: 5.09 of 5.09, "05.09", "N0509", "0509"; None where it is not known.
+    """Read a processing baseline as a number: 5.09 of 5.09, "05.09", "N0509", "0509", 5 of "5.0"; None if not known.
 
     99.99 is what a local run of Sen2Cor writes, whatever its version, so it means nothing.
     Raises RadiometryError for numbers in `_BETWEEN`, as the mean of baselines on both sides of 04.00 is. Other means,
     such as 5.05 of 05.00 and 05.10, pass: what is averaged there has one offset.
     """
     text = _text(value).strip().upper().removeprefix("N") if isinstance(value, str | bytes) else None
-    if text is not None and not re.fullmatch(r"\d{4}|\d{2}\.\d|\d{1,2}\.\d{2}", text):
-        return None  # "1.2" is the version of something else
+    if text is not None and not re.fullmatch(r"\d{4}|\d{2}\.\d|\d{1,2}\.\d{2}|0?[45](\.0)?|0[23]", text):
+        return None  # "1.2" or "2" is the version of something else
     number = read_number(value if text is None else text)
     if number is None or not math.isfinite(number):
         return None
