@@ -18,6 +18,7 @@ from odc.geo.xr import xr_coords
 from tests import cubes
 from xr_sr.datasets import sample
 from xr_sr.errors import CubeError, GridError, RadiometryError, RadiometryWarning
+from xr_sr.pipeline.api import upscale
 from xr_sr.radiometry.cubes import mask, reflectance
 
 GEOBOX = GeoBox.from_bbox((600_000, 4_699_900, 600_140, 4_700_000), "EPSG:32633", resolution=10)  # 10 x 14
@@ -465,3 +466,34 @@ def test_stored_numbers_whose_fill_value_to_array_dropped_are_refused_by_name(tm
     right = stored.sr.reflectance(offset=0, nodata=-32768).compute()
     expected = values[[2, 1, 0, 3]]  # B04, B03, B02, B08 as B02, B03, B04, B08
     np.testing.assert_allclose(right.values, expected, atol=5.1e-5)
+
+
+@pytest.mark.parametrize("value", [8.5, 5.25, 0.9, 40, -1])
+def test_numbers_that_are_no_classes_are_refused_when_computed(value):
+    scl = classes(dtype="float32")
+    scl[0, 1, 1] = value
+    found = mask(array(), scl=scl)
+
+    with pytest.raises(CubeError, match=f"scl= has {value:g}"):
+        found.compute()
+
+
+def test_a_probability_of_integers_is_no_classification():
+    with pytest.raises(CubeError, match="scl= has 80"):
+        mask(array(), scl=xr.full_like(classes(), 80)).compute()
+
+
+def test_booleans_are_no_classification_and_the_error_says_mask():
+    with pytest.raises(CubeError, match=r"bool.*mask=mask"):
+        mask(array(), scl=classes() > 3)
+
+
+def test_upscale_refuses_a_classification_that_was_resampled_by_bilinear():
+    scene = dataset()
+    scl = classes(GEOBOX, dtype="float32")
+    right = upscale(scene.assign(SCL=scl), "nearest")
+    assert_array_equal(right["SCL"], scl.astype("uint8").values.repeat(4, -2).repeat(4, -1))
+
+    scl[0, 1, 1] = 8.5
+    with pytest.raises(CubeError, match=r"SCL.* 8\.5"):
+        upscale(scene.assign(SCL=scl), "nearest")["SCL"].compute()

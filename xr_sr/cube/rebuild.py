@@ -19,6 +19,7 @@ from .conventions import BAND_ATTRS
 from .grid import fine_coords, is_crs_coord
 from .lazy import check_array
 from .names import listed
+from .scl import check_classes
 from .select import Cube, Flags, Plane
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _to_fine(flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[in
 def _repeat_block(block: NDArray[Any], *, factor: int, axes: tuple[int, int], classes: bool) -> NDArray[Any]:
     """Repeat each pixel `factor` times along both axes; with `classes`, NaN becomes 0 (no data) and the rest uint8."""
     if classes:
-        block = np.nan_to_num(block, nan=0).astype("uint8")
+        block = np.nan_to_num(check_classes(block, "SCL"), nan=0).astype("uint8")
     return block.repeat(factor, axis=axes[0]).repeat(factor, axis=axes[1])
 
 

@@ -22,6 +22,7 @@ from ..cube.align import to_grid
 from ..cube.detect import NO_REFLECTANCE
 from ..cube.grid import spatial_dims
 from ..cube.lazy import in_chunks
+from ..cube.scl import LAST_CLASS, check_classes
 from ..cube.select import Cube, Plane, check_lead, recognise
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
@@ -227,10 +228,16 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
     takes the class at its centre. NaN in it is masked.
     classes: those to mask; by default no data, defective, cloud shadow, cloud of medium and high probability, cirrus.
     Returns the same type, lazily; integers become floats, which remember their type and nodata as CF has it.
-    Raises CubeError where there is no SCL, GridError where it does not fit, does not cover the cube, or lacks a date.
+    Raises CubeError where there is no SCL or it holds no classes (when computed: fractions, as of bilinear resampling,
+    and numbers beyond 0 to 11), GridError where it does not fit, does not cover the cube, or lacks a date.
     """
     masked = read_classes(classes) if classes is not None else CLOUDY_CLASSES
     found = scl if isinstance(scl, xr.DataArray) else _find_scl(obj, scl)
+    if found.dtype.kind not in "iuf":
+        raise CubeError(
+            f"scl= holds {found.dtype}; expected the numbers of classes, 0 to {LAST_CLASS}. For a mask of "
+            "booleans use cube.where(mask), or upscale(..., mask=mask)."
+        )
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
         keep = _kept(to_grid(found, cube), masked)
@@ -287,6 +294,8 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
 
 def _kept(scl: xr.DataArray, classes: Sequence[int]) -> xr.DataArray:
     """Return True where a class is not among those to mask."""
+    last = max(LAST_CLASS, *classes, 0)
+    scl = scl.copy(data=scl.data.map_blocks(check_classes, "scl=", last, dtype=scl.dtype, meta=scl.data._meta))
     keep = ~scl.isin(classes)
     return keep & scl.notnull() if scl.dtype.kind == "f" else keep
 
