@@ -130,7 +130,8 @@ def anchor_of(
     if (shift := _by_distance(obj, dims, axes)) is not None:
         return Anchor(shift, known=True)
     if stored is not None and on_stored == {"corner"}:
-        return Anchor((stored.e / 2, stored.a / 2), stored if same_size(axes, stored) else None, known=True)
+        own = stored if same_size(axes, stored) else None
+        return Anchor((stored.e / 2, stored.a / 2), own, known=True, doubt=_moved(dims, stored))
     if on_stored == {"center"}:
         return Anchor(known=True)
     # Also where odc-geo noted `resolution`, in coordinates that were centers then: `cube.x - 5` keeps it.
@@ -259,6 +260,14 @@ def _ambiguous(dims: tuple[str, str], lattice: Affine) -> str:
         f"{_listed(dims)} are read as the centers of pixels. Attributes describe pixels of {abs(lattice.a):g}, and "
         "from those alone it cannot be known whether the coordinates were made from corners: then the place is off by "
         f"half of such a pixel. {_cure(dims, (lattice.e / 2, lattice.a / 2))}"
+    )
+
+
+def _moved(dims: tuple[str, str], stored: Affine) -> str:
+    return (
+        f"{_listed(dims)} are moved by {abs(stored.e) / 2:g} and {abs(stored.a) / 2:g} to the centers of pixels, "
+        "because by the 'GeoTransform' of the CRS coordinate they are corners. If they are centers, as after interp(), "
+        "it is the transform of another cube: write it anew, cube.rio.write_transform(cube.rio.transform(recalc=True))."
     )
 
 
