@@ -219,3 +219,35 @@ def test_a_store_of_empty_blocks_counts_as_written(tmp_path):
 
     with pytest.raises(StoreMismatchError, match="xr_sr:model"):
         to_zarr(nothing.assign_attrs({"xr_sr:model": "another"}), tmp_path / "out.zarr")
+
+
+def dated(dates, **coords):
+    return with_coord(dates, time=DATES[dates], **coords)
+
+
+@pytest.mark.parametrize("name", ["id", "s2:product_uri", "platform"])
+def test_a_stored_date_of_another_image_is_refused_along_time_too(name, tmp_path):
+    first = dated([0, 1], **{name: ("time", ["A", "B"])})
+    assert to_zarr(first, tmp_path / "a.zarr")
+    assert to_zarr(first.isel(time=[1, 0]), tmp_path / "a.zarr") == 0
+
+    for other in ([0], [0, 2]):
+        names = ["X", "C"][: len(other)]
+        with pytest.raises(StoreMismatchError, match=rf"(?s){name} at 2023.*'A'.*'X'"):
+            to_zarr(dated(other, **{name: ("time", names)}), tmp_path / "a.zarr")
+    assert to_zarr(dated([1, 2], **{name: ("time", ["B", "C"])}), tmp_path / "a.zarr")
+
+
+def test_a_store_begun_by_one_image_compares_a_series(tmp_path):
+    to_zarr(dated([0], id=("time", ["A"])).isel(time=0), tmp_path / "a.zarr")
+
+    with pytest.raises(StoreMismatchError, match=r"(?s)id at 2023.*'A'.*'X'"):
+        to_zarr(dated([0], id=("time", ["X"])), tmp_path / "a.zarr")
+    assert to_zarr(dated([0], id=("time", ["A"])), tmp_path / "a.zarr") == 0
+
+
+@pytest.mark.parametrize("name", ["created", "eo:cloud_cover", "href"])
+def test_what_catalogs_change_between_queries_is_not_compared(name, tmp_path):
+    to_zarr(dated([0, 1], **{name: ("time", ["1", "2"])}), tmp_path / "a.zarr")
+
+    assert to_zarr(dated([0, 1], **{name: ("time", ["3", "4"])}), tmp_path / "a.zarr") == 0

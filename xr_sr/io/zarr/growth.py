@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...cube.conventions import BASELINES, PRODUCTS, plain_name
 from ...errors import StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD
 from .content import Content
@@ -25,6 +26,9 @@ from .stores import members_of
 from .target import Target, join_path
 from .template import stored_length, stretched
 from .times import shown
+
+_IDENTITY = {*PRODUCTS, *BASELINES, "platform", "satellite"}
+"""Coordinates that name the image of a date, as `plain_name` writes them."""
 
 _DATED = "obj.assign_coords(time=numpy.datetime64('2023-06-01'))."
 
@@ -43,7 +47,7 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
     if stamps is not None and length is not None:
         _refuse_other_offsets(target, record, content, there, length)
     later = [] if stamps is None else [date for date, stamp in enumerate(stamps.values) if int(stamp) not in there]
-    if stamps is not None and not later and not content.one_date:
+    if stamps is not None and not there and not later:
         return content
     stored = xr.open_zarr(
         members_of(target),
@@ -53,6 +57,10 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
         zarr_format=record.zarr_format,
         consolidated=is_consolidated(target, record.groups[0], record.zarr_format),
     )
+    if stamps is not None and not content.one_date:
+        _refuse_other_images(stored, record, content, there, target.label)
+        if not later:
+            return content
     if later:
         return replace(content, small=_along_time(stored, record, content, later, target.label))
     _refuse_other_values(stored, record, content, there, target.label)
@@ -102,6 +110,29 @@ def _refuse_other_values(
             new[f"{name}{moment}"] = _listed(own.values)
     hint = "" if moment else "To collect images of several dates, give each its date from the first on: " + _DATED
     check_fingerprint(old, new, label, hint)
+
+
+def _refuse_other_images(
+    stored: xr.Dataset, record: Record, content: Content, there: Mapping[int, int], label: str
+) -> None:
+    """Raise if dates that the store holds have another name of their image there, such as another `id`.
+
+    Other values per date are not compared: catalogs change links, dates of creation and cloud cover between queries.
+    """
+    old, new, stamps = {}, {}, content.stamps
+    assert stamps is not None
+    for name in record.arrays:
+        own = content.small.variables.get(name)
+        if own is None or plain_name(name) not in _IDENTITY or not own.dims == stored[name].dims == (content.time,):
+            continue
+        for date, stamp in enumerate(map(int, stamps.values)):
+            if stamp not in there:
+                continue
+            was, now = (np.asarray(each)[place] for each, place in ((stored[name], there[stamp]), (own, date)))
+            if not _equal(np.asarray(was), np.asarray(now)):
+                moment = f"{name} at {shown(stamp, stamps.kind)}"
+                old[moment], new[moment] = _listed(np.asarray(was)), _listed(np.asarray(now))
+    check_fingerprint(old, new, label)
 
 
 def _alike(old: xr.Variable, new: xr.Variable) -> bool:
