@@ -31,9 +31,23 @@ def test_import_loads_no_library_that_xarray_does_not_load():
 
 def test_import_loads_few_modules_of_ours():
     """The accessor and what it stands on; each room is loaded on its first use."""
-    mine = {name for name in loaded("import xr_sr") if name.split(".")[0] == "xr_sr"}
+    mine = {name for name in loaded("import xr_sr, xarray") if name.split(".")[0] == "xr_sr"}
 
     assert mine <= {"xr_sr", "xr_sr._version", "xr_sr.accessor", "xr_sr.errors"}
+    assert "xarray" not in loaded("import xr_sr")
+
+
+@pytest.mark.parametrize("order", ["xr_sr, xarray", "xarray, xr_sr", "xr_sr.cube.select, xarray"])
+def test_the_accessor_is_there_in_either_order_of_imports(order):
+    assert "xr_sr.accessor" in loaded(f"import {order}\nxarray.DataTree.sr, xarray.Dataset.sr, xarray.DataArray.sr")
+
+
+def test_help_in_the_shell_waits_for_no_library_but_click():
+    code = "import sys; sys.argv = ['xr-sr', '--help']\ntry: import xr_sr.__main__\nexcept SystemExit: pass"
+    seen = loaded(f"import runpy\n{code}\ntry: xr_sr.__main__.main()\nexcept SystemExit: pass")
+
+    assert "click" in seen
+    assert not seen & {"xarray", "numpy", "dask", "torch"}
 
 
 def test_repr_of_a_cube_loads_no_torch():

@@ -10,10 +10,14 @@ the result: `metrics`, `analytics`, `plot`.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import accessor as _accessor
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -139,7 +143,32 @@ _ROOMS = {
     "water": "analytics",
 }
 
-del _accessor
+
+class _AfterXarray:
+    """Registers `.sr` as soon as xarray is imported, which `xr-sr --help` need not wait for."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "xarray":
+            return None
+        sys.meta_path.remove(self)
+        found = find_spec(name)
+        if found is not None and found.loader is not None:
+            run = found.loader.exec_module
+
+            def run_and_register(module: ModuleType) -> None:
+                run(module)
+                import_module(".accessor", __name__)
+
+            found.loader.exec_module = run_and_register  # type: ignore[method-assign]
+        return found
+
+
+if "xarray" in sys.modules:
+    import_module(".accessor", __name__)
+else:
+    sys.meta_path.insert(0, _AfterXarray())
 
 
 _OLD = {"Normalisation": "Normalization"}
