@@ -535,3 +535,19 @@ def test_dn_0_at_the_edge_of_a_swath_and_below_a_true_offset_is_nodata_without_a
     cube.sr.water(threshold=0.0, offset=0).compute()
     cube, _ = harmonized("DataArray")
     (cube + np.uint16(1000)).where(cube > 0, 0).astype("uint16").sr.water(threshold=0.0, offset=-1000).compute()
+
+
+@pytest.mark.parametrize("turned", [{"y": slice(None, None, -1)}, {"x": slice(None, None, -1)}])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_masks_of_the_same_ground_agree_whichever_way_their_axes_run(scale, turned):
+    cube = array(np.clip(two_humps(1, 4, 12, 12), 0, 1).astype("float32"))
+    lr = (cube.isel(band=0, drop=True) > 0.2).compute()
+    sr = lr.copy(deep=True)
+    sr[:, 2:5, 1:4] = ~sr[:, 2:5, 1:4]
+    if scale == 2:
+        sr = cube.sr.upscale("nearest", scale=2).isel(band=0, drop=True).compute() > 0.4
+    expected = lr.sr.agreement(sr)["pixels"]
+    assert int((expected > 0).sum()) >= 2
+
+    for found in (lr.isel(turned).sr.agreement(sr), lr.sr.agreement(sr.isel(turned))):
+        np.testing.assert_array_equal(found["pixels"], expected)

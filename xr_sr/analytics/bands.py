@@ -201,6 +201,7 @@ def on_finer_grid(coarse: xr.DataArray, fine: xr.DataArray, *, what: str) -> xr.
 
     what: both, for the message of the GridError that is raised where the grids do not nest.
     """
+    coarse = turned_like(coarse, fine)
     factor = _factor_of(coarse, fine, what)
     dims, finer = spatial_dims(coarse), spatial_dims(fine)
     assert dims is not None and finer is not None
@@ -211,6 +212,16 @@ def on_finer_grid(coarse: xr.DataArray, fine: xr.DataArray, *, what: str) -> xr.
     repeated = repeated.rename({old: new for old, new in zip(dims, finer, strict=True) if old != new})
     own = {name: fine.coords[name].variable for name in (*finer, crs_coord_name(fine)) if name in fine.coords}
     return repeated.assign_coords(own)
+
+
+def turned_like(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Reverse y and x where another array has them the other way round, as south-up beside north-up."""
+    here, there, dims = geobox_of(array), geobox_of(like), spatial_dims(array)
+    if here is None or there is None or dims is None:
+        return array
+    pairs = zip(dims, (here.affine.e, here.affine.a), (there.affine.e, there.affine.a), strict=True)
+    turned = {dim: slice(None, None, -1) for dim, own, other in pairs if own * other < 0}
+    return array.isel(turned) if turned else array
 
 
 def _repeated(array: xr.DataArray, factor: int, dims: tuple[str, str]) -> xr.DataArray:
