@@ -174,8 +174,12 @@ def packed_scaling(array: xr.DataArray) -> bool:
 
 def unpacked_by(array: xr.DataArray) -> Scaling | None:
     """Return the scale and offset with which the array was unpacked when it was read; None where it was not."""
-    keys = ("scale_factor", "add_offset")
-    return read_scaling({key: array.encoding[key] for key in keys if key in array.encoding})
+    # rioxarray notes those that differ between the bands of a file as tuples, with one for each band.
+    found = {}
+    for key, several, trivial in (("scale_factor", "scales", 1.0), ("add_offset", "offsets", 0.0)):
+        numbers = [*_numbers(array.encoding.get(key)), *_numbers(array.encoding.get(several))]
+        found[key] = next((number for number in numbers if number != trivial), None)
+    return read_scaling(found)
 
 
 def stored_dtype(array: xr.DataArray) -> np.dtype[Any] | None:

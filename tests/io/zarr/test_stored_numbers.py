@@ -200,3 +200,16 @@ def test_reflectance_under_the_encoding_of_integers_is_refused(tmp_path):
 
     with pytest.raises(StoreError, match="uint16.*drop_encoding"):
         cube.sr.to_zarr(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("offsets", [(0.0,) * 4, (-0.1,) * 4, (-0.1, -0.1, -0.1, -0.2)])
+def test_a_geotiff_whose_scales_differ_per_band_is_reflectance_when_unpacked(tmp_path, offsets):
+    import rasterio
+
+    path = tmp_path / "scaled.tif"
+    scene(dates=False).rio.write_nodata(0).rio.to_raster(path)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (1e-4, 1e-4, 1e-4, 2e-4), offsets
+    opened = rioxarray.open_rasterio(path, mask_and_scale=True).assign_coords(band=["B04", "B03", "B02", "B08"])
+
+    np.testing.assert_array_equal(opened.sr.reflectance(), opened)
