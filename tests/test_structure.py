@@ -21,12 +21,9 @@ LEVELS = (
     {"kernels", "analytics"},
     {"radiometry", "registration", "simulate"},
     {"cube", "tiling", "runtime", "catalog", "networks"},
-    {"arguments", "bands", "cube.conventions", "errors", "optional", "spec", "task_warnings", "_version"},
+    {"arguments", "bands", "conventions", "errors", "optional", "spec", "task_warnings", "_version"},
 )
-"""From the top down. Folders import from lower levels only, never from one of their own level.
-
-`cube.conventions` is data without imports, which `bands` reads too.
-"""
+"""From the top down. Folders import from lower levels only, never from one of their own level."""
 
 WALLS = {
     "networks": ("xarray", "dask", "zarr", "rasterio", "odc", "pathlib", "xr_sr.bands", "xr_sr.cube"),
@@ -47,8 +44,6 @@ def name_of(path: Path) -> str:
 
 
 def folder_of(module: str) -> str:
-    if f"{module}.".startswith("xr_sr.cube.conventions."):
-        return "cube.conventions"
     return module.split(".")[1] if "." in module else "__init__"
 
 
@@ -97,7 +92,7 @@ def ours(module: str) -> list[tuple[str, int]]:
 def may_import(module: str, target: str) -> bool:
     """Tell whether an import goes downward, stays in its folder, or joins two loose modules of one level."""
     one, other = folder_of(module), folder_of(target)
-    loose = LOOSE | {"cube.conventions"}
+    loose = LOOSE | {"conventions"}
     return one == other or RANK[one] < RANK[other] or (RANK[one] == RANK[other] and {one, other} <= loose)
 
 

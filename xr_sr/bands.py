@@ -1,6 +1,6 @@
 """The bands of Sentinel-2 as data, and the look-up of a band by any producer's name.
 
-Strings only: the names stand in `cube.conventions`, and `cube.names` reads them off xarray objects.
+Strings only: the names stand in `conventions`, and `cube.names` reads them off xarray objects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .cube.conventions import BAND_NAMES, CLASSIFICATIONS, FLAG_NAMES, FLAG_WORDS
+from .conventions import BAND_NAMES, CLASSIFICATIONS, FLAG_NAMES, FLAG_WORDS
 
 __all__ = ["BANDS", "Band", "find_band", "is_flag_name", "is_scl", "match_bands", "stated_gsd_m"]
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 import xr_sr
 from tests.cubes import array, dataset
-from xr_sr.cube.conventions import BASELINES, FLAGS, PRODUCTS
+from xr_sr.conventions import BASELINES, FLAGS, PRODUCTS
 from xr_sr.cube.select import recognise
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.io.stac.items import meaning_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import xr_sr
 from tests.cubes import array
-from xr_sr.cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, PRODUCTS, plain_name
+from xr_sr.conventions import ADD_OFFSETS, BASELINES, FLAGS, PRODUCTS, plain_name
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry.product_metadata import (
     offset_in_dn,

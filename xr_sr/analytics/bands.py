@@ -20,8 +20,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_choice
+from ..conventions import BAND_ATTRS
 from ..cube.align import on_dates_of
-from ..cube.conventions import BAND_ATTRS
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..cube.names import listed
 from ..cube.select import AnyCube, Cube, pick, recognise

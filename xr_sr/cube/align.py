@@ -21,8 +21,8 @@ from odc.geo import Shape2d
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_number
+from ..conventions import BAND_ATTRS
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
-from .conventions import BAND_ATTRS
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
 from .select import AnyCube, Cube, Plane, recognise

@@ -23,9 +23,9 @@ from odc.geo.crs import CRS
 from pyproj.exceptions import CRSError
 
 from ..arguments import shown
+from ..conventions import CRS_ATTRS, CRS_COORDS, ITEM_CRS, NESTED, plain_name
 from ..errors import GridError
 from .axes import XarrayObject, spatial_dims
-from .conventions import CRS_ATTRS, CRS_COORDS, ITEM_CRS, NESTED, plain_name
 
 __all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "pointed_mappings", "read_crs", "same_crs"]
 

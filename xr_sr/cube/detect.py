@@ -19,6 +19,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from ..bands import Band, is_scl
+from ..conventions import MEASURED_NODES, SKIPPED_NODES
 from ..errors import (
     AmbiguousBandError,
     BandWarning,
@@ -28,7 +29,6 @@ from ..errors import (
     MissingBandError,
     warn_caller,
 )
-from .conventions import MEASURED_NODES, SKIPPED_NODES
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
 from .lazy import check_array, kept_unread
 from .names import (

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from ..bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
+from ..conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 from ..errors import AmbiguousBandError, CubeError, MissingBandError
-from .conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 
 __all__ = [
     "find_band_coord",

@@ -14,8 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..arguments import items_of
 from ..bands import is_scl
+from ..conventions import BAND_ATTRS
 from ..errors import BandWarning, warn_caller
-from .conventions import BAND_ATTRS
 from .grid import fine_coords, is_crs_coord
 from .lazy import check_array
 from .names import listed

@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 from ..bands import BANDS
+from ..conventions import plain_name
 from ..errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
-from .conventions import plain_name
 from .detect import AnyCube, Cube, recognise
 from .grid import pixel_size_m
 from .names import listed

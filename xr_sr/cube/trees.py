@@ -12,9 +12,9 @@ import xarray as xr
 from affine import Affine
 from odc.geo.crs import CRS
 
+from ..conventions import ADD_OFFSETS, BASELINES, FLAGS, PRODUCTS, plain_name
 from ..errors import GridError
 from .axes import axis_of, spatial_dims
-from .conventions import ADD_OFFSETS, BASELINES, FLAGS, PRODUCTS, plain_name
 from .crs import crs_coord_name, find_crs, is_crs_coord, pointed_mappings, same_crs
 from .transforms import Axes, lattice_like, noted_transform, same_size, stands_on, stored_transform
 

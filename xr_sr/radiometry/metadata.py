@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from ..cube.conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
-from ..cube.conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
+from ..conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
+from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
 from ..cube.select import Cube, Plane
 from ..cube.time import is_time
 from ..errors import RadiometryError
@@ -103,7 +103,7 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:
     """Find what stands under each of some names: in coordinates and variables, else attributes, else encodings.
 
-    names: of `cube.conventions`, as `plain_name` writes them. read: makes a value of what is found; None if it contains
+    names: of `conventions`, as `plain_name` writes them. read: makes a value of what is found; None if it contains
     nothing. Variables count where they lie along leading dimensions only, so a map of that name does not.
     Returns the facts in the order of the names, those without values too. Raises RadiometryError where bands
     contradict each other, or `read` refuses a value.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
+from ..conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from ..cube.select import Cube, Plane
 from ..cube.time import DATES
 from ..errors import RadiometryError, RadiometryWarning, warn_caller

@@ -1,7 +1,7 @@
 """Read the values of product metadata: baselines, flags, names of ESA products, declared scales and offsets.
 
 One reader for attributes of cubes, coordinates of stackstac and records of STAC Items. The names of these metadata are
-in `cube.conventions`; `metadata` finds them in a cube. Whether a declared scale was applied already is not known here.
+in `conventions`; `metadata` finds them in a cube. Whether a declared scale was applied already is not known here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..cube.conventions import plain_name
+from ..conventions import plain_name
 from ..errors import RadiometryError
 
 __all__ = [

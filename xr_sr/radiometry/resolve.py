@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_number, count_of, is_one_of, shown
-from ..cube.conventions.own import ADD_OFFSET_COORD, OFFSET_ATTR, OFFSET_COORD, OWN_ATTR
+from ..conventions.own import ADD_OFFSET_COORD, OFFSET_ATTR, OFFSET_COORD, OWN_ATTR
 from ..cube.names import listed
 from ..cube.select import Cube, Plane
 from ..cube.time import scalar_dates
@@ -83,7 +83,7 @@ def resolve(
     results, then the dtype.
     Integers are DN. Their offset is read from `boa_add_offset` (of `load`), `earthsearch:boa_offset_applied` (true: 0),
     the processing baseline or the name of the product (04.00 and later: -1000, else 0), or a scale and offset that is
-    declared and not applied; all names are in `cube.conventions`. Dates may differ.
+    declared and not applied; all names are in `conventions`. Dates may differ.
     Floats are reflectance if they were unpacked with a scale when read, or if no metadata indicate DN. With a flag or
     baseline as above, a scale not applied, a nodata value as uint16 has it, or stored as integers, they are DN that
     have NaN for nodata, and need an offset as integers do.

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import count_of
-from ..cube.conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
+from ..conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, Cube, bands_of, recognise

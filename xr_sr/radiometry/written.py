@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..cube.conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
+from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
 from ..cube.select import Cube
 from ..errors import OptionError
 from .cubes import Flat, Obj, each_cube, reflectance

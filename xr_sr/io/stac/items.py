@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...bands import BANDS, find_band, is_scl, match_bands, stated_gsd_m
-from ...cube.conventions import BASELINES, FLAGS, PRODUCTS, plain_name
+from ...conventions import BASELINES, FLAGS, PRODUCTS, plain_name
 from ...cube.names import listed
 from ...errors import MissingBandError, RadiometryError, RadiometryWarning, warn_caller
 from ...radiometry.product_metadata import (

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...cube.conventions import BASELINES, PRODUCTS, plain_name
+from ...conventions import BASELINES, PRODUCTS, plain_name
 from ...errors import StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD
 from .content import Content

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...cube.conventions import BAND_DIMS
+from ...conventions import BAND_DIMS
 from ...cube.grid import crs_coord_name, is_crs_coord
 from ...cube.time import scalar_dates
 from ...errors import DuplicateTimeError, StoreError

@@ -12,7 +12,7 @@ import pytest
 
 import xr_sr
 from xr_sr.bands import BANDS, find_band
-from xr_sr.cube.conventions import BAND_NAMES, CONVENTIONS, Convention
+from xr_sr.conventions import BAND_NAMES, CONVENTIONS, Convention
 
 ACME = """
 from .record import Convention
@@ -85,7 +85,7 @@ print("done")
 def test_a_producer_is_one_file_and_one_entry(tmp_path):
     package = tmp_path / "xr_sr"
     shutil.copytree(Path(xr_sr.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    conventions = package / "cube" / "conventions"
+    conventions = package / "conventions"
     (conventions / "acme.py").write_text(f'"""Acme, a made-up producer."""\n{ACME}')
     table = (conventions / "__init__.py").read_text()
     table = table.replace("from .cdse import CDSE\n", "from .acme import ACME\nfrom .cdse import CDSE\n")
@@ -107,7 +107,7 @@ def test_every_name_of_a_band_is_found_by_every_spelling():
 
 def test_each_convention_is_in_the_table_once_with_a_name_of_its_own():
     names = [convention.name for convention in CONVENTIONS]
-    files = {path.stem for path in Path(xr_sr.__file__).with_name("cube").joinpath("conventions").glob("*.py")}
+    files = {path.stem for path in Path(xr_sr.__file__).with_name("conventions").glob("*.py")}
 
     assert len(set(names)) == len(names) == len(files - {"__init__", "record"})
 
