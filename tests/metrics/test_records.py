@@ -94,3 +94,16 @@ def test_values_per_object_and_unknown_names_have_records_too():
     assert record_of("rmse_per_object").label == "RMSE per object"
     assert record_of("rmse_per_object").direction == "lower"
     assert record_of("mine").label == "mine"
+
+
+def _with_the_halo(sr, hr):
+    return np.abs(sr - hr)[None]
+
+
+@pytest.mark.parametrize("formula", [Formula(_with_the_halo, mean, halo=2), Formula(_with_the_halo, mean, fields=2)])
+def test_a_formula_that_keeps_the_halo_or_has_other_fields_is_refused(formula):
+    blocks = np.zeros((2, 3, 12, 12))
+
+    with pytest.raises(ValueError, match="_with_the_halo"):
+        formula.on_block(*blocks)
+    assert Formula(_with_the_halo, mean).on_block(*blocks).shape == (1, 3, 12, 12)

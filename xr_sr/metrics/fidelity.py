@@ -218,7 +218,7 @@ def measure_blocks(
     if found and at != "image":
         raise OptionError(f"objects= returns values per object, at={at!r} per patch: pass one of them.")
     sums = sum_up(
-        formula.per_pixel, inputs, layout, at=at, fields=formula.fields, channels=bands,
+        formula.on_block, inputs, layout, at=at, fields=formula.fields, channels=bands,
         labels=found[:2] if found else None, **options,
     )  # fmt: skip
     axes = tuple(axis for name, axis in (("time", 0), ("band", 2)) if name in pooled)
@@ -297,7 +297,7 @@ def _named(
 
 def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fields = formula.per_pixel(*(block[0] for block in blocks), **options)
+        fields = formula.on_block(*(block[0] for block in blocks), **options)
         finished: FloatArray = formula.finish(fields[:, None, :, None], **options)
     return finished[:, :, 0].astype(np.float32)
 

@@ -42,6 +42,17 @@ class Formula:
     bands: Literal["each", "pixels", "joined"] = "each"
     least_bands: int = 1
 
+    def on_block(self, *blocks: FloatArray, **options: float) -> FloatArray:
+        """Call `per_pixel`. Raises ValueError where it returns another number of fields, or pixels of the halo."""
+        fields = np.asarray(self.per_pixel(*blocks, **options))
+        rows, columns = (side - 2 * self.halo for side in blocks[0].shape[-2:])
+        if fields.ndim != 4 or fields.shape[0] != self.fields or fields.shape[-2:] != (rows, columns):
+            raise ValueError(
+                f"{self.per_pixel.__name__} returned {fields.shape} for blocks {blocks[0].shape}; expected (field, "
+                f"band, y, x): {self.fields} fields and, without the halo of {self.halo}, {rows} x {columns} pixels."
+            )
+        return fields
+
 
 @dataclass(frozen=True)
 class Metric:
