@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import listed
+
 
 def find_shared() -> Path | None:
     """Give the folder of real data, weights and golden outputs: `$XR_SR_SHARED`, else `../shared`."""
     named = os.environ.get("XR_SR_SHARED")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     return folder if (folder / "data").is_dir() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of tests/slow.txt: `pytest -m "not slow"` takes about a minute."""
+    slow = listed()
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
