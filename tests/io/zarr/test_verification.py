@@ -357,7 +357,9 @@ def test_the_command_says_what_is_wrong_by_its_exit_code(tmp_path):
     (tmp_path / "out.zarr/reflectance/c/1/0/1").unlink()
     looked = run.invoke(main, ["verify", str(tmp_path / "out.zarr"), "--no-repair", "--quick"])
     repaired = run.invoke(main, ["verify", str(tmp_path / "out.zarr"), "-q"])
-    unfinished = run.invoke(main, ["verify", str(tmp_path / "out.zarr"), "-q"])
+    with pytest.raises(ValueError, match="stop"):
+        to_zarr(scene_that_stops(), tmp_path / "stopped.zarr")
+    unfinished = run.invoke(main, ["verify", str(tmp_path / "stopped.zarr"), "-q"])
     none = run.invoke(main, ["verify", str(tmp_path / "none.zarr")])
 
     assert whole.exit_code == 0 and "whole" in whole.output
@@ -389,3 +391,13 @@ def test_where_this_user_may_not_write_nothing_is_repaired_and_a_warning_says_so
     assert [each.path for each in report.damages] == ["reflectance/c/1/0/1"]
     assert not report.repaired and not report.damages[0].repaired
     assert len(warned) == 1
+
+
+def scene_that_stops() -> xr.DataArray:
+    """A scene whose tasks fail, so that its store stays unfinished."""
+    whole = scene()
+    return whole.copy(data=whole.data.map_blocks(_stop, dtype=whole.dtype, meta=whole.data._meta))
+
+
+def _stop(block: np.ndarray) -> np.ndarray:
+    raise ValueError("stop")

@@ -49,6 +49,12 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
     later = [] if stamps is None else [date for date, stamp in enumerate(stamps.values) if int(stamp) not in there]
     if stamps is not None and not there and not later:
         return content
+    with target.reading("the metadata"):
+        return _fitted(target, record, content, there, later)
+
+
+def _fitted(target: Target, record: Record, content: Content, there: dict[int, int], later: list[int]) -> Content:
+    """Compare with the small variables of the store. there: positions of stored dates; later: the new ones."""
     stored = xr.open_zarr(
         members_of(target),
         group=target.path(record.groups[0]) or None,
@@ -57,7 +63,7 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
         zarr_format=record.zarr_format,
         consolidated=is_consolidated(target, record.groups[0], record.zarr_format),
     )
-    if stamps is not None and not content.one_date:
+    if content.stamps is not None and not content.one_date:
         _refuse_other_images(stored, record, content, there, target.label)
         if not later:
             return content
@@ -126,7 +132,7 @@ def _refuse_other_images(
         if own is None or plain_name(name) not in _IDENTITY or not own.dims == stored[name].dims == (content.time,):
             continue
         for date, stamp in enumerate(map(int, stamps.values)):
-            if stamp not in there:
+            if stamp not in there or there[stamp] >= stored[name].size:  # an interrupted extension
                 continue
             was, now = (np.asarray(each)[place] for each, place in ((stored[name], there[stamp]), (own, date)))
             if not _equal(np.asarray(was), np.asarray(now)):
