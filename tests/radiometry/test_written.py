@@ -225,3 +225,22 @@ def test_a_positive_offset_warns_once_when_it_is_written():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RadiometryWarning)
         cube.sr.reflectance()
+
+
+@pytest.mark.parametrize("form", ["array", "dataset", "tree"])
+def test_reflectance_of_a_marked_cube_is_reflectance_to_every_later_call(form):
+    marked = season().sr.set_radiometry(offset=-500, quantification=5000)
+    cube = {
+        "array": lambda: marked,
+        "dataset": lambda: marked.to_dataset("band").sr.set_radiometry(offset=-500, quantification=5000),
+        "tree": lambda: xr.DataTree.from_dict({"r10m": season().to_dataset("band")}).sr.set_radiometry(
+            offset=-500, quantification=5000
+        ),
+    }[form]()
+    once = cube.sr.reflectance()
+    twice = once.sr.reflectance()
+
+    if form == "tree":
+        once, twice = once["r10m"].to_dataset(), twice["r10m"].to_dataset()
+    xr.testing.assert_allclose(twice.compute(), once.compute())
+    assert not [key for key in once.attrs if str(key).startswith("xr_sr:dn_")]

@@ -51,6 +51,7 @@ Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
 Change: TypeAlias = Callable[[xr.DataArray, Sequence[Plane]], xr.DataArray]
 
+_WRITTEN = re.compile(r"xr_sr:dn_(offset|quantification|nodata)")
 _STALE = re.compile(
     r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
     r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range|xr_sr:dn_(offset|quantification|nodata)"
@@ -102,7 +103,10 @@ def _of_cube(cube: Cube, obj: Flat, options: dict[str, Any]) -> tuple[Flat, Radi
     check_lead(cube.planes, cube)
     radiometry = resolve(cube, cube.planes, **options)
     converted = replace_bands(cube, obj, lambda array, planes: _converted(array, planes, cube, radiometry))
-    return converted.assign_coords(offset_coords(radiometry, cube)), radiometry
+    converted = converted.assign_coords(offset_coords(radiometry, cube))
+    # What `set_radiometry` wrote is of the DN; bands lost it with their other attributes.
+    converted.attrs = {key: value for key, value in converted.attrs.items() if not _WRITTEN.fullmatch(str(key))}
+    return converted, radiometry
 
 
 def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
