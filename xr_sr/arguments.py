@@ -88,7 +88,7 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     """Raise OptionError unless an argument is one of some words, numbers or None."""
     if is_one_of(value, choices):
         return
-    raise OptionError(f"{name}={shown(value)}: expected one of {', '.join(map(repr, choices))}; got {_kind(value)}.")
+    raise OptionError(f"{name}={shown(value)}: expected one of {', '.join(map(repr, choices))}.")
 
 
 def check_whole(name: str, value: object, *, least: int | None = None, unit: str = "") -> int:

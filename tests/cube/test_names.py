@@ -138,7 +138,7 @@ NAMED_BY_DASK = (
     lambda cube: cube.sr.upscale("bicubic"),
     lambda cube: cube.sr.fuse(),
     lambda cube: cube.sr.reflectance(),
-    lambda cube: cube.sr.mask(scl=cube[0, :, :] > 0),
+    lambda cube: cube.sr.mask(scl=(cube[0, :, :] > 0).astype("uint8")),
     lambda cube: xr_sr.align(cube, cube),
     lambda cube: xr_sr.simulate.degrade(cube, 2),
     lambda cube: xr_sr.simulate.harmonize(cube, cube),

@@ -105,3 +105,23 @@ def test_jupyter_shows_the_same_lines_escaped():
         assert f">{html.escape(text.strip())}</td>" in shown
     assert "a<b" not in html_of("a<b", [("c", "a<b")])
     assert text_of("a cube", [("c", "d"), ("long", "e")]) == "<a cube>\n  c     d\n  long  e"
+
+
+def test_a_result_is_said_to_be_made_by_its_model():
+    text = summary(dataset_of_dn().sr.upscale("bicubic"))
+
+    assert "values   float32: reflectance\n" in text
+    assert "made by  bicubic, from reflectance = (DN - 1000) / 10000" in text
+
+
+def test_one_offset_for_several_dates_leaves_the_dates():
+    cube = dataset("B04", lead={"time": 3}).assign_coords(time=DATES)
+
+    assert "dates   2022-01-10 to 2022-02-01, 3 dates" in summary(cube.sr.set_radiometry(offset=-1000))
+    assert "dates" not in summary(dataset("B04").sr.set_radiometry(offset=-1000))
+
+
+def dataset_of_dn() -> xr.Dataset:
+    return (
+        array(np.full((4, 8, 8), 2000, "uint16")).to_dataset("band").assign_coords({"s2:processing_baseline": "05.00"})
+    )

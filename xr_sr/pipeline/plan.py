@@ -116,8 +116,8 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "grid", f"{place}, {_grid(cube.geobox)} -> {_grid(cube.geobox.zoom_to((height * scale, width * scale)))}"
     yield "coarse bands", "; ".join(filter(None, map(_coarse, plan.steps)))
     yield "radiometry", str(plan.attrs["xr_sr:radiometry"])
-    if OFFSET_COORD in plan.coords:
-        yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times_of(cube))
+    if OFFSET_COORD in plan.coords and (times := times_of(cube)) is not None:
+        yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times)
     yield "nodata", str(plan.attrs.get("xr_sr:nodata", ""))
     yield "mask", str(plan.attrs.get("xr_sr:mask", ""))
     halo = step.lattice.side if step.lattice else max(each.recipe.halo for each in plan.steps)
@@ -164,7 +164,8 @@ def _weights(step: Step) -> str:
     refs = [ref for _, ref in kernel.parts] or [kernel]
     files = [(next(iter(ref.spec.files), None), ref) for ref in refs if ref.sha256]
     return "; ".join(
-        f"{'in the package' if file is not None and file.home == 'package' else ref.weights}, sha256 {ref.sha256[:12]}"
+        f"{ref.weights if file is None or file.home != 'package' or file.sha256 != ref.sha256 else 'in the package'}, "
+        f"sha256 {ref.sha256[:12]}"
         for file, ref in files
     )
 

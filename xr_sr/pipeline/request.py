@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +59,9 @@ class Request:
             object.__setattr__(self, "bands", list(map(str, names)))
         check_flag("allow_gsd", self.allow_gsd)
         check_device(self.device)
-        check_text("model", self.model)
-        model, weights = open_model(self.model, self.weights)
+        name: object = self.model  # a path of weights may be a Path
+        name = os.fspath(name) if isinstance(name, os.PathLike) else name
+        model, weights = open_model(check_text("model", name), self.weights)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "weights", weights)
         check_text("constraint", self.constraint)

@@ -19,6 +19,7 @@ from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, Cube, bands_of, recognise
 from ..errors import RadiometryError
+from ..spec import MODEL_ATTR
 from .resolve import OFFSET_COORD, offset_coords, resolve
 
 __all__ = ["Lines", "dates_with_offsets", "html_of", "metres", "summary", "summary_html", "text_of", "times_of"]
@@ -121,11 +122,18 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
         radiometry = resolve(cube, cube.planes)
     except RadiometryError as error:
         yield "dates", dates
-        yield "values", f"{dtypes}: {error}"
+        reason = str(error).partition(". ")[0]
+        yield "values", f"{dtypes}: {reason}. To state it: cube.sr.set_radiometry(offset=...)"
         return
     offset = offset_coords(radiometry, cube).get(OFFSET_COORD)
-    yield "dates", dates if offset is None else dates_with_offsets(offset, times)
-    yield "values", f"{dtypes}: {radiometry.how}"
+    if offset is not None and offset.ndim:
+        dates = dates_with_offsets(offset, times)
+    elif offset is not None and dates:
+        dates = f"{dates} (offset {float(offset):g} DN)"
+    yield "dates", dates
+    made_by = cube.source.attrs.get(MODEL_ATTR, "")
+    yield "values", f"{dtypes}: reflectance" if made_by and radiometry.own else f"{dtypes}: {radiometry.how}"
+    yield "made by", f"{made_by}, from {radiometry.how}" if made_by and radiometry.own else ""
 
 
 def times_of(cube: Cube) -> xr.DataArray | None:
