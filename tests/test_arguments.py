@@ -218,7 +218,7 @@ def test_checks_return_what_passes_and_say_what_does_not():
         with pytest.raises(OptionError, match=r"^a=.*: expected a finite number above 0 and at most 1; got"):
             check_number("a", wrong, above=0, most=1)
     for wrong in ("y", 2.0, True, np.array(["x"]), xr.DataArray("x")):
-        with pytest.raises(OptionError, match=r"^a=.*: expected one of 'x', 2, None; got"):
+        with pytest.raises(OptionError, match=r"^a=.*: expected one of 'x', 2, None\."):
             check_choice("a", wrong, ("x", 2, None))
 
 
