@@ -244,3 +244,14 @@ def test_reflectance_of_a_marked_cube_is_reflectance_to_every_later_call(form):
         once, twice = once["r10m"].to_dataset(), twice["r10m"].to_dataset()
     xr.testing.assert_allclose(twice.compute(), once.compute())
     assert not [key for key in once.attrs if str(key).startswith("xr_sr:dn_")]
+
+
+def test_a_geotiff_keeps_what_was_written(tmp_path):
+    one = season().isel(time=1).sr.set_radiometry(offset=-1000, quantification=5000, nodata=[7, 9])
+    one.sr.to_cog(tmp_path / "one.tif")
+
+    read = xr_sr.open(tmp_path / "one.tif").sr.reflectance()
+    expected = one.sr.reflectance().to_dataset("band")
+    for name, band in expected.items():
+        values = read[name] if isinstance(read, xr.Dataset) else read.sel(band=name)
+        np.testing.assert_allclose(np.squeeze(values.values), band.values, atol=1e-6)

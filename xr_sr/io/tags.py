@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from ..analytics.classes import CLASS_COLORS, classes_of
@@ -48,6 +49,10 @@ def file_tags(content: Content, field: Field) -> dict[str, str]:
         added = float(offset)
         formula = f"(DN {'-' if added < 0 else '+'} {abs(added):g})" if added else "DN"
         tags["xr_sr_radiometry"] = tags["xr_sr_radiometry"].replace(f"(DN + {OFFSET_COORD})", formula)
+    if offset is not None and offset.ndim == 0 and "xr_sr_dn_offset" in tags:
+        tags["xr_sr_dn_offset"] = f"{float(offset):g}"
+    if "xr_sr_dn_nodata" in tags:
+        tags["xr_sr_dn_nodata"] = " ".join(map(str, np.ravel(provenance["xr_sr:dn_nodata"])))
     date = _date_of(content.small)
     if date is not None:
         tags["TIFFTAG_DATETIME"] = str(date.dt.strftime("%Y:%m:%d %H:%M:%S").item())

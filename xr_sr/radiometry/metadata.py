@@ -20,7 +20,7 @@ from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICA
 from ..cube.select import Cube, Plane
 from ..cube.time import is_time
 from ..errors import RadiometryError
-from .product_metadata import Product, Scaling, read_harmonized, read_product, read_scaling
+from .product_metadata import Product, Scaling, read_harmonized, read_number, read_product, read_scaling
 
 __all__ = [
     "Written",
@@ -84,9 +84,14 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
     beside = {**({} if coord is None else coord.attrs), **cube.source.attrs}
     found = {}
     for name in (OFFSET_ATTR, QUANTIFICATION_ATTR, NODATA_ATTR):
-        values = [plane.array.attrs.get(name, beside.get(name)) for plane in planes]
+        tag = name.replace(":", "_")  # in a GeoTIFF
+        shared = beside.get(name, beside.get(tag))
+        values = [plane.array.attrs.get(name, plane.array.attrs.get(tag, shared)) for plane in planes]
         _agree([np.asarray(value).tolist() for value in values], f"the attribute {name!r} of the bands")
         found[name] = values[0]
+    said = read_number(found[OFFSET_ATTR])
+    if coord is None and said is not None:  # a GeoTIFF has the number itself, as it has no coordinates
+        coord = xr.DataArray(said)
     if found[OFFSET_ATTR] is not None and coord is None:
         raise RadiometryError(
             f"the attribute {OFFSET_ATTR!r} says that the offset is in the coordinate {OFFSET_COORD!r}, which the cube "
@@ -96,7 +101,9 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
     return Written(
         None if found[OFFSET_ATTR] is None else coord,
         None if quantification is None else float(quantification),
-        None if nodata is None else tuple(_numbers(nodata)),  # the text "none" is no number
+        None
+        if nodata is None
+        else tuple(_numbers(nodata.split() if isinstance(nodata, str) else nodata)),  # the text "none" is no number
     )
 
 
