@@ -24,7 +24,7 @@ RGBN = ("B04", "B03", "B02", "B08")
 
 @dataclass(frozen=True)
 class Scene:
-    """A real scene as a lazy cube, and the options that `upscale` needs for it."""
+    """A real scene as a lazy cube (a DataTree or Dataset where it has ten bands), and the options of `upscale` for it."""
 
     name: str
     cube: Any

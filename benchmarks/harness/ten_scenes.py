@@ -6,7 +6,6 @@ Used by `studies.ten_bands`, `studies.consistency_bands` and `benchmarks.ten_ban
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
 from benchmarks.harness.runs import shared
-from benchmarks.harness.scenes import geobox
+from benchmarks.harness.scenes import Scene, geobox
 
 FINE = ("B02", "B03", "B04", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")
@@ -24,16 +23,6 @@ COARSEST = ("B01", "B09")
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 _TERRAMESH = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
-
-
-@dataclass(frozen=True)
-class TenScene:
-    """A real scene. cube: a DataTree of r10m and r20m, or a Dataset. options: of `upscale`, for this scene."""
-
-    name: str
-    cube: Any
-    options: dict[str, Any] = field(default_factory=dict)
-    note: str = ""
 
 
 def on_grids(bands: dict[str, NDArray[Any]], place: GeoBox) -> xr.DataTree:
@@ -57,13 +46,13 @@ def dsen2_bands() -> dict[str, NDArray[np.float32]]:
     }
 
 
-def dsen2() -> TenScene:
+def dsen2() -> Scene:
     """Return DSen2's scene on its two grids."""
     bands = {name: values for name, values in dsen2_bands().items() if name not in COARSEST}
-    return TenScene("DSen2", on_grids(bands, geobox(600, 600)), note="L1C")
+    return Scene("DSen2", on_grids(bands, geobox(600, 600)), note="L1C")
 
 
-def flood() -> tuple[TenScene, NDArray[np.int16]]:
+def flood() -> tuple[Scene, NDArray[np.int16]]:
     """Open the flood chip, and its label drawn by hand: -1 unknown, 0 dry, 1 water."""
     import rioxarray
 
@@ -73,10 +62,10 @@ def flood() -> tuple[TenScene, NDArray[np.int16]]:
     stack = stack.assign_coords(band=[*_TERRAMESH[:10], "B10", *_TERRAMESH[10:]]).sel(band=list(TEN))
     label = rioxarray.open_rasterio(folder / "Spain_7370579_LabelHand.tif").squeeze("band", drop=True)
     options = {"offset": 0, "nodata": 0, "layout": "resampled"}
-    return TenScene("flood in Spain", stack, options, "L1C, EPSG:4326, resampled"), label.values
+    return Scene("flood in Spain", stack, options, "L1C, EPSG:4326, resampled"), label.values
 
 
-def ten_band_scenes() -> Iterator[TenScene]:
+def ten_band_scenes() -> Iterator[Scene]:
     """Open the real scenes with all ten bands, one after the other."""
     import rioxarray
 
@@ -93,7 +82,7 @@ def ten_band_scenes() -> Iterator[TenScene]:
         # Native samples repeated from its first pixel on, wherever the chip was cut.
         bands = {name: stack.sel(band=name).values for name in TEN}
         bands = {name: values[::2, ::2] if name in COARSE else values for name, values in bands.items()}
-        yield TenScene(f"TerraMesh {place}", on_grids(bands, stack.odc.geobox), {"offset": offset}, note)
+        yield Scene(f"TerraMesh {place}", on_grids(bands, stack.odc.geobox), {"offset": offset}, note)
     folder, planes = shared() / "data" / "s2_l1c_brandenburg", {}
     for band in TEN:
         plane = rioxarray.open_rasterio(folder / f"T33UUU_20170216T102101_{band}.jp2")
@@ -102,5 +91,5 @@ def ten_band_scenes() -> Iterator[TenScene]:
     tree = xr.DataTree.from_dict(
         {node: xr.Dataset({b: planes[b] for b in names}) for node, names in (("r10m", FINE), ("r20m", COARSE))}
     )
-    yield TenScene("Brandenburg", tree, {"offset": 0}, "L1C, lossy JPEG 2000")
+    yield Scene("Brandenburg", tree, {"offset": 0}, "L1C, lossy JPEG 2000")
     yield flood()[0]
