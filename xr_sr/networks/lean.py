@@ -147,7 +147,7 @@ def interpolated(image: Tensor, operator: Operator, ring: int) -> Tensor:
     n, bands, height, width = image.shape
     rows = torch.from_numpy(operator.taps).to(image)
     taps = (rows[:, None, :, None] * rows[None, :, None, :]).reshape(-1, 1, *[rows.shape[1]] * 2)
-    cut = ring - rows.shape[1] // 2  # bicubic at the scale of one reads no neighbour
+    cut = ring - rows.shape[1] // 2  # bicubic at the scale of one reads no neighbor
     inner = trim(image, cut).reshape(n * bands, 1, height - 2 * cut, width - 2 * cut)
     fine = functional.pixel_shuffle(functional.conv2d(inner, taps), operator.scale)
     return fine.view(n, bands, *fine.shape[-2:])

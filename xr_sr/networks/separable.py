@@ -1,7 +1,7 @@
 """Apply one-dimensional linear operators along rows and columns of regular grids, as small matrix products.
 
 An upsampling, a blur, a sampling of a blurred image, or a chain of them have the same form: each output pixel is a
-weighted sum of a few neighbouring input pixels, with weights that repeat from one input pixel to the next. A run of
+weighted sum of a few neighboring input pixels, with weights that repeat from one input pixel to the next. A run of
 input pixels times one small banded matrix is a run of output pixels; such products run near the peak of a CPU, which a
 depthwise convolution does not.
 """
@@ -68,12 +68,6 @@ class Operator:
                 taps[phase, start : start + reach] += weight * self.taps[sub]
         used = np.flatnonzero(taps.any(axis=0))
         return Operator(taps[:, used[0] : used[-1] + 1], first + int(used[0]))
-
-    def after_smoothing(self, smoother: Operator) -> Operator:
-        """Return the operator that applies `smoother` (of scale 1) on the coarse grid and then this one."""
-        assert smoother.scale == smoother.stride == self.stride == 1
-        taps = np.stack([np.convolve(phase, smoother.taps[0]) for phase in self.taps])
-        return Operator(taps, self.first + smoother.first)
 
     @cached_property
     def _matrices(self) -> dict[tuple[int, torch.device], Tensor]:
@@ -202,14 +196,14 @@ def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, strid
     size = 512  # samples of the gain: its spatial tail is gone long before half of them
     frequency = np.fft.fftfreq(size)
     distance = np.hypot(frequency[:, None], frequency)
-    between = np.exp(1j * np.pi * frequency * (1 - reach % 2))  # half a pixel on, for a centre between two pixels
+    between = np.exp(1j * np.pi * frequency * (1 - reach % 2))  # half a pixel on, for a center between two pixels
     kernel = np.fft.ifft2(between[:, None] * between / (1 + np.exp((distance - cutoff) / sharpness))).real
     places = np.arange(reach) - reach // 2
     return Products(kernel[np.ix_(places, places)], rank, stride)
 
 
 def weights(taps: Sequence[float]) -> Operator:
-    """Return the blur by an odd number of weights, centred. They are taken as they are."""
+    """Return the blur by an odd number of weights, centered. They are taken as they are."""
     assert len(taps) % 2 == 1
     return Operator(np.array([taps], dtype=np.float64), -(len(taps) // 2))
 
@@ -220,12 +214,12 @@ def nearest(scale: int) -> Operator:
 
 
 def bilinear(scale: int) -> Operator:
-    """Return linear interpolation between pixel centres (corners not aligned)."""
+    """Return linear interpolation between pixel centers (corners not aligned)."""
     return _upsampling(scale, 1, lambda distance: np.maximum(0.0, 1.0 - distance))
 
 
 def bicubic(scale: int, a: float = -0.5) -> Operator:
-    """Return cubic convolution between pixel centres (corners not aligned).
+    """Return cubic convolution between pixel centers (corners not aligned).
 
     a = -0.5 is Keys' own choice, third-order exact, and what Pillow and torch (`antialias=True`) use; torch without
     antialiasing and OpenCV take -0.75. Source: R. Keys, IEEE TASSP 29 (1981), 1153.
@@ -241,7 +235,7 @@ def bicubic(scale: int, a: float = -0.5) -> Operator:
 
 
 def sinc(scale: int) -> Operator:
-    """Return band-limited interpolation between pixel centres: a sinc in a Kaiser window of seven pixels, beta 2."""
+    """Return band-limited interpolation between pixel centers: a sinc in a Kaiser window of seven pixels, beta 2."""
 
     def weight(distance: NDArray[np.float64]) -> NDArray[np.float64]:
         inside = np.clip(1 - (distance / 3.5) ** 2, 0, None)

@@ -51,10 +51,10 @@ class Conv3XC(nn.Module):
         weight = torch.einsum("om,mkyx,ki->oiyx", w3[..., 0, 0], w2, w1[..., 0, 0])
         inner = torch.einsum("mkyx,k->m", w2, first.bias.double()) + middle.bias.double()
         bias = w3[..., 0, 0] @ inner + last.bias.double()
-        centre = torch.zeros_like(weight)
-        centre[:, :, 1, 1] = self.sk.weight[..., 0, 0].double()
+        center = torch.zeros_like(weight)
+        center[:, :, 1, 1] = self.sk.weight[..., 0, 0].double()
         dtype = self.sk.weight.dtype
-        return (weight + centre).to(dtype), (bias + self.sk.bias.double()).to(dtype)
+        return (weight + center).to(dtype), (bias + self.sk.bias.double()).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.folded()
