@@ -241,7 +241,7 @@ def distil_coarse_command(
 def fit_command(
     data: Path, folder: Path, start: Path | None, truth: float, steps: int, rate: float, seed: int, threads: int
 ) -> None:
-    """Learn from aerial imagery, seen through the modelled sensor; begin with distilled weights to fine-tune them."""
+    """Learn from aerial imagery, seen through the modeled sensor; begin with distilled weights to fine-tune them."""
     network = beginning(LeanSPAN(), seed, start)
     scenes = _to_fit(data)
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)

@@ -144,7 +144,7 @@ def held_out_ten_bands(data: Path) -> dict[str, FloatArray]:
 
 
 def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
-    """Read real Sentinel-2 imagery; a band that a set lacks is made up of its neighbours."""
+    """Read real Sentinel-2 imagery; a band that a set lacks is made up of its neighbors."""
     stored = np.load(data / "s2_l1c_dsen2" / "S2A_MSIL1C_20170527_T33UUB.npz")
     fine, coarse = (np.moveaxis(stored[key], -1, 0) for key in ("im10", "im20"))
     values = repeated(_float(fine[[2, 1, 0, 3]], 1e-4), _float(coarse, 1e-4))

@@ -97,7 +97,7 @@ def _show(report: Report, scenes: list[dict[str, Any]]) -> None:
 def _show_reference(report: Report, rows: list[list[str]]) -> None:
     report.text(
         "",
-        "What the operators say of an image that is right: aerial images at 2.5 m, seen at 10 m by the modelled sensor "
+        "What the operators say of an image that is right: aerial images at 2.5 m, seen at 10 m by the modeled sensor "
         "without noise, compared with that view; rms over the four 10 m bands.",
     )
     head = [

@@ -112,7 +112,7 @@ def _show_chip(report: Report, rows: list[dict[str, Any]]) -> None:
         "on the ground, resampled by those who made it), with a hand-made label of water, 27 % of it. LR is the chip "
         "as it is; bicubic and sen2sr-lite (`main` for MNDWI, `rgbn-x4` for NDWI) are four times finer. Each fine "
         "pixel against the label repeated, and, last two columns, the majority of the 16 in each pixel of the label. "
-        "The label cannot reward what is finer than itself, and the network was made for L2A in metres.",
+        "The label cannot reward what is finer than itself, and the network was made for L2A in meters.",
     )
     lines = [
         (row["index"], row["model"], f"{row['level']} ({row['at']:.3f})" if row["level"] == "Otsu" else row["level"],

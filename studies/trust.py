@@ -34,7 +34,7 @@ SHOWN = {
 """Columns of `xr_sr.evaluate`, and what they are called."""
 
 SENSORS: dict[str, dict[str, Any]] = {
-    "as modelled": {},
+    "as modeled": {},
     "point spread 20 % wider": {"wider": 1.2},
     "point spread 20 % narrower": {"wider": 0.8},
     "twice the noise": {"noise_gain": 2.0},
@@ -128,7 +128,7 @@ def see(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:
 def _show(report: Report, rows: list[dict[str, Any]], models: list[str]) -> None:
     places = list(dict.fromkeys(row["place"] for row in rows))
     report.text(
-        f"{len(places)} places, public-domain aerial imagery at 2.5 m, seen at 10 m through the modelled sensor (noise "
+        f"{len(places)} places, public-domain aerial imagery at 2.5 m, seen at 10 m through the modeled sensor (noise "
         "seed fixed); `xr_sr.evaluate` with its defaults. Median over places [least largest].",
         "",
         *(f"- {place}" for place in places),
@@ -145,7 +145,7 @@ def _show(report: Report, rows: list[dict[str, Any]], models: list[str]) -> None
 
 def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
     """Compare a model with the official network: means over places, and each place with the right sensor."""
-    report.text(f"`{model}` minus `{PEER}`: the mean over places for each sensor, then each place as modelled.")
+    report.text(f"`{model}` minus `{PEER}`: the mean over places for each sensor, then each place as modeled.")
     found = {(row["place"], row["sensor"], row["model"]): row for row in rows}
 
     def minus(place: str, sensor: str, name: str) -> float:
@@ -159,9 +159,9 @@ def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
         )
         for sensor in SENSORS
     ]
-    lines += [(place, *(f"{minus(place, 'as modelled', name):+.4f}" for name in SHOWN)) for place in places]
+    lines += [(place, *(f"{minus(place, 'as modeled', name):+.4f}" for name in SHOWN)) for place in places]
     report.table(["", *SHOWN.values()], lines)
-    mean = sum(minus(place, "as modelled", "psnr") for place in places) / len(places)
+    mean = sum(minus(place, "as modeled", "psnr") for place in places) / len(places)
     report.target(f"`{model}` is at most {WORSE} dB worse than `{PEER}`: {mean:+.4f} dB", mean >= -WORSE)
 
 

@@ -73,8 +73,8 @@ def some(*values: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def places(draw: st.DrawFn, size: int, along: str) -> Any:
-    """Make a coordinate along y or x, usually in metres of UTM; None for no coordinate."""
-    kind = draw(some(*["metres"] * 6, *PLACES.split()))
+    """Make a coordinate along y or x, usually in meters of UTM; None for no coordinate."""
+    kind = draw(some(*["meters"] * 6, *PLACES.split()))
     steps = np.arange(size)
     start, sign = (5_800_000.0, -1) if along == "y" else (600_000.0, 1)
     with np.errstate(all="ignore"):
@@ -93,7 +93,7 @@ def places(draw: st.DrawFn, size: int, along: str) -> Any:
             "large": sign * steps * 1e300,
             "half": start + sign * (10.0 * steps + 5),
             "pole": 90.0 + sign * steps * 1e-4,
-            "metres": start + sign * 10.0 * steps,
+            "meters": start + sign * 10.0 * steps,
         }[kind]
     return made
 

@@ -102,7 +102,7 @@ class _Aliases(ast.NodeTransformer):
 @xr.register_dataset_accessor("sr")
 @xr.register_dataarray_accessor("sr")
 class SuperResolution:
-    """Super-resolution of a Sentinel-2 cube; `repr` says what was recognised and computes nothing."""
+    """Super-resolution of a Sentinel-2 cube; `repr` says what was recognized and computes nothing."""
 
     def __init__(self, obj: Any) -> None:
         self._obj = obj

@@ -113,7 +113,7 @@ def is_flag_name(name: object) -> bool:
 
 
 def stated_gsd_m(name: object) -> float | None:
-    """Return the pixel size in metres that a name states, as "B02_20m" does; None if it states none."""
+    """Return the pixel size in meters that a name states, as "B02_20m" does; None if it states none."""
     found = _GSD_SUFFIX.search(name.strip()) if isinstance(name, str) else None
     return float(found[1]) if found else None
 

@@ -317,7 +317,7 @@ def _read(text: str) -> list[Finding]:
 
 
 def _box(process: int) -> Path:
-    """Name the folder through which the children of a process leave it findings."""
+    """Return the folder in which the children of a process leave their findings."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"xr_sr-warnings-{user}-{process}"
 

@@ -55,7 +55,7 @@ class TestOtsu:
 
         level = float(otsu(on_grid(values, **{"xr_sr:bounds": [-1.0, 1.0]})))
 
-        # Both count in bins: theirs span the values, and give a bin's centre.
+        # Both count in bins: theirs span the values, and give a bin's center.
         assert level == pytest.approx(threshold_otsu(values, nbins=4096), abs=0.002)
 
     @pytest.mark.parametrize("bounds", [{}, {"xr_sr:bounds": [-1.0, 1.0]}])

@@ -239,7 +239,7 @@ def test_a_safe_product_is_upscaled_with_the_offset_of_its_baseline(tmp_path, sc
     np.testing.assert_allclose(written.B02[::4, ::4], (scene.B02[0].astype(float) - 1000) / 1e4, atol=6e-5)
 
 
-def test_info_tells_what_is_recognised(tmp_path, scene):
+def test_info_tells_what_is_recognized(tmp_path, scene):
     result = run("info", safe(tmp_path, scene))
 
     assert result.exit_code == 0

@@ -18,7 +18,7 @@ from odc.geo.xr import xr_coords
 
 import xr_sr
 from tests.cubes import array, reflectance, untouchable
-from xr_sr.cube.detect import recognise, warn_caller
+from xr_sr.cube.detect import recognize, warn_caller
 from xr_sr.errors import (
     AmbiguousBandError,
     BandWarning,
@@ -49,14 +49,14 @@ def stack(
 
 
 def bands_of(obj: object) -> list[str]:
-    return [plane.band for plane in recognise(obj).planes]
+    return [plane.band for plane in recognize(obj).planes]
 
 
 @pytest.mark.parametrize("dims", itertools.permutations(("time", "band", "y", "x")))
 def test_any_order_of_dims_is_read(dims):
     array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).transpose(*dims).rename("image")
 
-    cube = recognise(array)
+    cube = recognize(array)
 
     assert [(plane.band, plane.name, plane.index) for plane in cube.planes] == [(n, n, i) for i, n in enumerate(RGBN)]
     assert cube.planes[0].array.dims == ("time", "band", "y", "x")
@@ -67,13 +67,13 @@ def test_any_order_of_dims_is_read(dims):
 
 @pytest.mark.parametrize("dim", ["band", "bands", "wavelength", "Channel", "variable", "spectral_index"])
 def test_the_band_dimension_may_have_many_names(dim):
-    assert recognise(stack(RGBN, dim=dim)).band_dim == dim
+    assert recognize(stack(RGBN, dim=dim)).band_dim == dim
 
 
 def test_labels_decide_between_two_band_dimensions():
     array = layer(lead={"band": 1, "name_of_it": 2}).assign_coords(band=[1], name_of_it=["red", "nir"])
 
-    cube = recognise(array)
+    cube = recognize(array)
 
     assert (cube.band_dim, cube.lead) == ("name_of_it", ("band",))
 
@@ -83,7 +83,7 @@ def test_labels_decide_between_two_band_dimensions():
 )
 def test_names_of_all_catalogues_in_variables_and_labels(names):
     assert bands_of(dataset(list(names))) == bands_of(stack(list(names))) == ["B02", "B8A"]
-    assert [plane.name for plane in recognise(dataset(list(names))).planes] == list(names)
+    assert [plane.name for plane in recognize(dataset(list(names))).planes] == list(names)
 
 
 @pytest.mark.parametrize("attribute", ["long_name", "description", "common_name"])
@@ -91,7 +91,7 @@ def test_names_of_all_catalogues_in_variables_and_labels(names):
 def test_numbered_bands_are_named_by_attributes(attribute, kind):
     array = stack([1, 2, 3], **{attribute: kind(["B4", "B8", "B8A"])})
 
-    cube = recognise(array)
+    cube = recognize(array)
 
     assert [(plane.band, plane.name) for plane in cube.planes] == [("B04", 1), ("B08", 2), ("B8A", 3)]
 
@@ -103,13 +103,13 @@ def test_numbered_bands_are_named_by_coordinates_along_them():
 
 
 def test_bands_without_coordinate_are_named_by_attributes():
-    cube = recognise(stack(None, size=2, long_name=("B04", "B08")))
+    cube = recognize(stack(None, size=2, long_name=("B04", "B08")))
 
     assert [plane.name for plane in cube.planes] == ["B04", "B08"]
 
 
 def test_variables_are_named_by_attributes():
-    cube = recognise(
+    cube = recognize(
         xr.Dataset({"band_1": layer(long_name="B8"), "band_2": layer(description="B8A, central wavelength 865 nm")})
     )
 
@@ -121,7 +121,7 @@ def test_a_name_counts_more_than_an_attribute():
         {"red": layer(long_name="B08"), "red_sd": layer(dtype="float32", long_name="B04 standard deviation")}
     )
 
-    cube = recognise(ds)
+    cube = recognize(ds)
 
     assert [(plane.name, plane.band) for plane in cube.planes] == [("red", "B04")]
     assert cube.dropped == ("red_sd",)
@@ -140,7 +140,7 @@ def test_an_array_of_one_band_needs_no_band_dimension(dims, how):
     else:
         array = array.expand_dims(band=[1]).rename("B04")
 
-    cube = recognise(array)
+    cube = recognize(array)
 
     assert [plane.band for plane in cube.planes] == ["B04"]
     assert cube.band_dim == ("band" if how == "length one" else None)
@@ -150,36 +150,36 @@ def test_an_array_of_one_band_needs_no_band_dimension(dims, how):
 @pytest.mark.parametrize("labels", [[1, 2, 3, 4], None])
 def test_numbers_alone_are_an_error_that_shows_the_way_out(labels):
     with pytest.raises(AmbiguousBandError, match=r"assign_coords\(band=\['B02', 'B03', 'B04', 'B08'\]\)"):
-        recognise(stack(labels))
+        recognize(stack(labels))
 
 
 def test_variables_that_are_numbered_show_the_way_out():
     with pytest.raises(MissingBandError, match=r"rename\(\{'band_1': 'B02'"):
-        recognise(dataset(["band_1", "band_2"]))
+        recognize(dataset(["band_1", "band_2"]))
 
 
 def test_a_dataset_around_one_array_says_so():
     with pytest.raises(MissingBandError, match=r"cube\['band_data'\]"):
-        recognise(stack(RGBN).to_dataset(name="band_data"))
+        recognize(stack(RGBN).to_dataset(name="band_data"))
 
 
 def test_strange_names_are_an_error_that_lists_them():
     with pytest.raises(MissingBandError, match="'VV', 'VH'"):
-        recognise(stack(["VV", "VH"]))
+        recognize(stack(["VV", "VH"]))
     with pytest.raises(MissingBandError, match="'elevation'"):
-        recognise(layer(dtype="float32").rename("elevation"))
+        recognize(layer(dtype="float32").rename("elevation"))
     with pytest.raises(MissingBandError, match="y and x"):
-        recognise(xr.Dataset(coords=xr_coords(GB10)))
+        recognize(xr.Dataset(coords=xr_coords(GB10)))
 
 
 def test_other_types_are_an_error_that_shows_how_to_wrap():
     with pytest.raises(CubeError, match=r"xr.DataArray\(array, dims="):
-        recognise(np.zeros((4, 8, 6)))
+        recognize(np.zeros((4, 8, 6)))
 
 
 def test_no_space_is_an_error_that_shows_rename():
     with pytest.raises(GridError, match="rename"):
-        recognise(xr.DataArray(np.zeros((2, 3)), dims=("time", "band")))
+        recognize(xr.DataArray(np.zeros((2, 3)), dims=("time", "band")))
 
 
 @pytest.mark.parametrize("empty", [{"y": slice(0)}, {"x": slice(0)}, {"time": slice(0)}])
@@ -187,13 +187,13 @@ def test_nothing_is_an_error(empty):
     array = layer(lead={"time": 2, "band": 4}).assign_coords(band=RGBN).isel(empty)
 
     with pytest.raises(GridError):
-        recognise(array)
+        recognize(array)
 
 
 def test_flags_extras_and_strangers_are_told_apart():
     """As odc-stac loads with_properties, with masks, classes and products beside the bands."""
     time = {"time": 2}
-    cube = recognise(
+    cube = recognize(
         dataset(["red", "nir"], lead=time).assign(
             SCL=layer(dtype="uint8", lead=time),
             clear=layer(dtype="bool"),
@@ -217,14 +217,14 @@ def test_flags_extras_and_strangers_are_told_apart():
     "mask", [layer(dtype="bool"), layer(flag_meanings="cloud shadow")], ids=["bool", "flag_meanings"]
 )
 def test_flags_are_never_bands_even_by_name(mask):
-    cube = recognise(xr.Dataset({"B04": layer(), "B03": mask, "mask_B02": layer(), "B08_cloud": layer()}))
+    cube = recognize(xr.Dataset({"B04": layer(), "B03": mask, "mask_B02": layer(), "B08_cloud": layer()}))
 
     assert [plane.band for plane in cube.planes] == ["B04"]
     assert {flags.name for flags in cube.flags} == {"B03", "mask_B02", "B08_cloud"}
 
 
 def test_flags_among_labels_are_left_out_by_name():
-    cube = recognise(stack(["B04", "SCL", "nir"]))
+    cube = recognize(stack(["B04", "SCL", "nir"]))
 
     assert [(plane.band, plane.index) for plane in cube.planes] == [("B04", 0), ("B08", 2)]
     assert cube.dropped == ("SCL",)
@@ -238,7 +238,7 @@ def test_eight_bit_bands_stay_bands():
 def test_coordinates_on_the_grid_are_sorted_too():
     array = stack(RGBN).assign_coords(clear=(("y", "x"), np.ones((8, 6), bool)), height=(("y", "x"), np.ones((8, 6))))
 
-    cube = recognise(array)
+    cube = recognize(array)
 
     assert [flags.name for flags in cube.flags] == ["clear"]
     assert cube.dropped == ("height",)
@@ -252,7 +252,7 @@ def test_two_dims_orders_in_one_dataset_share_their_lead():
         }
     )
 
-    cube = recognise(ds)
+    cube = recognize(ds)
 
     assert cube.lead == ("time", "member")
     assert {plane.array.dims for plane in cube.planes} == {("time", "member", "y", "x")}
@@ -261,7 +261,7 @@ def test_two_dims_orders_in_one_dataset_share_their_lead():
 def test_degrees_have_latitude_and_longitude():
     geobox = GeoBox((4, 5), Affine(1e-4, 0, 13, 0, -1e-4, 52), "EPSG:4326")
 
-    cube = recognise(dataset(["red"], geobox=geobox))
+    cube = recognize(dataset(["red"], geobox=geobox))
 
     assert (cube.y, cube.x) == ("latitude", "longitude")
     assert cube.geobox == geobox
@@ -272,7 +272,7 @@ def test_no_crs_warns_at_the_callers_line_and_goes_on():
     array = located.drop_vars(["y", "x", "spatial_ref"]).assign_coords(band=RGBN)
 
     with pytest.warns(GeoreferenceWarning, match="assign_crs") as caught:
-        cube = recognise(array)
+        cube = recognize(array)
 
     assert not cube.has_crs
     assert cube.geobox.shape == (5, 6)
@@ -283,7 +283,7 @@ def test_crs_is_found_where_it_is_a_variable():
     """As after open_zarr or open_dataset without decode_coords="all"."""
     ds = dataset(["red", "nir"]).reset_coords("spatial_ref").rename(spatial_ref="crs")
 
-    cube = recognise(ds)
+    cube = recognize(ds)
 
     assert cube.geobox == GB10
     assert (cube.crs_name, cube.extras) == ("crs", ())
@@ -294,7 +294,7 @@ def test_files_are_not_read(shared: Path):
     chip = rioxarray.open_rasterio(data / "flood_spain" / "Spain_7370579_S2Hand.tif")
     series = xr.open_dataset(data / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc")
 
-    chip_cube, series_cube = recognise(chip), recognise(series)
+    chip_cube, series_cube = recognize(chip), recognize(series)
 
     names = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
     assert [plane.band for plane in chip_cube.planes] == names
@@ -319,7 +319,7 @@ def test_files_in_an_unusual_order_are_wrapped_not_read(shared: Path):
         "y", "x", "band"
     )
 
-    plane = recognise(chip).planes[3]
+    plane = recognize(chip).planes[3]
 
     assert not chip.variable._in_memory
     assert plane.array.chunks is not None
@@ -339,29 +339,29 @@ def nodes(prefix: str = "") -> dict[str, xr.Dataset]:
 def test_the_node_of_the_models_pixel_size_is_read():
     tree = xr.DataTree.from_dict(nodes())
 
-    found = {gsd: [plane.band for plane in recognise(tree, model_gsd_m=gsd).planes] for gsd in (None, 10.0, 20.0, 60.0)}
+    found = {gsd: [plane.band for plane in recognize(tree, model_gsd_m=gsd).planes] for gsd in (None, 10.0, 20.0, 60.0)}
 
     assert found[None] == found[10.0] == ["B02", "B03", "B04", "B08"]
     assert found[20.0] == ["B02", "B05", "B8A", "B11"]
     assert found[60.0] == ["B01", "B09"]
-    assert recognise(tree).kind == "DataTree"
-    assert recognise(tree).node == "/r10m"
+    assert recognize(tree).kind == "DataTree"
+    assert recognize(tree).node == "/r10m"
 
 
 def test_bands_of_other_nodes_are_known_each_with_its_node():
     tree = xr.DataTree.from_dict(nodes("a/"))
 
-    assert recognise(tree).elsewhere == (("a/r20m", ("B05", "B8A", "B11")), ("a/r60m", ("B01", "B09")))
-    assert recognise(tree["a"], model_gsd_m=20.0).elsewhere == (
+    assert recognize(tree).elsewhere == (("a/r20m", ("B05", "B8A", "B11")), ("a/r60m", ("B01", "B09")))
+    assert recognize(tree["a"], model_gsd_m=20.0).elsewhere == (
         ("r10m", ("B03", "B04", "B08")),
         ("r60m", ("B01", "B09")),
     )
-    assert recognise(tree["a/r20m"]).elsewhere == recognise(dataset(RGBN)).elsewhere == ()
+    assert recognize(tree["a/r20m"]).elsewhere == recognize(dataset(RGBN)).elsewhere == ()
 
 
 def test_bands_left_behind_are_named_with_the_way_out():
     tree = xr.DataTree.from_dict(nodes())
-    cube = recognise(tree)
+    cube = recognize(tree)
 
     with pytest.warns(BandWarning, match="B05, B8A, B11 of r20m; B01, B09 of r60m") as caught:
         cube.warn_left_behind("'bicubic'")
@@ -369,7 +369,7 @@ def test_bands_left_behind_are_named_with_the_way_out():
     assert "cube['/r10m'].sr.upscale(...)" in str(caught[0].message)
     assert caught[0].filename == __file__
     for node, band in (("r20m", "B05"), ("/r10m", "B08")):
-        way_out = recognise(tree[node], model_gsd_m=10.0)
+        way_out = recognize(tree[node], model_gsd_m=10.0)
         assert band in way_out.available
         way_out.warn_left_behind("'bicubic'")  # silent: a warning would be an error here
 
@@ -379,7 +379,7 @@ def test_nodes_of_any_name_are_told_by_pixel_size():
         {f"a/{size}": node for size, node in zip(("fine", "middle", "coarse"), nodes().values(), strict=True)}
     )
 
-    assert recognise(tree, model_gsd_m=20.0).node == "/a/middle"
+    assert recognize(tree, model_gsd_m=20.0).node == "/a/middle"
 
 
 def test_eopf_products_are_read():
@@ -404,7 +404,7 @@ def test_eopf_products_are_read():
     )
     tree.attrs["other_metadata"] = {"horizontal_CRS_code": "EPSG:32633"}
 
-    cube = recognise(tree, model_gsd_m=10.0)
+    cube = recognize(tree, model_gsd_m=10.0)
 
     assert cube.node == "/measurements/reflectance/r10m"
     assert cube.geobox == GB10
@@ -416,32 +416,32 @@ def test_scl_of_another_place_is_not_taken():
         {**nodes(), "r20m": dataset(["b05", "scl"], geobox=GB10.zoom_out(2).translate_pix(1, 0), dtype="uint8")}
     )
 
-    assert recognise(tree).flags == ()
+    assert recognize(tree).flags == ()
 
 
 def test_two_nodes_of_one_size_are_an_error_that_names_them():
     tree = xr.DataTree.from_dict({"first/r10m": dataset(["B02"]), "second/r10m": dataset(["B02"])})
 
     with pytest.raises(AmbiguousBandError, match=r"'/first/r10m', '/second/r10m'.*cube\['/first/r10m'\]"):
-        recognise(tree)
+        recognize(tree)
 
 
 def test_a_tree_without_bands_says_what_it_has():
     with pytest.raises(MissingBandError, match="'/a', '/b'"):
-        recognise(xr.DataTree.from_dict({"a": dataset(["VV"]), "b": dataset(["VH"])}))
+        recognize(xr.DataTree.from_dict({"a": dataset(["VV"]), "b": dataset(["VH"])}))
     with pytest.raises(MissingBandError):
-        recognise(xr.DataTree())
+        recognize(xr.DataTree())
 
 
 def test_a_tree_whose_nodes_have_no_pixels_says_so():
     tree = xr.DataTree.from_dict({"r10m": dataset(RGBN), "r20m": dataset(["B05"], geobox=GB10.zoom_out(2))})
 
     with pytest.raises(GridError, match=r"node '/r10m': the cube has no pixels"):
-        recognise(tree.isel(y=slice(0, 0)))
+        recognize(tree.isel(y=slice(0, 0)))
 
 
 def test_a_tree_of_one_dataset_is_that_dataset():
-    cube = recognise(xr.DataTree(dataset(["red", "nir"])))
+    cube = recognize(xr.DataTree(dataset(["red", "nir"])))
 
     assert (cube.kind, cube.node, cube.available) == ("DataTree", "/", ("B04", "B08"))
 

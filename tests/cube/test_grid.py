@@ -38,7 +38,7 @@ GRIDS = {
     "north up": GeoBox((9, 7), UTM, "EPSG:32633"),
     "south up": GeoBox((9, 7), Affine(10, 0, 499_980, 0, 10, 5_800_020), "EPSG:32733"),
     "mirrored": GeoBox((9, 7), Affine(-10, 0, 499_980, 0, -10, 5_800_020), "EPSG:32633"),
-    "thirds of a metre": GeoBox((9, 7), Affine(10 / 3, 0, 499_980.1, 0, -10 / 3, 5_800_020.7), "EPSG:32633"),
+    "thirds of a meter": GeoBox((9, 7), Affine(10 / 3, 0, 499_980.1, 0, -10 / 3, 5_800_020.7), "EPSG:32633"),
     "degrees": GeoBox(
         (9, 7), Affine(8.983152841195215e-05, 0, -0.78189362329, 0, -8.983152841195215e-05, 38.1288125), 4326
     ),
@@ -110,7 +110,7 @@ def test_whole_rasters_keep_the_geobox_that_odc_reads(name):
 
 @st.composite
 def parents(draw):
-    """Grids of any size in degrees or metres, with origins of six decimals, as they come in files."""
+    """Grids of any size in degrees or meters, with origins of six decimals, as they come in files."""
     degrees = draw(st.booleans())
     reach = (170, 80) if degrees else (900_000, 9_000_000)
     unit = 8.983152841195215e-05 if degrees else 10.0
@@ -458,14 +458,14 @@ def test_a_grid_mapping_that_is_no_name_is_passed_over(name, holder):
 
 
 def test_metres_are_no_degrees():
-    metres = raster(GRIDS["north up"])
-    places = {dim: metres[dim].values for dim in ("y", "x")}
-    wrong = metres.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"}))
+    meters = raster(GRIDS["north up"])
+    places = {dim: meters[dim].values for dim in ("y", "x")}
+    wrong = meters.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": "EPSG:4326"}))
 
     with pytest.raises(GridError, match=r"EPSG:4326.* latitudes .* 5799935 to 5800015"):
         geobox_of(wrong)
     with pytest.raises(GridError, match="counts in degrees"):
-        grid_of(xr.DataArray(metres.values, dims=("y", "x"), coords=places, attrs={"crs": 4326}))
+        grid_of(xr.DataArray(meters.values, dims=("y", "x"), coords=places, attrs={"crs": 4326}))
 
 
 @pytest.mark.parametrize("north", [90.0, 89.5])

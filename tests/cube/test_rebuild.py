@@ -17,12 +17,12 @@ from odc.geo.geobox import GeoBox
 
 from tests.cubes import untouchable
 from xr_sr.cube.rebuild import assemble
-from xr_sr.cube.select import Cube, Plane, pick, recognise
+from xr_sr.cube.select import Cube, Plane, pick, recognize
 from xr_sr.errors import BandWarning
 
 GB10 = GeoBox((9, 7), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
 GRIDS = {
-    "metres": GB10,
+    "meters": GB10,
     "south up": GeoBox((9, 7), Affine(10, 0, 600_000, 0, 10, 5_700_000), "EPSG:32733"),
     "degrees": GeoBox((9, 7), Affine(8.983152841195215e-05, 0, 13.1, 0, -8.983152841195215e-05, 52.7), "EPSG:4326"),
     "rotated": GeoBox((9, 7), Affine(8, 5, 600_000, 5, -8, 5_700_000), "EPSG:32633"),
@@ -56,7 +56,7 @@ def result(cube: Cube, planes: tuple[Plane, ...], scale: int) -> da.Array:
 def upscaled(
     obj: object, wanted: list[str], scale: int = 4, *, apart: bool = False, **attrs: object
 ) -> xr.DataArray | xr.Dataset:
-    cube = recognise(obj)
+    cube = recognize(obj)
     planes = pick(cube, wanted, reader="a test")
     data = result(cube, planes, scale)
     given = [data[..., index, :, :] for index in range(len(planes))] if apart else data
@@ -131,13 +131,13 @@ def test_a_tree_comes_out_as_one_dataset():
 
 
 def test_nothing_is_computed_and_no_task_is_added():
-    cube = recognise(stack())
+    cube = recognize(stack())
     planes = pick(cube, RGBN, reader="a test")
     data = result(cube, planes, 4)
 
     array = assemble(cube, planes, data, scale=4)
     parts = [data[:, index] for index in range(4)]
-    split = recognise(stack().to_dataset("band"))
+    split = recognize(stack().to_dataset("band"))
     ds = assemble(split, pick(split, RGBN, reader="a test"), parts, scale=4)
 
     assert array.data is data
@@ -149,7 +149,7 @@ def test_bands_apart_are_stacked_for_an_array():
 
 
 def test_dtype_can_be_asked_for():
-    cube = recognise(stack())
+    cube = recognize(stack())
     planes = pick(cube, RGBN, reader="a test")
 
     assert assemble(cube, planes, result(cube, planes, 4), scale=4, dtype="float16").dtype == "float16"
@@ -198,7 +198,7 @@ def test_results_of_numbered_bands_are_labelled_by_name(shared: Path):
 
     assert out.band.values.tolist() == ["B8A", "B04"]
     assert out.sel(band="B04").shape == (2048, 2048)
-    assert [plane.band for plane in recognise(out).planes] == ["B8A", "B04"]
+    assert [plane.band for plane in recognize(out).planes] == ["B8A", "B04"]
     assert out.rio.transform() == chip.odc.geobox.zoom_to((2048, 2048)).affine
 
 
@@ -250,8 +250,8 @@ def test_flags_go_to_the_finer_grid_by_nearest_in_the_datas_chunks(dims, chunks,
     assert out.SCL.dtype == "uint8"
     assert out.SCL.attrs == {"flag_meanings": "a b"}
     assert {dim: out.SCL.chunksizes[dim] for dim in dims} == {dim: out.red.chunksizes[dim] for dim in dims}
-    centres = scl.sel(y=out.y, x=out.x, method="nearest")
-    np.testing.assert_array_equal(out.SCL.values, centres.values)
+    centers = scl.sel(y=out.y, x=out.x, method="nearest")
+    np.testing.assert_array_equal(out.SCL.values, centers.values)
 
 
 def test_flags_are_lazy_and_cost_one_task_a_block():
@@ -280,7 +280,7 @@ def test_scl_of_the_coarser_node_comes_along():
     tree = xr.DataTree.from_dict(
         {"r10m": dataset("B04", geobox=gb10, lead={"time": 2}), "r20m": xr.Dataset({"SCL": scl, "B11": layer(gb20)})}
     )
-    cube = recognise(tree)
+    cube = recognize(tree)
     planes = pick(cube, ["B04"], reader="a test")
     data = result(cube, planes, 2).rechunk({-2: (10, 26), -1: (6, 22)})
 

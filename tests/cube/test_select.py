@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from tests.cubes import untouchable
 from xr_sr.cube import select as door
-from xr_sr.cube.select import check_gsd, pick, recognise
+from xr_sr.cube.select import check_gsd, pick, recognize
 from xr_sr.errors import (
     AmbiguousBandError,
     GridError,
@@ -42,7 +42,7 @@ def names(planes: tuple[door.Plane, ...]) -> list[object]:
 
 def test_planes_come_in_the_wanted_order():
     for obj in (dataset("blue", "green", "red", "nir"), stack("blue", "green", "red", "nir")):
-        planes = pick(recognise(obj), RGBN, reader="a model")
+        planes = pick(recognize(obj), RGBN, reader="a model")
 
         assert names(planes) == ["red", "green", "blue", "nir"]
         assert [plane.band for plane in planes] == list(RGBN)
@@ -50,18 +50,18 @@ def test_planes_come_in_the_wanted_order():
 
 @pytest.mark.parametrize("wanted", [["B04"], ["red"], ["b4"], ["B04_10m"], ["R"]])
 def test_wanted_may_be_any_name(wanted):
-    cube = recognise(dataset("red", "nir") if wanted != ["R"] else dataset("nir").assign(R=layer(long_name="B04")))
+    cube = recognize(dataset("red", "nir") if wanted != ["R"] else dataset("nir").assign(R=layer(long_name="B04")))
 
     assert [plane.band for plane in pick(cube, wanted, reader="a model")] == ["B04"]
 
 
 def test_nothing_wanted_is_nothing():
-    assert pick(recognise(dataset("red")), [], reader="a model") == ()
+    assert pick(recognize(dataset("red")), [], reader="a model") == ()
 
 
 def test_missing_bands_are_listed_with_what_is_needed_and_found():
     with pytest.raises(MissingBandError) as caught:
-        pick(recognise(dataset("red", "nir08")), RGBN, reader="'sen2sr-lite'")
+        pick(recognize(dataset("red", "nir08")), RGBN, reader="'sen2sr-lite'")
 
     message = str(caught.value)
     assert "'sen2sr-lite' reads 'B04', 'B03', 'B02', 'B08'" in message
@@ -75,13 +75,13 @@ def test_missing_bands_of_a_tree_name_the_node():
     tree = xr.DataTree.from_dict({"r10m": dataset("B04"), "r20m": dataset("B11", geobox=GB10.zoom_out(2))})
 
     with pytest.raises(MissingBandError, match="'/r10m'.*B04.*'B11'"):
-        pick(recognise(tree, model_gsd_m=10.0), ["B11"], reader="a model")
+        pick(recognize(tree, model_gsd_m=10.0), ["B11"], reader="a model")
     with pytest.raises(MissingBandError, match=r"B11 is in node r20m: cube\['r20m'\]\.sr\.upscale"):
-        pick(recognise(tree, model_gsd_m=10.0), ["swir16", "B01"], reader="a model")
+        pick(recognize(tree, model_gsd_m=10.0), ["swir16", "B01"], reader="a model")
 
 
 def test_two_names_of_one_band_are_ambiguous_where_it_is_wanted():
-    cube = recognise(dataset("B04", "red", "nir"))
+    cube = recognize(dataset("B04", "red", "nir"))
 
     assert names(pick(cube, ["B08"], reader="a model")) == ["nir"]
     assert names(pick(cube, ["red"], reader="a model")) == ["red"]
@@ -92,25 +92,25 @@ def test_two_names_of_one_band_are_ambiguous_where_it_is_wanted():
 def test_the_way_out_of_doubled_labels_works():
     array = stack("B04", "B08", "B04")
     with pytest.raises(AmbiguousBandError, match=r"isel\(band=\[0, 1\]\)"):
-        pick(recognise(array), ["B04"], reader="a model")
+        pick(recognize(array), ["B04"], reader="a model")
 
-    assert names(pick(recognise(array.isel(band=[0, 1])), ["B04"], reader="a model")) == ["B04"]
+    assert names(pick(recognize(array.isel(band=[0, 1])), ["B04"], reader="a model")) == ["B04"]
 
 
 def test_of_one_band_in_two_resolutions_the_native_one_is_read():
     """CDSE offers B02_10m, B02_20m and B02_60m, B11_20m and B11_60m."""
-    cube = recognise(dataset("B02_20m", "B02_10m", "B11_60m", "B11_20m"))
+    cube = recognize(dataset("B02_20m", "B02_10m", "B11_60m", "B11_20m"))
 
     assert names(pick(cube, ["B02", "B11"], reader="a model")) == ["B02_10m", "B11_20m"]
 
 
 def test_a_band_cannot_be_wanted_twice():
     with pytest.raises(AmbiguousBandError, match="'B04' .*'B04'"):
-        pick(recognise(dataset("red", "nir")), ["B04", "red"], reader="a model")
+        pick(recognize(dataset("red", "nir")), ["B04", "red"], reader="a model")
 
 
 def test_bands_with_other_dimensions_cannot_be_read_together():
-    cube = recognise(dataset("red", "nir", lead={"time": 2}).assign(blue=layer()))
+    cube = recognize(dataset("red", "nir", lead={"time": 2}).assign(blue=layer()))
 
     assert names(pick(cube, ["B04", "B08"], reader="a model")) == ["red", "nir"]
     with pytest.raises(GridError, match=r"'blue'.*'time'.*broadcast"):
@@ -118,7 +118,7 @@ def test_bands_with_other_dimensions_cannot_be_read_together():
 
 
 def grid(step: float, crs: int = 32633, y: float = 5_700_000, wide: float = 1) -> door.Cube:
-    return recognise(
+    return recognize(
         dataset("red", geobox=GeoBox((8, 6), Affine(step * wide, 0, 0 if crs != 32633 else 500_000, 0, -step, y), crs))
     )
 
@@ -165,4 +165,4 @@ def test_degrees_are_judged_along_both_axes():
 def test_without_crs_nothing_is_known_and_nothing_is_said():
     array = xr.DataArray(np.zeros((2, 3)), dims=("y", "x"), name="red")
 
-    check_gsd(recognise(array), 10.0, allow=False, model="a model")
+    check_gsd(recognize(array), 10.0, allow=False, model="a model")

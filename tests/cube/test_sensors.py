@@ -11,7 +11,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from tests.cubes import array, dataset, geobox_of, reflectance
-from xr_sr.cube.detect import recognise
+from xr_sr.cube.detect import recognize
 from xr_sr.cube.sensors import other_sensor
 from xr_sr.errors import MissingBandError, ResolutionError, SensorWarning, XrSrWarning
 
@@ -20,7 +20,7 @@ AT_30_M = GeoBox((6, 6), geobox_of(6, 6).affine * geobox_of(6, 6).affine.scale(3
 
 
 def said(obj) -> str:
-    return other_sensor(obj, recognise(obj))
+    return other_sensor(obj, recognize(obj))
 
 
 @pytest.mark.parametrize(

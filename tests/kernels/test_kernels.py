@@ -61,10 +61,10 @@ def assert_zero_beyond(ref: KernelRef, halo: int, bands: int) -> None:
     changed = (run(ref, block, halo) != run(ref, other, halo)).any(axis=(0, 1))
 
     rows, columns = np.nonzero(changed)
-    s, centre = ref.spec.scale, block.shape[-1] // 2 - halo
+    s, center = ref.spec.scale, block.shape[-1] // 2 - halo
     assert rows.size
-    assert rows.min() >= (centre - halo) * s and rows.max() < (centre + halo + 1) * s
-    assert columns.min() >= (centre - halo) * s and columns.max() < (centre + halo + 1) * s
+    assert rows.min() >= (center - halo) * s and rows.max() < (center + halo + 1) * s
+    assert columns.min() >= (center - halo) * s and columns.max() < (center + halo + 1) * s
 
 
 def test_windows_leave_no_trace(lite, monkeypatch):

@@ -234,7 +234,7 @@ def test_lists_and_aliases_are_understood(weights):
     [
         ({"architecture": "tests.architectures:Nothing"}, ["tests.architectures:Nothing", "upload_file"]),
         ({"architecture": "math:sqrt"}, ["math:sqrt", "config="]),
-        ({"config": (("colour", 3),)}, ["config=", "colour"]),
+        ({"config": (("color", 3),)}, ["config=", "color"]),
         ({"scale": 4}, ["scale=", "4 times finer"]),
         ({"bands": ("B08", "B04"), "bands_out": ("B04",)}, ["bands_out=", "1 bands"]),
         ({"halo": 2}, ["halo=2", "Write halo=3"]),

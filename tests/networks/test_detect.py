@@ -122,7 +122,7 @@ def test_other_state_dicts_are_refused_with_what_was_found_and_what_is_known(sta
     assert [name for name in names if name not in str(caught.value)] == []
 
 
-@pytest.mark.parametrize("wrong", [{"colour": 3}, {"upscale": 0}, {"upscale": "two"}, {"upscale": True}])
+@pytest.mark.parametrize("wrong", [{"color": 3}, {"upscale": 0}, {"upscale": "two"}, {"upscale": True}])
 def test_other_arguments_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
         networks.from_state_dict(SPAN(2, 2, 4, 2).state_dict(), **wrong)

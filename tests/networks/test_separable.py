@@ -44,8 +44,8 @@ def test_bicubic_reproduces_a_parabola():
     operator = separable.bicubic(4)
     fine = operator.along_x(torch.tensor(x**2, dtype=torch.float32)[None], 2, 36, torch.empty(1, 144))[0].numpy()
 
-    centres = 2 + (np.arange(144) + 0.5) / 4 - 0.5
-    np.testing.assert_allclose(fine, centres**2, rtol=1e-6)
+    centers = 2 + (np.arange(144) + 0.5) / 4 - 0.5
+    np.testing.assert_allclose(fine, centers**2, rtol=1e-6)
 
 
 def test_gaussian_is_a_convolution():
@@ -121,14 +121,14 @@ def test_sinc_keeps_a_wave_that_bicubic_weakens():
 
 
 def test_a_sampled_sigmoid_is_the_blur_between_pixels():
-    """Of even reach its centre lies between two pixels: two such samples straddle what the odd one gives."""
+    """Of even reach its center lies between two pixels: two such samples straddle what the odd one gives."""
     places = np.arange(200.0)
     image = torch.tensor(np.cos(2 * np.pi * 0.06 * places)[:, None] * np.cos(2 * np.pi * 0.04 * places)[None])
     blur = separable.radial_sigmoid(48 / 512, 7.25 / 512, 20, 20, stride=4)
 
     out = blur.apply(image.float(), torch.empty(46, 46)).numpy()
 
-    centres = np.arange(46) * 4 + 9.5
+    centers = np.arange(46) * 4 + 9.5
     gain = 1 / (1 + np.exp((np.hypot(0.06, 0.04) - 48 / 512) / (7.25 / 512)))
-    wanted = gain * np.cos(2 * np.pi * 0.06 * centres)[:, None] * np.cos(2 * np.pi * 0.04 * centres)[None]
+    wanted = gain * np.cos(2 * np.pi * 0.06 * centers)[:, None] * np.cos(2 * np.pi * 0.04 * centers)[None]
     assert np.abs(out - wanted).max() < 0.03

@@ -255,7 +255,7 @@ def test_arrays_of_several_sizes_give_one_array(official):
 
 @pytest.mark.parametrize("ratio", [2, 4, 5])
 def test_one_fine_band_sharpens_the_others(ratio):
-    """A panchromatic band of 2.5 m, and colours that are shares of it with slow differences."""
+    """A panchromatic band of 2.5 m, and colors that are shares of it with slow differences."""
     side = 24 * ratio
     detail = reflectance(side, side, seed=3)
     ramp = np.linspace(0.5, 1.5, side, dtype="float32")
@@ -263,16 +263,16 @@ def test_one_fine_band_sharpens_the_others(ratio):
     geobox = geobox_of(side, side).zoom_to(resolution=2.5).crop((side, side))
     pan = dataset(detail[None], ["B08"], geobox=geobox)
     cube = array(truth, ["B03", "B04"], geobox=geobox)
-    colours = xr_sr.simulate.degrade(cube, like=geobox.zoom_out(ratio), mtf=0.25).to_dataset("band").compute()
+    colors = xr_sr.simulate.degrade(cube, like=geobox.zoom_out(ratio), mtf=0.25).to_dataset("band").compute()
 
-    made = fused(pan, to=None, other=colours, guide="B08", mtf=0.25, bands=["B03", "B04"])
+    made = fused(pan, to=None, other=colors, guide="B08", mtf=0.25, bands=["B03", "B04"])
 
-    plain = fused(pan, "bicubic", to=None, other=colours, bands=["B03", "B04"])
+    plain = fused(pan, "bicubic", to=None, other=colors, bands=["B03", "B04"])
     inner = (slice(None), slice(3 * ratio, -3 * ratio), slice(3 * ratio, -3 * ratio))
     off, off_plain = (np.sqrt(((one.values - truth)[inner] ** 2).mean()) for one in (made, plain))
     assert off < 0.1 * off_plain
     with pytest.raises(ResolutionError):
-        pan.sr.fuse("glp-hpm", other=colours)
+        pan.sr.fuse("glp-hpm", other=colors)
 
 
 # -- what cannot be done

@@ -428,7 +428,7 @@ def test_a_browser_offline_shows_the_colors_of_the_cubes(browser, lr, sr):
     seen = {tuple(color) for color in picture[120:480, 200:600].reshape(-1, 3).tolist()}
     own = {tuple(color) for color in image_of(page, "LR")[..., :3].reshape(-1, 3).tolist()}
     assert len(seen) > 100
-    assert seen <= own  # no pixel was blended with its neighbour
+    assert seen <= own  # no pixel was blended with its neighbor
     assert 'data-ready="yes"' in browser.text(browser.page(page.html))
 
 

@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 
 import xr_sr
 from tests.cubes import array, dataset
-from xr_sr.cube.detect import recognise
+from xr_sr.cube.detect import recognize
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry.convert import Radiometry, to_reflectance_block
 from xr_sr.radiometry.judge import core_of, read_block
@@ -55,7 +55,7 @@ def test_dn_taken_for_reflectance_are_refused_with_the_block_and_the_ways_out():
         read_block(scene().astype("float32"), REFLECTANCE, TILE)
 
 
-def test_pictures_of_8_bits_are_recognised():
+def test_pictures_of_8_bits_are_recognized():
     with pytest.raises(RadiometryError, match="8 bits"):
         read_block(scene(0, 256).astype("float32"), REFLECTANCE, TILE)
 
@@ -98,7 +98,7 @@ def test_alleged_dn_that_are_fractions_are_refused(dtype):
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 1.0])
 @pytest.mark.parametrize("floats", [False, True])
-def test_subtraction_in_uint16_is_recognised_and_explained(share, floats):
+def test_subtraction_in_uint16_is_recognized_and_explained(share, floats):
     rng = np.random.default_rng(1)
     raw = np.where(rng.random((1, 2, 64, 64)) < share, 700 + 20 * rng.random((1, 2, 64, 64)), 1500).astype(np.uint16)
     wrapped = raw - np.uint16(1000)
@@ -108,7 +108,7 @@ def test_subtraction_in_uint16_is_recognised_and_explained(share, floats):
         read_block(block, radiometry, TILE)
 
 
-def test_nodata_from_which_1000_was_subtracted_is_recognised():
+def test_nodata_from_which_1000_was_subtracted_is_recognized():
     raw = scene(1000, 4000)
     raw[..., :30] = 0
 
@@ -416,6 +416,6 @@ def test_dry_land_in_the_shortwave_infrared_alone_is_no_reason_for_doubt(floats)
     cube = dataset(dry / 1e4 if floats else dry, ("B8A", "B11", "B12", "B05")).assign_attrs(
         {} if floats else {"s2:processing_baseline": "02.14"}
     )
-    planes = recognise(cube).planes
+    planes = recognize(cube).planes
 
-    read_block(dry / 1e4 if floats else dry, resolve(recognise(cube), planes), TILE)
+    read_block(dry / 1e4 if floats else dry, resolve(recognize(cube), planes), TILE)

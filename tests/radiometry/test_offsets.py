@@ -12,7 +12,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array, dataset
 from xr_sr.conventions import BASELINES, FLAGS, PRODUCTS
-from xr_sr.cube.select import recognise
+from xr_sr.cube.select import recognize
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.io.stac.items import meaning_of
 from xr_sr.radiometry.offsets import days_of
@@ -28,7 +28,7 @@ FACTS = [
 
 
 def meaning(cube: Any) -> Radiometry:
-    found = recognise(cube)
+    found = recognize(cube)
     return resolve(found, found.planes)
 
 
@@ -241,7 +241,7 @@ def joined(*arrays: xr.DataArray) -> xr.DataArray:
 
 def offsets(cube: Any) -> tuple[float, ...]:
     """What `resolve` finds; a warning that is not expected is an error in these tests."""
-    found = recognise(cube)
+    found = recognize(cube)
     return resolve(found, found.planes).offset
 
 
@@ -300,7 +300,7 @@ def test_an_attribute_that_may_hold_for_all_dates_is_warned_of(attrs, offset):
     with pytest.warns(RadiometryWarning, match=rf"^an offset of {offset} DN is used for .*{OLD} \(time 1\), by one "):
         assert offsets(cube) == (offset,)
     assert offsets(cube.isel(time=0)) == (offset,)
-    assert resolve(recognise(cube), recognise(cube).planes, offset=[-1000, 0]).offset == (-1000, 0)
+    assert resolve(recognize(cube), recognize(cube).planes, offset=[-1000, 0]).offset == (-1000, 0)
 
 
 def test_a_baseline_in_an_attribute_is_sure_from_2022_on():
@@ -345,7 +345,7 @@ def test_dates_may_be_texts_or_lie_beside_their_dimension():
         cube.assign_coords(time=[OLD, NEW]),
         cube.rename(time="scene").assign_coords(scene=[0, 1], date=("scene", cube.time.values)),
     ):
-        found = recognise(other)
+        found = recognize(other)
         assert days_of(found, found.planes)[1] == [np.datetime64(OLD, "D"), np.datetime64(NEW, "D")]
         with pytest.raises(RadiometryError, match="cannot be that of"):
             offsets(other)

@@ -12,7 +12,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
-from xr_sr.cube.select import recognise
+from xr_sr.cube.select import recognize
 from xr_sr.errors import RadiometryError, RadiometryWarning
 from xr_sr.radiometry.metadata import stored_dtype
 from xr_sr.radiometry.resolve import OWN_ATTR, Radiometry, offset_coords, resolve
@@ -47,7 +47,7 @@ def dataset(dtype: str = "uint16", *, dates: int | None = None, attrs: Any = Non
 
 
 def meaning(cube: Any, **arguments: Any) -> Radiometry:
-    found = recognise(cube)
+    found = recognize(cube)
     return resolve(found, found.planes, **arguments)
 
 
@@ -93,7 +93,7 @@ def test_the_offset_lies_along_time_wherever_time_is():
     found = meaning(stack.assign_coords(processing_baseline=("time", ["05.09", "02.01", "05.09"])))
 
     assert found.offset == (-1000, 0, -1000)
-    assert recognise(stack).lead[found.time_axis] == "time"
+    assert recognize(stack).lead[found.time_axis] == "time"
 
 
 def test_equal_dates_make_one_offset():
@@ -105,7 +105,7 @@ def test_equal_dates_make_one_offset():
 @pytest.mark.parametrize("dates", [1, 3])
 def test_the_sentence_is_the_same_for_any_number_of_dates_and_their_coordinate_holds_the_numbers(dates):
     for baselines in (["05.09", "02.01", "05.09"], ["05.09"] * 3):
-        cube = recognise(array(dates=dates).assign_coords(processing_baseline=("time", baselines[:dates])))
+        cube = recognize(array(dates=dates).assign_coords(processing_baseline=("time", baselines[:dates])))
         found = resolve(cube, cube.planes)
 
         assert found.how == "reflectance = (DN + radiometry_offset) / 10000; offset by processing_baseline; nodata 0"
@@ -115,7 +115,7 @@ def test_the_sentence_is_the_same_for_any_number_of_dates_and_their_coordinate_h
 
 
 def test_without_dates_the_offset_stands_in_the_sentence():
-    cube = recognise(array(dates=1).isel(time=0).drop_vars("time").assign_coords(processing_baseline="05.09"))
+    cube = recognize(array(dates=1).isel(time=0).drop_vars("time").assign_coords(processing_baseline="05.09"))
     found = resolve(cube, cube.planes)
 
     assert found.how == "reflectance = (DN - 1000) / 10000; offset by processing_baseline; nodata 0"
@@ -124,10 +124,10 @@ def test_without_dates_the_offset_stands_in_the_sentence():
 
 def test_an_image_of_one_date_says_its_offset_as_a_series_does():
     image = array(dates=1).isel(time=0).assign_coords(processing_baseline="05.09")
-    found = resolve(recognise(image), recognise(image).planes)
+    found = resolve(recognize(image), recognize(image).planes)
 
     assert found.how == "reflectance = (DN + radiometry_offset) / 10000; offset by processing_baseline; nodata 0"
-    assert offset_coords(found, recognise(image))["radiometry_offset"] == -1000
+    assert offset_coords(found, recognize(image))["radiometry_offset"] == -1000
 
 
 @pytest.mark.parametrize("flag", [True, 1, 1.0, "true", "True", "1"])
@@ -311,7 +311,7 @@ def test_floats_that_were_unpacked_or_show_no_sign_of_dn_are_reflectance(make, d
         ({"earthsearch:boa_offset_applied": False}, {}, "earthsearch:boa_offset_applied"),
     ],
 )
-def test_masked_dn_are_recognised_and_need_an_offset_too(attrs, encoding, sign):
+def test_masked_dn_are_recognized_and_need_an_offset_too(attrs, encoding, sign):
     cube = array("float32", attrs=attrs, encoding=encoding)
     with pytest.raises(RadiometryError, match=rf"{sign}.*offset=0, quantification=1"):
         meaning(cube)
@@ -456,7 +456,7 @@ def test_nodata_that_is_no_number_is_refused(nodata):
 
 
 def test_dark_bands_are_known_by_their_place():
-    cube = recognise(array())
+    cube = recognize(array())
 
     assert resolve(cube, cube.planes, offset=0).dark == (0,)
     assert resolve(cube, cube.planes[::-1], offset=0).dark == (3,)

@@ -18,7 +18,7 @@ from xr_sr.tiling import source as gathering
 
 
 def box_sum(source: halo.Source, tile: halo.Tile, size: int, scale: int) -> np.ndarray:
-    """Sum (2 size + 1)^2 neighbours in integers and repeat: exact, so results can be compared bit for bit."""
+    """Sum (2 size + 1)^2 neighbors in integers and repeat: exact, so results can be compared bit for bit."""
     block = source.take(size).astype("int64")
     out = sum(
         block[..., y : y + tile.height, x : x + tile.width] for y in range(2 * size + 1) for x in range(2 * size + 1)

@@ -188,13 +188,13 @@ def _areas_of_block(
 
 
 def _weights(start: int, stop: int, nodes: Floats) -> Floats:
-    """Return the weight of each node at each pixel's centre, for linear interpolation: (pixel, node)."""
-    centres = np.arange(start, stop) + 0.5
-    after = np.clip(np.searchsorted(nodes, centres), 1, len(nodes) - 1)
-    share = (centres - nodes[after - 1]) / (nodes[after] - nodes[after - 1])
-    weights = np.zeros((len(centres), len(nodes)))
-    weights[np.arange(len(centres)), after - 1] = 1 - share
-    weights[np.arange(len(centres)), after] = share
+    """Return the weight of each node at each pixel's center, for linear interpolation: (pixel, node)."""
+    centers = np.arange(start, stop) + 0.5
+    after = np.clip(np.searchsorted(nodes, centers), 1, len(nodes) - 1)
+    share = (centers - nodes[after - 1]) / (nodes[after] - nodes[after - 1])
+    weights = np.zeros((len(centers), len(nodes)))
+    weights[np.arange(len(centers)), after - 1] = 1 - share
+    weights[np.arange(len(centers)), after] = share
     return weights
 
 
@@ -306,7 +306,7 @@ def _whole(array: xr.DataArray, meaning: Classes, rest: int | None, *, checked: 
 
 
 def _as_floats(block: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Turn booleans with NaN into 0, 1 and NaN. Raises CubeError for text and other objects."""
+    """Convert booleans with NaN into 0, 1 and NaN. Raises CubeError for text and other objects."""
     try:
         return block.astype("float32")
     except (TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 What the numbers mean is decided in `radiometry`; which node of a tree holds which band, in `cube.detect`. Tasks count
 the pixels that DN 0 in a part of the bands leaves unknown: DN 0 is nodata, but where 1000 was subtracted from DN and
-negative values were clipped ("harmonised" DN), it is dark water too.
+negative values were clipped ("harmonized" DN), it is dark water too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..conventions import BAND_ATTRS
 from ..cube.align import on_dates_of
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
 from ..cube.names import listed
-from ..cube.select import AnyCube, Cube, pick, recognise
+from ..cube.select import AnyCube, Cube, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
@@ -108,7 +108,7 @@ def _sentence(reader: str) -> str:
     return (
         f"Radiometry: {reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {{names}}, while its "
         "other bands have values there. DN 0 is nodata, but it is also what dark water becomes where 1000 was "
-        "subtracted and what is negative was cut off (harmonised DN). If that is how these were made, pass "
+        "subtracted and what is negative was cut off (harmonized DN). If that is how these were made, pass "
         "nodata=None, and mask what is outside of the swath."
     )
 
@@ -150,7 +150,7 @@ def _found_bands(
     obj: AnyCube, wanted: Sequence[str], reader: str, grid: GridChoice | None, options: dict[str, Any]
 ) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
     """Return bands, all on one grid, and what their numbers meant."""
-    cube = recognise(obj)
+    cube = recognize(obj)
     if reason := other_sensor(obj, cube):
         warn_of_sensor(reason)
     if not isinstance(obj, xr.DataTree):
@@ -172,7 +172,7 @@ def _found_bands(
     # What neither node has is missing from the finest, whose error then lists all bands.
     lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
     wanted_of = ({cube.node: lacking} if lacking else {}) | sources
-    like = _recognised(_node(obj, next(iter(wanted_of))))
+    like = _recognized(_node(obj, next(iter(wanted_of))))
     split = [_apart(_read_node(obj, path, bands, reader, options, like)) for path, bands in wanted_of.items()]
     meanings = {band: meaning for _, part in split for band, meaning in part.items()}
     ordered = sorted((arrays for arrays, _ in split), key=lambda part: -next(iter(part.values())).size)
@@ -264,7 +264,7 @@ def _read_node(
 ) -> FoundBands:
     """Read bands of one node. like: the cube of another node, whose dates are selected."""
     dataset = _node(tree, path)
-    cube = _recognised(dataset)
+    cube = _recognized(dataset)
     if like is not None:
         cube = on_dates_of(cube, like, f"the node {path!r}")
     with warnings.catch_warnings():
@@ -278,10 +278,10 @@ def _node(tree: xr.DataTree, path: str) -> xr.Dataset:
     return node_dataset(node)
 
 
-def _recognised(dataset: xr.Dataset) -> Cube:
+def _recognized(dataset: xr.Dataset) -> Cube:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeoreferenceWarning)  # issued when the tree was recognised
-        return recognise(dataset)
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # issued when the tree was recognized
+        return recognize(dataset)
 
 
 def _convert(
@@ -301,7 +301,7 @@ def _convert(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
         converted, radiometry = reflectance_and_meaning(slim, **options)
-        again = recognise(converted)
+        again = recognize(converted)
     found = {}
     for plane in pick(again, wanted, reader=reader):
         array = plane.array

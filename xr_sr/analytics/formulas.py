@@ -43,7 +43,7 @@ class IndexFormula:
     letters: tuple[str, ...]
 
     @property
-    def is_normalised_difference(self) -> bool:
+    def is_normalized_difference(self) -> bool:
         """Return whether it is (a - b) / (a + b), which lies between -1 and 1 for reflectance that is not negative."""
         return _sides(self.tree) is not None
 
@@ -73,7 +73,7 @@ def parse(text: str, *, name: str = "") -> IndexFormula:
 def evaluate_formula(formula: IndexFormula, values: Mapping[str, Any]) -> Any:
     """Evaluate a formula, lazily. values: a number or a DataArray for each letter, of which one is a DataArray.
 
-    A normalised difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may
+    A normalized difference is clipped to -1..1 and NaN where its sum is not positive: reflectance over dark water may
     be slightly negative, where the quotient means nothing. Infinity becomes NaN, and so does what has no value, such as
     the root of a negative number; without a warning.
     """
@@ -161,30 +161,30 @@ class Index:
 
 
 OWN: tuple[Index, ...] = (
-    Index("NDVI", "normalised difference vegetation index", "(N - R) / (N + R)",
+    Index("NDVI", "normalized difference vegetation index", "(N - R) / (N + R)",
           "Rouse et al. 1974, NASA SP-351"),
     Index("EVI", "enhanced vegetation index", "g * (N - R) / (N + C1 * R - C2 * B + L)",
           "Huete et al. 2002, doi:10.1016/S0034-4257(02)00096-2", {"g": 2.5, "C1": 6.0, "C2": 7.5, "L": 1.0}),
     Index("SAVI", "soil-adjusted vegetation index", "(1 + L) * (N - R) / (N + R + L)",
           "Huete 1988, doi:10.1016/0034-4257(88)90106-X; L = 0.5", {"L": 0.5}),
-    Index("NDRE", "normalised difference red edge index", "(N - RE1) / (N + RE1)",
+    Index("NDRE", "normalized difference red edge index", "(N - RE1) / (N + RE1)",
           "Barnes et al. 2000, 5th International Conference on Precision Agriculture"),
-    Index("NDMI", "normalised difference moisture index", "(N - S1) / (N + S1)",
+    Index("NDMI", "normalized difference moisture index", "(N - S1) / (N + S1)",
           "Hardisky et al. 1983, Photogrammetric Engineering and Remote Sensing 49"),
-    Index("NDWI", "normalised difference water index (open water)", "(G - N) / (G + N)",
+    Index("NDWI", "normalized difference water index (open water)", "(G - N) / (G + N)",
           "McFeeters 1996, doi:10.1080/01431169608948714"),
-    Index("MNDWI", "modified normalised difference water index", "(G - S1) / (G + S1)",
+    Index("MNDWI", "modified normalized difference water index", "(G - S1) / (G + S1)",
           "Xu 2006, doi:10.1080/01431160600589179"),
     Index("AWEIsh", "automated water extraction index, with shadows", "B + 2.5 * G - 1.5 * (N + S1) - 0.25 * S2",
           "Feyisa et al. 2014, doi:10.1016/j.rse.2013.08.029"),
     # The paper takes the sum of NIR and SWIR 2 off; tables on the web, spyndex's among them, add the second term.
     Index("AWEInsh", "automated water extraction index, without shadows", "4 * (G - S1) - (0.25 * N + 2.75 * S2)",
           "Feyisa et al. 2014, doi:10.1016/j.rse.2013.08.029"),
-    Index("NDBI", "normalised difference built-up index", "(S1 - N) / (S1 + N)",
+    Index("NDBI", "normalized difference built-up index", "(S1 - N) / (S1 + N)",
           "Zha et al. 2003, doi:10.1080/01431160304987"),
-    Index("NBR", "normalised burn ratio", "(N - S2) / (N + S2)",
+    Index("NBR", "normalized burn ratio", "(N - S2) / (N + S2)",
           "López García and Caselles 1991, doi:10.1080/10106049109354290"),
-    Index("NDSI", "normalised difference snow index", "(G - S1) / (G + S1)",
+    Index("NDSI", "normalized difference snow index", "(G - S1) / (G + S1)",
           "Hall et al. 1995, doi:10.1016/0034-4257(95)00137-P"),
 )  # fmt: skip
 """The indices known without spyndex. They take precedence over those of spyndex."""
@@ -193,7 +193,7 @@ OWN: tuple[Index, ...] = (
 def find_index(name: str) -> Index:
     """Look an index up, upper and lower case alike: in our own list, then in that of spyndex.
 
-    Raises OptionError for a name that neither has, with its neighbours; MissingLibraryError where only our own could be
+    Raises OptionError for a name that neither has, with its neighbors; MissingLibraryError where only our own could be
     asked, since spyndex is not installed.
     """
     own = {index.name.lower(): index for index in OWN}

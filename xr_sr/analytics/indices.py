@@ -119,7 +119,7 @@ def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[st
         OWN_ATTR: str(first.attrs.get(OWN_ATTR, "")),
         **provenance_of(next((each.attrs for each in bands.values() if WEIGHTS_ATTR in each.attrs), first.attrs)),
     }
-    if formula.is_normalised_difference:
+    if formula.is_normalized_difference:
         result.attrs["xr_sr:bounds"] = [-1.0, 1.0]
     result.encoding = {"grid_mapping": crs_coord_name(first)} if crs_coord_name(first) in first.coords else {}
     return result

@@ -1,4 +1,4 @@
-"""Name the bands of a cube that are computed by guided fusion because a network does not return them.
+"""Find the bands of a cube that are computed by guided fusion because a network does not return them.
 
 They are the bands of 60 m, which no network returns, and those of 20 m if other inputs of the network are missing.
 Names only, without a cube.

@@ -24,7 +24,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
 
     bands: only models that compute all of these, by any alias. scale: only models that support this scale.
     Columns: name, bands ("any" if each band is processed by itself), scale, halo (input pixels; 0 for a windowed
-    model), window (side in input pixels; 0 without windows), gsd_m (metres; NaN if any is right), level, license,
+    model), window (side in input pixels; 0 without windows), gsd_m (meters; NaN if any is right), level, license,
     size_mb (of the weights, 10^6 bytes), where (their location: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
     one of your own, "missing" if that is gone, or "" without weights; found by name and size, since hashes are
     verified before use), summary.

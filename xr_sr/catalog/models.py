@@ -68,12 +68,12 @@ class Card:
 
     @property
     def overlap(self) -> int:
-        """Input pixels shared by neighbouring windows."""
+        """Input pixels shared by neighboring windows."""
         return 0
 
     @property
     def gsd_m(self) -> float | None:
-        """Ground size in metres of the input pixels that the model was trained on; None if any size is right."""
+        """Ground size in meters of the input pixels that the model was trained on; None if any size is right."""
         return None
 
     @property
@@ -173,8 +173,8 @@ class Network(Card):
     scale: output pixels per input pixel along an axis, 1 to 16.
     halo: input pixels of context that an output pixel depends on, that of its constraint included. window: instead of a
         halo, the side in input pixels of the fixed windows of a network whose output depends on all of its input;
-        overlap: pixels that neighbouring windows share, at most half of a window.
-    gsd_m: ground size in metres of the input pixels it was trained on; None if any size is right.
+        overlap: pixels that neighboring windows share, at most half of a window.
+    gsd_m: ground size in meters of the input pixels it was trained on; None if any size is right.
     level: product level of the training data, such as "L2A". config: arguments of the architecture.
     normalization: applied to its input, and inverted on its output. non_negative: the output is clamped at zero before
         the constraint. low_pass: its constraint. constrained: the network contains its constraint.
@@ -248,7 +248,7 @@ class Network(Card):
                 )
         if self.gsd_m is not None and not (isinstance(self.gsd_m, int | float) and 0 < self.gsd_m < math.inf):
             raise ModelError(
-                f"{said}: gsd_m={self.gsd_m!r}: expected metres above 0, such as 10, or None for any size."
+                f"{said}: gsd_m={self.gsd_m!r}: expected meters above 0, such as 10, or None for any size."
             )
 
     def _check_bands(self) -> None:

@@ -238,7 +238,7 @@ def in_order(bands: Iterable[str]) -> list[str]:
 
 
 def unknown_bands(bands: Iterable[str]) -> str:
-    """Say which canonical names are neither bands of Sentinel-2 nor returned by any model; "" for none."""
+    """Return a sentence on names that are neither bands of Sentinel-2 nor returned by a model; "" for none."""
     given = {band for model in current.models.values() for band in given_by(model, ())}
     unknown = [band for band in bands if find_band(band) is None and band not in given]
     return f"bands= has unknown names: {unknown}; expected such as 'B04', 'red' or 'B02_10m'." if unknown else ""
@@ -264,7 +264,7 @@ def _lacking(
 
 
 def _other_models(wanted: Sequence[str], excess: Sequence[str], fusing: bool) -> str:
-    """Say what to do about bands that a model does not return."""
+    """Return advice on bands that a model does not return."""
     if unknown := unknown_bands(excess):
         return unknown
     members = {full for family in current.families.values() for full in family}

@@ -288,14 +288,14 @@ def fetch(name: str) -> None:
 @click.option("--part", help="Of several grids or arrays in INPUT, the one to look at, such as r20m.")
 def info(source: str, names: tuple[str, ...] | None, part: str | None) -> None:
     """Show what is recognized in INPUT: bands, grid, values, chunks. Reads no pixel."""
-    from ..cube.select import recognise
+    from ..cube.select import recognize
     from ..io.files import open as open_cube
     from ..radiometry.summary import summary
 
     cube = open_cube(source, names=names or (), part=part)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", XrSrWarning)  # the summary says the same
-        recognise(cube)  # raises where the summary would say "not a cube"
+        recognize(cube)  # raises where the summary would say "not a cube"
     click.echo(summary(cube))
 
 

@@ -80,7 +80,7 @@ OFFSET = click.option(
     metavar="NUMBER",
     default="auto",
     show_default=True,
-    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonised ones, or one for each "
+    help="DN to add: -1000 for raw products since baseline 04.00, 0 for older or harmonized ones, or one for each "
     "date, such as 0,-1000; auto reads it.",
 )
 QUANTIFICATION = click.option(

@@ -12,7 +12,7 @@ import xarray as xr
 
 from ..catalog import registry
 from ..cube.grid import pixel_size_m
-from ..cube.select import recognise
+from ..cube.select import recognize
 from ..cube.time import scalar_dates
 from ..datasets import sample
 from ..errors import MissingLibraryError, StoreError
@@ -107,7 +107,7 @@ def run_upscale(source: str, target: str, order: Order, say: Callable[[str], obj
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:
     """Describe a result in one line: bands, dates, pixels, model, and how its numbers were read."""
-    cube = recognise(result)
+    cube = recognize(result)
     first = cube.planes[0].array
     attrs = {**first.attrs, **result.attrs}
     size_m = pixel_size_m(cube.geobox)

@@ -52,7 +52,7 @@ from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
 @click.option(
     "--grid",
     type=click.Choice(["10", "20"]),
-    help="Size of the pixels in metres; by default 10, or the pixels of --like. At 10, each pixel of 20 m is repeated, "
+    help="Size of the pixels in meters; by default 10, or the pixels of --like. At 10, each pixel of 20 m is repeated, "
     "which `xr-sr upscale` understands.",
 )
 @click.option("--resolution", type=float, help="Instead of --grid: side of a pixel in the unit of the CRS.")
@@ -106,7 +106,7 @@ def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(cube: Any) -> str:
-    """Say in a line what was loaded."""
+    """Return a line that describes what was loaded."""
     from ..cube.grid import pixel_size_m
 
     box = cube.odc.geobox

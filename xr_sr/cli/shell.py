@@ -36,7 +36,7 @@ RECIPES: tuple[tuple[str, str], ...] = (
     (r"give each its date, obj\.assign_coords\(.*?\)\), from", "use inputs that have dates, from"),
     (r"\w+\.isel\(\w+=0\)", "--date YYYY-MM-DD"),
     (r"xr_sr\.list_models\([^()]*\)", "`xr-sr models`"),
-    # Files are there already, so how to load them from a catalogue is no way out; nor is there another function.
+    # Files are there already, so how to load them from a catalog is no help; nor is there another function.
     (r" [^.:]*: odc\.stac\.load\([^()]*\)\.?", ""),
     (r", or convert first: cube\.sr\.reflectance\(nodata=(?:\([^()]*\)|[^()]*)\)", ""),
 )

@@ -1,4 +1,4 @@
-"""Recognise cubes of any producer (bands, grid, CRS, dates, flags), and build cubes like them.
+"""Recognize cubes of any producer (bands, grid, CRS, dates, flags), and build cubes like them.
 
 Reading order: `detect` finds the bands and the grid of an object, with `names`, `axes`, `crs`, `transforms` and `grid`;
 `trees` reads the nodes of a DataTree; `select` picks the bands that a model reads, `time` a date; `align` lays masks

@@ -25,7 +25,7 @@ from ..conventions import BAND_ATTRS
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
-from .select import AnyCube, Cube, Plane, recognise
+from .select import AnyCube, Cube, Plane, recognize
 from .time import scalar_dates, scalar_dates_differ
 
 __all__ = [
@@ -63,7 +63,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
     if own is not None and crs is not None and own != crs:
         raise GridError(
             f"{what} is in {crs_label(own)}, the cube in {crs_label(crs)}. "
-            "Reproject the first to the grid of the cube, by nearest neighbour: .odc.reproject(cube.odc.geobox)."
+            "Reproject the first to the grid of the cube, by nearest neighbor: .odc.reproject(cube.odc.geobox)."
         )
     size, wanted = grid.geobox.shape, cube.geobox.shape
     if not (grid.located and cube.grid.located):
@@ -75,7 +75,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
         raise GridError(
             f"the pixels of {what} ({size.y} x {size.x}) do not cover those of the cube ({wanted.y} x {wanted.x}), or "
             "are not a whole number of times larger or smaller at the same edges. Load both with one geobox, or "
-            f"reproject {what} by nearest neighbour."
+            f"reproject {what} by nearest neighbor."
         )
     for dim, chosen in zip(dims, nested[0], strict=True):
         if not np.array_equal(chosen, np.arange(scl.sizes[dim])):
@@ -107,7 +107,7 @@ def _rows_and_columns(
 
 
 def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np.intp] | None:
-    """Find in which of `size` pixels the centres of `count` others lie; None unless they nest and are covered.
+    """Find in which of `size` pixels the centers of `count` others lie; None unless they nest and are covered.
 
     step, start: width and first edge of the others, in pixels of the first.
     """
@@ -117,9 +117,9 @@ def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np
         return None
     factor, fine_start = round(factor), round(start / unit)
     places = np.arange(count) if step > 0 else -1 - np.arange(count)
-    # Whole numbers of the finer pixel: a centre on an edge, as with a factor of 2, then always goes the same way.
-    centres = fine_start + (places * factor + factor // 2 if abs(step) > 1 else places)
-    found = centres if abs(step) > 1 else centres // factor
+    # Whole numbers of the finer pixel: a center on an edge, as with a factor of 2, then always goes the same way.
+    centers = fine_start + (places * factor + factor // 2 if abs(step) > 1 else places)
+    found = centers if abs(step) > 1 else centers // factor
     return found if found.min() >= 0 and found.max() < size else None
 
 
@@ -196,7 +196,7 @@ def _places_of_dates(given: xr.DataArray, cube: Cube, what: str) -> dict[str, np
 def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:
     """Grow a geobox outwards until its edges lie on multiples of `resolution`, so that no coarser pixel is cut.
 
-    geobox: of 10 m, say, north-up or south-up, in metres. resolution: the coarser pixel, in units of the CRS; 60 fits
+    geobox: of 10 m, say, north-up or south-up, in meters. resolution: the coarser pixel, in units of the CRS; 60 fits
     the bands of all three sizes. Load with the result: `odc.stac.load(items, geobox=xr_sr.snap_geobox(geobox))`.
     Returns a geobox with the same pixels, at most one coarser pixel larger on each side; the same one where it fits.
     Raises GridError where it is rotated or in degrees, or where its own pixels do not fit into `resolution`.
@@ -259,11 +259,11 @@ def coarser_cube(obj: AnyCube, cube: Cube, other: AnyCube | None, wanted: Sequen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # the first cube has warned already
         if other is not None:
-            return recognise(other, model_gsd_m=20.0)
+            return recognize(other, model_gsd_m=20.0)
         if not isinstance(obj, xr.DataTree) or not any(set(bands) & set(wanted) for _, bands in cube.elsewhere):
             return None
         try:
-            found = recognise(obj, model_gsd_m=20.0)
+            found = recognize(obj, model_gsd_m=20.0)
         except CubeError:
             return None
     return None if found.node == cube.node else found
@@ -279,13 +279,13 @@ def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # the first cube has warned already
         if other is not None and not isinstance(other, xr.DataTree):
-            found.append(recognise(other))
+            found.append(recognize(other))
         for tree in (other, obj):
             if not isinstance(tree, xr.DataTree):
                 continue
             for gsd_m in (10.0, 20.0, 60.0):
                 with contextlib.suppress(CubeError):
-                    one = recognise(tree, model_gsd_m=gsd_m)
+                    one = recognize(tree, model_gsd_m=gsd_m)
                     wider = abs(one.geobox.affine.a) > 1.1 * abs(cube.geobox.affine.a)
                     if wider and (tree is other or one.node != cube.node) and one.node not in known:
                         found.append(one)
@@ -296,7 +296,7 @@ def coarser_cubes(obj: AnyCube, cube: Cube, other: AnyCube | None) -> list[Cube]
 def phase_of(cube: Cube, ratio: int = 2) -> tuple[int, int]:
     """Return how many fine pixels (row, col) of the first coarse pixel lie outside of the fine grid.
 
-    In metres coarse pixels begin at multiples of their size; in degrees, where the cube's parent begins.
+    In meters coarse pixels begin at multiples of their size; in degrees, where the cube's parent begins.
     """
     crs = cube.geobox.crs
     row, col = (cube.grid.row, cube.grid.col) if crs is not None and crs.geographic else place_of(cube.grid)

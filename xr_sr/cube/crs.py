@@ -78,7 +78,7 @@ def find_crs(obj: XarrayObject, parents: Mapping[str, xr.Dataset] | None = None)
 
 
 def crs_coord_name(obj: XarrayObject) -> str:
-    """Name the coordinate that holds the CRS; "spatial_ref" where there is none yet."""
+    """Return the name of the coordinate that holds the CRS; "spatial_ref" where there is none yet."""
     held = [name for name in _indexed(obj) if obj.coords[name].ndim == 0]  # not x and y, whose index may hold it too
     return next((str(name) for name in [*_grid_mappings(obj), *held]), "spatial_ref")
 
@@ -138,7 +138,7 @@ def same_crs(one: CRS, other: CRS) -> bool:
 
 
 def crs_label(crs: CRS) -> str:
-    """Name a CRS for a message: by its EPSG code, else the beginning of its text."""
+    """Return the name of a CRS for a message: by its EPSG code, else the beginning of its text."""
     return f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
 
 
@@ -293,7 +293,7 @@ def _contradiction(place: str, crs: CRS, other_place: str, other: CRS) -> str:
 
 
 def _grid_mappings(obj: XarrayObject) -> list[Hashable]:
-    """Name the CF grid mappings of an object: those that `grid_mapping` points at, else all there are."""
+    """Return the names of CF grid mappings of an object: those that `grid_mapping` names, else all there are."""
     variables = _variables(obj)
     pointed: list[Hashable] = [
         name for name in pointed_mappings(obj) if name in variables and is_crs_coord(variables[name])

@@ -1,4 +1,4 @@
-"""Recognise cubes: find the bands, the grid, the flags and the rest of an xarray object.
+"""Recognize cubes: find the bands, the grid, the flags and the rest of an xarray object.
 
 Names, coordinates and attributes only: no pixel is computed, and `radiometry` decides what the numbers mean. `select`
 picks bands, `rebuild` builds results.
@@ -44,7 +44,7 @@ from .names import (
 )
 from .trees import node_dataset
 
-__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognise"]
+__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognize"]
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
@@ -88,11 +88,11 @@ class Flags:
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """The parts of a DataArray, Dataset or DataTree, as `recognise` found them.
+    """The parts of a DataArray, Dataset or DataTree, as `recognize` found them.
 
     kind: type of the input. planes: the bands in the cube's order. y, x, band_dim: names of dimensions.
     lead: the other dimensions of the planes, in order. source: the object that the planes come from (a tree's node).
-    crs_name: the coordinate that holds the CRS. flags: resampled to the finer grid by nearest neighbour.
+    crs_name: the coordinate that holds the CRS. flags: resampled to the finer grid by nearest neighbor.
     extras: variables off the grid, kept unchanged. dropped: variables on the grid that are neither band nor flag.
     node: of a tree, the path of the node that is read. elsewhere: (path, bands) of its other nodes, finest first, with
     the bands that this node lacks.
@@ -144,13 +144,13 @@ class Cube:
             )
 
 
-def recognise(
+def recognize(
     obj: AnyCube, *, model_gsd_m: float | None = None, allow_other_bands: bool = False, role: str = "the cube"
 ) -> Cube:
     """Find the bands, the grid, the flags and the rest of a cube; computes nothing.
 
     obj: a DataArray with a band dimension (or of one band), a Dataset of bands, or a DataTree with such Datasets at one
-    or several pixel sizes, of which the one nearest to `model_gsd_m` metres is read, by default the finest.
+    or several pixel sizes, of which the one nearest to `model_gsd_m` meters is read, by default the finest.
     allow_other_bands: of a DataArray, bands that are none of Sentinel-2's are planes too, with `band` "". role: of the
     cube, for messages.
     Raises CubeError if it is none of these, GridError without y and x or without pixels, AmbiguousBandError if bands

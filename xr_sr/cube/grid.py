@@ -8,7 +8,7 @@ The lattice. That habit of slices is of use: coordinates in degrees are rounded 
 the first two of them is off by some 1e-9 pixels, differently for every crop. Where the coordinates of a piece stand
 within 1e-6 pixels on the grid that `GeoTransform` describes, the piece is taken to lie exactly there, and the finer
 coordinates are computed from its position on that lattice. So two crops of one parent, in degrees or in thirds of a
-metre, give outputs whose coordinates are equal where they overlap, to the last bit. Tools that rewrite `GeoTransform`
+meter, give outputs whose coordinates are equal where they overlap, to the last bit. Tools that rewrite `GeoTransform`
 (`rio.clip_box`) leave the parent's lattice; use `.sel`, `.isel` or `.odc.crop`.
 """
 
@@ -173,7 +173,7 @@ def _refuse_beyond_degrees(geobox: GeoBox) -> None:
             raise GridError(
                 f"the CRS {crs_label(geobox.crs)} counts in degrees, and the {name} of the pixels run from "
                 f"{min(values):.10g} to {max(values):.10g}; expected at most {limit:g} degrees from zero. If they are "
-                "metres, write the CRS that they belong to, such as cube.rio.write_crs('EPSG:32633'); else crop the "
+                "meters, write the CRS that they belong to, such as cube.rio.write_crs('EPSG:32633'); else crop the "
                 "cube to what lies on Earth."
             )
 
@@ -341,7 +341,7 @@ def coords(
 def fine_coords(
     grid: Grid, scale: int, name: str = "spatial_ref", *, dims: tuple[str, str] | None = None
 ) -> dict[Hashable, xr.DataArray]:
-    """Make the coordinates of a grid refined `scale` times: pixel centres, in the CRS's unit.
+    """Make the coordinates of a grid refined `scale` times: pixel centers, in the CRS's unit.
 
     The outcome reads back as `zoomed(grid.geobox, scale)`, by odc-geo and by rioxarray, without any rounding. Each
     coordinate is the edge of its coarse pixel on the parent's lattice plus its place inside: a formula that does not
@@ -349,7 +349,7 @@ def fine_coords(
     for one. Rotated grids have their place in `GeoTransform` alone, and no y and x: pixel numbers
     would differ between two crops where they overlap. Grids without a CRS have a `GeoTransform` too.
     (rioxarray takes half a pixel off the first coordinate. Where `edge + half - half != edge` in floating point, once
-    in some 1e5 grids of odd numbers and never in whole metres, it is off by the last bit, whatever stands there.)
+    in some 1e5 grids of odd numbers and never in whole meters, it is off by the last bit, whatever stands there.)
     """
     if not grid.located and grid.assumed:
         return {}
@@ -369,16 +369,16 @@ def fine_coords(
         (x, width, grid.col, lattice.a, lattice.c, geobox.affine.a),
     ):
         edges = np.arange(start, start + count) * step + origin
-        centres = edges[:, None] + (np.arange(scale) + 0.5) * fine_step
-        made[dim] = xr.DataArray(centres.ravel(), dims=(dim,), attrs=made[dim].attrs)
+        centers = edges[:, None] + (np.arange(scale) + 0.5) * fine_step
+        made[dim] = xr.DataArray(centers.ravel(), dims=(dim,), attrs=made[dim].attrs)
     return made
 
 
 def pixel_size_m(geobox: GeoBox) -> tuple[float, float] | None:
-    """Measure the pixel at the centre of a geobox along the ground: (height, width) in metres.
+    """Measure the pixel at the center of a geobox along the ground: (height, width) in meters.
 
     Measured on the ellipsoid, so degrees, feet and Web Mercator need no case of their own; 10 m of UTM are 9.996 m to
-    10.01 m of ground. None without a CRS, or where the centre lies outside of the world. Source: pyproj `Geod.inv`.
+    10.01 m of ground. None without a CRS, or where the center lies outside of the world. Source: pyproj `Geod.inv`.
     """
     if geobox.crs is None:
         return None

@@ -40,7 +40,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def is_flags(name: Hashable, array: xr.DataArray) -> bool:
-    """Return whether an array on the grid holds flags or classes, to be carried along by nearest neighbour.
+    """Return whether an array on the grid holds flags or classes, to be carried along by nearest neighbor.
 
     Yes for bool, for CF flag attributes, for 8-bit integers without a band's name, for other integers with such a
     name (QA60, cloud_mask), and for SCL as float, as EOPF has it. Other 16-bit integers may well be misspelt bands: no.
@@ -112,7 +112,7 @@ def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tu
 
 
 def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
-    """Name an array without band dimension: by a scalar `band` coordinate, its name, or an attribute.
+    """Return the name of an array without band dimension: by a scalar `band` coordinate, its name, or an attribute.
 
     Raises MissingBandError if none of them is a name of a band.
     """

@@ -58,7 +58,7 @@ def assemble(
     extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
     grid are the cube's; bands that are numbered along their dimension, and named elsewhere, are labelled by name. The
-    georeference is exact; flags go along by nearest neighbour, chunked as the data; attributes that no longer hold are
+    georeference is exact; flags go along by nearest neighbor, chunked as the data; attributes that no longer hold are
     dropped. No task is added to the data, except for a transpose if its order is unusual.
     Warns BandWarning with the names of variables that are neither bands nor flags, and are left out.
     """

@@ -1,6 +1,6 @@
 """What one does with a cube before its pixels: pick bands for a reader, check the pixel size.
 
-How a cube is recognised is in `detect`; results are put back into its form by `rebuild`.
+How a cube is recognized is in `detect`; results are put back into its form by `rebuild`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import xarray as xr
 from ..bands import find_band, stated_gsd_m
 from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
 from ..spec import MODEL_ATTR
-from .detect import AnyCube, Cube, Flags, Plane, recognise
+from .detect import AnyCube, Cube, Flags, Plane, recognize
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "check_lead", "pick", "recognise"]
+__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "check_lead", "pick", "recognize"]
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
@@ -76,7 +76,7 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
     """Compare the ground size of the cube's pixels with the one that a model was made for, along both axes.
 
     Within 10 % silent, within a factor of 1.5 a ResolutionWarning, beyond a ResolutionError unless `allow`.
-    A cube without CRS passes: its unit is unknown, which `recognise` has warned of.
+    A cube without CRS passes: its unit is unknown, which `recognize` has warned of.
     """
     size = pixel_size_m(cube.geobox)
     if size is None:

@@ -18,7 +18,7 @@ import xarray as xr
 from ..bands import BANDS
 from ..conventions import plain_name
 from ..errors import CubeError, MissingBandError, ResolutionError, SensorWarning, warn_caller
-from .detect import AnyCube, Cube, recognise
+from .detect import AnyCube, Cube, recognize
 from .grid import pixel_size_m
 from .names import listed
 
@@ -114,7 +114,7 @@ _WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
 def other_sensor(obj: AnyCube, cube: Cube) -> str:
     """Return the reasons to think that a cube comes from another sensor than Sentinel-2's; "" without any.
 
-    obj: the input. cube: what was recognised in it. Reads no pixels. Lazy coordinates of up to one
+    obj: the input. cube: what was recognized in it. Reads no pixels. Lazy coordinates of up to one
     dimension are computed where they are few words, as those of baselines and offsets are.
     """
     reasons, stated = [], False
@@ -180,7 +180,7 @@ def _advice(obj: object, error: CubeError, instead: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            cube = recognise(obj)
+            cube = recognize(obj)
             reason = other_sensor(obj, cube)
             maybe = "" if reason else _like_landsat(obj, cube)
     except CubeError:

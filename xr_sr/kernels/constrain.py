@@ -68,12 +68,12 @@ class LowPassConstraint:
         for date in range(n):
             for band in range(bands):
                 plane = fine[date, band]
-                centre = plane[m : m + height, m : m + width]
+                center = plane[m : m + height, m : m + width]
                 self.blur.along_x(plane, m, width, blurred)
-                self.blur.along_y(blurred, m, height, centre, add=-1)
+                self.blur.along_y(blurred, m, height, center, add=-1)
                 self.smooth.along_y(coarse[date, band], k, low_height, tall)
-                self.smooth.along_x(tall, k, low_width, centre, add=1)
-                out[date, band].copy_(centre)
+                self.smooth.along_x(tall, k, low_width, center, add=1)
+                out[date, band].copy_(center)
 
 
 class SigmoidConstraint:

@@ -20,7 +20,7 @@ OUTSIDE, KNOWN, WAITING = 0, 1, 2
 
 
 def fill(block: FloatArray, steps: int) -> FloatArray:
-    """Replace NaN by the mean of its known 3x3 neighbours, growing inwards `steps` times; by 0 further in.
+    """Replace NaN by the mean of its known 3x3 neighbors, growing inwards `steps` times; by 0 further in.
 
     block: (..., y, x) floating, finite or NaN; each (y, x) plane is filled by itself. steps: in pixels, 0 or more.
     Returns the same shape and dtype without NaN: a new array, or the block itself (no copy) if nothing is NaN. In
@@ -41,7 +41,7 @@ def fill(block: FloatArray, steps: int) -> FloatArray:
 
 
 def _span(hole: BoolArray, axis: int) -> slice:
-    """Return the part of an axis with holes, and one pixel more on both sides for their neighbours."""
+    """Return the part of an axis with holes, and one pixel more on both sides for their neighbors."""
     others = tuple(i for i in range(hole.ndim) if i != axis % hole.ndim)
     places = np.flatnonzero(hole.any(axis=others))
     return slice(max(0, int(places[0]) - 1), int(places[-1]) + 2)
@@ -50,7 +50,7 @@ def _span(hole: BoolArray, axis: int) -> slice:
 def _fill_box(block: FloatArray, hole: BoolArray, steps: int) -> FloatArray:
     """Fill (..., y, x) as `fill` does."""
     height, width = block.shape[-2:]
-    padded = (*block.shape[:-2], height + 2, width + 2)  # a ring OUTSIDE: neighbours need no bounds then
+    padded = (*block.shape[:-2], height + 2, width + 2)  # a ring OUTSIDE: neighbors need no bounds then
     inside = (..., slice(1, -1), slice(1, -1))
     values, state = np.zeros_like(block, shape=padded), np.zeros_like(hole, shape=padded, dtype=np.uint8)
     values[inside], state[inside] = block, hole + np.uint8(KNOWN)  # KNOWN + True is WAITING
@@ -88,10 +88,10 @@ def _grow(values: FloatArray, state: npt.NDArray[np.uint8], front: Places, aroun
     following = []
     for shift in around:  # the fixed order of summation
         places = front + shift
-        neighbour = state[places]
+        neighbor = state[places]
         total += values[places]  # 0 where not KNOWN
-        count += neighbour == KNOWN
-        places = places[neighbour == WAITING]
+        count += neighbor == KNOWN
+        places = places[neighbor == WAITING]
         state[places] = OUTSIDE  # so that no other direction finds them again
         following.append(places)
     values[front] = total / count

@@ -174,9 +174,9 @@ def _regress(band: Tensor, guides: Tensor) -> Tensor:
 def _seen(fine: Tensor, mtf: float, ratio: int, at: tuple[int, int], cut: tuple[slice, ...]) -> Tensor:
     """See the guides as the coarse pixels do: (guide, y, x) float64 of the coarse pixels `cut` of the block."""
     ((profile, _),) = gaussian_psf(mtf, ratio).terms
-    centre, reach = (ratio - 1) / 2, math.ceil(profile.reach)
-    pixels = np.arange(math.ceil(centre - reach), math.floor(centre + reach) + 1, dtype=np.float64)
-    taps = profile.weights((pixels - centre)[None])[0]
+    center, reach = (ratio - 1) / 2, math.ceil(profile.reach)
+    pixels = np.arange(math.ceil(center - reach), math.floor(center + reach) + 1, dtype=np.float64)
+    taps = profile.weights((pixels - center)[None])[0]
     planes = fine.double()
     for axis, part, shift in zip((-2, -1), cut, at, strict=True):
         start = part.start * ratio - shift + int(pixels[0])

@@ -97,7 +97,7 @@ class _Clip:
         visual: Any = network.visual
         side = visual.image_size
         self.size = (side, side) if isinstance(side, int) else tuple(side)
-        self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _colours(visual))
+        self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in _colors(visual))
 
     def __call__(self, a: Pictures, b: Pictures) -> NDArray[np.float64]:
         one, other, valid = _tensors(a, b, self.device)
@@ -126,7 +126,7 @@ def _tensors(a: Pictures, b: Pictures, device: str) -> tuple[Tensor, Tensor, Ten
     return one, other, valid
 
 
-def _colours(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
+def _colors(visual: Any) -> tuple[Sequence[float], Sequence[float]]:
     """Return mean and standard deviation of the colors that an encoder was trained on."""
     mean, std = getattr(visual, "image_mean", None), getattr(visual, "image_std", None)
     return mean or (0.48145466, 0.4578275, 0.40821073), std or (0.26862954, 0.26130258, 0.27577711)

@@ -1,6 +1,6 @@
 """Predict fine pixels before any constraint: by interpolation, or by a network whose weights are loaded and folded.
 
-Interpolation is the baseline of every comparison. Pixel centres keep their places (`align_corners=False`); bicubic is
+Interpolation is the baseline of every comparison. Pixel centers keep their places (`align_corners=False`); bicubic is
 Keys' a = -0.5, as in torch and Pillow with antialiasing, and as SEN2SR's constraint uses it. A network is any torch
 module (n, band, y, x) to (n, band_out, y * scale, x * scale). If it has `folded()`, the folded module is used, which
 also clamps at zero where asked. `consumed` are input pixels that it loses on each side because it does not pad.
@@ -72,7 +72,7 @@ class NetworkPredictor:
         self.reach = reach_of(spec, network)
         self.clamps = spec.non_negative and not getattr(network, "clamps_itself", False)
         norm, gives = spec.normalization, spec.bands_out or spec.bands
-        self.normalises = norm.shift != 0.0 or norm.scale != 1.0
+        self.normalizes = norm.shift != 0.0 or norm.scale != 1.0
         self.shift, self.scale = (
             _of_bands(value, spec.bands, spec.bands, device) for value in (norm.shift, norm.scale)
         )
@@ -82,14 +82,14 @@ class NetworkPredictor:
 
     def predict(self, window: Tensor, margin: int) -> Tensor:
         """See `protocol.Predictor`."""
-        if self.normalises:
+        if self.normalizes:
             window = (window - self.shift) / self.scale
         seen = window if getattr(self.network, "takes_float32", False) else window.to(self.dtype)
         fine: Tensor = self.network(seen.contiguous(memory_format=torch.channels_last)).float()
         extra = -(-margin // self.spec.scale)
         cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
-        if self.normalises:
+        if self.normalizes:
             fine = fine * self.scale_out + self.shift_out
         # Folded networks clamp inside their last convolution; for others this is a cheap pass.
         return fine.clamp_(min=0) if self.clamps else fine

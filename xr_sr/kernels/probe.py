@@ -248,27 +248,27 @@ class Probe:
     def _by_changes(self, image: Tensor, along: int, levels: tuple[float, float]) -> tuple[int, int]:
         """Replace one half, then the other, and return how far the change reaches into the kept half."""
         length = image.shape[along]
-        centre = length // 2
+        center = length // 2
         last = length - 2 * self.consumed - 1
         reached = []
         with torch.no_grad():
             plain = self.run(image)
-            for start, count in ((0, centre + 1), (centre, length - centre)):
+            for start, count in ((0, center + 1), (center, length - center)):
                 other = image.clone()
                 part = other.narrow(along, start, count)
                 part.copy_(self.image(part.shape[-2], part.shape[-1], levels=levels))
                 reached.append(self._pixels(self.run(other) != plain, along))
         upper, lower = reached
-        before = length if upper and upper[-1] == last else (upper[-1] + self.consumed - centre if upper else 0)
-        behind = length if lower and lower[0] == 0 else (centre - lower[0] - self.consumed if lower else 0)
+        before = length if upper and upper[-1] == last else (upper[-1] + self.consumed - center if upper else 0)
+        behind = length if lower and lower[0] == 0 else (center - lower[0] - self.consumed if lower else 0)
         return max(0, before), max(0, behind)
 
     def _by_gradient(self, image: Tensor, along: int) -> tuple[int, int]:
         """Return how far input pixels with a gradient are before and behind an output pixel; (0, 0) without any."""
-        centre = image.shape[along] // 2
+        center = image.shape[along] // 2
         scale = self.scale or 1
         source = image.clone().requires_grad_()
-        row = self.run(source).narrow(along, (centre - self.consumed) * scale, scale)
+        row = self.run(source).narrow(along, (center - self.consumed) * scale, scale)
         if not row.requires_grad:
             return 0, 0
         try:
@@ -280,7 +280,7 @@ class Probe:
             return 0, 0
         other = -1 if along == -2 else -2
         parts = torch.nonzero((slope != 0).any(dim=other).flatten(0, 1).any(dim=0)).flatten().tolist()
-        return (centre - parts[0], parts[-1] - centre) if parts else (0, 0)
+        return (center - parts[0], parts[-1] - center) if parts else (0, 0)
 
     def _pixels(self, changed: Tensor, along: int) -> list[int]:
         """Return the input pixels along an axis at which anything changed."""

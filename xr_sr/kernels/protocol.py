@@ -1,6 +1,6 @@
 """Define what a kernel is (a block of reflectance with context in, a finer block out), without importing torch.
 
-Everything that upscales, from nearest neighbour to a diffusion sampler, is called through these protocols. `Guidance`
+Everything that upscales, from nearest neighbor to a diffusion sampler, is called through these protocols. `Guidance`
 describes guided fusion to the graph.
 """
 

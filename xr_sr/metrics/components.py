@@ -54,7 +54,7 @@ class Pieces:
     above: CountArray
     best: Reals
 
-    def centres(self) -> Reals:
+    def centers(self) -> Reals:
         """Return mean row and column of each object, (2, n)."""
         return self.place / self.size
 

@@ -179,7 +179,7 @@ def _relative(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(np.minimum(np.abs(x - y) / np.maximum(np.abs(y), TINY), 100.0).mean(axis=0)[None])
 
 
-def _normalised(x: FloatArray, y: FloatArray) -> FloatArray:
+def _normalized(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray((np.abs(x - y) / np.maximum(np.abs(x) + np.abs(y), TINY)).mean(axis=0))[None]
 
 
@@ -211,7 +211,7 @@ DISTANCES: dict[str, Distance] = {
         Distance("psnr", "dB", _l2, _short_of_100_db),
         Distance("kl", "1", _divergence, _mean),
         Distance("pbias", "1", _relative, _mean),
-        Distance("nd", "1", _normalised, _mean),
+        Distance("nd", "1", _normalized, _mean),
         Distance("ssim", "1", _dissimilar, _mean, halo=SSIM_RADIUS),
     )
 }

@@ -303,7 +303,7 @@ def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> F
 
 
 def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> FloatArray:
-    """Turn sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
+    """Convert sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
     fields = np.moveaxis(sums, 1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return formula.finish(fields[:-1] / fields[-1], **options)

@@ -144,7 +144,7 @@ def judge(
 
 
 def shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> FloatArray:
-    """Turn distances ref, im, om (3, ...) into improvement, omission, hallucination (3, ...), NaN where nothing counts.
+    """Convert distances ref, im, om (3, ...) to improvement, omission, hallucination (3, ...), NaN where none counts.
 
     A place counts if one of its distances is above `level`. With x = im / ref, y = om / ref and H = x + y - 1:
     x + y (1 - exp(-H s)) is how far it is from improvement, y + x (1 - exp(-H s)) from omission, exp(-x y s) from

@@ -311,7 +311,7 @@ def check_objects(objects: xr.DataArray, scene: ImageSeries) -> None:
 
 
 def short_crs(box: GeoBox) -> str:
-    """Name the CRS of a grid in a word or two, for messages."""
+    """Return the name of the CRS of a grid in a word or two, for messages."""
     if box.crs is None:
         return "no CRS"
     if box.crs.epsg:

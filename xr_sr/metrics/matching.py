@@ -126,7 +126,7 @@ def _levels(one: FloatArray, other: FloatArray, *, scale: int) -> npt.NDArray[np
 
 
 def _table(counts: FloatArray) -> FloatArray:
-    """Turn counts (1, band, both) into maps (1, band, level, 2)."""
+    """Convert counts (1, band, both) into maps (1, band, level, 2)."""
     return np.stack([_matched(band[:LEVELS], band[LEVELS:]) for band in counts[0]])[None]
 
 
@@ -177,7 +177,7 @@ def _products(one: FloatArray, other: FloatArray, *, scale: int) -> FloatArray:
 
 
 def _gain(sums: FloatArray) -> FloatArray:
-    """Turn sums (1, band, 5) into gain and offset (1, band, 1, 2); 1 and the difference of means on even ground."""
+    """Convert sums (1, band, 5) into gain and offset (1, band, 1, 2); 1 and the difference of means on even ground."""
     with np.errstate(divide="ignore", invalid="ignore"):
         _, x, y, xx, xy = np.moveaxis(sums / sums[..., :1], -1, 0)
         spread = xx - x * x

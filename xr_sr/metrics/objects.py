@@ -47,11 +47,11 @@ def detection_rate(
 
     objects: (y, x) boolean, of which connected pixels are one object; or integers, one number per object, 0 for none.
     scores: (..., y, x), such as probabilities; or several by name, on grids as fine as the mask's or coarser, which
-        are taken to it by nearest neighbour. NaN where there is no score: these pixels count neither way.
+        are taken to it by nearest neighbor. NaN where there is no score: these pixels count neither way.
     sizes: classes (first, last) in pixels of the mask, both included; None is without end.
     threshold: a pixel is detected from this score on. rule: an object is found where any of its pixels is detected
         ("any"), where its mean score reaches the threshold ("mean"), or where at least this fraction of its pixels is.
-    connectivity: 4 or 8 neighbours; for boolean masks. instances: whether integers number objects; by default yes, and
+    connectivity: 4 or 8 neighbors; for boolean masks. instances: whether integers number objects; by default yes, and
         one lone number is refused, as that is how masks of 0 and 1 look; False takes all that is not 0 as a mask.
 
     Returns a Dataset, lazy where mask or scores are, the same for any chunking:
@@ -112,7 +112,7 @@ def object_scores(
 
     Arguments and errors as in `detection_rate`.
     Returns a Dataset along `object`, in the order of their numbers, or of their first pixels where a boolean mask
-    has no numbers: number, size (pixels), y and x of the centre (in the unit of the grid), and for the scores' other
+    has no numbers: number, size (pixels), y and x of the center (in the unit of the grid), and for the scores' other
     dimensions: score (the mean), best, share (of pixels that are detected), found (1 or 0), all NaN without a score.
     """
     wanted = _check_rule(rule)
@@ -120,9 +120,9 @@ def object_scores(
     mask, layers, lead = _prepared(objects, scores)
     pieces: Pieces = _pieces(mask, layers, reading)[0].compute()
     y, x = map(str, mask.dims)
-    centre = pieces.centres()
+    center = pieces.centers()
     affine = _grid(mask).geobox.affine
-    columns, rows = centre[1] + 0.5, centre[0] + 0.5
+    columns, rows = center[1] + 0.5, center[0] + 0.5
     shape = tuple(layers.sizes[dim] for dim in lead)
 
     def filled(values: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -175,7 +175,7 @@ def _check_reading(objects: xr.DataArray, threshold: float, connectivity: int, i
     check_flag("instances", instances, optional=True)
     check_array("objects", objects)
     if not is_one_of(connectivity, (4, 8)):
-        raise OptionError(f"connectivity={connectivity!r}: expected 4 or 8 neighbours.")
+        raise OptionError(f"connectivity={connectivity!r}: expected 4 or 8 neighbors.")
     threshold = check_number("threshold", threshold)
     kind = objects.dtype.kind
     if kind not in "biu":
@@ -231,7 +231,7 @@ def _grid_in_words(box: GeoBox) -> str:
 
 
 def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray:
-    """Take scores to the grid of the mask by nearest neighbour, NaN beyond them; without coordinates."""
+    """Take scores to the grid of the mask by nearest neighbor, NaN beyond them; without coordinates."""
     y, x = map(str, mask.dims)
     check_array(role, array)
     own = _axes(array, role)

@@ -93,7 +93,7 @@ def clip_distance(
         such as "ViT-B-16-SigLIP-256", or "RN50" and "ViT-B-32" for RemoteCLIP.
     distance: "l1", the mean absolute difference of the embeddings, as in opensr-test; "cosine", 1 minus their cosine.
     sr, hr, bands, limits, at and what comes back: as in `lpips`. Pictures are resized to the input of the encoder;
-    what was not measured in both is shown in the mean colour.
+    what was not measured in both is shown in the mean color.
     Raises MissingLibraryError without open_clip, and as `lpips` does.
     Sources: A. Radford et al. (ICML 2021); X. Zhai et al. (ICCV 2023); F. Liu et al., RemoteCLIP (TGRS 2024).
     """

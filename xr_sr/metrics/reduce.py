@@ -58,7 +58,7 @@ class Layout:
         return cut
 
     def wider(self, data: da.Array, halo: int, *, fill: float | Literal["nearest"] = np.nan) -> da.Array:
-        """Cut (..., y, x) at these places, each block with `halo` pixels of its neighbours on every side.
+        """Cut (..., y, x) at these places, each block with `halo` pixels of its neighbors on every side.
 
         fill: what lies beyond the scene: a value, or "nearest", the edge pixel.
         """
@@ -193,7 +193,7 @@ def _padded(block: FloatArray, *, padding: list[tuple[int, int]], fill: float | 
 
 
 def _cut(length: int, multiple: int) -> tuple[int, ...]:
-    """Cut a length into sides of `SIDE`, rounded down to a multiple; a short rest joins its neighbour."""
+    """Cut a length into sides of `SIDE`, rounded down to a multiple; a short rest joins its neighbor."""
     side = max(1, SIDE // multiple) * multiple
     whole, rest = divmod(length, side)
     if not whole:

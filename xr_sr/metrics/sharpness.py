@@ -108,8 +108,8 @@ def _width(
         return None
     distance = (across - start - slant * along) / np.hypot(1, slant)
 
-    def step(place: FloatArray, bottom: float, size: float, centre: float, sigma: float) -> FloatArray:
-        return np.asarray(bottom + size / 2 * (1 + erf((place - centre) / (np.sqrt(2) * sigma))))
+    def step(place: FloatArray, bottom: float, size: float, center: float, sigma: float) -> FloatArray:
+        return np.asarray(bottom + size / 2 * (1 + erf((place - center) / (np.sqrt(2) * sigma))))
 
     flat, values = distance.ravel(), profiles.ravel()
     try:
@@ -227,7 +227,7 @@ def _widths(block: FloatArray, *, min_contrast: float) -> FloatArray:
 
 
 def _summary(widths: FloatArray, *, min_edges: int) -> FloatArray:
-    """Turn standard deviations (1, band, y, x, edge) into fwhm, rer, mtf_nyquist and edges (1, band, 4)."""
+    """Convert standard deviations (1, band, y, x, edge) into fwhm, rer, mtf_nyquist and edges (1, band, 4)."""
     flat = widths[0].reshape(widths.shape[1], -1)
     out = np.full((len(flat), 4), np.nan)
     for band, sigmas in enumerate(flat):

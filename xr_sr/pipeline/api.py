@@ -73,7 +73,7 @@ def upscale(
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
         network, "bicubic" ..., one of your own (`register_model`), or the path of a file of weights of a known
         architecture, "mine.safetensors".
-    bands: of the output, in that order, by any catalogue's name; None: all that the model can compute. Only what
+    bands: of the output, in that order, by any catalog's name; None: all that the model can compute. Only what
         they need is computed: without 20 m bands these are not read. Two kinds of bands are computed without the
         network, by guided fusion to 10 m (`fuse`), then by bicubic interpolation: B01 and B09, where they are named
         here, and bands of 20 m where others that the network needs beside them are missing, with a BandWarning. The
@@ -151,12 +151,12 @@ def fuse(
     allow_gsd: bool = False,
     **options: Option,
 ) -> xr.DataArray | xr.Dataset:
-    """Bring the 20 m bands of a cube, and those of 60 m, to its 10 m grid, with the detail of its 10 m bands; lazily.
+    """Sharpen the 20 m and 60 m bands of a cube to its 10 m grid, with the detail of its 10 m bands; lazily.
 
     model: "glp-hpm" (the pyramid of Aiazzi et al. 2006, matched to the sensor's MTF, with high-pass modulation) or
         "bicubic", both without weights and for any bands of pixels 2 to 6 times as wide, those of 60 m too; or
         "sen2sr-lite", the official network, for the six bands of 20 m, which needs all ten bands.
-    to: metres between pixels of the result: 10. None takes the finest pixels there are, of any size, as for
+    to: meters between pixels of the result: 10. None takes the finest pixels there are, of any size, as for
         pansharpening, where one panchromatic band guides the others (for models without weights).
     bands: of the output; None: all that the model can compute. Those of 10 m come as reflectance, else unchanged.
     options: of "glp-hpm", `guide`: "regression" on all finer bands, in a window of 7 coarse pixels (Selva et al. 2015);
@@ -215,12 +215,12 @@ def explain(
 
 
 def _gsd_of(model: str, to: int | None) -> float | None:
-    """Return the size of the pixels that `fuse` brings bands to, in metres; None for the finest there are."""
+    """Return the size of the pixels that `fuse` brings bands to, in meters; None for the finest there are."""
     check_text("model", model)
     if to is None and not registry.without_weights(model, fusing=True):
         raise OptionError(f"to=None: {model!r} works at 10 m only. For pixels of any size: model='glp-hpm'.")
     if not is_one_of(to, (10, 10.0, None)):
-        raise OptionError(f"to={to!r}: expected 10, in metres. For ten bands at 2.5 m: cube.sr.upscale().")
+        raise OptionError(f"to={to!r}: expected 10, in meters. For ten bands at 2.5 m: cube.sr.upscale().")
     return None if to is None else 10.0
 
 

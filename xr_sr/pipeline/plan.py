@@ -20,7 +20,7 @@ from ..cube.grid import pixel_size_m
 from ..cube.rebuild import assemble
 from ..cube.select import Cube, pick
 from ..radiometry.resolve import OFFSET_COORD
-from ..radiometry.summary import dates_with_offsets, html_of, metres, text_of, times_of
+from ..radiometry.summary import dates_with_offsets, html_of, meters, text_of, times_of
 from .request import Request
 from .steps import Step, sides_like
 
@@ -180,7 +180,7 @@ def _coarse(step: Step) -> str:
 
 
 def _grid(geobox: GeoBox) -> str:
-    size = metres(pixel_size_m(geobox))
+    size = meters(pixel_size_m(geobox))
     return f"{geobox.shape.y} x {geobox.shape.x} pixels" + (f" of {size}" if size else "")
 
 

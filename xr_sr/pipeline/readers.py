@@ -121,7 +121,7 @@ def coarse_on_fine_grid(
         return _interpolated(source.coarse, tile, second, halo)
     if second.layout == "resampled":
         return _resampled(source, tile, second, halo)
-    # Two pixels more than are used: the neighbours of each take part in the decision.
+    # Two pixels more than are used: the neighbors of each take part in the decision.
     raw, at = samples(source, halo + 2, second.origin, stack=COARSE_STACK)
     constant = _constant(raw)
     share = float(constant.mean())
@@ -134,7 +134,7 @@ def coarse_on_fine_grid(
     if second.layout == "native" or constant.all():
         return from_samples
     size = (tile.height + 2 * halo, tile.width + 2 * halo)
-    # Interpolation of a repeated pixel reads its neighbours, so they must be repeated pixels too.
+    # Interpolation of a repeated pixel reads its neighbors, so they must be repeated pixels too.
     sound = constant[..., 1:-1] & constant[..., :-2] & constant[..., 2:]
     sound = sound[..., 1:-1, :] & sound[..., :-2, :] & sound[..., 2:, :]
     native = repeated(sound, at, size)
@@ -267,7 +267,7 @@ def _warn_of_resampling(tile: Tile, ratio: int) -> None:
     sentence = (
         f"Bands of pixels {ratio} times as wide are on the fine grid, and not as repeated pixels at multiples of "
         f"their size (in {{blocks}}): they were resampled before. They are {used}; the sensor's own pixels give more "
-        "detail: load them on their own grid (other=) or by nearest neighbour. To silence this: layout='resampled'."
+        "detail: load them on their own grid (other=) or by nearest neighbor. To silence this: layout='resampled'."
     )
     block = (tile.y, tile.x, tile.lead)
     note([Finding("ResolutionWarning", sentence, block, block)])

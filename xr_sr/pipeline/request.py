@@ -28,7 +28,7 @@ __all__ = ["Request"]
 class Request:
     """The arguments of `upscale` or `fuse`, but for the cube.
 
-    fusing: the model brings coarse bands to the grid of the fine ones (`fuse`). gsd_m: size in metres of the pixels
+    fusing: the model brings coarse bands to the grid of the fine ones (`fuse`). gsd_m: size in meters of the pixels
     that the model reads, which picks the node of a tree; None for any size. bands: as asked for, a list of names.
     Others: as in `upscale`. Raises OptionError for values that are wrong whatever the cube is.
     """

@@ -21,7 +21,7 @@ import xarray as xr
 from .._version import __version__
 from ..arguments import count_of
 from ..cube.grid import pixel_size_m
-from ..cube.select import AnyCube, recognise
+from ..cube.select import AnyCube, recognize
 from ..cube.time import Date
 from ..errors import CubeError, GeoreferenceWarning, OptionError
 from ..metrics.records import METRICS, Direction, record_of
@@ -156,7 +156,7 @@ def _described(cube: AnyCube) -> str:
     """Describe size, pixel size and CRS of a cube in one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
-        seen = recognise(cube)
+        seen = recognize(cube)
     geobox = seen.geobox
     size = pixel_size_m(geobox)
     pixels = "" if size is None else f", {(size[0] * size[1]) ** 0.5:.3g} m"

@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
 from ..cube.grid import pixel_size_m
-from ..cube.select import AnyCube, Cube, Plane, pick, recognise
+from ..cube.select import AnyCube, Cube, Plane, pick, recognize
 from ..cube.time import Date, check_date, nearest_place, place_of
 from ..errors import GridError
 from ..radiometry.convert import Radiometry
@@ -167,7 +167,7 @@ class View(Placed):
 
 def see(obj: AnyCube) -> Cube:
     """Recognize a cube; of a tree, the 10 m node."""
-    return recognise(obj, model_gsd_m=10.0)
+    return recognize(obj, model_gsd_m=10.0)
 
 
 def choose_frame(

@@ -23,7 +23,7 @@ from ..cube.detect import NO_REFLECTANCE
 from ..cube.grid import spatial_dims
 from ..cube.lazy import in_chunks
 from ..cube.scl import LAST_CLASS, check_classes
-from ..cube.select import Cube, Plane, check_lead, recognise
+from ..cube.select import Cube, Plane, check_lead, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
 from ..errors import CubeError, GeoreferenceWarning, MissingBandError, OptionError, warns_once
@@ -117,23 +117,23 @@ def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
             nodes = {_path(obj, node): node.to_dataset(inherit=node is obj) for node in obj.subtree}
             cubes = _cubes_of(obj)
             if not cubes:
-                recognise(obj)  # its error names what is there instead
+                recognize(obj)  # its error names what is there instead
             for path, cube in cubes.items():
                 whole = (obj if path == "/" else obj[path]).to_dataset()
                 nodes[path] = change(cube, whole).drop_vars(set(whole.coords) - set(nodes[path].coords))
             return xr.DataTree.from_dict(nodes, name=obj.name)
-        changed: Obj = change(recognise(obj), obj)
+        changed: Obj = change(recognize(obj), obj)
         return changed
 
 
 def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
-    """Recognise the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
+    """Recognize the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
     cubes = {}
     for node in tree.subtree:
         path = _path(tree, node)
         if node.data_vars and not NO_REFLECTANCE.search(path) and spatial_dims(node.to_dataset()) is not None:
             with contextlib.suppress(MissingBandError):
-                cubes[path] = recognise(node_dataset(node))
+                cubes[path] = recognize(node_dataset(node))
     return cubes
 
 
@@ -229,7 +229,7 @@ def mask(obj: Obj, *, scl: xr.DataArray | Hashable = None, classes: Iterable[int
     obj: DataArray, Dataset or DataTree of bands.
     scl: the classification, or its name; by default what the cube, or any node of the tree, has as "SCL". Its pixels
     may be a whole number of times larger or smaller than those of the bands (20 m against 10 m); each pixel of a band
-    takes the class at its centre. NaN in it is masked.
+    takes the class at its center. NaN in it is masked.
     classes: those to mask; by default no data, defective, cloud shadow, cloud of medium and high probability, cirrus.
     Returns the same type, lazily; integers become floats, which remember their type and nodata as CF has it.
     Raises CubeError where there is no SCL or it holds no classes (when computed: fractions, as of bilinear resampling,
@@ -283,7 +283,7 @@ def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> x
             if places := [place for place, label in enumerate(labels) if is_scl_label(label)]:
                 return obj.isel({dim: places[0]}, drop=True)
     if not isinstance(obj, xr.DataArray | xr.Dataset | xr.DataTree):
-        recognise(obj)  # its error names what is expected
+        recognize(obj)  # its error names what is expected
     holders = (node_dataset(node) for node in obj.subtree) if isinstance(obj, xr.DataTree) else [obj]
     for holder in holders:
         variables: Any = holder.variables if isinstance(holder, xr.Dataset) else holder.coords

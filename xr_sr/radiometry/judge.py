@@ -21,7 +21,7 @@ from .convert import IMPOSSIBLE, Block, Radiometry, converted_block, partial_zer
 __all__ = ["Core", "core_of", "read_block"]
 
 Core: TypeAlias = tuple[slice, slice]
-"""The rows and columns of a block that are its own, without those that it shares with its neighbours."""
+"""The rows and columns of a block that are its own, without those that it shares with its neighbors."""
 
 PLAUSIBLE = (-0.5, 2.0)
 """Reflectance. Wrong corrections reach -0.1, sun glint, metal roofs and sunlit snow 1 and more, rarely 2."""
@@ -200,7 +200,7 @@ class _Judge:
             )
         elif float(valid.max()) <= 255:
             ways = (
-                "Values up to 255 look like a picture of 8 bits (a true colour or preview asset), which no model can "
+                "Values up to 255 look like a picture of 8 bits (a true color or preview asset), which no model can "
                 "read: load the bands themselves (B02, B03, ...)."
             )
         else:
@@ -301,7 +301,7 @@ class _Judge:
             yield from partial_zeros(
                 "Radiometry: {values} in {blocks} are missing because of DN 0, while other bands have values there. DN "
                 "0 is nodata, but it is also what dark water becomes where 1000 was subtracted and what is negative "
-                "was cut off (harmonised DN). If that is how these were made, pass nodata=None, and mask what is "
+                "was cut off (harmonized DN). If that is how these were made, pass nodata=None, and mask what is "
                 "outside of the swath.",
                 zeros=int(zeros.sum()),
                 nodata=int(everywhere.sum()),

@@ -290,7 +290,7 @@ def _merged(facts: Sequence[Fact]) -> tuple[object, ...]:
 
 
 def step_names(cube: Cube, planes: Sequence[Plane], axis: int) -> list[str]:
-    """Name the places along a leading dimension for a message: "2022-02-01 (time 3)"."""
+    """Return labels of the positions along a leading dimension for a message: "2022-02-01 (time 3)"."""
     dim = cube.lead[axis]
     array = planes[0].array
     if dim not in array.coords:

@@ -152,7 +152,7 @@ def resolve(
 
 
 def _identity(plane: Plane) -> str:
-    """Name the pixels of a band, so that what is found in them counts once, however many tasks read them."""
+    """Return a name for the pixels of a band, by which findings count once, however many tasks read them."""
     data = plane.array.variable._data
     return f"{getattr(data, 'name', '') or id(data)} {plane.name}"
 
@@ -184,7 +184,7 @@ def _check_dtypes(planes: Sequence[Plane]) -> bool:
         if stored.kind == "b" or (stored.kind in "iu" and stored.itemsize == 1):
             raise RadiometryError(
                 f"{plane.name!r} is {stored}: that is a picture or a mask, and the reflectance is lost. Load the bands "
-                "themselves (B02, B03, ...; uint16 in all catalogues), not the true colour or preview asset."
+                "themselves (B02, B03, ...; uint16 in all catalogues), not the true color or preview asset."
             )
         if dtype.kind not in "iuf":
             raise RadiometryError(f"{plane.name!r} holds {dtype}; expected integers (DN) or floats (reflectance).")
@@ -395,7 +395,7 @@ def given_quantification(value: object) -> float:
 def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:
     """Return whether a stored 0 is reflectance 0, and not ESA's nodata.
 
-    It is in what this package wrote, as far as that can be recognised: odc-stac keeps the dtype and nodata only, which
+    It is in what this package wrote, as far as that can be recognized: odc-stac keeps the dtype and nodata only, which
     are int16 and -32768. And where a file declares both its packing, without an offset, and nodata that no DN can be,
     such as -9999.
     """

@@ -1,6 +1,6 @@
-"""Describe a cube as it was recognised, as text and as HTML for Jupyter: bands, grid, dates, values, chunks.
+"""Describe a cube as it was recognized, as text and as HTML for Jupyter: bands, grid, dates, values, chunks.
 
-No pixel is read. What cannot be recognised is described by its error, since a repr must not raise.
+No pixel is read. What cannot be recognized is described by its error, since a repr must not raise.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..arguments import count_of
 from ..conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
-from ..cube.select import AnyCube, Cube, bands_of, recognise
+from ..cube.select import AnyCube, Cube, bands_of, recognize
 from ..errors import RadiometryError
 from ..spec import MODEL_ATTR
 from .resolve import OFFSET_COORD, offset_coords, resolve
 
-__all__ = ["Lines", "dates_with_offsets", "html_of", "metres", "summary", "summary_html", "text_of", "times_of"]
+__all__ = ["Lines", "dates_with_offsets", "html_of", "meters", "summary", "summary_html", "text_of", "times_of"]
 
 Lines = Sequence[tuple[str, str]]
 """Title and text of each line."""
 
 
 def summary(obj: AnyCube) -> str:
-    """Return a few lines of text on what was recognised, or the reason why nothing was."""
+    """Return a few lines of text on what was recognized, or the reason why nothing was."""
     return text_of(*_described(obj))
 
 
@@ -45,7 +45,7 @@ def text_of(heading: str, lines: Lines) -> str:
 
 
 def html_of(heading: str, lines: Lines) -> str:
-    """Write lines as an HTML table, in the colours of the page that shows it."""
+    """Write lines as an HTML table, in the colors of the page that shows it."""
     cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
     rows = "".join(
         f"<tr><th style='{cell};font-weight:600;white-space:nowrap'>{html.escape(title)}</th>"
@@ -71,8 +71,8 @@ def dates_with_offsets(offset: xr.Variable, dates: xr.DataArray | None) -> str:
     return "; ".join(runs)
 
 
-def metres(size: tuple[float, float] | None) -> str:
-    """Write the size of a pixel, (height, width) in metres: "10 m", "10 x 6.6 m"; "" where it is unknown."""
+def meters(size: tuple[float, float] | None) -> str:
+    """Write the size of a pixel, (height, width) in meters: "10 m", "10 x 6.6 m"; "" where it is unknown."""
     if size is None:
         return ""
     height, width = size
@@ -84,7 +84,7 @@ def _described(obj: AnyCube) -> tuple[str, Lines]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return f"xr_sr: {kind}", [(title, text) for title, text in _lines(recognise(obj)) if text]
+            return f"xr_sr: {kind}", [(title, text) for title, text in _lines(recognize(obj)) if text]
     except Exception as error:  # a repr that raises hides the object that one wants to look at
         return f"xr_sr: {kind}, not a cube", [(type(error).__name__, str(error))]
 
@@ -96,8 +96,8 @@ def _lines(cube: Cube) -> Iterator[tuple[str, str]]:
     yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.elsewhere)
     yield "size", ", ".join(f"{dim} {array.sizes[dim]}" for dim in (*cube.lead, cube.y, cube.x))
     place = crs_label(cube.geobox.crs) if cube.geobox.crs else "no CRS"
-    size = metres(pixel_size_m(cube.geobox))
-    moved = ", moved from the corners of pixels to their centres" if any(cube.grid.shift) else ""
+    size = meters(pixel_size_m(cube.geobox))
+    moved = ", moved from the corners of pixels to their centers" if any(cube.grid.shift) else ""
     yield "grid", place + (f", pixels of {size} on the ground" if size else "") + moved
     yield from _dates_and_values(cube)
     chunks = array.variable.chunksizes  # of the pixels alone: a lazy coordinate may have other chunks along time

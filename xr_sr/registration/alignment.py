@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..cube.select import Cube, Plane, pick, recognise
+from ..cube.select import Cube, Plane, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
 from ..spec import Tile
 from ..tiling.halo import map_tiles
@@ -59,7 +59,7 @@ def align(
     method, upsample, channel, weights: as in `estimate_shift`. kernel, edge: as in `warp`.
 
     Returns the same type on the same grid, in the same chunks, lazily, whatever the chunks are with the same values.
-    Flags that have the cube's dates, such as SCL, move along by nearest neighbour. New coordinates record for each date
+    Flags that have the cube's dates, such as SCL, move along by nearest neighbor. New coordinates record for each date
     `shift_y` and `shift_x`, what was measured, in pixels (NaN: nothing could be), `shift_quality`, 0 to 1, and
     `aligned`. Where `aligned` is False, as quality is below one half or the shift beyond `max_shift`, the pixels are
     left where they were. Scenes above 1024 pixels are measured in up to nine windows of 512, one task each.
@@ -68,7 +68,7 @@ def align(
     """
     checked_options(method=method, max_shift=max_shift, upsample=upsample, channel=channel, weights=weights)
     checked_kernel(kernel, edge)
-    found = _recognised(cube)
+    found = _recognized(cube)
     planes = _measured_bands(found, bands)
     options = {
         "method": method,
@@ -82,8 +82,8 @@ def align(
     return _with_shifts(mover.moved(cube), found, shifts, _summary(reference, method, max_shift))
 
 
-def _recognised(cube: Any) -> Cube:
-    """Recognise a cube, and refuse what cannot be aligned as a whole."""
+def _recognized(cube: Any) -> Cube:
+    """Recognize a cube, and refuse what cannot be aligned as a whole."""
     if isinstance(cube, xr.DataTree):
         raise CubeError(
             "the grids of a tree have shifts of their own, in their own pixels: align its nodes one by one, "
@@ -91,7 +91,7 @@ def _recognised(cube: Any) -> Cube:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # shifts are in pixels, wherever these lie
-        found = recognise(cube)
+        found = recognize(cube)
     if len(found.lead) > 1:
         raise CubeError(f"expected one dimension beside band, y and x; found {list(found.lead)}. Select one.")
     for plane in found.planes:
@@ -162,7 +162,7 @@ class _Mover:
         return self._layers(obj).assign_coords(self._flags())
 
     def _flags(self) -> dict[Hashable, xr.Variable]:
-        """Move what classes or masks lie on the grid at each date, by nearest neighbour."""
+        """Move what classes or masks lie on the grid at each date, by nearest neighbor."""
         lead, y, x = self.cube.lead, self.cube.y, self.cube.x
         flags = {}
         for flag in self.cube.flags:
@@ -189,7 +189,7 @@ class _Mover:
         return variables
 
     def _layers(self, obj: xr.DataArray) -> xr.DataArray:
-        """Move the layers of a DataArray; those that are no bands, such as SCL, by nearest neighbour."""
+        """Move the layers of a DataArray; those that are no bands, such as SCL, by nearest neighbor."""
         cube, array = self.cube, self.cube.planes[0].array
         data = lazy_data(array)
         if cube.band_dim is None:

@@ -32,7 +32,7 @@ class Pair:
     """Two images, ready to be compared.
 
     moving, reference: (channel, y, x), each channel of unit variance in both. known_moving, known_reference: (y, x)
-    weights 0 to 1, 0 where a pixel or its neighbour is NaN. noise: variance that is taken for noise at least, per
+    weights 0 to 1, 0 where a pixel or its neighbor is NaN. noise: variance that is taken for noise at least, per
     channel, of moving and reference together. window: whether the edges are faded too.
     """
 
@@ -50,7 +50,7 @@ class Pair:
         return height, width
 
     def moved(self, dy: float, dx: float) -> Array:
-        """Move the channels of `moving`, (channel, y, x), by parts of a pixel."""
+        """Shift the channels of `moving`, (channel, y, x), with sub-pixel precision."""
         margin = math.ceil(max(abs(dy), abs(dx))) + RADIUS
         widths = ((0, 0), (margin, margin), (margin, margin))
         padded = np.pad(self.moving, widths, mode="edge" if self.window else "wrap")
@@ -135,11 +135,11 @@ def _standardised(channels: Array, known: Array) -> tuple[Array, Array]:
     """Return channels of zero mean and unit variance where they are known, and the standard deviations they had."""
     total = known.sum()
     means = (channels * known).sum(axis=(-2, -1)) / total
-    centred = channels - means[:, None, None]
-    spread: Array = np.sqrt((centred**2 * known).sum(axis=(-2, -1)) / total)
+    centered = channels - means[:, None, None]
+    spread: Array = np.sqrt((centered**2 * known).sum(axis=(-2, -1)) / total)
     # Rounding alone makes a constant image vary by this much
     spread = np.where(spread > 1e-12 * np.abs(channels).max(initial=0.0), spread, 0.0)
-    return centred / np.where(spread > 0, spread, 1.0)[:, None, None], spread
+    return centered / np.where(spread > 0, spread, 1.0)[:, None, None], spread
 
 
 def _level(band: Array) -> float:

@@ -131,9 +131,9 @@ def standard_error(pair: Pair, dy: float, dx: float) -> float:
 def _normalized(channel: Array, weights: Array) -> Array:
     """Return zero mean and unit variance under the weights; two dates may differ in brightness and contrast."""
     total = weights.sum()
-    centred = channel - (channel * weights).sum() / total
-    spread = math.sqrt((centred**2 * weights).sum() / total)
-    return np.asarray(centred / spread if spread > 0 else centred)
+    centered = channel - (channel * weights).sum() / total
+    spread = math.sqrt((centered**2 * weights).sum() / total)
+    return np.asarray(centered / spread if spread > 0 else centered)
 
 
 ShiftMethod: TypeAlias = Literal["phase", "ecc", "features"]

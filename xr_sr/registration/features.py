@@ -101,7 +101,7 @@ def _networks(features: Any, disk_path: str, lightglue_path: str) -> tuple[Any, 
 
 
 def _renamed(name: str) -> str:
-    """Turn "self_attn.3.Wqkv.weight" into "transformers.3.self_attn.Wqkv.weight"."""
+    """Convert "self_attn.3.Wqkv.weight" into "transformers.3.self_attn.Wqkv.weight"."""
     kind, _, rest = name.partition(".")
     if kind not in ("self_attn", "cross_attn"):
         return name

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..arguments import count_of
 from ..cube.lazy import in_chunks
-from ..cube.select import Cube, Plane, pick, recognise
+from ..cube.select import Cube, Plane, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import Shift, combined, estimate_shift
 
@@ -148,7 +148,7 @@ def _of_another(
     """Return the images of another cube: of its only date, or of the same date for each of the cube."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)
-        other = recognise(reference)
+        other = recognize(reference)
     one, two = cube.geobox, other.geobox
     if (
         one.shape != two.shape

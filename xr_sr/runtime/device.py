@@ -26,7 +26,7 @@ def check_device(device: str) -> None:
 
 
 def resolve_device(device: str) -> str:
-    """Turn "auto" into "cuda" where this process sees a GPU, else "cpu".
+    """Return the device that "auto" means: "cuda" where this process sees a GPU, else "cpu".
 
     Raises OptionError for a device that is none, or that this process does not have.
     """
@@ -66,7 +66,7 @@ def ask_threads(number: int | None) -> None:
 
 
 def torch_threads() -> int:
-    """Give each task its share of the processors: the requested number, else all divided by the concurrent tasks."""
+    """Return the threads of a task: the requested number, else the processors divided by the concurrent tasks."""
     return _asked[0] if _asked else max(1, _processors() // _tasks_at_once())
 
 

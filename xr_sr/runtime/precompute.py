@@ -19,7 +19,7 @@ _PREFIX = "once-"
 
 
 def once_name(what: str, *parts: Any) -> str:
-    """Name an array that holds such numbers. parts: what they depend on, so that equal ones have one name."""
+    """Return a name for an array of such numbers. parts: what they depend on, so that equal ones share a name."""
     from dask.base import tokenize
 
     return f"{_PREFIX}{what}-{tokenize(what, *parts)}"
@@ -30,7 +30,7 @@ def settled(arrays: Sequence[da.Array]) -> list[da.Array]:
 
     Numbers that rest on others take a pass each, so that no pass keeps blocks in memory for the next. Arrays without
     any come back as they are, and nothing is computed; the others are lazy as before, with the same values and names.
-    A graph that was optimised as a whole has lost its layers, and stays as it is.
+    A graph that was optimized as a whole has lost its layers, and stays as it is.
     """
     from dask.array.optimization import optimize
     from dask.highlevelgraph import HighLevelGraph

@@ -53,7 +53,7 @@ def degrade(
 
     hr: DataArray (..., band, y, x) in any order, or Dataset of bands; reflectance, floating, NaN where not valid.
     One of three defines the coarse pixels. factor: their size in fine pixels, above 1, whole or not (16.67). gsd: their
-    size in the unit of the CRS, metres in UTM. like: a cube or geobox whose grid to take, any phase and size.
+    size in the unit of the CRS, meters in UTM. like: a cube or geobox whose grid to take, any phase and size.
     snap: with factor and gsd, edges lie on multiples of the pixel's size, as those of Sentinel-2 do; else the first
         pixel begins at the corner of `hr`. Only pixels that lie wholly on `hr` are made; with `like` all, NaN beyond.
     mtf: contrast that a band passes at the Nyquist frequency of the coarse pixel, in (0, 1), one for all or by band;
@@ -135,7 +135,7 @@ def _grid(
             raise GridError(
                 f"no pixel of {steps[0]:g} x {steps[1]:g} fine ones lies wholly on {height} x {width} of them. "
                 "Take a larger piece or a smaller factor"
-                + (f"; gsd= is in the unit of {fine.crs}, so reproject to metres first." if gsd is not None else ".")
+                + (f"; gsd= is in the unit of {fine.crs}, so reproject to meters first." if gsd is not None else ".")
             )
         moved = fine.affine @ Affine.translation(origins[1], origins[0]) @ Affine.scale(steps[1], steps[0])
         target = GeoBox((counts[0], counts[1]), moved, fine.crs)
@@ -337,7 +337,7 @@ def hybrid(
     rows, columns = (Axis(size, size, 1.0) for size in above.grid.geobox.shape.yx)
     sensor = Sensor(rows, columns, (Response(psf),), None, least=0.0)
     smooth = difference.copy(data=sense(difference.data, sensor, name="low-pass"))
-    # Not where the difference is NaN, where the mean of neighbours would fill it.
+    # Not where the difference is NaN, where the mean of neighbors would fill it.
     mixed = above.array + smooth.where(difference.notnull())
     mixed = mixed.astype(above.array.dtype).transpose(*difference.dims)
     order = [*[dim for dim in mixed.dims if dim not in high.dims], *high.dims]

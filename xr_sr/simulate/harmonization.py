@@ -198,7 +198,7 @@ def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
 
 
 def _ranked(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.integer[Any]]]:
-    """Give values in rising order, NaN last, and the place of each.
+    """Return values in ascending order, NaN last, and the position of each.
 
     float32 of one sign is sorted as integers that hold bits of value and place: NumPy sorts faster than it ranks.
     """
@@ -261,7 +261,7 @@ def harmonize(
 
 
 def _on_coarser(ours: ImageCube, theirs: ImageCube, mtf: Mtf) -> tuple[ImageCube, ImageCube]:
-    """Bring both to the coarser grid, pixel on pixel."""
+    """Average both to the coarser grid."""
     one, other = ours.grid.geobox, theirs.grid.geobox
     if one.crs is not None and other.crs is not None and one.crs != other.crs:
         raise GridError(f"the source is in {one.crs}, the reference in {other.crs}. Reproject one of them.")

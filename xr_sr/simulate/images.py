@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..cube.detect import recognise
+from ..cube.detect import recognize
 from ..cube.grid import Grid, coords, crs_coord_name, is_crs_coord, spatial_dims
 from ..cube.lazy import in_chunks
 from ..cube.names import listed
@@ -106,7 +106,7 @@ def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
         raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
-        cube = recognise(obj, allow_other_bands=True, role=what)
+        cube = recognize(obj, allow_other_bands=True, role=what)
     if obj.dtype.kind != "f":
         raise RadiometryError(
             f"{what} holds {obj.dtype}; expected reflectance as floating-point numbers, with NaN where there is no "

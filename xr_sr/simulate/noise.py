@@ -28,7 +28,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def scramble(bits: UintArray) -> UintArray:
-    """Mix each 64-bit word so that neighbours share nothing; works in place and returns its argument."""
+    """Mix each 64-bit word so that neighbors share nothing; works in place and returns its argument."""
     shifted = bits >> np.uint64(30)
     bits ^= shifted
     bits *= _FIRST
@@ -78,7 +78,7 @@ class Chance:
         return normal
 
     def smooth_line(self, place_m: DoubleArray, period_m: float, *line: IntArray) -> tuple[DoubleArray, DoubleArray]:
-        """Return smooth noise along a line and its slope per metre, both of the shape of `place_m`.
+        """Return smooth noise along a line and its slope per meter, both of the shape of `place_m`.
 
         Its deviation is about 1, and it stays within 2.4.
         line: further coordinates that distinguish lines, broadcast against `place_m`.
@@ -121,7 +121,7 @@ class Chance:
 
 
 def as_uniform(bits: UintArray) -> FloatArray:
-    """Turn random bits into numbers in [0, 1): the upper 24, since float32 holds no more."""
+    """Convert random bits into numbers in [0, 1): the upper 24, since float32 holds no more."""
     return (bits >> np.uint64(40)).astype("float32") * np.float32(2**-24)
 
 

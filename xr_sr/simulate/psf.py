@@ -1,7 +1,7 @@
-"""Point spread functions: how a coarse pixel weighs the fine ones around its centre.
+"""Point spread functions: how a coarse pixel weighs the fine ones around its center.
 
 Arrays and numbers only. A function is a sum of separable terms, each a profile along y times one along x, that can be
-evaluated at any place: so a coarse pixel may be centred anywhere between fine ones, at any ratio of their sizes.
+evaluated at any place: so a coarse pixel may be centered anywhere between fine ones, at any ratio of their sizes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Gaussian:
 
     @property
     def reach(self) -> float:
-        """Fine pixels from the centre to the last weight."""
+        """Fine pixels from the center to the last weight."""
         # A quarter pixel more than a whole number: no tap of a whole ratio then stands on the very edge, where
         # rounding would decide whether it counts.
         return math.ceil(DEVIATIONS * self.sigma) + 0.25
 
     def weights(self, offset: DoubleArray) -> DoubleArray:
-        """Weigh fine pixels, (pixel, tap) offsets from the centre; the weights of each pixel sum to one."""
+        """Weigh fine pixels, (pixel, tap) offsets from the center; the weights of each pixel sum to one."""
         weights = np.exp(-0.5 * (offset / self.sigma) ** 2)
         weights[np.abs(offset) > self.reach] = 0
         return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
@@ -54,17 +54,17 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A profile given by samples one fine pixel apart, centred, and linear between them."""
+    """A profile given by samples one fine pixel apart, centered, and linear between them."""
 
     samples: tuple[float, ...]
 
     @property
     def reach(self) -> float:
-        """Fine pixels from the centre to the last weight."""
+        """Fine pixels from the center to the last weight."""
         return (len(self.samples) + 1) / 2
 
     def weights(self, offset: DoubleArray) -> DoubleArray:
-        """Weigh fine pixels, (pixel, tap) offsets from the centre; weights of a pixel sum to what the samples do."""
+        """Weigh fine pixels, (pixel, tap) offsets from the center; weights of a pixel sum to what the samples do."""
         places = np.arange(-1, len(self.samples) + 1) - (len(self.samples) - 1) / 2
         return np.interp(offset, places, (0.0, *self.samples, 0.0), left=0, right=0)
 
@@ -80,16 +80,16 @@ class Psf:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Fine pixels along y and x beyond the centre that a pixel may depend on."""
+        """Fine pixels along y and x beyond the center that a pixel may depend on."""
         rows, columns = (math.ceil(max(term[axis].reach for term in self.terms)) for axis in (0, 1))
         return rows, columns
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Positions of coarse pixels along an axis: coarse pixel i is centred at `origin + (i + 0.5) * step` fine pixels.
+    """Positions of coarse pixels along an axis: coarse pixel i is centered at `origin + (i + 0.5) * step` fine pixels.
 
-    size: number of coarse pixels. fine: number of fine pixels; fine pixel k is centred at k + 0.5.
+    size: number of coarse pixels. fine: number of fine pixels; fine pixel k is centered at k + 0.5.
     """
 
     size: int
@@ -106,10 +106,10 @@ class Axis:
         not exist are 0, so that what is missing shows in the sum. They depend on a pixel's number alone, not on where a
         block begins.
         """
-        centre = self.origin + (np.arange(start, stop) + 0.5 - shift) * self.step
-        first = np.ceil(centre - 0.5 - profile.reach)
+        center = self.origin + (np.arange(start, stop) + 0.5 - shift) * self.step
+        first = np.ceil(center - 0.5 - profile.reach)
         pixels = first[:, None] + np.arange(math.floor(2 * profile.reach) + 1)
-        weights = profile.weights(pixels + 0.5 - centre[:, None])
+        weights = profile.weights(pixels + 0.5 - center[:, None])
         weights[(pixels < 0) | (pixels >= self.fine)] = 0
         return first.astype("int64"), weights
 
@@ -147,9 +147,9 @@ def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
 
 
 def kernel_psf(kernel: npt.ArrayLike) -> Psf:
-    """Return a point spread function from a (y, x) array of weights, one per fine pixel, centred on the pixel.
+    """Return a point spread function from a (y, x) array of weights, one per fine pixel, centered on the pixel.
 
-    kernel: any size, finite, of a sum above 0, by which it is divided. Where a coarse pixel's centre does not lie as
+    kernel: any size, finite, of a sum above 0, by which it is divided. Where a coarse pixel's center does not lie as
     the middle of the array does (on a fine pixel for an odd size, between two for an even one), it is interpolated
     linearly.
     Raises OptionError for anything else.

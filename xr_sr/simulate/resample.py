@@ -16,9 +16,9 @@ FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
 def upsample(image: FloatArray, factor: int) -> FloatArray:
-    """Interpolate linearly between pixel centres, edge pixels repeated: (..., y, x) to (..., y * factor, x * factor).
+    """Interpolate linearly between pixel centers, edge pixels repeated: (..., y, x) to (..., y * factor, x * factor).
 
-    image: floating, without NaN (a NaN spreads to its neighbours). factor: 1 or more. Keeps the dtype. The same as
+    image: floating, without NaN (a NaN spreads to its neighbors). factor: 1 or more. Keeps the dtype. The same as
     torch's `interpolate(mode="bilinear", align_corners=False)` and as OpenCV's `INTER_LINEAR` without antialiasing.
     """
     _check(factor)
@@ -28,7 +28,7 @@ def upsample(image: FloatArray, factor: int) -> FloatArray:
 def downsample(image: FloatArray, factor: int) -> FloatArray:
     """Average under a triangle of half-width `factor`: (..., y, x) to (..., y // factor, x // factor).
 
-    image: floating, without NaN. Weights are normalised where the triangle reaches beyond the image, and pixels that
+    image: floating, without NaN. Weights are normalized where the triangle reaches beyond the image, and pixels that
     fill no whole output pixel at the end count as context only. Keeps the dtype. The same as torch's
     `interpolate(scale_factor=1 / factor, mode="bilinear", antialias=True)` and as Pillow's `BILINEAR` reduction.
     """
@@ -59,7 +59,7 @@ def _upsample_axis(image: FloatArray, factor: int, axis: int) -> FloatArray:
     out = np.empty(shape, dtype=image.dtype)
     number = image.dtype.type
     for phase in range(factor):
-        place = (phase + 0.5) / factor - 0.5  # in input pixels, from the centre of the pixel itself
+        place = (phase + 0.5) / factor - 0.5  # in input pixels, from the center of the pixel itself
         start = 0 if place < 0 else 1
         weight = place - (start - 1)
         near = padded[_along(axis, slice(start, start + size))]

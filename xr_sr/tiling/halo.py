@@ -50,7 +50,7 @@ def map_tiles(
     coarse: planes on a second grid with wider pixels; `source.coarse.take(halo)` gives them.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
-    Returns `dtype`. After optimisation there is one task per block, two where an input chunk
+    Returns `dtype`. After optimization there is one task per block, two where an input chunk
     is giant.
     """
     from dask.base import tokenize

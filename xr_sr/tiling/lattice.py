@@ -2,7 +2,7 @@
 
 A model whose output depends on its whole input (attention, norms over the image, strides) gives one value for a pixel
 only if its input is always the same window. So windows of one size lie on a lattice counted from the origin of the CRS;
-neighbours overlap, and are blended by weights that sum to one. Two crops of a scene, or two chunkings, have the same
+neighbors overlap, and are blended by weights that sum to one. Two crops of a scene, or two chunkings, have the same
 windows wherever these lie inside of both.
 """
 
@@ -36,7 +36,7 @@ _STEPS = 4096
 class Lattice:
     """Where windows stand. All numbers are input pixels.
 
-    side: of a window. overlap: what neighbours share, at most half of the side. row, col: the place of the array's
+    side: of a window. overlap: what neighbors share, at most half of the side. row, col: the place of the array's
     first pixel, counted from the origin of the CRS.
     """
 

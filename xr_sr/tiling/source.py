@@ -289,7 +289,7 @@ def _cut(length: int, side: int) -> tuple[int, ...]:
 
 
 def _getitem() -> Callable[..., Any]:
-    """dask's own slicing, which its optimiser knows how to push into a reader."""
+    """dask's own slicing, which its optimizer knows how to push into a reader."""
     from dask.array.chunk import getitem
 
     return getitem

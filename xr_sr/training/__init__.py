@@ -4,7 +4,7 @@
     network = training.distil(LeanSPAN(), training.Teacher("sen2sr-lite"), scenes, "runs/mine")
     training.save_weights(network, "mine.safetensors", {"trained on": "my fields, 2024"})
 
-`distil` learns another model's function, `fit` learns from high resolution through the modelled sensor. Both save
+`distil` learns another model's function, `fit` learns from high resolution through the modeled sensor. Both save
 checkpoints and resume. The default optimizer needs the extra `train`.
 """
 

@@ -37,9 +37,9 @@ GENTLE = Augmentation(light=0.4, snow=0.05, mix=0.0)
 
 @dataclass(frozen=True)
 class SensorRange:
-    """Range of sensors around the modelled one.
+    """Range of sensors around the modeled one.
 
-    width: of the point spread function, minimum and maximum, as a factor. noise: gain of the modelled noise, minimum
+    width: of the point spread function, minimum and maximum, as a factor. noise: gain of the modeled noise, minimum
     and maximum. shift_px: standard deviation of each band's shift along y and x, in input pixels. Raises OptionError
     for impossible numbers.
     """
@@ -189,7 +189,7 @@ def _sensed(bands: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in found if name not in MTF_AT_NYQUIST]
     if unknown or not found:
         raise MissingBandError(
-            f"bands={names}: no sensor is modelled for {unknown or 'none'}; expected some of "
+            f"bands={names}: no sensor is modeled for {unknown or 'none'}; expected some of "
             f"{', '.join(MTF_AT_NYQUIST)}, in the order of the scenes."
         )
     if len(set(found)) < len(found):

@@ -1,4 +1,4 @@
-"""The training loop: any network, any batches, one optimiser; it saves checkpoints and resumes from them.
+"""The training loop: any network, any batches, one optimizer; it saves checkpoints and resumes from them.
 
 No stream of random numbers is kept: a batch is a function of its step, and what a network draws (dropout) is seeded
 from seed and step. A run that was killed and resumed therefore equals, on the CPU of one machine, the run that was
@@ -254,7 +254,7 @@ def _restored(
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise TrainingError(
             f"{folder / 'checkpoint.pt'} is not of this run: {type(error).__name__}: {error}. Expected network, "
-            "average, optimiser, step and seconds of the same network. Remove the file to start again."
+            "average, optimizer, step and seconds of the same network. Remove the file to start again."
         ) from error
 
 

@@ -83,8 +83,8 @@ def _snowed(patch: FloatArray, chance: np.random.Generator, absorbed: tuple[int,
     bands = len(patch)
     grey = np.tensordot(chance.dirichlet(np.ones(bands)) * chance.choice([-1, 1]), patch, 1)
     grey = (grey - grey.mean()) / (grey.std() + 1e-4)
-    colour = (patch - patch.mean((1, 2), keepdims=True)) * chance.uniform(0, 1) + chance.normal(0, 0.04, (bands, 1, 1))
-    snowed: FloatArray = chance.uniform(0.25, 0.9) + grey * np.exp(chance.uniform(np.log(0.02), np.log(0.3))) + colour
+    color = (patch - patch.mean((1, 2), keepdims=True)) * chance.uniform(0, 1) + chance.normal(0, 0.04, (bands, 1, 1))
+    snowed: FloatArray = chance.uniform(0.25, 0.9) + grey * np.exp(chance.uniform(np.log(0.02), np.log(0.3))) + color
     for place in absorbed:
         own = (patch[place] - patch[place].mean()) / (patch[place].std() + 1e-4)
         shared = chance.uniform(

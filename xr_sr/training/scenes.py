@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_number, items_of, shown
-from ..cube.select import AnyCube, pick, recognise
+from ..cube.select import AnyCube, pick, recognize
 from ..errors import OptionError
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
@@ -75,7 +75,7 @@ def scenes_of(
     weight = check_number("weight", weight, above=0)
     options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     converted: AnyCube = reflectance(obj, **options)  # type: ignore[type-var]  # of the same kind as obj
-    cube = recognise(converted)
+    cube = recognize(converted)
     planes = pick(
         cube, bands, reader="a network in training", cure="join bands of two pixel sizes by training.repeated"
     )

@@ -119,7 +119,7 @@ def closeness(
 def distance(
     sr: FloatArray, teacher_sr: FloatArray, bicubic_sr: FloatArray, size: tuple[int, ...], *, scale: int
 ) -> float:
-    """Measure `closeness` of images (band, ...) whose centres are the scene's. size: (y, x) of the scene."""
+    """Measure `closeness` of images (band, ...) whose centers are the scene's. size: (y, x) of the scene."""
     images = (sr, teacher_sr, bicubic_sr)
     reach = max((size[0] - image.shape[-2] // scale) // 2 for image in images)
     own, wanted, plain = (_inner(image, size, scale, max(BORDER, reach)) for image in images)
@@ -133,7 +133,7 @@ def distance(
 
 
 def _inner(image: FloatArray, size: tuple[int, ...], scale: int, border: int) -> FloatArray:
-    """Cut an image whose centre is the scene's down to what is `border` input pixels from the scene's edge."""
+    """Cut an image whose center is the scene's down to what is `border` input pixels from the scene's edge."""
     rows, columns = ((length - 2 * border) * scale for length in size)
     top, left = (image.shape[-2] - rows) // 2, (image.shape[-1] - columns) // 2
     return image[..., top : top + rows, left : left + columns]

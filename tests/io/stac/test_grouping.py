@@ -283,7 +283,7 @@ class TestPixels:
 
         assert b11.sizes["time"] == 1 and b11.odc.crs == (crs or "EPSG:32701")
         assert inside.mean() > 0.9 and b11.sizes["x"] < 200
-        # Half a pixel of 20 m, as nearest neighbour may be off, is 9.4e-5 degrees.
+        # Half a pixel of 20 m, as nearest neighbor may be off, is 9.4e-5 degrees.
         assert np.abs(found[0][inside] - (lon[inside] - 179.9) * 1e5).max() < 15
 
     def degrees(self, x: np.ndarray, y: np.ndarray, code: int) -> tuple[np.ndarray, np.ndarray]:

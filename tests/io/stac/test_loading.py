@@ -45,7 +45,7 @@ def running(tmp_path_factory):
 
 
 def box(west: float, south: float, east: float, north: float) -> list[float]:
-    """A box in degrees inside a rectangle of metres, counted from the north-west corner of tile 0, east and down."""
+    """A box in degrees inside a rectangle of meters, counted from the north-west corner of tile 0, east and down."""
     from pyproj import Transformer
 
     to_degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
@@ -281,7 +281,7 @@ class TestCatalogue:
         ("options", "error", "words"),
         [
             ({"crs": "EPSG:4326"}, GridError, "degrees"),
-            ({"crs": "EPSG:2263"}, GridError, "metres"),
+            ({"crs": "EPSG:2263"}, GridError, "meters"),
             ({"crs": "EPSG:99999"}, GridError, "EPSG:32633"),
             ({"bbox": "1,2,3,4"}, OptionError, "four|numbers"),
             ({"bbox": (3, 2, 1, 4)}, OptionError, "west < east"),

@@ -39,7 +39,7 @@ def items(api):
 
 
 def utm(west: float, south: float, east: float, north: float) -> Geometry:
-    """A rectangle in metres, counted from the north-west corner of tile 0, east and down."""
+    """A rectangle in meters, counted from the north-west corner of tile 0, east and down."""
     return box(WEST + west, NORTH - south, WEST + east, NORTH - north, CRS)
 
 
@@ -133,7 +133,7 @@ class TestPolygon:
         shape = degrees(INSIDE)
         return {
             "odc-geo": shape,
-            "odc-geo in metres": INSIDE,
+            "odc-geo in meters": INSIDE,
             "shapely": shape.geom,
             "geometry": shape.json,
             "feature": {"type": "Feature", "properties": {}, "geometry": shape.json},

@@ -38,9 +38,9 @@ def running(tmp_path_factory):
 
 def expected_flood(fine: xr.Dataset) -> np.ndarray:
     """What `flood` must say of the last two dates: (time, y, x), by the truth under each fine pixel."""
-    centre = ~geobox(0, 10).affine @ (fine.odc.geobox.affine @ (0.5, 0.5))
-    rows = np.floor(centre[1] + np.arange(fine.sizes["y"]) / 4).astype(int)
-    cols = np.floor(centre[0] + np.arange(fine.sizes["x"]) / 4).astype(int)
+    center = ~geobox(0, 10).affine @ (fine.odc.geobox.affine @ (0.5, 0.5))
+    rows = np.floor(center[1] + np.arange(fine.sizes["y"]) / 4).astype(int)
+    cols = np.floor(center[0] + np.arange(fine.sizes["x"]) / 4).astype(int)
     at = np.ix_(rows, cols)
     wet = [
         truth("B03", 0, 10, flooded=flooded)[at] > truth("B08", 0, 10, flooded=flooded)[at] for flooded in (False, True)

@@ -4,7 +4,7 @@ A program of its own, as it forks: the parent imports everything and starts no t
 python many_writers.py FOLDER WRITERS ROUNDS SEED; prints one JSON object.
 
 One round: some dates are there, or none. Each writer begins within a moment of the others and writes dates of its own
-and a date of its neighbour; about half of them are killed (SIGKILL) at a random operation on the store. Some wait for
+and a date of its neighbor; about half of them are killed (SIGKILL) at a random operation on the store. Some wait for
 each other, some do not. Some count as machines of their own, which see no process of another, so that their claims must
 expire. Whoever did not succeed is run again, together with the others, until nobody is left.
 """

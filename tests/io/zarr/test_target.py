@@ -98,7 +98,7 @@ def test_half_written_files_do_not_count_and_are_swept(tmp_path):
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_what_lies_there_is_recognised(tmp_path):
+def test_what_lies_there_is_recognized(tmp_path):
     zarr.create_array(tmp_path / "array.zarr", shape=(2,), dtype="i2")
     zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})
     zarr.create_group(tmp_path / "empty2.zarr", zarr_format=2)

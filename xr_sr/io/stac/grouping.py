@@ -155,7 +155,7 @@ def _relation(item: Item, other: Item, meanings: Mapping[int, Meaning]) -> _Rela
 
 
 def _warn(doubts: Mapping[_Relation, Sequence[tuple[Item, Item]]]) -> None:
-    """Say in one warning each what was kept, or left out, without being certain."""
+    """Warn once for each kind of item that was kept or left out without certainty."""
     if pairs := doubts.get(_Relation.MAYBE_PARTS):
         item, other = pairs[0]
         count = len({id(item) for item, _ in pairs})
@@ -220,7 +220,7 @@ def solar_day(item: Item, longitude: float | None = None) -> str:
 
 
 def tile_of(item: Item) -> str:
-    """Name the MGRS tile of an item, "33UUU"; its box where neither properties nor names give the tile."""
+    """Return the MGRS tile of an item, "33UUU"; its box where neither properties nor names contain the tile."""
     texts = [str(item.properties[key]) for key in _TILE_KEYS if key in item.properties]
     for prefix in ("mgrs", "sentinel"):
         parts = [str(item.properties.get(f"{prefix}:{part}", "")) for part in _TILE_PARTS]

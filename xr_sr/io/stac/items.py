@@ -99,7 +99,7 @@ def boa_add_offset(item: Item) -> float:
 
 
 def epsg_of(item: Item) -> str | None:
-    """Name the CRS of an item, "EPSG:32633"; None where it does not say."""
+    """Return the name of the CRS of an item, "EPSG:32633"; None where it does not say."""
     code = item.properties.get("proj:code") or item.properties.get("proj:epsg")
     if code is None:
         codes = {asset.extra_fields.get("proj:code") for asset in item.assets.values()} - {None}
@@ -190,7 +190,7 @@ def sources_of(item: Item, wanted: Sequence[str]) -> dict[str, ItemSource]:
 
 
 def bands_in(item: Item) -> list[str]:
-    """Name the bands of 10 m and 20 m that an item has, and SCL, in the sensor's order."""
+    """Return the names of the bands of 10 m and 20 m that an item has, and SCL, in the sensor's order."""
     names = _sources(item)
     found = [band.name for band in BANDS if band.gsd_m < 60 and band.name in names]
     return [*found, SCL] if SCL in names else found
@@ -262,7 +262,7 @@ def _sources(item: Item) -> dict[str, ItemSource]:
 
 
 def _bands_of(key: str, asset: Asset) -> list[str | None]:
-    """Name the bands of an asset in its order; None for other bands."""
+    """Return the names of the bands of an asset in its order; None for other bands."""
     records = records_of(asset)
     if (band := _band_of(key)) is not None:
         return [band] * len(records)

@@ -102,10 +102,10 @@ def load(
         by default nothing is masked, and SCL comes along for `cube.sr.mask()`.
     offset: in DN, for all items, if metadata are wrong or missing; by default from the metadata of each item.
     grid: "native" returns a DataTree with `r10m` and `r20m` (and `r60m` if requested), the default for a bbox or a
-        geopolygon and for `like` a DataTree; 10 or 20 one Dataset at that size, by nearest neighbour. With geobox and
+        geopolygon and for `like` a DataTree; 10 or 20 one Dataset at that size, by nearest neighbor. With geobox and
         like the result is one Dataset on their grid; with grid="native" a DataTree that nests in it. resolution: one
-        Dataset with pixels of this side, in the unit of the CRS, by nearest neighbour.
-    crs: of the result; by default that of most items; in metres, unless resolution is given. chunks: side of a chunk in
+        Dataset with pixels of this side, in the unit of the CRS, by nearest neighbor.
+    crs: of the result; by default that of most items; in meters, unless resolution is given. chunks: side of a chunk in
         10 m pixels. groupby: "solar_day" (the default), "time", "id", the name of a property, or a function, as in
         `odc.stac.load`.
 
@@ -115,7 +115,7 @@ def load(
     groupby says. Parts of a tile from several data strips are mosaicked; of versions of one acquisition the newest is
     taken (all of them with groupby "id", a property or a function). Grids are snapped to 20 m (60 m with 60 m bands),
     so each 20 m pixel holds exactly four of 10 m. Nothing is read but the catalog. Transient HTTP errors are retried.
-    Raises OptionError for invalid arguments, GridError for a CRS that is not in metres or a grid that cuts pixels of
+    Raises OptionError for invalid arguments, GridError for a CRS that is not in meters or a grid that cuts pixels of
     a tree, CatalogError without any item or answer, or where no item meets the area, MissingBandError,
     RadiometryError where an item's offset is unknown, MissingLibraryError. Warns RadiometryWarning where an item
     contradicts itself, GeoreferenceWarning where pixels are resampled from another UTM zone or lattice, CatalogWarning
@@ -231,7 +231,7 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
         verb = "is" if sum(others.values()) == 1 else "are"
         warn_caller(
             f"{sum(others.values())} of {count_of(len(items), 'item')} {verb} resampled from {listed(others)} to "
-            f"{zone} by nearest neighbour, which shifts pixels by up to half of one. To keep native pixels, load one "
+            f"{zone} by nearest neighbor, which shifts pixels by up to half of one. To keep native pixels, load one "
             "zone after the other.",
             GeoreferenceWarning,
         )
@@ -239,14 +239,14 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
 
 
 def _name_of(geobox: GeoBox) -> str:
-    """Name the CRS of a grid as items do, "EPSG:32633"; by its definition where it has no code."""
+    """Return the name of the CRS of a grid as items do, "EPSG:32633"; by its definition where it has no code."""
     assert geobox.crs is not None
     return f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs.to_wkt())
 
 
 @contextmanager
 def _reading(items: Sequence[Item]) -> Iterator[None]:
-    """Say which items are meant where odc-stac cannot read what they say of their assets; pixels are read later."""
+    """Raise an error that names the items whose assets odc-stac cannot read; pixels are read later."""
     try:
         yield
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -185,7 +185,7 @@ def require_metres(crs: Any) -> str:
     if any(axis.unit_conversion_factor != 1 or axis.unit_name != "metre" for axis in axes[:2]):
         raise GridError(
             f"crs={shown(crs)} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
-            "metres, such as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
+            "meters, such as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
         )
     return name
 

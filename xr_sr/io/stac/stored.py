@@ -22,7 +22,7 @@ PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 
 def projection_fields(geobox: GeoBox) -> dict[str, Any]:
-    """Give `proj:code` (or `proj:wkt2` where the CRS has no code), `proj:bbox`, `proj:shape` and `proj:transform`."""
+    """Return `proj:code` (or `proj:wkt2` where the CRS has no code), `proj:bbox`, `proj:shape` and `proj:transform`."""
     facts: dict[str, Any] = {}
     if geobox.crs is not None:
         epsg = geobox.crs.epsg
@@ -122,7 +122,7 @@ def _of_zarr(place: str) -> Stored:
 
 
 def _labels(array: xr.DataArray, dims: Sequence[str], time: str | None) -> list[str]:
-    """Name the bands along the third dimension of a variable; "" for a variable that is one band itself."""
+    """Return the names of bands along the third dimension of a variable; "" for a variable that is one band."""
     others = [dim for dim in array.dims if dim not in (*dims, time)]
     if not others:
         return [""]

@@ -252,7 +252,7 @@ def _coarsest(geobox: GeoBox, zone: str, largest: float) -> GeoBox:
     size = abs(geobox.affine.a)
     if not geobox.axis_aligned or not _in_metres(zone) or size not in _NATIVE_GSD_M or abs(geobox.affine.e) != size:
         raise GridError(
-            f"a tree of native grids needs pixels of 10 m, 20 m or 60 m along the axes of a CRS in metres; these are "
+            f"a tree of native grids needs pixels of 10 m, 20 m or 60 m along the axes of a CRS in meters; these are "
             f"{geobox.resolution.x:g} by {geobox.resolution.y:g} in {geobox.crs}. Leave out grid='native' to load all "
             "bands on this one grid."
         )
@@ -274,7 +274,7 @@ def _warn_between_pixels(geobox: GeoBox, zone: str, bands: Sequence[str]) -> Non
     if between and _in_metres(zone):
         warn_caller(
             f"the grid begins at {listed(between)}, between the pixels of {size:g} m, and is filled by nearest "
-            "neighbour: pixels are shifted by up to half of one.",
+            "neighbor: pixels are shifted by up to half of one.",
             GeoreferenceWarning,
         )
 

@@ -178,7 +178,7 @@ def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | No
         arrays = {field.array.name: field.array for field, _ in work.fields}
         needs: list[Any] = list(arrays.values())
         written = HighLevelGraph.from_collections(f"write-{token}", layer, dependencies=needs)
-        # dask's own optimisation fuses each write with the task that makes its block, so that none waits in memory.
+        # dask's own optimization fuses each write with the task that makes its block, so that none waits in memory.
         tasks = dict(optimize(written, list(layer)))
         yield Graph({**tasks, **sums}, (*layer, *sums))
 
@@ -282,7 +282,7 @@ def _own(sink: Sink) -> tuple[Sink, Session | None]:
 
 
 def chunk_keys(array: zarr.Array[Any], window: Sequence[slice | int]) -> list[str]:
-    """Name the keys of a store that hold a window of an array: its chunks, or its shards.
+    """Return the names of the keys of a store that hold a window of an array: its chunks, or its shards.
 
     window: for each dimension a position, or a slice with both ends.
     """

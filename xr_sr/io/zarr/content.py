@@ -162,7 +162,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
 
 
 def fingerprint(content: Content) -> dict[str, Any]:
-    """Say what the pixels depend on, as JSON: grid, variables, labels, and every `xr_sr:*` attribute.
+    """Return what the pixels depend on, as JSON: grid, variables, labels, and every `xr_sr:*` attribute.
 
     The version of this package and the note are left out: a new version resumes a store of an old one.
     """
@@ -204,7 +204,7 @@ def _radiometry_of(offset: xr.Variable, time: str | None) -> Any:
 
 
 def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Give attributes as JSON can hold them, without those of CF and of the store.
+    """Return attributes as JSON can hold them, without those of CF and of the store.
 
     Numbers of NumPy become plain ones, arrays and tuples lists, anything else its text; NaN and infinity, which JSON
     does not know, become "NaN" and "Infinity".

@@ -84,7 +84,7 @@ def pyramid_attrs(geoboxes: Sequence[GeoBox], dims: tuple[str, str]) -> dict[str
 
 
 def crs_text(crs: CRS) -> str:
-    """Name a CRS by its code, "EPSG:32633", or by its WKT if no registered one is exactly the same."""
+    """Return the name of a CRS by its code, "EPSG:32633", or by its WKT if no registered one is exactly the same."""
     authority = crs.proj.to_authority()
     if authority is not None and pyproj.CRS.from_authority(*authority) == crs.proj:
         return ":".join(authority)

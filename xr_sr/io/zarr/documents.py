@@ -114,7 +114,7 @@ def write_array(target: Target, path: str, document: Document) -> None:
 
 
 def dimensions(document: Document) -> tuple[str, ...]:
-    """Name the dimensions of an array."""
+    """Return the names of the dimensions of an array."""
     if document["zarr_format"] == 3:
         return tuple(document.get("dimension_names") or ())
     return tuple(document["attributes"].get("_ARRAY_DIMENSIONS", ()))

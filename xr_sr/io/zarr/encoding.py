@@ -105,7 +105,7 @@ def choose_packing(
 
 
 def pack_block(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int]:
-    """Turn a block into what is stored; returns it with the number of values that did not fit and were clipped.
+    """Convert a block into what is stored; returns it with the number of values that did not fit and were clipped.
 
     block: any shape, any dtype of numbers; NaN becomes the fill value, infinity is clipped. Values are rounded to the
     nearest step. Works strip by strip: beside the result it needs 256 KiB. A block on a GPU is copied to the host
@@ -145,7 +145,7 @@ def pack_block(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int
 
 
 def _whole(block: NDArray[Any], dtype: np.dtype[Any], nodata: int) -> tuple[NDArray[Any], int]:
-    """Turn floats that were read as integers into integers again, NaN into `nodata`; returns the number of clipped.
+    """Convert floats that were read as integers into integers again, NaN into `nodata`; returns the number of clipped.
 
     Resampled DN are rounded, which is the step of 0.0001 of reflectance. Raises StoreError for small fractions, of
     which rounding would leave nothing.
@@ -165,7 +165,7 @@ def _whole(block: NDArray[Any], dtype: np.dtype[Any], nodata: int) -> tuple[NDAr
 
 
 def unpack_block(stored: NDArray[Any], *, scale: float, fill: float) -> NDArray[np.float32]:
-    """Turn stored integers into float32 values; the fill value becomes NaN. Never passes through float64.
+    """Convert stored integers into float32 values; the fill value becomes NaN. Never passes through float64.
 
     Divides by the number of steps in 1 instead of multiplying by a rounded 0.0001, so that each value is the float32
     nearest to its decimal and packs to the same integer again.
@@ -243,7 +243,7 @@ def storable(dataset: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any] | None:
-    """Give values in a type that Zarr has; None where there is none."""
+    """Convert values to a type that Zarr has; None where there is none."""
     if values.dtype.kind in "Mm":
         return as_nanoseconds(values)
     if values.dtype.kind != "O":

@@ -54,7 +54,7 @@ class Cut:
 
 
 def edges_of(chunks: Sequence[int]) -> tuple[int, ...]:
-    """Turn sizes of chunks into edges: (3, 3, 2) into (0, 3, 6, 8)."""
+    """Convert sizes of chunks into edges: (3, 3, 2) into (0, 3, 6, 8)."""
     return (0, *accumulate(int(size) for size in chunks))
 
 

@@ -36,7 +36,7 @@ class Ledger:
     timed: bool
 
     def done(self, slots: Sequence[int]) -> NDArray[np.bool_]:
-        """Say what is done: (slot, region_y, region_x) booleans, in the order of `slots`."""
+        """Return what is done: (slot, region_y, region_x) booleans, in the order of `slots`."""
         if not len(slots):
             return np.zeros((0, *self.regions), dtype=bool)
         first = min(slots)
@@ -96,7 +96,7 @@ def pending(target: Target, record: Record, length: int) -> list[int]:
 def reserve(
     target: Target, record: Record, length: int, stamps: Sequence[int], offsets: Sequence[float | None]
 ) -> None:
-    """Give these dates the slots from `length` on, before any of their pixels is written.
+    """Assign the slots to these dates from `length` on, before any of their pixels is written.
 
     offsets: those of their DN. What an earlier run began for other dates, or for these with other offsets, is forgotten
     first, so that no slot counts as done for what it does not hold.

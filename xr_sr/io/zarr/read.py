@@ -210,7 +210,7 @@ def _decoded(array: xr.DataArray) -> xr.DataArray:
 
 
 def _blocks(record: Record, level: int) -> dict[str, int]:
-    """Give dask chunks as large as the blocks that were written, in whole Zarr chunks, one date at a time."""
+    """Return dask chunks as large as the blocks that were written, in whole Zarr chunks, one date at a time."""
     sides = {
         dim: max(axis.unit, axis.block - axis.block % axis.unit)
         for dim, axis in zip(record.dims, record.cuts[level], strict=True)

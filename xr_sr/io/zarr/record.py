@@ -80,11 +80,11 @@ class Record:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Name the groups that hold the levels, finest first; "" is the root."""
+        """Return the names of the groups that hold the levels, finest first; "" is the root."""
         return ("",) if len(self.cuts) == 1 else tuple(str(level) for level in range(len(self.cuts)))
 
     def arrays_of(self, level: int) -> tuple[str, ...]:
-        """Name the arrays of a level."""
+        """Return the names of the arrays of a level."""
         return tuple(name for name in self.arrays if not level or name not in self.fine_only)
 
     def cut(self, level: int) -> tuple[Cut, Cut]:
@@ -96,7 +96,7 @@ class Record:
         return y, x
 
     def to_attribute(self) -> str:
-        """Turn the record into text: plain xarray passes attributes on, and netCDF cannot hold nested ones."""
+        """Convert the record into text: plain xarray passes attributes on, and netCDF cannot hold nested ones."""
         return json.dumps({"version": _VERSION, **asdict(self)})
 
     def ready(self) -> Record:

@@ -35,7 +35,7 @@ class Damage:
     date: str = ""
 
     def __str__(self) -> str:
-        """Name the damage in a line."""
+        """Describe the damage in a line."""
         date = f"{self.date}, " if self.date else ""
         where = "" if self.place is None else f" ({date}region {self.place[1]}, {self.place[2]})"
         mended = "" if not self.repaired else ", restored" if self.part == "document" else ", to be written"

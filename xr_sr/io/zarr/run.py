@@ -84,7 +84,7 @@ class Run:
     dates: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Turn the slots round: which date of the content goes to a slot."""
+        """Return which date of the content goes to each slot."""
         self.dates = {slot: date for date, slot in enumerate(self.slots)}
 
     @classmethod

@@ -68,7 +68,7 @@ def stamps_of(dataset: xr.Dataset, dim: str) -> Stamps:
 
 
 def as_dates(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """Turn nanoseconds into dates."""
+    """Convert nanoseconds into dates."""
     return values.astype("datetime64[ns]")
 
 
@@ -78,7 +78,7 @@ def stamp_text(nanoseconds: int) -> str:
 
 
 def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
-    """Turn dates or durations of any unit, or calendar objects, into nanoseconds; None where these cannot hold them.
+    """Convert dates or durations of any unit, or calendar objects, into nanoseconds; None where these cannot hold them.
 
     Calendars other than ours are read as ours; time zones become UTC.
     """
@@ -159,7 +159,7 @@ def scalar_date(dataset: xr.Dataset) -> str | None:
 
 
 def along_time(dataset: xr.Dataset, date: str, on_grid: Iterable[str]) -> xr.Dataset:
-    """Turn a scalar date into a dimension of one step, and give it to all that may differ from date to date.
+    """Convert a scalar date to a dimension of one step, which all variables get that may differ by date.
 
     on_grid: names of the variables that have pixels. Nothing is computed.
     """

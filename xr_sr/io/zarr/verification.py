@@ -349,7 +349,7 @@ class _Level:
 
 
 def _dates(target: Target, record: Record) -> dict[int, str]:
-    """Name the date of each slot, those that are being added too; none in a store without time."""
+    """Return the date of each slot as text, those that are being added too; none in a store without time."""
     length = stored_length(target, record)
     if record.time is None or length is None:
         return {}
