@@ -136,12 +136,12 @@ def _scenes() -> Iterator[Any]:
         "r10m": fine.assign_coords(band=list(GROUPS["10 m"])).to_dataset("band"),
         "r20m": coarse.isel(y=slice(100), x=slice(150)).assign_coords(band=["B11", "B12"]).to_dataset("band"),
     }
-    yield ten_scenes.TenScene("Patagonia", xr.DataTree.from_dict(nodes), {"offset": 0}, "B11, B12 at 20 m")
+    yield ten_scenes.Scene("Patagonia", xr.DataTree.from_dict(nodes), {"offset": 0}, "B11, B12 at 20 m")
     crops = xr.open_dataset(shared() / "data" / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc")
     names = [band for bands in GROUPS.values() for band in bands if f"S2-L2A-{band}" in crops]
     crops = crops.set_coords("crs")[[f"S2-L2A-{band}" for band in names]]
     options = {"offset": 0, "nodata": 65535, "layout": "native"}
-    yield ten_scenes.TenScene("WorldCereal", crops, options, "12 months, 2 without data; no B8A; 20 m repeated")
+    yield ten_scenes.Scene("WorldCereal", crops, options, "12 months, 2 without data; no B8A; 20 m repeated")
 
 
 def _in_place(tree: Any, dy: int, dx: int) -> Any:

@@ -24,7 +24,7 @@ RGBN = ("B04", "B03", "B02", "B08")
 
 @dataclass(frozen=True)
 class Scene:
-    """A real scene as a lazy cube (a DataTree or Dataset where it has ten bands), and the options of `upscale` for it."""
+    """A real scene as a lazy cube, a DataTree where its bands have two grids; options: of `upscale`, for this scene."""
 
     name: str
     cube: Any

@@ -18,18 +18,8 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Proj
 
-from xr_sr.cube.grid import (
-    Grid,
-    coords,
-    crs_coord_name,
-    fine_coords,
-    geobox_of,
-    grid_of,
-    pixel_size_m,
-    place_of,
-    spatial_dims,
-    zoomed,
-)
+from xr_sr.cube.coordinates import coords, fine_coords, zoomed
+from xr_sr.cube.grid import Grid, crs_coord_name, geobox_of, grid_of, pixel_size_m, place_of, spatial_dims
 from xr_sr.errors import GridError
 
 UTM = Affine(10, 0, 499_980, 0, -10, 5_800_020)

@@ -18,7 +18,8 @@ from odc.geo.geobox import GeoBox
 
 import xr_sr
 from tests.cubes import RGBN
-from xr_sr.cube.grid import geobox_of, grid_of, placed
+from xr_sr.cube.coordinates import placed
+from xr_sr.cube.grid import geobox_of, grid_of
 from xr_sr.errors import GeoreferenceWarning, GridError
 
 ORIGIN = (600_000.0, 5_800_000.0)

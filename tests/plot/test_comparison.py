@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from xr_sr import errors
-from xr_sr.cube.grid import coords
+from xr_sr.cube.coordinates import coords
 from xr_sr.datasets import sample, simulate_scene
 from xr_sr.pipeline.api import upscale
 from xr_sr.plot import compare

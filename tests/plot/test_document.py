@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from tests.cubes import array
 from xr_sr import errors
-from xr_sr.cube.grid import coords
+from xr_sr.cube.coordinates import coords
 from xr_sr.metrics import METRICS, evaluate
 from xr_sr.plot import document, report
 from xr_sr.plot.document import number_text

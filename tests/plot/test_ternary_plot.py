@@ -12,7 +12,7 @@ import xarray as xr
 
 from tests.cubes import geobox_of
 from xr_sr import errors
-from xr_sr.cube.grid import coords
+from xr_sr.cube.coordinates import coords
 from xr_sr.plot import ternary
 from xr_sr.plot.ternary_plot import BINS, QUANTITIES, cells, places
 

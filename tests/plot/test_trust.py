@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from tests.cubes import array
 from xr_sr import errors
-from xr_sr.cube.grid import coords
+from xr_sr.cube.coordinates import coords
 from xr_sr.plot import trust_maps
 from xr_sr.plot.ternary_plot import QUANTITIES
 

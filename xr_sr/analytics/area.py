@@ -15,7 +15,8 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import is_one_of
 from ..bands import is_scl
-from ..cube.grid import coords, crs_coord_name, geobox_of, spatial_dims
+from ..cube.coordinates import coords
+from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.lazy import kept_unread
 from ..cube.names import listed
 from ..errors import CubeError, GridError, OptionError

@@ -21,8 +21,9 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_choice
 from ..conventions import BAND_ATTRS
-from ..cube.align import on_dates_of
-from ..cube.grid import crs_coord_name, geobox_of, spatial_dims, zoomed
+from ..cube.coordinates import zoomed
+from ..cube.dates import on_dates_of
+from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.names import listed
 from ..cube.select import AnyCube, Cube, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
@@ -30,7 +31,8 @@ from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
 from ..radiometry.convert import partial_zeros
 from ..radiometry.cubes import reflectance_and_meaning
-from ..radiometry.resolve import Nodata, Offset, Quantification, Radiometry, check_radiometry
+from ..radiometry.given import Nodata, Offset, Quantification, check_radiometry
+from ..radiometry.resolve import Radiometry
 from ..spec import Tile
 from ..task_warnings import Finding, note
 

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from ..arguments import items_of
-from ..cube.grid import crs_coord_name, placed
+from ..cube.coordinates import placed
+from ..cube.grid import crs_coord_name
 from ..cube.lazy import kept_unread
 from ..errors import CubeError
 from ..spec import provenance_of

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_choice, check_number, count_of, is_one_of, shown
-from ..cube.grid import placed
+from ..cube.coordinates import placed
 from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors

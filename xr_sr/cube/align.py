@@ -1,6 +1,6 @@
-"""Align masks, classes and coarser bands with the grid and the dates of a cube, without interpolation.
+"""Align masks, classes and coarser bands with the grid of a cube, without interpolation; `dates` matches their dates.
 
-`to_grid` and `same_dates` select pixels and dates. `coarser_cube`, `overlay_of` and `joined` find the 20 m and 60 m
+`to_grid` selects pixels. `coarser_cube`, `overlay_of` and `joined` find the 20 m and 60 m
 bands that belong to a cube, and make one cube of both. Coordinates, names and attributes only; no pixel is read.
 """
 
@@ -23,10 +23,10 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_number
 from ..conventions import BAND_ATTRS
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
+from .dates import on_its_date, same_dates
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
 from .select import AnyCube, Cube, Plane, recognize
-from .time import scalar_dates, scalar_dates_differ
 
 __all__ = [
     "Overlay",
@@ -34,10 +34,8 @@ __all__ = [
     "coarser_cubes",
     "cut_to",
     "joined",
-    "on_dates_of",
     "overlay_of",
     "phase_of",
-    "same_dates",
     "snap_geobox",
     "to_grid",
 ]
@@ -51,7 +49,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
     dims, grid = spatial_dims(scl), grid_of(scl)
     if dims is None or grid is None:
         raise GridError(f"{what} has the dimensions {list(scl.dims)}; expected y and x, as in the cube.")
-    scl = _on_its_date(scl, cube, what)
+    scl = on_its_date(scl, cube, what)
     one = {dim: 0 for dim in scl.dims if dim not in (*dims, *cube.lead) and scl.sizes[dim] == 1}
     scl = in_chunks(scl.isel(one, drop=True), lead=cube.lead, band_dim=cube.band_dim)
     if extra := [dim for dim in scl.dims if dim not in (*dims, *cube.lead)]:
@@ -121,76 +119,6 @@ def _nearest(step: float, start: float, count: int, size: int) -> npt.NDArray[np
     centers = fine_start + (places * factor + factor // 2 if abs(step) > 1 else places)
     found = centers if abs(step) > 1 else centers // factor
     return found if found.min() >= 0 and found.max() < size else None
-
-
-def _on_its_date(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
-    """Select the date of an image from classes or a mask along dates. Raises GridError where the dates differ."""
-    own = cube.planes[0].array.coords
-    for name in scalar_dates(own):
-        if name in scl.dims and name not in cube.lead and name in scl.indexes:
-            places = np.flatnonzero(scl.indexes[name] == own[name].values)
-            if len(places) != 1:
-                raise GridError(
-                    f"{what} has the date of the cube, {own[name].values}, {len(places)} times; expected once."
-                )
-            return scl.isel({name: int(places[0])})
-    if differ := scalar_dates_differ(scl.coords, own):
-        raise _other_date(what, *differ)
-    for name in scalar_dates(scl.coords):
-        if name in cube.lead and name in own:
-            there, stamps = scl.coords[name].values, np.unique(own[name].values)
-            if len(stamps) > 1 or stamps[0] != there:
-                raise _other_date(what, str(there), f"{len(stamps)} dates" if len(stamps) > 1 else str(stamps[0]))
-    return scl
-
-
-def _other_date(what: str, found: str, expected: str) -> GridError:
-    return GridError(
-        f"{what} is of {found}, the cube of {expected}. Pass the one of the same date; if it holds for any date, drop "
-        "its own: .drop_vars('time')."
-    )
-
-
-def on_dates_of(coarse: Cube, cube: Cube, what: str = "the cube of 20 m bands") -> Cube:
-    """Select from a cube the dates of another one, in its order, metadata along dates included.
-
-    Raises GridError where they have other dimensions, where one lacks a date, or where both are of one date and differ.
-    """
-    if set(coarse.lead) != set(cube.lead):
-        raise GridError(
-            f"{what} lies along {list(coarse.lead)} beside y and x, the 10 m bands along {list(cube.lead)}. "
-            "Give both the same, for instance with .isel(time=0) or .expand_dims."
-        )
-    if differ := scalar_dates_differ(coarse.planes[0].array.coords, cube.planes[0].array.coords):
-        raise _other_date(what, *differ)
-    places = _places_of_dates(coarse.planes[0].array, cube, what)
-    if not places:
-        return coarse
-    arrays = {id(plane.array): plane.array.isel(places) for plane in coarse.planes}
-    planes = tuple(replace(plane, array=arrays[id(plane.array)]) for plane in coarse.planes)
-    return replace(coarse, source=coarse.source.isel(places), planes=planes)
-
-
-def same_dates(scl: xr.DataArray, cube: Cube, what: str) -> xr.DataArray:
-    """Choose the dates of a cube; xarray would drop those that one side lacks, in silence."""
-    unnamed = [dim for dim in scl.dims if dim in cube.lead and dim not in cube.planes[0].array.indexes]
-    return scl.isel(_places_of_dates(scl, cube, what)).drop_vars(unnamed, errors="ignore")
-
-
-def _places_of_dates(given: xr.DataArray, cube: Cube, what: str) -> dict[str, npt.NDArray[np.intp]]:
-    """Return where the dates of a cube are in another array; nothing where they are the same, or have no labels."""
-    array, places = cube.planes[0].array, {}
-    for dim in (str(dim) for dim in given.dims if dim in cube.lead):
-        dates, theirs = array.indexes.get(dim), given.indexes.get(dim)
-        if dates is None or theirs is None:
-            if array.sizes[dim] != given.sizes[dim]:
-                raise GridError(f"{what} has {given.sizes[dim]} along {dim!r}, the cube {array.sizes[dim]}.")
-        elif not theirs.equals(dates):
-            lacking = [str(date) for date in dates.difference(theirs)]
-            if lacking or not theirs.is_unique:
-                raise GridError(f"{what} must have each {dim} of the cube once; it lacks {lacking}.")
-            places[dim] = theirs.get_indexer(dates)
-    return places
 
 
 def snap_geobox(geobox: GeoBox, resolution: float = 20) -> GeoBox:

@@ -29,7 +29,8 @@ from ..errors import (
     MissingBandError,
     warn_caller,
 )
-from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, placed, spatial_dims, zoomed
+from .coordinates import placed, zoomed
+from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, spatial_dims
 from .lazy import check_array, kept_unread
 from .names import (
     find_band_dim,

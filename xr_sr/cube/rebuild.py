@@ -16,7 +16,8 @@ from ..arguments import items_of
 from ..bands import is_scl
 from ..conventions import BAND_ATTRS
 from ..errors import BandWarning, warn_caller
-from .grid import fine_coords, is_crs_coord
+from .coordinates import fine_coords
+from .grid import is_crs_coord
 from .lazy import check_array
 from .names import listed
 from .scl import check_classes

@@ -188,7 +188,7 @@ def _dataset(
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    from ..cube.grid import coords
+    from ..cube.coordinates import coords
 
     geobox = GeoBox(layer.shape, Affine(gsd_m, 0, origin[0], 0, -gsd_m, origin[1]), CRS)
     places = {"time": times, **coords(geobox)}

@@ -13,8 +13,9 @@ from ..arguments import check_flag, renamed
 from ..simulate.resample import downsample
 from .distances import find_distance
 from .fidelity import for_each_model, measure_blocks
+from .grids import scale_of
 from .improvement import check_support
-from .inputs import Image, ImageSeries, finished, read, scale_of, together
+from .inputs import Image, ImageSeries, finished, read, together
 from .matching import Spectral, measure_shifts
 from .records import METRICS, Formula, mean
 from .reduce import FloatArray, Layout, Level, check_level, map_images

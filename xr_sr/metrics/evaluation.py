@@ -14,8 +14,9 @@ from ..arguments import check_flag, is_one_of, renamed
 from ..errors import OptionError, warns_once
 from .agreement import added, agree, on_lr_grid
 from .fidelity import check_peak, for_each_model, measure, measure_blocks
+from .grids import check_same_grid, scale_of
 from .improvement import Scoring, check_judging, check_support, judge
-from .inputs import Image, ImageSeries, check_same_grid, finished, read, scale_of, together, with_reflectance
+from .inputs import Image, ImageSeries, finished, read, together, with_reflectance
 from .matching import Spectral
 from .published import OpenSRTest, configured, opensr_test
 from .records import METRICS, PER_OBJECT, record_of

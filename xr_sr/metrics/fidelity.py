@@ -16,7 +16,8 @@ from ..arguments import check_array, check_number, is_one_of, items_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError, OptionError
-from .inputs import Image, ImageSeries, check_objects, check_same_grid, finished, read, together
+from .grids import check_objects, check_same_grid
+from .inputs import Image, ImageSeries, finished, read, together
 from .records import METRICS, Formula, Metric
 from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 

@@ -21,7 +21,7 @@ from ..arguments import check_array, check_flag, check_number, is_one_of, shown
 from ..cube.grid import Grid, grid_of, spatial_dims
 from ..errors import CubeError, GridError, OptionError
 from .components import Pieces, Reading, join, measure_objects, share_of_alarms
-from .inputs import short_crs
+from .grids import short_crs
 
 __all__ = ["SIZES", "detection_rate", "object_scores"]
 

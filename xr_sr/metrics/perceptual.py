@@ -22,7 +22,8 @@ from ..catalog.fetch import sha256_of
 from ..cube.names import listed
 from ..errors import MissingBandError, OptionError, WeightsNotFoundError
 from ..runtime.device import check_device
-from .inputs import Image, check_same_grid, finished, read, together
+from .grids import check_same_grid
+from .inputs import Image, finished, read, together
 from .reduce import Layout, map_images
 
 __all__ = ["clip_distance", "lpips"]

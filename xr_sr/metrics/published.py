@@ -24,8 +24,9 @@ from ..registration.warping import warp
 from ..simulate.harmonization import match_histogram
 from ..simulate.resample import downsample, upsample
 from .fidelity import for_each_model
+from .grids import scale_of
 from .improvement import CLASSES
-from .inputs import Image, ImageSeries, finished, read, scale_of, together
+from .inputs import Image, ImageSeries, finished, read, together
 from .reduce import FloatArray, Layout, map_images
 
 if TYPE_CHECKING:

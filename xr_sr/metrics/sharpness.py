@@ -11,7 +11,8 @@ import xarray as xr
 from ..arguments import check_number, check_whole
 from ..errors import GridError
 from ..optional import require
-from .inputs import Image, check_same_grid, finished, read, together
+from .grids import check_same_grid
+from .inputs import Image, finished, read, together
 from .reduce import FloatArray, Layout, map_images
 
 REACH = 12

@@ -17,7 +17,8 @@ from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
 from .distances import MTF_SIDE, Distance, find_distance, mtf_patch
-from .inputs import ImageSeries, scale_of, together
+from .grids import scale_of
+from .inputs import ImageSeries, together
 from .matching import Spectral, apply_map, shift_map, spectral_map
 from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
 

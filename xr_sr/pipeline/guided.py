@@ -12,7 +12,7 @@ from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
 from ..catalog.models import Model
-from ..cube.align import on_dates_of
+from ..cube.dates import on_dates_of
 from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller

@@ -7,20 +7,20 @@ By dtypes and metadata, while the graph is built; pixels are converted and judge
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Hashable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_number, count_of, is_one_of, shown
+from ..arguments import is_one_of, shown
 from ..conventions.own import ADD_OFFSET_COORD, OFFSET_ATTR, OFFSET_COORD, OWN_ATTR
 from ..cube.names import listed
 from ..cube.select import Cube, Plane
 from ..cube.time import scalar_dates
-from ..errors import OptionError, RadiometryError, RadiometryWarning, warn_caller
+from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .convert import Radiometry
+from .given import MOST_DN, Nodata, Offset, Quantification, given_nodata, given_offset, given_quantification
 from .metadata import (
     declared_nodata,
     declared_scaling,
@@ -42,27 +42,13 @@ __all__ = [
     "Offset",
     "Quantification",
     "Radiometry",
-    "check_radiometry",
-    "given_nodata",
-    "given_offset",
-    "given_quantification",
     "offset_coords",
     "resolve",
 ]
 
-Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
-"""In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
-
-Nodata: TypeAlias = "float | Literal['auto'] | Sequence[float] | None"
-"""Values that mean "not measured", in the units of the array; None for NaN alone."""
-
-Quantification: TypeAlias = "float | Literal['auto']"
-"""DN per unit of reflectance, or 'auto': what `set_radiometry` wrote into the cube, else 10000."""
 
 _OWN_NODATA = -32768.0  # of what is packed in `io.zarr.encoding`
 
-_MOST_DN = 1e12
-"""Offsets and quantifications beyond this, or below its inverse, overflow or vanish in float32."""
 
 # Not blue and green: at the top of the atmosphere (L1C) haze alone lifts them above 1000 DN. Shortwave infrared only
 # beside red: over dry land even its darkest place has 1000 DN (the official ten-band example has 1120 and 1830).
@@ -130,9 +116,9 @@ def resolve(
         advice = advice_for_fractions(cube, planes, offsets, axis, quantification) if floats else ""
         declared = True
 
-    if beyond := [each for each in offsets if abs(each) > _MOST_DN]:
+    if beyond := [each for each in offsets if abs(each) > MOST_DN]:
         raise RadiometryError(
-            f"the offset is {beyond[0]:g} DN ({how}); expected at most {_MOST_DN:g}, such as 0 or -1000. Pass offset=."
+            f"the offset is {beyond[0]:g} DN ({how}); expected at most {MOST_DN:g}, such as 0 or -1000. Pass offset=."
         )
     values = _nodata_values(cube, planes, kind, nodata, offsets)
     if kind == "reflectance" or stored:
@@ -196,65 +182,6 @@ def _check_dtypes(planes: Sequence[Plane]) -> bool:
             "kind with xr_sr.reflectance(...) first, and merge then."
         )
     return kinds == {"float"}
-
-
-def given_offset(
-    offset: float | Sequence[float] | xr.DataArray | None,
-    cube: Cube,
-    planes: Sequence[Plane],
-    quantification: float,
-    *,
-    warn: bool,
-) -> tuple[tuple[float, ...], int | None]:
-    """Return an offset that was passed, and the axis along which it lies; None for one number.
-
-    warn: of a positive one. Raises RadiometryError for what is no offset in DN, or does not fit the dates of the cube.
-    """
-    axis = None
-    if isinstance(offset, xr.DataArray) and offset.dims:
-        if len(offset.dims) > 1 or offset.dims[0] not in cube.lead:
-            raise RadiometryError(f"offset= lies along {list(offset.dims)}; it can lie along one of {list(cube.lead)}.")
-        axis = cube.lead.index(str(offset.dims[0]))
-        dates = planes[0].array.indexes.get(offset.dims[0])
-        given = offset.indexes.get(offset.dims[0])
-        if dates is not None and given is not None:
-            if not given.is_unique or len(lacking := dates.difference(given)):
-                raise RadiometryError(
-                    f"offset= must have each {offset.dims[0]} once; of the cube's it lacks {list(map(str, lacking))}."
-                )
-            offset = offset.isel({offset.dims[0]: given.get_indexer(dates)})
-    try:
-        passed = np.asarray(offset)
-        values = passed.astype("float64")
-    except (TypeError, ValueError):
-        passed = values = np.array(np.nan)
-    # A boolean would pass as 1 DN, and may mean "subtract the offset" or "it is in the pixels".
-    if passed.dtype.kind == "b":
-        raise RadiometryError(f"offset={shown(offset)} is no number of DN; pass the number itself, such as 0 or -1000.")
-    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
-        raise RadiometryError(
-            f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
-        )
-    if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
-        raise RadiometryError(f"offset={offset!r} looks like reflectance; expected DN: -0.1 is offset=-1000.")
-    if warn and (values > 0).any():
-        warn_caller(
-            f"offset= is added to DN, and {values.max():g} is positive, so it makes everything brighter: "
-            "BOA_ADD_OFFSET is -1000. Pass offset=-1000 where 1000 must still be subtracted, else offset=0.",
-            RadiometryWarning,
-        )
-    if values.ndim and axis is None:
-        axis = time_axis(cube, planes)
-    if axis is None and values.size > 1:
-        raise RadiometryError(
-            f"offset= has {count_of(values.size, 'value')}, but no dimension of the cube ({list(cube.lead)}) is time."
-        )
-    if axis is not None and values.size != (length := planes[0].array.sizes[cube.lead[axis]]):
-        raise RadiometryError(
-            f"offset= has {count_of(values.size, 'value')}, and {cube.lead[axis]!r} of the cube is {length} long. Pass "
-            "one for each, or a number (not a list) for all."
-        )
-    return tuple(values.reshape(-1).tolist()), axis
 
 
 def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
@@ -348,48 +275,6 @@ def _nodata_values(
         zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
     return given_nodata(nodata)
-
-
-def given_nodata(nodata: float | Sequence[float] | str | None) -> tuple[float, ...]:
-    """Read values that were passed; raises RadiometryError for booleans, which would pass as 0 or 1, and text."""
-    try:
-        given = np.asarray([] if nodata is None else nodata)
-        several = nodata if isinstance(nodata, list | tuple) else []
-        if given.dtype.kind not in "iufO" or any(isinstance(each, bool | np.bool_) for each in several):
-            raise TypeError
-        values = given.astype("float64").reshape(-1).tolist()
-    except (TypeError, ValueError):
-        raise RadiometryError(f"nodata={shown(nodata)} is neither 'auto', nor a number or several, nor None.") from None
-    return tuple(sorted({value for value in values if math.isfinite(value)}))
-
-
-def check_radiometry(offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
-    """Raise RadiometryError for arguments that are wrong for any cube, also where there is no DN to be converted."""
-    if not is_one_of(quantification, ("auto",)):
-        given_quantification(quantification)
-    if isinstance(offset, str) and offset != "auto":
-        raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
-    if not isinstance(offset, str | xr.DataArray):  # an array may be lazy
-        try:
-            numeric = np.asarray(offset).dtype.kind in "iuf"
-        except (TypeError, ValueError):  # a DataTree, lists of several lengths
-            numeric = False
-        if not numeric:
-            raise RadiometryError(
-                f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
-            )
-    if not isinstance(nodata, str) or nodata != "auto":
-        given_nodata(nodata)
-
-
-def given_quantification(value: object) -> float:
-    """Return a quantification that was passed; raises RadiometryError for what is none."""
-    try:
-        return check_number("quantification", value, least=1 / _MOST_DN, most=_MOST_DN)
-    except OptionError:
-        raise RadiometryError(
-            f"quantification={shown(value)} is not a number of DN per unit of reflectance, such as 10_000."
-        ) from None
 
 
 def _zero_is_a_value(cube: Cube, planes: Sequence[Plane], offsets: Sequence[float]) -> bool:

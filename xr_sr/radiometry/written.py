@@ -11,8 +11,8 @@ from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICA
 from ..cube.select import Cube
 from ..errors import OptionError
 from .cubes import Flat, Obj, each_cube, reflectance
+from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 from .metadata import time_axis
-from .resolve import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 
 __all__ = ["converted_if_written", "set_radiometry"]
 

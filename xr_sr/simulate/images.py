@@ -15,8 +15,9 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from ..cube.coordinates import coords
 from ..cube.detect import recognize
-from ..cube.grid import Grid, coords, crs_coord_name, is_crs_coord, spatial_dims
+from ..cube.grid import Grid, crs_coord_name, is_crs_coord, spatial_dims
 from ..cube.lazy import in_chunks
 from ..cube.names import listed
 from ..errors import (

@@ -18,7 +18,8 @@ from odc.geo.geobox import GeoBox
 
 from ...arguments import count_of, shown
 from ...cube.axes import XarrayObject
-from ...cube.grid import Grid, crs_coord_name, fine_coords, grid_of, placed, spatial_dims
+from ...cube.coordinates import fine_coords, placed
+from ...cube.grid import Grid, crs_coord_name, grid_of, spatial_dims
 from ...cube.lazy import check_array
 from ...cube.names import own_name
 from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller

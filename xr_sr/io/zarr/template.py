@@ -17,7 +17,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
-from ...cube.grid import coords
+from ...cube.coordinates import coords
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .documents import consolidate, dimensions, read_array, read_group, require_array, write_array, write_group
