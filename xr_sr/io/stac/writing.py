@@ -1,8 +1,8 @@
 """Write a STAC Item for a Zarr or a GeoTIFF that this package wrote.
 
 An Item must not pass off what a model made as what a sensor saw: it says so in words, and its `gsd` is the sensor's.
-Fields are written as dictionaries: pystac has no class for the extension processing;
-rio-stac (0.12) describes any Zarr 3 store as 512 x 512 pixels, as GDAL opens a group.
+Fields are written as dictionaries: pystac has no class for the extension processing, and
+rio-stac (0.12) describes a Zarr store of several bands as 512 x 512 pixels, whatever its size (findings/).
 """
 
 from __future__ import annotations
