@@ -146,7 +146,7 @@ def _part(cube: AnyCube, part: str) -> AnyCube:
 
 
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
-    """Return the names of the bands of an array whose file names none."""
+    """Assign names to the bands of an array whose file has none."""
     if not isinstance(cube, xr.DataArray) or "band" not in cube.dims:
         raise CubeError("names= is for rasters whose bands have no names; this input names its variables.")
     if len(names) != cube.sizes["band"]:

@@ -211,9 +211,8 @@ def _probe(spec: Network, predictor: NetworkPredictor) -> Probe:
 def _bands_of(network: Module) -> int:
     """Return the input channels of the first convolution, or of the first weight with four dimensions."""
     for layer in network.modules():
-        count = getattr(
-            layer, "in_channels", None
-        )  # which axis of the weights they are differs in a transposed or depthwise one
+        # Not from the weights, whose axis of input channels differs in a transposed or depthwise convolution.
+        count = getattr(layer, "in_channels", None)
         if type(count) is int:
             return count
     found = next((weight for weight in network.parameters() if weight.ndim == 4), None)

@@ -79,6 +79,6 @@ def converted_if_written(obj: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Da
     names = {OFFSET_ATTR, NODATA_ATTR, QUANTIFICATION_ATTR}
     if not any(names & each.attrs.keys() for each in holders):
         return obj
-    if isinstance(obj, xr.Dataset):
+    if isinstance(obj, xr.Dataset):  # the same call twice: its type follows from that of the cube
         return reflectance(obj)
     return reflectance(obj)

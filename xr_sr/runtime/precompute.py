@@ -52,7 +52,7 @@ def settled(arrays: Sequence[da.Array]) -> list[da.Array]:
 
 
 def _upstream(graph: Any, name: str) -> set[str]:
-    """Name all layers that a layer rests on, directly or not, itself left out."""
+    """Return the names of all layers that a layer depends on, directly or not, without its own."""
     wanted, reached = list(graph.dependencies[name]), set()
     while wanted:
         each = wanted.pop()

@@ -282,7 +282,7 @@ def _own(sink: Sink) -> tuple[Sink, Session | None]:
 
 
 def chunk_keys(array: zarr.Array[Any], window: Sequence[slice | int]) -> list[str]:
-    """Return the names of the keys of a store that hold a window of an array: its chunks, or its shards.
+    """Return the keys of a store that hold a window of an array: its chunks, or its shards.
 
     window: for each dimension a position, or a slice with both ends.
     """
