@@ -28,7 +28,7 @@ from odc.geo.geobox import GeoBox
 from ..._version import __version__
 from ...arguments import count_of
 from ...errors import CubeError
-from ...io.stac.stored import PROJECTION, projection_fields
+from ...io.stac.stored import add_projection
 
 __all__ = ["KEPT", "PairWriter", "Selection", "SharedArea", "partial_folder"]
 
@@ -131,7 +131,7 @@ class PairWriter:
             outline = grid.extent.to_crs("EPSG:4326")
             geometry, bbox = outline.json, list(outline.boundingbox.bbox)
         properties = {
-            **_grid(grid),
+            "gsd": _gsd(grid),
             "license": self.license,
             "xr_sr:version": __version__,
             "xr_sr:shift": [_number(finding.shift_y), _number(finding.shift_x)],
@@ -140,13 +140,15 @@ class PairWriter:
             "xr_sr:valid": finding.valid,
             **self.about,
         }
-        extensions = [PROJECTION] if grid.crs is not None else []
-        item = pystac.Item(f"pair-{number:06d}", geometry, bbox, self.moment, properties, stac_extensions=extensions)
+        item = pystac.Item(f"pair-{number:06d}", geometry, bbox, self.moment, properties)
+        item.ext.add("proj")
+        add_projection(item, grid)
         for name, geobox in (("lr", grid), ("hr", grid.zoom_to((self.size * self.scene.scale,) * 2))):
             bands = [{"name": band} for band in self.scene.bands]
-            fields = {**_grid(geobox), "bands": bands, "xr_sr:patch": number}
-            href = f"../{self.store}/{name}"
-            item.add_asset(name, pystac.Asset(href, media_type=ZARR, roles=["data"], extra_fields=fields))
+            fields = {"gsd": _gsd(geobox), "bands": bands, "xr_sr:patch": number}
+            asset = pystac.Asset(f"../{self.store}/{name}", media_type=ZARR, roles=["data"], extra_fields=fields)
+            item.add_asset(name, asset)
+            add_projection(asset, geobox)
         return item
 
     def finish(self, name: str) -> None:
@@ -212,9 +214,8 @@ def _column(values: Sequence[Any]) -> npt.NDArray[Any]:
     return np.array(values, dtype=object if isinstance(values[0], str) else None)
 
 
-def _grid(geobox: GeoBox) -> dict[str, Any]:
-    """Return the fields of the STAC projection extension, and the pixel size."""
-    return {"gsd": float(math.hypot(geobox.affine.a, geobox.affine.d)), **projection_fields(geobox)}
+def _gsd(geobox: GeoBox) -> float:
+    return float(math.hypot(geobox.affine.a, geobox.affine.d))
 
 
 def _number(value: float) -> float | None:

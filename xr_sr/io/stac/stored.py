@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -18,19 +18,24 @@ from ...errors import StoreError
 from ...spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
 from ..zarr import open_zarr
 
-PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+if TYPE_CHECKING:
+    from pystac import Asset, Item
 
 
-def projection_fields(geobox: GeoBox) -> dict[str, Any]:
-    """Return `proj:code` (or `proj:wkt2` where the CRS has no code), `proj:bbox`, `proj:shape` and `proj:transform`."""
-    facts: dict[str, Any] = {}
-    if geobox.crs is not None:
-        epsg = geobox.crs.epsg
-        facts["proj:code"] = f"EPSG:{epsg}" if epsg else None
-        if not epsg:
-            facts["proj:wkt2"] = geobox.crs.to_wkt()
-        facts["proj:bbox"] = list(geobox.boundingbox.bbox)
-    return {**facts, "proj:shape": list(geobox.shape.yx), "proj:transform": list(geobox.affine)[:6]}
+def add_projection(described: Item | Asset, geobox: GeoBox) -> None:
+    """Describe a grid by the extension projection, with `proj:wkt2` where its CRS has no code.
+
+    described: an Item that has the extension, or an Asset of one.
+    """
+    crs = geobox.crs
+    code = f"EPSG:{crs.epsg}" if crs is not None and crs.epsg else None
+    described.ext.proj.apply(
+        code=code,
+        wkt2=crs.to_wkt() if crs is not None and code is None else None,
+        bbox=None if crs is None else list(geobox.boundingbox.bbox),
+        shape=list(geobox.shape.yx),
+        transform=list(geobox.affine)[:6],
+    )
 
 
 def outline(geobox: GeoBox) -> tuple[dict[str, Any], list[float]]:

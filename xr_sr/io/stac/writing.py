@@ -1,7 +1,7 @@
 """Write a STAC Item for a Zarr or a GeoTIFF that this package wrote.
 
 An Item must not pass off what a model made as what a sensor saw: it says so in words, and its `gsd` is the sensor's.
-Fields are written as dictionaries: pystac has no class for the extension processing, and
+Fields of the extension processing, of which pystac has no class, are written as dictionaries.
 rio-stac (0.12) describes a Zarr store of several bands as 512 x 512 pixels, whatever its size (findings/).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,21 +27,17 @@ from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError
 from ...runtime.files import write_whole
-from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, WeightsFile
-from .stored import PROJECTION, Stored, StoredBand, outline, projection_fields, read_stored
+from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS
+from .stored import Stored, StoredBand, add_projection, outline, read_stored
 
 if TYPE_CHECKING:
     from pystac import Item
+    from pystac.extensions.raster import RasterBand
 
 SourceItem: TypeAlias = "Item | str"
 """What a result was made of: an Item, or the address of one."""
 
-RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
-EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
-MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
-CLASSIFICATION = "https://stac-extensions.github.io/classification/v2.0.0/schema.json"
-XARRAY_ASSETS = "https://stac-extensions.github.io/xarray-assets/v1.0.0/schema.json"
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 ASSET = "data"
@@ -101,16 +97,18 @@ def to_stac(
         geometry,
         bbox,
         None if several else _moment(stamps[0]),
-        _properties(stored, spec, license),
+        _properties(stored, license),
         start_datetime=_moment(stamps[0]) if several else None,
         end_datetime=_moment(stamps[-1]) if several else None,
-        stac_extensions=_extensions(stored, spec),
+        stac_extensions=[PROCESSING],
     )
-    _add_sources(item, stored, sources)
     item.set_self_href(str(target.absolute()))
-    item.add_asset(ASSET, _asset(text, stored))
-    for number, file in enumerate(spec.files if spec else ()):
-        item.add_asset("model" if not number else f"model-{number + 1}", _weights_asset(file))
+    item.ext.add("proj")
+    add_projection(item, stored.geobox)
+    _add_sources(item, stored, sources)
+    _add_pixels(item, text, stored)
+    if spec is not None:
+        _add_model(item, spec, stored)
     item.make_asset_hrefs_relative()
     text = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, allow_nan=False) + "\n"
     try:
@@ -131,15 +129,12 @@ def _target(place: str, path: str | os.PathLike[str] | None) -> Path:
     return check_path("place", place, StoreError).with_suffix(".json")
 
 
-def _properties(stored: Stored, spec: Model | None, license: str | None) -> dict[str, Any]:
-    """Write the properties of the Item: place, sensor, what was done, by which model."""
+def _properties(stored: Stored, license: str | None) -> dict[str, Any]:
+    """Write the properties of the Item: sensor, what was done, by which model."""
     size = pixel_size_m(stored.geobox)
     pixel_m = round(math.sqrt(size[0] * size[1]), 3) if size else None
     model, source_m = stored.attrs.get(MODEL_ATTR), stored.attrs.get("xr_sr:source_gsd_m")
-    facts: dict[str, Any] = {
-        **projection_fields(stored.geobox),
-        "bands": [{"name": each.name} for each in stored.bands],
-    }
+    facts: dict[str, Any] = {"bands": [{"name": each.name} for each in stored.bands]}
     gsd = float(source_m) if model and source_m else pixel_m
     if gsd is not None:
         facts["gsd"] = gsd
@@ -155,35 +150,43 @@ def _properties(stored: Stored, spec: Model | None, license: str | None) -> dict
     facts |= {key: value for key, value in stored.attrs.items() if key not in _NOT_TOLD}
     if stored.items:
         facts["xr_sr:source_items"] = list(stored.items)
-    return {**facts, **(_model_fields(spec, stored) if spec else {})}
+    return facts
 
 
-def _model_fields(spec: Model, stored: Stored) -> dict[str, Any]:
-    """Describe a network as the extension mlm wants it."""
+def _add_model(item: Item, spec: Model, stored: Stored) -> None:
+    """Describe a network and its files of weights by the extension mlm."""
+    from pystac import Asset
+    from pystac.extensions import mlm, raster
 
-    def structure(bands: Iterable[str]) -> dict[str, Any]:
-        return {
-            "shape": [-1, len(list(bands)), -1, -1],
-            "dim_order": ["batch", "bands", "height", "width"],
-            "data_type": "float32",
-        }
+    def structure(bands: Sequence[str]) -> tuple[list[int], list[str], raster.DataType]:
+        return [-1, len(bands), -1, -1], ["batch", "bands", "height", "width"], raster.DataType.FLOAT32
 
-    given = spec.bands_out or spec.bands
-    result = {"name": "SR", "tasks": ["super-resolution"], "bands": list(given), "result": structure(given)}
-    return {
-        "mlm:name": spec.name,
-        "mlm:architecture": _architecture(spec).rpartition(":")[2],
-        "mlm:framework": "PyTorch",
-        "mlm:tasks": ["super-resolution"],
-        "mlm:pretrained": True,
-        "mlm:input": [{"name": "LR, reflectance", "bands": list(spec.bands), "input": structure(spec.bands)}],
-        "mlm:output": [result],
-        "mlm:hyperparameters": {
-            "scale": spec.scale,
-            "constraint": str(stored.attrs.get("xr_sr:constraint", "")),
-            "weights_sha256": str(stored.attrs.get("xr_sr:weights_sha256", "")),
-        },
-    }
+    tasks, given = [mlm.TaskType.SUPER_RESOLUTION], spec.bands_out or spec.bands
+    output = mlm.ModelOutput({"bands": list(given)})
+    output.apply("SR", tasks, mlm.ResultStructure.create(*structure(given)))
+    item.ext.add("mlm")
+    item.ext.mlm.apply(
+        spec.name,
+        _architecture(spec).rpartition(":")[2],
+        tasks,
+        [mlm.ModelInput.create("LR, reflectance", list(spec.bands), mlm.InputStructure.create(*structure(spec.bands)))],
+        [output],
+        framework="PyTorch",
+        pretrained=True,
+        hyperparameters=mlm.Hyperparameters.create(
+            scale=spec.scale,
+            constraint=str(stored.attrs.get("xr_sr:constraint", "")),
+            weights_sha256=str(stored.attrs.get("xr_sr:weights_sha256", "")),
+        ),
+    )
+    for number, file in enumerate(spec.files):
+        # One inside the package by its package URL (purl), which names no server.
+        inside = f"pkg:pypi/xr-sr@{__version__}#xr_sr/catalog/{file.path}"
+        href = {"hub": f"{hub_url()}/{file.path}", "package": inside, "user": file.path}[file.home]
+        asset = Asset(href, media_type="application/octet-stream", roles=["mlm:model"])
+        item.add_asset("model" if not number else f"model-{number + 1}", asset)
+        safe = Path(file.path).suffix.startswith(".safetensor")
+        mlm.AssetGeneralMLMExtension.ext(asset).apply("safetensors.torch.save_file" if safe else "torch.save")
 
 
 def _architecture(model: Model) -> str:
@@ -206,66 +209,50 @@ def _spec_of(stored: Stored) -> Model | None:
     return spec if same and spec.bands else None
 
 
-def _extensions(stored: Stored, spec: Model | None) -> list[str]:
-    classes = any(each.classes for each in stored.bands)
-    return [
-        PROJECTION,
-        RASTER,
-        EO,
-        PROCESSING,
-        *([MLM] if spec else []),
-        *([CLASSIFICATION] if classes else []),
-        *([XARRAY_ASSETS] if stored.kind == "zarr" else []),
-    ]
-
-
-def _asset(place: str, stored: Stored) -> Any:
+def _add_pixels(item: Item, place: str, stored: Stored) -> None:
     """Describe the file itself."""
     from pystac import Asset
+    from pystac.extensions.classification import Classification
+    from pystac.extensions.eo import Band
+    from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension
 
-    size = pixel_size_m(stored.geobox)
-    fields: dict[str, Any] = {
-        **projection_fields(stored.geobox),
-        "bands": [{"name": each.name} for each in stored.bands],
-        "eo:bands": [_eo_band(each) for each in stored.bands],
-        "raster:bands": [_raster_band(each, size) for each in stored.bands],
-    }
-    if classes := next((each.classes for each in stored.bands if each.classes), None):
-        fields["classification:classes"] = [{"value": value, "name": word} for word, value in classes.items()]
-    if stored.kind == "zarr":
-        kwargs = {"engine": "zarr", "chunks": {}, "decode_coords": "all", "zarr_format": stored.zarr_format}
-        fields["xarray:open_kwargs"] = kwargs
     kind = COG_TYPE if stored.kind == "cog" else f"application/vnd.zarr; version={stored.zarr_format}"
     href = place if "://" in place or "::" in place else str(Path(place).absolute())
-    return Asset(href, media_type=kind, roles=["data"], extra_fields=fields)
+    asset = Asset(href, media_type=kind, roles=["data"])
+    asset.extra_fields["bands"] = [{"name": each.name} for each in stored.bands]
+    item.add_asset(ASSET, asset)
+    add_projection(asset, stored.geobox)
+    size = pixel_size_m(stored.geobox)
+    asset.ext.add("raster")
+    asset.ext.raster.apply([_raster_band(each, size) for each in stored.bands])
+    found = [(each.name, find_band(each.name)) for each in stored.bands]
+    asset.ext.add("eo")
+    asset.ext.eo.apply(
+        [Band.create(name, center_wavelength=band.wavelength_nm / 1000 if band else None) for name, band in found]
+    )
+    if classes := next((each.classes for each in stored.bands if each.classes), None):
+        asset.ext.add("classification")
+        asset.ext.classification.apply([Classification.create(value, name=word) for word, value in classes.items()])
+    if stored.kind == "zarr":
+        asset.ext.add("xarray")
+        kwargs = {"engine": "zarr", "chunks": {}, "decode_coords": "all", "zarr_format": stored.zarr_format}
+        AssetXarrayAssetsExtension(asset).open_kwargs = kwargs
 
 
-def _raster_band(band: StoredBand, size: tuple[float, float] | None) -> dict[str, Any]:
+def _raster_band(band: StoredBand, size: tuple[float, float] | None) -> RasterBand:
+    from pystac.extensions import raster
+
     known = band.dtype.startswith(("int", "uint", "float"))
-    facts: dict[str, Any] = {"name": band.name, "data_type": band.dtype if known else "other", "sampling": "area"}
-    if band.nodata is not None:
-        facts["nodata"] = "nan" if math.isnan(band.nodata) else band.nodata
-    if band.scale is not None:
-        facts |= {"scale": band.scale, "offset": 0.0}
-    if size is not None:
-        facts["spatial_resolution"] = round(math.sqrt(size[0] * size[1]), 3)
-    return facts
-
-
-def _eo_band(band: StoredBand) -> dict[str, Any]:
-    known = find_band(band.name)
-    return {"name": band.name} | ({} if known is None else {"center_wavelength": known.wavelength_nm / 1000})
-
-
-def _weights_asset(file: WeightsFile) -> Any:
-    """Describe a file of weights; one inside the package by its package URL (purl), which names no server."""
-    from pystac import Asset
-
-    inside = f"pkg:pypi/xr-sr@{__version__}#xr_sr/catalog/{file.path}"
-    href = {"hub": f"{hub_url()}/{file.path}", "package": inside, "user": file.path}[file.home]
-    kind = "safetensors.torch.save_file" if Path(file.path).suffix.startswith(".safetensor") else "torch.save"
-    fields = {"mlm:artifact_type": kind}
-    return Asset(href, media_type="application/octet-stream", roles=["mlm:model"], extra_fields=fields)
+    made = raster.RasterBand({"name": band.name})
+    made.apply(
+        nodata=raster.NoDataStrings.NAN if band.nodata is not None and math.isnan(band.nodata) else band.nodata,
+        sampling=raster.Sampling.AREA,
+        data_type=raster.DataType(band.dtype) if known else raster.DataType.OTHER,
+        spatial_resolution=None if size is None else round(math.sqrt(size[0] * size[1]), 3),
+        scale=band.scale,
+        offset=None if band.scale is None else 0.0,
+    )
+    return made
 
 
 def _add_sources(item: Item, stored: Stored, sources: Iterable[SourceItem]) -> None:
