@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +38,12 @@ def test_a_library_that_lacks_one_of_its_own_keeps_its_own_error(tmp_path, monke
 def test_a_part_that_a_library_lacks_keeps_its_own_error():
     with pytest.raises(ModuleNotFoundError, match="json.nothing"):
         require("json.nothing", "viz")
+
+
+def test_the_program_without_click_is_one_sentence():
+    code = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('xr_sr', run_name='__main__')"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: click is not installed; run: pip install 'xr-sr[cli]'.\n"

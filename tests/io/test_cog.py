@@ -334,6 +334,41 @@ def test_a_map_of_classes_has_the_colors_of_the_plots(tmp_path):
         np.testing.assert_array_equal(file.read(1), values)
 
 
+@pytest.mark.parametrize("area", ["ellipsoidal", "projected"])
+def test_a_flood_map_has_the_area_of_each_class_and_no_block_is_computed_twice(area, tmp_path):
+    scene = xr_sr.simulate_scene((150, 200), dates=2, flood_m=[0, 3], bands=["B03", "B08"], seed=4)
+    dn = scene["lr/r10m"].to_dataset().compute()
+    computed = []
+
+    def counted(block: np.ndarray) -> np.ndarray:
+        computed.append(block.shape)
+        return block
+
+    dn["B03"] = dn["B03"].chunk(time=1, y=64, x=70)
+    dn["B03"].data = dn["B03"].data.map_blocks(counted, dtype=dn["B03"].dtype, meta=np.empty((0, 0, 0), "uint16"))
+    found = xr_sr.flood_between(dn.isel(time=0), dn.isel(time=1), index="NDWI", threshold=0.1, area=area)
+
+    path = to_cog(found, tmp_path / "flood.tif", blocksize=128)
+
+    assert len(computed) == 2 * 9
+    with rasterio.open(path) as file:
+        tags = file.tags(1)
+    expected = dict(zip(found.state.values, found.area.values, strict=True))
+    written = dict(zip(tags["flag_meanings"].split(), map(float, tags["area_ha"].split()), strict=True))
+    assert written == pytest.approx(expected, abs=1e-4) and written["flooded"] > 0
+
+
+def test_only_maps_that_say_how_to_measure_have_areas(tmp_path):
+    flood = cube(dates=None, bands=None).notnull().astype("uint8")
+    flood.attrs = {"flag_values": [0, 1], "flag_meanings": "dry flooded", "xr_sr:area": "ellipsoidal"}
+    plain, compared = flood.drop_attrs(deep=False), (flood == 1).assign_attrs(flood.attrs)
+    homeless = xr.DataArray(flood.values, dims=("y", "x"), attrs=flood.attrs)
+
+    for number, obj in enumerate((flood, plain, compared, homeless)):
+        with rasterio.open(to_cog(obj, tmp_path / f"{number}.tif")) as file:
+            assert ("area_ha" in file.tags(1)) == (obj is flood)
+
+
 def test_a_name_of_a_store_is_refused(tmp_path):
     with pytest.raises(StoreError, match=r"out\.zarr.*to_zarr"):
         to_cog(cube(), tmp_path / "out.zarr")

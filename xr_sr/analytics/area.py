@@ -73,7 +73,7 @@ def class_areas(classes: xr.DataArray, meaning: Classes, area: AreaMethod) -> xr
     letters = "abcdefghijk"[: len(lead)]
     sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", -2), ("x", -1))}
     blocks = da.blockwise(
-        _sum_by_class, f"{letters}syx", data, f"{letters}yx", areas, "yx", new_axes={"s": len(meaning)},
+        sum_by_class, f"{letters}syx", data, f"{letters}yx", areas, "yx", new_axes={"s": len(meaning)},
         adjust_chunks=sides, codes=tuple(meaning.values()), dtype="float64", concatenate=True, align_arrays=False,
         meta=np.empty((0,) * (data.ndim + 1), "float64"),
     )  # fmt: skip
@@ -199,8 +199,8 @@ def _weights(start: int, stop: int, nodes: Floats) -> Floats:
     return weights
 
 
-def _sum_by_class(block: npt.NDArray[Any], areas: Floats, *, codes: tuple[int, ...]) -> Floats:
-    """(..., y, x) to (..., class, 1, 1)."""
+def sum_by_class(block: npt.NDArray[Any], areas: Floats, *, codes: tuple[int, ...]) -> Floats:
+    """Add up the areas (y, x) of the pixels of each class: (..., y, x) numbers to (..., class, 1, 1)."""
     most = max(codes) + 1
     sums = np.zeros((*block.shape[:-2], len(codes), 1, 1))
     for index in np.ndindex(block.shape[:-2]):

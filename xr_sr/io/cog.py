@@ -13,27 +13,32 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
-from math import ceil
+from math import ceil, fsum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..analytics.area import sum_by_class
+from ..analytics.classes import classes_of
 from ..arguments import check_flag, check_path, check_whole, count_of
 from ..cube.axes import XarrayObject
 from ..cube.grid import spatial_dims
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
-from .tags import class_tags, color_interpretation, color_table, file_tags, unknown_class
+from .tags import area_tag, areas_to_measure, class_tags, color_interpretation, color_table, file_tags, unknown_class
 from .zarr.content import Content, Field, describe
 from .zarr.encoding import Packing, pack_block
 from .zarr.layout import edges_of
 from .zarr.target import first_line
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 _SIDES = (128, 4096)
 """The least side of a tile, of which all sides are multiples, as GDAL's COG driver wants them; and the largest."""
@@ -44,11 +49,15 @@ _BYTES = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A field and the bands that it gives: (y, x) is one band, (band, y, x) several. first: counted from 1."""
+    """A field and the bands that it gives: (y, x) is one band, (band, y, x) several. first: counted from 1.
+
+    areas: of a map of classes whose areas are to be measured, those of its pixels in m2, cut as the field.
+    """
 
     field: Field
     first: int
     names: tuple[str, ...]
+    areas: da.Array | None = None
 
 
 @collecting()
@@ -77,9 +86,11 @@ def to_cog(
     Band names become band descriptions, and B04, B03 and B02 are marked as red, green and blue, so that a GIS shows
     true color. Attributes `xr_sr:*` become tags `xr_sr_*`, a single date the tags ACQUISITIONDATETIME and
     TIFFTAG_DATETIME; a map of classes keeps `flag_values` and `flag_meanings` as tags of its band, and
-    its number for unknown, 255, is the nodata value of the file, and a map alone gets a color table. CRS and transform
-    are exact. Blocks are computed on the active scheduler of dask and written here, a few at a time; the file
-    appears under its name when it is whole, and nothing is left behind where writing fails.
+    its number for unknown, 255, is the nodata value of the file, and a map alone gets a color table. The results of
+    `flood` and `agreement` also have the tag `area_ha`, the hectares of each class in the order of `flag_values`,
+    measured while the blocks are written. CRS and transform are exact. Blocks are computed on the active scheduler of
+    dask and written here, a few at a time; the file appears under its name when it is whole, and nothing is left behind
+    where writing fails.
     Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
     that exists, and if writing fails.
     """
@@ -154,7 +165,7 @@ def _layers(content: Content) -> list[Layer]:
     layers: list[Layer] = []
     for field in fields:
         first = 1 + sum(len(layer.names) for layer in layers)
-        layers.append(Layer(field, first, _band_names(field, content)))
+        layers.append(Layer(field, first, _band_names(field, content), areas_to_measure(content, field)))
     return layers
 
 
@@ -187,7 +198,7 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
     import rasterio
 
     field, count = layers[0].field, sum(len(layer.names) for layer in layers)
-    clipped = 0
+    clipped, areas = 0, dict[int, list[NDArray[Any]]]()
     with (
         rasterio.Env(GDAL_CACHEMAX=_BYTES),
         _opened(path, "w", **_profile(content, layers, count)) as file,
@@ -207,17 +218,21 @@ def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bo
         else:
             file.write_colormap(1, colors)
 
-        def ended(key: Hashable, result: tuple[NDArray[Any], int]) -> None:
+        def ended(key: Hashable, result: tuple[NDArray[Any], int, NDArray[Any] | None]) -> None:
             nonlocal clipped
             assert isinstance(key, tuple)
             layer = layers[key[2]]
             indexes, window = _window(layer, key[3:])
-            block, beyond = result
+            block, beyond, by_class = result
             file.write(block.reshape(len(indexes), *block.shape[-2:]), indexes=indexes, window=window)
             clipped += beyond
+            if by_class is not None:
+                areas.setdefault(layer.first, []).append(by_class)
             advance(1)
 
         run_graphs(_graphs(layers), ended)
+        for number, blocks in areas.items():
+            file.update_tags(number, **area_tag([fsum(each) for each in zip(*blocks, strict=True)]))
     return clipped
 
 
@@ -269,8 +284,11 @@ def _graphs(layers: list[Layer]) -> Iterator[Graph]:
                         _packed,
                         (array.name, *index),
                         layer.field.packing,
+                        None if layer.areas is None else (layer.areas.name, *index),
+                        tuple(classes_of(layer.field.attrs).values()),
                     )
         arrays: list[Any] = [layer.field.array for layer in layers]
+        arrays += [layer.areas for layer in layers if layer.areas is not None]
         graph = HighLevelGraph.from_collections("cog-" + token, tasks, dependencies=arrays)
         yield Graph(dict(optimize(graph, list(tasks))), tuple(tasks))
 
@@ -287,9 +305,13 @@ def _places(layers: list[Layer]) -> Iterator[list[tuple[int, int]]]:
         yield places[start : start + size]
 
 
-def _packed(block: NDArray[Any], packing: Packing) -> tuple[NDArray[Any], int]:
+def _packed(
+    block: NDArray[Any], packing: Packing, areas: NDArray[np.float64] | None, codes: tuple[int, ...]
+) -> tuple[NDArray[Any], int, NDArray[Any] | None]:
+    """Return the numbers to store, how many were clipped, and the area of each class in m2."""
     packed, clipped = pack_block(block, packing)
-    return (packed.astype(np.uint8) if packing.dtype == "bool" else packed), clipped
+    stored = packed.astype(np.uint8) if packing.dtype == "bool" else packed
+    return stored, clipped, None if areas is None else sum_by_class(block, areas, codes=codes).ravel()
 
 
 def _opened(path: Path, mode: str = "r", **profile: Any) -> Any:

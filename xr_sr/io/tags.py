@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ..analytics.classes import CLASS_COLORS, classes_of
+from ..analytics.area import HECTARE_M2, lazy_areas
+from ..analytics.classes import AREA_ATTR, CLASS_COLORS, classes_of
 from ..bands import match_bands
 from ..radiometry.resolve import OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .zarr.content import Content, Field
 
 if TYPE_CHECKING:
+    import dask.array as da
     from rasterio.enums import ColorInterp
 
 ACQUISITION = "ACQUISITIONDATETIME"
@@ -72,6 +74,21 @@ def class_tags(field: Field) -> dict[str, str]:
         "flag_values": values if isinstance(values, str) else " ".join(map(str, values)),
         "flag_meanings": str(words),
     }
+
+
+def areas_to_measure(content: Content, field: Field) -> da.Array | None:
+    """Return the areas of pixels in m2, (y, x), for a map of classes whose attributes say how to measure them."""
+    method = field.attrs.get(AREA_ATTR)
+    # Comparisons with a map of classes keep its attributes, and so does the float that `where` returns.
+    whole = field.array.ndim == 2 and field.array.dtype.kind in "iu" and bool(classes_of(field.attrs))
+    if method is None or not whole or content.geobox.crs is None:
+        return None
+    return lazy_areas(content.geobox, method, field.array.chunks)
+
+
+def area_tag(areas_m2: Sequence[float]) -> dict[str, str]:
+    """Return the areas of classes in hectares, down to square meters, in the order of `flag_values`."""
+    return {"area_ha": " ".join(f"{area / HECTARE_M2:.4f}" for area in areas_m2)}
 
 
 def color_table(fields: Sequence[Field]) -> dict[int, tuple[int, int, int]] | None:
