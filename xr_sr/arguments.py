@@ -29,6 +29,7 @@ __all__ = [
     "check_text",
     "check_whole",
     "count_of",
+    "first_line",
     "is_number",
     "is_one_of",
     "items_of",
@@ -195,6 +196,12 @@ def shown(value: object, most: int = 80) -> str:
 def count_of(number: int, noun: str) -> str:
     """Write a number and a noun for a message: "1 region", "2 regions"; the plural adds an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def first_line(error: object) -> str:
+    """Return the first line of a text or error, without its full stop; the name of its class where it has none."""
+    told = str(error).strip().splitlines()
+    return told[0].strip().rstrip(".")[:200] if told else type(error).__name__
 
 
 def _kind(value: object) -> str:

@@ -19,7 +19,7 @@ from tests.cli.inputs import RGBN, STEM, refused, run, safe, write_band, write_r
 from xr_sr.cli import main
 from xr_sr.cli.commands import _spellings
 from xr_sr.datasets import sample
-from xr_sr.io.rasters import open_raster
+from xr_sr.io.files import open_raster
 from xr_sr.io.zarr import open_zarr, to_zarr
 from xr_sr.io.zarr.claim import claimed
 from xr_sr.io.zarr.target import Target

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xr_sr import errors
-from xr_sr.cli.dates import select_date
+from xr_sr.cli.run import select_date
 
 
 def test_the_nearest_date_is_found_in_any_order(scene):

@@ -12,7 +12,7 @@ from tests.cli.inputs import RGBN, dated_scene, refused, run, safe, write_band, 
 from xr_sr import errors
 from xr_sr.datasets import sample
 from xr_sr.io.files import open as open_cube
-from xr_sr.io.rasters import open_raster
+from xr_sr.io.files import open_raster
 from xr_sr.io.zarr import open_zarr
 
 

@@ -17,7 +17,7 @@ import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
-from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, WAIT, names
+from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, WAIT, choice, names
 from .shell import Spelling, in_shell
 
 
@@ -125,29 +125,19 @@ def demo(out: Path, quiet: bool) -> None:
 @click.option(
     "--other", metavar="INPUT", help="The 20 m bands on their own grid, where INPUT holds those of 10 m only."
 )
-@click.option(
+@choice(
     "--layout",
-    type=click.Choice(["auto", "native", "resampled"]),
-    default="auto",
-    show_default=True,
+    of=["auto", "native", "resampled"],
     help="Of 20 m bands on a 10 m grid: each pixel repeated, or resampled.",
 )
 @click.option(
     "--date", help="Of several dates, only the one nearest to this (within 10 days). A GeoTIFF holds one date."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Precision of the network's arithmetic.",
-)
-@click.option(
+@choice("--precision", of=["float32", "bfloat16", "float16"], help="Precision of the network's arithmetic.")
+@choice(
     "--constraint",
-    type=click.Choice(["auto", "lowpass", "none"]),
-    default="auto",
-    show_default=True,
+    of=["auto", "lowpass", "none"],
     help="Whether low frequencies are replaced by those of the input; auto: as the model defines.",
 )
 @click.option(
@@ -157,21 +147,13 @@ def demo(out: Path, quiet: bool) -> None:
 )
 @click.option("--weights", help="A file or folder of weights, or the name of a model whose weights to use.")
 @click.option("--allow-gsd", is_flag=True, help="Accept pixels of another size than the model was made for.")
-@click.option(
+@choice(
     "--dtype",
     "packing",
-    type=click.Choice(["int16", "float32"]),
-    default="int16",
-    show_default=True,
+    of=["int16", "float32"],
     help="Of the numbers in OUTPUT: int16 in steps of 0.0001 with nodata -32768, or float32 with nodata NaN.",
 )
-@click.option(
-    "--zarr-format",
-    type=click.Choice(["3", "2"]),
-    default="3",
-    show_default=True,
-    help="Version of the Zarr format; 2 is read by GDAL before 3.12.",
-)
+@choice("--zarr-format", of=["3", "2"], help="Version of the Zarr format; 2 is read by GDAL before 3.12.")
 @click.option(
     "--overwrite", is_flag=True, help="Replace an existing output. Without it, an interrupted Zarr is resumed."
 )
@@ -188,10 +170,10 @@ def upscale(source: str, target: str, **options: Any) -> None:
     xr-sr upscale S2A_MSIL2A_20230701T101031_N0509_R022_T33UUU.SAFE out.zarr
     xr-sr upscale scene.tif out.tif --model bicubic --names B02,B03,B04,B08 --offset 0
     """
-    _refine(source, target, options)
+    _refine(source, target, options, fusing=False)
 
 
-def _refine(source: str, target: str, options: dict[str, Any]) -> None:
+def _refine(source: str, target: str, options: dict[str, Any], *, fusing: bool) -> None:
     """Check the paths, and run `upscale` or `fuse`."""
     from ..io.files import is_local, is_same, suffix_of
 
@@ -205,9 +187,9 @@ def _refine(source: str, target: str, options: dict[str, Any]) -> None:
         )
     if is_same(source, target):
         raise click.BadParameter(f"{target} is the input; write to another place.", param_hint="OUTPUT")
-    from .run import Order, run_upscale
+    from .run import run_upscale
 
-    run_upscale(source, target, Order(**options), say=click.echo)
+    run_upscale(source, target, options, click.echo, fusing=fusing)
 
 
 def _params_of_fuse() -> list[click.Parameter]:
@@ -244,7 +226,7 @@ def fuse(source: str, target: str, **options: Any) -> None:
     xr-sr fuse r10m.tif ten.zarr --other r20m.tif --bands B03,B11
     xr-sr fuse scene.zarr ten.zarr --model sen2sr-lite
     """
-    _refine(source, target, {**options, "scale": None, "fusing": True})
+    _refine(source, target, options, fusing=True)
 
 
 @main.command(context_settings=TEXT)

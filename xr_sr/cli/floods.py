@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .commands import main
-from .options import NAMES, NODATA, OFFSET, OUTPUT, OVERWRITE, PART, QUANTIFICATION, QUIET, TEXT, WAIT, level, numbers
+from .options import (
+    NAMES,
+    NODATA,
+    OFFSET,
+    OUTPUT,
+    OVERWRITE,
+    PART,
+    QUANTIFICATION,
+    QUIET,
+    TEXT,
+    WAIT,
+    choice,
+    level,
+    numbers,
+    taken,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,20 +43,8 @@ if TYPE_CHECKING:
     metavar="LEVEL",
     help="Water is where the index is above it: a number, or otsu, which finds one.",
 )
-@click.option(
-    "--per",
-    type=click.Choice(["cube", "date"]),
-    default="cube",
-    show_default=True,
-    help="Of otsu: one level for all dates, or one for each.",
-)
-@click.option(
-    "--area",
-    type=click.Choice(["ellipsoidal", "projected"]),
-    default="ellipsoidal",
-    show_default=True,
-    help="On the Earth, or in the plane of the projection.",
-)
+@choice("--per", of=["cube", "date"], help="Of otsu: one level for all dates, or one for each.")
+@choice("--area", of=["ellipsoidal", "projected"], help="On the Earth, or in the plane of the projection.")
 @click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this (within 10 days).")
 @click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this (within 10 days).")
 @click.option("--mask", is_flag=True, help="Mask clouds and shadows by SCL.")
@@ -72,8 +75,9 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
     from ..io.files import is_same
     from ..io.files import open as open_cube
     from ..io.zarr import open_zarr, to_zarr
+    from ..plot import flood_map
     from ..radiometry.cubes import mask, reflectance
-    from .dates import MOST_DAYS, dates_of, select_date
+    from .run import MOST_DAYS, dates_of, save_figure, select_date
 
     for source in (before, after):
         if is_same(source, output):
@@ -89,25 +93,24 @@ def flood(before: str, after: str, output: str, **options: Any) -> None:
         cubes.append(mask(cube) if options["mask"] else cube)
     if is_same(before, after):
         _refuse_shared(*(dates_of(cube) for cube in cubes))
-    formula = {key: options[key] for key in ("index", "threshold", "per", "area", "grid", "offset", "quantification")}
-    formula["nodata"] = options["nodata"] or "auto"
+    radiometry = {key: options[key] for key in ("offset", "quantification")} | {"nodata": options["nodata"] or "auto"}
     own = [options["offset_before"], options["offset_after"]]
     if own != [None, None]:
-        read = {key: formula.pop(key) for key in ("offset", "quantification", "nodata")}
         cubes = [
-            reflectance(cube, **(read if offset is None else {**read, "offset": offset}))
+            reflectance(cube, **(radiometry if offset is None else {**radiometry, "offset": offset}))
             for cube, offset in zip(cubes, own, strict=True)
         ]
-    found = flood_between(*cubes, **formula)
+        radiometry = {}
+    formula = {key: options[key] for key in ("index", "threshold", "per", "area", "grid")}
     quiet = options["quiet"]
     how = {"overwrite": options["overwrite"], "wait": options["wait"]}
+    found = flood_between(*cubes, **{**formula, **radiometry})
     done = to_zarr(found, output, **how, progress=False if quiet else None)
     written: Any = open_zarr(output)
     if picture is not None:
-        _draw(written, picture)
+        save_figure(flood_map(written), picture)
     if not quiet:
-        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
-        click.echo(f"{output}: flood by {_how(written)}; {took}")
+        click.echo(f"{output}: flood by {_how(written)}; {taken(begin, done=done > 0)}")
         for line in _areas(written):
             click.echo(line)
 
@@ -124,24 +127,18 @@ def _refuse_shared(before: Any, after: Any) -> None:
 
 
 def _how(written: xr.Dataset) -> str:
-    """Write the index, the level, and the dates before."""
+    """Write the index, the level or the least and the largest of several, and the dates before."""
     from ..analytics.classes import LEVEL_ATTR
     from ..analytics.indices import NAME_ATTR
 
     attrs = written["flood"].attrs
-    # Of maps of water that were stored, no number is known, but what they say of themselves.
-    level = _levels(written) if "threshold" in written.coords else attrs.get(LEVEL_ATTR)
-    told = f"{attrs.get(NAME_ATTR) or 'maps of water'}{f' above {level}' if level else ''}"
+    if "threshold" in written.coords:
+        levels = written["threshold"].values
+        above = " to ".join(dict.fromkeys((f"{levels.min():.4g}", f"{levels.max():.4g}")))
+    else:  # of maps of water that were stored, no number is known, but what they say of themselves
+        above = attrs.get(LEVEL_ATTR, "")
+    told = f"{attrs.get(NAME_ATTR) or 'maps of water'}{f' above {above}' if above else ''}"
     return f"{told}, before {before}" if (before := attrs.get("xr_sr:before", "no dates")) != "no dates" else told
-
-
-def _levels(written: xr.Dataset) -> str:
-    """Write the level, or the least and the largest of several."""
-    import numpy as np
-
-    values = np.atleast_1d(written["threshold"].values)
-    least, largest = f"{values.min():.4g}", f"{values.max():.4g}"
-    return least if least == largest else f"{least} to {largest}"
 
 
 def _areas(written: xr.Dataset) -> list[str]:
@@ -151,13 +148,10 @@ def _areas(written: xr.Dataset) -> list[str]:
     if "area" not in written:
         return []
     area = written["area"].drop_sel(state="dry")
-    rows = area if area.ndim == 2 else area.expand_dims("date")
-    dates = area["time"].values.astype("datetime64[D]").reshape(-1) if "time" in area.coords else [""] * len(rows)
     lines = []
-    for date, row in zip(dates, rows.values, strict=True):
-        told = zip(area["state"].values, row, strict=True)
-        text = ", ".join(f"{state} {area_text(float(value))}" for state, value in told)
-        lines.append(f"{date}: {text}" if str(date) else text)
+    for row in area if area.ndim == 2 else [area]:
+        date = f"{str(row['time'].values)[:10]}: " if "time" in row.coords else ""
+        lines.append(date + ", ".join(f"{each['state'].item()} {area_text(float(each))}" for each in row))
     return lines
 
 
@@ -169,13 +163,3 @@ def _check_picture(picture: Path) -> None:
     known = require("matplotlib.backend_bases", extra="viz").FigureCanvasBase.get_supported_filetypes()
     if picture.suffix.lower().lstrip(".") not in known:
         raise click.BadParameter(f"{picture} must end in .png, or one of {', '.join(known)}.", param_hint="--picture")
-
-
-def _draw(written: xr.Dataset, picture: Path) -> None:
-    from ..errors import StoreError
-    from ..plot import flood_map
-
-    try:
-        flood_map(written).savefig(picture)
-    except OSError as error:
-        raise StoreError(f"{picture} cannot be written: {error.strerror}.") from error

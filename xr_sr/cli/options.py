@@ -1,8 +1,10 @@
-"""What commands read from the command line in the same way: lists of names, numbers, places that Zarr is written to."""
+"""What commands have in common: how they read lists of names, numbers and places, and options of several of them."""
 
 from __future__ import annotations
 
-from typing import Literal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import click
 
@@ -57,6 +59,16 @@ def zarr_place(_context: click.Context, _parameter: click.Parameter, value: str)
     if suffix_of(value) != ".zarr":
         raise click.BadParameter(f"{value} must end in .zarr.")
     return value
+
+
+def taken(begin: float, *, done: bool = True) -> str:
+    """Write the seconds since a moment of the performance counter; or, unless anything was done, that nothing was."""
+    return f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
+
+
+def choice(*names: str, of: Sequence[str], help: str) -> Callable[[Any], Any]:
+    """Make an option that takes one of several words, the first of them by default."""
+    return click.option(*names, type=click.Choice(of), default=of[0], show_default=True, help=help)
 
 
 OUTPUT = click.option(

@@ -1,108 +1,125 @@
-"""The work of `xr-sr upscale`, `fuse` and `demo`: from a path to a path."""
+"""The work of `xr-sr upscale`, `fuse` and `demo`, from a path to a path, and what `flood` shares with them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from ..catalog import registry
 from ..cube.grid import pixel_size_m
-from ..cube.select import recognize
-from ..cube.time import scalar_dates
+from ..cube.select import AnyCube, recognize
+from ..cube.time import listed_dates, nearest_place, read_date, scalar_dates
 from ..datasets import sample
-from ..errors import MissingLibraryError, StoreError
+from ..errors import MissingLibraryError, OptionError, StoreError
 from ..io.cog import to_cog
 from ..io.files import open as open_cube
 from ..io.files import suffix_of
 from ..io.zarr import open_zarr, to_zarr
 from ..pipeline.api import fuse, upscale
 from ..plot import compare
-from .dates import MOST_DAYS, select_date
+from .options import taken
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_DAYS = 10
+"""The largest distance of the nearest date from the requested one: the repeat cycle of one Sentinel-2 satellite."""
+
+MODEL = "sen2sr"
+
+WINDOW = (344_020, 5_819_760, 345_300, 5_821_040)
+"""The part that is drawn, (left, bottom, right, top) in EPSG:32633: a village, the end of a lake, fields."""
+
+_PASSED_ON = (
+    "model",
+    "bands",
+    "layout",
+    "weights",
+    "device",
+    "constraint",
+    "offset",
+    "quantification",
+    "precision",
+    "chunks",
+    "allow_gsd",
+)
+"""Options that `upscale` and `fuse` of Python take as they are."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What the user wants done; names and meanings are those of the command's options."""
-
-    model: str
-    bands: tuple[str, ...] | None
-    scale: int | None
-    offset: float | tuple[float, ...] | Literal["auto"]
-    quantification: float | Literal["auto"]
-    nodata: tuple[float, ...]
-    names: tuple[str, ...] | None
-    part: str | None
-    other: str | None
-    layout: Literal["auto", "native", "resampled"]
-    date: str | None
-    device: str
-    precision: Literal["float32", "bfloat16", "float16"]
-    constraint: Literal["auto", "lowpass", "none"]
-    chunks: int | None
-    weights: str | None
-    allow_gsd: bool
-    packing: str
-    zarr_format: str
-    overwrite: bool
-    wait: float
-    quiet: bool
-    fusing: bool = False
-    guide: str | None = None
-    mtf: float | None = None
-
-    @property
-    def of_model(self) -> dict[str, Any]:
-        """Options of the model that were given."""
-        given = {"scale": self.scale, "guide": self.guide, "mtf": self.mtf}
-        return {name: value for name, value in given.items() if value is not None}
-
-
-def run_upscale(source: str, target: str, order: Order, say: Callable[[str], object]) -> None:
-    """Open, upscale, write, and say what came out."""
+def run_upscale(
+    source: str, target: str, options: Mapping[str, Any], say: Callable[[str], object], *, fusing: bool
+) -> None:
+    """Open, upscale or fuse, write, and say what came out. options: of the command, by the names of its parameters."""
     begin = time.perf_counter()
-    cube = open_cube(source, names=order.names or (), part=order.part)
-    other = None if order.other is None else open_cube(order.other)
-    if order.date is not None:
-        cube = select_date(cube, order.date, within_days=MOST_DAYS)
-        other = None if other is None else select_date(other, order.date, within_days=MOST_DAYS)
-    result = (fuse if order.fusing else upscale)(
+    cube = open_cube(source, names=options["names"] or (), part=options["part"])
+    other = None if options["other"] is None else open_cube(options["other"])
+    if (date := options["date"]) is not None:
+        cube = select_date(cube, date, within_days=MOST_DAYS)
+        other = None if other is None else select_date(other, date, within_days=MOST_DAYS)
+    of_model = {name: value for name in ("scale", "guide", "mtf") if (value := options.get(name)) is not None}
+    result = (fuse if fusing else upscale)(
         cube,
-        order.model,
-        bands=order.bands,
         other=other,
-        layout=order.layout,
-        weights=order.weights,
-        device=order.device,
-        constraint=order.constraint,
-        offset=order.offset,
-        quantification=order.quantification,
-        nodata=order.nodata or "auto",
-        precision=order.precision,
-        chunks=order.chunks,
-        allow_gsd=order.allow_gsd,
-        **order.of_model,
+        nodata=options["nodata"] or "auto",
+        **{name: options[name] for name in _PASSED_ON},
+        **of_model,
     )
-    progress = False if order.quiet else None
-    done = True
+    how: dict[str, Any] = {name: options[name] for name in ("packing", "overwrite")}
+    how["progress"] = False if options["quiet"] else None
     if suffix_of(target) == ".zarr":
-        zarr_format: Literal[2, 3] = 2 if order.zarr_format == "2" else 3
-        how: dict[str, Any] = {
-            "packing": order.packing,
-            "overwrite": order.overwrite,
-            "wait": order.wait,
-            "progress": progress,
-        }
-        done = to_zarr(result, target, zarr_format=zarr_format, **how) > 0
+        zarr_format: Any = int(options["zarr_format"])
+        done = to_zarr(result, target, zarr_format=zarr_format, wait=options["wait"], **how) > 0
     else:
-        to_cog(result, target, packing=order.packing, overwrite=order.overwrite, progress=progress)
-    if not order.quiet:
-        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
-        say(f"{target}: {describe(result)}; {stored_as(target)}; {took}")
+        done = bool(to_cog(result, target, **how))
+    if not options["quiet"]:
+        say(f"{target}: {describe(result)}; {stored_as(target)}; {taken(begin, done=done)}")
+
+
+def select_date(cube: AnyCube, date: str, *, option: str = "--date", within_days: float | None = None) -> AnyCube:
+    """Keep the date nearest to a given one, in every part of a cube that has several.
+
+    option: that the date was given by, for messages. within_days: how far off the nearest may be; None for any.
+    Raises OptionError for anything but a date, for a cube without dates, and where the nearest is further off.
+    """
+    moment = read_date(date, argument=f"{option} {date}")
+    stamps = dates_of(cube)
+    if not stamps.size:
+        dims = ", ".join(dict.fromkeys(str(dim) for part in _parts(cube) for dim in part.dims))
+        raise OptionError(f"{option} {date}: the input has no dates, only {dims or 'nothing'}. Leave {option} out.")
+    days = np.nanmin(np.abs((stamps - moment) / np.timedelta64(1, "D")))
+    if within_days is not None and not days <= within_days:
+        raise OptionError(
+            f"{option} {date}: no date of the input is within {within_days:g} days of it. It has "
+            f"{listed_dates(xr.DataArray(stamps))}."
+        )
+    if isinstance(cube, xr.DataTree):
+        # From the root: what nodes inherit, their metadata too, stays with them.
+        tree: xr.DataTree = cube.root.map_over_datasets(_nearest, moment)[cube.path]
+        return tree
+    part: xr.DataArray | xr.Dataset = _nearest(cube, moment)
+    return part
+
+
+def dates_of(cube: AnyCube) -> npt.NDArray[np.datetime64]:
+    """Return the dates of a cube, of all its parts, ascending and each once."""
+    coords = [coord for part in _parts(cube) for coord in part.coords.values() if coord.dtype.kind == "M"]
+    found = [np.ravel(coord.values).astype("datetime64[ns]") for coord in coords if coord.ndim < 2]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, "datetime64[ns]")
+
+
+def _parts(cube: AnyCube) -> list[Any]:
+    return [node.dataset for node in cube.subtree] if isinstance(cube, xr.DataTree) else [cube]
+
+
+def _nearest(part: Any, moment: np.datetime64) -> Any:
+    dims = [dim for dim in part.dims if dim in part.coords and part.coords[dim].dtype.kind == "M"]
+    return part.isel({dims[0]: nearest_place(part.coords[dims[0]].values, moment)}) if dims else part
 
 
 def describe(result: xr.DataArray | xr.Dataset) -> str:
@@ -135,12 +152,6 @@ def stored_as(target: str) -> str:
     return f"written as {dtype}{steps}, {without.replace('nan', 'NaN')}"
 
 
-MODEL = "sen2sr"
-
-WINDOW = (344_020, 5_819_760, 345_300, 5_821_040)
-"""The part that is drawn, (left, bottom, right, top) in EPSG:32633: a village, the end of a lake, fields."""
-
-
 def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object]) -> None:
     """Write `havel.zarr` and `havel.png` to a folder, and say what was done.
 
@@ -154,17 +165,21 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     say(f"Model: {registry.get(MODEL).name}, weights inside the package")
     begin = time.perf_counter()
     fine = upscale(scene, MODEL)
-    store = folder / "havel.zarr"
+    store, picture = folder / "havel.zarr", folder / "havel.png"
     to_zarr(fine, str(store), overwrite=True, progress=progress)
-    say(f"{store}: {describe(fine)}; {time.perf_counter() - begin:.1f} s")
+    say(f"{store}: {describe(fine)}; {taken(begin)}")
     try:
         figure = compare(scene, open_zarr(str(store)), window=WINDOW, difference="consistency")
     except MissingLibraryError as error:
         say(f"No picture: {error}.")
         return
-    picture = folder / "havel.png"
-    try:
-        figure.savefig(picture)
-    except OSError as error:
-        raise StoreError(f"{picture} cannot be written: {error.strerror}.") from error
+    save_figure(figure, picture)
     say(f"{picture}: LR, bicubic and SR of a part of it, and what each says when averaged back to 10 m")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file. Raises StoreError if that fails."""
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from .commands import main
-from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names
+from .options import OUTPUT, OVERWRITE, QUIET, TEXT, WAIT, box, names, taken
 
 
 @main.command(context_settings=TEXT)
@@ -81,8 +81,7 @@ def load(output: str, overwrite: bool, wait: float, quiet: bool, **options: Any)
     how: dict[str, Any] = {"overwrite": overwrite, "wait": wait, "progress": False if quiet else None}
     done = to_zarr(cube, output, packing="float32", **how)
     if not quiet:
-        took = f"{time.perf_counter() - begin:.1f} s" if done else "nothing left to do"
-        click.echo(f"{output}: {_summary(cube)}; {took}")
+        click.echo(f"{output}: {_summary(cube)}; {taken(begin, done=done > 0)}")
 
 
 def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Open a path or URL as a lazy cube: GeoTIFF, VRT, Zarr, netCDF, and folders of band files such as SAFE products.
 
 Reads metadata only; pixels stay in their files. What the bands mean is found out later, by `cube` and `radiometry`.
+Each band of a folder is taken from the file of its native pixel size; one grid makes a Dataset, several a DataTree.
 """
 
 from __future__ import annotations
@@ -8,17 +9,40 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
-from ..arguments import count_of
+from ..arguments import count_of, first_line
+from ..bands import BANDS, is_scl, match_bands
 from ..cube.grid import spatial_dims
 from ..cube.names import find_band_dim
 from ..cube.select import AnyCube
-from ..errors import CubeError, MissingLibraryError
-from .rasters import open_folder, open_raster
+from ..errors import CubeError, GridError, MissingLibraryError
+
+if TYPE_CHECKING:
+    import rasterio
+
+NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
+RASTERS = (".tif", ".tiff", ".jp2", ".vrt")
+_ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+
+_SIDE = 512
+"""Side of a chunk in pixels, rounded up to whole blocks of the file."""
+
+# Of a SAFE product: masks, footprints and previews, some of which carry the name of a band.
+_NO_IMAGES = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP"}
+
+_BASELINE_IN_NAME = re.compile(r"_N(\d{2})(\d{2})_")
+_BASELINE_IN_XML = re.compile(r"<PROCESSING_BASELINE>\s*([\d.]+)\s*</PROCESSING_BASELINE>")
+_LEVEL_IN_NAME = re.compile(r"MSI(L1C|L2A)", re.IGNORECASE)
+_TIME_IN_NAME = re.compile(r"(?<!\d)(\d{8}T\d{6})(?!\d)")
 
 
 def is_local(text: str) -> bool:
@@ -38,10 +62,6 @@ def is_same(source: str, target: str) -> bool:
     if first.exists() and second.exists():
         return first.samefile(second)
     return source.rstrip("/") == target.rstrip("/")
-
-
-NETCDFS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
-_ZARR_ROOTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
 
 def open(path: str | os.PathLike[str], *, names: Sequence[str] = (), part: str | None = None) -> AnyCube:
@@ -79,7 +99,7 @@ def open(path: str | os.PathLike[str], *, names: Sequence[str] = (), part: str |
             raise
         if not (remote or isinstance(error, OSError | ValueError | ImportError)):
             raise
-        raise CubeError(f"{path} cannot be opened as a cube: {_first_line(error)}") from error
+        raise CubeError(f"{path} cannot be opened as a cube: {first_line(error)}.") from error
     if part is not None:
         cube = _part(cube, part)
     return _named(cube, names) if names else cube
@@ -131,18 +151,19 @@ def _array_again(dataset: xr.Dataset) -> xr.DataArray | xr.Dataset:
 
 def _part(cube: AnyCube, part: str) -> AnyCube:
     """Take a node of a tree, or a variable of a Dataset."""
-    nodes = [node for node in cube.subtree if node.data_vars] if isinstance(cube, xr.DataTree) else []
-    names = [node.path.strip("/") for node in nodes]
-    if isinstance(cube, xr.DataTree) and part.strip("/") in names:
-        return nodes[names.index(part.strip("/"))]
+    parts: dict[str, Any] = {}
+    if isinstance(cube, xr.DataTree):
+        part = part.strip("/")
+        parts = {node.path.strip("/"): node for node in cube.subtree if node.data_vars}
+    elif isinstance(cube, xr.Dataset):
+        parts = {str(name): array for name, array in cube.data_vars.items()}
+    if part not in parts:
+        known = f"it has {', '.join(parts)}" if parts else "it is one array; leave part= out"
+        raise CubeError(f"part={part!r} is not in the input; {known}.")
+    found: AnyCube = parts[part]
     if isinstance(cube, xr.Dataset):
-        names = [str(name) for name in cube.data_vars]
-        if part in names:
-            array = cube[part]
-            array.attrs = {**cube.attrs, **array.attrs}
-            return array
-    parts = f"it has {', '.join(names)}" if names else "it is one array; leave part= out"
-    raise CubeError(f"part={part!r} is not in the input; {parts}.")
+        found.attrs = {**cube.attrs, **found.attrs}
+    return found
 
 
 def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
@@ -158,6 +179,152 @@ def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
     return named
 
 
-def _first_line(error: Exception) -> str:
-    text = re.split(r"\n", str(error).strip(), maxsplit=1)[0]
-    return text or type(error).__name__
+def open_raster(path: str | Path) -> xr.DataArray:
+    """Open a raster that GDAL reads as a lazy (band, y, x) array, its bands labelled by their descriptions.
+
+    Numbers come as they are stored, except where the file declares a scale or an offset: then they are unpacked.
+    Raises CubeError for a file of several rasters, rasterio's errors for what is none.
+    """
+    import rasterio
+    import rioxarray
+
+    with rasterio.open(path) as file:
+        packed = any(scale != 1 for scale in file.scales) or any(offset != 0 for offset in file.offsets)
+        names, chunks = file.descriptions, _chunks(file)
+    opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=packed)
+    if not isinstance(opened, xr.DataArray):
+        raise CubeError(f"{path} holds several rasters; give the path of one of them, as gdalinfo lists them.")
+    if not any(match_bands(names)) or None in names or len(set(names)) < len(names):
+        return opened
+    # The descriptions are bands, so results carry them on instead of numbers.
+    named = opened.assign_coords(band=list(names))
+    named.attrs.pop("long_name", None)
+    return named
+
+
+def _chunks(file: rasterio.DatasetReader) -> dict[str, int]:
+    """Choose chunks of whole blocks: squares where the file has tiles, as many rows where it has strips."""
+    height, width = file.block_shapes[0]
+    if width >= file.width > _SIDE:
+        rows = max(1, _SIDE * _SIDE // file.width // height) * height
+        return {"band": 1, "y": rows, "x": file.width}
+    return {"band": 1, "y": -(-_SIDE // height) * height, "x": -(-_SIDE // width) * width}
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """One raster of a folder. band: canonical name, or "SCL". pixel: its size along x, in the unit of its CRS."""
+
+    path: Path
+    band: str
+    pixel: float
+
+
+def open_folder(folder: Path) -> xr.Dataset | xr.DataTree:
+    """Open a folder of band files, or one that holds such folders, as a SAFE product does (IMG_DATA/R10m, ...).
+
+    Returns a Dataset of bands, or a DataTree with `r10m`, `r20m`, ...; the scene classification comes along. Attributes
+    say the processing baseline and the product level if metadata or file names contain them.
+    Raises CubeError if there are no band files, or several for one band.
+    """
+    files = _one_each(_find(folder), folder)
+    grids: dict[float, list[BandFile]] = defaultdict(list)
+    for file in files:
+        grids[file.pixel].append(file)
+    facts = _facts(folder, files)
+    datasets = {pixel: _open_grid(members, facts) for pixel, members in sorted(grids.items())}
+    if len(datasets) == 1:
+        return next(iter(datasets.values()))
+    nodes = {f"/r{pixel:g}m": dataset for pixel, dataset in datasets.items()}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=facts), **nodes}, name=folder.name)
+
+
+def _find(folder: Path) -> list[BandFile]:
+    """Find the rasters whose names hold that of a band, and the size of their pixels."""
+    import rasterio
+
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in RASTERS and not _NO_IMAGES & set(path.relative_to(folder).parts)
+    )
+    files = []
+    for path, band in zip(paths, match_bands([path.stem for path in paths]), strict=True):
+        words = re.split(r"_(?=SCL)", path.stem)
+        name = band.name if band else "SCL" if is_scl(words[-1]) else ""
+        if name:
+            with rasterio.open(path) as raster:
+                files.append(BandFile(path, name, float(raster.transform.a)))
+    if not any(file.band != "SCL" for file in files):
+        seen = ", ".join(path.name for path in paths[:5]) or "no raster at all"
+        raise CubeError(f"{folder} holds no file with the name of a Sentinel-2 band, such as *_B04.jp2; found {seen}.")
+    return files
+
+
+def _one_each(files: Iterable[BandFile], folder: Path) -> list[BandFile]:
+    """Keep one file for each band: that of the native pixel size, else of the finest."""
+    native = {band.name: band.gsd_m for band in BANDS}
+    by_band: dict[str, list[BandFile]] = defaultdict(list)
+    for file in files:
+        by_band[file.band].append(file)
+    chosen = []
+    for band, candidates in by_band.items():
+        best = min(candidates, key=lambda file: (file.pixel != native.get(band), file.pixel))
+        equals = [file.path for file in candidates if file.pixel == best.pixel]
+        if len(equals) > 1:
+            raise CubeError(
+                f"{folder} holds several files for {band}, {equals[0].name} and {equals[1].name} among them. "
+                "Give the folder of one date and one tile."
+            )
+        chosen.append(best)
+    return chosen
+
+
+def _open_grid(files: Iterable[BandFile], facts: dict[str, str]) -> xr.Dataset:
+    """Open files on one grid as a Dataset of bands."""
+    order = [band.name for band in BANDS] + ["SCL"]
+    planes = {}
+    for file in sorted(files, key=lambda file: order.index(file.band)):
+        raster = open_raster(file.path)
+        if raster.sizes["band"] != 1:
+            raise CubeError(
+                f"{file.path.name} holds {count_of(raster.sizes['band'], 'band')}; a folder is read as one band a file."
+            )
+        planes[file.band] = raster.squeeze("band", drop=True)
+    first = next(iter(planes.values()))
+    for band, plane in planes.items():
+        if _place_of(plane) != _place_of(first):
+            raise GridError(
+                f"{band} is not on the grid of {first.name or 'the other bands'}, with pixels of the same size."
+            )
+        # Without the tags of its file, such as a scale of 1, that say nothing of the band.
+        plane.attrs = {key: value for key, value in plane.attrs.items() if key == "_FillValue"} | facts
+    dataset = xr.Dataset(planes, attrs=facts)
+    if time := _TIME_IN_NAME.search(min(files, key=lambda file: file.path.name).path.stem):
+        stamp = np.datetime64(datetime.strptime(time[1], "%Y%m%dT%H%M%S"), "ns")
+        dataset = dataset.assign_coords(time=stamp)
+    return dataset
+
+
+def _place_of(plane: xr.DataArray) -> tuple[object, ...]:
+    return plane.rio.crs, plane.shape, plane.rio.transform()
+
+
+def _facts(folder: Path, files: Iterable[BandFile]) -> dict[str, str]:
+    """Read processing baseline and product level from metadata and file names."""
+    metadata = sorted(folder.rglob("*MTD*.xml"))
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in reversed(metadata)]
+    names = [folder.resolve().name, *(part for file in files for part in file.path.relative_to(folder).parts)]
+    names += [path.stem for path in metadata]
+    facts = {}
+    if found := _first_match(_BASELINE_IN_XML, texts):
+        facts["s2:processing_baseline"] = found[1]
+    elif found := _first_match(_BASELINE_IN_NAME, names):
+        facts["s2:processing_baseline"] = f"{found[1]}.{found[2]}"
+    if found := _first_match(_LEVEL_IN_NAME, names):
+        facts["product_level"] = found[1].upper()
+    return facts
+
+
+def _first_match(pattern: re.Pattern[str], texts: Iterable[str]) -> re.Match[str] | None:
+    return next(filter(None, map(pattern.search, texts)), None)
