@@ -6,14 +6,14 @@ flox would replace two functions of eight lines, at the price of a dependency of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import is_one_of
+from ..arguments import check_choice
 from ..bands import is_scl
 from ..cube.coordinates import coords
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import dask.array as da
 
 AreaMethod: TypeAlias = Literal["ellipsoidal", "projected"]
+AREA_METHODS: tuple[AreaMethod, ...] = get_args(AreaMethod)
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 HECTARE_M2 = 10_000.0
@@ -67,8 +68,7 @@ def class_areas(classes: xr.DataArray, meaning: Classes, area: AreaMethod) -> xr
     if dims is None:
         raise CubeError(f"expected y and x; the map has the dimensions {listed(classes.dims)}. Rename them to y and x.")
     lead = sorted((dim for dim in classes.dims if dim not in dims), key=lambda dim: dim != "time")
-    data = kept_unread(classes).transpose(*lead, *dims).data
-    data = data if isinstance(data, da.Array) else da.from_array(data, chunks=-1)
+    data = kept_unread(classes).transpose(*lead, *dims).chunk().data
     areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[-2:])
     letters = "abcdefghijk"[: len(lead)]
     sides = {axis: (1,) * data.numblocks[place] for axis, place in (("y", -2), ("x", -1))}
@@ -99,21 +99,14 @@ def area_text(hectares: float) -> str:
     return f"{value:,.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
 
 
-def check_area(area: object) -> None:
-    """Raise OptionError for what is no way to measure areas."""
-    if not is_one_of(area, ("ellipsoidal", "projected")):
-        raise OptionError(f"area={area!r}: known are 'ellipsoidal' and 'projected'.")
-
-
 def lazy_areas(geobox: GeoBox, area: AreaMethod, chunks: Any) -> da.Array:
     """Return the areas of pixels as a dask array (y, x) in m2, cut as asked."""
     import dask.array as da
 
-    if isinstance(area, str) and area == "projected":
-        plane = _plane_area(geobox)
-        flat: da.Array = da.full(tuple(geobox.shape), plane, chunks=chunks, dtype="float64")
+    check_choice("area", area, AREA_METHODS)
+    if area == "projected":
+        flat: da.Array = da.full(tuple(geobox.shape), _plane_area(geobox), chunks=chunks, dtype="float64")
         return flat
-    check_area(area)
     rows, cols, nodes = _area_nodes(geobox)
     # One array of some thousand numbers for the graph, from which each task works out its own pixels.
     shape = da.zeros(tuple(geobox.shape), chunks=chunks, dtype="uint8")
@@ -244,7 +237,11 @@ def _mask_of(mask: Any) -> xr.DataArray:
     if isinstance(mask, xr.Dataset):
         dims = set(spatial_dims(mask) or ("y", "x"))
         on_grid = {str(name): array for name, array in mask.data_vars.items() if dims <= set(array.dims)}
-        found = {name: array for name, array in on_grid.items() if _says_classes(array)}
+        found = {
+            name: array
+            for name, array in on_grid.items()
+            if array.dtype.kind == "b" or classes_of(array.attrs) or is_scl(name)
+        }
         if len(found) != 1:
             raise CubeError(
                 f"expected one mask; the Dataset has {listed(found) if found else f'none among {listed(on_grid)}'}. "
@@ -257,10 +254,6 @@ def _mask_of(mask: Any) -> xr.DataArray:
         what = f"of {mask.dtype}" if isinstance(mask, xr.DataArray) else f"a {type(mask).__name__}"
         raise CubeError(f"expected a mask, found {what}: pass booleans, classes, or 0 and 1.")
     return mask
-
-
-def _says_classes(array: xr.DataArray) -> bool:
-    return array.dtype.kind == "b" or bool(classes_of(array.attrs)) or is_scl(array.name)
 
 
 def _meaning_of(array: xr.DataArray, classes: Mapping[str, int] | None) -> tuple[Classes, int | None]:

@@ -8,7 +8,7 @@ negative values were clipped ("harmonized" DN), it is dark water too.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import and_
@@ -22,11 +22,11 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_choice
 from ..conventions import BAND_ATTRS
 from ..cube.coordinates import zoomed
-from ..cube.dates import on_dates_of
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.names import listed
 from ..cube.select import AnyCube, Cube, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
+from ..cube.time import on_dates_of
 from ..cube.trees import node_dataset
 from ..errors import BandWarning, GeoreferenceWarning, GridError, warn_caller
 from ..radiometry.convert import partial_zeros
@@ -36,29 +36,32 @@ from ..radiometry.resolve import Radiometry
 from ..spec import Tile
 from ..task_warnings import Finding, note
 
+FoundBands: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
+"""Bands (*lead, y, x) as reflectance, NaN where missing, and what their numbers meant."""
 
-def counting_zeros(
-    bands: Mapping[str, xr.DataArray], radiometries: Mapping[str, Radiometry], reader: str
-) -> dict[str, xr.DataArray]:
+GridChoice: TypeAlias = Literal["fine", "coarse"]
+
+
+def _counting_zeros(found: FoundBands, reader: str) -> dict[str, xr.DataArray]:
     """Count inside tasks the pixels that DN 0 in some of the bands leaves unknown; lazy.
 
-    bands: (*lead, y, x) reflectance each, on one grid, NaN where missing. radiometries: what their numbers meant.
-    reader: the name of the caller, for the sentence. Returns the same bands, with the same values.
+    reader: the name of the caller, for the sentence. Returns the bands, with the same values.
     """
+    bands = {band: array for band, (array, _) in found.items()}
     first, *others = bands
     open_to_doubt = any(
         radiometry.kind == "dn" and 0.0 in radiometry.nodata and 0.0 in radiometry.offset
-        for radiometry in radiometries.values()
+        for _, radiometry in found.values()
     )
     array = bands[first]
     if not (open_to_doubt and others and all(each.dims == array.dims for each in bands.values())):
-        return dict(bands)
+        return bands
     import dask.array as da
 
     counted = da.map_blocks(
         _count_zeros,
         *(each.data for each in bands.values()),
-        radiometries=tuple(radiometries[band] for band in bands),
+        radiometries=tuple(radiometry for _, radiometry in found.values()),
         names=tuple(bands),
         reader=reader,
         dtype=array.dtype,
@@ -87,12 +90,13 @@ def _count_zeros(
     for lead in np.ndindex(every.shape[:-2]):
         open_pixels = ~every[lead]
         for band, radiometry in enumerate(radiometries):
-            if radiometry.kind != "dn" or 0.0 not in radiometry.nodata or radiometry.offset_at(tile, lead) != 0:
+            if not radiometry.zero_may_be_water(tile, lead):
                 continue
             zeros = missing[band][lead] & open_pixels
             open_pixels = open_pixels & ~zeros
             findings += partial_zeros(
-                _sentence(reader),
+                f"{reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {{names}}, while its other bands "
+                "have values there",
                 zeros=int(zeros.sum()),
                 nodata=int(every[lead].sum()),
                 valid=blocks[band][lead][~missing[band][lead]],
@@ -106,21 +110,6 @@ def _count_zeros(
     return blocks[0]
 
 
-def _sentence(reader: str) -> str:
-    return (
-        f"Radiometry: {reader} is unknown in {{values}} in {{blocks}} because of DN 0 in {{names}}, while its "
-        "other bands have values there. DN 0 is nodata, but it is also what dark water becomes where 1000 was "
-        "subtracted and what is negative was cut off (harmonized DN). If that is how these were made, pass "
-        "nodata=None, and mask what is outside of the swath."
-    )
-
-
-FoundBands: TypeAlias = dict[str, tuple[xr.DataArray, Radiometry]]
-"""Bands as reflectance, and what their numbers meant."""
-
-GridChoice: TypeAlias = Literal["fine", "coarse"]
-
-
 def check_options(*, grid: GridChoice | None, offset: Offset, quantification: Quantification, nodata: Nodata) -> None:
     """Raise OptionError or RadiometryError for options that are wrong even where they have no effect."""
     check_choice("grid", grid, (None, "fine", "coarse"))
@@ -128,61 +117,52 @@ def check_options(*, grid: GridChoice | None, offset: Offset, quantification: Qu
 
 
 def read_bands(
-    obj: AnyCube,
-    wanted: Sequence[str],
-    *,
-    reader: str,
-    grid: GridChoice | None = None,
-    offset: Offset = "auto",
-    quantification: Quantification = "auto",
-    nodata: Nodata = "auto",
+    obj: AnyCube, wanted: Sequence[str], *, reader: str, grid: GridChoice | None = None, **options: Any
 ) -> dict[str, xr.DataArray]:
     """Return bands as lazy float32 reflectance, (*lead, y, x) each, all on one grid.
 
-    wanted: canonical names. reader: the name of the caller, for messages. grid: see `index`; other arguments as in
+    wanted: canonical names. reader: the name of the caller, for messages. grid: see `index`. options: of
     `reflectance`. Raises MissingBandError, GridError where the grids of a tree do not nest, RadiometryError. Tasks
     count the pixels that DN 0 in a part of the bands makes unknown.
     """
-    options: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
-    arrays, meanings = _found_bands(obj, wanted, reader, grid, options)
-    return counting_zeros(arrays, meanings, reader)
+    return _counting_zeros(_found_bands(obj, wanted, reader, grid, options), reader)
 
 
 def _found_bands(
     obj: AnyCube, wanted: Sequence[str], reader: str, grid: GridChoice | None, options: dict[str, Any]
-) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
+) -> FoundBands:
     """Return bands, all on one grid, and what their numbers meant."""
     cube = recognize(obj)
     if reason := other_sensor(obj, cube):
         warn_of_sensor(reason)
     if not isinstance(obj, xr.DataTree):
-        return _apart(_convert(obj, cube, wanted, reader, options))
+        return _convert(obj, cube, wanted, reader, options)
 
     holders = {path: bands for path, bands in cube.elsewhere if set(bands) & set(wanted)}
     here = [band for band in wanted if band in cube.available]
     if not here:
         alone = next((path for path, bands in holders.items() if set(wanted) <= set(bands)), None)
         if alone is not None:
-            return _apart(_read_node(obj, alone, wanted, reader, options))
+            return _read_node(obj, alone, wanted, reader, options)
     sources: dict[str, list[str]] = {}
     for band in wanted:
         path = next((path for path, bands in holders.items() if band in bands), None)
         if band not in cube.available and path is not None:
             sources.setdefault(path, []).append(band)
     if not sources:
-        return _apart(_read_node(obj, cube.node, wanted, reader, options))
+        return _read_node(obj, cube.node, wanted, reader, options)
     # What neither node has is missing from the finest, whose error then lists all bands.
     lacking = [band for band in wanted if band not in {name for bands in sources.values() for name in bands}]
     wanted_of = ({cube.node: lacking} if lacking else {}) | sources
     like = _recognized(_node(obj, next(iter(wanted_of))))
-    split = [_apart(_read_node(obj, path, bands, reader, options, like)) for path, bands in wanted_of.items()]
-    meanings = {band: meaning for _, part in split for band, meaning in part.items()}
-    ordered = sorted((arrays for arrays, _ in split), key=lambda part: -next(iter(part.values())).size)
-    return _on_one_grid(wanted, ordered, sources, grid, reader), {band: meanings[band] for band in wanted}
+    parts = [_read_node(obj, path, bands, reader, options, like) for path, bands in wanted_of.items()]
+    parts.sort(key=lambda part: -_first(part).size)
+    found = _on_one_grid(parts, sources, grid, reader)
+    return {band: found[band] for band in wanted}
 
 
-def _apart(found: FoundBands) -> tuple[dict[str, xr.DataArray], dict[str, Radiometry]]:
-    return {band: array for band, (array, _) in found.items()}, {band: meant for band, (_, meant) in found.items()}
+def _first(found: FoundBands) -> xr.DataArray:
+    return next(array for array, _ in found.values())
 
 
 def factor_between(coarse: GeoBox, fine: GeoBox) -> int | None:
@@ -257,21 +237,14 @@ def _factor_of(coarse: xr.DataArray, fine: xr.DataArray, what: str) -> int:
 
 
 def _read_node(
-    tree: xr.DataTree,
-    path: str,
-    wanted: Sequence[str],
-    reader: str,
-    options: dict[str, Any],
-    like: Cube | None = None,
+    tree: xr.DataTree, path: str, wanted: Sequence[str], reader: str, options: dict[str, Any], like: Cube | None = None
 ) -> FoundBands:
     """Read bands of one node. like: the cube of another node, whose dates are selected."""
     dataset = _node(tree, path)
     cube = _recognized(dataset)
     if like is not None:
         cube = on_dates_of(cube, like, f"the node {path!r}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", GeoreferenceWarning)
-        return _convert(dataset, cube, wanted, reader, options)
+    return _convert(dataset, cube, wanted, reader, options)
 
 
 def _node(tree: xr.DataTree, path: str) -> xr.Dataset:
@@ -316,27 +289,23 @@ def _convert(
 
 
 def _on_one_grid(
-    wanted: Sequence[str],
-    parts: Sequence[dict[str, xr.DataArray]],
-    sources: dict[str, list[str]],
-    grid: GridChoice | None,
-    reader: str,
-) -> dict[str, xr.DataArray]:
+    parts: Sequence[FoundBands], sources: dict[str, list[str]], grid: GridChoice | None, reader: str
+) -> FoundBands:
     """Resample bands of several grids to the finest or the coarsest of them. parts: finest first."""
-    finest, coarsest = next(iter(parts[0].values())), next(iter(parts[-1].values()))
+    found = {band: each for part in parts for band, each in part.items()}
     what = f"{reader} reads bands of several grids"
     if grid == "coarse":
-        resampled = {band: _averaged(array, coarsest, what) for part in parts for band, array in part.items()}
-    else:
-        if grid is None and len(parts) > 1:
-            bands = listed(band for names in sources.values() for band in names)
-            warn_caller(
-                f"{what}: each pixel of {bands} is repeated over the finer grid, so edges are only as sharp as that "
-                "band. Upscale or fuse first for finer ones, or pass grid='fine' (this) or grid='coarse' (averages).",
-                BandWarning,
-            )
-        resampled = {band: on_finer_grid(array, finest, what=what) for part in parts for band, array in part.items()}
-    return {band: resampled[band] for band in wanted}
+        coarsest = _first(parts[-1])
+        return {band: (_averaged(array, coarsest, what), meant) for band, (array, meant) in found.items()}
+    if grid is None and len(parts) > 1:
+        bands = listed(band for names in sources.values() for band in names)
+        warn_caller(
+            f"{what}: each pixel of {bands} is repeated over the finer grid, so edges are only as sharp as that "
+            "band. Upscale or fuse first for finer ones, or pass grid='fine' (this) or grid='coarse' (averages).",
+            BandWarning,
+        )
+    finest = _first(parts[0])
+    return {band: (on_finer_grid(array, finest, what=what), meant) for band, (array, meant) in found.items()}
 
 
 def _averaged(fine: xr.DataArray, coarse: xr.DataArray, what: str) -> xr.DataArray:

@@ -108,8 +108,7 @@ def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
             "such a map keep its attributes: pass the comparison itself (found == 2), or drop_attrs(deep=False)."
         )
     mask = placed(kept_unread(mask))
-    bare = mask.drop_vars(list(mask.coords))
-    values = bare.astype("uint8") if mask.dtype.kind == "b" else bare
-    known = values.isin((0, 1))
-    classes = xr.where(known, values, UNKNOWN) if mask.dtype.kind != "b" else values
-    return as_class_map(classes.assign_coords(mask.coords), WATER, kind="water", title="water", like=mask)
+    values = mask.drop_vars(list(mask.coords))
+    if mask.dtype.kind != "b":
+        values = xr.where(values.isin((0, 1)), values, UNKNOWN)
+    return as_class_map(values.assign_coords(mask.coords), WATER, kind="water", title="water", like=mask)

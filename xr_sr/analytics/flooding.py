@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import check_choice
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
@@ -15,13 +16,12 @@ from ..cube.time import When, listed_dates, positions_of, scalar_dates_differ, t
 from ..errors import CubeError, GridError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import BEFORE_ATTR, SOURCE_ITEMS, SOURCE_LINKS
-from .area import AreaMethod, check_area, class_areas
+from .area import AREA_METHODS, AreaMethod, class_areas
 from .bands import GridChoice, check_options, factor_between, on_finer_grid
 from .classes import AGREEMENT, AREA_ATTR, FLOOD, LEVEL_ATTR, UNKNOWN, Classes, as_class_map, as_water, is_map_of
 from .history import usual_water
 from .indices import NAME_ATTR
-from .surface_water import Threshold, check_threshold, classify, index_of, level_of, level_text
-from .thresholds import Per
+from .surface_water import Per, Threshold, check_threshold, classify, index_of, level_of, level_text
 
 
 @warns_once
@@ -54,7 +54,7 @@ def flood(
     Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
     """
     check_threshold(threshold, per)
-    check_area(area)
+    check_choice("area", area, AREA_METHODS)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     check_options(**options)
     if is_map_of(cube, "water"):
@@ -88,7 +88,7 @@ def flood_between(
     Raises GridError where the grids differ.
     """
     check_threshold(threshold, per)
-    check_area(area)
+    check_choice("area", area, AREA_METHODS)
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     check_options(**options)
     if is_map_of(before, "water") and is_map_of(after, "water"):
@@ -125,11 +125,7 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: AreaMethod 
     repeated = on_finer_grid(coarse, fine, what="agreement compares two masks")
     codes = _joined(repeated, fine, first_only=2, second_only=3).transpose(..., *(spatial_dims(fine) or ()))
     made = as_class_map(codes.assign_coords(fine.coords), AGREEMENT, kind="agreement", title="LR against SR", like=fine)
-    made.attrs[AREA_ATTR] = area
-    result = xr.Dataset({"agreement": made, "pixels": _pixels(made, AGREEMENT)})
-    if (geobox := geobox_of(made)) is not None and geobox.crs is not None:
-        result["area"] = class_areas(made, AGREEMENT, area)
-    return result
+    return _with_area(made, AGREEMENT, area).assign(pixels=_pixels(made, AGREEMENT))
 
 
 def _flooded(first: xr.DataArray, second: xr.DataArray, threshold: Threshold, per: Per, area: AreaMethod) -> xr.Dataset:
@@ -153,18 +149,24 @@ def _compared(
     codes = codes.transpose(*now.dims).assign_coords(now.coords)
     made = as_class_map(codes, FLOOD, kind="flood", title="flood", like=second)
     made.attrs[NAME_ATTR] = str(second.attrs.get(NAME_ATTR, ""))
-    made.attrs[AREA_ATTR] = area
     if levels := dict.fromkeys(str(each.attrs[LEVEL_ATTR]) for each in (first, second) if LEVEL_ATTR in each.attrs):
         made.attrs[LEVEL_ATTR] = ", ".join(levels)
     if OWN_ATTR in second.attrs:
         made.attrs[OWN_ATTR] = second.attrs[OWN_ATTR]
     made.attrs["xr_sr:before"] = _dates_of(first)
     made.attrs |= _sources_before(first)
-    result = xr.Dataset({"flood": made})
-    if (geobox := geobox_of(made)) is not None and geobox.crs is not None:
-        result["area"] = class_areas(made, FLOOD, area)
+    result = _with_area(made, FLOOD, area)
     if threshold is not None:
         result = result.assign_coords(threshold=(threshold.dims, threshold.data, dict(threshold.attrs)))
+    return result
+
+
+def _with_area(made: xr.DataArray, meaning: Classes, area: AreaMethod) -> xr.Dataset:
+    """Return a Dataset of a class map and the area of each class; without CRS, of the map alone."""
+    made.attrs[AREA_ATTR] = area
+    result = made.to_dataset()
+    if (geobox := geobox_of(made)) is not None and geobox.crs is not None:
+        result["area"] = class_areas(made, meaning, area)
     return result
 
 
@@ -239,8 +241,6 @@ def _without_level(mask: xr.DataArray) -> xr.DataArray:
 def _pixels(classes: xr.DataArray, meaning: Classes) -> xr.DataArray:
     dim = time_dim(classes)
     space = [each for each in classes.dims if each != dim]
-    counts = xr.concat(
-        [(classes == code).sum(space) for code in meaning.values()], "state", coords="minimal", compat="override"
-    )
-    counts = counts.transpose(..., "state").assign_coords(state=list(meaning))
+    codes = xr.DataArray(list(meaning.values()), {"state": list(meaning)}, "state")
+    counts = (classes == codes).sum(space).transpose(..., "state")
     return counts.drop_vars([name for name in counts.coords if name not in counts.dims]).assign_attrs(units="pixels")

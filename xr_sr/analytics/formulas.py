@@ -121,18 +121,14 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
 
 def _sides(tree: ast.expr) -> tuple[ast.expr, ast.expr] | None:
     """Return a and b of (a - b) / (a + b), where both are letters; None for any other form."""
-    if not (isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div)):
-        return None
-    above, below = tree.left, tree.right
-    if not (isinstance(above, ast.BinOp) and isinstance(below, ast.BinOp)):
-        return None
-    first, second = above.left, above.right
-    if not (isinstance(above.op, ast.Sub) and isinstance(below.op, ast.Add)):
-        return None
-    if not (isinstance(first, ast.Name) and isinstance(second, ast.Name)):
-        return None
-    both = {ast.dump(below.left), ast.dump(below.right)}
-    return (first, second) if both == {ast.dump(first), ast.dump(second)} else None
+    match tree:
+        case ast.BinOp(
+            ast.BinOp(ast.Name(a) as first, ast.Sub(), ast.Name(b) as second),
+            ast.Div(),
+            ast.BinOp(ast.Name(c), ast.Add(), ast.Name(d)),
+        ) if {a, b} == {c, d}:
+            return first, second
+    return None
 
 
 LETTERS: Mapping[str, str] = {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_array, is_one_of, items_of, shown, whole_or_none
+from ..arguments import check_array, check_choice, items_of, shown, whole_or_none
 from ..cube.grid import crs_coord_name, spatial_dims
 from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
@@ -43,8 +43,8 @@ def water_history(mask: xr.DataArray) -> xr.Dataset:
     frequency = (wet.sum(dim, dtype="int32") / observations.where(observations > 0)).astype("float32")
     stamps = xr.DataArray(classes[dim].values.astype("datetime64[ns]").astype(np.int64), dims=(dim,))
     # Smallest and largest of whole numbers, date by date: no date waits for all others in memory.
-    first = _as_dates(xr.where(wet, stamps, _NEVER).min(dim))
-    last = _as_dates(xr.where(wet, stamps, -_NEVER).max(dim))
+    first, last = xr.where(wet, stamps, _NEVER).min(dim), xr.where(wet, stamps, -_NEVER).max(dim)
+    first, last = (each.astype("datetime64[ns]").where(abs(each) != _NEVER) for each in (first, last))
     made = xr.Dataset({"frequency": frequency, "observations": observations, "first": first, "last": last})
     made["frequency"].attrs = {"long_name": "share of the dates that saw the pixel with water", "units": "1"}
     made["observations"].attrs = {"long_name": "dates that saw the pixel", "units": "dates"}
@@ -62,7 +62,7 @@ def usual_water(mask: xr.DataArray) -> xr.DataArray:
     dim = time_dim(mask)
     if dim is None:
         return mask
-    whole = mask.chunk({dim: -1}) if mask.chunks is not None else mask
+    whole = _across_time(mask, dim)
     usual = xr.apply_ufunc(
         _usual_of_block, whole, input_core_dims=[[dim]], dask="parallelized", output_dtypes=[np.uint8]
     )
@@ -104,8 +104,7 @@ def object_series(
         raise GridError(f"labels must be (y, x) whole numbers; these are {labels.dtype} along {list(labels.dims)}.")
     marks = on_finer_grid(labels, numbers, what="object_series reads values and labels").transpose(*dims)
     wanted = np.asarray(_numbers_in(marks) if objects is None else _read_objects(objects), dtype=np.int64)
-    ordered = numbers.transpose(*([time] if time else []), *dims)
-    data = ordered.data if isinstance(ordered.data, da.Array) else da.from_array(ordered.data, chunks=-1)
+    data = numbers.transpose(*([time] if time else []), *dims).chunk().data
     data = data if time else data[None]
     spatial = data.chunks[1:]
     where = da.asarray(marks.data).rechunk(spatial)
@@ -163,18 +162,6 @@ def _sum_by_object(
     return sums
 
 
-def _as_dates(stamps: xr.DataArray) -> xr.DataArray:
-    found: xr.DataArray = xr.apply_ufunc(
-        _dates_of_block, stamps, dask="parallelized", output_dtypes=[np.dtype("datetime64[ns]")]
-    )
-    return found
-
-
-def _dates_of_block(stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
-    dates = stamps.astype("datetime64[ns]")
-    return np.where(abs(stamps) == _NEVER, np.datetime64("NaT", "ns"), dates)
-
-
 Season: TypeAlias = Literal["month"] | None
 
 
@@ -203,11 +190,9 @@ def anomaly(
     dim = time_dim(values)
     if dim is None or dim not in values.coords:
         raise CubeError("an anomaly needs dates: there is no dimension of time with coordinates.")
-    if not is_one_of(by, ("month", None)):
-        raise OptionError(f"by={by!r}: known are 'month' and None.")
+    check_choice("by", by, ("month", None))
     usual = values.isel({dim: positions_of(reference, values[dim], role="reference")})
-    groups = _months(values, dim) if by == "month" else np.zeros(values.sizes[dim], int)
-    theirs = _months(usual, dim) if by == "month" else np.zeros(usual.sizes[dim], int)
+    groups, theirs = (each[dim].dt.month.values if by else np.zeros(each.sizes[dim], int) for each in (values, usual))
 
     parts = []
     for group in dict.fromkeys(groups.tolist()):
@@ -217,8 +202,9 @@ def anomaly(
             missing = xr.full_like(part, np.nan)
             parts.append(xr.Dataset({"anomaly": missing, "standardised": missing}))
             continue
-        mean = _across_time(same, dim).mean(dim)
-        exact = _across_time(same, dim).astype("float64")  # alike values then have no spread by rounding
+        same = _across_time(same, dim)
+        mean = same.mean(dim)
+        exact = same.astype("float64")  # alike values then have no spread by rounding
         spread = exact.std(dim, ddof=1) if same.sizes[dim] > 1 else xr.full_like(mean, np.nan)
         off = part - mean
         parts.append(xr.Dataset({"anomaly": off, "standardised": off / spread.where(spread > _NO_SPREAD)}))
@@ -240,11 +226,6 @@ def anomaly(
         f"{str(usual[dim].values.min())[:10]} to {str(usual[dim].values.max())[:10]}, by {by}"
     )
     return made
-
-
-def _months(array: xr.DataArray, dim: str) -> np.ndarray[Any, np.dtype[Any]]:
-    months: np.ndarray[Any, np.dtype[Any]] = array[dim].dt.month.values
-    return months
 
 
 def _across_time(array: xr.DataArray, dim: str) -> xr.DataArray:

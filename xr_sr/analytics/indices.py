@@ -79,17 +79,13 @@ def index(
         return _one(cube, name, constants, options)
     if not isinstance(name, list | tuple) or not name:
         raise OptionError(f"name={shown(name)}: expected the name of an index, such as 'NDVI', or a list of names.")
-    known = {letter for each in name for letter in find_index(each).formula.letters}
+    letters_of = {each: find_index(each).formula.letters for each in name}
+    known = {letter for letters in letters_of.values() for letter in letters}
     if unknown := sorted(set(constants) - known):
         raise OptionError(f"{unknown} are letters of none of {list(name)}, whose letters are {sorted(known)}.")
-    maps = [_one(cube, each, _its_own(each, constants), options) for each in name]
+    own = {each: {key: constants[key] for key in constants if key in letters_of[each]} for each in letters_of}
+    maps = [_one(cube, each, own[each], options) for each in own]
     return xr.Dataset({str(array.name): array for array in maps})
-
-
-def _its_own(name: str, constants: dict[str, float]) -> dict[str, float]:
-    """Keep of the constants those that an index has, where several are asked for together."""
-    letters = find_index(name).formula.letters
-    return {letter: value for letter, value in constants.items() if letter in letters}
 
 
 def _constants_attr(values: dict[str, Any], bands: list[str]) -> dict[str, str]:

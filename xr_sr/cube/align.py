@@ -1,7 +1,8 @@
-"""Align masks, classes and coarser bands with the grid of a cube, without interpolation; `dates` matches their dates.
+"""Align masks, classes and coarser bands with the grid of a cube, without interpolation; `time` matches their dates.
 
-`to_grid` selects pixels. `coarser_cube`, `overlay_of` and `joined` find the 20 m and 60 m
-bands that belong to a cube, and make one cube of both. Coordinates, names and attributes only; no pixel is read.
+`to_grid` selects pixels of a mask or of classes, which `check_classes` checks inside tasks. `coarser_cube`,
+`overlay_of` and `joined` find the 20 m and 60 m bands that belong to a cube, and make one cube of both. While the graph
+is built, no pixel is read.
 """
 
 from __future__ import annotations
@@ -23,22 +24,15 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_number
 from ..conventions import BAND_ATTRS
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
-from .dates import on_its_date, same_dates
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
 from .select import AnyCube, Cube, Plane, recognize
+from .time import on_its_date, same_dates
 
-__all__ = [
-    "Overlay",
-    "coarser_cube",
-    "coarser_cubes",
-    "cut_to",
-    "joined",
-    "overlay_of",
-    "phase_of",
-    "snap_geobox",
-    "to_grid",
-]
+LAST_CLASS = 11
+"""SCL has the classes 0 (no data) to 11 (snow or ice). Source: ESA, Sentinel-2 Products Specification Document."""
+
+_NODATA = 255  # of 8-bit rasters after reprojection
 
 
 def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
@@ -80,6 +74,23 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
             scl = scl.isel({dim: chosen})
     scl = scl.drop_vars([name for name in scl.coords if name not in scl.dims or name in dims])
     return same_dates(scl.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), cube, what)
+
+
+def check_classes(block: npt.NDArray[Any], name: str, last: int = LAST_CLASS) -> npt.NDArray[Any]:
+    """Return a block of classes, inside a task; NaN may be among floats.
+
+    last: the highest class. Raises CubeError for fractions, and for numbers beyond 0 to `last` but 255.
+    """
+    wrong = block[((block < 0) | (block > last)) & (block != _NODATA)]
+    fractions = block[np.isfinite(block) & (block != np.rint(block))] if block.dtype.kind == "f" else block[:0]
+    if not fractions.size and not wrong.size:
+        return block
+    value = float((fractions if fractions.size else wrong).flat[0])
+    found = "is not a whole number" if fractions.size else f"is outside 0 to {last}"
+    raise CubeError(
+        f"{name} has {value:g}, which {found}, so it is not a class of the scene classification. Resample classes by "
+        "nearest neighbor (bilinear makes 8.5 of 8 and 9); for a mask or a probability use cube.where(...)."
+    )
 
 
 def _affines(grid: Grid, main: Grid) -> list[Affine]:
@@ -310,11 +321,9 @@ def joined(cube: Cube, coarse: Cube) -> Cube:
         raise MissingBandError(f"both grids have something named {twice}, and not the same band. Rename one of them.")
     sizes = {dim: cube.planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
     if isinstance(cube.source, xr.Dataset):
-        empty = {
-            plane.name: xr.Variable(tuple(sizes), np.broadcast_to(np.float32(0), tuple(sizes.values())), _attrs(plane))
-            for plane in new
-        }
-        whole: xr.Dataset = cube.source.assign(empty)
+        nothing = np.broadcast_to(np.float32(0), tuple(sizes.values()))
+        attrs_of = {plane.name: plane.array.attrs if plane.index is None else {} for plane in new}
+        whole: xr.Dataset = cube.source.assign({name: (tuple(sizes), nothing, own) for name, own in attrs_of.items()})
         planes = [*cube.planes, *(replace(plane, array=whole[plane.name], index=None) for plane in new)]
         dropped = tuple(name for name in cube.dropped if name not in {plane.name for plane in new})
         return replace(cube, source=whole, planes=tuple(planes), dropped=dropped)
@@ -343,7 +352,3 @@ def joined(cube: Cube, coarse: Cube) -> Cube:
     array = xr.DataArray(nothing, dims=dims, coords=coords, name=source.name, attrs=attrs)
     planes = [replace(plane, array=array, index=index) for index, plane in enumerate([*cube.planes, *new])]
     return replace(cube, source=array, planes=tuple(planes))
-
-
-def _attrs(plane: Plane) -> dict[Any, Any]:
-    return dict(plane.array.attrs) if plane.index is None else {}

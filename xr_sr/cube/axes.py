@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ..errors import CubeError, GridError
 from .lazy import refuse_query_planning
 
-__all__ = ["ODC_NAMES", "AxisCoords", "XarrayObject", "axis_of", "spatial_dims", "step_of", "tolerance_px"]
-
 XarrayObject: TypeAlias = "xr.DataArray | xr.Dataset"
 AxisCoords: TypeAlias = "NDArray[np.floating[Any]] | None"
 

@@ -13,8 +13,6 @@ from odc.geo.geobox import GeoBox
 from .grid import Grid, crs_coord_name, grid_mapping, grid_of, spatial_dims
 from .transforms import SHAPE_ATTR
 
-__all__ = ["coords", "fine_coords", "placed", "zoomed"]
-
 Placeable = TypeVar("Placeable", xr.DataArray, xr.Dataset)
 
 

@@ -27,8 +27,6 @@ from ..conventions import CRS_ATTRS, CRS_COORDS, ITEM_CRS, NESTED, plain_name
 from ..errors import GridError
 from .axes import XarrayObject, spatial_dims
 
-__all__ = ["crs_coord_name", "crs_label", "find_crs", "is_crs_coord", "pointed_mappings", "read_crs", "same_crs"]
-
 _CF = ("crs_wkt", "spatial_ref", "grid_mapping_name", "GeoTransform")
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from ..bands import Band, is_scl
+from ..bands import is_scl
 from ..conventions import MEASURED_NODES, SKIPPED_NODES
 from ..errors import (
     AmbiguousBandError,
@@ -32,20 +31,8 @@ from ..errors import (
 from .coordinates import placed, zoomed
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, spatial_dims
 from .lazy import check_array, kept_unread
-from .names import (
-    find_band_dim,
-    is_flags,
-    listed,
-    name_any,
-    name_labels,
-    name_single,
-    name_variables,
-    no_bands,
-    unnamed_by_dask,
-)
+from .names import find_band_dim, is_flags, listed, name_bands, name_variables, no_bands, unnamed_by_dask
 from .trees import node_dataset
-
-__all__ = ["NO_REFLECTANCE", "AnyCube", "Cube", "Flags", "Kind", "Plane", "recognize"]
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
@@ -186,15 +173,7 @@ def _from_array(obj: xr.DataArray, role: str, *, allow_other_bands: bool) -> Cub
     band_dim = find_band_dim(obj, others)
     lead = tuple(dim for dim in others if dim != band_dim)
     array = _transposed(obj, (*lead, *([band_dim] if band_dim else []), y, x))
-    labels: tuple[Hashable, ...]
-    bands: tuple[Band | None, ...]
-    if allow_other_bands:
-        labels, bands = name_any(obj, band_dim)
-    elif band_dim is None:
-        label, found = name_single(obj)
-        labels, bands = (label,), (found,)
-    else:
-        labels, bands = name_labels(obj, band_dim)
+    labels, bands = name_bands(obj, band_dim, allow_other_bands=allow_other_bands)
     planes = tuple(
         Plane(band.name if band else "", label, array, index if band_dim else None)
         for index, (label, band) in enumerate(zip(labels, bands, strict=True))
@@ -212,8 +191,7 @@ def _from_dataset(obj: xr.Dataset) -> Cube:
     on_grid = {name: array for name, array in obj.data_vars.items() if {y, x} <= set(array.dims)}
     bands = name_variables(on_grid)
     if not bands:
-        error = no_bands(on_grid)
-        raise type(error)(f"{error}{_of_store(obj.attrs)}") if _of_store(obj.attrs) else error
+        raise MissingBandError(f"{no_bands(on_grid)}{_of_store(obj.attrs)}")
 
     others = {name: tuple(str(dim) for dim in on_grid[name].dims if dim not in (y, x)) for name in bands}
     common = Counter(frozenset(dims) for dims in others.values()).most_common(1)[0][0]
@@ -275,7 +253,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     _, path, cube = (measured or nearest)[0]
     flags = cube.flags
     if not any(is_scl(flag.name) for flag in flags):
-        flags += tuple(islice(_scl_elsewhere(nodes, path, cube), 1))
+        flags += tuple(_scl_elsewhere(nodes, path, cube)[:1])
     others = [
         (tree[other].relative_to(tree), tuple(band for band in rest.available if band not in cube.available))
         for _, other, rest in sorted(found, key=lambda entry: entry[0])
@@ -285,7 +263,7 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
     return replace(cube, kind="DataTree", flags=flags, node=path, elsewhere=elsewhere)
 
 
-def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Iterator[Flags]:
+def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> list[Flags]:
     """Find the scene classification on coarser grids of the same ground, finest first; its home is the 20 m node."""
     found: list[Flags] = []
     for node in nodes:
@@ -302,7 +280,7 @@ def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> Itera
             known = {dim: size for dim, size in cube.source.sizes.items() if dim in cube.lead}
             if strays.almost_equals(Affine.identity(), 1e-3) and leads.items() <= known.items():
                 found.append(Flags(name, array.rename(dict(zip(dims, (cube.y, cube.x), strict=True))), factor))
-    return iter(sorted(found, key=lambda flags: flags.factor))
+    return sorted(found, key=lambda flags: flags.factor)
 
 
 def _node_gsd_m(node: xr.DataTree, cube: Cube) -> float:

@@ -29,7 +29,7 @@ from odc.geo.geobox import GeoBox
 from ..errors import GridError
 from .axes import ODC_NAMES, AxisCoords, XarrayObject, axis_of, spatial_dims, step_of, tolerance_px
 from .crs import crs_coord_name, crs_label, find_crs, is_crs_coord
-from .transforms import SHAPE_ATTR, Noted, anchor_of, noted_transform, stored_transform
+from .transforms import SHAPE_ATTR, Axes, Noted, anchor_of, noted_transform, stored_transform
 
 __all__ = [
     "Grid",
@@ -181,11 +181,16 @@ def _without_coordinates(
     lacking = " and ".join(repr(dim) for dim in dims if dim not in obj.coords)
     noted = noted_transform(obj, crs) if stored is None else Noted(stored, _stored_shape(mapping))
     if noted is None:
-        assumed = f"the cube names {crs_label(crs)}, but lacks the coordinate {lacking} and a transform" if crs else ""
-        way = ", so its place is unknown and pixel coordinates without a CRS are used. Assign the coordinates: "
-        cure = "cube.assign_coords(odc.geo.xr.xr_coords(geobox))."
-        geobox = GeoBox(shape, Affine.identity(), None)
-        return Grid.alone(geobox, located=False, assumed=assumed and assumed + way + cure)
+        unplaced = (
+            ""
+            if crs is None
+            else (
+                f"the cube names {crs_label(crs)}, but lacks the coordinate {lacking} and a transform, so its place is "
+                "unknown and pixel coordinates without a CRS are used. Assign the coordinates: "
+                "cube.assign_coords(odc.geo.xr.xr_coords(geobox))."
+            )
+        )
+        return Grid.alone(GeoBox(shape, Affine.identity(), None), located=False, assumed=unplaced)
     assumed = (
         f"the cube lacks the coordinate {lacking} and is placed by its transform, which is right unless it has been "
         "sliced: a slice keeps the transform of its parent. Load it with coordinates, or write the transform of the "
@@ -224,12 +229,7 @@ def _rotated(
 
 
 def _from_axes(
-    obj: XarrayObject,
-    dims: tuple[str, str],
-    axes: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]],
-    lattice: Affine | None,
-    *,
-    known: bool,
+    obj: XarrayObject, dims: tuple[str, str], axes: Axes, lattice: Affine | None, *, known: bool
 ) -> tuple[Affine, str]:
     """Make the transform from whole axes, where odc-geo cannot: one pixel, or float32 steps too coarse for its formula.
 
@@ -270,9 +270,7 @@ def _step(
     return None
 
 
-def _snapped(
-    geobox: GeoBox, lattice: Affine | None, axes: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
-) -> Grid | None:
+def _snapped(geobox: GeoBox, lattice: Affine | None, axes: Axes) -> Grid | None:
     """Lay a geobox onto its parent's lattice; None if its coordinates do not stand there within 1e-6 pixels."""
     y, x = axes
     if lattice is None or lattice.b or lattice.d:

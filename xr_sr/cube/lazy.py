@@ -15,8 +15,6 @@ import xarray as xr
 
 from ..errors import CubeError, EngineError
 
-__all__ = ["check_array", "in_chunks", "is_unread", "kept_unread", "refuse_query_planning"]
-
 _SIDE = 2048
 """Pixels along y and x of a chunk of what was not in chunks."""
 

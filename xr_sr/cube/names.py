@@ -13,23 +13,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..arguments import items_of
 from ..bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
 from ..conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 from ..errors import AmbiguousBandError, CubeError, MissingBandError
-
-__all__ = [
-    "find_band_coord",
-    "find_band_dim",
-    "is_flags",
-    "listed",
-    "name_any",
-    "name_labels",
-    "name_single",
-    "name_variables",
-    "no_bands",
-    "own_name",
-    "unnamed_by_dask",
-]
 
 _TOKEN = re.compile(r"(?:^|[-_])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
@@ -92,7 +79,7 @@ def name_labels(array: xr.DataArray, dim: str) -> tuple[tuple[Hashable, ...], tu
     sources = [_strings(coord) for coord in along]
     for attribute in BAND_ATTRS:
         value = array.attrs.get(attribute)
-        sources.append([value] if isinstance(value, str) else _items(value))
+        sources.append([value] if isinstance(value, str) else items_of(value) or [])
     sources.append([array.name])
     labels = tuple(own.values.tolist()) if own is not None else None
     for source in (source for source in sources if len(source) == size):
@@ -128,14 +115,21 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
     )
 
 
-def name_any(array: xr.DataArray, band_dim: str | None) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
-    """Return the labels of bands of any sensor, and for each the band of Sentinel-2 or None."""
+def name_bands(
+    array: xr.DataArray, band_dim: str | None, *, allow_other_bands: bool
+) -> tuple[tuple[Hashable, ...], tuple[Band | None, ...]]:
+    """Return the labels of the bands of an array, and for each the band of Sentinel-2 or None.
+
+    Raises CubeError as `name_labels` and `name_single` do, unless `allow_other_bands`.
+    """
     try:
         if band_dim is not None:
             return name_labels(array, band_dim)
         label, band = name_single(array)
         return (label,), (band,)
     except CubeError:
+        if not allow_other_bands:
+            raise
         if band_dim is None:
             scalar = find_band_coord(array)
             return (array.name if scalar is None else scalar.item(),), (None,)
@@ -163,7 +157,7 @@ def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable,
     return {name: found[name] for name in light if name in found}
 
 
-def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> CubeError:
+def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> MissingBandError:
     """Make the error for a Dataset whose variables on the grid name no band; with a remedy for each case."""
     for name, array in variables.items():
         for dim in array.dims:
@@ -191,11 +185,6 @@ def _strings(coord: xr.DataArray | None) -> list[Any]:
         return []
     values = coord.values.tolist()
     return values if any(isinstance(value, str) for value in values) else []
-
-
-def _items(value: object) -> list[Any]:
-    """Return the items of a sequence; nothing for anything else."""
-    return list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1) else []
 
 
 def _example(size: int) -> str:

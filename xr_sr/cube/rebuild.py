@@ -16,17 +16,15 @@ from ..arguments import items_of
 from ..bands import is_scl
 from ..conventions import BAND_ATTRS
 from ..errors import BandWarning, warn_caller
+from .align import check_classes
 from .coordinates import fine_coords
 from .grid import is_crs_coord
 from .lazy import check_array
 from .names import listed
-from .scl import check_classes
 from .select import Cube, Flags, Plane
 
 if TYPE_CHECKING:
     import dask.array as da
-
-__all__ = ["assemble"]
 
 _STALE_ON_NEW_GRID = {
     *("transform", "res", "resolution", "gsd", "bounds", "spec", "grid_mapping", "OVR_RESAMPLING_ALG"),
@@ -63,6 +61,8 @@ def assemble(
     dropped. No task is added to the data, except for a transpose if its order is unusual.
     Warns BandWarning with the names of variables that are neither bands nor flags, and are left out.
     """
+    import dask.array as da
+
     if cube.dropped:
         warn_caller(
             f"{listed(cube.dropped)}: neither a band of Sentinel-2 nor flags, so it is not in the result. "
@@ -85,8 +85,9 @@ def assemble(
 
     if isinstance(cube.source, xr.DataArray):
         band = () if cube.band_dim is None else (cube.band_dim,)
+        array = parts[0] if stacked or not band else da.stack(parts, axis=-3)
+        array = array if band or not stacked else array[..., 0, :, :]
         size = cube.source.sizes[cube.band_dim] if cube.band_dim else 0
-        array = _with_band_axis(parts, stacked) if band else parts[0][..., 0, :, :] if stacked else parts[0]
         kept = _still_true(cube.source.attrs, planes_out, size=size) | _UNITLESS
         variable = xr.Variable((*cube.lead, *band, cube.y, cube.x), array, kept | made_by)
         result = xr.DataArray(variable.transpose(*cube.source.dims), coords=coords.coords, name=cube.source.name)
@@ -123,16 +124,6 @@ def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
         # Numbers, as rioxarray counts the bands of a file whose names are in `long_name`: no one can select by them.
         new[cube.band_dim] = xr.DataArray([plane.band for plane in planes], dims=cube.band_dim)
     return old.drop_vars(gone).assign_coords(new)
-
-
-def _with_band_axis(parts: Sequence[da.Array], stacked: bool) -> da.Array:
-    """Return the bands as one array (*lead, band, y, x)."""
-    if stacked:
-        return parts[0]
-    import dask.array as da
-
-    stack: da.Array = da.stack(parts, axis=-3)
-    return stack
 
 
 def _to_fine(flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[int, ...]]) -> xr.Variable:

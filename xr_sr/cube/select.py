@@ -83,27 +83,24 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
         return
     # At a pole a pixel has no width.
     off = max(max(side / gsd_m, gsd_m / side if side else math.inf) for side in size)
-    if off <= 1.1:
+    if off <= 1.1 or allow:
         return
-    found = f"{model} was made for pixels of {gsd_m:g} m; these are {_sides(size)} on the ground"
+    height, width = (f"{side:.3g} m" for side in size)
+    found = f"{model} was made for pixels of {gsd_m:g} m; these are {height} high and {width} wide on the ground"
     way = (
         f"Load the bands at {gsd_m:g} m in the UTM zone of the scene, for instance odc.stac.load(..., crs='utm', "
         f"resolution={gsd_m:g}); do not resample these pixels, which adds no detail"
     )
-    if off > 1.5 and not allow:
-        attrs = cube.source.attrs
-        if MODEL_ATTR in attrs and attrs.get("xr_sr:scale", 1) != 1:
-            raise ResolutionError(
-                f"The cube is already super-resolved, by {attrs[MODEL_ATTR]!r} (attribute {MODEL_ATTR}). {found}.",
-                "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
-            )
-        raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to continue at your own risk.")
-    if off <= 1.5 and not allow:
+    if off <= 1.5:
         warn_caller(f"{found}: what the model adds may be too coarse or too fine. {way}.", ResolutionWarning)
-
-
-def _sides(size: tuple[float, float]) -> str:
-    return f"{size[0]:.3g} m high and {size[1]:.3g} m wide"
+        return
+    attrs = cube.source.attrs
+    if MODEL_ATTR in attrs and attrs.get("xr_sr:scale", 1) != 1:
+        raise ResolutionError(
+            f"The cube is already super-resolved, by {attrs[MODEL_ATTR]!r} (attribute {MODEL_ATTR}). {found}.",
+            "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
+        )
+    raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to continue at your own risk.")
 
 
 def bands_of(cube: Cube) -> str:

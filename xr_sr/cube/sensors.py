@@ -22,8 +22,6 @@ from .detect import AnyCube, Cube, recognize
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["FOR_INDICES", "FOR_MODELS", "explains_sensors", "other_sensor", "warn_of_sensor"]
-
 FOR_MODELS = (
     "use upscale with model='bicubic', which takes any band, or a model of your own for this sensor, "
     "xr_sr.register_model(...)"

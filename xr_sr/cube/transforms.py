@@ -21,19 +21,6 @@ from odc.geo.crs import CRS
 
 from .axes import XarrayObject, step_of, tolerance_px
 
-__all__ = [
-    "SHAPE_ATTR",
-    "Anchor",
-    "Axes",
-    "Noted",
-    "anchor_of",
-    "lattice_like",
-    "noted_transform",
-    "same_size",
-    "stands_on",
-    "stored_transform",
-]
-
 SHAPE_ATTR = "xr_sr:shape"
 """Of the grid mapping of a rotated result: the rows and columns that its `GeoTransform` belongs to."""
 

@@ -18,8 +18,6 @@ from .axes import axis_of, spatial_dims
 from .crs import crs_coord_name, find_crs, is_crs_coord, pointed_mappings, same_crs
 from .transforms import Axes, lattice_like, noted_transform, same_size, stands_on, stored_transform
 
-__all__ = ["node_dataset"]
-
 
 def node_dataset(node: xr.DataTree) -> xr.Dataset:
     """Return a node as a Dataset with the coordinates of its parents, those without an index too.

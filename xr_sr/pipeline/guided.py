@@ -12,9 +12,9 @@ from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
 from ..catalog.models import Model
-from ..cube.dates import on_dates_of
 from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
+from ..cube.time import on_dates_of
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..radiometry.resolve import Radiometry, resolve
 from ..simulate.psf import MTF_AT_NYQUIST

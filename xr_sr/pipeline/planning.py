@@ -15,10 +15,10 @@ from .._version import __version__
 from ..catalog import fallback, registry
 from ..catalog.models import Model, Pansharpening
 from ..cube.align import coarser_cube, coarser_cubes, joined
-from ..cube.dates import on_dates_of
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.select import AnyCube, Cube, check_gsd, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
+from ..cube.time import on_dates_of
 from ..errors import GridError, MissingBandError, OptionError
 from ..kernels.resolve import kernel_ref, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve

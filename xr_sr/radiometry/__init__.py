@@ -1,5 +1,5 @@
 """What the numbers of a cube mean: digital numbers or reflectance, offset, scale and nodata; conversion and masks.
 
-Reading order: `metadata`, `offsets` and `packing` read what the cube declares, `dates` checks it against the dates,
-`resolve` decides, `convert` applies the decision to a block, `judge` tests whether the result can be reflectance.
+Reading order: `metadata` and `offsets` read what the cube declares and compare it with the dates, `resolve` decides,
+`convert` applies the decision to a block, `judge` tests whether the result can be reflectance.
 """

@@ -18,8 +18,6 @@ import numpy.typing as npt
 from ..spec import Tile
 from ..task_warnings import Finding, listen
 
-__all__ = ["IMPOSSIBLE", "Radiometry", "converted_block", "partial_zeros", "to_reflectance_block", "without_impossible"]
-
 Block: TypeAlias = npt.NDArray[Any]
 
 IMPOSSIBLE = 100.0
@@ -67,6 +65,10 @@ class Radiometry:
         """Pickle for another process, whose warnings are collected here."""
         listen()
         return dict(self.__dict__)
+
+    def zero_may_be_water(self, tile: Tile, lead: tuple[int, ...]) -> bool:
+        """Return whether DN 0 at a place, which is read as nodata, may be reflectance of which the rest was cut off."""
+        return self.kind == "dn" and 0.0 in self.nodata and self.offset_at(tile, lead) == 0
 
     def offset_at(self, tile: Tile, lead: tuple[int, ...]) -> float:
         """Return the offset, in DN, at a place along the leading dimensions, counted from the start of the tile."""
@@ -163,7 +165,7 @@ DARK_DN = 50.0
 
 
 def partial_zeros(
-    text: str,
+    found: str,
     *,
     zeros: int,
     nodata: int,
@@ -176,8 +178,9 @@ def partial_zeros(
 ) -> Iterator[Finding]:
     """Make the finding of DN 0 in one band of a block, if there is anything to add to those of the other blocks.
 
-    zeros: pixels that are missing from this band alone; nodata: from all. valid: reflectance
-    of the band. lead: place within the tile. name: of the band, and of whose; label: for {names} in the text.
+    found: the first sentence of the warning, without its stop; {names} in it becomes `label`. zeros: pixels that are
+    missing from this band alone; nodata: from all. valid: reflectance of the band. lead: place within the tile. name:
+    of the band, and of whose.
     """
     lowest = float(valid.min()) * quantification if valid.size else math.inf  # CuPy knows no min(where=)
     if not (zeros or nodata or lowest <= DARK_DN):
@@ -185,7 +188,9 @@ def partial_zeros(
     date = tuple(start + at for (start, _), at in zip(tile.lead, lead, strict=False))
     yield Finding(
         "RadiometryWarning",
-        text,
+        f"Radiometry: {found}. DN 0 is nodata, but it is also what dark water becomes where 1000 was subtracted and "
+        "what is negative was cut off (harmonized DN). If that is how these were made, pass nodata=None, and mask what "
+        "is outside of the swath.",
         (tile.y, tile.x, tile.lead),
         (name, lead, tile.y, tile.x, tile.lead),
         zeros,

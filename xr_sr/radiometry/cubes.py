@@ -18,11 +18,10 @@ import xarray as xr
 
 from ..arguments import check_whole, shown
 from ..bands import is_scl
-from ..cube.align import to_grid
+from ..cube.align import LAST_CLASS, check_classes, to_grid
 from ..cube.detect import NO_REFLECTANCE
 from ..cube.grid import spatial_dims
 from ..cube.lazy import in_chunks
-from ..cube.scl import LAST_CLASS, check_classes
 from ..cube.select import Cube, Plane, check_lead, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.trees import node_dataset
@@ -33,19 +32,6 @@ from .convert import Radiometry
 from .judge import read_block
 from .metadata import declared_nodata
 from .resolve import OWN_ATTR, Nodata, Offset, Quantification, offset_coords, resolve
-
-__all__ = [
-    "CLOUDY_CLASSES",
-    "Flat",
-    "Obj",
-    "each_cube",
-    "grid_mapping_of",
-    "mask",
-    "read_classes",
-    "reflectance",
-    "reflectance_and_meaning",
-    "replace_bands",
-]
 
 Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
@@ -255,18 +241,15 @@ def read_classes(classes: Iterable[int]) -> tuple[int, ...]:
     try:
         if isinstance(classes, str | bytes):  # the text "89" is no list of classes
             raise TypeError
-        return tuple(sorted({_class_number(number) for number in classes}))
+        # Floats count if they are whole, as those of SCL with NaN; booleans do not.
+        numbers = [
+            int(each) if isinstance(each, float | np.floating) and each == int(each) else each for each in classes
+        ]
+        return tuple(sorted({check_whole("class", number) for number in numbers}))
     except (OverflowError, TypeError, ValueError) as error:
         raise OptionError(
             f"classes of SCL {shown(classes)}: expected their numbers, such as {CLOUDY_CLASSES}, those without ground."
         ) from error
-
-
-def _class_number(number: object) -> int:
-    """Return a number of a class; floats count if they are whole, booleans do not."""
-    if isinstance(number, float | np.floating) and float(number).is_integer():
-        return int(number)
-    return check_whole("class", number)
 
 
 def _find_scl(obj: xr.DataArray | xr.Dataset | xr.DataTree, name: Hashable) -> xr.DataArray:

@@ -7,23 +7,13 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_number, count_of, is_one_of, shown
 from ..cube.select import Cube, Plane
 from ..errors import OptionError, RadiometryError, RadiometryWarning, warn_caller
 from .metadata import time_axis
-
-__all__ = [
-    "MOST_DN",
-    "Nodata",
-    "Offset",
-    "Quantification",
-    "check_radiometry",
-    "given_nodata",
-    "given_offset",
-    "given_quantification",
-]
 
 Offset: TypeAlias = "float | Literal['auto'] | Sequence[float] | xr.DataArray"
 """In DN, to be added: one for all, one for each date, or 'auto' to read the metadata."""
@@ -45,14 +35,7 @@ def check_radiometry(offset: Offset, quantification: Quantification, nodata: Nod
     if isinstance(offset, str) and offset != "auto":
         raise RadiometryError(f"offset={shown(offset)} is neither 'auto' nor in DN, such as 0 or -1000.")
     if not isinstance(offset, str | xr.DataArray):  # an array may be lazy
-        try:
-            numeric = np.asarray(offset).dtype.kind in "iuf"
-        except (TypeError, ValueError):  # a DataTree, lists of several lengths
-            numeric = False
-        if not numeric:
-            raise RadiometryError(
-                f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
-            )
+        _numbers_in(offset)
     if not isinstance(nodata, str) or nodata != "auto":
         given_nodata(nodata)
 
@@ -82,18 +65,7 @@ def given_offset(
                     f"offset= must have each {offset.dims[0]} once; of the cube's it lacks {list(map(str, lacking))}."
                 )
             offset = offset.isel({offset.dims[0]: given.get_indexer(dates)})
-    try:
-        passed = np.asarray(offset)
-        values = passed.astype("float64")
-    except (TypeError, ValueError):
-        passed = values = np.array(np.nan)
-    # A boolean would pass as 1 DN, and may mean "subtract the offset" or "it is in the pixels".
-    if passed.dtype.kind == "b":
-        raise RadiometryError(f"offset={shown(offset)} is no number of DN; pass the number itself, such as 0 or -1000.")
-    if values.ndim > 1 or not values.size or not np.isfinite(values).all():
-        raise RadiometryError(
-            f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
-        )
+    values = _numbers_in(offset)
     if quantification >= 100 and ((values != 0) & (abs(values) < 1)).any():
         raise RadiometryError(f"offset={offset!r} looks like reflectance; expected DN: -0.1 is offset=-1000.")
     if warn and (values > 0).any():
@@ -114,6 +86,22 @@ def given_offset(
             "one for each, or a number (not a list) for all."
         )
     return tuple(values.reshape(-1).tolist()), axis
+
+
+def _numbers_in(offset: object) -> npt.NDArray[np.float64]:
+    """Return an offset as one finite number or several. Raises RadiometryError for anything else."""
+    try:
+        passed = np.asarray(offset)
+    except (TypeError, ValueError):  # a DataTree, lists of several lengths
+        passed = np.array(None)
+    # A boolean would pass as 1 DN, and may mean "subtract the offset" or "it is in the pixels".
+    if passed.dtype.kind == "b":
+        raise RadiometryError(f"offset={shown(offset)} is no number of DN; pass the number itself, such as 0 or -1000.")
+    if passed.dtype.kind not in "iuf" or passed.ndim > 1 or not passed.size or not np.isfinite(passed).all():
+        raise RadiometryError(
+            f"offset={shown(offset)} is not one number of DN, such as 0 or -1000, nor one for each date."
+        )
+    return passed.astype("float64")
 
 
 def given_quantification(value: object) -> float:

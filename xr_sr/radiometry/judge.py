@@ -6,7 +6,7 @@ counts are of the pixels of a block without its halo, so that they add up to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,8 +17,6 @@ from ..errors import RadiometryError
 from ..spec import Tile
 from ..task_warnings import Finding, note
 from .convert import IMPOSSIBLE, Block, Radiometry, converted_block, partial_zeros, without_impossible
-
-__all__ = ["Core", "core_of", "read_block"]
 
 Core: TypeAlias = tuple[slice, slice]
 """The rows and columns of a block that are its own, without those that it shares with its neighbors."""
@@ -155,8 +153,7 @@ class _Judge:
     def refuse_repeated(self, pixels: Block) -> None:
         """Raise where one exact value that is no reflectance fills a share of a band: undeclared nodata."""
         own = pixels[:, self.core[0], self.core[1]]  # not those that are mirrored, several times in a corner
-        for band in range(own.shape[0]):
-            plane = own[band]
+        for band, plane in enumerate(own):
             beyond = plane[_is_odd(plane)]
             least = max(REPEATED[0] * plane.size, REPEATED[1])
             if beyond.size <= least:
@@ -232,8 +229,7 @@ class _Judge:
     def odd_values(self, pixels: Block) -> Iterator[Finding]:
         """Find values that hardly any surface has, and those that none has, in the core."""
         own = pixels[:, self.core[0], self.core[1]]
-        for band in range(own.shape[0]):
-            plane = own[band]
+        for band, plane in enumerate(own):
             beyond = plane[_is_odd(plane)]
             if not beyond.size:
                 continue
@@ -245,7 +241,7 @@ class _Judge:
                 (~(far | full), self._say_odd),
             ):
                 if chosen.any():
-                    yield self._finding(sentence, beyond[chosen], band)
+                    yield self._finding(sentence(), beyond[chosen], band)
 
     def contradictions(self, sample: Block, valid: Block) -> Iterator[Finding]:
         """Find where the offset that was applied, and the one that the pixels suggest, are different ones."""
@@ -291,7 +287,7 @@ class _Judge:
         At the edge of a swath DN 0 stands beside valid pixels too, but then its band has no dark pixels, and more are
         missing from all bands. One block does not show it, so the findings of a band and a date are judged together.
         """
-        if not self.is_dn or self.offset != 0 or 0.0 not in self.radiometry.nodata or pixels.shape[0] < 2:
+        if pixels.shape[0] < 2 or not self.radiometry.zero_may_be_water(self.tile, self.lead):
             return
         own, stored = pixels[:, self.core[0], self.core[1]], self.stored[:, self.core[0], self.core[1]]
         missing = np.isnan(own)
@@ -299,10 +295,7 @@ class _Judge:
         for band in range(own.shape[0]):
             zeros = missing[band] & ~everywhere & (stored[band] == 0)
             yield from partial_zeros(
-                "Radiometry: {values} in {blocks} are missing because of DN 0, while other bands have values there. DN "
-                "0 is nodata, but it is also what dark water becomes where 1000 was subtracted and what is negative "
-                "was cut off (harmonized DN). If that is how these were made, pass nodata=None, and mask what is "
-                "outside of the swath.",
+                "{values} in {blocks} are missing because of DN 0, while other bands have values there",
                 zeros=int(zeros.sum()),
                 nodata=int(everywhere.sum()),
                 valid=own[band][~missing[band]],
@@ -320,8 +313,8 @@ class _Judge:
         names, band = self.radiometry.names, band or 0
         return (names[band] if band < len(names) else band, self.lead, *self._block)
 
-    def _finding(self, text: str | Callable[[], str], values: Block | None = None, band: int | None = None) -> Finding:
-        sentence = f"Radiometry: {text if isinstance(text, str) else text()}"
+    def _finding(self, text: str, values: Block | None = None, band: int | None = None) -> Finding:
+        sentence = f"Radiometry: {text}"
         if values is None:
             return Finding("RadiometryWarning", sentence, self._block, self._place(band))
         ends = float(values.min()), float(values.max())

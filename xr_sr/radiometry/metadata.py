@@ -22,25 +22,6 @@ from ..cube.time import is_time
 from ..errors import RadiometryError
 from .product_metadata import Product, Scaling, read_harmonized, read_number, read_product, read_scaling
 
-__all__ = [
-    "Written",
-    "written_radiometry",
-    "Fact",
-    "declared_nodata",
-    "declared_scaling",
-    "find_facts",
-    "find_harmonized",
-    "find_products",
-    "nodata_of",
-    "packed_scaling",
-    "step_names",
-    "steps_of",
-    "stored_dtype",
-    "stored_nodata",
-    "time_axis",
-    "unpacked_by",
-]
-
 _NAME_OF_TYPE = re.compile(r"[<>=|]?(?!a)[A-Za-z]\w*")  # NumPy evaluates commas and brackets, and warns of "a3"
 
 Read: TypeAlias = Callable[[object], object]
@@ -174,13 +155,8 @@ def declared_scaling(planes: Sequence[Plane]) -> Scaling | None:
     return declared[0]
 
 
-def packed_scaling(array: xr.DataArray) -> bool:
-    """Return whether the array was unpacked with a scale or an offset when it was read, by its encoding."""
-    return unpacked_by(array) is not None
-
-
 def unpacked_by(array: xr.DataArray) -> Scaling | None:
-    """Return the scale and offset with which the array was unpacked when it was read; None where it was not."""
+    """Return the scale and offset with which the array was unpacked when read, by its encoding; None if it was not."""
     # rioxarray notes those that differ between the bands of a file as tuples, with one for each band.
     found = {}
     for key, several, trivial in (("scale_factor", "scales", 1.0), ("add_offset", "offsets", 0.0)):
@@ -205,27 +181,28 @@ def declared_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
     The encoding counts for integers only: what it names in floats became NaN when they were read. Nothing counts for
     floats that were unpacked: what is declared are stored numbers, and 0 may be a true reflectance where DN 0 was not.
     """
-    if any(plane.array.dtype.kind == "f" and packed_scaling(plane.array) for plane in planes):
+    if any(plane.array.dtype.kind == "f" and unpacked_by(plane.array) for plane in planes):
         return ()
     holders: list[Mapping[Any, Any]] = [cube.source.attrs, *(plane.array.attrs for plane in planes)]
     holders += [plane.array.encoding for plane in planes if plane.array.dtype.kind in "iu"]
-    values = {number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key))}
-    return tuple(sorted(value for value in values if math.isfinite(value)))
+    return tuple(sorted(_nodata_in(holders)))
 
 
 def nodata_of(array: xr.DataArray) -> tuple[float, ...]:
     """Return the finite values that an array declares as nodata, those of its attributes first."""
-    values = (
-        number for held in (array.attrs, array.encoding) for key in NODATA_ATTRS for number in _numbers(held.get(key))
-    )
-    return tuple(dict.fromkeys(value for value in values if math.isfinite(value)))
+    return tuple(_nodata_in([array.attrs, array.encoding]))
 
 
 def stored_nodata(cube: Cube, planes: Sequence[Plane]) -> tuple[float, ...]:
     """Return the finite values that the file declares as nodata, masked when it was read or not."""
-    holders = [cube.source.attrs, *(held for plane in planes for held in (plane.array.attrs, plane.array.encoding))]
-    values = {number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key))}
-    return tuple(sorted(value for value in values if math.isfinite(value)))
+    held = [each for plane in planes for each in (plane.array.attrs, plane.array.encoding)]
+    return tuple(sorted(_nodata_in([cube.source.attrs, *held])))
+
+
+def _nodata_in(holders: Sequence[Mapping[Any, Any]]) -> dict[float, None]:
+    """Return the finite values that some attributes or encodings declare as nodata, each once, in their order."""
+    numbers = (number for holder in holders for key in NODATA_ATTRS for number in _numbers(holder.get(key)))
+    return dict.fromkeys(filter(math.isfinite, numbers))
 
 
 def steps_of(value: object, cube: Cube, planes: Sequence[Plane], name: str, read: Read) -> Fact | None:
@@ -334,7 +311,6 @@ def _scaling_of(plane: Plane) -> Scaling | None:
 
 
 def _numbers(value: object) -> list[float]:
-    """Read one number or several."""
     try:
         return [float(number) for number in np.asarray(value).reshape(-1).tolist()] if value is not None else []
     except (TypeError, ValueError):

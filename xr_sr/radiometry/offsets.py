@@ -32,17 +32,6 @@ from .product_metadata import (
     read_number,
 )
 
-__all__ = [
-    "advice_for_fractions",
-    "check_dates",
-    "days_of",
-    "find_add_offset",
-    "find_baseline",
-    "find_flags",
-    "find_offset",
-    "listed_steps",
-]
-
 _ONLY_THE_FIRST = "xarray.concat and open_mfdataset keep the attributes and the file name of the first array only"
 _ONE_DAY = np.timedelta64(1, "D")  # time stamps of solar days, and midnight between two granules
 
@@ -316,7 +305,6 @@ def _read_offset(value: object) -> float | None:
 
 
 def _warn_of_positive(declared: str, offset: float) -> None:
-    """Warn of an offset that makes everything brighter."""
     if offset > 0:
         warn_caller(
             f"{declared}, so {offset:g} is added to DN, which makes everything brighter: BOA_ADD_OFFSET is -1000. Pass "

@@ -19,23 +19,6 @@ import xarray as xr
 from ..conventions import plain_name
 from ..errors import RadiometryError
 
-__all__ = [
-    "BOA_ADD_OFFSET",
-    "FIRST_BASELINE_WITH_OFFSET",
-    "FIRST_DAY_WITH_OFFSET",
-    "Product",
-    "Scaling",
-    "offset_in_dn",
-    "offset_of_baseline",
-    "read_baseline",
-    "read_flag",
-    "read_harmonized",
-    "read_number",
-    "read_product",
-    "read_scaling",
-    "require_plausible",
-]
-
 BOA_ADD_OFFSET = -1000.0
 """In DN, from FIRST_BASELINE_WITH_OFFSET on. Source: ESA, Sentinel-2 Products Specification Document."""
 

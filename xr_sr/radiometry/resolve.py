@@ -7,6 +7,7 @@ By dtypes and metadata, while the graph is built; pixels are converted and judge
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
@@ -24,7 +25,6 @@ from .given import MOST_DN, Nodata, Offset, Quantification, given_nodata, given_
 from .metadata import (
     declared_nodata,
     declared_scaling,
-    packed_scaling,
     stored_dtype,
     stored_nodata,
     time_axis,
@@ -165,7 +165,7 @@ def _check_dtypes(planes: Sequence[Plane]) -> bool:
     kinds = set()
     for plane in planes:
         dtype, stored = plane.array.dtype, stored_dtype(plane.array)
-        if stored is None or dtype.kind != "f" or packed_scaling(plane.array):
+        if stored is None or dtype.kind != "f" or unpacked_by(plane.array):
             stored = dtype
         if stored.kind == "b" or (stored.kind in "iu" and stored.itemsize == 1):
             raise RadiometryError(
@@ -238,12 +238,13 @@ def _sign_of_dn(cube: Cube, planes: Sequence[Plane]) -> str:
 def _check_unpacked(planes: Sequence[Plane], unpacked: Sequence[Scaling | None]) -> None:
     """Refuse a scale or an offset that cannot be, of those with which bands were unpacked; warn of positive offsets."""
     way = "Passing offset=0, quantification=1 declares the numbers to be reflectance all the same."
-    for scaling, bands in _bands_by_scaling(planes, unpacked).items():
-        which = (
-            "the numbers were"
-            if len(bands) == len(planes)
-            else f"{listed(bands)} {'was' if len(bands) == 1 else 'were'}"
-        )
+    bands_by_scaling: dict[Scaling, list[Hashable]] = defaultdict(list)
+    for plane, each in zip(planes, unpacked, strict=True):
+        if each is not None:
+            bands_by_scaling[each].append(plane.name)
+    for scaling, bands in bands_by_scaling.items():
+        some = f"{listed(bands)} {'was' if len(bands) == 1 else 'were'}"
+        which = "the numbers were" if len(bands) == len(planes) else some
         try:
             require_plausible(scaling)
         except RadiometryError as error:
@@ -256,22 +257,10 @@ def _check_unpacked(planes: Sequence[Plane], unpacked: Sequence[Scaling | None])
             )
 
 
-def _bands_by_scaling(planes: Sequence[Plane], unpacked: Sequence[Scaling | None]) -> dict[Scaling, list[Hashable]]:
-    """Return the names of the bands that were unpacked with each scale and offset."""
-    found: dict[Scaling, list[Hashable]] = {}
-    for plane, scaling in zip(planes, unpacked, strict=True):
-        if scaling is not None:
-            found.setdefault(scaling, []).append(plane.name)
-    return found
-
-
 def _nodata_values(
     cube: Cube, planes: Sequence[Plane], kind: str, nodata: Nodata, offsets: Sequence[float]
 ) -> tuple[float, ...]:
-    """Return the finite values that mean "not measured"."""
-    if isinstance(nodata, str):
-        if nodata != "auto":
-            raise RadiometryError(f"nodata={shown(nodata)} is neither 'auto', nor a number or several, nor None.")
+    if isinstance(nodata, str) and nodata == "auto":
         zero = kind == "dn" and not _zero_is_a_value(cube, planes, offsets)
         return tuple(sorted({*declared_nodata(cube, planes), *([0.0] if zero else [])}))
     return given_nodata(nodata)

@@ -22,8 +22,6 @@ from ..errors import RadiometryError
 from ..spec import MODEL_ATTR
 from .resolve import OFFSET_COORD, offset_coords, resolve
 
-__all__ = ["Lines", "dates_with_offsets", "html_of", "meters", "summary", "summary_html", "text_of", "times_of"]
-
 Lines = Sequence[tuple[str, str]]
 """Title and text of each line."""
 

@@ -14,8 +14,6 @@ from .cubes import Flat, Obj, each_cube, reflectance
 from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 from .metadata import time_axis
 
-__all__ = ["converted_if_written", "set_radiometry"]
-
 
 def set_radiometry(
     obj: Obj, *, offset: Offset = "auto", nodata: Nodata = "auto", quantification: Quantification = "auto"

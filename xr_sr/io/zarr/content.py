@@ -23,7 +23,7 @@ from ...cube.grid import Grid, crs_coord_name, grid_of, spatial_dims
 from ...cube.lazy import check_array
 from ...cube.names import own_name
 from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
-from ...radiometry.metadata import nodata_of, packed_scaling, stored_dtype
+from ...radiometry.metadata import nodata_of, stored_dtype, unpacked_by
 from ...radiometry.resolve import OFFSET_COORD
 from ...runtime.precompute import settled
 from . import layout
@@ -238,7 +238,7 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str, dict[str, Declared]
 
 
 def _declared(array: xr.DataArray) -> Declared:
-    stored = None if packed_scaling(array) else stored_dtype(array)
+    stored = None if unpacked_by(array) else stored_dtype(array)
     return (stored if stored is not None and stored.kind in "ui" else None), nodata_of(array)
 
 
