@@ -30,6 +30,7 @@ __all__ = [
     "check_whole",
     "count_of",
     "first_line",
+    "former_name",
     "is_number",
     "is_one_of",
     "items_of",
@@ -62,6 +63,16 @@ def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return with_new_names
 
     return decorate
+
+
+def former_name(old: str, new: str) -> property:
+    """Return a property that is another attribute by its name in an earlier release, with a FutureWarning."""
+
+    def value(self: object) -> Any:
+        warn_caller(f".{old} is now spelled .{new}; the old spelling will be removed.", FutureWarning)
+        return getattr(self, new)
+
+    return property(value, doc=f"`{new}` by its name in an earlier release.")
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:

@@ -225,6 +225,16 @@ def test_the_table_has_a_row_for_every_model_in_reading_order():
     assert tuple(list_models()["name"]) == registry.names()
 
 
+def test_the_table_has_its_columns_by_old_spellings_with_a_warning():
+    table = list_models()
+
+    with pytest.warns(FutureWarning, match="'licence' is now spelled 'license'"):
+        assert table["licence"].equals(table["license"])
+    assert type(table.set_index("name")).__name__ == "DataFrame"
+    with pytest.raises(KeyError, match="no_such"):
+        table["no_such"]
+
+
 def test_the_table_narrows_by_band_and_scale(own_model):
     by_band = set(list_models(bands=["red", "B02"])["name"])
     by_scale = set(list_models(scale=2)["name"])

@@ -38,7 +38,7 @@ def asked(running, monkeypatch) -> tuple[str, ...]:
     to_degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
     west, south = to_degrees.transform(WEST + 410, NORTH - 790)
     east, north = to_degrees.transform(WEST + 790, NORTH - 410)
-    return "load", "--catalogue", running.url, "--bbox", f"{west},{south},{east},{north}", "--quiet"
+    return "load", "--catalog", running.url, "--bbox", f"{west},{south},{east},{north}", "--quiet"
 
 
 def test_a_search_becomes_a_zarr_that_upscale_takes(asked, tmp_path):
@@ -55,6 +55,14 @@ def test_a_search_becomes_a_zarr_that_upscale_takes(asked, tmp_path):
     fine = run("upscale", tmp_path / "in.zarr", tmp_path / "fine.zarr", "-m", "bicubic", "--quiet")
     assert fine.exit_code == 0, fine.output
     assert xr_sr.open_zarr(tmp_path / "fine.zarr").odc.geobox == cube.odc.geobox.zoom_out(0.25)
+
+
+def test_the_old_spelling_of_the_catalog_is_accepted_with_a_warning(asked, tmp_path):
+    words = ["--catalogue" if word == "--catalog" else word for word in asked]
+    result = run(*words, "--datetime", "2021-06-01", "-b", "B03", "-o", tmp_path / "in.zarr")
+
+    assert result.exit_code == 0, result.output
+    assert "--catalogue" in result.stderr and "--catalog;" in result.stderr
 
 
 def test_later_dates_are_added(asked, tmp_path):

@@ -461,6 +461,8 @@ def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
 def test_the_old_spelling_of_the_optimizer_is_accepted_and_a_run_of_it_is_resumed(tmp_path):
     with pytest.warns(FutureWarning, match="optimiser= .* optimizer="):
         settings = Settings(5, optimiser="adamw")
+    with pytest.warns(FutureWarning, match="optimiser .* .optimizer"):
+        assert settings.optimiser == "adamw"
     train(network(), Constant(), error, tmp_path, settings)
     card = tmp_path / "run.json"
     card.write_text(card.read_text(encoding="utf-8").replace('"optimizer"', '"optimiser"'), encoding="utf-8")

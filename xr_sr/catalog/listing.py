@@ -30,7 +30,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     verified before use), summary.
     Raises OptionError for a scale that is not a whole number of at least 1, MissingBandError for unknown bands.
     """
-    import pandas as pd
+    from .table import ModelTable
 
     wanted = _canonical(bands)
     if scale is not None:
@@ -54,7 +54,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
         and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in SCALES))
     ]
     columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "license", "size_mb", "where", "summary"]
-    return pd.DataFrame(rows, columns=columns)
+    return ModelTable(rows, columns=columns)
 
 
 def _canonical(bands: Iterable[str] | None) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..arguments import check_flag, count_of, items_of, renamed
+from ..arguments import check_flag, count_of, former_name, items_of, renamed
 from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
@@ -36,6 +36,8 @@ class Card:
     license: str = field(default="", kw_only=True)
     citation: str = field(default="", kw_only=True)
     url: str = field(default="", kw_only=True)
+
+    licence = former_name("licence", "license")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(self.name)):
@@ -204,6 +206,8 @@ class Network(Card):
     fine_alone: bool = False
     weights: WeightsFile | None = None
     coarse: tuple[str, ...] = ()
+
+    normalisation = former_name("normalisation", "normalization")
 
     def __post_init__(self) -> None:
         super().__post_init__()

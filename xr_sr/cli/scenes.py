@@ -91,6 +91,7 @@ def _for_python(options: Mapping[str, Any]) -> dict[str, Any]:
 
     made = {**options, "query": list(options["query"]) or None}
     if (former := made.pop("catalogue")) is not None:
+        click.echo("Warning: --catalogue is now spelled --catalog; the old spelling will be removed.", err=True)
         made["catalog"] = former
     if (path := options["geopolygon"]) is not None:
         try:

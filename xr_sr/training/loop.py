@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..arguments import check_choice, renamed
+from ..arguments import check_choice, former_name, renamed
 from ..errors import OptionError, TrainingError
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
@@ -78,6 +78,8 @@ class Settings:
     tell_every: int = 50
     device: str = "auto"
     threads: int = 1
+
+    optimiser = former_name("optimiser", "optimizer")
 
     def __post_init__(self) -> None:
         whole = {name: getattr(self, name) for name in ("steps", "refresh", "save_every", "tell_every", "threads")}
