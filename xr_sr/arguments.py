@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import operator
 import os
@@ -28,6 +29,7 @@ __all__ = [
     "check_path",
     "check_text",
     "check_whole",
+    "checked_fields",
     "count_of",
     "first_line",
     "former_name",
@@ -73,6 +75,31 @@ def former_name(old: str, new: str) -> property:
         return getattr(self, new)
 
     return property(value, doc=f"`{new}` by its name in an earlier release.")
+
+
+def checked_fields(name: str) -> Callable[[type[R]], type[R]]:
+    """Decorate a dataclass so that a call with unknown or missing fields raises OptionError, which lists the fields.
+
+    name: under which users import the class.
+    """
+
+    def decorate(record: type[R]) -> type[R]:
+        made: Callable[..., None] = record.__init__
+        fields = inspect.signature(made)
+
+        @functools.wraps(made)
+        def with_known_fields(self: R, *args: Any, **options: Any) -> None:
+            try:
+                fields.bind(self, *args, **options)
+            except TypeError as error:
+                known = ", ".join(list(fields.parameters)[1:])
+                raise OptionError(f"{name}(...) {error}. Its fields are {known}.") from None
+            made(self, *args, **options)
+
+        record.__init__ = with_known_fields  # type: ignore[assignment,method-assign]
+        return record
+
+    return decorate
 
 
 def check_flag(name: str, value: object, *, optional: bool = False) -> None:

@@ -10,7 +10,7 @@ import pytest
 import xr_sr
 from xr_sr.catalog import records, registry
 from xr_sr.catalog.models import Cascade, Interpolation, ModelSpec, Network, Pansharpening
-from xr_sr.errors import ModelError
+from xr_sr.errors import ModelError, OptionError
 from xr_sr.spec import LowPass, Normalization, RadialSigmoid
 
 MINE = ModelSpec("mine", "A network", "my_nets:Small", bands=("B08", "B04"), scale=2, halo=3, config=(("depth", 3),))
@@ -98,6 +98,22 @@ def test_old_spellings_are_accepted_with_a_warning():
         assert spec.normalisation == spec.normalization
     with pytest.warns(FutureWarning, match="xr_sr.Normalization"):
         assert xr_sr.Normalisation is Normalization
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"name": "a", "summary": "", "options": (("scale", 2),)}, ("xr_sr.ModelSpec", "'options'", "architecture")),
+        ({"name": "a", "summary": "", "kind": "network"}, ("xr_sr.ModelSpec", "'kind'", "normalization")),
+        ({"summary": ""}, ("xr_sr.ModelSpec", "'name'")),
+    ],
+)
+def test_fields_that_are_unknown_or_missing_are_one_error_that_lists_the_fields(fields, names):
+    with pytest.raises(OptionError) as caught:
+        xr_sr.ModelSpec(**fields)
+    assert [name for name in names if name not in str(caught.value)] == []
+    with pytest.raises(OptionError, match="options"):
+        replace(MINE, options=())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..arguments import check_flag, count_of, former_name, items_of, renamed
+from ..arguments import check_flag, checked_fields, count_of, former_name, items_of, renamed
 from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
@@ -164,6 +164,7 @@ class Pansharpening(Card):
         _check_sizes(self.name, scale=self.scale, halo=self.halo)
 
 
+@checked_fields("xr_sr.ModelSpec")
 @dataclass(frozen=True)
 class Network(Card):
     """A torch network and all that is known of it before its weights are read.
@@ -185,7 +186,8 @@ class Network(Card):
     coarse: those of `bands`, the last ones, whose pixels are twice as wide; the network receives them linearly
         interpolated. fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not
         read if only others are requested.
-    Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself.
+    Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
+    OptionError for a field that is unknown or missing.
     """
 
     architecture: str = ""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..arguments import check_choice, former_name, renamed
+from ..arguments import check_choice, checked_fields, former_name, renamed
 from ..errors import OptionError, TrainingError
 from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
@@ -53,6 +53,7 @@ class Batches(Protocol):
         """Describe the batches as JSON: a run is resumed with equal ones only."""
 
 
+@checked_fields("xr_sr.training.Settings")
 @dataclass(frozen=True)
 class Settings:
     """Settings of a run.
@@ -63,7 +64,7 @@ class Settings:
     refresh: steps between SOAP's decompositions. save_every, tell_every: steps between checkpoints and rows of the log.
     device: as in `xr_sr.upscale`. threads: of torch on a CPU; another number of threads sums in another order, so both
     must be equal to resume a run.
-    Raises OptionError for invalid numbers.
+    Raises OptionError for invalid numbers, and for a field that is unknown.
     """
 
     steps: int = 20_000
