@@ -183,6 +183,9 @@ class Provenance:
 MODEL_ATTR = "xr_sr:model"
 """The attribute with the name of the model; a cube that has it was super-resolved."""
 
+SCALE_ATTR = "xr_sr:scale"
+"""The attribute with the number of pixels of a result along one of its input."""
+
 WEIGHTS_ATTR = "xr_sr:weights_sha256"
 """The attribute with the hashes of a network's weights; results of a formula do not have it."""
 

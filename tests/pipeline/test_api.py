@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import dask
 import dask.array as da
 import numpy as np
@@ -537,10 +539,20 @@ def test_a_result_as_input_is_said_to_be_super_resolved_already(form):
     cube = array(reflectance(4, 16, 16))
     fine = (cube if form == "array" else cube.to_dataset("band")).sr.upscale()
 
-    for call in (fine.sr.upscale, fine.sr.fuse):
-        with pytest.raises(ResolutionError, match=r"already super-resolved.*sen2sr\.rgbn-x4"):
+    calls = [fine.sr.upscale, fine.sr.fuse, partial(fine.sr.fuse, to=None), partial(fine.sr.upscale, "bicubic")]
+    if form == "dataset":
+        calls.append(partial(xr.Dataset({"B04": fine["B04"]}).sr.upscale, "nearest"))
+    for call in calls:
+        with pytest.raises(ResolutionError, match=r"already super-resolved.*sen2sr\.rgbn-x4.*allow_gsd"):
             call()
-    assert fine.sr.upscale("bicubic", scale=2).sizes["y"] == 128
+    assert fine.sr.upscale("bicubic", scale=2, allow_gsd=True).sizes["y"] == 128
+
+
+def test_what_a_model_made_no_finer_is_upscaled():
+    cube = array(reflectance(4, 16, 16))
+
+    for made in (cube.sr.upscale("bicubic", scale=1), cube.sr.reflectance()):
+        assert made.sr.upscale("bicubic", scale=2).sizes["y"] == 32
 
 
 def test_a_factor_that_a_network_does_not_have_is_refused_by_name():

@@ -13,12 +13,23 @@ import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
 from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
-from ..spec import MODEL_ATTR
+from ..spec import MODEL_ATTR, SCALE_ATTR
 from .detect import AnyCube, Cube, Flags, Plane, recognize
 from .grid import pixel_size_m
 from .names import listed
 
-__all__ = ["AnyCube", "Cube", "Flags", "Plane", "bands_of", "check_gsd", "check_lead", "pick", "recognize"]
+__all__ = [
+    "AnyCube",
+    "Cube",
+    "Flags",
+    "Plane",
+    "bands_of",
+    "check_gsd",
+    "check_lead",
+    "check_measured",
+    "pick",
+    "recognize",
+]
 
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
@@ -72,6 +83,18 @@ def check_lead(planes: Sequence[Plane], cube: Cube) -> None:
             )
 
 
+def check_measured(cube: Cube, *, allow: bool) -> None:
+    """Raise ResolutionError for a cube that a model has made finer: it would be super-resolved twice."""
+    for attrs in () if allow else (cube.source.attrs, *(plane.array.attrs for plane in cube.planes)):
+        made = {str(key).replace("xr_sr_", "xr_sr:"): value for key, value in attrs.items()}  # "_" in a GeoTIFF's tags
+        if MODEL_ATTR in made and str(made.get(SCALE_ATTR, 1)) != "1":
+            raise ResolutionError(
+                f"The cube is already super-resolved, {made[SCALE_ATTR]} times by {made[MODEL_ATTR]!r} (attribute "
+                f"{MODEL_ATTR}).",
+                "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
+            )
+
+
 def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
     """Compare the ground size of the cube's pixels with the one that a model was made for, along both axes.
 
@@ -94,12 +117,6 @@ def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:
     if off <= 1.5:
         warn_caller(f"{found}: what the model adds may be too coarse or too fine. {way}.", ResolutionWarning)
         return
-    attrs = cube.source.attrs
-    if MODEL_ATTR in attrs and attrs.get("xr_sr:scale", 1) != 1:
-        raise ResolutionError(
-            f"The cube is already super-resolved, by {attrs[MODEL_ATTR]!r} (attribute {MODEL_ATTR}). {found}.",
-            "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
-        )
     raise ResolutionError(f"{found}.", f"{way}, or pass allow_gsd=True to continue at your own risk.")
 
 

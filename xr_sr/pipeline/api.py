@@ -97,7 +97,8 @@ def upscale(
         to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it.
     chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512;
         what has none is cut evenly, fewer than four blocks on to 256 or less.
-    allow_gsd: go on where the ground size of a pixel is more than 1.5 times off what the model was made for.
+    allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and
+        where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
     options: the model's own; interpolation has `scale`.
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,

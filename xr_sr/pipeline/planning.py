@@ -16,7 +16,7 @@ from ..catalog import fallback, registry
 from ..catalog.models import Model, Pansharpening
 from ..cube.align import coarser_cube, coarser_cubes, joined
 from ..cube.grid import pixel_size_m, place_of
-from ..cube.select import AnyCube, Cube, check_gsd, pick, recognize
+from ..cube.select import AnyCube, Cube, check_gsd, check_measured, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.time import on_dates_of
 from ..errors import GridError, MissingBandError, OptionError
@@ -40,6 +40,7 @@ def plan(obj: AnyCube, request: Request) -> Plan:
     Raises CubeError, RadiometryError, ModelError or WeightsError, as `upscale` says.
     """
     cube = recognize(obj, model_gsd_m=request.gsd_m)
+    check_measured(cube, allow=request.allow_gsd)
     if request.gsd_m is not None and (reason := other_sensor(obj, cube)):
         warn_of_sensor(reason)
     if request.without_weights:
