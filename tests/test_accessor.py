@@ -17,7 +17,7 @@ from tests.cubes import array, reflectance
 from xr_sr.accessor import SuperResolution, _Method, spelled_out
 
 METHODS = {name: method for name, method in vars(SuperResolution).items() if isinstance(method, _Method)}
-SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr", "compare": "sr"}
+SECOND = {"consistency": "sr", "evaluate": "sr", "metrics": "sr", "compare": "sr", "explore": "sr"}
 """Methods whose object is not the first argument of the function."""
 
 LR = array(reflectance(4, 24, 24))
@@ -75,7 +75,10 @@ def test_help_shows_the_first_line_of_the_function(name):
 def test_the_object_is_the_cube_wherever_it_stands_among_the_arguments():
     by_function = xr_sr.evaluate(LR, SR)
 
-    for by_method in (SR.sr.evaluate(LR), SR.sr.evaluate(lr=LR), SR.sr.metrics(LR)):
+    with pytest.warns(FutureWarning, match=r"\.sr\.metrics is now \.sr\.evaluate"):
+        by_old_name = SR.sr.metrics(LR)
+
+    for by_method in (SR.sr.evaluate(LR), SR.sr.evaluate(lr=LR), by_old_name):
         np.testing.assert_array_equal(by_method["reflectance"], by_function["reflectance"])
     np.testing.assert_array_equal(
         SR.sr.consistency(LR, spectral="sad")["spectral"], xr_sr.metrics.consistency(LR, SR, spectral="sad")["spectral"]

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from importlib import import_module
 from inspect import Parameter, Signature, formatannotation, signature, unwrap
 from types import MethodType
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeAlias, TypeVar, get_origin
 
 import xarray as xr
+
+Role: TypeAlias = Callable[[Any, Sequence[Any], Mapping[str, Any]], str]
 
 
 class _Method:
     """A public function as a method of the accessor.
 
     where: "module:function" below this package. cube: the parameter that the object fills, by default the first.
+    now: the name of the method that replaces this one, which issues a FutureWarning. role: finds the parameter for one
+    call, from the object and the arguments.
     """
 
-    def __init__(self, where: str, *, cube: str | None = None) -> None:
-        self.where, self.cube = where, cube
+    def __init__(self, where: str, *, cube: str | None = None, now: str = "", role: Role | None = None) -> None:
+        self.where, self.cube, self.now, self.role = where, cube, now, role
 
     def __get__(self, accessor: Any, owner: type | None = None) -> Callable[..., Any]:
         return self.function if accessor is None else MethodType(self.function, accessor)
@@ -41,15 +45,22 @@ class _Method:
         parameters = list(signature(public).parameters.values())
         cube = self.cube or parameters[0].name
         rest = [parameter for parameter in parameters if parameter.name != cube]
-        in_order = [parameter.name for parameter in rest if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
+        by_place = [each.name for each in parameters if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
+        old, now, role = self.name, self.now, self.role
 
         @wraps(public)
         def method(self: SuperResolution, *args: Any, **options: Any) -> Any:
-            if parameters[0].name == cube:
+            if now:
+                from .errors import warn_caller
+
+                warn_caller(f".sr.{old} is now .sr.{now}; the old name will be removed.", FutureWarning)
+            filled = role(self._obj, args, options) if role else cube
+            if parameters[0].name == filled:
                 return public(self._obj, *args, **options)
+            in_order = [each for each in by_place if each != filled]
             if len(args) > len(in_order):
                 raise TypeError(f"{name}() takes {len(in_order)} arguments by position; got {len(args)}.")
-            return public(**{cube: self._obj}, **dict(zip(in_order, args, strict=False)), **options)
+            return public(**{filled: self._obj}, **dict(zip(in_order, args, strict=False)), **options)
 
         accessor = Parameter("self", Parameter.POSITIONAL_ONLY)
         method.__signature__ = spelled_out(  # type: ignore[attr-defined]
@@ -98,6 +109,44 @@ class _Aliases(ast.NodeTransformer):
         return ast.parse(self.text_of(meaning), mode="eval").body
 
 
+def _role_in_explore(obj: Any, args: Sequence[Any], options: Mapping[str, Any]) -> str:
+    """Return which argument of `explore` an object is: "sr", as in `compare`; "lr" if no model made it and it is alone.
+
+    In an earlier release it was LR whatever was passed. Where the other cube is finer, or sr= is passed, it is still.
+    """
+    from .errors import warn_caller
+    from .spec import MODEL_ATTR
+
+    lr = args[0] if args else options.get("lr")
+    if "sr" not in options and lr is None:
+        hr = args[1] if len(args) > 1 else options.get("hr")
+        holders = [obj, *(obj.data_vars.values() if isinstance(obj, xr.Dataset) else ())]
+        made = any(MODEL_ATTR in holder.attrs for holder in holders)
+        return "sr" if made or (hr is not None and not _is_finer(hr, obj)) else "lr"
+    if "sr" not in options and not _is_finer(lr, obj):
+        return "sr"
+    warn_caller(
+        ".sr.explore is now a method of SR, sr.sr.explore(lr), as .sr.compare is; lr.sr.explore(sr) will be removed.",
+        FutureWarning,
+    )
+    return "lr"
+
+
+def _is_finer(one: Any, other: Any) -> bool:
+    """Return whether the pixels of a cube or map are smaller than those of another; False for anything else."""
+    from .cube.detect import recognize
+    from .cube.grid import geobox_of
+
+    if not all(isinstance(each, xr.DataArray | xr.Dataset | xr.DataTree) for each in (one, other)):
+        return False
+    boxes = [
+        recognize(each, model_gsd_m=10.0).geobox if isinstance(each, xr.DataTree) else geobox_of(each)
+        for each in (one, other)
+    ]
+    fine, coarse = (None if box is None else abs(box.affine.determinant) for box in boxes)
+    return fine is not None and coarse is not None and fine < coarse * (1 - 1e-6)
+
+
 @xr.register_datatree_accessor("sr")
 @xr.register_dataset_accessor("sr")
 @xr.register_dataarray_accessor("sr")
@@ -131,8 +180,8 @@ class SuperResolution:
     agreement = _Method("analytics:agreement")
     consistency = _Method("metrics:consistency", cube="sr")
     evaluate = _Method("metrics:evaluate", cube="sr")
-    metrics = _Method("metrics:evaluate", cube="sr")  # an older name
+    metrics = _Method("metrics:evaluate", cube="sr", now="evaluate")
     compare = _Method("plot:compare", cube="sr")
-    explore = _Method("plot:explore")
+    explore = _Method("plot:explore", cube="sr", role=_role_in_explore)
     to_zarr = _Method("io.zarr:to_zarr")
     to_cog = _Method("io.cog:to_cog")

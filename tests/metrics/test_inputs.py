@@ -43,14 +43,25 @@ def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):
 
     with pytest.raises(errors.GridError, match=r"\(lr_mask, sr_mask\)"):
         xr_sr.agreement(sr_mask, lr_mask)
-    for cubes in ((SR, LR), (LR, SR, LR.coarsen(x=2, y=2).mean())):
-        with pytest.raises(errors.GridError, match=r"\(lr, sr, hr\)"):
-            xr_sr.compare(*cubes)
+    for cubes in ((SR, LR), (LR, LR), (LR, SR, LR), (LR, SR, LR.coarsen(x=2, y=2).mean())):
+        for show in (xr_sr.compare, xr_sr.explore):
+            with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr, hr\)"):
+                show(*cubes)
     with pytest.raises(errors.OptionError, match=r"sr=.*\(lr, sr, hr\)"):
         xr_sr.compare(SR)
     for cubes in ((SR, LR), (LR, LR)):
         with pytest.raises(errors.GridError, match=r"\(lr, hr\)"):
             make_pairs(*cubes, tmp_path / "pairs")
+
+
+def test_two_masks_of_one_grid_are_compared():
+    """A result and a reference map, say: neither is LR."""
+    one, other = SR.isel(band=0, drop=True) > 0.2, SR.isel(band=0, drop=True) > 0.3
+
+    counts = xr_sr.agreement(one, other)["pixels"].compute()
+
+    assert int(counts.sum()) == one.size
+    assert int(counts.sel(state="lr_only")) == int((one & ~other).sum())
 
 
 def test_a_smaller_part_of_a_finer_cube_is_not_called_swapped():

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -58,12 +59,34 @@ def hexed(color: str) -> list[int]:
 
 
 def test_layers_are_those_of_the_cubes_each_in_its_own_pixels(lr, sr):
-    page = lr.sr.explore(sr)
+    page = sr.sr.explore(lr)
 
     assert page.layers == ("LR, 10 m", "bicubic, 2.5 m", "SR (bicubic), 2.5 m")
     assert image_of(page, "LR").shape == (24, 32, 4)
     assert image_of(page, "SR").shape == image_of(page, "bicubic").shape == (96, 128, 4)
     np.testing.assert_array_equal(image_of(page, "SR"), image_of(page, "bicubic"))
+
+
+def test_the_method_is_one_of_sr_and_takes_lr_as_before_for_one_release(lr, sr):
+    page = xr_sr.explore(lr, sr)
+    for made in (sr.sr.explore(lr), sr.sr.explore(lr=lr), sr.sr.explore(lr, hr=sr)):
+        assert made.layers[:3] == page.layers
+
+    for old in (partial(lr.sr.explore, sr), partial(lr.sr.explore, sr=sr)):
+        with pytest.warns(FutureWarning, match=r"sr\.sr\.explore\(lr\)"):
+            assert old().html == page.html
+
+
+def test_a_cube_alone_is_lr_unless_a_model_made_it(lr, sr):
+    foreign = sr.assign({name: band.drop_attrs() for name, band in sr.data_vars.items()})
+    foreign.attrs = {}
+
+    assert [cube.sr.explore().layers for cube in (lr, sr, foreign)] == [
+        ("LR, 10 m",),
+        ("SR (bicubic), 2.5 m",),
+        ("LR, 2.5 m",),
+    ]
+    assert foreign.sr.explore(hr=sr).layers == ("SR (SR), 2.5 m", "HR, 2.5 m")
 
 
 def test_one_stretch_holds_for_all_cubes(lr, sr):
@@ -220,7 +243,7 @@ def of_dates(count: int) -> tuple[xr.Dataset, xr.Dataset]:
 def test_a_flood_lies_over_its_date_beside_the_date_before(found):
     lr, sr = of_dates(3)
 
-    page = lr.sr.explore(sr, layers={"flood": found})
+    page = sr.sr.explore(lr, layers={"flood": found})
 
     assert opened(page) == ["SR (bicubic) 01", "SR (bicubic) 06", "", "flood 06"]
     dates = {layer["date"][:10] for layer in data_of(page)["layers"]}
@@ -230,17 +253,17 @@ def test_a_flood_lies_over_its_date_beside_the_date_before(found):
 def test_a_map_of_one_date_lies_over_both_sides(lr, sr, found):
     flood = found.isel(time=0, drop=True)
 
-    assert opened(lr.sr.explore(sr, layers={"flood": flood})) == ["LR", "SR (bicubic)", "flood", "flood"]
+    assert opened(sr.sr.explore(lr, layers={"flood": flood})) == ["LR", "SR (bicubic)", "flood", "flood"]
     ndvi = {"coarse": lr.sr.index("NDVI"), "fine": sr.sr.index("NDVI")}
-    assert opened(lr.sr.explore(sr, layers=ndvi)) == ["LR", "SR (bicubic)", "coarse", "fine"]
-    assert opened(lr.sr.explore(sr, layers=ndvi, show=("coarse", "SR"))) == ["coarse", "SR (bicubic)", "", ""]
+    assert opened(sr.sr.explore(lr, layers=ndvi)) == ["LR", "SR (bicubic)", "coarse", "fine"]
+    assert opened(sr.sr.explore(lr, layers=ndvi, show=("coarse", "SR"))) == ["coarse", "SR (bicubic)", "", ""]
 
 
 def test_cubes_among_the_layers_stand_beside_each_other(lr, sr):
     layers = {"before": sr, "between": sr, "after": sr}
 
     assert opened(lr.sr.explore(layers=layers)) == ["before", "after", "", ""]
-    assert opened(lr.sr.explore(sr, layers={"other": sr})) == ["SR (bicubic)", "other", "", ""]
+    assert opened(sr.sr.explore(lr, layers={"other": sr})) == ["SR (bicubic)", "other", "", ""]
 
 
 def test_a_series_opens_on_its_first_and_last_date_and_holds_four():

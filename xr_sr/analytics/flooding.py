@@ -104,10 +104,11 @@ def agreement(lr_mask: xr.DataArray, sr_mask: xr.DataArray, *, area: AreaMethod 
     """Compare a mask of LR with one of SR: where both have water, and where only one has.
 
     lr_mask, sr_mask: results of `water`, or 0 and 1 with NaN or 255 for unknown; a pixel of LR is a whole number of
-        pixels of SR and is repeated over them. Dates must be the same, or stand in one of the two only.
+        pixels of SR and is repeated over them. Two masks on one grid are compared too, such as a result with a
+        reference: "LR" is then the first. Dates must be the same, or stand in one of the two only.
     Returns a lazy Dataset: `agreement` (time?, y, x) on the grid of SR, uint8, 0 background, 1 water in both, 2 in LR
     only, 3 in SR only, 255 unknown in one of them; `pixels` and `area` (hectares; left out without CRS), each
-    (time?, state). Raises GridError where the grids do not nest, CubeError for what is no mask.
+    (time?, state). Raises GridError where the grids do not nest or the first is finer, CubeError for what is no mask.
     """
     coarse, fine = as_water(lr_mask, role="lr_mask"), as_water(sr_mask, role="sr_mask")
     coarse, fine = _without_level(coarse), _without_level(fine)

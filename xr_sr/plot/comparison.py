@@ -9,14 +9,13 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
-from ..cube.grid import order_error
 from ..cube.select import AnyCube
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
 from ..radiometry.resolve import Offset
 from .figure import Map, Panel, Stretch, draw
-from .views import Frame, ImageArray, View, choose_frame, see
+from .views import Frame, ImageArray, View, check_order, choose_frame, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,8 +57,8 @@ def compare(
         instead. offset: of lr, as in `upscale`.
 
     Returns a matplotlib Figure: `figure.savefig("compare.png", dpi=300)`. Computes only the window.
-    Raises CubeError if bands are not shared or no pixel is valid, GridError if the grids are not aligned,
-    MissingLibraryError without matplotlib.
+    Raises CubeError if bands are not shared or no pixel is valid; GridError if the grids are not aligned, or the pixels
+    of sr or hr are not smaller than those of lr; MissingLibraryError without matplotlib.
     """
     if sr is None:
         raise OptionError("compare needs sr=; the order is (lr, sr, hr). To draw SR alone: compare(sr=cube).")
@@ -76,10 +75,7 @@ def compare(
     fine = fine.at(stamp)
     coarse = None if lr is None else View.of(see(lr), "LR", chosen, offset).at(stamp)
     reference = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
-    if coarse is not None:
-        for view in (fine, reference):
-            if view is not None and coarse.geobox.crs == view.geobox.crs and _is_coarser(view, coarse):
-                raise order_error(("lr", "sr", "hr"), view.role.lower(), view.geobox, coarse.geobox)
+    check_order(coarse, fine, reference)
     frame = choose_frame(fine, [view for view in (coarse, reference) if view is not None], window, max_pixels)
 
     panels = [Panel(name + fine.gsd_text(), image_of(fine.read(frame, fine)))]
@@ -87,7 +83,7 @@ def compare(
         factor = coarse.factor(fine)
         wide = coarse.read(frame, fine, margin=BICUBIC_REACH)
         own = Panel("LR" + coarse.gsd_text(), image_of(inner_of(wide, frame, coarse, fine, 1)), factor)
-        if factor > 1 and name.casefold() != "bicubic":
+        if name.casefold() != "bicubic":
             panels.insert(0, Panel("bicubic" + fine.gsd_text(), image_of(bicubic_of(wide, frame, coarse, fine))))
         panels.insert(0, own)
     if reference is not None:
@@ -103,10 +99,6 @@ def compare(
     stretch = stretch_of(panels[0].image, percentiles, limits)
     maps = _differences(panels, difference)
     return draw(panels, maps, stretch, note_of(chosen, stamp, stretch), fine)
-
-
-def _is_coarser(one: View, other: View) -> bool:
-    return bool(abs(one.geobox.affine.determinant) > abs(other.geobox.affine.determinant) * (1 + 1e-6))
 
 
 def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:

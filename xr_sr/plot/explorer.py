@@ -41,7 +41,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, ImageArray, Placed, View, choose_frame, crs_text
+from .views import Frame, ImageArray, Placed, View, check_order, choose_frame, crs_text
 
 HEIGHT_PX = 560
 """Height of the page in a notebook."""
@@ -121,7 +121,8 @@ def explore(
     """Make an HTML page that compares two layers with a swipe: LR and SR, before and after, a flood over its scene.
 
     lr: the cube that sr was made from (DN or reflectance). sr: the result of `upscale`; with lr, a layer of bicubic
-        interpolation is added. hr: a reference image. The pixels of all grids must nest.
+        interpolation is added. hr: a reference image. The pixels of all grids must nest, and those of sr and hr be
+        smaller than those of lr; cubes of one resolution, such as before and after, are `layers`.
     layers: more layers, by name: cubes of bands; maps of classes, the results of `water`, `flood` and `agreement`; maps
         of one quantity, such as `index` or `water_history(...)["frequency"]`. lr may be such a map too.
         Maps are drawn over the cubes, with dry land transparent and one opacity for all.
@@ -138,7 +139,9 @@ def explore(
 
     Returns an Explorer: the last line of a cell displays it, `.save("explore.html")` writes a file that works offline.
     Computes only the window, except for areas: those of the result of `flood` are of the whole map.
-    Raises CubeError if no pixel is valid, GridError if grids do not nest, MissingLibraryError without matplotlib.
+    As a method of SR, `sr.sr.explore(lr)`, as of `compare`; a cube that no model made is LR where it is alone.
+    Raises CubeError if no pixel is valid, GridError if grids do not nest or lr is not the coarsest,
+    MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     require("PIL.Image", extra="viz")
@@ -199,6 +202,7 @@ def _placed(
         chosen = choose_bands(cubes.get("SR", next(iter(cubes.values()))).available, bands)
         for name, cube in cubes.items():
             views[name] = View.of(cube, name, chosen, offset if name == "LR" else "auto")
+    check_order(views.get("LR"), views.get("SR"), views.get("HR"))
     dates, left_out = _dates(given, views, date)
     dated: list[dict[str, Placed]] = []
     for each in dates:
@@ -261,7 +265,7 @@ def _read_images(
             continue
         if name != "bicubic":
             images[key] = image_of(view.read(frame, finest)), stamp
-        elif isinstance(sr, View) and view.factor(sr) > 1:
+        elif isinstance(sr, View):
             assert isinstance(lr, View)
             factor, (top, _, left, _) = sr.factor(finest), sr.extent(finest)
             here = tuple((edge - start) // factor for edge, start in zip(frame, (top, top, left, left), strict=True))

@@ -18,7 +18,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
-from ..cube.grid import pixel_size_m
+from ..cube.grid import order_error, pixel_size_m
 from ..cube.select import AnyCube, Cube, Plane, pick, recognize
 from ..cube.time import Date, check_date, nearest_place, place_of
 from ..errors import GridError
@@ -168,6 +168,15 @@ class View(Placed):
 def see(obj: AnyCube) -> Cube:
     """Recognize a cube; of a tree, the 10 m node."""
     return recognize(obj, model_gsd_m=10.0)
+
+
+def check_order(coarse: View | None, *finer: View | None) -> None:
+    """Raise GridError where SR or HR has pixels as large as those of LR, or larger: the cubes are swapped."""
+    for view in finer:
+        if coarse is None or view is None or coarse.geobox.crs != view.geobox.crs:
+            continue
+        if abs(view.geobox.affine.determinant) > abs(coarse.geobox.affine.determinant) * (1 - 1e-6):
+            raise order_error(("lr", "sr", "hr"), view.role.lower(), view.geobox, coarse.geobox)
 
 
 def choose_frame(
