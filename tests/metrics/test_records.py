@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.metrics.scenes import triple
 from xr_sr import metrics
+from xr_sr.errors import OptionError
 from xr_sr.metrics import METRICS, Formula, Metric, evaluate, table
 from xr_sr.metrics.records import mean, record_of
 from xr_sr.plot import report
@@ -88,6 +91,46 @@ def test_records_are_complete_and_ordered_by_group():
         group for place, group in enumerate(groups) if place == 0 or groups[place - 1] != group
     ]
     assert all(callable(getattr(metrics, m.formula)) for m in METRICS.values() if isinstance(m.formula, str))
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"formula": "rms"}, ("'bias_ratio'", "formula='rms'", "consistency", "correctness", "lpips")),
+        ({"formula": "evaluate"}, ("formula='evaluate'", "clip_distance")),
+        ({"needs": ("lr", "sr", "hr")}, ("'bias_ratio'", "needs=", "('sr', 'hr')")),
+        ({"needs": ("lr", "hr")}, ("needs=('lr', 'hr')", "('lr', 'sr')")),
+        ({"direction": "lowest"}, ("direction='lowest'", "'lower'")),
+    ],
+)
+def test_a_record_that_evaluate_could_not_compute_is_refused(change, names):
+    """Before: a name that evaluate does not know was passed over, and the metric was missing without a word."""
+    with pytest.raises(OptionError) as caught:
+        replace(BIAS_RATIO, **change)
+    assert [name for name in names if name not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "name"), [({"options": ("border",)}, "'border'"), ({"bands": "all"}, "bands='all'")]
+)
+def test_a_formula_with_other_options_is_refused(change, name):
+    with pytest.raises(OptionError, match=name):
+        Formula(_ratio, mean, **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"at": "pixel"}, ("at=", "rmse", "correctness")),
+        ({"border_mask": 4}, ("border_mask=", "opensr-test")),
+        ({"metrics": ["rmse"]}, ("metrics=", "distance", "objects")),
+    ],
+)
+def test_an_option_that_evaluate_lacks_has_advice_that_fits(scenes, options, names):
+    with pytest.raises(OptionError) as caught:
+        evaluate(*scenes, **options)
+    assert [name for name in names if name not in str(caught.value)] == []
+    assert ("opensr-test" in str(caught.value)) == ("border_mask" in options)
 
 
 def test_values_per_object_and_unknown_names_have_records_too():

@@ -83,7 +83,7 @@ def evaluate(
         raise OptionError(f"profile={profile!r}: expected 'default' or 'opensr-test'.")
     check_flag("align", align)
     if options and profile == "default":
-        raise OptionError(f"{list(options)} are no options of the default profile; did you mean profile='opensr-test'?")
+        raise _unknown_options(options)
     if hr is None and (objects is not None or profile == "opensr-test"):
         raise OptionError("objects= and profile='opensr-test' need hr=, a reference image; pass it.")
     peak = check_peak(peak)
@@ -144,6 +144,20 @@ def evaluate(
         return finished(result, *([low, fine, true] if true else [low, fine]))  # type: ignore[no-any-return]
 
     return for_each_model(sr, of_one)
+
+
+def _unknown_options(options: Mapping[str, Any]) -> OptionError:
+    """Return the error for options that the default profile does not have, with what they may have meant."""
+    names = ", ".join(f"{name}=" for name in options)
+    if "at" in options:
+        return OptionError(
+            "at=: evaluate computes numbers for whole images. Maps and patches are computed by single metrics, such as "
+            "metrics.rmse(sr, hr, at=32), metrics.consistency(lr, sr, at=32) or metrics.correctness(lr, sr, hr, at=32)."
+        )
+    if set(options) <= set(OpenSRTest.__dataclass_fields__):
+        return OptionError(f"{names}: of profile='opensr-test', and the profile is 'default'. Pass profile= too.")
+    own = [name for name in inspect.signature(evaluate).parameters if name not in ("lr", "sr", "hr", "options")]
+    return OptionError(f"{names}: evaluate has no such argument; it has {', '.join(own)}.")
 
 
 def _check_own_names(given: Mapping[str, Any]) -> None:

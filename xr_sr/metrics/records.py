@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from ..arguments import check_choice, is_one_of, shown
+from ..errors import OptionError
 from .distances import Q_RADIUS, SSIM_RADIUS, angle_map, q_map, ssim_map
 from .reduce import FloatArray
 
@@ -20,6 +22,13 @@ Reference: TypeAlias = Literal["lr", "sr", "hr"]
 
 PER_OBJECT = "_per_object"
 """Suffix of the names of metrics that `evaluate` computes for each object."""
+
+
+BY_FUNCTION = ("consistency", "synthesis", "correctness", "lpips", "clip_distance")
+"""Functions that compute several metrics at once, or need weights: what `Metric.formula` may name."""
+
+_COMPARED: tuple[tuple[Reference, ...], ...] = (("sr",), ("lr", "sr"), ("sr", "hr"))
+"""The cubes that a Formula may compare; a grid is defined for these."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Formula:
     fields: number of fields. halo: pixels around a block that per_pixel needs. options: arguments of `evaluate` that
         both functions take by keyword: "peak", "scale". bands: "each", a value per band; "pixels", per_pixel reduces
         the bands; "joined", finish reduces them. least_bands: with fewer bands the metric is left out.
+    Raises OptionError.
     """
 
     per_pixel: Callable[..., FloatArray]
@@ -41,6 +51,11 @@ class Formula:
     options: tuple[Literal["peak", "scale"], ...] = ()
     bands: Literal["each", "pixels", "joined"] = "each"
     least_bands: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("bands", self.bands, ("each", "pixels", "joined"))
+        if unknown := [name for name in self.options if name not in ("peak", "scale")]:
+            raise OptionError(f"options={self.options!r}: evaluate passes 'peak' and 'scale'; unknown are {unknown}.")
 
     def on_block(self, *blocks: FloatArray, **options: float) -> FloatArray:
         """Call `per_pixel`. Raises ValueError where it returns another number of fields, or pixels of the halo."""
@@ -62,7 +77,9 @@ class Metric:
     values are better, "higher", "lower" or those nearest a number; None where neither is. meaning: one sentence.
     source: where the formula comes from. group: heading in the report. needs: the cubes that it compares; a formula of
     ("sr", "hr") or ("sr",) is computed on the grid of SR, one of ("lr", "sr") on that of LR, to which SR is averaged.
-    formula: a Formula, or the name of the function that computes several metrics at once.
+    formula: a Formula, or the name of the function that computes several metrics at once, one of `BY_FUNCTION`;
+    "" for a variable that no record describes.
+    Raises OptionError for other names, directions and cubes.
     """
 
     name: str
@@ -74,6 +91,22 @@ class Metric:
     group: str
     needs: tuple[Reference, ...]
     formula: Formula | str
+
+    def __post_init__(self) -> None:
+        said = f"the metric {self.name!r}"
+        if isinstance(self.formula, str) and self.formula not in (*BY_FUNCTION, ""):
+            raise OptionError(
+                f"{said}: formula={self.formula!r}: expected a Formula, or the name of a function that computes "
+                f"several metrics: {', '.join(BY_FUNCTION)}."
+            )
+        if isinstance(self.formula, Formula) and not is_one_of(self.needs, _COMPARED):
+            raise OptionError(
+                f"{said}: needs={self.needs!r}: a Formula compares one of {', '.join(map(repr, _COMPARED))}."
+            )
+        if isinstance(self.direction, str) and self.direction not in ("higher", "lower"):
+            raise OptionError(
+                f"{said}: direction={shown(self.direction)}: expected 'higher', 'lower', the best value, or None."
+            )
 
     @property
     def better(self) -> str:
