@@ -261,8 +261,8 @@ def _block(fine: Any, lr: Any, band: str) -> Any:
 def _psf(fine: Any, lr: Any, band: str) -> Any:
     import xarray as xr
 
+    from xr_sr.kernels.psf import MTF_AT_NYQUIST
     from xr_sr.simulate import degrade
-    from xr_sr.simulate.psf import MTF_AT_NYQUIST
 
     times = fine.shape[-1] // lr.shape[-1]
     plain = xr.DataArray(

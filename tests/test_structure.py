@@ -18,8 +18,8 @@ LEVELS = (
     {"accessor", "cli", "training"},
     {"plot", "datasets"},
     {"pipeline", "io", "metrics"},
-    {"kernels", "analytics"},
-    {"radiometry", "registration", "simulate"},
+    {"analytics", "registration", "simulate"},
+    {"kernels", "radiometry"},
     {"cube", "tiling", "runtime", "catalog", "networks"},
     {"arguments", "bands", "conventions", "errors", "optional", "spec", "task_warnings", "_version"},
 )

@@ -21,8 +21,8 @@ from recipes.imagery import held_out_scenes, held_out_ten_bands
 from tests import cubes
 from xr_sr.catalog import fetch, registry
 from xr_sr.errors import OptionError, WeightsNotFoundError
+from xr_sr.kernels.psf import MTF_AT_NYQUIST
 from xr_sr.networks.span import SPAN
-from xr_sr.simulate.psf import MTF_AT_NYQUIST
 from xr_sr.training import Teacher
 from xr_sr.training.teacher import distance
 

@@ -18,8 +18,8 @@ import xarray as xr
 
 from ..arguments import check_number
 from ..errors import GridError
+from ..kernels.psf import MTF_AT_NYQUIST
 from ..simulate.noise import Chance, FloatArray, IntArray
-from ..simulate.psf import MTF_AT_NYQUIST
 from .arguments import SceneDates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from ..networks import separable
 from ..runtime.device import resolve_device, settle_threads
-from ..simulate.psf import gaussian_psf
 from ..spec import Tile
 from .protocol import CONTEXT, RADIUS, FloatArray, Guidance
+from .psf import gaussian_psf
 from .window import from_tensor, to_tensor
 
 RIDGE, NOISE = 1e-3, 1e-3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ..simulate.psf import gaussian_psf
+from .psf import gaussian_psf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

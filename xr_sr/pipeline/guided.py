@@ -16,8 +16,8 @@ from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
 from ..cube.time import on_dates_of
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
+from ..kernels.psf import MTF_AT_NYQUIST
 from ..radiometry.resolve import Radiometry, resolve
-from ..simulate.psf import MTF_AT_NYQUIST
 from ..spec import MODEL_ATTR
 from .inputs import second_grid, stacks_of
 from .request import Request

@@ -16,8 +16,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..cube.names import dims_text
 from ..cube.select import Cube, Plane, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
+from ..radiometry.written import converted_if_written
 from ..spec import Tile
 from ..tiling.halo import map_tiles
 from ..tiling.source import SIDE, Source
@@ -51,7 +53,8 @@ def align(
 ) -> Flat:
     """Align each date of a cube with a reference, by sub-pixel shifts.
 
-    cube: DataArray (time?, band?, y, x) or Dataset of bands, reflectance as floats, NaN at nodata.
+    cube: DataArray (time?, band?, y, x) or Dataset of bands, reflectance as floats, NaN at nodata; or DN with what
+    `set_radiometry` wrote, which are converted to reflectance.
     reference: "median", that of all dates, pixel by pixel; the label or the position of a date; or a DataArray or
     Dataset on the same grid with the same bands: one image, or one for each date.
     bands: those to measure in; by default B02, B03, B04 and B08 as far as they are there, else all. One shift moves all
@@ -64,10 +67,13 @@ def align(
     `aligned`. Where `aligned` is False, as quality is below one half or the shift beyond `max_shift`, the pixels are
     left where they were. Scenes above 1024 pixels are measured in up to nine windows of 512, one task each.
     Raises CubeError if it is no cube or has no such date, GridError if the reference lies on another grid,
-    RadiometryError for integers, MissingBandError, and what `estimate_shift` raises.
+    RadiometryError for other integers, MissingBandError, and what `estimate_shift` raises.
     """
     checked_options(method=method, max_shift=max_shift, upsample=upsample, channel=channel, weights=weights)
     checked_kernel(kernel, edge)
+    cube = converted_if_written(cube)
+    if isinstance(reference, xr.DataArray | xr.Dataset):
+        reference = converted_if_written(reference)
     found = _recognized(cube)
     planes = _measured_bands(found, bands)
     options = {
@@ -98,11 +104,12 @@ def _recognized(cube: Any) -> Cube:
         if plane.array.dtype.kind != "f":
             raise RadiometryError(
                 f"{plane.name!r} is {plane.array.dtype}; sub-pixel shifts need floats, with NaN at "
-                "nodata. Convert first: cube.sr.reflectance()."
+                "nodata. Convert first, cube.sr.reflectance(), or write what the numbers mean into the cube: "
+                "cube.sr.set_radiometry(offset=...)."
             )
         if {dim for dim in plane.array.dims if dim not in (found.band_dim, found.y, found.x)} != set(found.lead):
             raise GridError(
-                f"{plane.name!r} has the dimensions {list(plane.array.dims)}, other bands {list(found.lead)} beside "
+                f"{plane.name!r} has {dims_text(plane.array.dims)}, other bands have {dims_text(found.lead)} beside "
                 "y and x. Broadcast them first, for instance with xr.broadcast."
             )
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import warn_caller
+from ..kernels.psf import MTF_AT_NYQUIST, gaussian_psf, kernel_psf
 from .degradation import degrade, hybrid
 from .harmonization import harmonize, match_histogram
-from .psf import MTF_AT_NYQUIST, gaussian_psf, kernel_psf
 
 __all__ = [
     "MTF_AT_NYQUIST",

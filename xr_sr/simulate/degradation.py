@@ -1,6 +1,6 @@
 """Degrade a fine image to what a coarser sensor would see, and mix the frequencies of two images.
 
-Options and georeferencing only; point spread functions are defined in `psf` and applied in `sense`.
+Options and georeferencing only; point spread functions are defined in `kernels.psf` and applied in `sense`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..arguments import check_flag, check_number, check_whole
 from ..cube.grid import geobox_of
 from ..cube.names import listed
 from ..errors import BandWarning, GridError, MissingBandError, OptionError
+from ..kernels.psf import MTF_AT_NYQUIST, Axis, Psf, gaussian, gaussian_psf, kernel_psf
 from .images import Flat, ImageCube, each_variable, read, same_grid
 from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
-from .psf import MTF_AT_NYQUIST, Axis, Psf, gaussian, gaussian_psf, kernel_psf
 from .sense import Response, Sensor, sense
 
 Value = TypeVar("Value")
@@ -51,24 +51,26 @@ def degrade(
 ) -> Flat:
     """Degrade a fine image to a coarser sensor: blur by its point spread function, sample on its grid, add noise.
 
-    hr: DataArray (..., band, y, x) in any order, or Dataset of bands; reflectance, floating, NaN where not valid.
+    hr: DataArray (..., band, y, x) in any order, or Dataset of bands; reflectance, floating, NaN where not valid; or DN
+        with what `set_radiometry` wrote.
     One of three defines the coarse pixels. factor: their size in fine pixels, above 1, whole or not (16.67). gsd: their
     size in the unit of the CRS, meters in UTM. like: a cube or geobox whose grid to take, any phase and size.
     snap: with factor and gsd, edges lie on multiples of the pixel's size, as those of Sentinel-2 do; else the first
         pixel begins at the corner of `hr`. Only pixels that lie wholly on `hr` are made; with `like` all, NaN beyond.
     mtf: contrast that a band passes at the Nyquist frequency of the coarse pixel, in (0, 1), one for all or by band;
-        default Sentinel-2's by band. The point spread function is the Gaussian of that (`psf.gaussian_psf`).
+        default Sentinel-2's by band. The point spread function is the Gaussian of that (`gaussian_psf`).
     kernel: a (y, x) array of weights, one per fine pixel, in place of the Gaussian, one for all or by band.
     noise: None; "sentinel2", photon noise by band (`noise.strength_of`); or the standard deviation in reflectance, one
         for all or by band. noise_gain: multiplies it. seed: of the noise, which depends on seed, band, date and place
         alone; it is bell-shaped and never beyond 3.5 deviations.
     shifts: by band, (dy, dx) by which its content is displaced, in coarse pixels: misregistration between bands; those
         not named stay.
-    Returns the same type on the coarser grid, lazily, dtype kept. A coarse pixel is the weighted mean of its valid fine
-    pixels, and NaN where less than half of its weight is valid. Coordinates along y and x that are no axes are dropped.
+    Returns the same type on the coarser grid, lazily, dtype of floats kept. A coarse pixel is the weighted mean of its
+    valid fine pixels, and NaN where less than half of its weight is valid. Coordinates along y and x that are no axes
+    are dropped.
     Raises OptionError for options that do not fit together or are no numbers, MissingBandError where the MTF or the
     noise of a band is not known, or shifts= names a band that is not there, GridError for another CRS or orientation,
-    RadiometryError for integers.
+    RadiometryError for other integers.
     """
     check_flag("snap", snap)
     if sum(option is not None for option in (factor, gsd, like)) != 1:
@@ -341,7 +343,9 @@ def hybrid(
     mixed = above.array + smooth.where(difference.notnull())
     mixed = mixed.astype(above.array.dtype).transpose(*difference.dims)
     order = [*[dim for dim in mixed.dims if dim not in high.dims], *high.dims]
-    mixed = mixed.transpose(*order).assign_attrs({**high.attrs, "xr_sr:hybrid": f"Gaussian of {sigma:g} pixels"})
+    mixed = mixed.transpose(*order).assign_attrs(
+        {**above.source.attrs, "xr_sr:hybrid": f"Gaussian of {sigma:g} pixels"}
+    )
     return mixed.rename(above.source.name)
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, is_one_of
-from ..cube.names import listed
+from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
 from .degradation import Mtf, degrade
 from .images import ImageCube, partners, read, same_grid
@@ -250,7 +250,7 @@ def harmonize(
     ours, theirs = read(source, "source"), read(reference, "reference")
     apart = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)
     if absent := [dim for dim in apart if dim not in ours.lead]:
-        raise CubeError(f"each= names {listed(absent)}; the dimensions beside band, y and x are {listed(ours.lead)}.")
+        raise CubeError(f"each= names {listed(absent)}; source has {dims_text(ours.lead)} beside band, y and x.")
     places = partners(ours, theirs)
     if method == "linear":
         left, right = _on_coarser(ours, theirs, mtf)

@@ -28,6 +28,7 @@ from ..errors import (
     RadiometryError,
     warn_caller,
 )
+from ..radiometry.written import converted_if_written
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -100,18 +101,21 @@ class ImageCube:
 def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
     """Find grid, bands and pixels of a DataArray; computes nothing.
 
-    Raises CubeError for what is no DataArray, GridError without y and x, RadiometryError for integers.
+    DN whose radiometry `set_radiometry` wrote are converted to reflectance. Raises CubeError for what is no DataArray,
+    GridError without y and x, RadiometryError for other integers.
     """
     if not isinstance(obj, xr.DataArray):
         way = ' Make one of its variables: ds.to_dataarray("band").' if isinstance(obj, xr.Dataset) else ""
         raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
+    obj = converted_if_written(obj)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
         cube = recognize(obj, allow_other_bands=True, role=what)
     if obj.dtype.kind != "f":
         raise RadiometryError(
             f"{what} holds {obj.dtype}; expected reflectance as floating-point numbers, with NaN where there is no "
-            "data. Convert digital numbers first: cube.sr.reflectance()."
+            "data. Convert digital numbers first, cube.sr.reflectance(), or write what they mean into the cube: "
+            "cube.sr.set_radiometry(offset=...)."
         )
     source = cube.source
     assert isinstance(source, xr.DataArray)
@@ -155,6 +159,7 @@ def each_variable(obj: Flat, change: Callable[[xr.DataArray], xr.DataArray]) -> 
     """
     if not isinstance(obj, xr.Dataset):
         return change(obj)
+    obj = converted_if_written(obj)
     dims = spatial_dims(obj)
     obj = obj.set_coords([name for name, variable in obj.data_vars.items() if is_crs_coord(variable)])
     on_grid = [name for name, array in obj.data_vars.items() if dims and set(dims) <= set(array.dims)]

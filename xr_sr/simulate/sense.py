@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..kernels.psf import Axis, DoubleArray, Psf
 from ..spec import Tile
 from ..tiling.source import Job, Reader, Source
-from .psf import Axis, DoubleArray, Psf
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -70,8 +70,9 @@ def make_pairs(
 ) -> xr.Dataset:
     """Cut two images of the same area into pairs of patches, keep the usable ones and write them with STAC Items.
 
-    lr, hr: (band, y, x) reflectance of one date each, NaN where not valid; `lr` has all bands of `hr`. The pixels of
-        `hr` are smaller by an integer factor, with edges on those of `lr`. `lr` has a coordinate `time`, or else `hr`.
+    lr, hr: (band, y, x) reflectance of one date each, NaN where not valid, or DN with what `set_radiometry` wrote; `lr`
+        has all bands of `hr`. The pixels of `hr` are smaller by an integer factor, with edges on those of `lr`. `lr`
+        has a coordinate `time`, or else `hr`.
     path: a folder that does not exist; it appears when it is complete, and leftovers of killed runs are removed. It
         holds `pairs.zarr`, `collection.json` and `items/`.
     size, step: side of a patch and distance to the next, in pixels of `lr`; step defaults to size.

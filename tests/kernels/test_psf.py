@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xr_sr import errors
-from xr_sr.simulate.psf import MTF_AT_NYQUIST, Axis, Gaussian, Sampled, gaussian, gaussian_psf, kernel_psf
+from xr_sr.kernels.psf import MTF_AT_NYQUIST, Axis, Gaussian, Sampled, gaussian, gaussian_psf, kernel_psf
 
 
 @pytest.mark.parametrize("band", MTF_AT_NYQUIST)
