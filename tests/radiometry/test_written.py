@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import xr_sr
-from tests.cubes import array, dataset, reflectance
+from tests.cubes import array, dataset, geobox_of, reflectance
 from xr_sr.errors import OptionError, RadiometryError, RadiometryWarning
 
 DAYS = np.array(["2020-06-01", "2023-06-01"], "datetime64[ns]")
@@ -78,6 +78,42 @@ def test_evaluate_reads_it():
     by_reflectance = xr_sr.evaluate(written().sr.reflectance(), sr, hr)
 
     xr.testing.assert_allclose(by_dn, by_reflectance)
+
+
+@pytest.mark.parametrize("form", ["array", "dataset"])
+def test_simulation_and_alignment_read_it(form):
+    cube, passed = written(), season().sr.reflectance(offset=[0, -1000], nodata=7)
+    if form == "dataset":
+        cube, passed = (each.to_dataset("band").assign_attrs(each.attrs) for each in (cube, passed))
+    for call in (
+        lambda cube: xr_sr.simulate.degrade(cube, 2, noise="sentinel2"),
+        lambda cube: cube.sr.align(0),
+        lambda cube: xr_sr.align(passed, cube.isel(time=[0])),
+    ):
+        xr.testing.assert_allclose(*(each.reset_coords(drop=True).drop_attrs() for each in (call(cube), call(passed))))
+        assert not [name for name in call(cube).attrs if name.startswith("xr_sr:dn_")]
+
+
+def test_harmonize_hybrid_and_pairs_read_it(tmp_path):
+    def dn_and_reflectance(values: np.ndarray) -> tuple[xr.DataArray, xr.DataArray]:
+        geobox = geobox_of(24, 24).zoom_to(values.shape[-2:])
+        dn = array(np.round(values * 10_000 + 1000).astype("uint16"), geobox=geobox).assign_coords(time=DAYS[1])
+        return dn.sr.set_radiometry(offset=-1000), dn.sr.reflectance(offset=-1000)
+
+    fine = reflectance(4, 24, 24).repeat(4, -1).repeat(4, -2) + 0.1 * reflectance(4, 96, 96)
+    hr, hr_passed = dn_and_reflectance(fine)
+    lr, lr_passed = dn_and_reflectance(fine.reshape(4, 24, 4, 24, 4).mean((2, 4)))
+
+    for read, passed in (
+        (xr_sr.simulate.harmonize(hr, lr), xr_sr.simulate.harmonize(hr_passed, lr_passed)),
+        (xr_sr.simulate.hybrid(lr, lr, sigma=2), xr_sr.simulate.hybrid(lr_passed, lr_passed, sigma=2)),
+    ):
+        np.testing.assert_allclose(read, passed, atol=1e-6)
+    options = {"size": 16, "max_shift": 99, "max_angle": 99}
+    one = xr_sr.make_pairs(lr, hr, tmp_path / "one", **options)
+    other = xr_sr.make_pairs(lr_passed, hr_passed, tmp_path / "other", **options)
+    for name in ("lr", "hr"):
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6)
 
 
 def test_the_shown_cube_says_it():
@@ -171,6 +207,52 @@ def test_what_is_left_out_stays():
     assert "0 DN" not in repr(season().sr.set_radiometry(nodata=7).sr).split("dates")[1].split("\n")[0]
 
 
+@pytest.mark.parametrize("form", ["array", "dataset", "tree"])
+def test_it_can_be_removed(form):
+    cube = season().assign_coords({"s2:processing_baseline": ("time", ["03.01", "05.09"])})
+    if form == "array":
+        bare = cube
+    else:
+        bare = cube.to_dataset("band")
+        bare = bare if form == "dataset" else xr.DataTree.from_dict({"r10m": bare})
+    made = bare.sr.set_radiometry(offset=-500, quantification=5000, nodata=9)
+
+    xr.testing.assert_identical(made.sr.set_radiometry(reset=True), bare)
+    assert "radiometry_offset" in (made["r10m"] if form == "tree" else made).coords
+    xr.testing.assert_identical(
+        made.sr.set_radiometry(nodata=7, reset=True).sr.reflectance(), bare.sr.set_radiometry(nodata=7).sr.reflectance()
+    )
+
+
+def test_what_is_not_of_set_radiometry_stays_where_it_is_removed():
+    result = season().sr.reflectance(offset=[0, -1000])
+
+    xr.testing.assert_identical(result.sr.set_radiometry(reset=True), result)
+
+
+@pytest.mark.parametrize("name", ["offset", "quantification"])
+def test_none_is_refused_with_the_way_to_remove(name):
+    with pytest.raises(RadiometryError, match=rf"{name}=None.*reset=True"):
+        season().sr.set_radiometry(**{name: None})
+
+
+@pytest.mark.parametrize("joined", ["dates", "scalars"])
+def test_joined_dates_of_different_quantification_raise(joined):
+    """xr.concat keeps the attributes of the first cube; the coordinate has the number of each date."""
+    parts = [
+        season().isel(time=[place] if joined == "dates" else place).sr.set_radiometry(offset=0, quantification=number)
+        for place, number in ((0, 10_000), (1, 5000))
+    ]
+    cube = xr.concat(parts, "time")
+
+    with pytest.raises(RadiometryError, match=r"10000 for 2020-06-01.*5000 for 2023-06-01.*reflectance"):
+        cube.sr.upscale("bicubic")
+    assert "5000 for 2023-06-01" in repr(cube.sr)
+    np.testing.assert_allclose(cube.sr.reflectance(quantification=10_000), cube / 1e4, rtol=1e-6)
+    converted = xr.concat([part.sr.reflectance() for part in parts], "time")
+    assert converted.sr.upscale("bicubic", scale=2).radiometry_quantification.values.tolist() == [10_000, 5000]
+
+
 def test_results_do_not_carry_it_on():
     made = written().sr.reflectance()
 
@@ -254,4 +336,8 @@ def test_a_geotiff_keeps_what_was_written(tmp_path):
     expected = one.sr.reflectance().to_dataset("band")
     for name, band in expected.items():
         values = read[name] if isinstance(read, xr.Dataset) else read.sel(band=name)
+        assert not [key for key in (*read.attrs, *values.attrs) if "dn_" in str(key)]
         np.testing.assert_allclose(np.squeeze(values.values), band.values, atol=1e-6)
+    again = xr_sr.open(tmp_path / "one.tif").sr.upscale("nearest", scale=2)
+    assert not [key for key in again.attrs if "dn_" in str(key)]
+    np.testing.assert_array_equal(again.sr.reflectance(), again)

@@ -10,6 +10,7 @@ __all__ = [
     "OWN",
     "OWN_ATTR",
     "QUANTIFICATION_ATTR",
+    "QUANTIFICATION_COORD",
 ]
 
 OWN_ATTR = "xr_sr:radiometry"
@@ -21,6 +22,10 @@ ADD_OFFSET_COORD = "boa_add_offset"
 OFFSET_COORD = "radiometry_offset"
 """The coordinate with the offset in DN, along dates if there are any: added in results, to be added in inputs whose
 attribute OFFSET_ATTR names it."""
+
+QUANTIFICATION_COORD = "radiometry_quantification"
+"""The coordinate in which `set_radiometry` writes the DN per unit of reflectance of each date, as in the attribute: of
+attributes, joining keeps those of the first date."""
 
 OFFSET_ATTR = "xr_sr:dn_offset"
 QUANTIFICATION_ATTR = "xr_sr:dn_quantification"

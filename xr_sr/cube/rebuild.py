@@ -167,7 +167,8 @@ def _still_true(attrs: Mapping[Any, Any], planes: Sequence[Plane] = (), *, size:
     """Keep the attributes that hold for the result; of a list with a name for each of `size` bands, those that stay."""
     kept = {}
     for key, value in attrs.items():
-        if key in _STALE_ON_NEW_GRID | _STALE_WITH_NEW_VALUES or str(key).startswith(("STATISTICS_", "xr_sr:")):
+        stale = key in _STALE_ON_NEW_GRID | _STALE_WITH_NEW_VALUES
+        if stale or str(key).startswith(("STATISTICS_", "xr_sr:", "xr_sr_")):  # "_" as in the tags of a GeoTIFF
             continue
         several = items_of(value) if key in BAND_ATTRS else None
         if several and len(several) == size:

@@ -37,10 +37,10 @@ Obj = TypeVar("Obj", xr.DataArray, xr.Dataset, xr.DataTree)
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
 Change: TypeAlias = Callable[[xr.DataArray, Sequence[Plane]], xr.DataArray]
 
-_WRITTEN = re.compile(r"xr_sr:dn_(offset|quantification|nodata)")
+_WRITTEN = re.compile(r"xr_sr[:_]dn_(offset|quantification|nodata)")
 _STALE = re.compile(
     r"_FillValue|_Unsigned|missing_value|nodata|nodatavals|scale_factor|add_offset|scales|offsets|"
-    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range|xr_sr:dn_(offset|quantification|nodata)"
+    r"raster:(bands|scale|offset)|valid_(min|max|range)|actual_range|xr_sr[:_]dn_(offset|quantification|nodata)"
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from ..conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
-from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR
+from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR, QUANTIFICATION_COORD
 from ..cube.select import Cube, Plane
 from ..cube.time import is_time
 from ..errors import RadiometryError
@@ -86,6 +86,25 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
         if nodata is None
         else tuple(_numbers(nodata.split() if isinstance(nodata, str) else nodata)),  # the text "none" is no number
     )
+
+
+def check_one_quantification(cube: Cube, planes: Sequence[Plane]) -> None:
+    """Raise RadiometryError where `set_radiometry` wrote other DN per unit of reflectance for some of the dates.
+
+    Joining dates keeps the attributes of the first; the coordinate has the number of each.
+    """
+    coord = planes[0].array.coords.get(QUANTIFICATION_COORD)
+    if coord is None or coord.dims not in [(dim,) for dim in cube.lead]:
+        return
+    values = np.asarray(coord.values)
+    names = step_names(cube, planes, cube.lead.index(str(coord.dims[0])))
+    first = {f"{value:g}": name for value, name in zip(values[::-1].tolist(), names[::-1], strict=True)}
+    if len(first) > 1:
+        found = ", ".join(f"{value} for {name}" for value, name in reversed(first.items()))
+        raise RadiometryError(
+            f"dates of different DN per unit of reflectance were joined: {found}. Convert each by itself before they "
+            "are joined: xr.concat([one.sr.reflectance(), other.sr.reflectance()], 'time')."
+        )
 
 
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:

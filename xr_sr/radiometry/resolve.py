@@ -23,6 +23,7 @@ from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .convert import Radiometry
 from .given import MOST_DN, Nodata, Offset, Quantification, given_nodata, given_offset, given_quantification
 from .metadata import (
+    check_one_quantification,
     declared_nodata,
     declared_scaling,
     stored_dtype,
@@ -85,6 +86,8 @@ def resolve(
     written = written_radiometry(cube, planes)
     by = "passed" if not isinstance(offset, str) else "set by set_radiometry"
     if is_one_of(quantification, ("auto",)):
+        if written.quantification is not None:
+            check_one_quantification(cube, planes)
         quantification = 10_000 if written.quantification is None else written.quantification
     quantification = given_quantification(quantification)
     if isinstance(nodata, str) and nodata == "auto" and written.nodata is not None:
