@@ -16,6 +16,7 @@ from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanCoarse, LeanFusion
 from xr_sr.networks.lpips import LPIPS
 from xr_sr.networks.span import SPAN
+from xr_sr.pipeline.plan import graph, rebuild
 
 RGBN = ("B04", "B03", "B02", "B08")
 
@@ -108,7 +109,8 @@ def test_random_numbers_are_left_as_they_were():
     ("state", "names"),
     [
         ({"layer.weight": torch.zeros(3, 2)}, ["'layer.weight'", "(3, 2)", "SPAN", "LeanFusion", "register_model"]),
-        ({}, ["0 keys"]),
+        ({}, ["empty"]),
+        ({"state_dict": {}}, ["empty"]),
         ({"epoch": 3}, ["tensors"]),
         (None, ["tensors"]),
         ({**LeanSPAN(2, 4, 2).state_dict(), "extra": torch.zeros(1)}, ["LeanSPAN", "'extra'"]),
@@ -178,6 +180,22 @@ def test_a_network_of_another_scale_gets_the_published_constraint(scale, tmp_pat
     assert checked.halo <= spec.halo
     whole = upscaled(cube, str(path), chunks=64)
     np.testing.assert_allclose(upscaled(cube.chunk(y=9, x=13), str(path), chunks=13), whole, rtol=0, atol=4e-6)
+
+
+def test_explain_of_a_file_registers_no_model(tmp_path):
+    path = tmp_path / "small.safetensors"
+    save_file(SPAN(4, 4, 8, 2).state_dict(), path)
+    cube, before = array(reflectance(4, 20, 20), RGBN), registry.names()
+
+    plan = cube.sr.explain(str(path))
+    with pytest.raises(OptionError, match="precision"):
+        cube.sr.explain(str(path), precision="half")
+
+    assert registry.names() == before and plan.spec.name.startswith("small-")
+    assert rebuild(plan, graph(plan)).sizes["y"] == 40  # the plan holds its record itself
+    out = cube.sr.upscale(str(path))
+    cube.sr.explain(str(path))
+    assert registry.is_own(out.attrs["xr_sr:model"])
 
 
 def test_files_that_are_no_models_are_refused(tmp_path):

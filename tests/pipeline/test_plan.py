@@ -66,6 +66,21 @@ def test_a_tree_says_where_its_coarse_bands_are_read(series):
         tree.sr.explain(to=None)
 
 
+def test_the_offsets_of_both_grids_are_shown(series):
+    """A catalog may deliver the nodes of a tree with other offsets."""
+    coarse = {name: layer(GB10.zoom_out(2), lead={"time": 3}) for name in ("B05", "B06", "B07", "B8A", "B11", "B12")}
+    r20m = xr.Dataset(coarse).assign_coords(time=DATES, boa_add_offset=("time", [0, -1000, -1000]))
+    tree = xr.DataTree.from_dict({"r10m": series, "r20m": r20m})
+
+    for plan in (tree.sr.explain(), tree.sr.explain(fuse=True), series.sr.explain(other=r20m)):
+        assert of(plan, "dates").startswith("2022-01-10 to 2022-01-20, 2 dates (offset 0 DN); 2022-02-01 (offset")
+        assert of(plan, "coarse dates") == (
+            "B05, B06, B07, B8A, B11, B12: 2022-01-10 (offset 0 DN); "
+            "2022-01-20 to 2022-02-01, 2 dates (offset -1000 DN)"
+        )
+    assert "coarse dates" not in lines(series.sr.explain())
+
+
 def test_what_upscale_refuses_explain_refuses():
     cube = array(reflectance(1, 8, 8), ["B04"])
 

@@ -75,7 +75,22 @@ def test_a_baseline_that_is_not_computed_yet_stays_so():
         s2_processing_baseline=("time", layer(lead={"time": 2}).data[:, 0, 0])
     )
 
-    assert "not computed yet" in summary(ds)
+    assert "s2_processing_baseline, not computed yet" in summary(ds)
+
+
+@pytest.mark.parametrize(
+    "select",
+    [lambda cube: cube, lambda cube: cube.isel(time=slice(1, None), y=slice(4))],
+)
+def test_a_cube_reopened_from_zarr_shows_its_offsets(tmp_path, select):
+    """Plain xarray opens coordinates along time lazily; they are small, and nothing else is read."""
+    cube = array(np.full((3, 4, 8, 6), 2000, "uint16")).sr.set_radiometry(offset=[0, -1000, -1000]).rename("scene")
+    cube.to_dataset().to_zarr(tmp_path / "cube.zarr")
+    again = xr.open_zarr(tmp_path / "cube.zarr")["scene"].copy(data=layer(lead={"time": 3, "band": 4}).data)
+
+    assert again.radiometry_offset.chunks
+    assert "offset -1000 DN" in summary(select(again))
+    assert "not computed yet" in summary(again.assign_coords(radiometry_offset=again.radiometry_offset + 1))
 
 
 def test_nothing_is_warned_of():

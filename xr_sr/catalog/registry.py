@@ -50,6 +50,11 @@ class Registry:
         names = self.own | {model.name} if own else self.own
         return Registry({**self.models, model.name: model}, self.families, self.fusing, names)
 
+    def without(self, name: str) -> Registry:
+        """Return a registry without one of the user's models."""
+        models = {each: model for each, model in self.models.items() if each != name or each not in self.own}
+        return Registry(models, self.families, self.fusing, self.own - {name})
+
     def variants(self, name: str, *, fusing: bool = False) -> tuple[Model, ...]:
         """Return the models that a full name or the name of a family stands for, for `upscale` or for `fuse`.
 
@@ -93,6 +98,12 @@ def register(model: Model, *, own: bool = False, replace: bool = False) -> None:
     """Add a model to the registry of this process; see `Registry.add`."""
     global current
     current = current.add(model, own=own, replace=replace)
+
+
+def forget(name: str) -> None:
+    """Remove one of the user's models from the registry of this process; see `Registry.without`."""
+    global current
+    current = current.without(name)
 
 
 def names() -> tuple[str, ...]:

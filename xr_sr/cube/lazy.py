@@ -6,6 +6,7 @@ File-backed arrays stay lazy through arithmetic and transposing, in the chunks o
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,6 +49,20 @@ def is_unread(array: xr.DataArray) -> bool:
     """Return whether an array is in a file, not read yet, and not of dask."""
     # Not public in xarray; without it every array counts as read, and is only read earlier.
     return array.chunks is None and not getattr(array.variable, "_in_memory", True)
+
+
+_READING = re.compile(r"(original-)?(open_dataset|array|xarray|getitem|concatenate|stack|rechunk-\w+)-")
+
+
+def is_only_stored(array: xr.DataArray, most: int = 10_000) -> bool:
+    """Return whether a lazy array is a small one of a file or of memory, selected or joined, and computed from nothing.
+
+    By the names of the layers of its graph: reading it then costs no more than reading its file. most: its size.
+    """
+    if array.chunks is None:
+        return True
+    layers = getattr(array.data.dask, "layers", {"unknown": None})
+    return array.size <= most and all(_READING.match(str(layer)) for layer in layers)
 
 
 def kept_unread(array: xr.DataArray) -> xr.DataArray:

@@ -126,7 +126,9 @@ def build_from(
 ) -> tuple[nn.Module, Found]:
     """Recognize, build and load a network; see `xr_sr.networks.from_state_dict`."""
     state = unwrapped(state_dict)
-    if state and all(key.startswith("module.") for key in state):  # saved from DataParallel
+    if not state:
+        raise WeightsFormatError("The state dict is empty; expected tensors by name, as network.state_dict() returns.")
+    if all(key.startswith("module.") for key in state):  # saved from DataParallel
         state = {key.removeprefix("module."): value for key, value in state.items()}
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     for name, value in overrides.items():

@@ -198,8 +198,8 @@ def explain(
 
     Returns a Plan, whose `repr` (HTML in Jupyter) has a line for each of: the variant of the model and its weights;
     the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
-    reflectance, with the offset of each date in DN; the pixels around a block that it depends on; the number and size
-    of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read;
+    reflectance, with the offset of each date in DN on both grids; the pixels around a block that it depends on; the
+    number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read;
     weights that are not on this machine are downloaded, as `upscale` does when it builds its graph.
     Raises what `upscale` raises.
     """
@@ -212,7 +212,13 @@ def explain(
     elif to != 10:
         raise OptionError("to=: only fuse has this argument. Pass fuse=True, or leave it out.")
     options: Any = arguments
-    return plan(obj, Request("sen2sr" if model is None else model, **named, options=options))
+    known_models = registry.names()
+    request = Request("sen2sr" if model is None else model, **named, options=options)
+    try:
+        return plan(obj, request)
+    finally:
+        if registry.is_own(request.model) and request.model not in known_models:
+            registry.forget(request.model)  # a file of weights was recognized: only `upscale` registers it
 
 
 def _gsd_of(model: str, to: int | None) -> float | None:

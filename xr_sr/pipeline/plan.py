@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
@@ -116,8 +117,10 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "grid", f"{place}, {_grid(cube.geobox)} -> {_grid(cube.geobox.zoom_to((height * scale, width * scale)))}"
     yield "coarse bands", "; ".join(filter(None, map(_coarse, plan.steps)))
     yield "radiometry", str(plan.attrs["xr_sr:radiometry"])
-    if OFFSET_COORD in plan.coords and (times := times_of(cube)) is not None:
-        yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times)
+    if (times := times_of(cube)) is not None:
+        if OFFSET_COORD in plan.coords:
+            yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times)
+        yield "coarse dates", "; ".join(filter(None, (_coarse_dates(step, times) for step in plan.steps)))
     yield "nodata", str(plan.attrs.get("xr_sr:nodata", ""))
     yield "mask", str(plan.attrs.get("xr_sr:mask", ""))
     halo = step.lattice.side if step.lattice else max(each.recipe.halo for each in plan.steps)
@@ -173,10 +176,28 @@ def _weights(step: Step) -> str:
 def _coarse(step: Step) -> str:
     if step.coarse is None or step.second is None:
         return ""
-    names = ", ".join(step.bands if step.guidance else step.recipe.kernel.spec.coarse)
+    names = _coarse_names(step)
     if step.second.layout == "grids":
         return f"{names} on their own grid, pixels {step.coarse.ratio} times as wide"
     return f"{names} on the fine grid, layout={step.second.layout!r}"
+
+
+def _coarse_names(step: Step) -> str:
+    return ", ".join(step.bands if step.guidance else step.recipe.kernel.spec.coarse)
+
+
+def _coarse_dates(step: Step, times: xr.DataArray) -> str:
+    """Describe the offset of each date of the coarse bands, which may differ from that of the fine ones; "" for none.
+
+    times: those of the cube, on whose dates the coarse bands are read.
+    """
+    count = max(1, times.size)
+    if step.second is None or (radiometry := step.second.radiometry).kind != "dn":
+        return ""
+    if len(radiometry.offset) not in (1, count):  # along another dimension than time
+        return ""
+    offsets = np.broadcast_to(np.asarray(radiometry.offset, "float64"), count)
+    return f"{_coarse_names(step)}: {dates_with_offsets(xr.Variable(('time',), offsets), times)}"
 
 
 def _grid(geobox: GeoBox) -> str:

@@ -59,14 +59,14 @@ class Request:
             object.__setattr__(self, "bands", list(map(str, names)))
         check_flag("allow_gsd", self.allow_gsd)
         check_device(self.device)
+        check_text("constraint", self.constraint)
+        check_choice("precision", self.precision, kernels.PRECISIONS)
+        check_choice("layout", self.layout, ("auto", "native", "resampled"))
         name: object = self.model  # a path of weights may be a Path
         name = os.fspath(name) if isinstance(name, os.PathLike) else name
         model, weights = open_model(check_text("model", name), self.weights)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "weights", weights)
-        check_text("constraint", self.constraint)
-        check_choice("precision", self.precision, kernels.PRECISIONS)
-        check_choice("layout", self.layout, ("auto", "native", "resampled"))
 
     @property
     def canonical_bands(self) -> list[str] | None:

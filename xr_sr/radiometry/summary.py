@@ -1,6 +1,7 @@
 """Describe a cube as it was recognized, as text and as HTML for Jupyter: bands, grid, dates, values, chunks.
 
-No pixel is read. What cannot be recognized is described by its error, since a repr must not raise.
+No pixel is read, only small coordinates of a file. What cannot be recognized is described by its error, since a repr
+must not raise.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import count_of
-from ..conventions import ADD_OFFSETS, BASELINES, FLAGS, plain_name
+from ..conventions import ADD_OFFSETS, BASELINES, COLLECTIONS, FLAGS, PRODUCTS, plain_name
+from ..conventions.own import QUANTIFICATION_COORD
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
+from ..cube.lazy import is_only_stored
 from ..cube.select import AnyCube, Cube, bands_of, recognize
 from ..errors import RadiometryError
 from ..spec import MODEL_ATTR
@@ -110,11 +113,12 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     dtypes = ", ".join(dict.fromkeys(str(plane.array.dtype) for plane in cube.planes))
     times = times_of(cube)
     dates = "" if times is None else _span(times)
-    names = {OFFSET_COORD, *ADD_OFFSETS, *FLAGS, *BASELINES}
-    facts = [coord for name, coord in cube.source.coords.items() if plain_name(name) in names]
-    if any(coord.chunks for coord in facts):  # reading them would compute
+    names = {OFFSET_COORD, QUANTIFICATION_COORD, *ADD_OFFSETS, *FLAGS, *BASELINES, *PRODUCTS, *COLLECTIONS}
+    facts = {name: coord for name, coord in cube.source.coords.items() if plain_name(name) in names}
+    if unknown := [str(name) for name, coord in facts.items() if not is_only_stored(coord)]:  # it could be expensive
         yield "dates", dates
-        yield "values", f"{dtypes}; their offset is in coordinates that are not computed yet"
+        way = f"cube[{unknown[0]!r}].load()"
+        yield "values", f"{dtypes}; their offset is in {', '.join(unknown)}, not computed yet: {way}"
         return
     try:
         radiometry = resolve(cube, cube.planes)
