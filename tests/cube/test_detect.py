@@ -223,6 +223,19 @@ def test_flags_are_never_bands_even_by_name(mask):
     assert {flags.name for flags in cube.flags} == {"B03", "mask_B02", "B08_cloud"}
 
 
+def test_floats_that_are_named_like_flags_are_no_bands_and_pass_unchanged():
+    """A probability, or a mask after `where`: in a frame of its own around the names of bands."""
+    names = ("S2_B04", "S2_B08", "mask_B04", "mask_B08")
+    cube = dataset(names, dtype="float32")
+
+    assert [plane.name for plane in recognize(cube).planes] == ["S2_B04", "S2_B08"]
+    converted = cube.sr.reflectance(offset=0)
+    for name in names[2:]:
+        assert converted[name].data is cube[name].data
+    with pytest.raises(MissingBandError, match="red_valid"):
+        recognize(dataset(["red_valid", "nir_valid"], dtype="float32"))
+
+
 def test_flags_among_labels_are_left_out_by_name():
     cube = recognize(stack(["B04", "SCL", "nir"]))
 

@@ -21,7 +21,8 @@ class Convention:
 
     Place. crs_attrs: attributes of the cube, its bands, or x and y that name its CRS. crs_coords: coordinates and
     variables without dimensions that do. item_crs: properties of STAC Items, as attributes or coordinates. nested:
-    attributes that hold mappings of metadata, each as the path to the mapping.
+    where attributes hold such properties in mappings, each as the keys that lead to the mapping, such as
+    ("stac_discovery", "properties"); the CRS alone is looked for in them.
 
     Radiometry: names of attributes, coordinates or variables, for all dates or one value per date. dn_offset: the
     offset in DN itself, to be added. offset_applied: whether it is in the pixels already. baseline: the processing
@@ -30,8 +31,10 @@ class Convention:
     nodata_attrs: attributes and encodings (exact names) that declare values of missing pixels.
 
     Not reflectance. classification: names of the scene classification (SCL). flag_words: parts of names of masks and
-    classes, anywhere; flag_names: the same as whole words, as regular expressions. skipped_nodes, measured_nodes: parts
-    of the paths of tree nodes that hold no reflectance, and of those preferred where several nodes fit.
+    classes, anywhere, such as "mask" for "cloud_mask" and "B04_mask"; flag_names: the same as whole words. Both are
+    regular expressions without regard to case, and what has such a name is never a band, whatever its type.
+    skipped_nodes, measured_nodes: parts of the paths of tree nodes that hold no reflectance, and of those preferred
+    where several nodes fit.
     """
 
     name: str

@@ -26,6 +26,12 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(repr(name.item() if isinstance(name, np.generic) else name) for name in names) or "nothing"
 
 
+def dims_text(dims: Iterable[Hashable]) -> str:
+    """Write dimensions for a message: "the dimensions 'y', 'x'", "the dimension 'y'", "no dimensions"."""
+    names = list(dims)
+    return f"the dimension{'s' if len(names) > 1 else ''} {listed(names)}" if names else "no dimensions"
+
+
 def is_flags(name: Hashable, array: xr.DataArray) -> bool:
     """Return whether an array on the grid holds flags or classes, to be carried along by nearest neighbor.
 
@@ -110,8 +116,8 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
         if band and not is_flag_name(text):
             return text, band
     raise MissingBandError(
-        f"the DataArray {array.name!r} has the dimensions {listed(array.dims)}, none of them of bands, and no name of "
-        "a Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
+        f"the DataArray {array.name!r} has {dims_text(array.dims)}, none of them of bands, and no name of a "
+        "Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
     )
 
 
@@ -146,8 +152,11 @@ def find_band_coord(array: xr.DataArray) -> xr.DataArray | None:
 
 
 def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable, Band]:
-    """Find which variables are bands, in their order: by name, then by attributes; flags are left out."""
-    light = {name: array for name, array in variables.items() if not is_flags(name, array)}
+    """Find which variables are bands, in their order: by name, then by attributes; flags are left out.
+
+    Floats that are named like flags are none of both: "red_valid" is no band, and a probability no class.
+    """
+    light = {name: array for name, array in variables.items() if not (is_flags(name, array) or is_flag_name(name))}
     found = {name: band for name, band in zip(light, match_bands(list(light)), strict=True) if band}
     for attribute in BAND_ATTRS:
         rest = {name: array.attrs.get(attribute) for name, array in light.items() if name not in found}
