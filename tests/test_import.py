@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,23 @@ def test_import_loads_few_modules_of_ours():
 @pytest.mark.parametrize("order", ["xr_sr, xarray", "xarray, xr_sr", "xr_sr.cube.select, xarray"])
 def test_the_accessor_is_there_in_either_order_of_imports(order):
     assert "xr_sr.accessor" in loaded(f"import {order}\nxarray.DataTree.sr, xarray.Dataset.sr, xarray.DataArray.sr")
+
+
+@pytest.mark.parametrize("name", ["analytics", "metrics", "networks", "pairs", "plot", "registration", "stac"])
+def test_public_modules_can_be_imported_by_name(name):
+    code = (
+        f"import sys, xr_sr.{name}; from importlib import import_module, reload\n"
+        f"module = import_module('xr_sr.{name}')\n"
+        f"assert module is xr_sr.{name} is sys.modules[module.__name__] and module.__spec__.name == module.__name__\n"
+        f"from xr_sr.{name} import *\n"
+    )
+
+    assert f"xr_sr.{name}" in loaded(code)
+
+
+def test_other_modules_are_missing_as_usual():
+    with pytest.raises(ModuleNotFoundError, match=r"xr_sr\.no_such"):
+        import_module("xr_sr.no_such")
 
 
 def test_help_in_the_shell_waits_for_no_library_but_click():

@@ -165,6 +165,36 @@ class _AfterXarray:
         return found
 
 
+class _PublicModules:
+    """Finds `xr_sr.pairs` and `xr_sr.stac`, so that they can be imported as the modules that they are attributes of."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, module = name.rpartition(".")
+        where = _MODULES.get(module, module)
+        if package != __name__ or where == module:
+            return None
+        return ModuleSpec(name, _Alias(f"{package}.{where}"))  # type: ignore[arg-type]  # it has what a loader needs
+
+
+class _Alias:
+    """Loads a module that is found elsewhere, as itself and not as a copy."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = import_module(self.where)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec  # the import system has put that of the alias in its place
+
+
+sys.meta_path.append(_PublicModules())
+
 if "xarray" in sys.modules:
     import_module(".accessor", __name__)
 else:
