@@ -48,6 +48,8 @@ def main() -> int:
     arguments = parser(__doc__, repeat=1)
     arguments.add_argument("--models", nargs="*", default=[OURS], help="further ten-band models of `upscale`")
     given = arguments.parse_args()
+    if unfit := _other_than_ten_bands(given.models):
+        arguments.error(f"--models: {', '.join(unfit)}: expected networks that compute all ten bands, such as {OURS}.")
     if given.side:
         print(json.dumps(_measure(given.models, picture=given.side == "picture")))
         return 0
@@ -57,6 +59,19 @@ def main() -> int:
         found = run(Side("studies.ten_bands", ("--side", side, "--models", *given.models)))
         _show(report, found, given.models)
     return report.exit_code
+
+
+def _other_than_ten_bands(models: list[str]) -> list[str]:
+    """Return the names that stand for no model of ten bands, such as interpolation, which computes one grid alone."""
+    from benchmarks.harness.ten_scenes import TEN
+    from xr_sr.catalog import registry
+
+    return [
+        name
+        for name in models
+        if not registry.is_name(name)
+        or not any(set(TEN) <= set(registry.given_by(model, ())) for model in registry.variants_of(name))
+    ]
 
 
 def _measure(models: list[str], *, picture: bool) -> dict[str, Any]:

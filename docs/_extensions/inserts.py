@@ -4,6 +4,8 @@ These lines of a page are replaced:
 `<!-- measured: scaling.md -->` by that file of `benchmarks/results` or `studies/results`, without its title;
 `<!-- pictures: real_ -->` by all pictures of docs/_static whose names start with the prefix;
 `<!-- bands -->` by the table of bands and their names.
+
+Links to `../examples/`, which work in a clone, lead to the copy that Sphinx reads, `examples/`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _MARK = re.compile(r"^<!-- (?P<what>measured|pictures|bands)(?:: (?P<which>[\w.-
 def insert(app: Sphinx, docname: str, content: list[str]) -> None:
     """Replace the marks of one page; Sphinx calls this for each page."""
     makers = {"measured": measured, "pictures": pictures, "bands": bands}
-    content[0] = _MARK.sub(lambda mark: makers[mark["what"]](mark["which"] or ""), content[0])
+    text = _MARK.sub(lambda mark: makers[mark["what"]](mark["which"] or ""), content[0])
+    content[0] = text.replace("](../examples/", "](examples/")
 
 
 def measured(name: str) -> str:
