@@ -18,7 +18,7 @@ from ..bands import is_scl
 from ..cube.coordinates import coords
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.lazy import kept_unread
-from ..cube.names import listed
+from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
 from .classes import UNKNOWN, Classes, classes_of
 
@@ -66,7 +66,7 @@ def class_areas(classes: xr.DataArray, meaning: Classes, area: AreaMethod) -> xr
 
     dims = spatial_dims(classes)
     if dims is None:
-        raise CubeError(f"expected y and x; the map has the dimensions {listed(classes.dims)}. Rename them to y and x.")
+        raise CubeError(f"expected y and x; the map has {dims_text(classes.dims)}. Rename them to y and x.")
     lead = sorted((dim for dim in classes.dims if dim not in dims), key=lambda dim: dim != "time")
     data = kept_unread(classes).transpose(*lead, *dims).chunk().data
     areas = lazy_areas(geobox_with_crs(classes), area, data.chunks[-2:])

@@ -26,6 +26,7 @@ from ..conventions import BAND_ATTRS
 from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError
 from .grid import Grid, crs_label, grid_of, place_of, spatial_dims
 from .lazy import in_chunks
+from .names import dims_text
 from .select import AnyCube, Cube, Plane, recognize
 from .time import on_its_date, same_dates
 
@@ -42,7 +43,7 @@ def to_grid(scl: xr.DataArray, cube: Cube, what: str = "scl=") -> xr.DataArray:
     """
     dims, grid = spatial_dims(scl), grid_of(scl)
     if dims is None or grid is None:
-        raise GridError(f"{what} has the dimensions {list(scl.dims)}; expected y and x, as in the cube.")
+        raise GridError(f"{what} has {dims_text(scl.dims)}; expected y and x, as in the cube.")
     scl = on_its_date(scl, cube, what)
     one = {dim: 0 for dim in scl.dims if dim not in (*dims, *cube.lead) and scl.sizes[dim] == 1}
     scl = in_chunks(scl.isel(one, drop=True), lead=cube.lead, band_dim=cube.band_dim)

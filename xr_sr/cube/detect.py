@@ -31,7 +31,7 @@ from ..errors import (
 from .coordinates import placed, zoomed
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, spatial_dims
 from .lazy import check_array, kept_unread
-from .names import find_band_dim, is_flags, listed, name_bands, name_variables, no_bands, unnamed_by_dask
+from .names import dims_text, find_band_dim, is_flags, listed, name_bands, name_variables, no_bands, unnamed_by_dask
 from .trees import node_dataset
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
@@ -236,8 +236,9 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
             if not isinstance(why, MissingBandError):  # bands are there, and something else is wrong
                 raise type(why)(f"node {path!r}: {why}") from why
         raise MissingBandError(
-            f"no node of the tree holds Sentinel-2 bands on a grid; its nodes with data are "
-            f"{listed(path for path, _ in refused)}. Expected are Datasets of bands, such as 'r10m' and 'r20m'."
+            f"no node of the tree holds Sentinel-2 bands on a grid; nodes with data: "
+            f"{listed(path for path, _ in refused) if refused else 'none'}. Expected are Datasets of bands, such as "
+            f"'r10m' and 'r20m'."
             f"{_of_store(tree.attrs, levels=True)}"
         )
 
@@ -297,7 +298,7 @@ def _require_grid(obj: xr.DataArray | xr.Dataset, role: str = "the cube") -> tup
     grid = grid_of(obj)
     if dims is None or grid is None:
         raise GridError(
-            f"{role} has the dimensions {listed(obj.dims)}; expected y and x, or latitude and longitude, among them. "
+            f"{role} has {dims_text(obj.dims)}; expected y and x, or latitude and longitude, among them. "
             "Rename them: cube.rename({'...': 'y', '...': 'x'})."
         )
     if empty := [dim for dim, size in obj.sizes.items() if size == 0]:

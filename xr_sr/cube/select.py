@@ -16,7 +16,7 @@ from ..errors import AmbiguousBandError, GridError, MissingBandError, Resolution
 from ..spec import MODEL_ATTR, SCALE_ATTR
 from .detect import AnyCube, Cube, Flags, Plane, recognize
 from .grid import pixel_size_m
-from .names import listed
+from .names import dims_text, listed
 
 __all__ = [
     "AnyCube",
@@ -78,8 +78,8 @@ def check_lead(planes: Sequence[Plane], cube: Cube) -> None:
         others = [str(dim) for dim in plane.array.dims if dim not in (cube.band_dim, cube.y, cube.x)]
         if others != list(cube.lead):
             raise GridError(
-                f"{plane.name!r} has the dimensions {listed(others)} beside {cube.y} and {cube.x}, other bands "
-                f"{listed(cube.lead)}. Give all the same dimensions first, for instance with xr.broadcast or .isel."
+                f"{plane.name!r} has {dims_text(others)} beside {cube.y} and {cube.x}, other bands have "
+                f"{dims_text(cube.lead)}. Give all the same dimensions first, for instance with xr.broadcast or .isel."
             )
 
 

@@ -18,7 +18,7 @@ from ..bands import find_band
 from ..cube.coordinates import coords, placed
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
-from ..cube.names import find_band_dim, listed
+from ..cube.names import dims_text, find_band_dim, listed
 from ..cube.time import is_time, scalar_dates_differ
 from ..errors import CubeError, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
@@ -131,9 +131,7 @@ def read(obj: Image, role: str) -> ImageSeries:
     dims = spatial_dims(array)
     box = geobox_of(array) if dims else None
     if dims is None or box is None:
-        raise GridError(
-            f"{role} has the dimensions {listed(array.dims)}; expected y and x. Rename yours: .rename(...)."
-        )
+        raise GridError(f"{role} has {dims_text(array.dims)}; expected y and x. Rename yours: .rename(...).")
     y, x = dims
     others = [str(dim) for dim in array.dims if dim not in dims]
     band = (
@@ -142,7 +140,7 @@ def read(obj: Image, role: str) -> ImageSeries:
     rest = [dim for dim in others if dim != band]
     if len(rest) > 1 or (rest and not is_time(rest[0], array.coords) and band is None):
         raise CubeError(
-            f"{role} has the dimensions {listed(array.dims)}; expected y, x and at most band and time. "
+            f"{role} has {dims_text(array.dims)}; expected y, x and at most band and time. "
             f"Measure one at a time, for instance .isel({rest[-1]}=0)."
         )
     if empty := [str(dim) for dim in array.dims if not array.sizes[dim]]:

@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from ..arguments import check_array, check_flag, check_number, is_one_of, shown
 from ..cube.grid import Grid, grid_of, spatial_dims
+from ..cube.names import dims_text
 from ..errors import CubeError, GridError, OptionError
 from .components import Pieces, Reading, join, measure_objects, share_of_alarms
 from .grids import short_crs
@@ -194,7 +195,7 @@ def _prepared(objects: xr.DataArray, scores: Scores) -> tuple[xr.DataArray, xr.D
     )
     y, x = _axes(mask, "objects")
     if mask.ndim != 2:
-        raise CubeError(f"objects= has the dimensions {list(mask.dims)}: expected {y} and {x} alone. Select one first.")
+        raise CubeError(f"objects= has {dims_text(mask.dims)}: expected {y} and {x} alone. Select one first.")
     mask = mask.transpose(y, x)
     if isinstance(scores, xr.DataArray):
         layers = _on_grid(scores, mask, "scores")

@@ -11,7 +11,7 @@ import xarray as xr
 from ..analytics.area import class_areas
 from ..analytics.classes import CLASS_COLORS, KIND_ATTR, classes_of, whole_classes
 from ..arguments import check_array, count_of, items_of, shown
-from ..cube.names import listed
+from ..cube.names import dims_text, listed
 from ..cube.time import positions_of
 from ..errors import CubeError, OptionError
 from ..optional import require
@@ -137,9 +137,7 @@ def _values(
     values = _dated(values)
     others = [dim for dim in values.dims if dim != "time"]
     if len(others) > 1:
-        raise CubeError(
-            f"data= has the dimensions {list(values.dims)}; expected (time) or (time, other). Select by .isel first."
-        )
+        raise CubeError(f"data= has {dims_text(values.dims)}; expected (time) or (time, other). Select by .isel first.")
     label = str(values.attrs.get("long_name", values.name or ""))
     label += "" if units in ("1", "") else f", {units}"
     if not others:
@@ -160,7 +158,7 @@ def _dated(values: xr.DataArray) -> xr.DataArray:
     """Rename the dimension of dates to "time". Raises CubeError if there is none."""
     dated = [dim for dim in values.dims if dim in values.coords and values[dim].dtype.kind == "M"]
     if len(dated) != 1:
-        raise CubeError(f"data= has the dimensions {list(values.dims)}; expected one of dates.")
+        raise CubeError(f"data= has {dims_text(values.dims)}; expected one of dates.")
     return values if dated[0] == "time" else values.rename({dated[0]: "time"})
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..arguments import count_of
 from ..cube.lazy import in_chunks
+from ..cube.names import dims_text
 from ..cube.select import Cube, Plane, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import Shift, combined, estimate_shift
@@ -165,7 +166,7 @@ def _of_another(
         return [[images_of(wanted, place, None) for place in places]]
     dim = other.lead[0]
     if len(other.lead) > 1 or (wanted[0].array.sizes[dim] > 1 and other.lead != cube.lead):
-        raise GridError(f"the reference has the dimensions {list(other.lead)} beside y and x; expected one date.")
+        raise GridError(f"the reference has {dims_text(other.lead)} beside y and x; expected one date.")
     if wanted[0].array.sizes[dim] == 1:
         return [[images_of(wanted, place, 0) for place in places]]
     dates, given = planes[0].array.indexes.get(dim), wanted[0].array.indexes.get(dim)

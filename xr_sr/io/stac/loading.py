@@ -218,7 +218,9 @@ def _choose_bands(items: Sequence[Item], bands: Sequence[str] | None, *, masked:
     if masked and SCL not in chosen:
         chosen.append(SCL)
     if not chosen:
-        raise MissingBandError(f"{items[0].id} has no asset of a Sentinel-2 band: {listed(items[0].assets)}.")
+        raise MissingBandError(
+            f"{items[0].id} has no asset of a Sentinel-2 band; its assets: {', '.join(items[0].assets) or 'none'}."
+        )
     return chosen
 
 
