@@ -15,7 +15,6 @@ from .cubes import Flat, Obj, each_cube, reflectance
 from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 from .metadata import time_axis
 
-
 _ATTRS = {OFFSET_ATTR, NODATA_ATTR, QUANTIFICATION_ATTR}
 _TAGS = {name.replace(":", "_") for name in _ATTRS}  # the same in a GeoTIFF
 
