@@ -6,8 +6,8 @@
 Images of the network and references made from them, of two sizes, as in a set of test patches. The peer takes one image
 a call, `opensr_test.Metrics().compute`; `xr_sr.metrics.opensr_test` takes all as dates of a cube. `xr_sr.evaluate()`,
 in its default profile, measures more: PSNR, SSIM, SAM, ERGAS and Q-index as well, and shifts with their quality. The
-best of three rounds in a fresh process counts (of one for the default profile), after one that warms up; by turns, one
-core. With --large also the memory of an evaluation of 4096 x 4096 pixels.
+best of three rounds in a fresh process counts (of one for the default profile), after one that warms up; alternating,
+on one core. With --large also the memory of an evaluation of 4096 x 4096 pixels.
 """
 
 from __future__ import annotations

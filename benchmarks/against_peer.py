@@ -7,7 +7,7 @@ Equality: the official model run by the peer, on windows of 128 pixels and throu
 input; compared 8 input pixels and more inside the edge, where the peer's circular wrap and zero padding do not reach.
 Speed: one square scene of float32 reflectance in memory to a NumPy array of the result:
 `cube.sr.upscale("sen2sr-lite").compute()`, xarray and dask included, against `sen2sr.predict_large`. Each run is a
-fresh process with a small warm-up (weights loaded), by turns, pinned to its cores.
+fresh process with a small warm-up (weights loaded), alternating, pinned to its cores.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     report.text(
         "## Speed",
         "",
-        f"{given.size} x {given.size} px, {given.repeat} runs of each side by turns; median [least largest]. Useful "
+        f"{given.size} x {given.size} px, {given.repeat} alternating runs of each side; median [least largest]. Useful "
         f"work is {MAC_PER_PIXEL:,} multiply-adds per input pixel, for both sides. Timed is pass "
         f"{given.passes} of a process over the scene.",
     )

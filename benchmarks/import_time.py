@@ -1,4 +1,4 @@
-"""Measure the time that `import xr_sr` adds to `import xarray`: fresh interpreters by turns, ratio of medians, spread.
+"""Measure the time that `import xr_sr` adds to `import xarray`: alternating interpreters, ratio of medians, spread.
 
     python -m benchmarks.import_time [--runs 31]
 
@@ -29,7 +29,7 @@ def seconds_to_import(name: str) -> float:
 
 
 def measure(runs: int) -> dict[str, list[float]]:
-    """Time both imports by turns, so that a slow minute of the machine hits both."""
+    """Time both imports alternating, so that a slow minute of the machine hits both."""
     times: dict[str, list[float]] = {"xarray": [], "xr_sr": []}
     for run in range(runs + 1):
         for name, seen in times.items():

@@ -55,8 +55,8 @@ def _windows(report: Report, given: argparse.Namespace) -> None:
     seen = by_turns(sides, given.repeat)
     report.saw(seen)
     report.text(
-        f"Block of {given.size} x {given.size} px, 4 bands, float32, one thread; {given.repeat} runs by turns, median "
-        "[least largest]. Page faults are per block; the result itself, fresh memory each time, costs "
+        f"Block of {given.size} x {given.size} px, 4 bands, float32, one thread; {given.repeat} alternating runs, "
+        "median [least largest]. Page faults are per block; the result itself, fresh memory each time, costs "
         f"{4 * 16 * given.size**2 * 4 // resource.getpagesize():,} where the C library gives it back in between."
     )
     rows, best = [], report.best_gflops(1)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.overhead [--write]
 
-Four sides, each a fresh process, by turns: "bare" calls the kernel on tiles that are in memory, in as many threads as
+Four sides, each a fresh process, alternating: "bare" calls the kernel on tiles in memory, in as many threads as
 the scheduler has, and keeps the blocks; "assembled" also copies them into one array; "persist" is
 `upscale(...).persist()`, which keeps blocks too; "compute" is `upscale(...).compute()`, which gives one array. The
 target is for "compute" against "bare", the strictest pair.
@@ -33,7 +33,7 @@ def main() -> int:
         return 0
     with Report("overhead", "Overhead of xarray and dask over the bare kernel", given) as report:
         report.text(
-            f"{given.size} x {given.size} px of float32 reflectance in memory, {given.repeat} runs by turns; median "
+            f"{given.size} x {given.size} px of float32 reflectance in memory, {given.repeat} alternating runs; median "
             "[least largest]."
         )
         rows, claims = [], []

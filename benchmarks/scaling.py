@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--write]
 
 The input is made block by block as uint16 DN (a real scene, mirrored and repeated); each output block is summed in
-its own task, so that no size has to fit into memory. Each size is a fresh process, by turns, on all cores.
+its own task, so that no size has to fit into memory. Each size is a fresh process, alternating, on all cores.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def main() -> int:
         seen = by_turns(sides, given.repeat)
         report.saw(seen)
         report.text(
-            f"sen2sr-lite, 4 bands, uint16 DN to sums of 2.5 m blocks, all cores, {given.repeat} runs by turns; median "
-            "[least largest]. Memory is the largest resident size of the process; in brackets what it was before the "
-            "run, with libraries and weights loaded."
+            f"sen2sr-lite, 4 bands, uint16 DN to sums of 2.5 m blocks, all cores, {given.repeat} alternating runs; "
+            "median [least largest]. Memory is the largest resident size of the process; in brackets what it was "
+            "before the run, with libraries and weights loaded."
         )
         rows = []
         for size, values in zip(given.sizes, seen.values(), strict=True):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.store [--write] [--folder FOLDER]
 
-Each run is a fresh process, by turns, on all cores; the store is removed after each. The disk needs room for one: 2.5
-GB for the default size (16384 x 16384 x 4 bands). Time is until `to_zarr` returns: what the system has not yet
+Each run is a fresh process, alternating, on all cores; the store is removed after each. The disk needs room for one:
+2.5 GB for the default size (16384 x 16384 x 4 bands). Time is until `to_zarr` returns: what the system has not yet
 brought to the disk by then is not waited for.
 """
 
@@ -51,7 +51,7 @@ def _show(report: Report, given: argparse.Namespace, seen: dict[str, list[Values
     report.saw(seen)
     report.text(
         f"{given.size} x {given.size} px of uint16 DN, 4 bands, to {4 * given.size} x {4 * given.size} int16, "
-        f"{given.repeat} runs by turns; median [least largest]. Building the graph is within the time of both."
+        f"{given.repeat} alternating runs; median [least largest]. Building the graph is within the time of both."
     )
     summing = [values["graph_s"] + values["compute_s"] for values in seen["sums"]]
     writing = column(seen["to_zarr"], "seconds")

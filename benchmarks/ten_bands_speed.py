@@ -6,7 +6,7 @@
 Equality: the authors' example, one window of 128 pixels, run by the peer; compared 20 input pixels and more inside its
 edge. Speed: one square scene of float32 reflectance in memory, 20 m pixels repeated, to a NumPy array of ten bands at
 2.5 m: `cube.sr.upscale(model).compute()`, xarray and dask included, against `sen2sr.predict_large` with its windows of
-128 pixels and an overlap of 32. Each run is a fresh process with a small warm-up, by turns, pinned to its cores.
+128 pixels and an overlap of 32. Each run is a fresh process with a small warm-up, alternating, pinned to its cores.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _speed(report: Report, folder: Path, given: argparse.Namespace) -> None:
     report.text(
         "## Speed",
         "",
-        f"{given.size} x {given.size} px at 10 m, ten bands; {given.repeat} runs of each side by turns; median "
+        f"{given.size} x {given.size} px at 10 m, ten bands; {given.repeat} alternating runs of each side; median "
         "[least largest].",
     )
     rows, claims = [], []

@@ -3,10 +3,10 @@
 #
 # Expected: `write`, or the end of the `with` block, raises RasterioIOError where blocks cannot be written.
 # Seen: nothing is raised, as the cache of blocks is emptied when the file is closed. libtiff prints "_tiffWriteProc: File
-#   too large" (or "No space left on device") on stderr. The file opens; reading fails, or pixels are others. Written at one go, it raises.
+#   too large" (or "No space left on device") on stderr. The file opens; reading fails, or pixels are others. Written in one call, it raises.
 # What follows: check a file that matters before it gets its name, such as that each block's BLOCK_OFFSET and BLOCK_SIZE (in
 #   the domain TIFF) lie inside of it; on a full disk an exit code of 0 says nothing.
-# A limit on the size of files stands for the full disk.
+# A limit on the size of files imitates the full disk.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -3,7 +3,7 @@
 # edge into DN 1.
 #
 # Expected: uint16 bands hold 1050 (water, processing baseline 04.00: reflectance 0.005) and 12000 (a roof); resampled to half
-#   the pixel, values stay near these two, or what would be below 0 is clipped and can be told from data.
+#   the pixel, values stay near these two, or what would be below 0 is clipped and can be distinguished from data.
 # Seen: cubic undershoots to 280, lanczos to below zero, and since 0 is the declared nodata, the warper writes 1
 #   in its place: a valid DN. With the offset of -1000 that is a reflectance of -0.0999. No flag, no warning.
 # What follows: load reflectance with nearest or bilinear, or subtract the offset before resampling.

@@ -3,7 +3,7 @@
 #
 # Expected: query=["eo:cloud_cover<10"] asks for what query={"eo:cloud_cover": {"lt": 10}} asks for; the documentation of
 #   the parameter and of the command line shows such comparisons with cloud cover.
-# Seen: {"eo:cloud_cover": {"lt": "10"}}. Only `gsd` becomes a number. What a server makes of it is its own business: one
+# Seen: {"eo:cloud_cover": {"lt": "10"}}. Only `gsd` becomes a number. Servers differ: one
 #   that compares JSON values by type finds nothing, one that compares text finds 100 below 20.
 # What follows: write comparisons with numbers as dictionaries, or as JSON texts.
 set -euo pipefail

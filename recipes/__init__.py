@@ -1,1 +1,1 @@
-"""How the weights in the package were made: scripts, imagery and model cards. Run from the root of the repository."""
+"""Train the weights in the package: scripts, imagery and model cards. Run from the root of the repository."""

@@ -1,4 +1,4 @@
-"""Train the weights inside the package again: imagery, networks, steps and seeds.
+"""Reproduce the training of the weights in the package: imagery, networks, steps and seeds.
 
     python -m recipes.bundled distil --data ../shared/data --folder runs/sen2sr --channels 24
 
@@ -44,9 +44,9 @@ from .widen import widened
 
 
 def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
-    """Return a network of ours with these weights: of four bands, or of the six coarse ones of ten.
+    """Return the LeanSPAN (four bands) or LeanCoarse (the six coarse bands of ten) that has these weights.
 
-    Raises TrainingError for weights of another form.
+    Raises TrainingError for weights of another architecture.
     """
     try:
         channels, bands = state["features.weight"].shape[:2]
@@ -54,26 +54,26 @@ def network_of(state: dict[str, Tensor]) -> LeanSPAN | LeanCoarse:
         network.load_state_dict(state, strict=True)
     except (KeyError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            "wanted are weights of LeanSPAN or LeanCoarse, as the commands distil, distil-coarse and export make them; "
-            f"these have {len(state)} tensors, {', '.join(sorted(state)[:3])}, ..."
+            "expected weights of LeanSPAN or LeanCoarse, as the commands distil, distil-coarse and export write them; "
+            f"found {len(state)} tensors, {', '.join(sorted(state)[:3])}, ..."
         ) from error
     return network
 
 
 def _stored(path: Path) -> LeanSPAN | LeanCoarse:
-    """Return a network of ours with the weights of a file."""
+    """Read the network of an exported file."""
     try:
         return network_of(load_file(path))
     except (SafetensorError, OSError) as error:
-        raise TrainingError(f"{path} is no file of weights that safetensors can read: {error}") from error
+        raise TrainingError(f"{path} cannot be read as weights in safetensors: {error}") from error
     except TrainingError as error:
         raise TrainingError(f"{path}: {error}") from error
 
 
 def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> LeanSPAN | LeanCoarse:
-    """Return what the commands below begin with, for a network of this form.
+    """Return the initial network of the commands below, of the architecture and size of `network`.
 
-    start: weights, of as many channels or fewer (see `widened`); None for random numbers.
+    start: a file of weights, of as many channels or fewer (see `widened`); None for random numbers.
     """
     torch.manual_seed(seed)
     wide = type(network)(channels=network.features.out_channels)
@@ -81,7 +81,7 @@ def beginning(network: LeanSPAN | LeanCoarse, seed: int, start: Path | None) -> 
 
 
 def together(fine: LeanSPAN, coarse: LeanCoarse) -> LeanFusion:
-    """Make one network of ten bands of that of four, whose bands are put into another order, and that of the others."""
+    """Join the network of four bands, whose bands are reordered, and that of the coarse bands to one of ten bands."""
     both = LeanFusion(channels=fine.features.out_channels, coarse_channels=coarse.features.out_channels)
     both.coarse.load_state_dict(coarse.state_dict())
     state, order = fine.state_dict(), [BANDS.index(band) for band in FINE]
@@ -97,8 +97,8 @@ def _to_fit(data: Path) -> list[Scene]:
     return [Scene(name, fine.values, weight, note) for name, fine, weight, note in aerial_scenes(data)]
 
 
-def _licences(run: Mapping[str, Any], data: Path) -> dict[str, str]:
-    """Return the licence of each scene that a run of one of the commands below may have seen, by name."""
+def _licenses(run: Mapping[str, Any], data: Path) -> dict[str, str]:
+    """Return the license of each scene that a run of one of the commands below may have read, by name."""
     batches = run["batches"]
     read = _to_fit if "sensors" in batches else ten_band_scenes if "coarse" in batches else training_scenes
     return {scene.name: scene.note for scene in read(data)}
@@ -107,7 +107,9 @@ def _licences(run: Mapping[str, Any], data: Path) -> dict[str, str]:
 DATA = click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="folder of the imagery")
 FOLDER = click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
 START = click.option(
-    "--start", type=click.Path(path_type=Path, exists=True), help="weights of ours to begin with, not random numbers"
+    "--start",
+    type=click.Path(path_type=Path, exists=True),
+    help="exported weights to start from; random numbers by default",
 )
 RATE = click.option("--rate", default=6e-3, show_default=True, help="highest learning rate")
 SEED = click.option("--seed", default=0, show_default=True)
@@ -115,10 +117,10 @@ THREADS = click.option("--threads", default=1, show_default=True)
 
 
 class _Group(click.Group):
-    """Commands whose errors are sentences."""
+    """Commands that print errors without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error of ours is one line on stderr and exit code 1, with no traceback."""
+        """Run a command; errors of the package are printed in one line on stderr, with exit code 1."""
         try:
             return super().invoke(ctx)
         except XrSrError as error:
@@ -127,7 +129,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def main() -> None:
-    """Make the weights of the package again."""
+    """Reproduce the weights of the package."""
 
 
 @main.command("distil")
@@ -137,12 +139,12 @@ def main() -> None:
 @START
 @click.option("--steps", default=20_000, show_default=True)
 @RATE
-@click.option("--evenness", default=0.6, show_default=True, help="1 counts all patches the same, 0 by their detail")
+@click.option("--evenness", default=0.6, show_default=True, help="1 weights all patches equally, 0 by their detail")
 @click.option("--balance", default=0.0, show_default=True, help="the same among the bands of a patch")
 @click.option("--snow", default=0.2, show_default=True, help="share of patches that are turned to snow")
-@click.option("--haze", default=0.0, show_default=True, help="share of patches of which haze is taken")
-@click.option("--beta", default=0.99, show_default=True, help="of the optimiser's second moments")
-@click.option("--refresh", default=5, show_default=True, help="steps between the optimiser's decompositions")
+@click.option("--haze", default=0.0, show_default=True, help="share of patches from which haze is subtracted")
+@click.option("--beta", default=0.99, show_default=True, help="of the optimizer's second moments")
+@click.option("--refresh", default=5, show_default=True, help="steps between the optimizer's decompositions")
 @SEED
 @THREADS
 def distil_command(
@@ -161,7 +163,7 @@ def distil_command(
     seed: int,
     threads: int,
 ) -> None:
-    """Learn the official network's function."""
+    """Distill the official network."""
     network = beginning(LeanSPAN(channels=channels), seed, start)
     settings = Settings(
         steps,
@@ -208,7 +210,7 @@ def distil_coarse_command(
     seed: int,
     threads: int,
 ) -> None:
-    """Learn the output of the official pipeline for the 20 m bands, in one pass."""
+    """Distill the official pipeline for the 20 m bands into one network."""
     distil(
         beginning(LeanCoarse(channels=channels), seed, start),
         Teacher("sen2sr-lite.main", device="cpu", bands=COARSE),
@@ -232,7 +234,10 @@ def distil_coarse_command(
 @FOLDER
 @START
 @click.option(
-    "--truth", default=1.0, show_default=True, help="share of the truth in what is learnt; the rest is taught"
+    "--truth",
+    default=1.0,
+    show_default=True,
+    help="share of the reference image in the target; the rest is the teacher's",
 )
 @click.option("--steps", default=6_000, show_default=True)
 @RATE
@@ -241,7 +246,7 @@ def distil_coarse_command(
 def fit_command(
     data: Path, folder: Path, start: Path | None, truth: float, steps: int, rate: float, seed: int, threads: int
 ) -> None:
-    """Learn from aerial imagery, seen through the modeled sensor; begin with distilled weights to fine-tune them."""
+    """Train on aerial imagery as the modeled sensor observes it; start from distilled weights to fine-tune them."""
     network = beginning(LeanSPAN(), seed, start)
     scenes = _to_fit(data)
     settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
@@ -256,14 +261,14 @@ def fit_command(
 @START
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def export_command(data: Path, folder: Path, commit: str, start: Path | None, out: Path) -> None:
-    """Write the averaged weights of a finished run, with their card."""
+    """Write the averaged weights of a finished run, with their model card."""
     run, state = read_run(folder), read_checkpoint(folder)
     if state is None:
-        raise TrainingError(f"{folder} has no checkpoint.pt; wanted is the folder of a finished run.")
+        raise TrainingError(f"{folder} has no checkpoint.pt; expected the folder of a finished run.")
     network = network_of(state["average"])
     first = beginning(network, run["settings"]["seed"], start)
-    save_weights(network, out, card_of(folder, network, first, _licences(run, data), commit, start, step=state["step"]))
-    click.echo(_told(out))
+    save_weights(network, out, card_of(folder, network, first, _licenses(run, data), commit, start, step=state["step"]))
+    click.echo(_summary_of(out))
 
 
 @main.command("join")
@@ -271,15 +276,15 @@ def export_command(data: Path, folder: Path, commit: str, start: Path | None, ou
 @click.option("--coarse", type=click.Path(path_type=Path, exists=True), required=True, help="exported, of the others")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def join_command(fine: Path, coarse: Path, out: Path) -> None:
-    """Write the weights of one network of ten bands, with the cards of both that it is made of."""
+    """Join two exported networks to one of ten bands, and write it with the model cards of both."""
     four, six = _stored(fine), _stored(coarse)
     if not isinstance(four, LeanSPAN) or not isinstance(six, LeanCoarse):
         raise click.UsageError(f"{fine} must be of four bands and {coarse} of the coarse ones; see the command export.")
     save_weights(together(four, six), out, {"fine": card_in(fine), "coarse": card_in(coarse)})
-    click.echo(_told(out))
+    click.echo(_summary_of(out))
 
 
-def _told(out: Path) -> str:
+def _summary_of(out: Path) -> str:
     return f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}"
 
 

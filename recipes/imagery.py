@@ -1,9 +1,9 @@
-"""Read the imagery of the package's weights: for training, and for evaluation only.
+"""Read the imagery with which the weights of the package were trained and evaluated.
 
-It is that of this project's shared folder: public domain or open, listed with its licence in the model card
-(docs/model_card.md). Places whose licence asks for sharing alike, or says nothing, are only measured on, never learnt
-from. Four bands at 10 m are (band, y, x) in the order of `BANDS`; ten bands in that of `TEN`, where each pixel of 20 m
-is repeated on the grid of the others.
+It is in the shared folder of this project: in the public domain or openly licensed, listed with its license in the
+model card (docs/model_card.md). Imagery under a share-alike license, or without a stated one, is used for evaluation
+only, never for training. Four bands at 10 m are (band, y, x) in the order of `BANDS`; ten bands in that of `TEN`, where
+each pixel of 20 m is repeated on the grid of the others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEN = (*FINE, *COARSE)
 COPERNICUS = "contains modified Copernicus Sentinel data"
 
 REFLECTANCE_AT_255 = (0.40, 0.40, 0.40, 0.60)
-"""What a count of 255 of an aerial camera is taken for: its values are uncalibrated."""
+"""The reflectance assigned to a count of 255 of an aerial camera, whose values are uncalibrated."""
 
 DAKOTA = (20090818, 20100629, 20120731, 20140720, 20150926, 20170827)
 
@@ -56,7 +56,7 @@ def sentinel_scenes(data: Path) -> Iterator[Scene]:
 
 
 def aerial_scenes(data: Path) -> Iterator[tuple[str, xr.DataArray, float, str]]:
-    """Read the aerial imagery for training, at 2.5 m or as if: name, cube, weight, licence."""
+    """Read the aerial imagery for training, with pixels of 2.5 m or taken as such: name, cube, weight, license."""
     for day in DAKOTA:
         counts = _raster(data / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{day}.tif")
         values = counts.values[:, 4:-4, 8:-8].astype("float32")
@@ -66,7 +66,7 @@ def aerial_scenes(data: Path) -> Iterator[tuple[str, xr.DataArray, float, str]]:
     counts = _raster(data / "hr_noaa_tn_1m" / "20200307aC0853900w361030n.tif")
     counts = counts.rio.write_nodata(0).rio.reproject("EPSG:32616", resolution=2.5, resampling=5)  # average
     red, green, blue = (counts.values[:3].astype("float32") / 255 * 0.4).clip(0)
-    # No near infrared was measured: one is made that is bright on what is green, so that four bands can be learnt.
+    # Near infrared was not measured: it is simulated as bright over vegetation, so that four bands can be trained.
     near = (0.12 + 0.4 * green - 0.16 * red + 0.16 * blue).clip(0)
     values = np.stack([red, green, blue, near])
     values[:, (counts.values == 0).all(axis=0)] = np.nan
@@ -74,7 +74,7 @@ def aerial_scenes(data: Path) -> Iterator[tuple[str, xr.DataArray, float, str]]:
 
 
 def synthetic_scenes() -> Iterator[Scene]:
-    """Draw landscapes as Sentinel-2 would see them, in three seasons."""
+    """Simulate landscapes as Sentinel-2 would observe them, in three seasons."""
     for seed, day in ((11, "2023-01-20"), (12, "2023-05-10"), (13, "2023-08-25")):
         tree = simulate_scene(384, day, seed=seed, flood_m=1.0 if seed == 12 else 0.0)
         cube, name = tree["lr/r10m"].to_dataset(), f"synthetic, seed {seed}"
@@ -93,7 +93,7 @@ def held_out_scenes(data: Path) -> dict[str, FloatArray]:
 
 
 def _as_lr(name: str, fine: xr.DataArray, weight: float, note: str) -> Iterator[Scene]:
-    """Return an image as if its pixels were 10 m, and as Sentinel-2 would see it at 10 m."""
+    """Yield an image with its pixels taken as 10 m, and as Sentinel-2 would observe it at 10 m."""
     yield Scene(f"{name}, taken as 10 m", fine.values, weight, note)
     yield from scenes_of(degrade(fine, factor=4), BANDS, name=f"{name}, seen at 10 m", weight=weight / 2, note=note)
 
@@ -144,7 +144,7 @@ def held_out_ten_bands(data: Path) -> dict[str, FloatArray]:
 
 
 def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
-    """Read real Sentinel-2 imagery; a band that a set lacks is made up of its neighbors."""
+    """Read real Sentinel-2 imagery; a band that a data set lacks is computed from its neighbors."""
     stored = np.load(data / "s2_l1c_dsen2" / "S2A_MSIL1C_20170527_T33UUB.npz")
     fine, coarse = (np.moveaxis(stored[key], -1, 0) for key in ("im10", "im20"))
     values = repeated(_float(fine[[2, 1, 0, 3]], 1e-4), _float(coarse, 1e-4))
@@ -153,7 +153,7 @@ def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
     fine, coarse = (
         np.stack([_raster(folder / f"{product}_{band}.jp2").values[0] for band in bands]) for bands in (FINE, COARSE)
     )
-    # Its values come in steps of 8 to 16 DN, which would be learnt as edges.
+    # Its values come in steps of 8 to 16 DN, which would be learned as edges.
     chance = np.random.default_rng(0)
     fine, coarse = (part + chance.uniform(-6, 6, part.shape) for part in (fine, coarse))
     values = repeated(_float(fine, 1e-4), _float(coarse, 1e-4))
@@ -173,7 +173,7 @@ def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
 
 
 def _mirrored(scene: Scene, side: int = 256) -> Scene:
-    """Mirror an image at its edges until it has a side, so that a patch with the teacher's wide context fits in."""
+    """Pad an image by reflection to at least `side` pixels, so that a patch with the teacher's wide context fits."""
     rows, columns = (max(0, side - length) for length in scene.values.shape[-2:])
     values = np.pad(scene.values, ((0, 0), (0, rows), (0, columns)), mode="symmetric")
     return Scene(scene.name, np.ascontiguousarray(values), scene.weight, scene.note)
@@ -188,7 +188,7 @@ def _ten_of_synthetic() -> Iterator[Scene]:
 
 
 def _with_made_up(name: str, values: FloatArray, weight: float, note: str, *, seed: int) -> Scene:
-    """Take an image of four bands as if its pixels were 10 m, with 20 m bands that are mixtures of them."""
+    """Return an image of four bands with its pixels taken as 10 m, and 20 m bands that are mixtures of them."""
     fine = values[[2, 1, 0, 3], : values.shape[1] // 2 * 2, : values.shape[2] // 2 * 2]
     small, chance = halved(fine), np.random.default_rng([2, seed])
     shares = chance.dirichlet(np.ones(4), 2) * chance.uniform(0.6, 1.4, (2, 1))
@@ -198,6 +198,6 @@ def _with_made_up(name: str, values: FloatArray, weight: float, note: str, *, se
 
 
 def _red_edge(small: FloatArray) -> FloatArray:
-    """Make B05, B06, B07 and B8A of B04 and B08 at 20 m, (band, y, x) in the order of `FINE`."""
+    """Compute B05, B06, B07 and B8A from B04 and B08 at 20 m, (band, y, x) in the order of `FINE`."""
     red, near = small[2], small[3]
     return np.stack([share * near + (1 - share) * red for share in (0.3, 0.75, 0.95, 1.03)]).astype("float32")

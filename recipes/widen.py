@@ -1,7 +1,7 @@
 """Initialize a network of more channels with the function of one of fewer.
 
-Source: T. Chen et al., "Net2Net: Accelerating Learning via Knowledge Transfer" (ICLR 2016), of which this is the plain
-form: what is new reads the image at once, and nothing reads what is new.
+Source: T. Chen et al., "Net2Net: Accelerating Learning via Knowledge Transfer" (ICLR 2016), in its simplest
+form: new channels read the image from the first step, and no known channel reads a new one.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ Network = TypeVar("Network", bound=LeanSPAN | LeanCoarse)
 
 
 def widened(narrow: LeanSPAN | LeanCoarse, wide: Network) -> Network:
-    """Give `wide`, changed in place, the function of `narrow`, which has as many channels or fewer.
+    """Initialize `wide` in place, so that it computes what `narrow` does, which has as many channels or fewer.
 
-    Its other channels keep the weights that they are made with; only the weights by which known channels read them
+    Its other channels keep their initial weights; only the weights by which known channels read them
     become zero, so that they learn from the first step on. Raises ModelError for networks that do not fit.
     """
     old, new = narrow.features.out_channels, wide.features.out_channels
     if old > new or type(narrow) is not type(wide):
         raise ModelError(
-            f"the start is a {type(narrow).__name__} of {old} channels; wanted is a {type(wide).__name__} of at most "
-            f"{new}. Begin with other weights, or learn {old} channels."
+            f"the initial weights are of a {type(narrow).__name__} of {old} channels; expected a {type(wide).__name__} "
+            f"of at most {new}. Pass other weights, or train {old} channels."
         )
     found, wanted = _form(narrow), _form(wide)
     if found != wanted:
         raise ModelError(
-            f"the start turns {found[0]} bands into {found[1]}, {found[2]} times finer; wanted is one that turns "
-            f"{wanted[0]} into {wanted[1]}, {wanted[2]} times finer. Begin with other weights."
+            f"the initial weights map {found[0]} bands to {found[1]}, {found[2]} times finer; expected {wanted[0]} "
+            f"bands to {wanted[1]}, {wanted[2]} times finer. Pass other weights."
         )
     known = narrow.state_dict()
     with torch.no_grad():
@@ -51,5 +51,5 @@ def widened(narrow: LeanSPAN | LeanCoarse, wide: Network) -> Network:
 
 
 def _form(network: LeanSPAN | LeanCoarse) -> tuple[int, int, int]:
-    """Return how many bands a network reads and gives, and how much finer."""
+    """Return how many bands a network reads and returns, and its scale."""
     return network.features.in_channels, network.tail.out_channels // network.upscale**2, network.upscale

@@ -3,7 +3,7 @@
     python -m studies.bundled [--runs FOLDER] [--write]
 
 Closeness on places that no weights here were trained on; `upscale` of one scene on one and two cores with the official
-network and with ours in several sizes, by turns; a picture. --runs names a folder with runs of `recipes.bundled`
+network and with ours in several sizes, alternating; a picture. --runs names a folder with runs of `recipes.bundled`
 called z12, z16 and so on, each of as many steps, for the table of sizes, and --long further ones there; --curve those
 of the package's own run, whose logs are drawn. Writes results/bundled.md, and with --write docs/_static/bundled.jpg.
 """
@@ -29,7 +29,7 @@ SIZES = (12, 16, 24, 32)
 HELD = "the official network, held by our form of the constraint"
 
 CLOSE = 0.15
-"""What distilled weights may differ by, on each place."""
+"""The largest difference allowed for distilled weights, on each place."""
 
 PICTURES = ROOT / "docs" / "_static"
 PICTURE = PICTURES / "bundled.jpg"
@@ -67,33 +67,33 @@ def _report_cards(report: Report) -> None:
     """List the metadata of the files."""
     cards = {f"`{name}`": _card(name) for name in MODELS}
     cards["`sen2sr`, 20 m bands"] = _card("sen2sr.ten-x4")["coarse"]
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
     for name, card in cards.items():
         settings, teacher = card["settings"], card["teacher"]
-        learnt = f"taught by {teacher['model']}" if teacher else "learnt from high resolution"
+        source = f"distilled from {teacher['model']}" if teacher else "trained on high resolution"
         report.text(
             f"## {name}: how it was made",
             "",
             f"- {card['architecture']}, {card['channels']} channels, from {_origin(card['start'])}, seed "
             f"{settings['seed']}",
-            f"- {learnt}: {settings['steps']} steps, {card['minutes']} minutes on {settings['threads']} thread(s) of "
-            f"{card['processor']}, optimiser {settings['optimiser']}",
+            f"- {source}: {settings['steps']} steps, {card['minutes']} minutes on {settings['threads']} thread(s) of "
+            f"{card['processor']}, optimizer {settings['optimiser']}",
             f"- commit {card['commit']}, {', '.join(f'{key} {value}' for key, value in card['versions'].items())}",
-            f"- licence {card['licence']}",
+            f"- license {card['licence']}",
             "",
         )
-        rows, before = _series(card["data"]), told.get(repr(card["data"]))
+        rows, before = _series(card["data"]), shown.get(repr(card["data"]))
         if before:
-            report.text(f"Learnt from what {before} learnt from.", "")
+            report.text(f"Trained on what {before} was trained on.", "")
         else:
-            report.table(["learnt from", "licence", "weight of each"], rows)
-        told.setdefault(repr(card["data"]), name)
+            report.table(["trained on", "license", "weight of each"], rows)
+        shown.setdefault(repr(card["data"]), name)
     uses = dict.fromkeys(use for card in cards.values() for use in card["not_for"])
     report.text("## What they are not for", "", *(f"- {use}" for use in uses), "")
 
 
 def _series(data: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
-    """Put imagery that differs by a year or a number alone into one row."""
+    """Join imagery that differs only by a year or a number in one row."""
     rows: dict[tuple[str, str, float], list[str]] = {}
     for entry in data:
         number = re.search(r"(?<= )\d+(?=,|$)", entry["name"])
@@ -103,7 +103,7 @@ def _series(data: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
 
 
 def _origin(start: Any) -> str:
-    """Describe what a run started from: random numbers, or an earlier run, and what that began with."""
+    """Describe what a run started from: random numbers, or an earlier run, and what that started from."""
     if not isinstance(start, dict):
         return str(start)
     before = f"{start['settings']['steps']} steps, {start['minutes']} minutes, commit {start['commit']}"
@@ -126,7 +126,7 @@ def _report_closeness(report: Report, given: argparse.Namespace) -> None:
         "## Closeness",
         "",
         "rms difference from the official output over that of bicubic from it, after the constraint, without 10 input "
-        "pixels at the border; 0 is the official network, 1 bicubic. Places that nothing here learnt from.",
+        "pixels at the border; 0 is the official network, 1 bicubic. Places on which no model here was trained.",
     )
     places = list(found[MODELS[0]])
     report.table(
@@ -157,14 +157,14 @@ def _report_sizes(report: Report, given: argparse.Namespace) -> None:
         "",
         f"`upscale` of {given.size} x {given.size} px to an array, how many times as fast as `sen2sr-lite` in the same "
         f"turn: median [least largest] of {given.repeat}. Multiply-adds are per input pixel, before folding. Closeness "
-        "is of runs from random numbers: short ones of equal steps, which tell 32 channels from the others and no "
-        "more, and long ones, those that the package's weights went on from.",
+        "is of runs from random numbers: short ones of equal steps, which distinguish 32 channels from the others "
+        "only, and long ones, from which the training of the package's weights was continued.",
     )
     rows = []
     for name in names:
         channels = name.split()[0]
-        learnt = [_learnt(given.runs, run) for run in (f"z{channels}", given.long.get(channels, ""))]
-        rows.append((name, f"{_cost(name):,}", *(times[name, cores].text() for cores in (1, 2)), *learnt))
+        found = [_closeness_of(given.runs, run) for run in (f"z{channels}", given.long.get(channels, ""))]
+        rows.append((name, f"{_cost(name):,}", *(times[name, cores].text() for cores in (1, 2)), *found))
     head = ["network", "multiply-adds", "one core, times as fast", "two cores"]
     report.table([*head, "closeness by place, short run", "long run"], rows)
     for name, channels in (("sen2sr", 24), ("sen2sr-fast", 12)):
@@ -183,7 +183,7 @@ def _cost(name: str) -> int:
     return 36 * channels + 67 * channels**2 + 576 * channels
 
 
-def _learnt(folder: Path | None, name: str) -> str:
+def _closeness_of(folder: Path | None, name: str) -> str:
     """Return the closeness of a run, from its log; "-" without a log."""
     if folder is None or not name or not (folder / name).is_dir():
         return "-"
@@ -192,8 +192,8 @@ def _learnt(folder: Path | None, name: str) -> str:
     rows = [row for row in read_log(folder / name / "log.csv") if all(row.values())]
     if not rows:
         return "-"
-    told = {key: value for key, value in rows[-1].items() if key not in ("step", "rate", "loss", "seconds")}
-    places = ", ".join(f"{place} {float(value):.3f}" for place, value in told.items())
+    shown = {key: value for key, value in rows[-1].items() if key not in ("step", "rate", "loss", "seconds")}
+    places = ", ".join(f"{place} {float(value):.3f}" for place, value in shown.items())
     return f"{places} ({rows[-1]['step']} steps, {float(rows[-1]['seconds']) / 60:.0f} min)"
 
 
@@ -223,7 +223,7 @@ def _closeness(*, draw: bool) -> dict[str, Any]:
 
 
 def _held_by_ours() -> dict[str, float]:
-    """Measure the effect of our form of the constraint alone, on the detail of the official network."""
+    """Measure the effect of our form of the constraint alone, applied to the official network."""
     import torch
 
     from benchmarks.harness import scenes
@@ -276,19 +276,19 @@ def _curve(folders: list[Path]) -> None:
     from xr_sr.training.journal import read_log
 
     figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    before, told = 0.0, dict[str, list[tuple[float, float]]]()
+    before, shown = 0.0, dict[str, list[tuple[float, float]]]()
     for folder in folders:
         rows = read_log(folder / "log.csv")
         minutes = [before + float(row["seconds"]) / 60 for row in rows]
         axis.plot(minutes, [float(row["loss"]) for row in rows], color="0.8", linewidth=0.7)
         for minute, row in zip(minutes, rows, strict=True):
             for name in (key for key in row if key not in ("step", "rate", "loss", "seconds") and row[key]):
-                told.setdefault(name, []).append((minute, float(row[name])))
+                shown.setdefault(name, []).append((minute, float(row[name])))
         before = minutes[-1]
         axis.axvline(before, color="0.7", linestyle=":", linewidth=1)
-    for name, points in told.items():
+    for name, points in shown.items():
         axis.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
-    axis.set(xlabel="minutes on one core", ylabel="closeness; grey: loss of single batches", yscale="log")
+    axis.set(xlabel="minutes on one core", ylabel="closeness; gray: loss of single batches", yscale="log")
     axis.legend(fontsize="small")
     axis.grid(alpha=0.3)
     figure.savefig(PICTURES / "bundled_curve.png", dpi=110)

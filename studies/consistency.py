@@ -47,7 +47,7 @@ def main() -> int:
         report.text(
             "Output averaged back to the input's pixels, minus the input, in reflectance: rms and largest over all "
             "bands (B04 B03 B02 B08) and dates. Contrast is the standard deviation of the input within 3 x 3 pixels, "
-            "rms: detail that there is to differ about."
+            "rms: the detail in which they can differ."
         )
         head = ["scene", "input pixels", "valid", "contrast", *(f"{way}: rms, max" for way in WAYS), "note"]
         report.table(head, rows)
@@ -66,9 +66,9 @@ def _measure(only: list[str], *, pictures: bool) -> list[list[str]]:
             continue
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", xr_sr.errors.XrSrWarning)
-            told = {"bands": scenes.RGBN, **scene.options}
-            results = {way: xr_sr.upscale(scene.cube, **arguments, **told) for way, arguments in WAYS.items()}
-            coarse = _stack(xr_sr.upscale(scene.cube, "nearest", scale=1, **told))
+            common = {"bands": scenes.RGBN, **scene.options}
+            results = {way: xr_sr.upscale(scene.cube, **arguments, **common) for way, arguments in WAYS.items()}
+            coarse = _stack(xr_sr.upscale(scene.cube, "nearest", scale=1, **common))
         kinds = {warning.category for warning in caught}
         said = {kind.__name__ for kind in kinds if issubclass(kind, xr_sr.errors.XrSrWarning)}
         height, width = coarse.shape[-2:]

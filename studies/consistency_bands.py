@@ -175,7 +175,7 @@ def _measure(only: list[str]) -> list[dict[str, Any]]:
 
 
 def _one(scene: Any) -> dict[str, Any]:
-    """Measure one scene: by operator, way and band."""
+    """Measure one scene: by operator, method and band."""
     import xarray as xr
 
     import xr_sr  # noqa: F401  # registers .sr

@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _chip() -> Iterator[dict[str, Any]]:
-    """Map water in the real chip, in all ways; returns a row each."""
+    """Map water in the real chip, by all methods; returns a row each."""
     import rioxarray
 
     import xr_sr
@@ -109,7 +109,7 @@ def _show_chip(report: Report, rows: list[dict[str, Any]]) -> None:
         "## A real flood",
         "",
         "Sen1Floods11, Spain_7370579: the Segura on 18 September 2019, 512 x 512 pixels of L1C in degrees (7.9 x 10 m "
-        "on the ground, resampled by those who made it), with a hand-made label of water, 27 % of it. LR is the chip "
+        "on the ground, resampled by its producers), with a hand-made label of water, 27 % of it. LR is the chip "
         "as it is; bicubic and sen2sr-lite (`main` for MNDWI, `rgbn-x4` for NDWI) are four times finer. Each fine "
         "pixel against the label repeated, and, last two columns, the majority of the 16 in each pixel of the label. "
         "The label cannot reward what is finer than itself, and the network was made for L2A in meters.",
@@ -130,20 +130,20 @@ def _show_chip(report: Report, rows: list[dict[str, Any]]) -> None:
     ]  # fmt: skip
     best_of = "; ".join(f"{model} {row['iou']:.3f} ({row['index']}, {row['level']})" for model, row in best.items())
     report.text(
-        f"Best IoU of each: {best_of}. Of the index and level, the choice moves IoU by "
+        f"Best IoU of each: {best_of}. The choice of index and threshold changes IoU by "
         f"{max(row['iou'] for row in rows) - min(row['iou'] for row in rows):.2f}; sen2sr-lite instead of LR, all else "
         f"equal, by {min(gains):+.3f} to {max(gains):+.3f}."
     )
 
 
 def _drawn() -> Iterator[dict[str, Any]]:
-    """Map floods in synthetic scenes in all ways; returns a row each."""
+    """Map floods in synthetic scenes by all methods; returns a row each."""
     import xr_sr
 
     for seed in SEEDS:
         scene: Any = xr_sr.simulate_scene(SIDE, [BEFORE, AFTER], seed, flood_m=[0, RISE_M])
         never: Any = xr_sr.simulate_scene(SIDE, [BEFORE, AFTER], seed, flood_m=0, bands=["B11"])
-        # Of one place and day, what the rise has changed is what it has covered; noise and sensor are not in `hr`.
+        # Place and day are equal, so all that differs was flooded; noise and sensor are not in `hr`.
         after = scene["hr/B11"].isel(time=1).values
         reference = after != never["hr/B11"].isel(time=1).values
         lr = scene["lr"]
@@ -184,7 +184,7 @@ def _index(lr: Any, index: str, bands: list[str], model: str) -> Any:
 
 
 def _boundary_error_m(found: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float:
-    """Return the mean distance between two boundaries in meters, there and back; beyond 40 m it counts as 40 m."""
+    """Return the mean distance between two boundaries in meters, in both directions; beyond 40 m it counts as 40 m."""
     from scipy import ndimage
 
     edges = [mask ^ ndimage.binary_erosion(mask, border_value=1) for mask in (found, reference)]
@@ -200,13 +200,14 @@ def _boundary_error_m(found: NDArray[np.bool_], reference: NDArray[np.bool_]) ->
 def _show_drawn(report: Report, rows: list[dict[str, Any]]) -> None:
     hectares = Spread.of([row["true_ha"] for row in rows])
     report.text(
-        "## Drawn floods",
+        "## Synthetic floods",
         "",
         f"{len(SEEDS)} scenes of `simulate_scene`, {SIDE} x {SIDE} pixels of 10 m, {BEFORE} and {AFTER}, the water "
         f"{RISE_M:g} m higher on the second; {hectares.least:.0f} to {hectares.largest:.0f} hectares were covered. "
         "Otsu's threshold holds for both dates. Against the reference at 2.5 m: error of the flooded area, IoU and F1 "
-        "of the flood, and mean distance of its boundary from the true one, there and back (farther than 40 m counts "
-        "as 40 m). Median over scenes [least largest]. Synthetic scenes have edges that no network was trained on.",
+        "of the flood, and mean distance of its boundary from that of the reference, in both directions (farther than "
+        "40 m counts as 40 m). Median over scenes [least largest]. Synthetic scenes have edges that no network was "
+        "trained on.",
     )
     lines = []
     for index in BANDS:

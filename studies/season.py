@@ -1,9 +1,9 @@
 """Compute the water frequency of a season on two worker processes, killed halfway and resumed, and measure the memory.
 
 Part of `floods.py`, which shows it. 12 dates x 10 bands x 2048 x 2048 pixels of DN, all ten bands in each chunk: a
-synthetic scene of 256 x 256 pixels whose water rises and falls, mirrored and repeated. Water by MNDWI and one level for
-all dates at the input's 10 m, `water_history`, `to_zarr`. At LR, since ten bands of a season at 2.5 m are hours of a
-processor and tell nothing new of memory: the network's blocks are bounded by themselves, see `scaling.py`, `store.py`.
+synthetic scene of 256 x 256 pixels whose water rises and falls, mirrored and repeated. Water by MNDWI and one threshold
+for all dates at the input's 10 m, `water_history`, `to_zarr`. At LR, since ten bands of a season at 2.5 m take hours
+and show nothing new about memory: that of the network's blocks is bounded, see `scaling.py` and `store.py`.
 
 The run is a process of its own with two worker processes. Their memory is summed over the whole tree ten times a
 second, as resident (what they share counts twice), and every second as proportional (it counts once).
@@ -40,7 +40,7 @@ LIMIT_S = 1500
 
 
 def show(report: Report) -> None:
-    """Run it undisturbed, then killed halfway and again, and write the measurements."""
+    """Run it without interruption, then killed halfway and again, and write the measurements."""
     with tempfile.TemporaryDirectory(prefix="xr-sr-season-") as folder:
         place = Path(folder)
         subprocess.run(_command(place, "tile.npy"), env=environment({}), check=True)
@@ -52,20 +52,20 @@ def show(report: Report) -> None:
         "## A season",
         "",
         f"{DATES} dates x {len(BANDS)} bands x {SIDE} x {SIDE} pixels of uint16 DN ({_gb()} GB, made chunk by chunk), "
-        f"water by MNDWI with one level of Otsu for all dates at 10 m, its frequency and the number of observations to "
-        "Zarr, by `LocalCluster(n_workers=2, threads_per_worker=1)`. Memory is the largest sum over client, scheduler "
-        "and workers: resident, in which what they share counts more than once, and proportional.",
+        "water by MNDWI with one threshold by Otsu for all dates at 10 m, its frequency and the number of observations "
+        "to Zarr, by `LocalCluster(n_workers=2, threads_per_worker=1)`. Memory is the largest sum over client, "
+        "scheduler and workers: resident, in which what they share counts more than once, and proportional.",
     )
     lines = [
         (name, f"{run['blocks']} of {run['all']}", f"{run['rss']:.0f}", f"{run['pss']:.0f}")
-        for name, run in (("undisturbed", whole), ("killed halfway", killed), ("gone on with", rest))
+        for name, run in (("uninterrupted", whole), ("killed halfway", killed), ("resumed", rest))
     ]
     report.table(["run", "blocks in the store after it", "resident, MiB", "proportional, MiB"], lines)
     peak = max(run["rss"] for run in (whole, killed, rest))
     report.target(f"peak memory {peak:.0f} MiB over all processes, at most {TARGET_MIB:.0f} (3 GB)", peak <= TARGET_MIB)
     between = 0 < killed["blocks"] < killed["all"]
     report.target("killed by SIGKILL with some blocks written and others not", between)
-    report.target("after the second run the store has the bytes of the undisturbed one", equal)
+    report.target("after the second run the store has the bytes of the uninterrupted one", equal)
     report.text("")
 
 

@@ -5,7 +5,7 @@
 Wald's protocol: a real scene is seen by a sensor with pixels twice as large, by each band's own transfer function, its
 20 m bands thus at 40 m and its 10 m bands at 20 m; the 20 m bands that are made of these are compared with the real
 ones. Indices: bands of the output averaged back, against those of the input. Flood: a chip with a label drawn by hand.
---models: further ten-band models, by default ours; how near each is to the official one is told too. Writes
+--models: further ten-band models, by default ours; their differences from the official one are included. Writes
 results/ten_bands.md, and with --write docs/_static/ten_bands_flood.jpg.
 """
 
@@ -21,20 +21,20 @@ from benchmarks.harness.runs import ROOT, Side, parser, run
 FUSED: dict[str, dict[str, Any]] = {
     "bicubic": {"model": "bicubic"},
     "glp-hpm": {"model": "glp-hpm"},
-    "glp-hpm, MTF taken for 0.15": {"model": "glp-hpm", "mtf": 0.15},
-    "glp-hpm, MTF taken for 0.45": {"model": "glp-hpm", "mtf": 0.45},
+    "glp-hpm, MTF of 0.15 assumed": {"model": "glp-hpm", "mtf": 0.15},
+    "glp-hpm, MTF of 0.45 assumed": {"model": "glp-hpm", "mtf": 0.45},
     "sen2sr-lite, x2 part": {"model": "sen2sr-lite"},
 }
-"""What stands in the table of Wald's protocol, and what `fuse` is told."""
+"""The rows of the table of Wald's protocol, and the options of `fuse` for each."""
 
 OFFICIAL, OURS = "sen2sr-lite.main", "sen2sr.ten-x4"
 
-LEARNT = ("DSen2", "Brandenburg")
-"""Scenes that ours has learnt from."""
+TRAINED_ON = ("DSen2", "Brandenburg")
+"""Scenes on which our models were trained."""
 CLOSE, CLOSE_PAIR = 0.20, 0.25
 """What ours may differ by from the official model, each band of each other scene, and from our model of four bands."""
 EDGE = 8
-"""Pixels of the result that are left out on each side."""
+"""Pixels of the result that are excluded on each side."""
 
 DARK = 0.05
 """Reflectance: where two bands have less together, their normalized difference is noise."""
@@ -96,30 +96,30 @@ def _show(report: Report, found: dict[str, Any], models: list[str]) -> None:
     report.text(
         "## 20 m bands at 10 m, by Wald's protocol",
         "",
-        "One step coarser: 40 m bands and 20 m guides to 20 m, against the sensor's own. What is seen is blurred by "
-        "the transfer functions that glp-hpm takes for granted; two rows say what it costs to be wrong about them. Rms "
-        "in 10⁻⁴ of reflectance"
-        f"{'; models of one pass give 5 m, which is averaged' if models else ''}. Ours learnt from "
-        f"{' and '.join(LEARNT)}.",
+        "One step coarser: 40 m bands and 20 m guides to 20 m, against the sensor's own. The input is blurred by "
+        "the transfer functions that glp-hpm assumes; two rows show the error of wrong ones. Rms in 10⁻⁴ of reflectance"
+        f"{'; models of one pass give 5 m, which is averaged' if models else ''}. Ours was trained on "
+        f"{' and '.join(TRAINED_ON)}.",
     )
-    report.table(["scene", "way", *COARSE], found["wald"])
+    report.table(["scene", "method", *COARSE], found["wald"])
     report.text(
-        "The 60 m bands, from 360 m and 60 m guides to 60 m (DSen2, 16 x 16 coarse pixels); networks do not give these."
+        "The 60 m bands, from 360 m and 60 m guides to 60 m (DSen2, 16 x 16 coarse pixels); networks do not return "
+        "these."
     )
-    report.table(["way", *COARSEST], found["coarsest"])
+    report.table(["method", *COARSEST], found["coarsest"])
     report.text(
         "## Indices, averaged back",
         "",
         f"Bands of the 2.5 m output averaged to the input's pixels, then the index, minus that of the input: rms, max. "
-        f"Where both bands have {DARK} together. MNDWI at 20 m is what the sensor measured; at 10 m the input's B11 is "
-        "repeated, so that the difference there is what fusion adds.",
+        f"Where the sum of both bands is at least {DARK}. MNDWI at 20 m is what the sensor measured; at 10 m the "
+        "input's B11 is repeated, so that the difference there is what fusion adds.",
     )
     report.table(["scene", "model", "NDVI, 10 m", "MNDWI, 20 m", "MNDWI, 10 m", "note"], found["indices"])
     report.text(
         "## A flood",
         "",
-        "Water is MNDWI above a level; intersection over union with the label drawn by hand (10 m; at 2.5 m each of "
-        "its pixels counts 16 times). Otsu's level is that of each map.",
+        "Water is MNDWI above a threshold; intersection over union with the label drawn by hand (10 m; at 2.5 m each "
+        "of its pixels counts 16 times). Otsu's threshold is that of each map.",
     )
     report.table(["pixels", "way", *(f"level {level:g}" for level in LEVELS), "Otsu's level"], found["flood"])
     if models:
@@ -128,20 +128,20 @@ def _show(report: Report, found: dict[str, Any], models: list[str]) -> None:
             "",
             "Rms difference from it at 2.5 m, divided by that of bicubic interpolation from it, without 10 input "
             "pixels at the border, by `upscale` of the scene as it is stored: tests measure images whose 20 m bands "
-            f"were interpolated before, which moves a figure by up to 0.03. Learnt from: {', '.join(LEARNT)}.",
+            f"were interpolated before, which changes a number by up to 0.03. Trained on: {', '.join(TRAINED_ON)}.",
         )
         report.table(
             ["scene", "model", *TEN],
             [[row["scene"], row["model"], *(f"{share:.3f}" for share in row["shares"])] for row in found["against"]],
         )
         for row in found["against"]:
-            if row["scene"] not in LEARNT:
+            if row["scene"] not in TRAINED_ON:
                 worst = max(row["shares"])
                 claim = f"{row['model']}, {row['scene']}: every band at most {CLOSE:.2f} from the official model"
                 report.target(f"{claim}: {worst:.3f}", worst <= CLOSE)
         report.text(
             "The four 10 m bands by the model of ten bands and by that of four, relative to bicubic's rms from the "
-            "latter: their masks differ, and no more.",
+            "latter: only their masks differ.",
         )
         report.table(
             ["scene", "official", "ours"], [[name, *(f"{x:.3f}" for x in pair)] for name, *pair in found["pairs"]]

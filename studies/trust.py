@@ -31,7 +31,7 @@ SHOWN = {
     "omission": "omission",
     "hallucination": "hallucination",
 }
-"""Columns of `xr_sr.evaluate`, and what they are called."""
+"""Columns of `xr_sr.evaluate`, and their labels."""
 
 SENSORS: dict[str, dict[str, Any]] = {
     "as modeled": {},
@@ -43,10 +43,10 @@ SENSORS: dict[str, dict[str, Any]] = {
 """LR pixels for the shifts."""
 
 PEER = "sen2sr-lite"
-"""What our own models are set against, place by place."""
+"""The models with which our own are compared, place by place."""
 
 WORSE = 0.02
-"""PSNR in dB that our own models may be behind it on average."""
+"""How much lower the mean PSNR of our own models may be, in dB."""
 
 PICTURES = ROOT / "docs" / "_static"
 
@@ -68,7 +68,7 @@ def main() -> int:
         print(json.dumps({"rows": _measure(given.models, given.seed, pictures=given.side == "pictures")}))
         return 0
     given.no_calibration = True  # no times here
-    with Report("trust", "What is invented, and how far it is right", given) as report:
+    with Report("trust", "Added detail, and how much of it is correct", given) as report:
         side = "pictures" if given.write else "numbers"
         told = given.models[: len(given.models) - len(given.tried)]
         tried = ("--tried", *given.tried) if given.tried else ()
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def _register(name: str, path: str) -> None:
-    """Make a model of weights of the form and size of the package's own."""
+    """Register weights of the architecture and size of the package's own as a model."""
     from dataclasses import replace
 
     import xr_sr

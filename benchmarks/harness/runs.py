@@ -1,4 +1,4 @@
-"""Run the sides of a comparison in fresh processes, by turns, and summarize their times.
+"""Run the sides of a comparison in fresh processes, alternating, and summarize their times.
 
 A side is a module whose last printed line is JSON. The processor time of other processes is recorded while it runs, so
 that a disturbed run can be distinguished from a slow one.

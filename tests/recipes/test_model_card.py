@@ -86,11 +86,11 @@ def test_a_start_that_is_not_named_or_another_is_refused(data, tmp_path):
     export(data, distilled(tmp_path / "other", seed=1), tmp_path / "other.safetensors")
     fitted(tmp_path / "run", tmp_path / "first.safetensors")
 
-    with pytest.raises(ClickException, match=r"did not begin with random numbers.*--start"):
+    with pytest.raises(ClickException, match="--start"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
-    with pytest.raises(ClickException, match=r"did not begin with the weights of other\.safetensors"):
+    with pytest.raises(ClickException, match=r"other\.safetensors"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors", tmp_path / "other.safetensors")
-    with pytest.raises(ClickException, match=r"did not begin with the weights of first\.safetensors"):
+    with pytest.raises(ClickException, match=r"first\.safetensors"):
         export(data, tmp_path / "first", tmp_path / "a.safetensors", tmp_path / "first.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
 
@@ -98,11 +98,11 @@ def test_a_start_that_is_not_named_or_another_is_refused(data, tmp_path):
 def test_data_without_a_licence_and_runs_without_an_end_are_refused(data, tmp_path, monkeypatch):
     distilled(tmp_path / "run")
     monkeypatch.setattr(bundled, "training_scenes", lambda data: [Scene("another", TAUGHT[0].values, 1.0, "MIT")])
-    with pytest.raises(ClickException, match=r"learnt from \['fields'\], whose licence is not known"):
+    with pytest.raises(ClickException, match=r"\['fields'\]"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
 
     (tmp_path / "run" / "log.csv").unlink()
-    with pytest.raises(ClickException, match="no finished run: it has no log"):
+    with pytest.raises(ClickException, match="no log"):
         export(data, tmp_path / "run", tmp_path / "a.safetensors")
 
 
@@ -149,7 +149,7 @@ def test_weights_of_a_checkpoint_before_the_last_step_are_not_exported(data, tmp
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     torch.save({**state, "step": 1}, folder / "checkpoint.pt")  # killed after the last row of the log
 
-    with pytest.raises(ClickException, match=r"no finished run: its checkpoint is of step 1, of 2"):
+    with pytest.raises(ClickException, match="step 1, of 2"):
         export(data, folder, tmp_path / "a.safetensors")
     (folder / "checkpoint.pt").unlink()
     with pytest.raises(ClickException, match=r"has no checkpoint\.pt"):

@@ -28,20 +28,20 @@ def test_a_wider_network_gives_the_same_and_then_learns_with_all_its_channels(fo
 
 
 def test_networks_that_do_not_fit_are_refused():
-    with pytest.raises(ModelError, match="a LeanSPAN of 12 channels; wanted is a LeanSPAN of at most 8"):
+    with pytest.raises(ModelError, match="LeanSPAN of 12 .*LeanSPAN .*8"):
         widened(LeanSPAN(channels=12), LeanSPAN(channels=8))
-    with pytest.raises(ModelError, match="wanted is a LeanCoarse"):
+    with pytest.raises(ModelError, match="LeanCoarse"):
         widened(LeanSPAN(channels=8), LeanCoarse(channels=8))
 
 
 @pytest.mark.parametrize(
     ("form", "narrow", "wide", "words"),
     [
-        (LeanSPAN, {"upscale": 2}, {}, "4 bands into 4, 2 times finer; wanted is one that turns 4 into 4, 4 times"),
-        (LeanSPAN, {}, {"upscale": 2}, "4 bands into 4, 4 times finer; wanted is one that turns 4 into 4, 2 times"),
-        (LeanSPAN, {"bands": 1}, {}, "1 bands into 1, 4 times finer; wanted is one that turns 4 into 4"),
-        (LeanSPAN, {"bands": 3}, {}, "3 bands into 3"),
-        (LeanCoarse, {"coarse": 4, "upscale": 2}, {"coarse": 1}, "10 bands into 4, 2 times .* 10 into 1, 4 times"),
+        (LeanSPAN, {"upscale": 2}, {}, "4 bands to 4, 2 times .* 4 bands to 4, 4 times"),
+        (LeanSPAN, {}, {"upscale": 2}, "4 bands to 4, 4 times .* 4 bands to 4, 2 times"),
+        (LeanSPAN, {"bands": 1}, {}, "1 bands to 1, 4 times .* 4 bands to 4"),
+        (LeanSPAN, {"bands": 3}, {}, "3 bands to 3"),
+        (LeanCoarse, {"coarse": 4, "upscale": 2}, {"coarse": 1}, "10 bands to 4, 2 times .* 10 bands to 1, 4 times"),
     ],
 )
 def test_a_start_of_other_bands_or_scale_is_refused(form, narrow, wide, words):
