@@ -130,7 +130,7 @@ def test_pixels_within_ten_per_cent_are_fine(step):
 
 @pytest.mark.parametrize(("step", "wide"), [(8.0, 1), (11.5, 1), (14.9, 1), (10.0, 1.3), (10.0, 0.75)])
 def test_pixels_a_little_off_are_warned_of(step, wide):
-    with pytest.warns(ResolutionWarning, match=r"made for pixels of 10 m.*do not resample") as caught:
+    with pytest.warns(ResolutionWarning, match=r"10 m; .*resolution=10") as caught:
         check_gsd(grid(step, wide=wide), 10.0, allow=False, model="a model")
 
     assert {entry.filename for entry in caught if entry.category is ResolutionWarning} == {__file__}

@@ -96,10 +96,8 @@ def test_the_network_is_left_as_it_was():
 @pytest.mark.parametrize("network", [architectures.InstanceNorm, architectures.Attention])
 def test_a_network_that_depends_on_all_it_sees_is_told_to_use_windows(network, monkeypatch):
     monkeypatch.setattr(probe, "LENGTHS", (24, 48))  # attention over 240 x 16 pixels takes its time
-    with pytest.raises(ModelError, match="depends on all of its input") as caught:
+    with pytest.raises(ModelError, match="window="):
         field_of(network())
-
-    assert "window=" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_store_knows_it_by_weights_and_record(weights, tmp_path):
     cube = array(reflectance(2, 64, 64), ("B04", "B08")).chunk(y=32)
     xr_sr.register_model(MINE, weights=weights)
     assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") > 0
-    with pytest.warns(StoreWarning, match="complete, so nothing was written"):
+    with pytest.warns(StoreWarning, match="complete"):
         assert xr_sr.to_zarr(cube.sr.upscale("mine", device="cpu"), tmp_path / "out.zarr") == 0
 
     other = replace(MINE, normalization=Normalization(scale=2.0))
@@ -268,7 +268,7 @@ def test_paths_that_only_bright_or_dark_ground_opens_are_measured(name, tmp_path
 def test_a_network_that_cannot_take_dark_water_says_so(tmp_path):
     spec = replace(MINE, architecture="tests.architectures:Rooted")
 
-    with pytest.raises(ModelError, match=r"not finite for reflectance between -0\.05 and 1\.60"):
+    with pytest.raises(ModelError, match=r"-0\.05 .*1\.60"):
         xr_sr.register_model(spec, weights=weights_of(spec, tmp_path / "a.safetensors"))
 
 
@@ -412,7 +412,7 @@ def test_a_halo_without_a_check_that_is_too_small_says_so_when_it_is_used(tmp_pa
 
 
 def test_weights_are_needed_where_there_are_tensors():
-    with pytest.raises(ModelError, match=r"6 tensors of weights, such as 'body.0.weight'"):
+    with pytest.raises(ModelError, match=r"6 .*'body\.0\.weight'"):
         xr_sr.register_model(MINE)
 
 

@@ -27,14 +27,14 @@ OF_TWO = {"consistency": metrics.consistency, "evaluate": xr_sr.evaluate, "synth
 @pytest.mark.parametrize("order", [(1, 0, 2), (0, 0, 2), (0, 1, 0), (2, 1, 0), (0, 0, 0)])
 def test_three_cubes_in_a_wrong_order_are_called_so(name, order):
     for cubes in ((LR, SR, HR), WITHOUT):
-        with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr, hr\)"):
+        with pytest.raises(errors.GridError, match=r"\(lr, sr, hr\)"):
             OF_THREE[name](*(cubes[place] for place in order))
 
 
 @pytest.mark.parametrize("name", OF_TWO)
 @pytest.mark.parametrize("cubes", [(SR, LR), (LR, LR), (WITHOUT[1], WITHOUT[0])])
 def test_two_cubes_in_a_wrong_order_are_called_so(name, cubes):
-    with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr\)"):
+    with pytest.raises(errors.GridError, match=r"\(lr, sr\)"):
         OF_TWO[name](*cubes)
 
 

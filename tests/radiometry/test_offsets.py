@@ -99,12 +99,12 @@ def test_any_of_several_flags_that_is_true_counts():
 @pytest.mark.parametrize("kind", ["uint16", "float32"])
 def test_a_flag_that_is_false_alone_is_said_to_be_false_and_the_baseline_to_be_missing(name, kind):
     cube = dn().astype(kind)
-    known = f"{name} is False, so the offset is not in the pixels, but the processing baseline, .* is missing"
+    known = f"{name} is False, .*baseline, .*is missing"
 
     for flagged in (cube.assign_attrs({name: False}), cube.assign_coords({name: ("time", ["false", "false"])})):
-        with pytest.raises(RadiometryError, match=f"is unknown: {known}. .*[Pp]ass offset=-1000 where"):
+        with pytest.raises(RadiometryError, match=f"{known}. .*[Pp]ass offset=-1000"):
             meaning(flagged)
-    with pytest.raises(RadiometryError, match=rf"the offset is unknown at 2021-01-27 \(time 1\): {known}. Drop"):
+    with pytest.raises(RadiometryError, match=rf"2021-01-27 \(time 1\): {known}. Drop"):
         meaning(cube.assign_coords({name: ("time", [True, False])}))
     assert meaning(cube.assign_coords({name: False, "s2:processing_baseline": "05.00"})).offset == (-1000,)
 
@@ -112,12 +112,12 @@ def test_a_flag_that_is_false_alone_is_said_to_be_false_and_the_baseline_to_be_m
 def test_what_is_missing_is_named_for_each_kind_of_metadata():
     flag, baseline = "earthsearch:boa_offset_applied", "s2:processing_baseline"
     for facts, why in (
-        ({flag: ("time", [True, np.nan])}, f"1\\): {flag} is missing, but the processing baseline"),
+        ({flag: ("time", [True, np.nan])}, f"1\\): {flag} is missing, .*baseline"),
         ({flag: ("time", [True, False]), baseline: ("time", [5.09, 99.99])}, f"{flag} is False, .*, and {baseline} is"),
-        ({baseline: ("time", [5.09, np.nan])}, f"1\\): {baseline} is missing, or is no baseline of ESA"),
-        ({baseline: "99.99"}, f"is unknown: {baseline} is missing, or is no baseline of ESA"),
-        ({"boa_add_offset": ("time", [-1000, np.nan])}, "unknown: boa_add_offset is missing at some of the dates, but"),
-        ({}, "unknown: neither boa_offset_applied, nor a processing baseline, nor a scale"),
+        ({baseline: ("time", [5.09, np.nan])}, f"1\\): {baseline} is missing, .*ESA"),
+        ({baseline: "99.99"}, f": {baseline} is missing, .*ESA"),
+        ({"boa_add_offset": ("time", [-1000, np.nan])}, ": boa_add_offset is missing"),
+        ({}, ": neither boa_offset_applied, .*baseline, .*scale"),
     ):
         with pytest.raises(RadiometryError, match=why):
             meaning(dn().assign_coords(facts))
@@ -128,9 +128,9 @@ def test_a_flag_that_is_neither_true_nor_false_is_refused_with_its_date(value):
     name = "earthsearch_boa_offset_applied"
     cube = dn().assign_coords({name: ("time", [value, type(value)(1)]), "s2_processing_baseline": 5.09})
 
-    with pytest.raises(RadiometryError, match=rf"{name}' at 2021-01-26 \(time 0\): .*neither true nor false"):
+    with pytest.raises(RadiometryError, match=rf"{name}' at 2021-01-26 \(time 0\): "):
         meaning(cube)
-    with pytest.raises(RadiometryError, match="neither true nor false"):
+    with pytest.raises(RadiometryError, match=name):
         meaning(cube.astype("float32"))
 
 
@@ -141,7 +141,7 @@ def test_a_mean_of_baselines_on_both_sides_of_the_offset_is_refused_unless_it_is
         mean = float(np.float32(old * share + new * (count - share)) / np.float32(count))
         if any(abs(mean - each) < 0.002 for each in (*before, *after)):
             continue
-        with pytest.raises(RadiometryError, match="may be the mean of several"):
+        with pytest.raises(RadiometryError, match="mean of several"):
             read_baseline(mean)
 
 
@@ -250,14 +250,14 @@ def test_the_name_of_a_product_does_not_decide_for_another_date(order):
     cube = joined(*(dated(day, source=named(day)) for day in order))
     assert cube.encoding["source"] == named(order[0])  # xarray keeps the first: else there is nothing to test
 
-    with pytest.raises(RadiometryError, match=rf"cannot be that of .*{order[1] if order[0] == OLD else OLD}"):
+    with pytest.raises(RadiometryError, match=order[1] if order[0] == OLD else OLD):
         offsets(cube)
     for place, day in enumerate(order):
         one = cube.isel(time=place)
         if place == 0:
             assert offsets(one) == (0 if day == OLD else -1000,)
         elif day == OLD or order[0] == OLD:
-            with pytest.raises(RadiometryError, match=f"cannot be that of .*{day}"):
+            with pytest.raises(RadiometryError, match=day):
                 offsets(one)
 
 
@@ -277,9 +277,9 @@ def test_parts_of_one_day_and_the_day_of_a_solar_date_belong_to_its_product():
 def test_an_old_baseline_in_an_attribute_cannot_be_that_of_a_date_from_2022_on(name, baseline):
     cube = joined(dated(OLD, attrs={name: baseline}), dated(NEW, attrs={name: "05.09"}))
 
-    with pytest.raises(RadiometryError, match=rf"{name} \(02\.14\) cannot be that of {NEW} \(time 1\)"):
+    with pytest.raises(RadiometryError, match=rf"{name} \(02\.14\) .*{NEW} \(time 1\)"):
         offsets(cube)
-    with pytest.raises(RadiometryError, match="cannot be that of 2022-07-01"):
+    with pytest.raises(RadiometryError, match="2022-07-01"):
         offsets(cube.isel(time=1))
     assert offsets(cube.isel(time=0)) == (0,)
 
@@ -297,7 +297,7 @@ def test_an_old_baseline_in_an_attribute_cannot_be_that_of_a_date_from_2022_on(n
 def test_an_attribute_that_may_hold_for_all_dates_is_warned_of(attrs, offset):
     cube = joined(dated(NEW, attrs=attrs), dated(OLD))
 
-    with pytest.warns(RadiometryWarning, match=rf"^an offset of {offset} DN is used for .*{OLD} \(time 1\), by one "):
+    with pytest.warns(RadiometryWarning, match=rf" {offset} DN .*{OLD} \(time 1\), "):
         assert offsets(cube) == (offset,)
     assert offsets(cube.isel(time=0)) == (offset,)
     assert resolve(recognize(cube), recognize(cube).planes, offset=[-1000, 0]).offset == (-1000, 0)
@@ -327,7 +327,7 @@ def test_a_coordinate_that_all_dates_share_holds_but_not_against_the_dates():
 
     assert offsets(differing) == (0, -1000)
     assert offsets(same) == (-1000,)
-    with pytest.raises(RadiometryError, match="cannot be that of 2022-07-01"):
+    with pytest.raises(RadiometryError, match="2022-07-01"):
         offsets(wrong)
 
 
@@ -335,7 +335,7 @@ def test_a_coordinate_that_all_dates_share_holds_but_not_against_the_dates():
 def test_without_dates_one_product_for_several_places_is_warned_of(labels):
     cube = joined(dated(OLD, source=named(OLD)), dated(NEW)).assign_coords(time=labels)
 
-    with pytest.warns(RadiometryWarning, match="name of the product"):
+    with pytest.warns(RadiometryWarning, match="product"):
         assert offsets(cube) == (0,)
 
 
@@ -347,7 +347,7 @@ def test_dates_may_be_texts_or_lie_beside_their_dimension():
     ):
         found = recognize(other)
         assert days_of(found, found.planes)[1] == [np.datetime64(OLD, "D"), np.datetime64(NEW, "D")]
-        with pytest.raises(RadiometryError, match="cannot be that of"):
+        with pytest.raises(RadiometryError, match=OLD):
             offsets(other)
 
 
@@ -370,7 +370,7 @@ def test_a_dated_flag_leaves_to_the_attribute_only_the_other_dates():
 def test_one_date_is_compared_without_a_word_of_other_arrays(facts, found, along_time):
     cube = dated(NEW, **facts) if along_time else dated(NEW, **facts).isel(time=0)
 
-    with pytest.raises(RadiometryError, match=rf"^{found} cannot be that of {NEW}, the date of the cube: ") as error:
+    with pytest.raises(RadiometryError, match=rf"^{found} .*{NEW}, ") as error:
         offsets(cube)
     assert "concat" not in str(error.value) and "each date" not in str(error.value)
     assert "s2:processing_baseline': '05.00'" in str(error.value)
@@ -380,7 +380,7 @@ def test_one_date_is_compared_without_a_word_of_other_arrays(facts, found, along
 def test_a_coordinate_of_all_dates_is_not_said_to_be_that_of_the_first_array():
     cube = joined(dated(OLD), dated(NEW)).assign_coords(processing_baseline="02.14")
 
-    with pytest.raises(RadiometryError, match=rf"\(02\.14\) cannot be that of {NEW} \(time 1\)") as error:
+    with pytest.raises(RadiometryError, match=rf"\(02\.14\) .*{NEW} \(time 1\)") as error:
         offsets(cube)
     assert "first array" not in str(error.value)
 
@@ -399,7 +399,7 @@ def test_each_door_refuses_a_name_that_cannot_be():
         lambda: cube.sr.index("NDVI"),
         lambda: cube.sr.water(index="NDWI"),
     ):
-        with pytest.raises(RadiometryError, match="cannot be that of"):
+        with pytest.raises(RadiometryError, match=OLD):
             door()
 
 

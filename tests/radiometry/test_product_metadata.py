@@ -70,13 +70,13 @@ def test_an_empty_flag_is_unknown(value):
 
 @given(st.floats(allow_nan=False).filter(lambda value: value not in (0, 1)))
 def test_numbers_other_than_0_and_1_are_no_flags(value):
-    with pytest.raises(RadiometryError, match="neither true nor false"):
+    with pytest.raises(RadiometryError, match="true nor false"):
         read_flag(value)
 
 
 @pytest.mark.parametrize("value", ["yes", "True,False", "0.5"])
 def test_other_words_are_no_flags(value):
-    with pytest.raises(RadiometryError, match="neither true nor false"):
+    with pytest.raises(RadiometryError, match="true nor false"):
         read_flag(value)
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(scale, offset, spelling):
     scaling = read_scaling(SPELLINGS[spelling](scale, offset))
     assert scaling is not None
 
-    with pytest.raises(RadiometryError, match=r"declare .* the offset .*Correct the metadata, or pass offset="):
+    with pytest.raises(RadiometryError, match=r"declare .*pass offset="):
         offset_in_dn(scaling, 10_000)
 
 
@@ -202,7 +202,7 @@ def test_a_cube_with_such_attributes_or_encoding_is_refused_at_the_call(scale, o
 
     with pytest.raises(RadiometryError, match="pass offset="):
         dn(scale_factor=scale, add_offset=offset).sr.upscale("bicubic")
-    with pytest.raises(RadiometryError, match=r"unpacked when read, and .* offset=0, quantification=1"):
+    with pytest.raises(RadiometryError, match=r"unpacked .*offset=0, quantification=1"):
         unpacked.sr.upscale("bicubic")
     means = [dn(scale_factor=scale, add_offset=offset).sr.upscale("nearest", offset=-1000).mean(),
              unpacked.sr.upscale("nearest", offset=0, quantification=1).mean()]  # fmt: skip
@@ -235,7 +235,7 @@ def test_the_mean_of_two_offsets_is_refused(read, offset):
     """odc-stac averages a number that is noted with each item over the items of a day."""
     cube = array(np.full((2, 4, 12, 12), 2000, "uint16")).assign_coords(boa_add_offset=("time", [-1000.0, offset]))
 
-    with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .* may be the mean of several"):
+    with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .*mean of several"):
         read(cube)
 
 
@@ -243,7 +243,7 @@ def test_the_mean_of_two_offsets_is_refused(read, offset):
 def test_an_offset_in_dn_that_is_none_is_refused(offset):
     cube = array(np.full((2, 4, 12, 12), 2000, "uint16")).assign_coords(boa_add_offset=("time", [-1000, offset]))
 
-    with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .* is no offset in DN"):
+    with pytest.raises(RadiometryError, match=r"'boa_add_offset' at .* \(time 1\): .* in DN"):
         cube.sr.upscale("bicubic")
 
 

@@ -167,9 +167,7 @@ def test_what_lies_along_dates_counts_more_than_an_attribute_left_from_one_of_th
 
 def test_a_list_in_the_attributes_lies_along_dates():
     assert meaning(array(dates=2, attrs={"processing_baseline": ["05.09", "02.01"]})).offset == (-1000, 0)
-    with pytest.warns(
-        RadiometryWarning, match="an offset of -1000 DN is used for 2021-06-01"
-    ):  # not for 2022: all products have it then
+    with pytest.warns(RadiometryWarning, match="-1000 DN .*2021-06-01"):  # not for 2022: all products have it then
         assert meaning(array(dates=2, attrs={"processing_baseline": ["05.09"]})).offset == (-1000,)
 
 
@@ -340,7 +338,7 @@ def test_bands_of_which_some_were_unpacked_are_refused():
     cube = dataset("float32", encoding={"scale_factor": 1e-4, "dtype": "int16"})
     cube["B03"].encoding = {"dtype": "int16"}
 
-    with pytest.raises(RadiometryError, match="the other bands not"):
+    with pytest.raises(RadiometryError, match="mask_and_scale=True"):
         meaning(cube)
 
 
@@ -522,7 +520,7 @@ def test_bands_that_were_unpacked_with_a_positive_offset_are_named_in_one_warnin
     assert sentence.startswith("'B03', 'B02' were unpacked when read, ") and "the offset 0.1" in sentence
 
     cube["B04"].encoding["scale_factor"] = 0
-    with pytest.raises(RadiometryError, match="^'B04' was unpacked when read, and .*scale 0 "):
+    with pytest.raises(RadiometryError, match="^'B04' .*scale 0 "):
         meaning(cube)
 
 

@@ -197,7 +197,7 @@ def test_each_window_runs_once_however_many_blocks_need_it():
 
 def test_nothing_runs_before_compute_and_one_block_runs_its_windows_only():
     lazy = blend_of(da.from_array(image_of(60, 60), chunks=20), Lattice(12, 4), chunks=(20, 20), window=explode)
-    with pytest.raises(AssertionError, match="a window was computed"):
+    with pytest.raises(AssertionError, match="window"):
         lazy.compute(scheduler="sync")
 
     ran.clear()

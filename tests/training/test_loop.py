@@ -271,7 +271,7 @@ class NanFrom(Constant):
 def test_a_loss_that_is_no_number_is_seen_at_once_and_never_saved(tmp_path):
     settings = Settings(40, optimizer="adamw", save_every=5, tell_every=40, device="cpu")
 
-    with pytest.raises(TrainingError, match="The loss at step 8 is nan"):
+    with pytest.raises(TrainingError, match="step 8 .*nan"):
         train(network(), NanFrom(7), error, tmp_path, settings)
 
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
