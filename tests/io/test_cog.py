@@ -140,7 +140,7 @@ def test_classes_and_masks_beside_bands_are_left_out_and_named(tmp_path):
 def test_a_folder_is_no_place_for_a_file(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(StoreError, match="is a folder; name a file, such as 'out.tif'"):
+    with pytest.raises(StoreError, match=r"'out\.tif'"):
         to_cog(cube(dates=None), name, overwrite=True)
 
 
@@ -156,7 +156,7 @@ def test_a_file_is_replaced_only_if_asked_for_and_never_left_half_written(tmp_pa
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patch.setattr("rasterio.shutil.copy", full)
-        with pytest.raises(StoreError, match="No space left on device"):
+        with pytest.raises(StoreError, match="No space left"):
             to_cog(cube(dates=None), path, overwrite=True)
 
     assert path.read_bytes() == before
@@ -170,7 +170,7 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path, limit):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(StoreError, match="Nothing was left behind; check the space"):
+        with pytest.raises(StoreError, match="check the space"):
             to_cog(written, tmp_path / "out.tif", progress=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -260,7 +260,7 @@ def test_clipped_values_are_warned_of(tmp_path):
 def test_the_dimension_that_a_raster_cannot_have_is_named(tmp_path):
     members = cube(dates=None).expand_dims(member=2)
 
-    with pytest.raises(StoreError, match=r"for each place along 'member': obj.isel\(member=0\)"):
+    with pytest.raises(StoreError, match=r"'member': obj\.isel\(member=0\)"):
         to_cog(members, tmp_path / "a.tif")
 
 

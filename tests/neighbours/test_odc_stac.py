@@ -112,7 +112,7 @@ def test_a_flag_that_odc_stac_averages_is_refused(tmp_path):
     assert cube.sizes["time"] == 1
     assert cube["earthsearch_boa_offset_applied"].values.tolist() == [0.5]  # else there is nothing to refuse
 
-    with pytest.raises(RadiometryError, match=r"boa_offset_applied' at 2023-07-01 .*0\.5 is neither true nor false"):
+    with pytest.raises(RadiometryError, match=r"boa_offset_applied' at 2023-07-01 .*0\.5 "):
         cube.sr.upscale("bicubic")
 
 

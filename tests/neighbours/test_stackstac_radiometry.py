@@ -70,6 +70,6 @@ def test_rescaled_numbers_that_had_the_offset_already_are_refused_with_what_help
 def test_rescaled_numbers_that_needed_the_offset_are_reflectance_when_said_to_be(tmp_path):
     cube = stacked([described(tmp_path, "raw", WEST, 3000, -0.1, RAW)])
 
-    with pytest.raises(RadiometryError, match=r"If that is what they are, pass offset=0, quantification=1"):
+    with pytest.raises(RadiometryError, match="offset=0, quantification=1"):
         values(cube)
     np.testing.assert_allclose(values(cube, offset=0, quantification=1), TRUTH, atol=1e-6)

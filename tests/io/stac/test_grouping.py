@@ -73,7 +73,7 @@ class TestVersionsAndParts:
 
     @pytest.mark.parametrize("key", ["", "strip"])
     def test_where_no_known_property_names_the_strip_both_are_kept_with_a_warning(self, key):
-        with pytest.warns(CatalogWarning, match="parts of the tile or versions"):
+        with pytest.warns(CatalogWarning, match="s2:datastrip_id"):
             assert kept(item("a", key=key), item("b", key=key, began=SECOND)) == ["a", "b"]
 
     def test_separate_footprints_are_parts_without_a_warning(self):

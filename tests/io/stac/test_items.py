@@ -122,7 +122,7 @@ class TestContradictions:
         made = item(**{"s2:processing_baseline": "05.09"})
         made.assets["red"].extra_fields["raster:bands"] = [{"scale": 0.0001, "offset": 0.0}]
 
-        with pytest.warns(RadiometryWarning, match="05.09 means an offset of -1000 DN"):
+        with pytest.warns(RadiometryWarning, match=r"05\.09 .*-1000 DN"):
             assert meaning_of(made).offset == -1000
 
     def test_assets_alone_are_believed(self):
@@ -159,7 +159,7 @@ def test_a_scale_or_an_offset_that_cannot_be_is_refused_by_its_item_and_does_not
 
     with pytest.raises(RadiometryError, match="ITEM: raster:bands declare .* the offset"):
         meaning_of(untold)
-    with pytest.warns(RadiometryWarning, match=r"The offset of its processing baseline 05\.09 is used"):
+    with pytest.warns(RadiometryWarning, match=r"05\.09"):
         assert meaning_of(told).offset == -1000
     assert meaning_of(untold, offset=0).offset == 0
 

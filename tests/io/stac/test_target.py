@@ -58,9 +58,7 @@ class TestOneArea:
     def test_two_ways_to_say_where_are_refused(self, items, other):
         values = {"geopolygon": INSIDE, "geobox": GRID, "like": GRID}
 
-        with pytest.raises(
-            OptionError, match=rf"bbox=, {other}= were passed, and each defines the area to load; pass only one"
-        ):
+        with pytest.raises(OptionError, match=f"bbox=, {other}="):
             xr_sr.load(items, bbox=(12, 50, 13, 51), **{other: values[other]})
 
     @pytest.mark.parametrize(
@@ -231,7 +229,7 @@ class TestGivenGrid:
             xr_sr.load(items, geobox=geobox, grid="native")
 
     def test_a_grid_between_the_pixels_warns(self, items):
-        with pytest.warns(GeoreferenceWarning, match="between the pixels of 10 m"):
+        with pytest.warns(GeoreferenceWarning, match="pixels of 10 m"):
             xr_sr.load(items, geobox=GRID.translate_pix(0.3, 0), bands=["B04"])
 
     def test_a_grid_in_degrees_is_filled_with_a_warning(self, items):

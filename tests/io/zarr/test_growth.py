@@ -72,9 +72,7 @@ def test_one_raster_has_the_offset_that_it_was_begun_with(dated, match, tmp_path
 def test_the_offsets_of_dates_cannot_be_left_out_later(tmp_path):
     to_zarr(upscaled([0], -1000), tmp_path / "out.zarr")
 
-    with pytest.raises(
-        StoreMismatchError, match="(?s)radiometry_offset: .*this result has no such coordinate.*Keep this coordinate"
-    ):
+    with pytest.raises(StoreMismatchError, match="(?s)radiometry_offset: .*Keep this coordinate"):
         to_zarr(upscaled([0, 1], -1000).drop_vars("radiometry_offset"), tmp_path / "out.zarr")
 
 
@@ -108,7 +106,7 @@ def test_masks_of_each_date_extend_a_store_and_others_are_refused_with_what_to_d
 
     wanted = upscaled([0, 1, 2], -1000, mask=keep)
     np.testing.assert_allclose(open_zarr(tmp_path / "dated.zarr").values, wanted.values, atol=6e-5)
-    with pytest.raises(StoreMismatchError, match="(?s)xr_sr:mask: .*give them a time dimension"):
+    with pytest.raises(StoreMismatchError, match="(?s)xr_sr:mask: .*time dimension"):
         to_zarr(upscaled([0, 1], -1000, mask=other), tmp_path / "one.zarr")
 
 

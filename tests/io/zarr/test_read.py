@@ -302,7 +302,7 @@ def written() -> dict:
 
 @pytest.mark.parametrize("level", ["1", "", None, 1.0, True, [0], np.array([1, 2])], ids=repr)
 def test_a_level_is_a_whole_number_or_all(written, level):
-    with pytest.raises(OptionError, match="level=.*expected a whole number of a level of the pyramid, or 'all'"):
+    with pytest.raises(OptionError, match="level=.*'all'"):
         open_zarr(written, level=level)
 
 
@@ -310,7 +310,7 @@ def test_a_level_is_a_whole_number_or_all(written, level):
     "chunks", [0, -2, 1.5, "20", True, {"nope": 3}, {"y": 0}, {"y": (3, 3)}, {"y": ()}, {"y": "b"}, (2, 2)], ids=repr
 )
 def test_chunks_are_such_as_dask_can_make(written, chunks):
-    with pytest.raises(OptionError, match=r"chunks=.*expected a number of pixels.*\['time', .*None takes the blocks"):
+    with pytest.raises(OptionError, match=r"chunks=.*\['time', .*None"):
         open_zarr(written, chunks=chunks)
 
 
@@ -348,5 +348,5 @@ def test_a_store_of_one_array_that_plain_xarray_opened_names_open_zarr(layout, a
     to_zarr(cube(dates=None), tmp_path, **layout)
     opened = xr.open_datatree(tmp_path, engine="zarr") if layout else xr.open_zarr(tmp_path)
 
-    with pytest.raises(MissingBandError, match=rf"This is a store of to_zarr: open it with xr_sr\.{advice}"):
+    with pytest.raises(MissingBandError, match=rf"to_zarr: .*xr_sr\.{advice}"):
         opened.sr.upscale("bicubic")

@@ -74,14 +74,14 @@ def test_text_is_no_date():
     ids=["year 3000", "year 1600", "30 February", "year 5000"],
 )
 def test_dates_that_nanoseconds_cannot_hold_are_refused(dates):
-    with pytest.raises(StoreError, match=r"'time' holds dates that a store cannot: .*convert_calendar\('standard'"):
+    with pytest.raises(StoreError, match=r"'time' .*convert_calendar\('standard'"):
         stamps_of(along(dates), "time")
 
 
 def test_dates_beside_something_else_are_no_dates():
     mixed = np.array([pd.Timestamp("2023-01-01"), 3], dtype=object)
 
-    with pytest.raises(StoreError, match="neither dates nor whole numbers"):
+    with pytest.raises(StoreError, match=r"coordinate .*assign_coords\(time="):
         stamps_of(along(mixed), "time")
 
 
@@ -182,7 +182,7 @@ def test_what_a_store_has_for_all_dates_stays_so(tmp_path):
 
     to_zarr(whole.isel(time=2), tmp_path / "out.zarr", packing={"dem": "float32"})
     later = whole.isel(time=2).assign_coords(tile="32UNE", time=np.datetime64("2023-02-01", "ns"))
-    with pytest.raises(StoreMismatchError, match="tile: the store has '33UUU' for all dates, this is '32UNE'"):
+    with pytest.raises(StoreMismatchError, match="tile: .*'33UUU'.*'32UNE'"):
         to_zarr(later, tmp_path / "out.zarr", packing={"dem": "float32"})
 
     read = open_zarr(tmp_path / "out.zarr")
@@ -227,7 +227,7 @@ def test_a_date_that_a_store_cannot_hold_is_not_lost(name, date, tmp_path):
     image = cube(dates=None).assign_coords({name: date})
 
     for written in (image, image.to_dataset("band")):
-        with pytest.raises(StoreError, match=rf"'{name}' holds dates that a store cannot: .*Assign one"):
+        with pytest.raises(StoreError, match=rf"'{name}' .*Assign one"):
             to_zarr(written, tmp_path / "out.zarr")
 
     assert not (tmp_path / "out.zarr").exists()
@@ -254,9 +254,7 @@ def test_without_a_date_any_other_coordinate_is_refused_by_name(coordinate, old,
     to_zarr(plain.assign_coords({coordinate: old}), tmp_path / "out.zarr", zarr_format=zarr_format)
     before = tree(tmp_path)
 
-    with pytest.raises(
-        StoreMismatchError, match=rf"(?s)\n  {coordinate}: the store has .*, this is .*give each its date"
-    ):
+    with pytest.raises(StoreMismatchError, match=rf"(?s)\n  {coordinate}: .*give each"):
         to_zarr(plain.assign_coords({coordinate: new}), tmp_path / "out.zarr", zarr_format=zarr_format)
 
     assert tree(tmp_path) == before
@@ -275,7 +273,7 @@ def test_a_date_that_is_there_as_another_image_is_refused_by_name(tmp_path):
 def test_bands_do_not_pass_for_dates_of_each_other(tmp_path):
     to_zarr(dated().isel(time=0).sel(band="B04"), tmp_path / "out.zarr")
 
-    with pytest.raises(StoreMismatchError, match="band: the store has 'B04' for all dates, this is 'B03'"):
+    with pytest.raises(StoreMismatchError, match="band: .*'B04'.*'B03'"):
         to_zarr(dated().isel(time=1).sel(band="B03"), tmp_path / "out.zarr")
 
 
@@ -283,9 +281,7 @@ def test_a_raster_without_any_date_says_so_when_it_is_written_again(tmp_path):
     to_zarr(cube(dates=None, values=VALUES[0]), tmp_path / "out.zarr")
     before = tree(tmp_path)
 
-    with pytest.warns(
-        StoreWarning, match=r"nothing was written: it holds no date.*assign_coords\(time=.*overwrite=True"
-    ):
+    with pytest.warns(StoreWarning, match=r"assign_coords\(time=.*overwrite=True"):
         assert to_zarr(cube(dates=None, values=VALUES[1]), tmp_path / "out.zarr") == 0
 
     assert tree(tmp_path) == before
@@ -294,7 +290,7 @@ def test_a_raster_without_any_date_says_so_when_it_is_written_again(tmp_path):
 def test_a_store_without_dates_does_not_become_a_series_in_silence(tmp_path):
     to_zarr(cube(dates=None), tmp_path / "out.zarr")
 
-    with pytest.raises(StoreMismatchError, match=r"time\.dim: the store has no such field, this is 'time'"):
+    with pytest.raises(StoreMismatchError, match=r"time\.dim: .*'time'"):
         to_zarr(dated().isel(time=0), tmp_path / "out.zarr")
 
 

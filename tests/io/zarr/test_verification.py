@@ -258,7 +258,7 @@ def test_variables_without_time_are_verified_with_the_first_date(tmp_path):
 def test_a_chunk_that_was_cut_is_an_error_of_ours_when_it_is_computed(wholes):
     lazy = open_zarr(harmed(wholes["flat"], "reflectance/c/1/0/1", "cut"))
 
-    with pytest.raises(StoreDamageError, match=r"'reflectance' of a dict cannot be read: .*verify\(store\)"):
+    with pytest.raises(StoreDamageError, match=r"'reflectance' of a dict.*verify\(store\)"):
         lazy.compute()
 
 
@@ -321,7 +321,7 @@ def test_a_store_that_is_being_written_is_not_repaired_meanwhile(tmp_path):
     write(tmp_path)
 
     with claimed(Target.of(tmp_path)):
-        with pytest.raises(StoreError, match="is being written by"):
+        with pytest.raises(StoreError, match="one writer"):
             verify(tmp_path)
         assert verify(tmp_path, repair=False).ok
 
@@ -385,7 +385,7 @@ def test_where_this_user_may_not_write_nothing_is_repaired_and_a_warning_says_so
     monkeypatch.setattr(LocalStore, "set_if_not_exists", refuse)
     monkeypatch.setattr("xr_sr.io.zarr.stores._create_file", lambda *_: (_ for _ in ()).throw(OSError(number, "no")))
 
-    with pytest.warns(StoreWarning, match=r"cannot be written \(no\), so it was checked without repair") as warned:
+    with pytest.warns(StoreWarning, match=r"\(no\), .*repair") as warned:
         report = verify(tmp_path)
 
     assert [each.path for each in report.damages] == ["reflectance/c/1/0/1"]

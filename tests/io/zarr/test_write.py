@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_sentence_and_the_rerun_completes(tmp_path, options):
 def test_a_disk_that_is_full_at_metadata_or_the_ledger_is_told_the_same_way(tmp_path, key):
     full = Watched(tmp_path / "out.zarr", fails=lambda at, _: at == key)
 
-    with pytest.raises(StoreError, match="No space left on device"):
+    with pytest.raises(StoreError, match="No space left"):
         to_zarr(cube(), full)
 
     to_zarr(cube(), tmp_path / "out.zarr")
@@ -379,7 +379,7 @@ def test_memory_is_a_place_too(store):
 def test_memory_is_refused_where_other_processes_would_write(place):
     with (
         dask.config.set(scheduler="processes"),
-        pytest.raises(StoreError, match="cannot be reached by the workers.*threads"),
+        pytest.raises(StoreError, match="workers.*threads"),
     ):
         to_zarr(cube(), place)
 
@@ -423,12 +423,12 @@ def test_impossible_sides_are_refused_before_anything_is_written(options, words,
 
 
 def test_a_tree_is_refused_with_the_way_to_write_its_nodes(tmp_path):
-    with pytest.raises(StoreError, match="a DataTree cannot be written.*the Dataset of one node"):
+    with pytest.raises(StoreError, match="DataTree.*Dataset"):
         to_zarr(xr.DataTree(cube().to_dataset("band")), tmp_path / "out.zarr")
 
 
 def test_a_store_that_cannot_rewrite_keys_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="cannot rewrite or delete keys"):
+    with pytest.raises(StoreError, match="ZipStore"):
         to_zarr(cube(), ZipStore(tmp_path / "out.zip", mode="w"))
 
 
@@ -441,23 +441,23 @@ def test_the_number_of_blocks_written_is_given(tmp_path):
 
 @pytest.mark.parametrize("packing", [3, None, True, ["int16"], np.int16], ids=repr)
 def test_packing_is_a_word_or_words_by_name(packing, tmp_path):
-    with pytest.raises(OptionError, match="packing=.*expected 'int16', 'float32' or 'native', or one of them by name"):
+    with pytest.raises(OptionError, match="packing=.*'int16', 'float32' or 'native'"):
         to_zarr(cube(), tmp_path / "a.zarr", packing=packing)
     assert not (tmp_path / "a.zarr").exists()
 
 
 @pytest.mark.parametrize("pyramid", ["a", "1", None, 1.5, [1], -1], ids=repr)
 def test_a_pyramid_is_a_number_of_levels_or_a_flag(pyramid, tmp_path):
-    with pytest.raises(OptionError, match="pyramid=.*expected a whole number of coarser levels, or True for all"):
+    with pytest.raises(OptionError, match="pyramid=.*True"):
         to_zarr(cube(), tmp_path / "a.zarr", pyramid=pyramid)
     assert not (tmp_path / "a.zarr").exists()
 
 
 @pytest.mark.parametrize("place", ["x" * 300, "a\0b", "~no-such-user/a.zarr"], ids=["long", "null", "nobody's"])
 def test_a_path_that_no_file_system_takes_is_one_sentence(place):
-    with pytest.raises(StoreError, match="^store=.* cannot be used as a path: "):
+    with pytest.raises(StoreError, match="^store="):
         to_zarr(cube(), place)
-    with pytest.raises(StoreError, match="^store=.* cannot be used as a path: "):
+    with pytest.raises(StoreError, match="^store="):
         open_zarr(place)
 
 
