@@ -45,7 +45,7 @@ def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):
         xr_sr.agreement(sr_mask, lr_mask)
     for cubes in ((SR, LR), (LR, LR), (LR, SR, LR), (LR, SR, LR.coarsen(x=2, y=2).mean())):
         for show in (xr_sr.compare, xr_sr.explore):
-            with pytest.raises(errors.GridError, match=r"swapped or of equal resolution.*\(lr, sr, hr\)"):
+            with pytest.raises(errors.GridError, match=r"\(lr, sr, hr\)"):
                 show(*cubes)
     with pytest.raises(errors.OptionError, match=r"sr=.*\(lr, sr, hr\)"):
         xr_sr.compare(SR)
