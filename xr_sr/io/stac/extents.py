@@ -109,10 +109,9 @@ def item_box(item: Item) -> Box | None:
 def geometry_box(geometry: Mapping[str, Any]) -> Box:
     """Return the box of a GeoJSON geometry in degrees, which may be cut at the antimeridian or cross it."""
     points = list(_points(geometry))
-    shift = 360 * _crosses([point[0] for point in points])
-    wests = [lon + shift * (lon < 0) for lon, _ in points]
-    lats = [lat for _, lat in points]
-    return normalized(min(wests), min(lats), max(wests), max(lats))
+    turn = _turn(points)
+    lons, lats = [lon + turn * (lon < 0) for lon, _ in points], [lat for _, lat in points]
+    return normalized(min(lons), min(lats), max(lons), max(lats))
 
 
 def box_of_items(items: Iterable[Item]) -> Box:
@@ -168,12 +167,11 @@ def overlap(one: Geometry, other: Geometry) -> tuple[float, float]:
 
 def continuous(geometry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a GeoJSON geometry without the jump at the antimeridian: longitudes continue beyond 180."""
-    points = list(_points(geometry))
-    shift = 360 * _crosses([point[0] for point in points])
+    turn = _turn(list(_points(geometry)))
 
     def moved(part: Any) -> Any:
         if part and isinstance(part[0], int | float):
-            return (part[0] + shift * (part[0] < 0), *part[1:2])
+            return (part[0] + turn * (part[0] < 0), *part[1:2])
         return [moved(each) for each in part]
 
     if geometry.get("type") == "GeometryCollection":
@@ -182,16 +180,15 @@ def continuous(geometry: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": geometry["type"], "coordinates": moved(geometry["coordinates"])}
 
 
-def _crosses(longitudes: Sequence[float]) -> bool:
-    """Return whether longitudes between -180 and 180 are those of something narrow across the antimeridian.
+def _turn(points: Sequence[tuple[float, float]]) -> float:
+    """Return what western longitudes lack to continue beyond 180: 360 across the antimeridian, else 0.
 
     The cut leaves parts on both sides, so the plain width is about 360 degrees; counted from 0 it is the true one.
     """
-    if not longitudes or min(longitudes) >= 0 or max(longitudes) < 0:
-        return False
-    turned = [lon + 360 * (lon < 0) for lon in longitudes]
-    plain = max(longitudes) - min(longitudes)
-    return plain > 180 and max(turned) - min(turned) < plain
+    plain = [lon for lon, _ in points] or [0.0]
+    turned = [lon + 360 * (lon < 0) for lon in plain]
+    width = max(plain) - min(plain)
+    return 360.0 if width > 180 and max(turned) - min(turned) < width else 0.0
 
 
 def _points(geometry: Mapping[str, Any]) -> Iterator[tuple[float, float]]:

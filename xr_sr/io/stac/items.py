@@ -243,21 +243,20 @@ def counted(item: Item, sources: Mapping[str, ItemSource]) -> Item:
 
 def _sources(item: Item) -> dict[str, ItemSource]:
     """Find all bands: by the keys of assets, then by their lists of bands, single ones first."""
-    usable = {key: asset for key, asset in item.assets.items() if _holds_pixels(asset)}
+    offers: list[tuple[int, str | None, ItemSource]] = []
+    for key, asset in item.assets.items():
+        if not str(asset.media_type or "image/").startswith("image/"):
+            continue
+        if (named := _band_of(key)) is not None:
+            offers.append((0, named, ItemSource(key)))
+        elif not _is_picture(key, asset):
+            bands = _bands_of(key, asset)
+            sources = [ItemSource(key, number, len(bands)) for number in range(1, len(bands) + 1)]
+            offers += [(min(len(bands), 2), band, source) for band, source in zip(bands, sources, strict=True)]
     found: dict[str, ItemSource] = {}
-    for key in usable:
-        band = _band_of(key)
-        if band is not None and stated_gsd_m(key) in (None, _GSD_M[band]):
-            found.setdefault(band, ItemSource(key))
-    listing = [
-        (key, _bands_of(key, asset))
-        for key, asset in usable.items()
-        if not _is_picture(key, asset) and not _band_of(key)
-    ]
-    for key, bands in sorted(listing, key=lambda pair: len(pair[1]) > 1):
-        for number, band in enumerate(bands, 1):
-            if band is not None and stated_gsd_m(key) in (None, _GSD_M[band]):
-                found.setdefault(band, ItemSource(key, number, len(bands)))
+    for _, band, source in sorted(offers, key=lambda offer: offer[0]):
+        if band is not None and stated_gsd_m(source.asset) in (None, _GSD_M[band]):
+            found.setdefault(band, source)
     return found
 
 
@@ -298,7 +297,3 @@ def _is_picture(key: str, asset: Asset) -> bool:
     types = {record.get("data_type") for record in records_of(asset)}
     words = f"{key} {asset.title or ''}"
     return bool(_PICTURE_ROLES & set(asset.roles or ())) or types == {"uint8"} or bool(_PICTURE.search(words))
-
-
-def _holds_pixels(asset: Asset) -> bool:
-    return str(asset.media_type or "image/").startswith("image/")

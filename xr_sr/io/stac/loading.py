@@ -141,17 +141,15 @@ def load(
     groups = group(found, meanings, longitude=longitude, by=groupby)
     kept = [item for each in groups for item in each.items]
     exact = area.exact if area else None
-    zone = _zone_of(kept, crs if exact is None else _name_of(exact))
+    zone = _zone_of(kept, crs if exact is None else require_crs(exact.crs))
     grids = grids_of(form, area or area_around(box_of_items(kept)), zone, wanted)
 
     nodes = {
         name: _load_grid(groups, names, geobox, chunk_side(geobox, chunks)) for name, (geobox, names) in grids.items()
     }
-    if form == "native":
-        tree = xr.DataTree.from_dict(nodes)
-        return mask_clouds(tree, classes=classes) if mask is not False else tree
-    made = nodes[""]
-    return mask_clouds(made, classes=classes) if mask is not False else made
+    made: Any = xr.DataTree.from_dict(nodes) if form == "native" else nodes[""]
+    cube: xr.DataTree | xr.Dataset = mask_clouds(made, classes=classes) if mask is not False else made
+    return cube
 
 
 def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]:
@@ -162,18 +160,17 @@ def _items_of(items: Items | None, area: Area | None, ask: Search) -> list[Item]
                 "load needs items, or datetime= and an area (bbox=, geopolygon=, geobox= or like=) to search for them."
             )
         found = search(area.box, ask)
-        for item in found:
-            require_place(item)
-        return items_in(found, area) if area.polygon and found else found
-    found = read_items(items)
+    else:
+        found = read_items(items)
+        if options := ask.given():
+            raise OptionError(
+                f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} for a search, and items are given: "
+                "leave out one or the other, and choose among the items, or their dates with .sel(time=...)."
+            )
     for item in found:
         require_place(item)
-    if options := ask.given():
-        raise OptionError(
-            f"{' and '.join(options)} {'is' if len(options) == 1 else 'are'} for a search, and items are given: leave "
-            "out one or the other, and choose among the items, or their dates with .sel(time=...)."
-        )
-    return items_in(found, area)
+    searched_by_box = items is None and area is not None and not area.polygon
+    return found if searched_by_box else items_in(found, area)
 
 
 def _require_pixels(items: Sequence[Item], area: Area | None, datetime: str | None, cloud_cover: float | None) -> None:
@@ -238,12 +235,6 @@ def _zone_of(items: Sequence[Item], crs: str | None) -> str:
             GeoreferenceWarning,
         )
     return zone
-
-
-def _name_of(geobox: GeoBox) -> str:
-    """Return the name of the CRS of a grid as items do, "EPSG:32633"; by its definition where it has no code."""
-    assert geobox.crs is not None
-    return f"EPSG:{geobox.crs.epsg}" if geobox.crs.epsg else str(geobox.crs.to_wkt())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ...cube.time import read_date
 from ...errors import CatalogError, GridError, OptionError
 from ...optional import require
 from .extents import Box, covers_some, footprint, item_box, meet, split
-from .target import Area
+from .target import Area, in_metres
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -181,11 +181,11 @@ def require_metres(crs: Any) -> str:
     from pyproj import CRS
 
     name = require_crs(crs)
-    axes = CRS.from_user_input(name).axis_info
-    if any(axis.unit_conversion_factor != 1 or axis.unit_name != "metre" for axis in axes[:2]):
+    if not in_metres(name):
+        unit = CRS(name).axis_info[0].unit_name
         raise GridError(
-            f"crs={shown(crs)} counts in {axes[0].unit_name}s, and the pixels here are 10 m and 20 m. Load in a CRS in "
-            "meters, such as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
+            f"crs={shown(crs)} counts in {unit}s, and the pixels here are 10 m and 20 m. Load in a CRS in meters, such "
+            "as the scenes' own (leave crs= out), or pass resolution= in the unit of this CRS."
         )
     return name
 

@@ -139,9 +139,8 @@ def grids_of(form: Form, area: Area, zone: str, bands: Sequence[str]) -> dict[st
         _warn_between_pixels(area.exact, zone, bands)
         return {"": (area.exact, list(bands))}
     if form != "native":
-        if not _in_metres(zone) or largest % form:
-            return {"": (_covering(area.shape, zone, form), list(bands))}
-        return {"": (_divided(_covering(area.shape, zone, largest), largest, form), list(bands))}
+        snapped = largest if in_metres(zone) and largest % form == 0 else form
+        return {"": (_divided(_covering(area.shape, zone, snapped), snapped, form), list(bands))}
     base = _covering(area.shape, zone, largest) if area.exact is None else _coarsest(area.exact, zone, largest)
     sizes: dict[float, list[str]] = {}
     for band in bands:
@@ -183,9 +182,8 @@ def _named_crs(found: Mapping[str, Any]) -> str:
 
     features = found.get("features")
     parts = [found, *(features if isinstance(features, list | tuple) else [])]
-    parts = [part for part in parts if isinstance(part, Mapping)]
-    parts += [part["geometry"] for part in parts if isinstance(part.get("geometry"), Mapping)]
-    members = [part["crs"] for part in parts if part.get("crs") is not None]
+    parts += [part.get("geometry") for part in parts if isinstance(part, Mapping)]
+    members = [part["crs"] for part in parts if isinstance(part, Mapping) and part.get("crs") is not None]
     names = set()
     for member in members:
         properties = member.get("properties") if isinstance(member, Mapping) else None
@@ -230,10 +228,8 @@ def _geometry_of(found: Any) -> dict[str, Any]:
 
 def _box_of(shape: Geometry) -> Box:
     """Return the box in degrees around a shape of any CRS, across the antimeridian too."""
-    if shape.crs == DEGREES:
-        west, south, east, north = geometry_box(shape.json)
-    else:
-        west, south, east, north = geometry_box(shape.to_crs(DEGREES, resolution="auto").json)
+    in_degrees = shape if shape.crs == DEGREES else shape.to_crs(DEGREES, resolution="auto")
+    west, south, east, north = geometry_box(in_degrees.json)
     return west, max(south, -90.0), east, min(north, 90.0)
 
 
@@ -250,7 +246,7 @@ def _divided(base: GeoBox, largest: float, size: float) -> GeoBox:
 def _coarsest(geobox: GeoBox, zone: str, largest: float) -> GeoBox:
     """Return the grid of the coarsest bands that holds whole pixels of the given one. Raises GridError without any."""
     size = abs(geobox.affine.a)
-    if not geobox.axis_aligned or not _in_metres(zone) or size not in _NATIVE_GSD_M or abs(geobox.affine.e) != size:
+    if not geobox.axis_aligned or not in_metres(zone) or size not in _NATIVE_GSD_M or abs(geobox.affine.e) != size:
         raise GridError(
             f"a tree of native grids needs pixels of 10 m, 20 m or 60 m along the axes of a CRS in meters; these are "
             f"{geobox.resolution.x:g} by {geobox.resolution.y:g} in {geobox.crs}. Leave out grid='native' to load all "
@@ -271,7 +267,7 @@ def _warn_between_pixels(geobox: GeoBox, zone: str, bands: Sequence[str]) -> Non
     size = min(native_gsd_m(band) for band in bands)
     edges = (geobox.affine.c, geobox.affine.f)
     between = [edge for edge in edges if abs(edge / size - round(edge / size)) > _ON_LATTICE]
-    if between and _in_metres(zone):
+    if between and in_metres(zone):
         warn_caller(
             f"the grid begins at {listed(between)}, between the pixels of {size:g} m, and is filled by nearest "
             "neighbor: pixels are shifted by up to half of one.",
@@ -279,7 +275,8 @@ def _warn_between_pixels(geobox: GeoBox, zone: str, bands: Sequence[str]) -> Non
         )
 
 
-def _in_metres(crs: str) -> bool:
+def in_metres(crs: str) -> bool:
+    """Return whether a CRS counts in meters along both axes."""
     from pyproj import CRS
 
     return all(axis.unit_conversion_factor == 1 and axis.unit_name == "metre" for axis in CRS(crs).axis_info[:2])
