@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from ..analytics.area import sum_by_class
 from ..analytics.classes import classes_of
-from ..arguments import check_flag, check_path, check_whole, count_of
+from ..arguments import check_flag, check_path, check_whole, count_of, first_line
 from ..cube.axes import XarrayObject
 from ..cube.grid import spatial_dims
+from ..cube.time import is_time
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
@@ -35,7 +36,6 @@ from .tags import area_tag, areas_to_measure, class_tags, color_interpretation, 
 from .zarr.content import Content, Field, describe
 from .zarr.encoding import Packing, pack_block
 from .zarr.layout import edges_of
-from .zarr.target import first_line
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -110,13 +110,15 @@ def to_cog(
         raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
     content = describe(_flattened(obj), packing)
     layers = _layers(content)
-    with _writing(target), TemporaryDirectory(prefix=f".{target.name}-", dir=_made(target.parent)) as folder:
-        plain, finished = Path(folder) / "plain.tif", Path(folder) / target.name
-        clipped = _write_plain(content, layers, plain, progress)
-        _require_whole(plain)
-        _copy_to_cog(plain, finished, layers[0].field.packing, blocksize)
-        _require_whole(finished)
-        finished.replace(target)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+            plain, finished = Path(folder) / "plain.tif", Path(folder) / target.name
+            clipped = _write_plain(content, layers, plain, progress)
+            _require_whole(plain)
+            _copy_to_cog(plain, finished, layers[0].field.packing, blocksize)
+            _require_whole(finished)
+            finished.replace(target)
     if clipped:
         warn_caller(
             f"{count_of(clipped, 'value')} did not fit int16 and {'was' if clipped == 1 else 'were'} clipped; "
@@ -132,29 +134,17 @@ def _flattened(obj: XarrayObject) -> XarrayObject:
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)
-    others = [dim for dim in flat.dims if dim not in dims]
     if isinstance(flat, xr.Dataset):
-        flat = flat.drop_vars([name for name, var in flat.data_vars.items() if not set(dims) <= set(var.dims)])
-        kept = {dim for var in flat.data_vars.values() for dim in var.dims}
-        # Coordinates of what was left out, such as the states of an area, would count as dimensions of the bands.
-        flat = flat.drop_vars([name for name, coord in flat.coords.items() if not set(coord.dims) <= kept])
-        others = [dim for dim in flat.dims if dim not in dims]
-    if len(others) > (1 if isinstance(flat, xr.DataArray) else 0) or any(_holds_dates(flat, dim) for dim in others):
+        flat = flat[[name for name, var in flat.data_vars.items() if set(dims) <= set(var.dims)]]
+    others = [dim for dim in flat.dims if dim not in dims]
+    most = 1 if isinstance(flat, xr.DataArray) else 0
+    if len(others) > most or any(is_time(str(dim), flat.coords) for dim in others):
+        first = f"{others[0]}=0" if str(others[0]).isidentifier() else f"{{{others[0]!r}: 0}}"
         raise StoreError(
             f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
-            f"for each place along {others[0]!r}: obj.isel({_keyword(others[0])}); a Dataset's variables are its bands "
-            "already."
+            f"for each place along {others[0]!r}: obj.isel({first}); a Dataset's variables are its bands already."
         )
     return flat.transpose(*others, *dims)
-
-
-def _keyword(dim: Hashable) -> str:
-    """Write the first place along a dimension as an argument: "time=0", or as a dictionary."""
-    return f"{dim}=0" if str(dim).isidentifier() else f"{{{dim!r}: 0}}"
-
-
-def _holds_dates(obj: XarrayObject, dim: Hashable) -> bool:
-    return dim == "time" or (dim in obj.coords and obj.coords[dim].dtype.kind == "M")
 
 
 def _layers(content: Content) -> list[Layer]:
@@ -185,9 +175,8 @@ def _alike(fields: list[Field]) -> list[Field]:
 
 def _band_names(field: Field, content: Content) -> tuple[str, ...]:
     if len(field.dims) == 2:
-        label = content.small.coords.get("band")
-        alone = label is not None and label.ndim == 0 and content.kind == "DataArray"
-        return (str(label.values) if alone and label is not None else field.name,)
+        label = content.small.coords.get("band") if content.kind == "DataArray" else None
+        return (field.name if label is None or label.ndim else str(label.values),)
     dim, size = field.dims[0], field.array.shape[0]
     labels = content.small.coords[dim].values if dim in content.small.coords else range(1, size + 1)
     return tuple(map(str, labels))
@@ -240,21 +229,24 @@ def _profile(content: Content, layers: list[Layer], count: int) -> dict[str, Any
     packing = layers[0].field.packing
     dtype = {"bool": "uint8", "float16": "float32"}.get(packing.dtype, packing.dtype)
     height, width = content.geobox.shape
-    profile: dict[str, Any] = {
+    nodata = _declared_nodata(layers) if packing.fill is None else packing.fill
+    return {
         "driver": "GTiff",
         "dtype": dtype,
         "count": count,
         "height": int(height),
         "width": int(width),
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "interleave": "band",
+        "bigtiff": "if_safer",
+        "compress": "deflate",
+        "zlevel": 1,
+        "transform": content.geobox.affine,
+        **({} if content.geobox.crs is None else {"crs": content.geobox.crs.to_wkt()}),
+        **({} if nodata is None else {"nodata": nodata}),
     }
-    profile |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
-    profile |= {"compress": "deflate", "zlevel": 1, "transform": content.geobox.affine}
-    if content.geobox.crs is not None:
-        profile["crs"] = content.geobox.crs.to_wkt()
-    nodata = _declared_nodata(layers) if packing.fill is None else packing.fill
-    if nodata is not None:
-        profile["nodata"] = nodata
-    return profile
 
 
 def _declared_nodata(layers: list[Layer]) -> int | None:
@@ -272,37 +264,29 @@ def _graphs(layers: list[Layer]) -> Iterator[Graph]:
     from dask.array.optimization import optimize
     from dask.highlevelgraph import HighLevelGraph
 
-    for together in _places(layers):
+    arrays: list[Any] = [layer.field.array for layer in layers]
+    needs = [*arrays, *(layer.areas for layer in layers if layer.areas is not None)]
+    largest = sum(
+        int(np.prod(array.chunksize)) * np.dtype(layer.field.packing.dtype).itemsize
+        for array, layer in zip(arrays, layers, strict=True)
+    )
+    together = max(1, _BYTES // max(largest, 1))
+    places = list(np.ndindex(*arrays[0].numblocks[-2:]))
+    for start in range(0, len(places), together):
         token = uuid4().hex
         tasks: dict[Any, Any] = {}
-        for number, layer in enumerate(layers):
-            array = layer.field.array
-            leading = [range(len(sizes)) for sizes in array.chunks[:-2]]
-            for place in together:
-                for index in product(*leading, *([block] for block in place)):
-                    tasks[("cog-" + token, token, number, *index)] = (
-                        _packed,
-                        (array.name, *index),
-                        layer.field.packing,
-                        None if layer.areas is None else (layer.areas.name, *index),
-                        tuple(classes_of(layer.field.attrs).values()),
-                    )
-        arrays: list[Any] = [layer.field.array for layer in layers]
-        arrays += [layer.areas for layer in layers if layer.areas is not None]
-        graph = HighLevelGraph.from_collections("cog-" + token, tasks, dependencies=arrays)
+        for number, (layer, array) in enumerate(zip(layers, arrays, strict=True)):
+            for place, leading in product(places[start : start + together], np.ndindex(*array.numblocks[:-2])):
+                index = (*leading, *place)
+                tasks[("cog-" + token, token, number, *index)] = (
+                    _packed,
+                    (array.name, *index),
+                    layer.field.packing,
+                    None if layer.areas is None else (layer.areas.name, *index),
+                    tuple(classes_of(layer.field.attrs).values()),
+                )
+        graph = HighLevelGraph.from_collections("cog-" + token, tasks, dependencies=needs)
         yield Graph(dict(optimize(graph, list(tasks))), tuple(tasks))
-
-
-def _places(layers: list[Layer]) -> Iterator[list[tuple[int, int]]]:
-    rows, cols = layers[0].field.array.numblocks[-2:]
-    largest = sum(
-        int(np.prod([max(sizes) for sizes in layer.field.array.chunks])) * np.dtype(layer.field.packing.dtype).itemsize
-        for layer in layers
-    )
-    size = max(1, _BYTES // max(largest, 1))
-    places = list(product(range(rows), range(cols)))
-    for start in range(0, len(places), size):
-        yield places[start : start + size]
 
 
 def _packed(
@@ -327,10 +311,10 @@ def _opened(path: Path, mode: str = "r", **profile: Any) -> Any:
 def _window(layer: Layer, index: tuple[int, ...]) -> tuple[list[int], Any]:
     from rasterio.windows import Window
 
-    spans = [(edges_of(sizes)[at], sizes[at]) for sizes, at in zip(layer.field.array.chunks, index, strict=True)]
-    start, size = spans[0] if len(spans) == 3 else (0, 1)
-    (top, height), (left, width) = spans[-2:]
-    return list(range(layer.first + start, layer.first + start + size)), Window(left, top, width, height)
+    spans = [edges_of(sizes)[at : at + 2] for sizes, at in zip(layer.field.array.chunks, index, strict=True)]
+    *bands, rows, cols = spans
+    first, last = bands[0] if bands else (0, 1)
+    return list(range(layer.first + first, layer.first + last)), Window.from_slices(rows, cols)
 
 
 def _copy_to_cog(source: Path, destination: Path, packing: Packing, blocksize: int) -> None:
@@ -349,11 +333,6 @@ def _copy_to_cog(source: Path, destination: Path, packing: Packing, blocksize: i
             overview_resampling=resampling,
             num_threads="all_cpus",
         )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _require_whole(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -47,12 +47,13 @@ def file_tags(content: Content, field: Field) -> dict[str, str]:
             provenance[f"xr_sr:{name}"] = str(content.small.coords[name].values)
     tags = {key.replace(":", "_"): str(value) for key, value in provenance.items() if key.startswith("xr_sr:")}
     offset = content.small.coords.get(OFFSET_COORD)
-    if offset is not None and offset.ndim == 0 and "xr_sr_radiometry" in tags:  # a file has no coordinates to look in
+    if offset is not None and offset.ndim == 0:  # a file has no coordinates to look in
         added = float(offset)
         formula = f"(DN {'-' if added < 0 else '+'} {abs(added):g})" if added else "DN"
-        tags["xr_sr_radiometry"] = tags["xr_sr_radiometry"].replace(f"(DN + {OFFSET_COORD})", formula)
-    if offset is not None and offset.ndim == 0 and "xr_sr_dn_offset" in tags:
-        tags["xr_sr_dn_offset"] = f"{float(offset):g}"
+        if "xr_sr_radiometry" in tags:
+            tags["xr_sr_radiometry"] = tags["xr_sr_radiometry"].replace(f"(DN + {OFFSET_COORD})", formula)
+        if "xr_sr_dn_offset" in tags:
+            tags["xr_sr_dn_offset"] = f"{added:g}"
     if "xr_sr_dn_nodata" in tags:
         tags["xr_sr_dn_nodata"] = " ".join(map(str, np.ravel(provenance["xr_sr:dn_nodata"])))
     date = _date_of(content.small)
@@ -98,11 +99,11 @@ def color_table(fields: Sequence[Field]) -> dict[int, tuple[int, int, int]] | No
     classes = classes_of(fields[0].attrs)
     if not classes or not set(classes) <= set(CLASS_COLORS):
         return None
-    red, green, blue = slice(1, 3), slice(3, 5), slice(5, 7)
-    return {
-        value: (int(color[red], 16), int(color[green], 16), int(color[blue], 16))
-        for value, color in ((value, CLASS_COLORS[name]) for name, value in classes.items())
-    }
+    table = {}
+    for name, value in classes.items():
+        red, green, blue = bytes.fromhex(CLASS_COLORS[name].removeprefix("#"))
+        table[value] = red, green, blue
+    return table
 
 
 def unknown_class(fields: Sequence[Field]) -> int | None:
@@ -110,21 +111,12 @@ def unknown_class(fields: Sequence[Field]) -> int | None:
 
     It is the nodata value of their file: a GeoTIFF has one for all of its bands.
     """
-    found = set()
-    for field in fields:
-        tags = class_tags(field)
-        meanings = dict(zip(tags.get("flag_meanings", "").split(), tags.get("flag_values", "").split(), strict=False))
-        found.add(meanings.get("unknown"))
-    only = found.pop() if len(found) == 1 else None
-    return None if only is None else int(only)
+    found = {classes_of(field.attrs).get("unknown") for field in fields}
+    return found.pop() if len(found) == 1 else None
 
 
 def _date_of(small: xr.Dataset) -> xr.DataArray | None:
     """Return the one date of a raster: the scalar `time`, else the only other scalar date; None without one."""
-    dates: dict[Any, xr.DataArray] = {
-        name: coord for name, coord in small.coords.items() if coord.ndim == 0 and coord.dtype.kind == "M"
-    }
-    known = {name: date for name, date in dates.items() if not bool(date.isnull())}
-    if "time" in dates:
-        return known.get("time")
-    return next(iter(known.values())) if len(known) == 1 else None
+    scalars = {name: coord for name, coord in small.coords.items() if coord.ndim == 0 and coord.dtype.kind == "M"}
+    known = [date for name, date in scalars.items() if not date.isnull() and ("time" not in scalars or name == "time")]
+    return known[0] if len(known) == 1 else None

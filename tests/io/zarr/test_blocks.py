@@ -62,9 +62,10 @@ def test_a_block_and_its_write_are_one_task_and_regions_follow_each_other():
     sink = Sink(None, INT16, "nowhere")
     lazy = da.map_blocks(np.negative, content.fields[0].array, dtype="float32", meta=np.empty((0, 0, 0), "float32"))
     field = type(content.fields[0])("r", content.fields[0].dims, lazy, INT16, {})
-    work = Work(WriteStep(0, 0, ((0, 0),)), tuple(layout.region_numbers(y, x)), ((field, sink),))
+    step, regions = WriteStep(0, 0, ((0, 0),)), tuple(layout.region_numbers(y, x))
+    work = Work(0, (y, x), ("y", "x", None), step, regions, ((field, None, sink),))
 
-    (graph,) = graphs([work], y, x, ("y", "x", None))
+    (graph,) = graphs([work])
 
     inputs = 1  # the array in memory, which all blocks are cut from
     blocks, regions = 12, 4

@@ -45,7 +45,7 @@ def test_a_date_of_another_offset_is_refused_with_both_values(tmp_path):
     to_zarr(upscaled([0, 1], [0, -1000]).isel(time=[0]), tmp_path / "out.zarr")
     before = tree(tmp_path)
 
-    match = r"radiometry_offset at 2023-06-01T10:30:00.*: the store has 0, this is -1000"
+    match = r"radiometry_offset at 2023-06-01T10:30: the store has 0, this is -1000"
     with pytest.raises(StoreMismatchError, match=match):
         to_zarr(upscaled([0, 1], [-1000, 0]), tmp_path / "out.zarr")
 
@@ -55,7 +55,7 @@ def test_a_date_of_another_offset_is_refused_with_both_values(tmp_path):
 @pytest.mark.parametrize(
     ("dated", "match"),
     [
-        (True, r"radiometry_offset at 2023-06-01T10:30:00.*: the store has 0, this is -1000"),
+        (True, r"radiometry_offset at 2023-06-01T10:30: the store has 0, this is -1000"),
         (False, r"radiometry_offset: the store has 0\.0, this is -1000\.0"),
     ],
 )

@@ -21,7 +21,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore
 
 from tests.io.zarr.scenes import cube
 from xr_sr.io.zarr import open_zarr, to_zarr, verify
-from xr_sr.io.zarr.stores import can_create, create, members_of, read, written_at
+from xr_sr.io.zarr.stores import can_create, create, members_of, written_at
 from xr_sr.io.zarr.target import CLAIM, Target
 
 
@@ -64,8 +64,8 @@ def test_one_of_many_creates_an_object_and_the_others_know(kind, tmp_path):
         [thread.join() for thread in threads]
 
         assert len(created) == 1
-        assert read(store, key) == b"%d" % created[0]
-    assert read(store, "another") is None
+        assert Target(store, "", "").text(key) == b"%d" % created[0]
+    assert Target(store, "", "").text("another") is None
 
 
 def test_a_store_that_looks_first_and_writes_then_cannot():
@@ -84,7 +84,7 @@ def test_a_file_system_without_hard_links_creates_too(missing, tmp_path, monkeyp
 
     assert create(store, "object", b"first")
     assert not create(store, "object", b"second")
-    assert read(store, "object") == b"first"
+    assert Target(store, "", "").text("object") == b"first"
 
 
 def test_a_place_without_permission_says_so(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ many values were clipped. Every Zarr chunk is written by one task, whole, so no 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -22,7 +23,7 @@ from ...runtime.execute import Graph
 from .claim import refuse_lost
 from .content import Field
 from .encoding import Packing, pack_block
-from .layout import Cut
+from .layout import Cut, edges_of
 from .reach import Session, merge_forks, own_fork
 from .target import cannot_write
 
@@ -71,20 +72,38 @@ class WriteStep:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Regions of one step that are computed together. fields: with their sinks; static ones only where they are due."""
+    """Regions of one level that are computed together, for the same dates.
 
+    level: 0 is the finest, computed from the blocks of `step`; a coarser one is made of what is stored of the level
+    below, one date at a time. cut: of the level along y and x. dims: names of y, x and time. fields: each with the sink
+    of the finer level (None at level 0) and its own; static ones only where they are due.
+    """
+
+    level: int
+    cut: tuple[Cut, Cut]
+    dims: tuple[str, str, str | None]
     step: WriteStep
     regions: tuple[Region, ...]
-    fields: tuple[tuple[Field, Sink], ...]
+    fields: tuple[tuple[Field, Sink | None, Sink], ...]
 
+    def blocks(self, field: Field, region: Region) -> list[range]:
+        """Number the blocks of a field in a region along each dimension; coarser levels have one along others."""
+        (y, x), (row, col) = self.cut, region
+        steps = range(self.step.number, self.step.number + 1)
+        here = dict(zip(self.dims, (y.blocks_of(row), x.blocks_of(col), steps), strict=True))
+        chunks = zip(field.dims, field.array.chunks, strict=True)
+        return [here.get(dim, range(1 if self.level else len(sizes))) for dim, sizes in chunks]
 
-@dataclass(frozen=True, eq=False)
-class CoarserWork:
-    """Regions of one date of a coarser level. fields: with the sink of the finer level and their own."""
+    def count(self) -> int:
+        """Count the blocks of all fields in all regions."""
+        return sum(
+            math.prod(map(len, self.blocks(field, region))) for field, _, _ in self.fields for region in self.regions
+        )
 
-    slot: int
-    regions: tuple[Region, ...]
-    fields: tuple[tuple[Field, Sink, Sink], ...]
+    def split(self) -> Iterator[Work]:
+        """Split into as many regions as fit one graph."""
+        per_region = replace(self, regions=self.regions[:1]).count()
+        return (replace(self, regions=part) for part in batches(self.regions, per_region))
 
 
 def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> WrittenBlocks:
@@ -104,19 +123,17 @@ def together(parts: Sequence[WrittenBlocks]) -> WrittenBlocks:
     return WrittenBlocks(sum(part.clipped for part in parts), merge_forks(forks))
 
 
-def write_coarser(
-    source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int], sizes: tuple[int, int]
-) -> WrittenBlocks:
+def write_coarser(source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int]) -> WrittenBlocks:
     """Read the block of the finer level below a block, halve it, write it; nothing is clipped.
 
-    place: of the block in the coarser array. axes: of y and x. sizes: of the finer level along them.
+    place: of the block in the coarser array. axes: of y and x.
     Numbers that can be missing are averaged over what is there; classes, masks and counts keep the first pixel of four.
     """
     finer = list(place)
-    for axis, size in zip(axes, sizes, strict=True):
+    for axis in axes:
         window = place[axis]
         assert isinstance(window, slice)
-        finer[axis] = slice(2 * window.start, min(2 * window.stop, size))
+        finer[axis] = slice(2 * window.start, 2 * window.stop)  # may end beyond an odd side, as slices do
     kept = [axis for axis, index in enumerate(place) if isinstance(index, slice)]
     values = np.asarray(source.array[tuple(finer)])
     sink, changes = _own(sink)
@@ -129,15 +146,12 @@ def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDAr
 
     values: any shape with y and x at `axes`. An odd last row or column is averaged with nothing.
     """
-    corners = [
-        values[_at(values.ndim, axes, (slice(row, None, 2), slice(col, None, 2)))]
-        for row, col in itertools.product((0, 1), repeat=2)
-    ]
-    first = corners[0]
+    last = np.moveaxis(values, axes, (-2, -1))
+    corners = [last[..., row::2, col::2] for row, col in itertools.product((0, 1), repeat=2)]
     if packing.fill is None:
-        return np.ascontiguousarray(first)
+        return np.ascontiguousarray(np.moveaxis(corners[0], (-2, -1), axes))
     dtype = np.float64 if values.dtype == np.float64 else np.float32
-    total, count = np.zeros(first.shape, dtype), np.zeros(first.shape, np.int8)
+    total, count = np.zeros(corners[0].shape, dtype), np.zeros(corners[0].shape, np.int8)
     for corner in corners:
         here = tuple(slice(size) for size in corner.shape)
         valid = ~np.isnan(corner) if np.isnan(packing.fill) else corner != packing.fill
@@ -148,16 +162,16 @@ def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDAr
     if packing.scale is not None:
         np.rint(total, out=total)
         np.copyto(total, packing.fill, where=count == 0)
-    halved: NDArray[Any] = total.astype(values.dtype)
+    halved: NDArray[Any] = np.moveaxis(total, (-2, -1), axes).astype(values.dtype)
     return halved
 
 
-def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | None]) -> Iterator[Graph]:
-    """Make the graphs that write regions of lazy fields.
+def graphs(works: Iterable[Work]) -> Iterator[Graph]:
+    """Make the graphs that write regions, of lazy fields or of the level below.
 
-    dims: names of y, x and time. Each block of a region has a task with the key ("write...", ..., *block), each
-    region one with the key ("region", number of the work, row, col, ...), whose result is what was `Written` in it;
-    that makes the tasks of a region run next to each other. Both kinds are watched.
+    Each block of a region has a task with the key ("write...", ..., *block), each region one with the key ("region",
+    number of the work, row, col, ...), whose result is what was `Written` in it; that makes the tasks of a region run
+    next to each other. Both kinds are watched.
     """
     from dask.array.optimization import optimize
     from dask.highlevelgraph import HighLevelGraph
@@ -166,16 +180,20 @@ def graphs(works: Iterable[Work], y: Cut, x: Cut, dims: tuple[str, str, str | No
         token = uuid4().hex
         layer: dict[Any, Any] = {}
         sums: dict[Hashable, Any] = {}
-        for row, col in work.regions:
+        for region in work.regions:
             keys: list[Hashable] = []
-            for number, (field, sink) in enumerate(work.fields):
-                for index in _blocks(field, y, x, (row, col), work.step, dims):
+            for number, (field, source, sink) in enumerate(work.fields):
+                for index in itertools.product(*work.blocks(field, region)):
                     key = (f"write-{token}", token, number, *index)
-                    places = _places(field, index, work.step, dims[2])
-                    layer[key] = (write_block, (field.array.name, *index), sink, places)
+                    if source is None:
+                        places = _places(field, index, work)
+                        layer[key] = (write_block, (field.array.name, *index), sink, places)
+                    else:
+                        axes = field.dims.index(work.dims[0]), field.dims.index(work.dims[1])
+                        layer[key] = (write_coarser, source, sink, _coarser_place(field, index, work), axes)
                     keys.append(key)
-            sums[("region", number_of_work, row, col, token)] = (together, keys)
-        arrays = {field.array.name: field.array for field, _ in work.fields}
+            sums[("region", number_of_work, *region, token)] = (together, keys)
+        arrays = {field.array.name: field.array for field, source, _ in work.fields if source is None}
         needs: list[Any] = list(arrays.values())
         written = HighLevelGraph.from_collections(f"write-{token}", layer, dependencies=needs)
         # dask's own optimization fuses each write with the task that makes its block, so that none waits in memory.
@@ -190,33 +208,6 @@ def region_of(key: Hashable) -> tuple[int, Region] | None:
     return None
 
 
-def coarser_graphs(
-    works: Iterable[CoarserWork], cuts: tuple[Cut, Cut], finer: tuple[int, int], dims: tuple[str, str, str | None]
-) -> Iterator[Graph]:
-    """Make the graphs that write regions of a coarser level from what is stored of the finer one; keys as in `graphs`.
-
-    cuts: y and x of the coarser level. finer: size of the finer one along y and x.
-    """
-    for number_of_work, work in enumerate(works):
-        token = uuid4().hex
-        tasks: dict[Hashable, Any] = {}
-        for row, col in work.regions:
-            keys: list[Hashable] = []
-            for number, (field, source, sink) in enumerate(work.fields):
-                axes = field.dims.index(dims[0]), field.dims.index(dims[1])
-                for i, j in itertools.product(cuts[0].blocks_of(row), cuts[1].blocks_of(col)):
-                    place: list[slice | int] = [slice(None)] * len(field.dims)
-                    place[axes[0]] = slice(cuts[0].edges[i], cuts[0].edges[i + 1])
-                    place[axes[1]] = slice(cuts[1].edges[j], cuts[1].edges[j + 1])
-                    if dims[2] in field.dims:
-                        place[field.dims.index(dims[2])] = work.slot
-                    key = (f"coarser-{token}", token, number, i, j)
-                    tasks[key] = (write_coarser, source, sink, tuple(place), axes, finer)
-                    keys.append(key)
-            tasks[("region", number_of_work, row, col, token)] = (together, keys)
-        yield Graph(tasks, tuple(tasks))
-
-
 def batches(regions: Sequence[Region], per_region: int) -> Iterator[tuple[Region, ...]]:
     """Split the regions of a step into as many as fit one graph."""
     size = max(1, _GRAPH_BLOCKS // max(per_region, 1))
@@ -224,51 +215,28 @@ def batches(regions: Sequence[Region], per_region: int) -> Iterator[tuple[Region
         yield tuple(regions[start : start + size])
 
 
-def count_coarser(cuts: tuple[Cut, Cut], region: Region) -> int:
-    """Count the blocks of a field in a region of a coarser level."""
-    return len(cuts[0].blocks_of(region[0])) * len(cuts[1].blocks_of(region[1]))
-
-
-def count_blocks(field: Field, cuts: tuple[Cut, Cut], dims: tuple[str, str, str | None], region: Region) -> int:
-    """Count the blocks of a field in a region of one step."""
-    others = 1
-    for dim, sizes in zip(field.dims, field.array.chunks, strict=True):
-        if dim not in dims:
-            others *= len(sizes)
-    return others * count_coarser(cuts, region)
-
-
-def _blocks(
-    field: Field, y: Cut, x: Cut, region: Region, step: WriteStep, dims: tuple[str, str, str | None]
-) -> Iterator[tuple[int, ...]]:
-    ranges: list[Iterable[int]] = []
-    for dim, sizes in zip(field.dims, field.array.chunks, strict=True):
-        if dim == dims[0]:
-            ranges.append(y.blocks_of(region[0]))
-        elif dim == dims[1]:
-            ranges.append(x.blocks_of(region[1]))
-        elif dim == dims[2]:
-            ranges.append((step.number,))
-        else:
-            ranges.append(range(len(sizes)))
-    return itertools.product(*ranges)
-
-
-def _places(field: Field, index: tuple[int, ...], step: WriteStep, time: str | None) -> tuple[Place, ...]:
-    starts = [sum(sizes[:number]) for sizes, number in zip(field.array.chunks, index, strict=True)]
+def _places(field: Field, index: tuple[int, ...], work: Work) -> tuple[Place, ...]:
+    """Say which parts of a block go where: each date of the step that lacks it, or all of a field without time."""
     part: list[slice | int] = [slice(None)] * len(index)
     place: list[slice | int] = [
-        slice(start, start + sizes[number])
-        for start, sizes, number in zip(starts, field.array.chunks, index, strict=True)
+        slice(*edges_of(sizes)[number : number + 2]) for sizes, number in zip(field.array.chunks, index, strict=True)
     ]
-    if time not in field.dims:
+    if work.dims[2] not in field.dims:
         return ((tuple(part), tuple(place)),)
-    axis = field.dims.index(time)
+    axis = field.dims.index(work.dims[2])
     places = []
-    for position, slot in step.moves:
-        part[axis], place[axis] = position - step.start, slot
+    for position, slot in work.step.moves:
+        part[axis], place[axis] = position - work.step.start, slot
         places.append((tuple(part), tuple(place)))
     return tuple(places)
+
+
+def _coarser_place(field: Field, index: tuple[int, ...], work: Work) -> tuple[slice | int, ...]:
+    """Say where a block of a coarser level goes: at its pixels, of its one date, whole along other dimensions."""
+    at = dict(zip(field.dims, index, strict=True))
+    spans = [slice(*cut.edges[at[dim] : at[dim] + 2]) for cut, dim in zip(work.cut, work.dims[:2], strict=True)]
+    place: dict[str | None, slice | int] = dict(zip(work.dims, (*spans, work.step.moves[0][1]), strict=True))
+    return tuple(place.get(dim, slice(None)) for dim in field.dims)
 
 
 def _own(sink: Sink) -> tuple[Sink, Session | None]:
@@ -281,19 +249,23 @@ def _own(sink: Sink) -> tuple[Sink, Session | None]:
     return replace(sink, array=array), session
 
 
-def chunk_keys(array: zarr.Array[Any], window: Sequence[slice | int]) -> list[str]:
-    """Return the keys of a store that hold a window of an array: its chunks, or its shards.
+def chunks_in(array: zarr.Array[Any], window: Sequence[slice | int]) -> dict[str, tuple[slice | int, ...]]:
+    """Return the parts of a window that lie in one chunk of an array, or shard, by the keys of a store that hold them.
 
     window: for each dimension a position, or a slice with both ends.
     """
-    ranges = [
-        range(place // unit, place // unit + 1)
-        if isinstance(place, int)
-        else range(place.start // unit, -(-place.stop // unit))
-        for place, unit in zip(window, array.shards or array.chunks, strict=True)
-    ]
+    parts: list[dict[int, slice | int]] = []
+    for place, unit in zip(window, array.shards or array.chunks, strict=True):
+        if isinstance(place, int):
+            parts.append({place // unit: place})
+        else:
+            numbers = range(place.start // unit, -(-place.stop // unit))
+            parts.append({n: slice(max(n * unit, place.start), min((n + 1) * unit, place.stop)) for n in numbers})
     encode = array.metadata.encode_chunk_key
-    return [f"{array.path}/{encode(numbers)}" for numbers in itertools.product(*ranges)]
+    return {
+        f"{array.path}/{encode(numbers)}": tuple(part[number] for part, number in zip(parts, numbers, strict=True))
+        for numbers in itertools.product(*parts)
+    }
 
 
 def _put(sink: Sink, place: tuple[slice | int, ...], values: NDArray[Any]) -> None:
@@ -304,10 +276,3 @@ def _put(sink: Sink, place: tuple[slice | int, ...], values: NDArray[Any]) -> No
         raise
     except Exception as error:
         raise cannot_write(f"{sink.array.path!r} of {sink.label}", error) from error
-
-
-def _at(ndim: int, axes: tuple[int, int], windows: tuple[slice, slice]) -> tuple[slice, ...]:
-    index = [slice(None)] * ndim
-    for axis, window in zip(axes, windows, strict=True):
-        index[axis] = window
-    return tuple(index)

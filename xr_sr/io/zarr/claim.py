@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from ...errors import StoreError, StoreWarning, warn_caller
 from ...runtime.execute import shares_memory
 from .owner import Owner
-from .stores import can_create, create, read, written_at
+from .stores import can_create, create, written_at
 from .target import CLAIM, Document, Target
 
 RENEW_S = 10.0
@@ -61,12 +61,16 @@ class Claim:
     renewals: int = 0
     seen_at: tuple[float, float] = field(default_factory=lambda: _now())
 
+    def is_own(self, found: Document | None) -> bool:
+        """Return whether a claim that was found in the store is this call's."""
+        return found is not None and found.get("id") == self.owner.id
+
     def check(self) -> None:
         """Raise StoreError unless the claim still is this call's."""
         if not self.held:
             return
         now, found = _now(), _read(self.target, CLAIM)
-        if found is not None and found.get("id") == self.owner.id:
+        if self.is_own(found):
             self.seen_at = now
             return
         why = (
@@ -86,8 +90,8 @@ class Claim:
 
     def renew(self) -> bool:
         """Rewrite the claim; return False, having written nothing, where it is no longer this call's."""
-        now, found = _now(), _read(self.target, CLAIM)
-        if found is None or found.get("id") != self.owner.id:
+        now = _now()
+        if not self.is_own(_read(self.target, CLAIM)):
             return False
         self.renewals += 1
         self.target.write(self.document(), CLAIM)
@@ -96,8 +100,7 @@ class Claim:
 
     def release(self) -> None:
         """Delete the claim where it still is this call's, and what claims leave beside it."""
-        found = _read(self.target, CLAIM)
-        if found is not None and found.get("id") == self.owner.id:
+        if self.is_own(_read(self.target, CLAIM)):
             self.target.delete(_CLOCK)
             self.target.delete(CLAIM)
 
@@ -271,8 +274,7 @@ def _take_over(claim: Claim, found: Document) -> bool:
         if _read(target, CLAIM) != found:
             return False
         target.write(claim.document(), CLAIM)
-        after = _read(target, CLAIM)
-        return after is not None and after.get("id") == claim.owner.id
+        return claim.is_own(_read(target, CLAIM))
     finally:
         target.delete(_TAKEOVER)
 
@@ -288,7 +290,7 @@ def _is_gone(owner: Owner) -> bool:
 def _read(target: Target, key: str) -> Document | None:
     """Read a claim: {} for one that cannot be read, None where there is none."""
     for _ in range(3):
-        found = read(target.store, target.path(key))
+        found = target.text(key)
         if found is None:
             return None
         with suppress(ValueError):

@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -89,17 +88,17 @@ class Content:
         """The field whose blocks the others follow: the largest of those that vary with time, or of all."""
         return max(self.fields, key=lambda field: (self.time in field.dims, field.array.size))
 
+    def edges(self, dim: str) -> tuple[int, ...]:
+        """Return the edges of the blocks of the leading field along a dimension."""
+        return layout.edges_of(self.leading.array.chunks[self.leading.dims.index(dim)])
+
     def cut_like(self, y: layout.Cut, x: layout.Cut) -> Content:
         """Cut all fields alike along y, x and time: as the cuts say, and as the leading field is cut in time."""
-        dim = self.time
-        steps = self.leading.array.chunks[self.leading.dims.index(dim)] if dim in self.leading.dims else None
-        wanted = {
-            self.y: _sizes(y.edges),
-            self.x: _sizes(x.edges),
-            **({} if steps is None or dim is None else {dim: steps}),
-        }
-        fields = tuple(replace(field, array=_rechunked(field, wanted)) for field in self.fields)
-        return replace(self, fields=fields)
+        leading = self.leading
+        wanted = dict(zip(leading.dims, leading.array.chunks, strict=True))
+        wanted = {dim: sizes for dim, sizes in wanted.items() if dim == self.time}
+        wanted |= {dim: tuple(np.diff(cut.edges).tolist()) for dim, cut in ((self.y, y), (self.x, x))}
+        return replace(self, fields=tuple(_rechunked(field, wanted) for field in self.fields))
 
 
 def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated: bool = False) -> Content:
@@ -141,7 +140,8 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         dataset, time = along_time(dataset, date, on_grid), date
     stamps = None if time is None else stamps_of(dataset, time)
     fields = tuple(_field(dataset, name, packing, dims, time, declared[name]) for name in on_grid)
-    _refuse_unknown(packing, fields)
+    if unknown := [] if isinstance(packing, str) else [name for name in packing if name not in on_grid]:
+        raise StoreError(f"packing names {unknown}, but the variables on the grid are {on_grid}.")
     loaded, left_out = storable(dataset.drop_vars(on_grid).compute())
     small, crs_name = _small(loaded, grid, dims, stamps)
     return Content(
@@ -156,7 +156,8 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
         stamps=stamps,
         geobox=grid.geobox,
         crs_name=crs_name,
-        attrs=_provenance(obj) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
+        # Of a DataArray, the root group repeats what the pixels depend on.
+        attrs=_provenance(plain_attrs(obj.attrs)) if isinstance(obj, xr.DataArray) else plain_attrs(obj.attrs),
         one_date=date is not None,
         left_out=left_out,
     )
@@ -177,14 +178,20 @@ def fingerprint(content: Content) -> dict[str, Any]:
             if dim not in (content.y, content.x, content.time):
                 known = dim in content.small.coords
                 labels[dim] = _jsonable(content.small.coords[dim].values) if known else size
-    attrs = {key: value for key, value in content.attrs.items() if key.startswith("xr_sr:")}
+    attrs = _provenance(content.attrs)
     for field in content.fields:
-        own = {key: value for key, value in field.attrs.items() if key.startswith("xr_sr:") and attrs.get(key) != value}
-        attrs.update({f"{field.name}: {key}": value for key, value in own.items()})
+        own = _provenance(field.attrs).items()
+        attrs |= {f"{field.name}: {key}": value for key, value in own if attrs.get(key) != value}
     geobox, stamps = content.geobox, content.stamps
     offset = content.small.variables.get(OFFSET_COORD)
+    radiometry, time = {}, None
+    if offset is not None:  # those of dates are compared date by date, by `growth`
+        radiometry = {OFFSET_COORD: "by date" if content.time in offset.dims else _jsonable(offset.values)}
+    if stamps is not None:
+        length = {"length": int(stamps.values.size)} if stamps.kind == "position" else {}
+        time = {"dim": stamps.dim, "kind": stamps.kind, **length}
     return {
-        **({} if offset is None else {OFFSET_COORD: _radiometry_of(offset, content.time)}),
+        **radiometry,
         "object": {"kind": content.kind, "name": content.name},
         "grid": {
             "dims": [content.y, content.x],
@@ -192,16 +199,11 @@ def fingerprint(content: Content) -> dict[str, Any]:
             "transform": [float(number) for number in geobox.affine[:6]],
             "shape": [int(side) for side in geobox.shape],
         },
-        "time": None if stamps is None else {"dim": stamps.dim, "kind": stamps.kind, **_length_of(stamps)},
+        "time": time,
         "variables": fields,
         "labels": labels,
         "attrs": {key: value for key, value in attrs.items() if not key.endswith(_NOT_COMPARED)},
     }
-
-
-def _radiometry_of(offset: xr.Variable, time: str | None) -> Any:
-    """Return the offsets of DN as the fingerprint has them: those of dates are compared date by date, by `growth`."""
-    return "by date" if time in offset.dims else _jsonable(offset.values)
 
 
 def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
@@ -216,8 +218,9 @@ def plain_attrs(attrs: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str, dict[str, Declared]]:
     """Return a Dataset without encodings, the variable of a DataArray in it, and what encodings declared."""
+    variable = ""
     if isinstance(obj, xr.Dataset):
-        dataset, variable = obj, ""
+        dataset = obj
     else:
         name = own_name(obj) or ""
         variable = name if name and name not in map(str, [*obj.coords, *obj.dims]) else "data"
@@ -230,11 +233,8 @@ def _as_dataset(obj: XarrayObject) -> tuple[xr.Dataset, str, dict[str, Declared]
             f"a store keeps names as text, and {count_of(texts[twice[0]], 'variable')} would be called {twice[0]!r}. "
             "Rename one: .rename(...)."
         )
-    return (
-        dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)}),
-        variable,
-        declared,
-    )
+    named = dataset.rename({name: str(name) for name in dataset.variables if not isinstance(name, str)})
+    return named, variable, declared
 
 
 def _declared(array: xr.DataArray) -> Declared:
@@ -251,8 +251,7 @@ def _settled(dataset: xr.Dataset) -> xr.Dataset:
         for (name, var), array in zip(lazy.items(), arrays, strict=True)
         if array is not var.data
     }
-    of_coords = {name: each for name, each in fresh.items() if name in dataset.coords}
-    return dataset.assign_coords(of_coords).assign({name: fresh[name] for name in fresh.keys() - of_coords.keys()})
+    return dataset.assign(fresh)  # a coordinate stays one
 
 
 def _field(
@@ -267,26 +266,13 @@ def _field(
     coordinate = name in dataset.coords
     named = not isinstance(packing, str) and name in packing
     wish = packing if isinstance(packing, str) else packing.get(name, "int16")
-    chosen = choose_packing(
-        "native" if coordinate and not named else wish,
-        var.dtype,
-        var.attrs,
-        named=named,
-        name=name,
-        stored=declared[0],
-        nodata=declared[1],
-    )
+    wish = "native" if coordinate and not named else wish
+    stored, nodata = declared
+    chosen = choose_packing(wish, var.dtype, var.attrs, named=named, name=name, stored=stored, nodata=nodata)
     if var.chunks is None:
         sides = {dim: layout.BLOCK if dim in dims else 1 if dim == time else -1 for dim in var.dims}
         var = var.chunk(sides)
     return Field(name, tuple(map(str, var.dims)), var.data, chosen, plain_attrs(var.attrs), coordinate)
-
-
-def _refuse_unknown(packing: str | Mapping[Hashable, str], fields: tuple[Field, ...]) -> None:
-    known = [field.name for field in fields]
-    unknown = [] if isinstance(packing, str) else [name for name in packing if name not in known]
-    if unknown:
-        raise StoreError(f"packing names {unknown}, but the variables on the grid are {known}.")
 
 
 def _small(
@@ -297,8 +283,7 @@ def _small(
     A slice keeps the transform of its parent, which rioxarray and GDAL would believe. Coordinates of axis-aligned grids
     stay as they are, bit by bit; those of rotated grids are pixel numbers, counted from the new transform.
     """
-    small = dataset.assign_attrs()
-    small.attrs = {}
+    small = dataset.drop_attrs(deep=False)
     if stamps is not None and stamps.kind == "date":
         attrs = small.coords[stamps.dim].attrs
         small = small.assign_coords({stamps.dim: (stamps.dim, as_dates(stamps.values), attrs)})
@@ -318,25 +303,13 @@ def _small(
     return small, crs_name if crs_name in small.coords else None
 
 
-def _provenance(obj: xr.DataArray) -> dict[str, Any]:
-    """Pick what the root group of a DataArray's store repeats of its attributes."""
-    return {key: value for key, value in plain_attrs(obj.attrs).items() if key.startswith("xr_sr:")}
+def _provenance(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attrs.items() if key.startswith("xr_sr:")}
 
 
-def _rechunked(field: Field, wanted: Mapping[str, tuple[int, ...]]) -> da.Array:
-    new = {axis: wanted[dim] for axis, dim in enumerate(field.dims) if dim in wanted}
-    if all(field.array.chunks[axis] == sizes for axis, sizes in new.items()):
-        return field.array
-    rechunked: da.Array = field.array.rechunk(new)
-    return rechunked
-
-
-def _sizes(edges: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(stop - start for start, stop in pairwise(edges))
-
-
-def _length_of(stamps: Stamps) -> dict[str, int]:
-    return {"length": int(stamps.values.size)} if stamps.kind == "position" else {}
+def _rechunked(field: Field, wanted: Mapping[str, tuple[int, ...]]) -> Field:
+    chunks = tuple(map(wanted.get, field.dims, field.array.chunks))
+    return field if chunks == field.array.chunks else replace(field, array=field.array.rechunk(chunks))
 
 
 def _jsonable(value: Any) -> Any:

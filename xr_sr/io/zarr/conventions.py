@@ -50,10 +50,7 @@ def grid_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool = False)
     The transform is in the order of `Affine`: x = a * col + b * row + c, with (0, 0) at the corner of the first pixel.
     `proj:` is inherited by the direct children of a group only, so every level of a pyramid says it again.
     """
-    attrs = _place_attrs(geobox, dims, declared=declared)
-    attrs["spatial:transform"] = [float(number) for number in geobox.affine[:6]]
-    attrs["spatial:shape"] = [int(side) for side in geobox.shape]
-    return attrs
+    return {**_place_attrs(geobox, dims, declared=declared), **_pixel_attrs(geobox)}
 
 
 def group_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool = False) -> dict[str, Any]:
@@ -74,9 +71,7 @@ def pyramid_attrs(geoboxes: Sequence[GeoBox], dims: tuple[str, str]) -> dict[str
             entry["derived_from"] = str(level - 1)
         scale = 2.0 if level else 1.0
         entry["transform"] = {"scale": [scale, scale], "translation": [0.0, 0.0]}
-        entry["spatial:shape"] = [int(side) for side in geobox.shape]
-        entry["spatial:transform"] = [float(number) for number in geobox.affine[:6]]
-        layout.append(entry)
+        layout.append({**entry, **_pixel_attrs(geobox)})
     attrs = {**_place_attrs(geoboxes[0], dims, declared=True), **_box_attrs(geoboxes[0])}
     attrs[DECLARATION] = [MULTISCALES, *attrs[DECLARATION]]
     attrs["multiscales"] = {"layout": layout, "resampling_method": "average"}
@@ -113,6 +108,11 @@ def _place_attrs(geobox: GeoBox, dims: tuple[str, str], *, declared: bool) -> di
     if declared:
         attrs[DECLARATION] = [SPATIAL] if geobox.crs is None else [PROJ, SPATIAL]
     return attrs
+
+
+def _pixel_attrs(geobox: GeoBox) -> dict[str, Any]:
+    transform, shape = [float(number) for number in geobox.affine[:6]], [int(side) for side in geobox.shape]
+    return {"spatial:transform": transform, "spatial:shape": shape}
 
 
 def _box_attrs(geobox: GeoBox) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from zarr.storage import MemoryStore, StorePath
 
 from ...errors import StoreDamageError
 from .encoding import ZarrFormat
+from .record import Record
 from .target import Document, Target, join_path
 
 
@@ -76,31 +77,40 @@ def write_group(target: Target, group: str, zarr_format: ZarrFormat, attrs: Docu
     target.write({"zarr_format": 2}, group, ".zgroup")
 
 
-def read_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document | None:
-    """Read the document of an array in the form that `Target.array` takes; None where there is no array.
+def require_array(target: Target, record: Record, level: int, name: str) -> Document:
+    """Read the document of an array that the template has, in the form that `Target.array` takes.
 
-    Raises StoreDamageError for one that describes no array.
+    Raises StoreDamageError where it is missing, or describes no array.
     """
-    document = target.read(path, "zarr.json" if zarr_format == 3 else ".zarray")
-    if document is not None and zarr_format == 2:
+    path, mend = join_path(record.groups[level], name), "where the store has a copy; overwrite=True rewrites the store."
+    document = target.read(path, "zarr.json" if record.zarr_format == 3 else ".zarray")
+    if document is None:
+        raise StoreDamageError(f"{target.label} lacks the document of {path!r}. xr_sr.verify(store) restores it {mend}")
+    if record.zarr_format == 2:
         document = {**document, "attributes": target.read(path, ".zattrs") or {}}
-    if document is not None and not is_array(document):
+    if not is_array(document):
         raise StoreDamageError(
             f"the document of {path!r} in {target.label} is damaged: it describes no array. xr_sr.verify(store) "
-            "restores it where the store has a copy; overwrite=True rewrites the store."
+            f"restores it {mend}"
         )
     return document
 
 
-def require_array(target: Target, path: str, zarr_format: ZarrFormat) -> Document:
-    """Read the document of an array that the template has. Raises StoreDamageError where it is missing."""
-    document = read_array(target, path, zarr_format)
-    if document is None:
-        raise StoreDamageError(
-            f"{target.label} lacks the document of {path!r}. xr_sr.verify(store) restores it where the store has a "
-            "copy; overwrite=True rewrites the store."
-        )
-    return document
+def open_array(target: Target, record: Record, level: int, name: str, *, length: int | None = None) -> zarr.Array[Any]:
+    """Open an array that the template has. length: of its time axis, for dates that are not published yet."""
+    document = require_array(target, record, level, name)
+    if length is not None:
+        stretched(document, record.time, length)
+    return target.array(join_path(record.groups[level], name), document)
+
+
+def stretched(document: Document, time: str | None, length: int) -> bool:
+    """Set the length of the time axis in an array's document; says whether that changed it."""
+    dims = dimensions(document)
+    if time not in dims or document["shape"][dims.index(time)] == length:
+        return False
+    document["shape"][dims.index(time)] = length
+    return True
 
 
 def write_array(target: Target, path: str, document: Document) -> None:
@@ -122,13 +132,13 @@ def dimensions(document: Document) -> tuple[str, ...]:
 
 def consolidate(
     target: Target, group: str, zarr_format: ZarrFormat, nodes: Mapping[str, Document | None], attrs: Document
-) -> bool:
+) -> None:
     """Publish the contents of a group by one write: the documents of all arrays and subgroups below it, in its own.
 
     nodes: path below the group to the document of an array, or None for a subgroup. attrs: of the group itself.
     A reader that uses consolidated metadata (xarray does by default, GDAL for Zarr 2) sees the old state or the new
-    one, never a mixture. Returns False, having written nothing, where all this is published already. Stores that do
-    without (Icechunk commits instead) get the attributes only.
+    one, never a mixture. Nothing is written where all this is published already. Stores that do without (Icechunk
+    commits instead) get the attributes only.
     """
     able = not target.commits
     if zarr_format == 3:
@@ -136,9 +146,10 @@ def consolidate(
         if able:
             inner = {path: node or _inner_group(target, group, path) for path, node in sorted(nodes.items())}
             document["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": inner}
-        return _write_changed(target, document, group, "zarr.json")
-    changed = _write_changed(target, attrs, group, ".zattrs")
-    changed |= _write_changed(target, {"zarr_format": 2}, group, ".zgroup")
+        _write_changed(target, document, group, "zarr.json")
+        return
+    _write_changed(target, attrs, group, ".zattrs")
+    _write_changed(target, {"zarr_format": 2}, group, ".zgroup")
     if able:
         flat: Document = {".zattrs": attrs, ".zgroup": {"zarr_format": 2}}
         for path, node in sorted(nodes.items()):
@@ -148,8 +159,7 @@ def consolidate(
             else:
                 flat[f"{path}/.zattrs"] = node["attributes"]
                 flat[f"{path}/.zarray"] = {key: value for key, value in node.items() if key != "attributes"}
-        changed |= _write_changed(target, {"metadata": flat, "zarr_consolidated_format": 1}, group, ".zmetadata")
-    return changed
+        _write_changed(target, {"metadata": flat, "zarr_consolidated_format": 1}, group, ".zmetadata")
 
 
 def is_consolidated(target: Target, group: str, zarr_format: ZarrFormat) -> bool:
@@ -165,8 +175,6 @@ def _inner_group(target: Target, group: str, path: str) -> Document:
     return {"attributes": attrs, "zarr_format": 3, "consolidated_metadata": empty, "node_type": "group"}
 
 
-def _write_changed(target: Target, document: Document, *parts: str) -> bool:
-    if target.readable(*parts) == document:
-        return False
-    target.write(document, *parts)
-    return True
+def _write_changed(target: Target, document: Document, *parts: str) -> None:
+    if target.readable(*parts) != document:
+        target.write(document, *parts)

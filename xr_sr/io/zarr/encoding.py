@@ -236,10 +236,13 @@ def storable(dataset: xr.Dataset) -> tuple[xr.Dataset, tuple[str, ...]]:
         if values is None:
             left.append(str(name))
         elif values is not given:
-            fresh = xr.Variable(var.dims, values, var.attrs)
-            coordinate = name in dataset.coords
-            dataset = dataset.assign_coords({name: fresh}) if coordinate else dataset.assign({name: fresh})
+            dataset = dataset.assign({name: (var.dims, values, var.attrs)})  # a coordinate stays one
     return dataset.drop_vars(left), tuple(left)
+
+
+def is_text(values: NDArray[Any]) -> bool:
+    """Return whether an array of objects holds text only."""
+    return values.dtype.kind == "O" and values.size > 0 and all(isinstance(value, str) for value in values.flat)
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -249,7 +252,7 @@ def _plain(values: NDArray[Any]) -> NDArray[Any] | None:
     if values.dtype.kind != "O":
         return None if values.dtype.kind == "V" else values
     elements = list(values.flat)
-    if all(isinstance(element, str) for element in elements):
+    if not elements or is_text(values):
         return values
     if all(hasattr(element, "timetuple") for element in elements):
         return as_nanoseconds(values)

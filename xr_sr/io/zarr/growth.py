@@ -15,17 +15,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ...arguments import shown
 from ...conventions import BASELINES, PRODUCTS, plain_name
 from ...errors import StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD
 from .content import Content
-from .documents import is_consolidated, read_array
+from .documents import open_array
 from .ledger import published
-from .record import LEDGER, Record, check_fingerprint
-from .stores import members_of
-from .target import Target, join_path
-from .template import stored_length, stretched
-from .times import shown
+from .read import plain_level
+from .record import Record, check_fingerprint
+from .target import Target
+from .template import stored_length
+from .times import stamp_text
 
 _IDENTITY = {*PRODUCTS, *BASELINES, "platform", "satellite"}
 """Coordinates that name the image of a date, as `plain_name` writes them."""
@@ -41,36 +42,18 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
     variables of later dates that the store cannot take without loss, and for a raster of one date, or of none, that
     differs in a small variable from the one that is there.
     """
-    length = stored_length(target, record)
-    stamps = content.stamps
-    there = {} if stamps is None or length is None else published(target, record, stamps, length)
+    length, stamps = stored_length(target, record), content.stamps
+    there: dict[int, int] = {}
+    later: list[int] = []
     if stamps is not None and length is not None:
+        there = published(target, record, stamps, length)
+        later = [date for date, stamp in enumerate(stamps.values) if int(stamp) not in there]
         _refuse_other_offsets(target, record, content, there, length)
-    later = [] if stamps is None else [date for date, stamp in enumerate(stamps.values) if int(stamp) not in there]
-    if stamps is not None and not there and not later:
-        return content
     with target.reading("the metadata"):
-        return _fitted(target, record, content, there, later)
-
-
-def _fitted(target: Target, record: Record, content: Content, there: dict[int, int], later: list[int]) -> Content:
-    """Compare with the small variables of the store. there: positions of stored dates; later: the new ones."""
-    stored = xr.open_zarr(
-        members_of(target),
-        group=target.path(record.groups[0]) or None,
-        chunks=None,
-        mask_and_scale=dict.fromkeys(record.fields, False),
-        zarr_format=record.zarr_format,
-        consolidated=is_consolidated(target, record.groups[0], record.zarr_format),
-    )
-    if content.stamps is not None and not content.one_date:
-        _refuse_other_images(stored, record, content, there, target.label)
-        if not later:
-            return content
-    if later:
-        return replace(content, small=_along_time(stored, record, content, later, target.label))
-    _refuse_other_values(stored, record, content, there, target.label)
-    return content
+        stored = plain_level(target, record, 0)
+        if not (content.one_date and later):
+            _refuse_other_values(stored, record, content, there, target.label)
+        return replace(content, small=_along_time(stored, record, content, later, target.label)) if later else content
 
 
 def ordered_like(record: Record, content: Content) -> Content:
@@ -99,46 +82,32 @@ def ordered_like(record: Record, content: Content) -> Content:
 def _refuse_other_values(
     stored: xr.Dataset, record: Record, content: Content, there: Mapping[int, int], label: str
 ) -> None:
-    """Raise if a raster without a date, or of a stored date, has other values than the store."""
-    compared, moment = _compared(content), ""
-    if content.stamps is not None:
-        stamp = int(content.stamps.values[0])
-        stored, moment = stored.isel({content.time: there[stamp]}), f" at {shown(stamp, content.stamps.kind)}"
-    old, new = {}, {}
-    for name in record.arrays:
-        own = content.small.variables.get(name)
-        if name in compared or name in record.fields or own is None:
-            continue
-        if content.time in own.dims:
-            own = own.isel({content.time: 0})
-        if not _alike(stored.variables[name], own):
-            old[f"{name}{moment}"] = _listed(stored.variables[name].values)
-            new[f"{name}{moment}"] = _listed(own.values)
-    hint = "" if moment else "To collect images of several dates, give each its date from the first on: " + _DATED
-    check_fingerprint(old, new, label, hint)
+    """Raise if a raster without a date, or dates that the store holds, have other values there.
 
-
-def _refuse_other_images(
-    stored: xr.Dataset, record: Record, content: Content, there: Mapping[int, int], label: str
-) -> None:
-    """Raise if dates that the store holds have another name of their image there, such as another `id`.
-
-    Other values per date are not compared: catalogs change links, dates of creation and cloud cover between queries.
+    there: positions of stored dates. Of dates along time, only what names their image is compared, such as `id`:
+    catalogs change links, dates of creation and cloud cover between queries.
     """
-    old, new, stamps = {}, {}, content.stamps
-    assert stamps is not None
-    for name in record.arrays:
-        own = content.small.variables.get(name)
-        if own is None or plain_name(name) not in _IDENTITY or not own.dims == stored[name].dims == (content.time,):
-            continue
-        for date, stamp in enumerate(map(int, stamps.values)):
-            if stamp not in there or there[stamp] >= stored[name].size:  # an interrupted extension
+    time, stamps, small = content.time, content.stamps, content.small.variables
+    names = [name for name in record.small_of(0) if name in small and name not in _compared(content)]
+    places = [("", 0, 0)]
+    if stamps is not None:
+        dates = [(int(stamp), date) for date, stamp in enumerate(stamps.values) if int(stamp) in there]
+        places = [(f" at {stamp_text(stamp, stamps.kind)}", there[stamp], date) for stamp, date in dates]
+        if not content.one_date:
+            names = [name for name in names if plain_name(name) in _IDENTITY]
+            names = [name for name in names if small[name].dims == stored[name].dims == (time,)]
+    old, new = {}, {}
+    for name in names:
+        held = stored.variables[name].load()
+        for moment, slot, date in places:
+            if time in held.dims and slot >= held.sizes[time]:  # an interrupted extension
                 continue
-            was, now = (np.asarray(each)[place] for each, place in ((stored[name], there[stamp]), (own, date)))
-            if not _equal(np.asarray(was), np.asarray(now)):
-                moment = f"{name} at {shown(stamp, stamps.kind)}"
-                old[moment], new[moment] = _listed(np.asarray(was)), _listed(np.asarray(now))
-    check_fingerprint(old, new, label)
+            was = held.isel({time: slot}) if time in held.dims else held
+            now = small[name].isel({time: date}) if time in small[name].dims else small[name]
+            if not _alike(was, now):
+                old[f"{name}{moment}"], new[f"{name}{moment}"] = _listed(was.values), _listed(now.values)
+    hint = "To collect images of several dates, give each its date from the first on: " + _DATED
+    check_fingerprint(old, new, label, hint if stamps is None else "")
 
 
 def _alike(old: xr.Variable, new: xr.Variable) -> bool:
@@ -154,7 +123,7 @@ def _alike(old: xr.Variable, new: xr.Variable) -> bool:
 def _compared(content: Content) -> set[str | None]:
     """Name what the fingerprint compares: the grid, the labels along other dimensions, dates themselves."""
     dims = (dim for each in content.fields for dim in each.dims)
-    return {LEDGER, content.y, content.x, content.crs_name, content.time, *dims}
+    return {content.y, content.x, content.crs_name, content.time, *dims}
 
 
 def _along_time(stored: xr.Dataset, record: Record, content: Content, later: list[int], label: str) -> xr.Dataset:
@@ -163,13 +132,13 @@ def _along_time(stored: xr.Dataset, record: Record, content: Content, later: lis
     assert time is not None
     compared = _compared(content)
     troubles: list[str] = []
-    for name in record.arrays:
-        if name in compared or name in record.fields:
+    for name in record.small_of(0):
+        if name in compared:
             continue
         old, new = stored.variables[name], small.variables.get(name)
         if content.one_date and new is not None and time in new.dims and time not in old.dims:
             new = new.isel({time: 0})
-            small = small.assign_coords({name: new}) if name in small.coords else small.assign({name: new})
+            small = small.assign({name: new})
         if time not in old.dims:
             if new is not None and not (new.dims == old.dims and _equal(old.values, new.values)):
                 troubles.append(
@@ -186,7 +155,7 @@ def _along_time(stored: xr.Dataset, record: Record, content: Content, later: lis
             if time not in new.dims and set(new.dims) == set(old.dims) - {time}:
                 new = new.set_dims({time: small.sizes[time], **dict(zip(new.dims, new.shape, strict=True))})
                 new = new.transpose(*old.dims).copy(deep=True)
-                small = small.assign_coords({name: new}) if name in small.coords else small.assign({name: new})
+                small = small.assign({name: new})
             if set(new.dims) != set(old.dims):
                 troubles.append(f"{name}: the store has it along {list(old.dims)}, this along {list(new.dims)}")
             elif not _fits(values := new.isel({time: later}).values, old.dtype):
@@ -207,12 +176,10 @@ def _refuse_other_offsets(
 ) -> None:
     """Raise for dates that the store holds with another offset of their DN, so that no date is of two radiometries."""
     own = content.small.variables.get(OFFSET_COORD)
-    path = join_path(record.groups[0], OFFSET_COORD)
-    document = read_array(target, path, record.zarr_format)
-    if own is None or content.time not in own.dims or document is None or content.stamps is None:
+    held = OFFSET_COORD in record.arrays
+    if own is None or content.time not in own.dims or not held or content.stamps is None:
         return
-    stretched(document, record.time, length)
-    stored = np.asarray(target.array(path, document)[...])
+    stored = np.asarray(open_array(target, record, 0, OFFSET_COORD, length=length)[...])
     pairs = [
         (stamp, stored[there[stamp]], value)
         for stamp, value in zip(map(int, content.stamps.values), own.values, strict=True)
@@ -221,7 +188,7 @@ def _refuse_other_offsets(
     differing = [pair for pair in pairs if pair[1] != pair[2]]
     if differing:
         lines = "".join(
-            f"\n  {OFFSET_COORD} at {shown(stamp, content.stamps.kind)}: the store has {old:g}, this is {new:g}"
+            f"\n  {OFFSET_COORD} at {stamp_text(stamp, content.stamps.kind)}: the store has {old:g}, this is {new:g}"
             for stamp, old, new in differing[:5]
         )
         more = f"\n  and {len(differing) - 5} more dates" if len(differing) > 5 else ""
@@ -260,5 +227,4 @@ def _listed(values: NDArray[Any]) -> Any:
 
 
 def _told(values: NDArray[Any]) -> str:
-    text = str(values) if values.dtype.kind in "Mm" else repr(values.tolist())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shown(_listed(values))

@@ -129,7 +129,7 @@ def even_cut(size: int, *, chunk: int, region_blocks: int | None = None) -> Cut:
 
 def shard_side(cut: Cut) -> int:
     """Return the side of a shard that is exactly one block: a whole number of chunks, as Zarr wants it."""
-    return _up(cut.block, cut.chunk)
+    return -(-cut.block // cut.chunk) * cut.chunk
 
 
 def region_numbers(y: Cut, x: Cut) -> list[tuple[int, int]]:
@@ -157,10 +157,6 @@ def _side(step: int) -> int:
 def _divisors(number: int) -> list[int]:
     small = [side for side in range(1, math.isqrt(number) + 1) if number % side == 0]
     return sorted({*small, *(number // side for side in small)})
-
-
-def _up(number: int, unit: int) -> int:
-    return -(-number // unit) * unit
 
 
 def _short(edges: tuple[int, ...]) -> str:

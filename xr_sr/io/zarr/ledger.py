@@ -11,17 +11,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ...arguments import first_line
 from ...errors import StoreDamageError
-from .documents import require_array, write_array
+from .documents import open_array, require_array, write_array
 from .record import LEDGER, PENDING, Record
-from .target import Document, Target, first_line, join_path
-from .template import stretched
+from .target import Document, Target, join_path
 from .times import Stamps
 
 _DONE, _LOST = 1, 2
@@ -50,18 +51,17 @@ class Ledger:
         noted: NDArray[np.bool_] = np.equal(some, _DONE)
         return noted[np.asarray(slots) - first] if self.timed else noted[None]
 
-    def mark(self, slot: int, row: int, col: int) -> None:
-        """Note that a region of a date is done: one write of one key."""
-        self.array[(slot, row, col) if self.timed else (row, col)] = _DONE
-
-    def mark_lost(self, slot: int, row: int, col: int) -> None:
-        """Note that a region of a date was done, and has to be written again."""
-        self.array[(slot, row, col) if self.timed else (row, col)] = _LOST
+    def mark(self, slot: int, row: int, col: int, *, lost: bool = False) -> None:
+        """Note that a region of a date is done, or was and has to be written again: one write of one key."""
+        self.array[self._at(slot, row, col)] = _LOST if lost else _DONE
 
     def state(self, slot: int, row: int, col: int) -> tuple[bool, bool]:
         """Return whether a region is done, and whether it was lost since. Raises what the store or codec does."""
-        noted = int(np.asarray(self.array[(slot, row, col) if self.timed else (row, col)]).item())
+        noted = int(np.asarray(self.array[self._at(slot, row, col)]).item())
         return noted == _DONE, noted == _LOST
+
+    def _at(self, slot: int, row: int, col: int) -> tuple[int, ...]:
+        return (slot, row, col) if self.timed else (row, col)
 
     def forget(self, slots: Sequence[int]) -> None:
         """Note that nothing of these dates is done."""
@@ -71,20 +71,16 @@ class Ledger:
 
 def open_ledger(target: Target, record: Record, level: int, length: int) -> Ledger:
     """Open the ledger of a level, with room for `length` dates, published or not."""
-    path, document = _document(target, record, level)
-    stretched(document, record.time, length)
     y, x = record.cuts[level]
-    return Ledger(target.array(path, document), (len(y.regions) - 1, len(x.regions) - 1), record.time is not None)
+    array = open_array(target, record, level, LEDGER, length=length)
+    return Ledger(array, (len(y.regions) - 1, len(x.regions) - 1), record.time is not None)
 
 
 def published(target: Target, record: Record, stamps: Stamps, length: int) -> dict[int, int]:
     """Return the slot of each stamp that is published. stamps: of the object, for what they are called."""
     if stamps.kind == "position":
         return {slot: slot for slot in range(length)}
-    path = join_path(record.groups[0], stamps.dim)
-    document = require_array(target, path, record.zarr_format)
-    stretched(document, stamps.dim, length)
-    stored = np.asarray(target.array(path, document)[...]).astype(np.int64)
+    stored = np.asarray(open_array(target, record, 0, stamps.dim, length=length)[...]).astype(np.int64)
     return {int(stamp): slot for slot, stamp in enumerate(stored)}
 
 
@@ -102,27 +98,23 @@ def reserve(
     first, so that no slot counts as done for what it does not hold.
     """
     before, after = _noted(target, record, length), list(zip(stamps, offsets, strict=True))
-    same = next(
-        (number for number, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before)
-    )
-    same = min(same, len(after))
     if before == after:
         return
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     for level in range(len(record.groups)):
         ledger = open_ledger(target, record, level, length + len(before))
         ledger.forget(range(length + same, length + len(before)))
-    path, document = _document(target, record, 0)
+    document = require_array(target, record, 0, LEDGER)
     document["attributes"] = {
         **document["attributes"],
         PENDING: json.dumps({"first": length, "stamps": [int(stamp) for stamp in stamps], "offsets": list(offsets)}),
     }
-    write_array(target, path, document)
+    write_array(target, join_path(record.groups[0], LEDGER), document)
 
 
 def _noted(target: Target, record: Record, length: int) -> list[tuple[int, float | None]]:
     """Read the stamps of dates that are being added, and the offsets of their DN."""
-    _, document = _document(target, record, 0)
-    first, pairs = pending_of(document)
+    first, pairs = pending_of(require_array(target, record, 0, LEDGER))
     return pairs[length - first :] if pairs else []
 
 
@@ -143,8 +135,3 @@ def pending_of(document: Document) -> tuple[int, list[tuple[int, float | None]]]
             f"the document of the ledger is damaged: its attribute {PENDING!r} names no dates. xr_sr.verify(store) "
             "restores it where the store has a copy; overwrite=True rewrites the store."
         ) from error
-
-
-def _document(target: Target, record: Record, level: int) -> tuple[str, Document]:
-    path = join_path(record.groups[level], LEDGER)
-    return path, require_array(target, path, record.zarr_format)

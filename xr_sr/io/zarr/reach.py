@@ -16,9 +16,10 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 
+from ...arguments import first_line
 from ...errors import StoreError
 from ...runtime.execute import Graph, active_client, run_graphs, shares_memory
-from .target import Target, first_line
+from .target import Target
 
 _PROBE = 1024
 """Bytes that a probe of a session writes: beyond the 512 that Icechunk keeps in its own files."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...arguments import check_whole, shown
+from ...arguments import check_whole, first_line, shown
 from ...cube.lazy import refuse_query_planning
 from ...errors import OptionError, StoreDamageError, StoreError
 from .conventions import without_conventions
@@ -19,9 +18,10 @@ from .documents import is_consolidated, read_group
 from .encoding import unpack_block
 from .record import HIDDEN, KEY, LEDGER, Record, require_record
 from .stores import members_of
-from .target import StoreLike, Target, first_line
+from .target import StoreLike, Target
 from .verification import missing_small, refuse
 
+_Chunks: TypeAlias = "int | Mapping[Any, Any] | Literal['auto'] | None"
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -70,66 +70,63 @@ def open_zarr(
     record = require_record(target)
     levels = len(record.cuts)
     if isinstance(level, str) and level == "all":
-        return xr.DataTree.from_dict({str(number): _opened(target, record, number, chunks) for number in range(levels)})
+        return xr.DataTree.from_dict({str(number): _level(target, record, number, chunks) for number in range(levels)})
     if not 0 <= check_whole("level", level, unit="a level of the pyramid, or 'all'") < levels:
         raise StoreError(f"{target.label} has {levels} level(s), 0 to {levels - 1}; level {level} is not among them.")
-    dataset = _opened(target, record, level, chunks)
+    dataset = _level(target, record, level, chunks)
     if record.kind == "Dataset":
         return dataset
     return dataset[record.variable].rename(record.name)
 
 
-def _opened(
-    target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
-) -> xr.Dataset:
+def _level(target: Target, record: Record, level: int, chunks: _Chunks) -> xr.Dataset:
     """Open a level; any error becomes a StoreDamageError."""
     with target.reading(f"level {level}" if level else "the metadata"):
         refuse(target, missing_small(target, record, level))
-        return _level(target, record, level, chunks)
+        dataset = plain_level(target, record, level).drop_vars(LEDGER, errors="ignore")
+        _check_chunks(chunks, dataset)
+        # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
+        dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
+        for name in record.fields:
+            # Only variables on the grid become dask: dates share a chunk on disk, which chunks of one date would read
+            # again and again.
+            array = dataset[name]
+            asked = _blocks(record, level) if chunks is None else chunks
+            if isinstance(asked, Mapping):
+                asked = {dim: side for dim, side in asked.items() if dim in array.dims}
+            dataset[name] = _decoded(_lazy(array, array.chunk(asked).data, f"{name!r} of {target.label}"))
+        dataset.drop_vars(record.fields).load()  # in place: variables are shared
+        for name in record.text:
+            if name in dataset.variables:
+                var = dataset.variables[name]
+                text = np.asarray(var.values.tolist(), dtype=str)
+                dataset = dataset.assign({name: (var.dims, text, var.attrs)})  # a coordinate stays one
+        for var in dataset.variables.values():
+            # Chunks and codecs of this store would conflict with those of another.
+            var.encoding = _link_to_crs(var.encoding)
+        dataset.attrs = {} if record.kind == "DataArray" else _plain(read_group(target, "", record.zarr_format))
+        dataset = xr.Dataset({name: dataset[name] for name in record.variables}, dataset.coords, dataset.attrs)
+        if record.time is None:
+            return dataset
+        if record.one_date and dataset.sizes[record.time] == 1:
+            return dataset.isel({record.time: 0})
+        index = dataset.indexes.get(record.time)
+        return dataset if index is None or index.is_monotonic_increasing else dataset.sortby(record.time)
 
 
-def _level(
-    target: Target, record: Record, level: int, chunks: int | Mapping[Any, Any] | Literal["auto"] | None
-) -> xr.Dataset:
-    packed = dict.fromkeys(record.fields, False)
+def plain_level(target: Target, record: Record, level: int) -> xr.Dataset:
+    """Open a level as xarray does, without dask, its variables on the grid as they are packed."""
     consolidated = is_consolidated(target, record.groups[level], record.zarr_format)
-    dataset = xr.open_zarr(
+    dataset: xr.Dataset = xr.open_zarr(
         target.store if consolidated else members_of(target),
         group=target.path(record.groups[level]) or None,
         chunks=None,
-        mask_and_scale=packed,
+        mask_and_scale=dict.fromkeys(record.fields, False),
         decode_coords="all",
         zarr_format=record.zarr_format,
         consolidated=consolidated,
     )
-    dataset = dataset.drop_vars(LEDGER, errors="ignore")
-    _check_chunks(chunks, dataset)
-    # xarray notes a coordinate with the variables along its dimension, of which a Dataset of bands may have none.
-    dataset = dataset.set_coords([name for name in dataset.data_vars if name not in record.variables])
-    for name in record.fields:
-        # Only variables on the grid become dask: dates share a chunk on disk, which chunks of one date would read
-        # again and again.
-        array = dataset[name]
-        asked = _blocks(record, level) if chunks is None else chunks
-        if isinstance(asked, Mapping):
-            asked = {dim: side for dim, side in asked.items() if dim in array.dims}
-        dataset[name] = _decoded(_lazy(array, array.chunk(asked).data, f"{name!r} of {target.label}"))
-    for name in dataset.variables:
-        if name not in record.fields:
-            dataset[name].load()
-    for name in record.text:
-        if name in dataset.variables:
-            plain = xr.Variable(
-                dataset[name].dims, np.asarray(dataset[name].values.tolist(), dtype=str), dataset[name].attrs
-            )
-            dataset = dataset.assign_coords({name: plain}) if name in dataset.coords else dataset.assign({name: plain})
-    for name in dataset.variables:
-        dataset[name].encoding = _kept_encoding(dataset[name].encoding)
-    dataset.attrs = {} if record.kind == "DataArray" else _plain(read_group(target, "", record.zarr_format))
-    dataset = xr.Dataset({name: dataset[name] for name in record.variables}, dataset.coords, dataset.attrs)
-    if record.one_date and record.time is not None and dataset.sizes[record.time] == 1:
-        return dataset.isel({record.time: 0})
-    return _sorted(dataset, record.time)
+    return dataset
 
 
 def _check_chunks(chunks: object, dataset: xr.Dataset) -> None:
@@ -149,25 +146,12 @@ def _check_chunks(chunks: object, dataset: xr.Dataset) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False)
 class _Stored:
     """The pixels of a variable as they are stored; reading a chunk that is damaged is an error of ours."""
 
-    variable: xr.Variable
-    label: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.variable.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = self.variable.dtype
-        return dtype
-
-    @property
-    def ndim(self) -> int:
-        return int(self.variable.ndim)
+    def __init__(self, variable: xr.Variable, label: str) -> None:
+        self.variable, self.label = variable, label
+        self.shape, self.dtype, self.ndim = variable.shape, variable.dtype, variable.ndim
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> NDArray[Any]:
         try:
@@ -202,7 +186,7 @@ def _decoded(array: xr.DataArray) -> xr.DataArray:
             dtype=np.float32,
             meta=np.empty((0,) * array.ndim, np.float32),
         )
-        encoding = {key: value for key, value in array.encoding.items() if key == "grid_mapping"}
+        encoding = _link_to_crs(array.encoding)
         array = array.copy(data=data)
         array.encoding = encoding
     array.attrs = _plain(attrs) | ({"_FillValue": int(fill)} if fill is not None and array.dtype.kind in "ui" else {})
@@ -224,12 +208,5 @@ def _plain(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
     return {key: _NUMBERS.get(value, value) if isinstance(value, str) else value for key, value in kept.items()}
 
 
-def _kept_encoding(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Keep the link to the CRS; chunks and codecs of this store would conflict with those of another."""
+def _link_to_crs(encoding: Mapping[Any, Any]) -> dict[Any, Any]:
     return {key: value for key, value in encoding.items() if key == "grid_mapping"}
-
-
-def _sorted(dataset: xr.Dataset, time: str | None) -> xr.Dataset:
-    if time is None or time not in dataset.indexes or dataset.indexes[time].is_monotonic_increasing:
-        return dataset
-    return dataset.sortby(time)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal
 
+from ...arguments import shown
 from ...errors import StoreDamageError, StoreError, StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD, OWN_ATTR
 from .encoding import ZarrFormat
@@ -87,6 +88,10 @@ class Record:
         """Return the names of the arrays of a level."""
         return tuple(name for name in self.arrays if not level or name not in self.fine_only)
 
+    def small_of(self, level: int) -> tuple[str, ...]:
+        """Return the names of the arrays of a level that have no pixels, the ledger left out."""
+        return tuple(name for name in self.arrays_of(level) if name not in (*self.fields, LEDGER))
+
     def cut(self, level: int) -> tuple[Cut, Cut]:
         """Return the blocks, chunks and regions of a level along y and x."""
         y, x = (
@@ -95,13 +100,19 @@ class Record:
         )
         return y, x
 
+    def window(
+        self, level: int, place: tuple[int, int, int], dims: Sequence[str], shape: Sequence[int]
+    ) -> tuple[slice | int, ...]:
+        """Return the part of an array that a region of a date has. place: (slot, row, column). dims: of the array."""
+        slot, *numbers = place
+        here: dict[str | None, slice | int] = {self.time: slot}
+        for dim, axis, number in zip(self.dims, self.cuts[level], numbers, strict=True):
+            here[dim] = slice(axis.regions[number], axis.regions[number + 1])
+        return tuple(here.get(dim, slice(0, size)) for dim, size in zip(dims, shape, strict=True))
+
     def to_attribute(self) -> str:
         """Convert the record into text: plain xarray passes attributes on, and netCDF cannot hold nested ones."""
         return json.dumps({"version": _VERSION, **asdict(self)})
-
-    def ready(self) -> Record:
-        """Return the record of the finished template."""
-        return replace(self, state="ready")
 
     @classmethod
     def from_attribute(cls, attribute: Any) -> Record | None:
@@ -117,16 +128,15 @@ class Record:
         try:
             for key in ("dims", "fields", "text", "variables", "arrays", "fine_only"):
                 stored[key] = tuple(stored[key])
-            stored["cuts"] = tuple(tuple(_cut_record(axis) for axis in level) for level in stored["cuts"])
+            stored["cuts"] = tuple(
+                tuple(CutRecord(**{**axis, "regions": tuple(axis["regions"])}) for axis in level)
+                for level in stored["cuts"]
+            )
             record = cls(**stored)
         except (AttributeError, KeyError, TypeError):
             return None
         known = record.state in ("building", "ready") and record.zarr_format in (2, 3)
         return record if known and record.cuts and isinstance(record.fingerprint, Mapping) else None
-
-
-def _cut_record(stored: Mapping[str, Any]) -> CutRecord:
-    return CutRecord(stored["chunk"], stored["shard"], stored["block"], tuple(stored["regions"]))
 
 
 def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], label: str, hint: str = "") -> None:
@@ -184,8 +194,7 @@ def _show(fields: Mapping[str, Any], name: str) -> str:
     if name not in fields:
         kind = "attribute" if name.startswith("xr_sr:") else "coordinate" if name == OFFSET_COORD else "field"
         return f"no such {kind}"
-    text = repr(fields[name])
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return shown(fields[name], 200)
 
 
 _ZARR_KEYS = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}

@@ -47,11 +47,6 @@ def create(store: Store, key: str, value: bytes) -> bool:
     return sync(_create(_unwrapped(store), key, value))
 
 
-def read(store: Store, key: str) -> bytes | None:
-    """Read an object; None where there is none."""
-    return sync(_read(store, key))
-
-
 def written_at(store: Store, key: str) -> float | None:
     """Return when an object was written last, in seconds by the store's clock; None where the store does not say."""
     return sync(_written_at(_unwrapped(store), key))
@@ -68,9 +63,9 @@ async def _create(store: Store, key: str, value: bytes) -> bool:
         return False
     except Exception as error:  # each object store reports an object that exists in a class of its own
         refusal = error
-    found = await _read(store, key)
+    found = await store.get(key, buffer_prototype)
     if found is not None:
-        return found == value
+        return found.to_bytes() == value
     if isinstance(store, LocalStore) and isinstance(refusal, OSError) and not isinstance(refusal, FileNotFoundError):
         return _create_file(store, key, value)
     # FileNotFoundError: another call swept the half-written file of this one away.
@@ -87,11 +82,6 @@ def _create_file(store: LocalStore, key: str, value: bytes) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-async def _read(store: Store, key: str) -> bytes | None:
-    found = await store.get(key, buffer_prototype)
-    return None if found is None else found.to_bytes()
 
 
 async def _written_at(store: Store, key: str) -> float | None:

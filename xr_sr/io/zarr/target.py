@@ -20,7 +20,7 @@ from zarr.buffer.cpu import buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
-from ...arguments import check_path
+from ...arguments import check_path, first_line
 from ...errors import StoreDamageError, StoreError, XrSrError
 from .encoding import ZarrFormat
 
@@ -37,7 +37,7 @@ _AT_ONCE = 32
 
 _Result = TypeVar("_Result")
 _OUR_FAULTS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
-_ARRAY_KEYS = ("zarr.json", ".zarray", ".zattrs")
+_ARRAY_KEYS = {"zarr.json", ".zarray", ".zattrs"}
 _ROOT_KEYS = {3: ("zarr.json",), 2: (".zgroup", ".zattrs")}
 
 
@@ -157,25 +157,18 @@ class Target:
         """Delete one key; nothing happens where it is missing."""
         _wait(self.store.delete(self.path(*parts)))
 
-    def names(self) -> list[str]:
+    def names(self, *parts: str) -> list[str]:
         """List the names directly below, without claims and the half-written files that a killed process leaves."""
 
         async def collect() -> list[str]:
-            return [name async for name in self.store.list_dir(self.prefix)]
+            return [name async for name in self.store.list_dir(self.path(*parts))]
 
         found = (name.rstrip("/").rsplit("/", 1)[-1] for name in _wait(collect()))
         return sorted({name for name in found if name and not name.startswith(CLAIM) and not name.endswith(".partial")})
 
     def has_chunks(self, path: str) -> bool:
         """Return whether anything of an array is written beside its documents."""
-
-        async def look() -> bool:
-            async for name in self.store.list_dir(self.path(path)):
-                if name.rstrip("/").rsplit("/", 1)[-1] not in _ARRAY_KEYS and not name.endswith(".partial"):
-                    return True
-            return False
-
-        return _wait(look())
+        return not set(self.names(path)) <= _ARRAY_KEYS
 
     def present(self, keys: Iterable[str]) -> set[str]:
         """Return the keys that exist and are not empty; reads a byte of each, as listings may be stale."""
@@ -203,18 +196,12 @@ class Target:
 
     def clear(self, *, keep: ZarrFormat) -> None:
         """Delete everything below except for the documents of the root group in one format."""
-
-        async def remove(path: str) -> None:
-            await self.store.delete_dir(path)
-
-        for name in self.names():
-            if name in _ROOT_KEYS[keep]:
-                continue
+        for name in set(self.names()) - set(_ROOT_KEYS[keep]):
             if name.startswith(".z") or name == "zarr.json":
                 self.delete(name)
             else:
                 try:
-                    _wait(remove(self.path(name)))
+                    _wait(self.store.delete_dir(self.path(name)))
                 except ValueError:  # LocalStore says so of a plain file
                     self.delete(name)
 
@@ -260,8 +247,7 @@ class Target:
 
 def cannot_write(what: str, error: Exception) -> StoreError:
     """Return the error of a failed write: what failed, why, and that the same call resumes it."""
-    told = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
-    reason = told[0].strip()[:200] if told else type(error).__name__
+    reason = first_line(getattr(error, "strerror", None) or error)
     return StoreError(
         f"cannot write {what}: {reason}. What is done is kept: remove the cause and run the same call again."
     )
@@ -280,12 +266,6 @@ def _remote(url: str, options: dict[str, Any] | None, *, read_only: bool) -> Sto
         raise StoreError(
             f"{url} cannot be reached: {first_line(error)}. Use a path, or a URL that fsspec knows, such as s3://..."
         ) from error
-
-
-def first_line(error: object) -> str:
-    """Return the first line of a text or error, without its full stop; the name of its class where it has none."""
-    told = str(error).strip().splitlines()
-    return told[0].strip().rstrip(".")[:200] if told else type(error).__name__
 
 
 def _wait(awaitable: Awaitable[_Result]) -> _Result:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
 from ...cube.coordinates import coords
 from .content import Content, Field
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
-from .documents import consolidate, dimensions, read_array, read_group, require_array, write_array, write_group
+from .documents import consolidate, dimensions, read_group, require_array, stretched, write_array, write_group
 from .encoding import ZarrFormat, small_codec, variable_encoding
 from .record import HIDDEN, KEY, LEDGER, Record
 from .stores import members_of
@@ -58,7 +60,7 @@ def build(
         root.update(group_attrs(content.geobox, (content.y, content.x), declared=declared))
         root[HIDDEN] = read_group(target, "", record.zarr_format)[HIDDEN]  # as xarray wrote it
     check()
-    publish(target, record, None, root={**root, KEY: record.ready().to_attribute()})
+    publish(target, record, None, root={**root, KEY: replace(record, state="ready").to_attribute()})
 
 
 def publish(target: Target, record: Record, length: int | None, *, root: Document | None = None) -> None:
@@ -74,7 +76,7 @@ def publish(target: Target, record: Record, length: int | None, *, root: Documen
         nodes: dict[str, Document | None] = {}
         for name in record.arrays_of(level):
             path = join_path(group, name)
-            document = _document(target, record, path)
+            document = require_array(target, record, level, name)
             if length is not None and stretched(document, record.time, length):
                 write_array(target, path, document)
             nodes[name] = everything[path] = document
@@ -86,23 +88,14 @@ def publish(target: Target, record: Record, length: int | None, *, root: Documen
     consolidate(target, "", record.zarr_format, everything, root)
 
 
-def stretched(document: Document, time: str | None, length: int) -> bool:
-    """Set the length of the time axis in an array's document; says whether that changed it."""
-    dims = dimensions(document)
-    if time not in dims or document["shape"][dims.index(time)] == length:
-        return False
-    document["shape"][dims.index(time)] = length
-    return True
-
-
 def stored_length(target: Target, record: Record) -> int | None:
     """Return the longest time axis of any array: what is published, or was being published when it was killed."""
     if record.time is None:
         return None
     longest = 0
-    for level, group in enumerate(record.groups):
+    for level in range(len(record.groups)):
         for name in record.arrays_of(level):
-            document = _document(target, record, join_path(group, name))
+            document = require_array(target, record, level, name)
             if record.time in dimensions(document):
                 longest = max(longest, int(document["shape"][dimensions(document).index(record.time)]))
     return longest
@@ -121,19 +114,15 @@ def write_small(target: Target, record: Record, small: xr.Dataset, dates: Sequen
     encoding = {name: _small_encoding(kept.variables[name], record) for name in varying}
     scratch = MemoryStore()
     write_dataset(kept, scratch, "", encoding, record.zarr_format)
-    coded = Target(scratch, "", "memory")
     for name in varying:
-        fresh = read_array(coded, name, record.zarr_format)
-        assert fresh is not None
-        values = coded.array(name, fresh)[...]
+        values = np.asarray(zarr.open_array(scratch, path=name, mode="r")[...])
         for level, group in enumerate(record.groups):
             if name not in record.arrays_of(level):
                 continue
-            path = join_path(group, name)
-            document = _document(target, record, path)
+            document = require_array(target, record, level, name)
             axis = dimensions(document).index(record.time)
             stretched(document, record.time, max(document["shape"][axis], max(slots) + 1))
-            array = target.array(path, document)
+            array = target.array(join_path(group, name), document)
             for position, slot in enumerate(slots):
                 array[(slice(None),) * axis + (slot,)] = np.take(values, position, axis=axis)
 
@@ -155,10 +144,6 @@ def write_dataset(
             safe_chunks=False,
             write_empty_chunks=True,  # so that a missing chunk is one that was lost
         )
-
-
-def _document(target: Target, record: Record, path: str) -> Document:
-    return require_array(target, path, record.zarr_format)
 
 
 def _level(
@@ -190,9 +175,9 @@ def _level(
         "compressors": None if record.zarr_format == 2 else (),
         "dtype": "uint8",
     }
-    coordinates = {field.name: variables.pop(field.name) for field in content.fields if field.coordinate}
     # The ledger is a coordinate on disk, so that plain xarray does not list it among the data variables.
-    dataset = small.assign_coords({**coordinates, LEDGER: ledger}).assign(variables)
+    coordinates = [field.name for field in content.fields if field.coordinate]
+    dataset = small.assign({LEDGER: ledger, **variables}).set_coords([LEDGER, *coordinates])
     dataset.attrs = group_attrs(geobox, dims, declared=declared)
     return dataset, encoding
 
@@ -256,7 +241,7 @@ def _with_text(small: xr.Dataset, record: Record) -> xr.Dataset:
     for name in texts:
         var = small.variables[name]
         fresh = xr.Variable(var.dims, var.values.astype(object), var.attrs)
-        small = small.assign_coords({name: fresh}) if name in small.coords else small.assign({name: fresh})
+        small = small.assign({name: fresh})  # a coordinate stays one
     return small
 
 

@@ -63,18 +63,19 @@ def stamps_of(dataset: xr.Dataset, dim: str) -> Stamps:
             f"the coordinate {dim!r} holds {coordinate.dtype}, which is neither dates nor whole numbers. "
             f"Assign dates: obj.assign_coords({dim}=pandas.to_datetime(...))."
         )
-    _refuse_equal(values, dim, kind)
+    unique, counts = np.unique(values, return_counts=True)
+    if twice := [stamp_text(value, kind) for value in unique[counts > 1]]:
+        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
+        raise DuplicateTimeError(
+            f"{', '.join(twice[:3])}{more}: more than once along {dim!r}, so one would overwrite the other. "
+            f'Mosaic them, odc.stac.load(..., groupby="solar_day"), or keep one, obj.drop_duplicates("{dim}").'
+        )
     return Stamps(dim, kind, values)
 
 
 def as_dates(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
     """Convert nanoseconds into dates."""
     return values.astype("datetime64[ns]")
-
-
-def stamp_text(nanoseconds: int) -> str:
-    """Write a date of a store for a message, to the day, minute or what it takes."""
-    return str(np.datetime_as_string(np.datetime64(nanoseconds, "ns"), unit="auto"))
 
 
 def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
@@ -104,9 +105,9 @@ def as_nanoseconds(values: NDArray[Any]) -> NDArray[Any] | None:
     return as_nanoseconds(index.to_numpy().reshape(values.shape))
 
 
-def shown(value: int, kind: str) -> str:
-    """Write one stamp as a user knows it."""
-    return str(np.datetime64(int(value), "ns")) if kind == "date" else str(int(value))
+def stamp_text(value: int, kind: str) -> str:
+    """Write one stamp as a user knows it: a date to the day, minute or what it takes, else the number."""
+    return str(np.datetime_as_string(np.datetime64(int(value), "ns"), unit="auto") if kind == "date" else int(value))
 
 
 def _is_dated(coordinate: xr.DataArray) -> bool:
@@ -139,17 +140,6 @@ def beyond_dates(name: str, advice: str) -> StoreError:
     )
 
 
-def _refuse_equal(values: NDArray[np.int64], dim: str, kind: str) -> None:
-    unique, counts = np.unique(values, return_counts=True)
-    twice = [shown(value, kind) for value in unique[counts > 1]]
-    if twice:
-        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
-        raise DuplicateTimeError(
-            f"{', '.join(twice[:3])}{more}: more than once along {dim!r}, so one would overwrite the other. "
-            f'Mosaic them, odc.stac.load(..., groupby="solar_day"), or keep one, obj.drop_duplicates("{dim}").'
-        )
-
-
 def scalar_date(dataset: xr.Dataset) -> str | None:
     """Find the scalar coordinate that holds the date, as `scalar_dates` does, and is not missing.
 
@@ -174,9 +164,7 @@ def along_time(dataset: xr.Dataset, date: str, on_grid: Iterable[str]) -> xr.Dat
     }
     moment = dataset.variables[date]
     dataset = dataset.drop_vars(date).assign_coords({date: (date, np.atleast_1d(moment.values), moment.attrs)})
-    return dataset.assign_coords({name: var for name, var in steps.items() if name in dataset.coords}).assign(
-        {name: var for name, var in steps.items() if name in dataset.data_vars}
-    )
+    return dataset.assign(steps)  # coordinates stay coordinates
 
 
 def _is_known(coord: xr.DataArray) -> bool:

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import zarr
 
-from ...arguments import check_flag
+from ...arguments import check_flag, first_line
 from ...errors import StoreDamageError, StoreError, StoreWarning, warn_caller
 from ...runtime.execute import progress_bar
-from .blocks import chunk_keys
+from .blocks import chunks_in
 from .claim import claimed
-from .documents import can_be_opened, consolidated, dimensions, is_array, is_group, read_array, require_array
+from .documents import can_be_opened, consolidated, dimensions, is_array, is_group, open_array, require_array
 from .ledger import Ledger, open_ledger, pending, pending_of
 from .record import LEDGER, Record, require_record
 from .report import Damage, Problem, StorePart, Verification
-from .target import Document, StoreLike, Target, first_line, join_path
-from .template import publish, stored_length, stretched, unspecified_is_fine
+from .target import Document, StoreLike, Target, join_path
+from .template import publish, stored_length, unspecified_is_fine
 from .times import UNITS, stamp_text
 
 _THREADS = 8
@@ -46,23 +46,20 @@ def verify(
 ) -> Verification:
     """Check a store of `to_zarr` against its ledger and metadata; the next `to_zarr` then writes what is missing.
 
-    Checks every metadata document, every chunk of the small variables, and every chunk of each region that
-    the ledger notes as done, and reads them (without `quick`). `print` shows the result and what to do.
+    Reads every metadata document, every chunk of the small variables, and every chunk of each region that the ledger
+    notes as done. `print` shows the result and what to do.
 
     store: as in `to_zarr`.
-    repair: restore missing documents from the consolidated metadata, and note in the ledger which regions were lost, as
-        chunks are missing or cannot be read, so that the next `to_zarr` of these dates writes them. Until then they are
-        reported again. Chunks that cannot be read are deleted; pixels that can be read are never changed. False, or a
-        store that is read-only: nothing is changed. Nor where this user may not write: a StoreWarning says so.
+    repair: restore missing documents from the consolidated metadata, and note in the ledger which regions were lost, so
+        that the next `to_zarr` of these dates writes them. Until then they are reported again. Chunks that cannot be
+        read are deleted; pixels that can be read are never changed. False, or a store that is read-only: nothing is
+        changed. Nor where this user may not write: a StoreWarning says so.
     quick: only look whether each chunk is there; a chunk that was cut short or changed is not found then.
     progress: True or False; by default a bar of regions in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
-    In Zarr 3 each chunk is written with a checksum, so any changed byte is found. In Zarr 2, and in stores begun by
-    older versions, pixels have none: a changed byte that the codec does not notice is not found, and the report says
-    so. Documents have no checksum either: one that is valid, but not as it was written, is not found.
-    Chunks of nothing but the fill value are missing in stores of older versions; they count as missing here, and a
-    rerun writes them.
+    A changed byte is found by the checksum of its chunk. Not found: one in pixels of Zarr 2, and of stores begun by
+    older versions, that the codec does not notice; a document that is valid, but not as it was written.
     Returns a Verification: `ok`, `regions`, `complete`, `unwritten`, `dates`, `damages`, `lost`, `advice`.
     Raises StoreError for anything but a store of this package, for an incomplete template, and, with `repair`, while
     another call writes to the store; StoreDamageError if the root document is missing or cannot be read: then only
@@ -116,7 +113,8 @@ def inspect(
         for level in range(len(record.groups)):
             found = _Level.open(target, record, level, dates)
             regions += found.total
-            checksums &= all(_has_checksum(array) for array, _ in found.arrays.values())
+            codecs = [array.compressors for array, _ in found.arrays.values()]
+            checksums &= all(any(getattr(codec, "checksum", False) for codec in each) for each in codecs)
             with progress_bar(found.total, progress=progress, label=target.label[-30:], unit="region") as advance:
                 for slot, whole, more in found.regions(quick=quick, repair=repair, check=check):
                     complete += whole
@@ -185,20 +183,16 @@ def _is_right_array(document: Document, record: Record, level: int, name: str) -
     return name not in record.fields or all(sizes.get(dim) == size for dim, size in grid.items())
 
 
-def damaged_small(target: Target, record: Record, levels: Sequence[int] | None = None) -> list[Damage]:
+def damaged_small(target: Target, record: Record) -> list[Damage]:
     """Find and read the small variables."""
     found = []
-    for level in range(len(record.groups)) if levels is None else levels:
-        for name in record.arrays_of(level):
-            if name in record.fields or name == LEDGER:
-                continue
-            path = join_path(record.groups[level], name)
+    for level, group in enumerate(record.groups):
+        found += (missing := missing_small(target, record, level))
+        for name in record.small_of(level):
+            path = join_path(group, name)
             with unspecified_is_fine():
-                array = target.array(path, require_array(target, path, record.zarr_format))
-            keys = chunk_keys(array, [slice(0, size) for size in array.shape])
-            missing = set(keys) - target.present(keys) if record.every_chunk else set()
-            found += [Damage("small variable", _below(target, key), "missing") for key in sorted(missing)]
-            if not missing and not _can_be_read(array, ...):
+                array = open_array(target, record, level, name)
+            if not any(each.path.startswith(f"{path}/") for each in missing) and not _can_be_read(array, ...):
                 found.append(Damage("small variable", path, "unreadable"))
     return found
 
@@ -206,23 +200,14 @@ def damaged_small(target: Target, record: Record, levels: Sequence[int] | None =
 def missing_small(target: Target, record: Record, level: int) -> list[Damage]:
     """Find missing small variables of a level without reading them, by one round of requests."""
     keys: list[str] = []
-    for name in record.arrays_of(level) if record.every_chunk else ():
-        path = join_path(record.groups[level], name)
-        document = None if name in record.fields or name == LEDGER else _document(target, path, record)
-        if document is not None:
-            array = target.array(path, document)
-            keys += chunk_keys(array, [slice(0, size) for size in array.shape])
+    for name in record.small_of(level) if record.every_chunk else ():
+        # Consolidated metadata may have a document that is missing or cannot be read.
+        with suppress(StoreDamageError), unspecified_is_fine():
+            array = open_array(target, record, level, name)
+            keys += chunks_in(array, [slice(0, size) for size in array.shape])
     return [
         Damage("small variable", _below(target, key), "missing") for key in sorted(set(keys) - target.present(keys))
     ]
-
-
-def _document(target: Target, path: str, record: Record) -> Document | None:
-    """Read the document of an array; None where it is missing or cannot be read, as consolidated metadata have it."""
-    try:
-        return read_array(target, path, record.zarr_format)
-    except StoreDamageError:
-        return None
 
 
 def _document_keys(target: Target, record: Record) -> list[str]:
@@ -274,10 +259,8 @@ class _Level:
         slots = 1 if length is None else length + len(pending(target, record, length))
         arrays = {}
         for name in record.fields:
-            path = join_path(record.groups[level], name)
-            document = require_array(target, path, record.zarr_format)
-            stretched(document, record.time, slots)
-            arrays[name] = target.array(path, document), dimensions(document)
+            array = open_array(target, record, level, name, length=slots)
+            arrays[name] = array, dimensions(require_array(target, record, level, name))
         return cls(target, record, level, open_ledger(target, record, level, slots), arrays, slots, dates)
 
     @property
@@ -301,7 +284,7 @@ class _Level:
                     damages = [replace(each, repaired=True) for each in damages]
                 elif damages and repair:
                     check()
-                    self.ledger.mark_lost(*place)
+                    self.ledger.mark(*place, lost=True)
                     for each in damages:
                         if each.part == "pixels" and each.problem == "unreadable":
                             self.target.delete(each.path)  # writing into a damaged shard would read it first
@@ -321,31 +304,19 @@ class _Level:
         windows: dict[str, tuple[zarr.Array[Any], tuple[slice | int, ...]]] = {}
         for array, dims in self.arrays.values():
             if place[0] == 0 or self.record.time in dims:  # a field without time is written with the first date
-                for window in _unit_windows(array, self._window(place, array, dims)):
-                    windows[chunk_keys(array, window)[0]] = array, window
+                window = self.record.window(self.level, place, dims, array.shape)
+                windows |= {key: (array, part) for key, part in chunks_in(array, window).items()}
         there = self.target.present(windows)
         damages = [self._damage("pixels", key, "missing", place) for key in windows.keys() - there]
         if not quick:
             keys = sorted(there)
-            fine = threads.map(lambda key: self._is_fine(key, *windows[key]), keys)
-            damages += [
-                self._damage("pixels", key, "unreadable", place)
-                for key, good in zip(keys, fine, strict=True)
-                if not good
-            ]
+            fine = zip(keys, threads.map(lambda key: self._is_fine(key, *windows[key]), keys), strict=True)
+            damages += [self._damage("pixels", key, "unreadable", place) for key, good in fine if not good]
         return sorted(damages, key=lambda each: each.path)
 
     def _is_fine(self, key: str, array: zarr.Array[Any], window: tuple[slice | int, ...]) -> bool:
-        return (not _is_blosc(array) or self.target.blosc_is_whole(key)) and _can_be_read(array, window)
-
-    def _window(
-        self, place: tuple[int, int, int], array: zarr.Array[Any], dims: Sequence[str]
-    ) -> tuple[slice | int, ...]:
-        slot, *numbers = place
-        window: dict[str | None, slice | int] = {self.record.time: slot}
-        for dim, axis, number in zip(self.record.dims, self.record.cuts[self.level], numbers, strict=True):
-            window[dim] = slice(axis.regions[number], axis.regions[number + 1])
-        return tuple(window.get(dim, slice(0, size)) for dim, size in zip(dims, array.shape, strict=True))
+        blosc = array.shards is None and "Blosc" in type([None, *array.compressors][-1]).__name__
+        return (not blosc or self.target.blosc_is_whole(key)) and _can_be_read(array, window)
 
 
 def _dates(target: Target, record: Record) -> dict[int, str]:
@@ -355,35 +326,14 @@ def _dates(target: Target, record: Record) -> dict[int, str]:
         return {}
     if record.time not in record.arrays:
         return {slot: f"{record.time} at position {slot}" for slot in range(length)}
-    path = join_path(record.groups[0], record.time)
-    document = require_array(target, path, record.zarr_format)
+    array = open_array(target, record, 0, record.time)
     try:
-        published = np.asarray(target.array(path, document)[...]).tolist()
+        published = np.asarray(array[...]).tolist()
     except Exception:  # of the codec or the store: reported as the damage of a small variable
         return {}
     stamps = dict(enumerate(published)) | dict(enumerate(pending(target, record, length), start=length))
-    dated = document["attributes"].get("units") == UNITS
-    return {slot: stamp_text(stamp) if dated else f"{record.time} {stamp}" for slot, stamp in stamps.items()}
-
-
-def _unit_windows(array: zarr.Array[Any], window: Sequence[slice | int]) -> Iterator[tuple[slice | int, ...]]:
-    """Split a window into the chunks, or shards, that it is made of."""
-    ranges: list[list[slice | int]] = []
-    for place, unit, size in zip(window, array.shards or array.chunks, array.shape, strict=True):
-        if isinstance(place, int):
-            ranges.append([place])
-        else:
-            stop = min(place.stop, size)
-            ranges.append([slice(at, min(at + unit, stop)) for at in range(place.start, stop, unit)])
-    yield from itertools.product(*ranges)
-
-
-def _is_blosc(array: zarr.Array[Any]) -> bool:
-    return array.shards is None and "Blosc" in type(array.compressors[-1] if array.compressors else None).__name__
-
-
-def _has_checksum(array: zarr.Array[Any]) -> bool:
-    return any(getattr(codec, "checksum", False) for codec in array.compressors)
+    kind, start = ("date", "") if array.attrs.get("units") == UNITS else ("number", f"{record.time} ")
+    return {slot: start + stamp_text(stamp, kind) for slot, stamp in stamps.items()}
 
 
 def _can_be_read(array: zarr.Array[Any], window: Any) -> bool:

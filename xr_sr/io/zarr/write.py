@@ -22,7 +22,7 @@ from .claim import claimed
 from .content import Content, describe, fingerprint
 from .conventions import DECLARATION
 from .documents import read_group
-from .encoding import INT16, ZarrFormat
+from .encoding import INT16, ZarrFormat, is_text
 from .growth import fitted, ordered_like
 from .layout import Cut
 from .reach import refuse_unreachable
@@ -53,71 +53,54 @@ def to_zarr(
 ) -> int:
     """Write a lazy, georeferenced cube to Zarr, block by block; it can be interrupted at any moment and resumed.
 
-    First the template is written: all metadata, no pixel, no kernel called. Then graphs of blocks are computed, each
-    block goes straight from its task to its Zarr chunks, and a ledger (`sr_status(time, region_y, region_x)`) notes
-    each region when all of its chunks can be read back. The same call, run again after a kill, skips what is done, and
-    writes the same bytes as an uninterrupted run. `xr_sr.open_zarr` returns what was written; xarray,
-    rioxarray and GDAL read it too.
+    All metadata are written first. Each block then goes from its task to its Zarr chunks, and a ledger
+    (`sr_status(time, region_y, region_x)`) notes the regions that are complete. The same call, run again after a kill,
+    skips those, and writes the same bytes as an uninterrupted run. `xr_sr.open_zarr` returns what was written; xarray,
+    rioxarray and GDAL read it too. The page "The output store" of the documentation says how it works.
 
     obj: DataArray or Dataset with y and x (or latitude and longitude, ...) in any order, with or without time, bands
-        and a CRS. Variables that are not on the grid are loaded and written with the template.
+        and a CRS. Variables that are not on the grid are loaded and written with the metadata.
     store: a path, a URL that fsspec knows, or a store of zarr-python that can rewrite and delete keys: memory,
         obstore, an Icechunk session's (`session.store`; commit after this call); no ZipStore.
     zarr_format: 3, or 2 for GDAL before 3.12.
     packing: of floating-point variables, for all or by name. "int16": steps of 0.0001 between -3.2767 and 3.2767, NaN
-        as -32768; values beyond are clipped, counted, and reported once (ClippingWarning). Meant for reflectance and
-        indices; a variable whose `units` say otherwise (dB, m) becomes float32 unless it is named. "float32", or
-        "native": as it is. Integers and booleans always keep their dtype, and integers the nodata value that they
-        declare; so do integers that are floats because of NaN, such as DN after `mask`, unless "float32" or "native" is
-        passed. Pixels that are not written yet are nodata, or 0 in integers that declare none.
+        as -32768; values beyond are clipped, counted, and reported once (ClippingWarning). A variable whose `units`
+        are not those of reflectance or an index (dB, m) becomes float32 unless it is named. "float32", or "native": as
+        it is. Integers and booleans keep their dtype, and integers the nodata value that they declare; so do integers
+        that are floats because of NaN, such as DN after `mask`, unless "float32" or "native" is passed. Pixels that are
+        not written yet are nodata, or 0 in integers that declare none.
     chunks: side of a Zarr chunk in pixels, or (y, x). It must divide the blocks of the cube. By default the largest
         that does, up to 1024; 1024 where an axis is one block.
     shards: "block" puts the chunks of a block into one file. GDAL reads shards from 3.13 on.
     pyramid: number of coarser levels, each half of the one before; True for as many as make the last one fit a chunk.
-        The levels are the groups "0", "1", ...; NaN is left out of the averages, classes and masks keep one pixel of
-        four.
-    geozarr: declare the conventions `spatial:` and `proj:` (v0.1, Zarr's `zarr_conventions`) in each group and array.
-        By default only the group above the levels of a pyramid declares them: plain xarray passes attributes on, and
-        netCDF cannot hold this one: before `xr.open_datatree(pyramid).to_netcdf(...)`, delete the attributes
-        `zarr_conventions` and `multiscales` of its root. The attributes that they define are there in any case.
-    region: blocks along a side of a region, the unit that is redone after a kill; 4 by default, or more where blocks
-        are small.
+        NaN is left out of the averages, classes and masks keep one pixel of four.
+    geozarr: declare the conventions `spatial:` and `proj:` in each group and array, which netCDF cannot hold. Their
+        attributes are there in any case.
+    region: blocks along a side of a region, the unit that is redone after a kill; by default 4, or more if they are
+        small.
     overwrite: replace an existing Zarr, by any writer, damaged or not. Anything else is never deleted.
-    verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again. Every
-        chunk that the ledger notes as done is read.
-    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once. If
-        that call may be gone (another machine, whose claim was not renewed since), this one waits up to 60 s for its
-        claim to be renewed or to expire, even with wait=0, and a StoreWarning says so.
+    verify: first do what `xr_sr.verify` does, so that chunks that were lost or damaged since are written again.
+    wait: seconds to wait for another call that writes to this store; by default such a call is an error at once. A call
+        that may be gone is waited for up to 60 s, with a StoreWarning.
     progress: True or False; by default a bar of blocks in a terminal and in Jupyter.
     storage_options: for fsspec, where `store` is a URL.
 
     Later dates: call it with the same store and a cube that holds new dates, or a raster of one date that has it in a
-    scalar coordinate (`time`, `date`, ...). Only those are computed. They are appended in the order they come, and each
-    is published when it is whole: pixels first, the time axis last, by one write of the consolidated metadata.
-    `open_zarr` sorts by time. Dates are compared as nanoseconds of UTC; a date that is there is never written twice.
-    Small variables keep the types of the first call; a store without a block is replaced.
-
-    Values that all pixels depend on, such as a threshold by Otsu's method, are computed first, once per call.
+    scalar coordinate (`time`, `date`, ...). Only those are computed; each is published when it is whole. Dates are
+    compared as nanoseconds of UTC; a date that is there is never written twice. Small variables keep the types of the
+    first call; a store without a block is replaced.
 
     Returns the number of blocks that this call wrote, counted for each variable, date and level of a pyramid, and for
     each chunk along other dimensions, such as bands; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
     of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
-    input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss.
-    A raster of one date, or of none, must also agree with the one that is there in its other coordinates.
+    input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss. A
+    raster of one date, or of none, must also agree with the one that is there in its other coordinates.
+    DuplicateTimeError for equal dates. StoreError for a target that is not a store of this package, is read-only, full,
+    written by another call, or out of reach of the workers of dask's active scheduler: what is written is kept, the
+    same call resumes.
     Warns BandWarning of small variables that Zarr has no type for, such as lists; they are left out. StoreWarning where
-    a store without dates is complete, so that nothing is written. DuplicateTimeError for equal dates. StoreError for a
-    target that is not a store of this package, is read-only or full: what is written is kept, the same call resumes.
-
-    One call at a time writes to a store, from any process or machine: it holds a claim, an object `.xr_sr_claim` in the
-    store, which is renewed every 10 s and deleted at the end. Another call raises StoreError that names the writer, or
-    waits (`wait`). The claim of a call that was killed is taken over: at once where its process is seen to be gone,
-    else 60 s after it was renewed last, by the store's own time stamps. Where a store cannot create an object
-    exclusively (some file systems of fsspec), nothing keeps a second writer away, and a StoreWarning says so.
-
-    Works on dask's local schedulers and, if a `dask.distributed` client is active, on its cluster; workers then write
-    to the store themselves, or to forks of its session (Icechunk), which are merged into yours. A store that they
-    cannot reach, such as memory of this process, is a StoreError before anything is written.
+    a store without dates is complete, so that nothing is written, and where nothing keeps a second writer away.
     """
     check_flag("overwrite", overwrite)
     check_flag("geozarr", geozarr)
@@ -199,15 +182,10 @@ def _found(target: Target, *, overwrite: bool) -> Record | StoreState:
 
 
 def _is_extended(found: Record | StoreState, target: Target, *, overwrite: bool) -> bool:
-    """Return whether a store is resumed or extended, not rewritten."""
-    return isinstance(found, Record) and found.state == "ready" and not overwrite and _is_begun(found, target)
-
-
-def _is_begun(record: Record, target: Target) -> bool:
-    """Return whether a block is written, or noted as done; a store of metadata alone is replaced like none."""
-    return any(
-        target.has_chunks(join_path(group, name)) for name in (LEDGER, *record.fields) for group in record.groups
-    )
+    """Return whether a store is resumed or extended, not rewritten, as one without a block or a note of one is."""
+    if not isinstance(found, Record) or found.state != "ready" or overwrite:
+        return False
+    return any(target.has_chunks(join_path(group, name)) for name in (LEDGER, *found.fields) for group in found.groups)
 
 
 def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None, pyramid: int | bool) -> None:
@@ -262,27 +240,21 @@ def _check(record: Record, content: Content, target: Target, wanted: Mapping[str
     )
 
 
-def _edges(content: Content) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    leading = content.leading
-    y, x = (leading.array.chunks[leading.dims.index(dim)] for dim in (content.y, content.x))
-    return layout.edges_of(y), layout.edges_of(x)
-
-
 def _chosen_cuts(
     content: Content, chunks: int | tuple[int, int] | None, region: int | None, *, even: bool
 ) -> tuple[Cut, Cut]:
     sides = chunks if isinstance(chunks, tuple) else (chunks, chunks)
     y, x = (
-        layout.choose_cut(edges, chunk=side, region_blocks=region, even=even, axis=axis)
-        for edges, side, axis in zip(_edges(content), sides, (content.y, content.x), strict=True)
+        layout.choose_cut(content.edges(dim), chunk=side, region_blocks=region, even=even, axis=dim)
+        for side, dim in zip(sides, (content.y, content.x), strict=True)
     )
     return y, x
 
 
 def _adopted_cuts(record: Record, content: Content) -> tuple[Cut, Cut]:
     y, x = (
-        layout.adopt_cut(edges, stored, unit=axis.unit)
-        for edges, stored, axis in zip(_edges(content), record.cut(0), record.cuts[0], strict=True)
+        layout.adopt_cut(content.edges(dim), stored, unit=axis.unit)
+        for dim, stored, axis in zip(record.dims, record.cut(0), record.cuts[0], strict=True)
     )
     return y, x
 
@@ -294,24 +266,22 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
             layout.even_cut(-(-cut.size // 2), chunk=first.chunk) for cut, first in zip(levels[-1], cuts, strict=True)
         )
         levels.append((y, x))
-    texts = [
-        str(name) for name, var in content.small.variables.items() if var.dtype.kind in "UT" or _is_text(var.values)
-    ]
+    small = content.small.variables
+    grid = (content.y, content.x)
     return Record(
         state="building",
         zarr_format=wanted["zarr_format"],
         kind=content.kind,
         name=content.name,
         variable=content.variable,
-        dims=(content.y, content.x),
+        dims=grid,
         time=content.time,
         fields=tuple(field.name for field in content.fields),
-        text=tuple(texts),
+        text=tuple(str(name) for name, var in small.items() if var.dtype.kind in "UT" or is_text(var.values)),
         variables=content.order,
-        arrays=(*map(str, content.small.variables), *(field.name for field in content.fields), LEDGER),
-        fine_only=tuple(
-            str(name) for name, var in content.small.variables.items() if _follows(var.dims, name, content)
-        ),
+        arrays=(*map(str, small), *(field.name for field in content.fields), LEDGER),
+        # What goes along an axis that coarser levels shorten, and is not that axis itself.
+        fine_only=tuple(str(name) for name, var in small.items() if {*grid} & {*var.dims} and name not in grid),
         cuts=tuple((_cut_record(y, wanted["shards"]), _cut_record(x, wanted["shards"])) for y, x in levels),
         fingerprint=fingerprint(content),
         one_date=content.one_date,
@@ -321,12 +291,3 @@ def _record(content: Content, cuts: tuple[Cut, Cut], wanted: Mapping[str, Any]) 
 
 def _cut_record(cut: Cut, shards: str | None) -> CutRecord:
     return CutRecord(cut.chunk, layout.shard_side(cut) if shards else None, cut.block, cut.regions)
-
-
-def _follows(dims: tuple[Hashable, ...], name: Hashable, content: Content) -> bool:
-    """Return whether a small variable goes along an axis that coarser levels shorten, and is not that axis itself."""
-    return bool({content.y, content.x} & set(dims)) and name not in (content.y, content.x)
-
-
-def _is_text(values: Any) -> bool:
-    return values.dtype.kind == "O" and values.size > 0 and all(isinstance(value, str) for value in values.flat)
