@@ -21,9 +21,8 @@ from torch import Tensor
 from xr_sr.errors import TrainingError, XrSrError
 from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanCoarse, LeanFusion
-from xr_sr.training.distil import distil
-from xr_sr.training.fit import fit
 from xr_sr.training.journal import read_checkpoint, read_run, save_weights
+from xr_sr.training.learning import distil, fit
 from xr_sr.training.loop import Settings
 from xr_sr.training.patches import Augmentation
 from xr_sr.training.scenes import Scene

@@ -26,8 +26,8 @@ from xr_sr.training import (
     plot_log,
     save_weights,
 )
-from xr_sr.training.fit import GENTLE, MARGIN, Seen
 from xr_sr.training.journal import read_log
+from xr_sr.training.learning import GENTLE, MARGIN, Seen
 from xr_sr.training.teacher import apply
 
 SMALL = {"side": 12, "batch": 4, "patch": 24, "pool": 12}

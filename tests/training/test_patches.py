@@ -8,7 +8,7 @@ import pytest
 from tests.cubes import reflectance
 from xr_sr.errors import TrainingError
 from xr_sr.training import Augmentation, Scene, Teacher
-from xr_sr.training.distil import Labelled
+from xr_sr.training.learning import Labelled
 from xr_sr.training.patches import HIGHEST, LOWEST, Draw, PooledBatches, turn, weigh
 
 PLAIN = Augmentation(light=0, snow=0, mix=0)

@@ -10,10 +10,10 @@ from tests import cubes
 from xr_sr.networks.lean_fusion import LeanCoarse, LeanFusion
 from xr_sr.tiling.two_resolutions import doubled
 from xr_sr.training import Augmentation, Scene, Settings, Teacher, distil
-from xr_sr.training.distil import Labelled, balanced
 from xr_sr.training.journal import read_log
+from xr_sr.training.learning import Labelled, balanced
 from xr_sr.training.loop import Batch, relative_square_error
-from xr_sr.training.patches import DrawTwoGrids
+from xr_sr.training.patches import Draw
 from xr_sr.training.scenes import halved, interpolated, repeated
 
 PLAIN = Augmentation(light=0, snow=0, mix=0)
@@ -50,7 +50,7 @@ def test_patches_keep_to_the_wide_pixels_of_their_scene(zooms):
     # A ramp of steps two pixels wide: interpolated from whole pixels it is straight, cut elsewhere it is not.
     ramp = np.broadcast_to(np.arange(100, dtype="float32")[None, None] / 100, (6, 100, 100))
     whole = Scene("ramp", repeated(np.zeros((4, 200, 200), "float32"), ramp))
-    draw = DrawTwoGrids([whole], 40, None, zooms, coarse=6)
+    draw = Draw([whole], 40, None, zooms, coarse=6)
     chance = np.random.default_rng(0)
 
     for _ in range(20):
@@ -61,7 +61,7 @@ def test_patches_keep_to_the_wide_pixels_of_their_scene(zooms):
 
 
 def test_light_and_mixtures_leave_wide_pixels_whole():
-    draw = DrawTwoGrids([scene()], 24, BUSY, (1.0,), coarse=6)
+    draw = Draw([scene()], 24, BUSY, (1.0,), coarse=6)
     chance = np.random.default_rng(3)
 
     for _ in range(30):

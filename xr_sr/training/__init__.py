@@ -10,9 +10,8 @@ checkpoints and resume. The default optimizer needs the extra `train`.
 
 from ..networks.lean import LeanSPAN
 from ..networks.lean_fusion import LeanFusion
-from .distil import distil
-from .fit import SensorRange, fit
 from .journal import plot_log, save_weights
+from .learning import SensorRange, distil, fit
 from .loop import Settings
 from .patches import Augmentation
 from .scenes import Scene, repeated, scenes_of

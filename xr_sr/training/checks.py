@@ -17,18 +17,6 @@ from .journal import OWN_COLUMNS
 from .scenes import FloatArray, Scene, interpolated
 from .teacher import BORDER, Teacher
 
-__all__ = [
-    "check_kinds",
-    "check_network",
-    "check_seen",
-    "check_shares",
-    "check_sizes",
-    "check_teacher",
-    "consumed_by",
-    "images_of",
-    "scenes_for",
-]
-
 
 def consumed_by(network: nn.Module) -> int:
     """Return the input pixels that a network consumes on each side, its attribute `consumed`.

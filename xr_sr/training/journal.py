@@ -31,18 +31,6 @@ from ..optional import require
 from ..runtime.device import resolve_device
 from ..runtime.files import write_whole
 
-__all__ = [
-    "Journal",
-    "OWN_COLUMNS",
-    "held",
-    "made_with",
-    "plot_log",
-    "read_checkpoint",
-    "read_log",
-    "read_run",
-    "save_weights",
-]
-
 OWN_COLUMNS = ("step", "rate", "loss", "seconds")
 """Columns of each log, before those of `evaluate`."""
 

@@ -26,8 +26,6 @@ from ..optional import require
 from ..runtime.device import resolve_device, settle_threads
 from .journal import OWN_COLUMNS, Journal, held
 
-__all__ = ["Batch", "Batches", "Settings", "mark", "relative_square_error", "train"]
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -148,7 +146,8 @@ def train(
                 rate = settings.rate(step)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                torch.manual_seed(_seed_of(settings.seed, step))
+                seed = np.random.SeedSequence([settings.seed, 2, step]).generate_state(1, np.uint64)[0]
+                torch.manual_seed(int(seed >> 1))
                 value = _learn(network, batches(step), loss, optimiser, device)
                 step += 1
                 if not math.isfinite(value):
@@ -228,11 +227,6 @@ def _measured(
             f"evaluate returns {taken}, which are columns of the log; use other names than {', '.join(OWN_COLUMNS)}."
         )
     return found
-
-
-def _seed_of(seed: int, step: int) -> int:
-    """Return the seed of the random numbers of a network in a step."""
-    return int(np.random.SeedSequence([seed, 2, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _finite(state: Mapping[str, Tensor]) -> bool:

@@ -19,8 +19,6 @@ from ..errors import OptionError, TrainingError
 from .loop import Batch
 from .scenes import FloatArray, Scene, interpolated, repeated
 
-__all__ = ["Augmentation", "Draw", "DrawTwoGrids", "Maker", "Pool", "PooledBatches", "turn"]
-
 LOWEST, HIGHEST = -0.02, 1.6
 """Reflectance is clipped to these: slightly negative over dark water, above one on snow and clouds."""
 
@@ -148,20 +146,30 @@ class Maker(Protocol):
 class Draw:
     """Draw square patches without NaN from scenes, by their weights, at several zooms, and augment them.
 
-    side: in pixels of the scenes. Raises TrainingError without scenes, and for one without a valid square.
+    side: in pixels of the scenes. coarse: number of bands, the last ones, with pixels twice as wide, each repeated
+    2 x 2: crops, zooms and augmentations keep to these pixels, which are then interpolated linearly, as in `upscale`;
+    `side` is even. Raises TrainingError without scenes, and for one without a valid square.
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], side: int, augmentation: Augmentation | None, zooms: Sequence[float] = ZOOMS
+        self,
+        scenes: Sequence[Scene],
+        side: int,
+        augmentation: Augmentation | None,
+        zooms: Sequence[float] = ZOOMS,
+        *,
+        coarse: int = 0,
     ) -> None:
         if not scenes:
             raise TrainingError("There is no scene to train on: expected at least one, as of training.scenes_of(cube).")
+        assert not coarse or side % 2 == 0
         self.scenes, self.side, self.augmentation, self.zooms = scenes, side, augmentation, tuple(zooms)
+        self.coarse = coarse
         weights = np.array([scene.weight for scene in scenes], float)
         self.shares = weights / weights.sum()
         self._sized: dict[tuple[int, float], tuple[FloatArray, NDArray[np.intp]]] = {}
         for index, scene in enumerate(scenes):
-            if not self._at(index, 1.0)[1].size:
+            if not self.sized(index, 1.0)[1].size:
                 raise TrainingError(
                     f"{scene.name!r} has {scene.values.shape[1:]} pixels and no valid square of {side}. "
                     "Use a larger part or smaller patches, or leave it out."
@@ -170,29 +178,37 @@ class Draw:
     def __call__(self, chance: np.random.Generator) -> tuple[int, FloatArray]:
         """Draw one patch: the number of its scene, and (band, side, side)."""
         index = int(chance.choice(len(self.scenes), p=self.shares))
-        values, places = self._at(index, float(chance.choice(self.zooms)))
+        values, places = self.sized(index, float(chance.choice(self.zooms)))
         if not places.size:
-            values, places = self._at(index, 1.0)
+            values, places = self.sized(index, 1.0)
         top, left = divmod(int(chance.choice(places)), values.shape[2])
         patch = values[:, top : top + self.side, left : left + self.side]
-        return index, self.augmentation(patch, chance) if self.augmentation else patch
+        patch = self.augmentation(patch, chance) if self.augmentation else patch
+        return index, interpolated(patch, self.coarse) if self.coarse else patch
 
     def describe(self) -> dict[str, Any]:
         """Describe the scenes as JSON."""
         augmentation = asdict(self.augmentation) if self.augmentation else None
         scenes = [scene.describe() for scene in self.scenes]
-        return {"scenes": scenes, "side": self.side, "zooms": list(self.zooms), "augmentation": augmentation}
-
-    def _at(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Return a zoomed scene, and the corners (y * width + x) of its valid squares."""
-        if (index, zoom) not in self._sized:
-            self._sized[index, zoom] = self.sized(index, zoom)
-        return self._sized[index, zoom]
+        facts = {"scenes": scenes, "side": self.side, "zooms": list(self.zooms), "augmentation": augmentation}
+        return facts | ({"coarse": self.coarse} if self.coarse else {})
 
     def sized(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Zoom a scene and find its valid squares."""
-        values = zoomed(self.scenes[index].values, zoom)
-        return values, valid_corners(values, self.side)
+        """Return a zoomed scene, and the corners (y * width + x) of its valid squares; each is computed once."""
+        if (index, zoom) not in self._sized:
+            values = self.scenes[index].values
+            if not self.coarse:
+                values = zoomed(values, zoom)
+                corners = valid_corners(values, self.side)
+            else:
+                fine, coarse = zoomed(values[: -self.coarse], zoom), zoomed(values[-self.coarse :, ::2, ::2], zoom)
+                rows, columns = (min(fine.shape[axis] // 2, coarse.shape[axis]) for axis in (-2, -1))
+                values = repeated(fine[..., : 2 * rows, : 2 * columns], coarse[..., :rows, :columns])
+                corners = valid_corners(values, self.side)
+                top, left = np.divmod(corners, values.shape[2])
+                corners = corners[(top % 2 == 0) & (left % 2 == 0)]  # squares begin at the corner of a coarse pixel
+            self._sized[index, zoom] = values, corners
+        return self._sized[index, zoom]
 
 
 @dataclass(frozen=True)
@@ -273,42 +289,3 @@ def valid_corners(values: FloatArray, side: int) -> NDArray[np.intp]:
     inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     rows, columns = np.nonzero(inside == 0)
     return np.asarray(rows * width + columns, np.intp)
-
-
-class DrawTwoGrids(Draw):
-    """Draw from scenes whose last `coarse` bands have pixels twice as wide, each repeated 2 x 2; `side` is even.
-
-    Crops, zooms and augmentations keep to the coarse pixels, which are then interpolated linearly, as in `upscale`.
-    """
-
-    def __init__(
-        self,
-        scenes: Sequence[Scene],
-        side: int,
-        augmentation: Augmentation | None,
-        zooms: Sequence[float] = ZOOMS,
-        *,
-        coarse: int,
-    ) -> None:
-        assert side % 2 == 0
-        self.coarse = coarse
-        super().__init__(scenes, side, augmentation, zooms)
-
-    def __call__(self, chance: np.random.Generator) -> tuple[int, FloatArray]:
-        """See `Draw`."""
-        index, patch = super().__call__(chance)
-        return index, interpolated(patch, self.coarse)
-
-    def describe(self) -> dict[str, Any]:
-        """See `Draw`."""
-        return {**super().describe(), "coarse": self.coarse}
-
-    def sized(self, index: int, zoom: float) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Zoom each grid by itself; squares begin at the corner of a coarse pixel."""
-        values = self.scenes[index].values
-        fine, coarse = zoomed(values[: -self.coarse], zoom), zoomed(values[-self.coarse :, ::2, ::2], zoom)
-        rows, columns = (min(fine.shape[axis] // 2, coarse.shape[axis]) for axis in (-2, -1))
-        values = repeated(fine[..., : 2 * rows, : 2 * columns], coarse[..., :rows, :columns])
-        corners = valid_corners(values, self.side)
-        top, left = np.divmod(corners, values.shape[2])
-        return values, corners[(top % 2 == 0) & (left % 2 == 0)]

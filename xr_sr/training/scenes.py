@@ -20,8 +20,6 @@ from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..tiling.two_resolutions import doubled
 
-__all__ = ["FloatArray", "Scene", "check_names", "halved", "interpolated", "repeated", "scenes_of"]
-
 FloatArray = NDArray[np.float32]
 
 

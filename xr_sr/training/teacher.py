@@ -20,8 +20,6 @@ from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
 from .scenes import FloatArray, check_names
 
-__all__ = ["Teacher", "apply", "closeness"]
-
 
 class Teacher:
     """A model with its own constraint, as a function on arrays.
