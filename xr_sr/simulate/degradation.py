@@ -6,7 +6,6 @@ Options and georeferencing only; point spread functions are defined in `kernels.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -20,9 +19,10 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_flag, check_number, check_whole
 from ..cube.grid import geobox_of
 from ..cube.names import listed
-from ..errors import BandWarning, GridError, MissingBandError, OptionError
+from ..errors import GridError, MissingBandError, OptionError
 from ..kernels.psf import MTF_AT_NYQUIST, Axis, Psf, gaussian, gaussian_psf, kernel_psf
-from .images import Flat, ImageCube, each_variable, read, same_grid
+from ..radiometry.written import converted_if_written
+from .images import Flat, ImageCube, each_variable, read, same_grid, sorted_variables
 from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
 from .sense import Response, Sensor, sense
 
@@ -116,7 +116,8 @@ def _grid(
             raise GridError("like= is turned against the cube's grid. Reproject the cube first.")
         steps, origins, counts = [place.e, place.a], [place.f, place.c], list(target.shape.yx)
     else:
-        sides = (abs(fine.affine.e), abs(fine.affine.a)) if fine.axis_aligned else _lengths(fine.affine)
+        # Along the rows' and the columns' direction, in the unit of the CRS.
+        sides = math.hypot(fine.affine.b, fine.affine.e), math.hypot(fine.affine.a, fine.affine.d)
         asked = [gsd / side if gsd is not None else float(factor or 0) for side in sides]
         if not all(step > 1 and math.isfinite(step) for step in asked):
             found = f"gsd={gsd:g} against pixels of {sides[0]:g}" if gsd is not None else f"factor={factor}"
@@ -150,20 +151,13 @@ def _grid(
     return target, axes[0], axes[1]
 
 
-def _lengths(affine: Affine) -> tuple[float, float]:
-    """Return the sides of a pixel, along its rows' and its columns' direction, in the unit of the CRS."""
-    return math.hypot(affine.b, affine.e), math.hypot(affine.a, affine.d)
-
-
 def _psfs(image: ImageCube, sizes: tuple[float, float], mtf: Mtf, kernel: Kernels) -> list[Psf]:
     if kernel is not None:
         if not isinstance(kernel, Mapping):
             return [kernel_psf(kernel)] * len(image.labels)
         return [kernel_psf(array) for array in _by_band(image, kernel, "kernel")]
     if mtf is None:
-        if unknown := [
-            label for label, band in zip(image.labels, image.bands, strict=True) if band not in MTF_AT_NYQUIST
-        ]:
+        if unknown := _unknown(image, MTF_AT_NYQUIST):
             raise MissingBandError(
                 f"the MTF of {listed(unknown)} is unknown; known are {', '.join(MTF_AT_NYQUIST)}. Pass one for all "
                 "bands, mtf=0.25, or by band, or name the bands as Sentinel-2 does."
@@ -171,6 +165,10 @@ def _psfs(image: ImageCube, sizes: tuple[float, float], mtf: Mtf, kernel: Kernel
         mtf = {label: MTF_AT_NYQUIST[str(band)] for label, band in zip(image.labels, image.bands, strict=True)}
     values = _by_band(image, mtf, "mtf") if isinstance(mtf, Mapping) else [float(mtf)] * len(image.labels)
     return [gaussian_psf(float(value), sizes) for value in values]
+
+
+def _unknown(image: ImageCube, table: Mapping[str, object]) -> list[Hashable]:
+    return [label for label, band in zip(image.labels, image.bands, strict=True) if band not in table]
 
 
 def _by_band(image: ImageCube, given: Mapping[Hashable, Value], what: str, default: Value | None = None) -> list[Value]:
@@ -202,19 +200,8 @@ def _moves(
         if not (math.isfinite(dy) and math.isfinite(dx)):
             raise OptionError(f"shifts={{{name!r}: {shift!r}}}: expected (dy, dx), two numbers in coarse pixels.")
         moves[name] = (dy, dx)
-    images: list[ImageCube] = []
-
-    def note(array: xr.DataArray) -> xr.DataArray:
-        images.append(read(array))
-        return array
-
-    if isinstance(hr, xr.Dataset):
-        with warnings.catch_warnings():
-            # The warning comes when the pixels are computed.
-            warnings.simplefilter("ignore", BandWarning)
-            each_variable(hr, note)
-    else:
-        note(hr)
+    arrays = sorted_variables(converted_if_written(hr))[0].values() if isinstance(hr, xr.Dataset) else [hr]
+    images = [read(array) for array in arrays]
     labels = [label for image in images for label in image.labels]
     known = {*labels, *(band for image in images for band in image.bands)}
     if unknown := [name for name in moves if name not in known]:
@@ -228,9 +215,7 @@ def _noise(image: ImageCube, target: GeoBox, noise: NoiseModel, gain: float, see
     if isinstance(noise, str):
         if noise != "sentinel2":
             raise OptionError(f"noise={noise!r}: expected 'sentinel2', a standard deviation in reflectance, or None.")
-        if unknown := [
-            label for label, band in zip(image.labels, image.bands, strict=True) if band not in SIGNAL_TO_NOISE
-        ]:
+        if unknown := _unknown(image, SIGNAL_TO_NOISE):
             raise MissingBandError(
                 f"the noise of {listed(unknown)} is not known; known are {', '.join(SIGNAL_TO_NOISE)}. Pass its "
                 "standard deviation in reflectance, noise=0.002, or name the bands as Sentinel-2 does."

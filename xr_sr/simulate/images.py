@@ -9,8 +9,9 @@ import re
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
@@ -30,12 +31,8 @@ from ..errors import (
 )
 from ..radiometry.written import converted_if_written
 
-if TYPE_CHECKING:
-    import dask.array as da
-
-__all__ = ["Flat", "ImageCube", "each_variable", "partners", "read", "same_grid"]
-
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
+Variables: TypeAlias = dict[Hashable, xr.DataArray]
 
 _STALE = re.compile(
     r"transform|res|resolution|gsd|bounds|spec|grid_mapping|(proj|spatial):(transform|shape|bbox)|STATISTICS_.*|"
@@ -160,21 +157,33 @@ def each_variable(obj: Flat, change: Callable[[xr.DataArray], xr.DataArray]) -> 
     if not isinstance(obj, xr.Dataset):
         return change(obj)
     obj = converted_if_written(obj)
+    light, left, rest = sorted_variables(obj)
+    if left:
+        warn_caller(f"{listed(left)}: no reflectance, so the result leaves this out.", BandWarning)
+    changed = {name: change(array) for name, array in light.items()}
+    return xr.Dataset(changed, attrs=obj.attrs).assign({name: array.variable for name, array in rest.items()})
+
+
+def sorted_variables(obj: xr.Dataset) -> tuple[Variables, Variables, Variables]:
+    """Return the floating variables on y and x, the others on y and x, and those off the grid.
+
+    Raises CubeError without floating ones.
+    """
     dims = spatial_dims(obj)
     obj = obj.set_coords([name for name, variable in obj.data_vars.items() if is_crs_coord(variable)])
-    on_grid = [name for name, array in obj.data_vars.items() if dims and set(dims) <= set(array.dims)]
-    light = [name for name in on_grid if obj[name].dtype.kind == "f"]
+    light: Variables = {}
+    left: Variables = {}
+    rest: Variables = {}
+    for name, array in obj.data_vars.items():
+        is_on_grid = dims is not None and set(dims) <= set(array.dims)
+        kind = rest if not is_on_grid else light if array.dtype.kind == "f" else left
+        kind[name] = array
     if not light:
         raise CubeError(
             f"no floating-point variable of the Dataset lies on y and x; it has {listed(obj.data_vars)}. "
             "Convert digital numbers first: cube.sr.reflectance()."
         )
-    if left := [name for name in on_grid if name not in light]:
-        warn_caller(f"{listed(left)}: no reflectance, so the result leaves this out.", BandWarning)
-    changed = {name: change(obj[name]) for name in light}
-    whole = xr.Dataset(changed, attrs=obj.attrs)
-    rest = {name: obj[name].variable for name in obj.data_vars if name not in on_grid}
-    return whole.assign(rest)
+    return light, left, rest
 
 
 def same_grid(one: GeoBox, other: GeoBox) -> bool:

@@ -62,8 +62,8 @@ class Chance:
         return scramble(rows[:, None] ^ columns[None, :])
 
     def uniform(self, *position: IntArray) -> FloatArray:
-        """Return a number in [0, 1) for each position."""
-        return as_uniform(self.bits(*position))
+        """Return a number in [0, 1) for each position: of 24 bits, since float32 holds no more."""
+        return (self.bits(*position) >> np.uint64(40)).astype("float32") * np.float32(2**-24)
 
     def plane_normal(self, y: IntArray, x: IntArray) -> FloatArray:
         """Return a number of mean 0 and deviation 1 for each pixel, (y, x) float32.
@@ -101,7 +101,7 @@ class Chance:
         column, column_weights = _spline(x_m / period_m)
         rows = np.arange(row.min() - 1, row.max() + 2)
         columns = np.arange(column.min() - 1, column.max() + 2)
-        nodes = self.uniform(rows[:, None], columns[None, :]) * np.float32(2) - np.float32(1)
+        nodes = self.uniform(rows[:, None], columns[None, :]) * 2 - 1
         # First along y on the few columns of nodes, then along x on pixels.
         lines = np.zeros((y_m.size, columns.size), dtype="float32")
         for offset, weight in zip((-1, 0, 1), row_weights, strict=True):
@@ -116,13 +116,8 @@ class Chance:
             np.multiply(lines[:, first, None], near, out=run)
             run += lines[:, first + 1, None] * middle
             run += lines[:, first + 2, None] * far
-        plane *= np.float32(3 / 0.55)
+        plane *= 3 / 0.55
         return plane
-
-
-def as_uniform(bits: UintArray) -> FloatArray:
-    """Convert random bits into numbers in [0, 1): the upper 24, since float32 holds no more."""
-    return (bits >> np.uint64(40)).astype("float32") * np.float32(2**-24)
 
 
 def _spline(place: DoubleArray) -> tuple[IntArray, tuple[DoubleArray, DoubleArray, DoubleArray]]:

@@ -11,17 +11,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 
 from ..kernels.psf import Axis, DoubleArray, Psf
 from ..spec import Tile
 from ..tiling.source import Job, Reader, Source
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 After: TypeAlias = Callable[[DoubleArray, tuple[int, ...], tuple[int, int]], DoubleArray]
@@ -124,10 +124,6 @@ def sense(data: da.Array, sensor: Sensor, *, name: str = "sense") -> da.Array:
     Leading chunks stay as they are. Blocks of coarse pixels span about as much ground as the chunks, at most 2048 fine
     pixels a side.
     """
-    import dask.array as da
-    from dask.base import tokenize
-    from dask.highlevelgraph import HighLevelGraph
-
     axes, reaches = (sensor.rows, sensor.columns), sensor.reach
     sides = [_cut(axis, sizes) for axis, sizes in zip(axes, data.chunks[-2:], strict=True)]
     blocks = (*data.chunks[:-2], *sides)
