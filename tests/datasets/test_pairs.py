@@ -15,9 +15,8 @@ import xarray as xr
 
 from tests import cubes
 from xr_sr import errors
-from xr_sr.datasets.pairs import make_pairs
-from xr_sr.datasets.pairs.making import PairLimits, examine, spectral_angle
-from xr_sr.datasets.pairs.writing import partial_folder
+from xr_sr.datasets.pair_files import partial_folder
+from xr_sr.datasets.pairs import PairLimits, examine, make_pairs, spectral_angle
 from xr_sr.simulate import degrade
 
 SCALE, SIDE = 4, 32

@@ -83,7 +83,7 @@ def survey(seed: int, row: IntArray, column: IntArray, pixel_m: float) -> Ground
     made = make_land(seed, south_m, east_m)
     label, tone = made.label, made.tone
 
-    cover = relief + np.float32(0.3) * detail + np.float32(0.1) * vigour
+    cover = relief + 0.3 * detail + 0.1 * vigour
     wild = (cover > 1.15) & ~made.settled & ~made.fixed
     label[wild] = label_of("broadleaf forest")
     label[wild & (relief > 1.7)] = label_of("conifer")
@@ -100,7 +100,7 @@ def survey(seed: int, row: IntArray, column: IntArray, pixel_m: float) -> Ground
         tone += np.where(wood, canopy + np.float32(0.06) * vigour, np.float32(0))
     height_m[made.fixed & ~water | wood] = HIGH_M
     grain = Chance(seed, 4).plane_normal(row, column)
-    grain *= np.float32(0.025)
+    grain *= 0.025
     tone += grain
     return Ground(label, tone, vigour, height_m)
 
@@ -122,8 +122,8 @@ def _valley(seed: int, south_m: DoubleArray, east_m: DoubleArray, relief: FloatA
         half_m = np.maximum(26 + 8 * breadth, 9)
         away_m = np.abs(east_m[None, inside] - center_m[:, None]) * squeeze[:, None] - half_m[:, None]
         height_m[:, inside] = away_m
-    floor_m = np.float32(1.0) + np.float32(0.35) * relief + np.float32(0.3) * detail
-    rising_m = np.maximum(floor_m, np.float32(0.05)) + height_m * np.float32(0.008)
+    floor_m = 1.0 + 0.35 * relief + 0.3 * detail
+    rising_m = np.maximum(floor_m, 0.05) + height_m * 0.008
     return np.where(height_m < 0, np.float32(-1), rising_m).astype("float32")
 
 
@@ -144,7 +144,7 @@ def _ponds(seed: int, south_m: DoubleArray, east_m: DoubleArray, detail: FloatAr
             south = south_m[tall] - (row + 0.25 + 0.5 * down) * POND_CELL_M
             east = east_m[wide] - (column + 0.25 + 0.5 * right) * POND_CELL_M
             square = (south * south)[:, None] + 0.7 * (east * east)[None, :]
-            pond[tall, wide] = square < radius_m**2 * (1 + np.float32(0.3) * detail[tall, wide])
+            pond[tall, wide] = square < radius_m**2 * (1 + 0.3 * detail[tall, wide])
     return pond
 
 
@@ -155,16 +155,14 @@ def _crowns(seed: int, south_m: DoubleArray, east_m: DoubleArray, spacing_m: flo
     at = (row - row[0])[:, None] * columns.size + (column - column[0])[None, :]
     bits = Chance(seed, int(spacing_m * 10)).bits(rows[:, None], columns[None, :]).ravel()
     down, right, lightness = (
-        ((bits >> np.uint64(shift) & np.uint64(255)).astype("float32") * np.float32(1 / 256)).take(at, mode="clip")
+        ((bits >> np.uint64(shift) & np.uint64(255)).astype("float32") / 256).take(at, mode="clip")
         for shift in (0, 8, 16)
     )
-    south = (south_m / spacing_m - row).astype("float32")[:, None] - (np.float32(0.15) + np.float32(0.7) * down)
-    east = (east_m / spacing_m - column).astype("float32")[None, :] - (np.float32(0.15) + np.float32(0.7) * right)
-    tone: FloatArray = (
-        np.float32(0.1) + np.float32(0.35) * (lightness - np.float32(0.5)) + np.float32(0.3) * (south + east)
-    )
-    tone -= np.float32(0.8) * (south * south + east * east)
-    np.maximum(tone, np.float32(-0.4), out=tone)
+    south = (south_m / spacing_m - row).astype("float32")[:, None] - (0.15 + 0.7 * down)
+    east = (east_m / spacing_m - column).astype("float32")[None, :] - (0.15 + 0.7 * right)
+    tone: FloatArray = 0.1 + 0.35 * (lightness - 0.5) + 0.3 * (south + east)
+    tone -= 0.8 * (south * south + east * east)
+    np.maximum(tone, -0.4, out=tone)
     return tone
 
 
@@ -289,7 +287,7 @@ def _parcels(
     draws = [Chance(seed, key).uniform(*names) for key in (26, 27, 28)]
     crosswise = (draws[0] < 0.5).astype("float32")
     strips = np.floor(2 + draws[1] ** 2 * 10).astype("float32")
-    skew = draws[2] - np.float32(0.5)
+    skew = draws[2] - 0.5
 
     strip_names = (names[0][:, None], names[1][:, None], np.arange(STRIPS)[None, :])
     bits = Chance(seed, 29).bits(*strip_names)
@@ -314,7 +312,7 @@ def _parcels(
     number = place.astype("intp")
     strip = block * STRIPS + number
     place -= number
-    wheel = share * side_m * np.float32(1 / TRAMLINE_M)
+    wheel = share * side_m * (1 / TRAMLINE_M)
     wheel -= np.floor(wheel)
     tone = _look_up(track, strip) * (wheel < TRAMLINE_SHARE)
     at_margin = place * side_m < _look_up(margin_m, strip) * count
@@ -336,14 +334,14 @@ def _plots(
     away, half = [], []
     for axis in (0, 1):
         half.append(smallest + (largest - smallest) * part(axis))
-        center = style.plot_m[axis] * (np.float32(0.5) + np.float32(0.24) * (part(2 + axis) - np.float32(0.5)))
-        away.append(offset_m[axis] - plot[axis] * np.float32(style.plot_m[axis]) - center)
+        center = style.plot_m[axis] * (0.5 + 0.24 * (part(2 + axis) - 0.5))
+        away.append(offset_m[axis] - plot[axis] * style.plot_m[axis] - center)
     stands = part(4) < 0.85
     roof = stands & (np.abs(away[0]) < half[0]) & (np.abs(away[1]) < half[1])
     shift = np.float32(style.shadow_m)
     shadow = (np.abs(away[0] + shift * np.float32(0.6)) < half[0]) & (np.abs(away[1] + shift) < half[1])
     shadow &= stands & ~roof
-    street = (offset_m[1] % np.float32(2 * style.plot_m[1])) < 5.0
+    street = (offset_m[1] % (2 * style.plot_m[1])) < 5.0
 
     roofs = np.array([label_of(name, 0) for name in style.roofs])
     grounds = np.array([label_of(name, 0) for name in style.grounds])
@@ -360,7 +358,7 @@ def _plots(
 def _roads(seed: int, names: tuple[IntArray, IntArray], lane: _Axis, row: _Axis, land: MadeLand) -> None:
     """Draw, in place, the roads along the edges of blocks: paved, of gravel, or none."""
     label, tone, fixed = land.label, land.tone, land.fixed
-    widest_m = np.float32(4.0)
+    widest_m = 4.0
     to_side = np.minimum(lane.offset_m, lane.size_m - lane.offset_m)
     to_end = np.minimum(row.offset_m, row.size_m - row.offset_m)
     where = np.nonzero((to_side < widest_m) | (to_end < widest_m))
@@ -368,8 +366,8 @@ def _roads(seed: int, names: tuple[IntArray, IntArray], lane: _Axis, row: _Axis,
         return
     block = row.cell[where]
     lane_name, row_name = names[0][block], names[1][block]
-    beside = lane.offset_m[where] > np.float32(0.5) * lane.size_m[where]
-    below = row.offset_m[where] > np.float32(0.5) * row.size_m[where]
+    beside = lane.offset_m[where] > 0.5 * lane.size_m[where]
+    below = row.offset_m[where] > 0.5 * row.size_m[where]
     long_road = Chance(seed, 31).uniform(lane_name + beside)
     cross_road = Chance(seed, 32).uniform(lane_name, row_name + below)
     paved, gravel = np.zeros(block.shape, dtype=bool), np.zeros(block.shape, dtype=bool)

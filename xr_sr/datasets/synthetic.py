@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.array.core import normalize_chunks
 
 from ..arguments import check_number
 from ..errors import GridError
@@ -23,9 +25,6 @@ from ..simulate.noise import Chance, FloatArray, IntArray
 from .arguments import SceneDates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 CRS = "EPSG:32633"
 
@@ -121,7 +120,17 @@ def simulate_scene(
     if origin[0] % 60 or origin[1] % 60:
         raise GridError(f"origin={origin}: expected multiples of 60 m, where all Sentinel-2 grids share a corner.")
     times = read_dates(dates)
-    world = _world(times, seed, scale, read_floods(flood_m, times.size), check_number("noise", noise, least=0), origin)
+    new_year = times.astype("datetime64[Y]").astype("datetime64[D]")
+    world = SceneSetup(
+        seed=seed,
+        scale=scale,
+        north_row=-origin[1] * scale // 10,
+        west_column=origin[0] * scale // 10,
+        days=tuple(((times.astype("datetime64[D]") - new_year).astype("int64") + 1).tolist()),
+        stamps=tuple(times.astype("int64").tolist()),
+        flood_m=read_floods(flood_m, times.size),
+        noise=check_number("noise", noise, least=0),
+    )
 
     facts = {
         "title": "Synthetic Sentinel-2 scene; no place on Earth",
@@ -148,26 +157,7 @@ def simulate_scene(
     return xr.DataTree.from_dict(nodes, name="synthetic")
 
 
-def _world(
-    times: Times, seed: int, scale: int, flood_m: tuple[float, ...], noise: float, origin: tuple[int, int]
-) -> SceneSetup:
-    days = (times.astype("datetime64[D]") - times.astype("datetime64[Y]").astype("datetime64[D]")).astype("int64") + 1
-    return SceneSetup(
-        seed=seed,
-        scale=scale,
-        north_row=-origin[1] * scale // 10,
-        west_column=origin[0] * scale // 10,
-        days=tuple(days.tolist()),
-        stamps=tuple(times.astype("int64").tolist()),
-        flood_m=flood_m,
-        noise=noise,
-    )
-
-
 def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: SceneSetup, layer: SceneGrid) -> da.Array:
-    import dask.array as da
-    from dask.array.core import normalize_chunks
-
     shape = (len(world.days), len(layer.bands), *layer.shape)
     chunks = normalize_chunks((1, len(layer.bands), layer.side, layer.side), shape=shape)
     options = {"dtype": dtype, "meta": np.empty((0, 0, 0, 0), dtype=dtype), "world": world, "layer": layer}
@@ -192,17 +182,11 @@ def _dataset(
 
     geobox = GeoBox(layer.shape, Affine(gsd_m, 0, origin[0], 0, -gsd_m, origin[1]), CRS)
     places = {"time": times, **coords(geobox)}
-    meta = np.empty((0, 0, 0), dtype=stack.dtype)
     variables = {}
     for position, band in enumerate(layer.bands):
-        plane = stack.map_blocks(_take_band, position, drop_axis=1, dtype=stack.dtype, meta=meta)  # type: ignore[arg-type]
-        variables[band] = xr.DataArray(plane, places, ("time", "y", "x"), attrs=dict(level))
+        variables[band] = xr.DataArray(stack[:, position], places, ("time", "y", "x"), attrs=dict(level))
         variables[band].encoding["grid_mapping"] = "spatial_ref"
     return xr.Dataset(variables, attrs={**facts, **level})
-
-
-def _take_band(block: npt.NDArray[Any], position: int) -> npt.NDArray[Any]:
-    return block[:, position]
 
 
 def _observe(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, int, int]) -> npt.NDArray[np.uint16]:
@@ -254,14 +238,14 @@ def _windows(height: int, width: int, step: int) -> Iterator[tuple[slice, slice]
 def _reflect(world: SceneSetup, ground: Ground, bands: tuple[str, ...], date: int) -> Iterator[tuple[str, FloatArray]]:
     """Return the reflectance of the ground on a date, band by band, (y, x) float32, never below 0.001."""
     label = ground.flooded(world.flood_m[date]).astype("intp")
-    lightness = ground.tone + np.float32(1)
+    lightness = ground.tone + 1
     for band, base, swing in zip(bands, *spectra_on(world.days[date], bands), strict=True):
         fine = base.take(label, mode="clip")
         fine *= lightness
         growth = swing.take(label, mode="clip")
         growth *= ground.vigour
         fine += growth
-        yield band, np.maximum(fine, np.float32(0.001), out=fine)
+        yield band, np.maximum(fine, 0.001, out=fine)
 
 
 @cache
@@ -299,7 +283,7 @@ def _decimate(fine: FloatArray, weights: tuple[float, ...], size: int) -> FloatA
     total = np.zeros((count, fine.shape[1]), dtype="float32")
     part = np.empty_like(total)
     for position, weight in enumerate(weights):
-        np.multiply(fine[position : position + (count - 1) * size + 1 : size], np.float32(weight), out=part)
+        np.multiply(fine[position : position + (count - 1) * size + 1 : size], weight, out=part)
         total += part
     return total
 
@@ -313,8 +297,8 @@ def digitize(
     over land.
     """
     if noise > 0:
-        deviation = np.float32(noise) * (np.float32(0.0007) + np.float32(0.004) * reflectance)
+        deviation = noise * (0.0007 + 0.004 * reflectance)
         reflectance = reflectance + deviation * chance.plane_normal(row, column)
-    counts = np.rint(reflectance * np.float32(QUANTIFICATION) - np.float32(OFFSET_DN))
+    counts = np.rint(reflectance * QUANTIFICATION - OFFSET_DN)
     digital: npt.NDArray[np.uint16] = np.clip(counts, 1, 65_535).astype("uint16")
     return digital

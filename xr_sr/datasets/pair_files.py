@@ -25,12 +25,10 @@ import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..._version import __version__
-from ...arguments import count_of
-from ...errors import CubeError
-from ...io.stac.stored import add_projection
-
-__all__ = ["KEPT", "PairWriter", "Selection", "SharedArea", "partial_folder"]
+from .._version import __version__
+from ..arguments import count_of
+from ..errors import CubeError
+from ..io.stac.stored import add_projection
 
 ZARR = "application/vnd.zarr; version=3"
 

@@ -1,7 +1,7 @@
 """Make training pairs: cut a coarse and a fine image of the same area into patches and keep the usable ones.
 
 A pair is usable if enough pixels are valid, the images are not shifted against each other, and their spectra agree. The
-files are written in `writing`.
+files are written in `pair_files`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.base import compute
 
-from ...arguments import check_array, check_number, check_path, check_text, check_whole, renamed
-from ...cube.grid import order_error
-from ...errors import CubeError, GridError, OptionError, StoreError
-from ...registration import estimate_shift
-from ...simulate.degradation import Mtf, degrade
-from ...simulate.harmonization import HarmonizeMethod, harmonize
-from ...simulate.images import ImageCube, partners, read
-from .writing import KEPT, PairWriter, Selection, SharedArea, partial_folder
+from ..arguments import check_array, check_number, check_path, check_text, check_whole, renamed
+from ..cube.grid import order_error
+from ..errors import CubeError, GridError, OptionError, StoreError
+from ..metrics.distances import angle_map
+from ..registration import estimate_shift
+from ..simulate.degradation import Mtf, degrade
+from ..simulate.harmonization import HarmonizeMethod, harmonize
+from ..simulate.images import ImageCube, partners, read
+from .pair_files import KEPT, PairWriter, Selection, SharedArea, partial_folder
 
 __all__ = ["make_pairs"]
 
@@ -205,8 +207,6 @@ def _patches(
     scene: SharedArea, size: int, step: int, limit: int | None, seed: int
 ) -> Iterator[tuple[tuple[int, int], tuple[npt.NDArray[Any], ...]]]:
     """Return (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels."""
-    from dask.base import compute
-
     height, width = scene.grid.shape.yx
     places = [(row, column) for row in range(0, height - size + 1, step) for column in range(0, width - size + 1, step)]
     if not places:
@@ -254,10 +254,6 @@ def spectral_angle(one: Reflectance, other: Reflectance) -> float:
     0 for spectra that differ in brightness only, and for a single band. NaN without valid pixels; zero spectra do not
     count. Source: Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N (spectral angle mapper).
     """
-    left, right = one.astype("float64"), other.astype("float64")
-    lengths = np.sqrt((left**2).sum(axis=0) * (right**2).sum(axis=0))
-    known = lengths > 0  # False for NaN
-    if not known.any():
-        return float("nan")
-    cosine = (left * right).sum(axis=0)[known] / lengths[known]
-    return float(np.degrees(np.arccos(cosine.clip(-1, 1))).mean())
+    angles = angle_map(one, other)
+    known = angles[np.isfinite(angles)]
+    return float(known.mean()) if known.size else math.nan
