@@ -116,8 +116,8 @@ def test_the_graph_travels(dates):
 
 def test_a_shift_is_measured_once_for_all_blocks(dates, monkeypatch):
     calls = []
-    measure = windows.measure_shift
-    monkeypatch.setattr(windows, "measure_shift", lambda *args: calls.append(1) or measure(*args))
+    measure = windows.estimate_shift
+    monkeypatch.setattr(windows, "estimate_shift", lambda *args, **given: calls.append(1) or measure(*args, **given))
 
     with dask.config.set(scheduler="sync"):
         align(dates.chunk(y=32, x=32), 0).compute()

@@ -10,15 +10,15 @@ import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from os import fspath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..cube.names import dims_text
-from ..cube.select import Cube, Plane, pick, recognize
-from ..errors import CubeError, GeoreferenceWarning, GridError, RadiometryError
+from ..cube.select import Cube, Plane, check_lead, pick, recognize
+from ..errors import CubeError, GeoreferenceWarning, RadiometryError
 from ..radiometry.written import converted_if_written
 from ..spec import Tile
 from ..tiling.halo import map_tiles
@@ -28,9 +28,6 @@ from .estimate import ShiftMethod, checked_options
 from .features import Weights
 from .warping import RADIUS, Edge, KernelName, beyond, blank, checked_kernel, sampled
 from .windows import images_of, lazy_data, measured, places_of, reference_images
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 Flat = TypeVar("Flat", xr.DataArray, xr.Dataset)
 
@@ -84,8 +81,11 @@ def align(
         "weights": None if weights is None else {name: fspath(path) for name, path in weights.items()},
     }
     shifts = _shifts(found, planes, reference, options)
-    mover = _Mover(found, [_applied(shift) for shift in shifts], kernel, edge, math.ceil(max_shift) + RADIUS)
-    return _with_shifts(mover.moved(cube), found, shifts, _summary(reference, method, max_shift))
+    reliable = da.where(shifts[..., 3:] > 0, shifts[..., :2], 0.0)
+    mover = _Mover(found, reliable, kernel, edge, math.ceil(max_shift) + RADIUS)
+    what = "another cube" if isinstance(reference, xr.DataArray | xr.Dataset) else str(reference)
+    summary = f"reference {what}, method {method}, at most {max_shift:g} pixels"
+    return _with_shifts(mover.moved(cube), found, shifts, summary)
 
 
 def _recognized(cube: Any) -> Cube:
@@ -107,11 +107,7 @@ def _recognized(cube: Any) -> Cube:
                 "nodata. Convert first, cube.sr.reflectance(), or write what the numbers mean into the cube: "
                 "cube.sr.set_radiometry(offset=...)."
             )
-        if {dim for dim in plane.array.dims if dim not in (found.band_dim, found.y, found.x)} != set(found.lead):
-            raise GridError(
-                f"{plane.name!r} has {dims_text(plane.array.dims)}, other bands have {dims_text(found.lead)} beside "
-                "y and x. Broadcast them first, for instance with xr.broadcast."
-            )
+    check_lead(found.planes, found)
     return found
 
 
@@ -122,12 +118,12 @@ def _measured_bands(cube: Cube, bands: Sequence[str] | None) -> tuple[Plane, ...
     return sharp or cube.planes
 
 
-def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[str, Any]) -> list[da.Array]:
-    """Return the shift of each date, or the one of a cube without dates: lazy (dy, dx, quality, aligned)."""
+def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[str, Any]) -> da.Array:
+    """Return the shift of each date, or the one of a cube without dates: lazy (date?, dy dx quality aligned)."""
     dates = range(planes[0].array.sizes[cube.lead[0]]) if cube.lead else [None]
     places = places_of(*cube.geobox.shape)
     references = reference_images(cube, planes, reference, places)
-    return [
+    shifts = [
         measured(
             [images_of(planes, place, date) for place in places],
             references[0] if len(references) == 1 else references[number],
@@ -135,29 +131,18 @@ def _shifts(cube: Cube, planes: Sequence[Plane], reference: Any, options: dict[s
         )
         for number, date in enumerate(dates)
     ]
-
-
-def _applied(shift: da.Array) -> da.Array:
-    """Return (dy, dx) to move by: none where the shift is not reliable."""
-    import dask.array as da
-
-    applied: da.Array = da.map_blocks(_applied_block, shift, chunks=((2,),), dtype=np.float64)
-    return applied
-
-
-def _applied_block(shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    return shift[:2] if shift[3] else np.zeros(2)
+    return da.stack(shifts) if cube.lead else shifts[0]
 
 
 @dataclass(frozen=True, eq=False)
 class _Mover:
     """Moves what lies on the grid of a cube by the shifts of its dates.
 
-    shifts: lazy (dy, dx) for each date. reach: pixels of context, enough for any shift and kernel.
+    shifts: (date?, dy dx), lazy. reach: pixels of context, enough for any shift and kernel.
     """
 
     cube: Cube
-    shifts: Sequence[da.Array]
+    shifts: da.Array
     kernel: KernelName
     edge: Edge
     reach: int
@@ -175,20 +160,15 @@ class _Mover:
         for flag in self.cube.flags:
             if flag.factor == 1 and set(flag.array.dims) == {*lead, y, x}:
                 array = flag.array.transpose(*lead, y, x)
-                [data] = self._run([(lazy_data(array), None)], ("nearest",), array.dtype, lazy=array.chunks)
+                [data] = self._run([(lazy_data(array), None)], ("nearest",), array.dtype)
                 flags[flag.name] = array.copy(data=data).transpose(*flag.array.dims).variable
         return flags
 
     def _bands(self) -> dict[Hashable, xr.Variable]:
-        arrays = [plane.array for plane in self.cube.planes]
-        arrays = [array.transpose(*self.cube.lead, self.cube.y, self.cube.x) for array in arrays]
+        order = (*self.cube.lead, self.cube.y, self.cube.x)
+        arrays = [plane.array.transpose(*order) for plane in self.cube.planes]
         dtype = np.result_type(*(array.dtype for array in arrays))
-        data = self._run(
-            [(lazy_data(array), None) for array in arrays],
-            (self.kernel,) * len(arrays),
-            dtype,
-            lazy=arrays[0].chunks,
-        )
+        data = self._run([(lazy_data(array), None) for array in arrays], (self.kernel,) * len(arrays), dtype)
         variables = {}
         for plane, array, moved in zip(self.cube.planes, arrays, data, strict=True):
             whole = array.copy(data=moved.astype(array.dtype))
@@ -200,12 +180,12 @@ class _Mover:
         cube, array = self.cube, self.cube.planes[0].array
         data = lazy_data(array)
         if cube.band_dim is None:
-            [moved] = self._run([(data, None)], (self.kernel,), array.dtype, lazy=array.chunks)
+            [moved] = self._run([(data, None)], (self.kernel,), array.dtype)
         else:
             bands = {plane.index for plane in cube.planes}
             layers = range(array.sizes[cube.band_dim])
             kernels = tuple(self.kernel if layer in bands else "nearest" for layer in layers)
-            moved = self._run([(data, layer) for layer in layers], kernels, array.dtype, lazy=array.chunks, split=False)
+            moved = self._run([(data, layer) for layer in layers], kernels, array.dtype, split=False)
         return array.copy(data=moved).transpose(*obj.dims)
 
     def _run(
@@ -214,14 +194,13 @@ class _Mover:
         kernels: tuple[KernelName, ...],
         dtype: np.dtype[Any],
         *,
-        lazy: Any,
         split: bool = True,
     ) -> Any:
         """Move planes of one grid: a list of (*lead, y, x), or where not `split` one (*lead, band, y, x)."""
         first = planes[0][0]
         # Blocks as the chunks are, but of giant ones: those are cut by `map_tiles`, and put together again
         largest = [max(first.chunks[axis]) for axis in (-2, -1)]
-        sides = largest if lazy and max(largest) <= 2 * SIDE else [None, None]
+        sides = largest if max(largest) <= 2 * SIDE else [None, None]
         result = map_tiles(
             move_block,
             [planes, self._fields(first)],
@@ -235,24 +214,15 @@ class _Mover:
             split=split,
             name="align",
         )
-        if not lazy:
-            return result
         if isinstance(result, list):
-            return [
-                array.rechunk((*plane.chunks[: array.ndim - 2], *plane.chunks[-2:]))
-                for array, (plane, _) in zip(result, planes, strict=True)
-            ]
+            return [array.rechunk(plane.chunks) for array, (plane, _) in zip(result, planes, strict=True)]
         return result.rechunk(first.chunks)
 
     def _fields(self, like: da.Array) -> list[tuple[da.Array, int | None]]:
         """Return the shifts as two planes of the grid: an array without pixels of its own, repeated in place."""
-        import dask.array as da
-
-        shape = like.shape[-2:]
-        fields = da.stack(list(self.shifts)) if self.cube.lead else self.shifts[0]
-        whole = (*fields.shape, *shape)
-        chunks = (*fields.chunks, *like.chunks[-2:])
-        field = da.broadcast_to(fields[..., None, None], whole, chunks=chunks)
+        shape = (*self.shifts.shape, *like.shape[-2:])
+        chunks = (*self.shifts.chunks, *like.chunks[-2:])
+        field = da.broadcast_to(self.shifts[..., None, None], shape, chunks=chunks)
         return [(field, 0), (field, 1)]
 
 
@@ -274,24 +244,14 @@ def move_block(source: Source, tile: Tile, kernels: tuple[KernelName, ...], edge
     return moved
 
 
-def _with_shifts(moved: Flat, cube: Cube, shifts: Sequence[da.Array], summary: str) -> Flat:
-    import dask.array as da
-
-    table = da.stack(list(shifts)) if cube.lead else shifts[0]
+def _with_shifts(moved: Flat, cube: Cube, shifts: da.Array, summary: str) -> Flat:
     about = {
         "shift_y": {"long_name": "shift along y to lie on the reference, as measured", "units": "pixel"},
         "shift_x": {"long_name": "shift along x to lie on the reference, as measured", "units": "pixel"},
         "shift_quality": {"long_name": "quality of the shift, one half where its error is 0.2 pixels", "units": "1"},
         "aligned": {"long_name": "whether the pixels were moved by the shift"},
     }
-    coords = {
-        name: xr.Variable(cube.lead, table[..., number].astype(bool) if name == "aligned" else table[..., number], text)
-        for number, (name, text) in enumerate(about.items())
-    }
+    coords = {name: xr.Variable(cube.lead, shifts[..., n], text) for n, (name, text) in enumerate(about.items())}
+    coords["aligned"] = coords["aligned"].astype(bool)
     result: Flat = moved.assign_coords(coords)
     return result.assign_attrs({"xr_sr:alignment": summary})
-
-
-def _summary(reference: object, method: str, max_shift: float) -> str:
-    what = "another cube" if isinstance(reference, xr.DataArray | xr.Dataset) else str(reference)
-    return f"reference {what}, method {method}, at most {max_shift:g} pixels"

@@ -222,18 +222,12 @@ def spectrum_of(pair: Pair, dy: float, dx: float) -> ComplexArray:
     on_moving, on_reference = pair.weights(dy, dx)
     total = np.zeros(pair.shape, np.complex128)
     for moving, reference in zip(pair.moving, pair.reference, strict=True):
-        one = fft.fft2(_windowed(moving, on_moving))
-        other = fft.fft2(_windowed(reference, on_reference))
+        # Without its mean: that would leave a picture of the window.
+        one, other = fft.fft2(_centred(moving, on_moving)), fft.fft2(_centred(reference, on_reference))
         total += other * np.conj(one)
     strength = np.abs(total)
     floor = 1e-12 * strength.max(initial=0.0) or 1.0
     return np.asarray(total / np.maximum(strength, floor) ** WHITENING)
-
-
-def _windowed(channel: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Apply weights to what is left of a channel without its mean, which would be the window's own picture."""
-    total = weights.sum() or 1.0
-    return np.asarray((channel - (channel * weights).sum() / total) * weights)
 
 
 def _largest(spectrum: ComplexArray, y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
@@ -292,4 +286,5 @@ def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
 
 
 def _centred(image: Array, weights: Array) -> Array:
-    return np.asarray((image - (image * weights).sum() / weights.sum()) * weights)
+    """Apply weights to an image without its weighted mean."""
+    return np.asarray((image - (image * weights).sum() / (weights.sum() or 1.0)) * weights)

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ..arguments import check_flag, check_number, check_whole, is_one_of
-from ..errors import CubeError, OptionError
+from ..arguments import check_choice, check_flag, check_number, check_whole
+from ..errors import CubeError
 from .correlation import Array, Channel, Pair, pair_of, shift_by_ecc, shift_by_phase
 from .features import Weights, checked_paths, shift_by_features
 from .warping import FloatArray
@@ -68,23 +68,16 @@ def combined(shifts: Sequence[Shift], max_shift: float) -> Shift:
     good = [shift for shift in shifts if shift.ok]
     if not good:
         return max(shifts, key=lambda shift: shift.quality, default=NOTHING)
-    middle_y, middle_x = (_median([getattr(shift, axis) for shift in good]) for axis in ("dy", "dx"))
-    good = [shift for shift in good if math.hypot(shift.dy - middle_y, shift.dx - middle_x) <= 1] or good
-    weights = [1 / max(shift.error, 1e-3) ** 2 for shift in good]
-    total = sum(weights)
-    dy = sum(weight * shift.dy for weight, shift in zip(weights, good, strict=True)) / total
-    dx = sum(weight * shift.dx for weight, shift in zip(weights, good, strict=True)) / total
-    promised = total**-0.5
-    strays = (
-        weight * ((shift.dy - dy) ** 2 + (shift.dx - dx) ** 2) for weight, shift in zip(weights, good, strict=True)
-    )
-    found = math.sqrt(sum(strays) / total / max(len(good) - 1, 1))
-    return judged(dy, dx, max(promised, found), max_shift)
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered, half = sorted(values), len(values) // 2
-    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    moves, errors = np.array([(shift.dy, shift.dx) for shift in good]), np.array([shift.error for shift in good])
+    near = np.linalg.norm(moves - np.median(moves, axis=0), axis=1) <= 1
+    if near.any():
+        moves, errors = moves[near], errors[near]
+    weights = 1 / np.maximum(errors, 1e-3) ** 2
+    mean = np.average(moves, axis=0, weights=weights)
+    promised = weights.sum() ** -0.5
+    strays = np.average(np.square(moves - mean).sum(axis=1), weights=weights)
+    found = math.sqrt(strays / max(len(moves) - 1, 1))
+    return judged(float(mean[0]), float(mean[1]), max(float(promised), found), max_shift)
 
 
 BLOCKS = 8
@@ -193,9 +186,8 @@ def checked_options(
     *, method: str, max_shift: float, upsample: int, channel: str, weights: Weights | None = None
 ) -> None:
     """Raise OptionError for an option that does not exist, and WeightsNotFoundError for weights that are not there."""
-    for name, value, known in (("method", method, get_args(ShiftMethod)), ("channel", channel, get_args(Channel))):
-        if not is_one_of(value, known):
-            raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
+    check_choice("method", method, get_args(ShiftMethod))
+    check_choice("channel", channel, get_args(Channel))
     check_number("max_shift", max_shift, above=0)
     check_whole("upsample", upsample, least=1, unit="steps per pixel")
     if method == "features":

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import check_number, is_one_of
+from ..arguments import check_choice, check_number
 from ..errors import OptionError
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
@@ -51,9 +51,8 @@ def warp(image: FloatArray, dy: float, dx: float, *, kernel: KernelName = "lancz
 
 def checked_kernel(kernel: str, edge: str) -> None:
     """Raise OptionError for a kernel or an edge that does not exist."""
-    for name, value, known in (("kernel", kernel, get_args(KernelName)), ("edge", edge, get_args(Edge))):
-        if not is_one_of(value, known):
-            raise OptionError(f"{name}={value!r}: expected one of {', '.join(map(repr, known))}.")
+    check_choice("kernel", kernel, get_args(KernelName))
+    check_choice("edge", edge, get_args(Edge))
 
 
 def beyond(start: int, stop: int, size: int, shift: float) -> NDArray[np.bool_]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from affine import Affine
+from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from ..arguments import count_of
@@ -21,9 +23,6 @@ from ..cube.names import dims_text
 from ..cube.select import Cube, Plane, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, GridError
 from .estimate import Shift, combined, estimate_shift
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 WINDOW, WINDOWS = 512, 3
 """Side of a window in pixels, and the most along an axis: nine windows estimate a shift to a hundredth of a pixel; more
@@ -50,8 +49,6 @@ def lazy_data(array: xr.DataArray) -> da.Array:
 
 def images_of(planes: Sequence[Plane], place: WindowSlices, date: int | None) -> da.Array:
     """Return one window of some bands at one date, or of all dates without one: (..., band, y, x), one chunk a date."""
-    import dask.array as da
-
     bands = []
     for plane in planes:
         data = lazy_data(plane.array)
@@ -84,19 +81,11 @@ def reference_images(
 
 def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options: dict[str, Any]) -> da.Array:
     """Return the shift of one date, (dy, dx, quality, 1 if it is reliable), lazily: one task a window."""
-    import dask.array as da
-    from dask.delayed import delayed
-
-    each = delayed(measure_shift, pure=True)
-    shifts = [each(one, other, options) for one, other in zip(moving, reference, strict=True)]
+    each = delayed(estimate_shift, pure=True)
+    shifts = [each(one, other, **options) for one, other in zip(moving, reference, strict=True)]
     task = delayed(_combined, pure=True)(shifts, options["max_shift"])
     shift: da.Array = da.from_delayed(task, (4,), dtype=np.float64)
     return shift
-
-
-def measure_shift(moving: NDArray[Any], reference: NDArray[Any], options: dict[str, Any]) -> Shift:
-    """Measure the shift of one date in one window."""
-    return estimate_shift(moving, reference, **options)
 
 
 def _combined(shifts: Sequence[Shift], max_shift: float) -> NDArray[np.float64]:
