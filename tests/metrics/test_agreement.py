@@ -119,7 +119,7 @@ def test_dates_bands_and_models():
 def test_a_border_is_a_whole_number_of_pixels():
     lr, sr, _ = triple(32, 32)
     for border in (-3, 1.5):
-        with pytest.raises(errors.OptionError, match="0 or more"):
+        with pytest.raises(errors.OptionError, match="border="):
             consistency(lr, sr, border=border)
 
 

@@ -188,7 +188,7 @@ def test_options_of_the_default_are_checked_before_anything_is_measured(scenes):
         ({"scoring": {}}, "Scoring"),
         ({"quantile": 75}, "share"),
         ({"peak": 0}, "above 0"),
-        ({"border": -1}, "0 or more"),
+        ({"border": -1}, "at least 0"),
     ]
 
     for options, message in cases:

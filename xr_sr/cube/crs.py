@@ -135,9 +135,16 @@ def same_crs(one: CRS, other: CRS) -> bool:
     return codes[0] is not None and codes[0] == codes[1]
 
 
-def crs_label(crs: CRS) -> str:
-    """Return the name of a CRS for a message: by its EPSG code, else the beginning of its text."""
-    return f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:60]
+def crs_label(crs: CRS | None) -> str:
+    """Return a CRS for a message: its EPSG code, else its name."""
+    if crs is None:
+        return "no CRS"
+    if crs.epsg:
+        return f"EPSG:{crs.epsg}"
+    name, operation = crs.proj.name, crs.proj.coordinate_operation
+    if name in ("", "unknown", "undefined"):
+        name = f"an unnamed CRS ({operation.method_name})" if operation else "an unnamed CRS"
+    return f"{name:.80}"
 
 
 def _read_text(text: str) -> CRS | None:

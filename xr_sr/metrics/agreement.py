@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_flag, renamed
+from ..arguments import check_flag, check_whole, renamed
 from ..simulate.resample import downsample
-from .distances import find_distance
+from .distances import find_distance, mean
 from .fidelity import for_each_model, measure_blocks
-from .grids import scale_of
 from .improvement import check_support
-from .inputs import Image, ImageSeries, finished, read, together
+from .inputs import Image, ImageSeries, read, scale_of, together
 from .matching import Spectral, measure_shifts
-from .records import METRICS, Formula, mean
+from .records import METRICS, Formula
 from .reduce import FloatArray, Layout, Level, check_level, map_images
-from .triples import Triple, bring_together, check_border, distances, inside
-
-if TYPE_CHECKING:
-    import dask.array as da
+from .triples import Triple, bring_together, distances, inside
 
 
 def consistency(
@@ -49,15 +45,9 @@ def consistency(
     pixel of which less than half is valid does not count. Raises GridError, CubeError, MissingBandError, OptionError.
     """
     at = check_level(at)
-    check_border(border)
+    border = check_whole("border", border, least=0, unit="pixels")
     coarse = read(lr, "LR")
-
-    def of_one(cube: Image) -> xr.Dataset:
-        fine = read(cube, "SR")
-        made = agree(coarse, fine, reflectance, spectral, at, max_shift, border)
-        return finished(made, coarse, fine)  # type: ignore[no-any-return]
-
-    return for_each_model(sr, of_one)
+    return for_each_model(sr, lambda fine: agree(coarse, fine, reflectance, spectral, at, max_shift, border), coarse)
 
 
 @renamed(harmonise="harmonize")
@@ -85,25 +75,20 @@ def synthesis(
     coarse = read(lr, "LR")
     true = None if hr is None else read(hr, "HR")
 
-    def of_one(cube: Image) -> xr.Dataset:
-        fine = read(cube, "SR")
+    def of_one(fine: ImageSeries) -> xr.Dataset:
         triple = bring_together(
             coarse, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
         )
-        made = xr.Dataset({"synthesis": added(triple, distance, at, support)}, attrs={"distance": distance})
-        return finished(made, coarse, fine, *([true] if true else []))  # type: ignore[no-any-return]
+        return xr.Dataset({"synthesis": added(triple, distance, at, support)}, attrs={"distance": distance})
 
-    return for_each_model(sr, of_one)
+    return for_each_model(sr, of_one, coarse, true)
 
 
 def added(triple: Triple, distance: str, at: Level, support: Level) -> xr.DataArray:
     """Measure synthesis of scenes that were brought together; always lazy."""
-    import dask.array as da
-
     found, _ = distances(triple, distance, ("om",), support)
     if at != "image":
-        patch = at if isinstance(at, int) else 0
-        return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", patch=patch)
+        return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", at=at)
     values = da.nanmean(found[:, 0].astype("float64"), axis=(1, 2))
     return triple.sr.wrap(values, ("time",), name="synthesis")
 
@@ -112,8 +97,6 @@ def agree(
     lr: ImageSeries, sr: ImageSeries, reflectance: str, spectral: str, at: Level, max_shift: float, border: int
 ) -> xr.Dataset:
     """Measure consistency of two scenes; always lazy. Arguments as in `consistency`."""
-    import dask.array as da
-
     named, layout, coarse, down = on_lr_grid(lr, sr, at, border)
     made = {}
     for name, distance in (("reflectance", reflectance), ("spectral", spectral)):
@@ -123,7 +106,8 @@ def agree(
         formula = Formula(_per_pixel, mean, halo=chosen.halo, bands="pixels")
         metric = replace(METRICS[name], unit=chosen.units, formula=formula)
         made[name] = measure_blocks(named, [coarse, down], layout, metric, at=at, distance=distance)
-    lengths = da.map_blocks(_length, measure_shifts(down, coarse, max_shift), drop_axis=1, dtype=np.float64)
+    shifts = measure_shifts(down, coarse, max_shift)
+    lengths = da.where(shifts[:, 3] > 0, da.hypot(shifts[:, 0], shifts[:, 1]), np.nan)
     made["spatial"] = named.wrap(lengths, ("time",), name="spatial", attrs=METRICS["spatial"].attrs)
     return xr.Dataset(made, attrs={"scale": sr.shape[0] // lr.shape[0]})
 
@@ -166,8 +150,3 @@ def _per_pixel(lr: FloatArray, down: FloatArray, *, distance: str) -> FloatArray
         fields = chosen.per_pixel(lr.astype(np.float64), down.astype(np.float64))
         distances: FloatArray = chosen.finish(fields)[None, None]
     return distances
-
-
-def _length(shift: FloatArray) -> FloatArray:
-    dy, dx, _, ok = shift[0]
-    return np.array([np.hypot(dy, dx) if ok else np.nan])

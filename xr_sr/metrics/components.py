@@ -9,7 +9,7 @@ Arrays only. Which object counts as found, and the size classes, are decided in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def join(parts: Sequence[Sequence[BlockObjects]], reading: Reading) -> Pieces:
     Raises CubeError for one lone number, if that is refused.
     """
     found = [part.pieces for row in parts for part in row]
-    whole = Pieces(*(np.concatenate([getattr(one, name) for one in found], axis=-1) for name in _FIELDS))
+    whole = Pieces(*(np.concatenate([getattr(one, each.name) for one in found], axis=-1) for each in fields(Pieces)))
     if reading.numbered:
         number, label = np.unique(whole.number, return_inverse=True)
         if number.size == 1 and reading.lone_is_refused:
@@ -165,9 +165,6 @@ def share_of_alarms(parts: Sequence[Sequence[BlockObjects]]) -> Reals:
     flat = [part for row in parts for part in row]
     inside = sum(part.pieces.above.sum(axis=1) for part in flat)
     return _ratio(np.asarray(inside, "float64"), np.asarray(sum(part.alarms for part in flat)))
-
-
-_FIELDS = ("number", "first", "size", "place", "valid", "total", "above", "best")
 
 
 def _connected(parts: Sequence[Sequence[BlockObjects]], connectivity: int) -> CountArray:

@@ -187,7 +187,8 @@ def _dissimilar(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray((1 - ssim_map(x, y)).mean(axis=0)[None])
 
 
-def _mean(means: FloatArray) -> FloatArray:
+def mean(means: FloatArray, **_: float) -> FloatArray:
+    """Return the mean of the only field: the `finish` of a plain average."""
     return np.asarray(means[0])
 
 
@@ -205,13 +206,13 @@ def _angle(means: FloatArray) -> FloatArray:
 DISTANCES: dict[str, Distance] = {
     distance.name: distance
     for distance in (
-        Distance("l1", "1", _l1, _mean),
-        Distance("l2", "1", _l2, _mean),
+        Distance("l1", "1", _l1, mean),
+        Distance("l2", "1", _l2, mean),
         Distance("sad", "degrees", _products, _angle, fields=3),
         Distance("psnr", "dB", _l2, _short_of_100_db),
-        Distance("kl", "1", _divergence, _mean),
-        Distance("pbias", "1", _relative, _mean),
-        Distance("nd", "1", _normalized, _mean),
-        Distance("ssim", "1", _dissimilar, _mean, halo=SSIM_RADIUS),
+        Distance("kl", "1", _divergence, mean),
+        Distance("pbias", "1", _relative, mean),
+        Distance("nd", "1", _normalized, mean),
+        Distance("ssim", "1", _dissimilar, mean, halo=SSIM_RADIUS),
     )
 }

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import xarray as xr
 
 from .._version import __version__
-from ..arguments import check_flag, is_one_of, renamed
+from ..arguments import check_flag, check_whole, is_one_of, renamed
 from ..errors import OptionError, warns_once
 from .agreement import added, agree, on_lr_grid
 from .fidelity import check_peak, for_each_model, measure, measure_blocks
-from .grids import check_same_grid, scale_of
 from .improvement import Scoring, check_judging, check_support, judge
-from .inputs import Image, ImageSeries, finished, read, together, with_reflectance
+from .inputs import Image, ImageSeries, check_same_grid, read, scale_of, together, with_reflectance
 from .matching import Spectral
-from .published import OpenSRTest, configured, opensr_test
+from .published import OpenSRTest, configured, measured
 from .records import METRICS, PER_OBJECT, record_of
 from .reduce import Layout, Level
-from .triples import bring_together, check_border, inside
+from .triples import bring_together, inside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,15 +99,15 @@ def evaluate(
     support = check_support("image", support, distance)
     scoring = Scoring() if scoring is None else scoring
     check_judging("auto", quantile, scoring)
-    border = check_border(border)
+    border = check_whole("border", border, least=0, unit="pixels")
     low, true = with_reflectance(read(lr, "LR")), None if hr is None else with_reflectance(read(hr, "HR"))
 
-    def of_one(cube: Image) -> xr.Dataset:
-        fine = with_reflectance(read(cube, "SR"))
+    def of_one(fine: ImageSeries) -> xr.Dataset:
+        fine = with_reflectance(fine)
         scale = scale_of(low, fine, true)
-        if profile == "opensr-test":
-            assert hr is not None, "checked above"
-            rest = opensr_test(lr, cube, hr, **options)
+        if config is not None:
+            assert true is not None, "checked above"
+            rest = measured(low, fine, true, config, maps=False)
         else:
             triple = bring_together(
                 low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
@@ -141,9 +140,9 @@ def evaluate(
                 "scoring": _in_words(scoring),
                 "peak": peak,
             }
-        return finished(result, *([low, fine, true] if true else [low, fine]))  # type: ignore[no-any-return]
+        return result
 
-    return for_each_model(sr, of_one)
+    return for_each_model(sr, of_one, low, true)
 
 
 def _unknown_options(options: Mapping[str, Any]) -> OptionError:

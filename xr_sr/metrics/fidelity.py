@@ -7,8 +7,9 @@ pixel, patch, object or image, for one model or several. The formulas are in `re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -16,13 +17,9 @@ from ..arguments import check_array, check_number, is_one_of, items_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError, OptionError
-from .grids import check_objects, check_same_grid
-from .inputs import Image, ImageSeries, finished, read, together
+from .inputs import Image, ImageSeries, check_objects, check_same_grid, finished, read, together
 from .records import METRICS, Formula, Metric
 from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 
 def rmse(
@@ -166,7 +163,7 @@ def compare_images(
     scenes = together(read(sr, "SR"), read(hr, "HR"))
     check_same_grid(*scenes)
     found = measure(scenes, metric, at=at, objects=objects, dims=dims, **options)
-    return finished(found, *scenes)  # type: ignore[no-any-return]
+    return finished(found, *scenes)
 
 
 def measure(
@@ -197,8 +194,6 @@ def measure_blocks(
     **options: Any,
 ) -> xr.DataArray:
     """Compute a metric of images (time, band, y, x), block by block. scene: whose names and places the result gets."""
-    import dask.array as da
-
     formula = metric.formula
     assert not isinstance(formula, str), "such metrics are computed by a function of their own"
     inputs: list[Input] = [(layout.wider(image, formula.halo), "tbyx") for image in images]
@@ -213,8 +208,8 @@ def measure_blocks(
             _pixels, inputs, "tcyx", layout, new={"c": bands}, formula=formula, options=options, dtype=np.float32
         )
         if formula.bands == "pixels":
-            return _named(scene, data[:, 0], ["time", "y", "x"], metric, 0, options)
-        return _named(scene, data, ["time", "band", "y", "x"], metric, 0, options)
+            return _named(scene, data[:, 0], ["time", "y", "x"], metric, at, options)
+        return _named(scene, data, ["time", "band", "y", "x"], metric, at, options)
     found = labels_of(objects, scene) if objects is not None else None
     if found and at != "image":
         raise OptionError(f"objects= returns values per object, at={at!r} per patch: pass one of them.")
@@ -222,28 +217,20 @@ def measure_blocks(
         formula.on_block, inputs, layout, at=at, fields=formula.fields, channels=bands,
         labels=found[:2] if found else None, **options,
     )  # fmt: skip
-    axes = tuple(axis for name, axis in (("time", 0), ("band", 2)) if name in pooled)
-    if axes:
-        sums = sums.sum(axis=axes, keepdims=True)
-    chunks = list(sums.chunks[:1] + sums.chunks[2:])
-    if formula.bands == "joined":
-        chunks[1] = (1,)
-    data = da.map_blocks(
-        _finish, sums, formula=formula, options=options, drop_axis=1, chunks=tuple(chunks), dtype=np.float64
-    )
-    names = ["time", "band", "object", "y", "x"]
-    index: list[Any] = [slice(None)] * 5
-    if "time" in pooled:
-        index[0] = 0
-    if "band" in pooled or formula.bands != "each":
-        index[1] = 0
-    if not found:
-        index[2] = 0
-    if at == "image":
-        index[3] = index[4] = 0
-    data = data[tuple(index)]
-    names = [name for name, place in zip(names, index, strict=True) if place != 0]
-    result = _named(scene, data, names, metric, at if isinstance(at, int) else 0, options)
+    if pooled:
+        sums = sums.sum(axis=[axis for name, axis in (("time", 0), ("band", 2)) if name in pooled], keepdims=True)
+    chunks = (sums.chunks[0], (1,) if formula.bands == "joined" else sums.chunks[2], *sums.chunks[3:])
+    data = da.map_blocks(_finish, sums, formula=formula, options=options, drop_axis=1, chunks=chunks, dtype=np.float64)
+    kept = {
+        "time": "time" not in pooled,
+        "band": "band" not in pooled and formula.bands == "each",
+        "object": found is not None,
+        "y": at != "image",
+        "x": at != "image",
+    }
+    data = data[tuple(slice(None) if is_kept else 0 for is_kept in kept.values())]
+    names = [name for name, is_kept in kept.items() if is_kept]
+    result = _named(scene, data, names, metric, at, options)
     return result.assign_coords(object=("object", found[2])) if found else result
 
 
@@ -253,8 +240,6 @@ def labels_of(objects: xr.DataArray, scene: ImageSeries) -> tuple[da.Array, int,
     The numbers are read at once: how many there are is the length of the result.
     Raises GridError for another grid, OptionError for other values.
     """
-    import dask.array as da
-
     check_array("objects", objects)
     dims = spatial_dims(objects)
     if dims is None or objects.ndim != 2 or objects.dtype.kind not in "iub":
@@ -262,7 +247,7 @@ def labels_of(objects: xr.DataArray, scene: ImageSeries) -> tuple[da.Array, int,
             f"objects= wants integers along y and x, 0 where there is no object; got {objects.dtype} along "
             f"{list(objects.dims)}."
         )
-    check_objects(objects, scene)
+    check_objects(objects, dims, scene)
     values = objects.transpose(*dims).values
     numbers = np.unique(values)
     numbers = numbers[numbers > 0]
@@ -290,10 +275,10 @@ def _pooled(scene: ImageSeries, dims: Sequence[str] | None, at: Level) -> set[st
 
 
 def _named(
-    scene: ImageSeries, data: da.Array, names: Sequence[str], metric: Metric, patch: int, options: dict[str, Any]
+    scene: ImageSeries, data: da.Array, names: Sequence[str], metric: Metric, at: Level, options: dict[str, Any]
 ) -> xr.DataArray:
     attrs = metric.attrs | {key: value for key, value in options.items() if isinstance(value, float | int | str)}
-    return scene.wrap(data, names, name=metric.name, patch=patch, attrs=attrs)
+    return scene.wrap(data, names, name=metric.name, at=at, attrs=attrs)
 
 
 def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> FloatArray:
@@ -310,15 +295,25 @@ def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> F
         return formula.finish(fields[:-1] / fields[-1], **options)
 
 
-def for_each_model(sr: Image | Mapping[str, Image], measure: Callable[[Image], xr.Dataset]) -> xr.Dataset:
-    """Measure one cube, or each of several; only the latter adds a dimension `model`."""
+def for_each_model(
+    sr: Image | Mapping[str, Image], measure: Callable[[ImageSeries], xr.Dataset], *others: ImageSeries | None
+) -> xr.Dataset:
+    """Measure one cube, or each of several; only the latter adds a dimension `model`.
+
+    measure: returns a lazy Dataset, which is computed here if the cube and all others are in memory.
+    """
+
+    def of_one(cube: Image) -> xr.Dataset:
+        scene = read(cube, "SR")
+        return finished(measure(scene), scene, *others)
+
     if isinstance(sr, xr.DataArray | xr.Dataset):
-        return measure(sr)
+        return of_one(sr)
     if not isinstance(sr, Mapping) or not sr:
         raise CubeError(
             f"sr must be a cube or a dictionary of cubes by name, such as {{'bicubic': cube}}; it is {sr!r:.60}."
         )
-    made = [measure(cube) for cube in sr.values()]
+    made = [of_one(cube) for cube in sr.values()]
     _check_alike(list(map(str, sr)), made)
     names = xr.DataArray([str(name) for name in sr], dims="model", name="model")
     return xr.concat(made, names, combine_attrs="drop_conflicts", join="exact")

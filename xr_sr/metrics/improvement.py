@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -18,15 +19,13 @@ from ..arguments import check_flag, is_number, is_one_of, renamed, shown
 from ..errors import OptionError
 from .distances import MTF_SIDE
 from .fidelity import for_each_model, labels_of
-from .inputs import Image, ImageSeries, finished, read
+from .inputs import Image, ImageSeries, read
 from .matching import Spectral
 from .reduce import FloatArray, Layout, Level, check_level, lazy_quantile, map_images, sum_up
 from .triples import Triple, bring_together, distances
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 Norm: TypeAlias = Literal["softmin", "percent"]
+Score: TypeAlias = float | np.float32
 
 CLASSES = ("improvement", "omission", "hallucination")
 """In the order of their numbers in `classification`: 0, 1, 2."""
@@ -95,13 +94,11 @@ def correctness(
     check_judging(threshold, quantile, scoring)
     low, true = read(lr, "LR"), read(hr, "HR")
 
-    def of_one(cube: Image) -> xr.Dataset:
-        fine = read(cube, "SR")
+    def of_one(fine: ImageSeries) -> xr.Dataset:
         triple = bring_together(low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border)
-        made = judge(triple, distance, at, support, threshold, quantile, scoring, objects)
-        return finished(made, low, fine, true)  # type: ignore[no-any-return]
+        return judge(triple, distance, at, support, threshold, quantile, scoring, objects)
 
-    return for_each_model(sr, of_one)
+    return for_each_model(sr, of_one, low, true)
 
 
 def judge(
@@ -115,8 +112,6 @@ def judge(
     objects: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Measure correctness of scenes that were brought together; always lazy. Arguments as in `correctness`."""
-    import dask.array as da
-
     found, layout = distances(triple, distance, ("ref", "im", "om"), support)
     count = found.shape[0]
     if threshold != "auto":
@@ -133,11 +128,8 @@ def judge(
         raise OptionError(f"objects= gives values per object, at={at!r} maps: pass one of them.")
     inputs = [(found, "tdyx"), (level, "t")]
     maps = map_images(_maps, inputs, "tkyx", layout, new={"k": 4}, dtype=np.float32, scoring=scoring)
-    patch = at if isinstance(at, int) else 0
     names = (*CLASSES, "classification")
-    made = {
-        name: scene.wrap(maps[:, place], ("time", "y", "x"), name=name, patch=patch) for place, name in enumerate(names)
-    }
+    made = {name: scene.wrap(maps[:, place], ("time", "y", "x"), name=name, at=at) for place, name in enumerate(names)}
     result = xr.Dataset(made, attrs=attrs)
     result["classification"].attrs = {"flag_values": [0, 1, 2], "flag_meanings": " ".join(CLASSES)}
     return result
@@ -146,27 +138,28 @@ def judge(
 def shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> FloatArray:
     """Convert distances ref, im, om (3, ...) to improvement, omission, hallucination (3, ...), NaN where none counts.
 
-    A place counts if one of its distances is above `level`. With x = im / ref, y = om / ref and H = x + y - 1:
-    x + y (1 - exp(-H s)) is how far it is from improvement, y + x (1 - exp(-H s)) from omission, exp(-x y s) from
-    hallucination; their softmin at the temperature are the shares.
+    A place counts if one of its distances is above `level`. Shares are the softmin of `away_from` at the temperature.
     """
     reference, improvement, omission = found.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         x = np.where(improvement == 0, 0.0, np.minimum(improvement / reference, FAR))
         y = np.where(omission == 0, 0.0, np.minimum(omission / reference, FAR))
-        bend = x + y - 1
-        away = np.stack(
-            [
-                x + y * (1 - np.exp(-bend * scoring.im_score)),
-                y + x * (1 - np.exp(-bend * scoring.om_score)),
-                np.exp(-x * y * scoring.ha_score),
-            ]
-        )
+        away = away_from(x, y, scoring.im_score, scoring.om_score, scoring.ha_score)
         powers = np.exp(-(away - away.min(axis=0)) / scoring.temperature)
     part = powers / powers.sum(axis=0)
     valid = np.isfinite(found).all(axis=0)
     kept = valid & (found > level).any(axis=0)
     return np.where(kept, part, np.nan)
+
+
+def away_from(x: FloatArray, y: FloatArray, im_score: Score, om_score: Score, ha_score: Score) -> FloatArray:
+    """Return how far a place is from improvement, omission and hallucination (3, ...), for x = im / ref, y = om / ref.
+
+    With H = x + y - 1: x + y (1 - exp(-H s)), y + x (1 - exp(-H s)) and exp(-x y s), each with its own score s.
+    """
+    bend = x + y - 1
+    improvement, omission = x + y * (1 - np.exp(-bend * im_score)), y + x * (1 - np.exp(-bend * om_score))
+    return np.stack([improvement, omission, np.exp(-x * y * ha_score)])
 
 
 def _numbers(
@@ -179,8 +172,6 @@ def _numbers(
     objects: xr.DataArray | None,
     attrs: dict[str, Any],
 ) -> xr.Dataset:
-    import dask.array as da
-
     labels = None
     if objects is not None:
         if support != "pixel":

@@ -5,30 +5,33 @@ Names, coordinates and grids only; metrics are computed by the modules around it
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from affine import Affine
+from dask.base import normalize_token
 from odc.geo.geobox import GeoBox
 
-from ..bands import find_band
-from ..cube.coordinates import coords, placed
-from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
+from ..cube.coordinates import coords
+from ..cube.crs import crs_label
+from ..cube.detect import recognize
+from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
-from ..cube.names import dims_text, find_band_dim, listed
+from ..cube.names import dims_text, listed
 from ..cube.time import is_time, scalar_dates_differ
-from ..errors import CubeError, GridError, MissingBandError, RadiometryError
+from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, RadiometryError
 from ..radiometry.judge import HIGHEST_MEDIAN
 from ..radiometry.written import converted_if_written
-from .reduce import SIDE
-
-if TYPE_CHECKING:
-    import dask.array as da
+from .reduce import SIDE, Level
 
 Image: TypeAlias = "xr.DataArray | xr.Dataset"
+Result = TypeVar("Result", xr.DataArray, xr.Dataset)
 
 
 class _InMemory:
@@ -42,8 +45,6 @@ class _InMemory:
         return self.values[index]
 
     def __dask_tokenize__(self) -> Any:
-        from dask.base import normalize_token
-
         return normalize_token(self.values)
 
 
@@ -70,8 +71,8 @@ class ImageSeries:
     crs_name: str
     along_time: Mapping[Hashable, xr.DataArray]
     on_grid: Mapping[Hashable, xr.DataArray]
+    date: Mapping[Hashable, xr.DataArray]
     lazy: bool
-    date: Mapping[Hashable, xr.DataArray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,37 +88,28 @@ class ImageSeries:
         labels = tuple(self.labels[place] for place in places)
         return replace(self, data=self.data[:, places], keys=tuple(keys), labels=labels)
 
-    def band_coord(self) -> xr.DataArray:
-        """Return the coordinate along bands, with the user's own names."""
-        return xr.DataArray(list(self.labels), dims=(self.band,))
-
     def wrap(
-        self, data: Any, dims: Sequence[str], *, name: str, patch: int = 0, attrs: Mapping[str, Any] | None = None
+        self, data: Any, dims: Sequence[str], *, name: str, at: Level = "pixel", attrs: Mapping[str, Any] | None = None
     ) -> xr.DataArray:
         """Return values as a DataArray with the names and coordinates of the scene.
 
         dims: "time", "band", "y", "x" and others, as `data` has them; a "time" that the cube lacks has length 1 and
-        goes. patch: side in pixels of what one number of a map stands for; 0 for the pixels of the scene themselves.
+        goes. at: of a map, "pixel", or the side of patches in pixels.
         """
         names = {"time": self.time or "time", "band": self.band, "y": self.y, "x": self.x}
         array = xr.DataArray(data, dims=[names.get(dim, dim) for dim in dims], name=name, attrs=dict(attrs or {}))
         if "time" in dims:
             array = array.assign_coords(self.along_time) if self.time else array.isel({names["time"]: 0})
         if "band" in dims:
-            array = array.assign_coords({self.band: self.band_coord()})
+            array = array.assign_coords({self.band: list(self.labels)})
         if "y" in dims and "x" in dims:
-            array = array.assign_coords(self._places(patch))
+            places = self.on_grid
+            if self.placed and isinstance(at, int):
+                height, width = (-(-side // at) for side in self.shape)
+                box = GeoBox((height, width), self.geobox.affine @ Affine.scale(at), self.geobox.crs)
+                places = coords(box, self.crs_name, dims=(self.y, self.x))
+            array = array.assign_coords(places)
         return array
-
-    def _places(self, patch: int) -> Mapping[Hashable, xr.DataArray]:
-        """Return the coordinates of the pixels, or of patches of them."""
-        if not self.placed or not patch:
-            return self.on_grid
-        from affine import Affine
-
-        height, width = (-(-side // patch) for side in self.shape)
-        box = GeoBox((height, width), self.geobox.affine @ Affine.scale(patch), self.geobox.crs)
-        return coords(box, self.crs_name, dims=(self.y, self.x))
 
 
 def read(obj: Image, role: str) -> ImageSeries:
@@ -125,53 +117,46 @@ def read(obj: Image, role: str) -> ImageSeries:
 
     obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
     of which the floating variables on the grid are taken. role: LR, SR or HR.
-    Raises GridError without y and x, CubeError for more or empty dimensions, RadiometryError for integers.
+    Raises GridError without y and x or without pixels, CubeError for more dimensions, RadiometryError for integers.
     """
-    array = placed(kept_unread(_as_array(converted_if_written(obj), role)))
-    dims = spatial_dims(array)
-    box = geobox_of(array) if dims else None
-    if dims is None or box is None:
-        raise GridError(f"{role} has {dims_text(array.dims)}; expected y and x. Rename yours: .rename(...).")
-    y, x = dims
-    others = [str(dim) for dim in array.dims if dim not in dims]
-    band = (
-        "band" if "band" in others else find_band_dim(array, [dim for dim in others if not is_time(dim, array.coords)])
-    )
-    rest = [dim for dim in others if dim != band]
-    if len(rest) > 1 or (rest and not is_time(rest[0], array.coords) and band is None):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
+        cube = recognize(kept_unread(_as_array(converted_if_written(obj), role)), allow_other_bands=True, role=role)
+    array, y, x = cube.planes[0].array, cube.y, cube.x
+    if len(cube.lead) > 1 or (cube.lead and not cube.band_dim and not is_time(cube.lead[0], array.coords)):
         raise CubeError(
             f"{role} has {dims_text(array.dims)}; expected y, x and at most band and time. "
-            f"Measure one at a time, for instance .isel({rest[-1]}=0)."
+            f"Measure one at a time, for instance .isel({cube.lead[-1]}=0)."
         )
-    if empty := [str(dim) for dim in array.dims if not array.sizes[dim]]:
-        raise CubeError(f"{role} is empty: its dimension {empty[0]!r} has the length 0, and metrics need values.")
     if array.dtype.kind != "f":
         raise RadiometryError(
             f"{role} holds {array.dtype}; metrics compare reflectance, in floats with NaN at nodata. "
             "Convert it first: cube.sr.reflectance()."
         )
-    time = rest[0] if rest else None
-    single = _labels(array, band)
-    if band is None:
-        band = "band"
-        array = array.expand_dims(band)
-    array = array.transpose(*rest, band, y, x)
-    data = _dask(array)
+    time, data = next(iter(cube.lead), None), _dask(array)
+    data = data if cube.band_dim else data[..., None, :, :]
+    labels = tuple(0 if plane.name is None else plane.name for plane in cube.planes)
+    keys = tuple(plane.band or label for plane, label in zip(cube.planes, labels, strict=True))
     # Without the scalars that each brings along: a `spatial_ref` beside the time would contradict that of patches.
     alone = {name: coord.reset_coords(drop=True) for name, coord in array.coords.items()}
-    along_time = {name: coord for name, coord in alone.items() if time and coord.dims == (time,)}
-    on_grid = {name: coord for name, coord in alone.items() if coord.dims in ((y,), (x,))}
-    crs_name = crs_coord_name(array)
-    if crs_name in array.coords:
-        on_grid[crs_name] = array.coords[crs_name]
-    keys = tuple(found.name if (found := find_band(label)) else label for label in single)
-    if len(set(keys)) < len(keys):
-        keys = tuple(single)
-    has_places = y in array.coords and x in array.coords
+    on_grid = {name: coord for name, coord in alone.items() if coord.dims in ((y,), (x,)) or name == cube.crs_name}
     return ImageSeries(
-        role, data if time else data[None], keys, tuple(single), band, time, y, x, box, has_places, crs_name,
-        along_time, on_grid, _is_lazy(obj), {name: coord for name, coord in alone.items() if not coord.ndim},
-    )  # fmt: skip
+        role=role,
+        data=data if time else data[None],
+        keys=keys if len(set(keys)) == len(keys) else labels,
+        labels=labels,
+        band=cube.band_dim or "band",
+        time=time,
+        y=y,
+        x=x,
+        geobox=cube.geobox,
+        placed=y in array.coords and x in array.coords,
+        crs_name=cube.crs_name,
+        along_time={name: coord for name, coord in alone.items() if time and coord.dims == (time,)},
+        on_grid=on_grid,
+        date={name: coord for name, coord in alone.items() if not coord.ndim},
+        lazy=_is_lazy(obj),
+    )
 
 
 def with_reflectance(scene: ImageSeries) -> ImageSeries:
@@ -179,8 +164,6 @@ def with_reflectance(scene: ImageSeries) -> ImageSeries:
 
     Judged by every fourth row and column; computes nothing.
     """
-    import dask.array as da
-
     checked = da.map_blocks(_refuse_dn, scene.data, role=scene.role, dtype=scene.data.dtype, meta=scene.data._meta)
     return replace(scene, data=checked)
 
@@ -204,7 +187,11 @@ def together(*scenes: ImageSeries) -> tuple[ImageSeries, ...]:
     first = scenes[0]
     common = [key for key in first.keys if all(key in scene.keys for scene in scenes)]
     if not common:
-        named = [scene for scene in scenes if not _is_numbered(scene.keys)]
+        named = [
+            scene
+            for scene in scenes
+            if len(scene.keys) > 1 and any(not isinstance(key, int | float) for key in scene.keys)
+        ]
         if len(named) > 1 or len({len(scene.keys) for scene in scenes}) > 1:
             raise MissingBandError(
                 "the cubes have no band in common: "
@@ -238,9 +225,75 @@ def together(*scenes: ImageSeries) -> tuple[ImageSeries, ...]:
     return chosen
 
 
-def finished(result: Any, *scenes: ImageSeries) -> Any:
+def check_same_grid(one: ImageSeries, other: ImageSeries) -> None:
+    """Raise GridError unless two scenes have the same pixels."""
+    check_factor(one, other, 1)
+
+
+def scale_of(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries | None = None) -> int:
+    """Return the number of pixels of SR along one of LR.
+
+    Raises GridError where it is not a whole number above 1, where HR is not on the grid of SR, and with one sentence
+    where the cubes are in a wrong order or of equal resolution.
+    """
+    names = ("lr", "sr") if hr is None else ("lr", "sr", "hr")
+    for fine in (sr, hr):
+        if fine is not None and _relative_area(fine, lr) > 1 - 1e-6:
+            raise order_error(names, fine.role.lower(), fine.geobox, lr.geobox)
+    factor = max(1, round(sr.shape[0] / lr.shape[0]))
+    check_factor(lr, sr, factor)
+    if hr is not None:
+        check_same_grid(sr, hr)
+    return factor
+
+
+def _relative_area(fine: ImageSeries, coarse: ImageSeries) -> float:
+    """Return the area of a pixel of one scene over that of another; of equal ground where one has no coordinates."""
+    if fine.placed and coarse.placed and fine.geobox.crs == coarse.geobox.crs:
+        return abs(fine.geobox.affine.determinant / coarse.geobox.affine.determinant)
+    return float(np.prod(coarse.shape) / np.prod(fine.shape))
+
+
+def check_factor(coarse: ImageSeries, fine: ImageSeries, factor: int) -> None:
+    """Raise GridError unless each pixel of `coarse` is made of `factor` x `factor` pixels of `fine`."""
+    if fine.shape != tuple(side * factor for side in coarse.shape):
+        raise GridError(
+            f"{fine.role} must have {'as many pixels as' if factor == 1 else 'a whole number of pixels for each of'} "
+            f"{coarse.role}; they are {_size(fine)} and {_size(coarse)}. Cut both to the same ground."
+        )
+    if coarse.placed and fine.placed:
+        way = "Reproject one to the grid of the other first: hr.odc.reproject(sr.odc.geobox)"
+        _check_ground(coarse, fine.geobox, fine.role, f"{way}, or align it: .sr.align(...).", factor)
+
+
+def check_objects(objects: xr.DataArray, dims: tuple[str, str], scene: ImageSeries) -> None:
+    """Raise GridError unless a map of objects (y, x) has the pixels of a scene; without coordinates shape suffices."""
+    way = "Reproject it to that grid: objects.odc.reproject(sr.odc.geobox, resampling='nearest')."
+    height, width = (objects.sizes[dim] for dim in dims)
+    if (height, width) != scene.shape:
+        raise GridError(f"objects= has {height} x {width} pixels, {scene.role} has {_size(scene)}. {way}")
+    box = geobox_of(objects)
+    if box is not None and scene.placed and all(dim in objects.coords for dim in dims):
+        _check_ground(scene, box, "objects=", way)
+
+
+def _check_ground(coarse: ImageSeries, fine: GeoBox, role: str, way: str, factor: int = 1) -> None:
+    """Raise GridError unless the grid `fine` has `factor` pixels along each of a scene's, on the same ground."""
+    box = coarse.geobox
+    if box.crs is not None and fine.crs is not None and box.crs != fine.crs:
+        raise GridError(f"{role} is in {crs_label(fine.crs)}, {coarse.role} in {crs_label(box.crs)}. {way}")
+    place = ~fine.affine @ box.affine
+    off = max(abs(place.a - factor), abs(place.e - factor)) * max(box.shape)
+    if max(off, *map(abs, (place.b, place.d, place.c, place.f))) > 0.05 * factor:
+        raise GridError(
+            f"{role} and {coarse.role} do not lie on the same ground: they start at {_corner(fine)} and "
+            f"{_corner(box)}. {way}"
+        )
+
+
+def finished(result: Result, *scenes: ImageSeries | None) -> Result:
     """Compute a result whose inputs were all in memory; leave it lazy otherwise."""
-    return result if any(scene.lazy for scene in scenes) else result.compute()
+    return result if any(scene is not None and scene.lazy for scene in scenes) else result.compute()
 
 
 def _as_array(obj: Image, role: str) -> xr.DataArray:
@@ -261,22 +314,7 @@ def _as_array(obj: Image, role: str) -> xr.DataArray:
     ).assign_coords({name: coord for name, coord in obj.coords.items() if "band" not in coord.dims})
 
 
-def _labels(array: xr.DataArray, band: str | None) -> list[Hashable]:
-    if band is None:
-        name = array.coords["band"].item() if "band" in array.coords and not array.coords["band"].ndim else array.name
-        return [name if name is not None else 0]
-    if band in array.coords:
-        return list(array.coords[band].values.tolist())
-    return list(range(array.sizes[band]))
-
-
-def _is_numbered(keys: Sequence[Hashable]) -> bool:
-    return all(isinstance(key, int | float) for key in keys) or len(keys) == 1
-
-
 def _dask(array: xr.DataArray) -> da.Array:
-    import dask.array as da
-
     if array.chunks is None:
         chunks = tuple(min(side, SIDE) for side in array.shape)
         made: da.Array = da.from_array(
@@ -305,3 +343,12 @@ def _dates(scene: ImageSeries) -> str:
         stamps = [str(stamp).removesuffix("T00:00:00") for stamp in stamps.astype("datetime64[s]")]
     more = f" and {len(stamps) - 3} more" if len(stamps) > 3 else ""
     return ", ".join(map(str, stamps[:3])) + more
+
+
+def _size(scene: ImageSeries) -> str:
+    return f"{scene.shape[0]} x {scene.shape[1]} pixels"
+
+
+def _corner(box: GeoBox) -> str:
+    affine = box.affine
+    return f"({affine.c:.10g}, {affine.f:.10g}) with pixels of {affine.a:g} x {affine.e:g}"

@@ -9,8 +9,9 @@ to 0.04 off; the table continues with slope 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
@@ -19,9 +20,6 @@ from ..registration.windows import measured, places_of
 from .inputs import ImageSeries
 from .reduce import FloatArray, Layout, map_images
 
-if TYPE_CHECKING:
-    import dask.array as da
-
 
 def measure_shifts(moving: da.Array, reference: da.Array, max_shift: float) -> da.Array:
     """Measure by how many pixels `moving` must be moved to lie on `reference`: (time, 4), dy, dx, quality, ok.
@@ -29,8 +27,6 @@ def measure_shifts(moving: da.Array, reference: da.Array, max_shift: float) -> d
     moving, reference: (time, band, y, x) of one size, NaN where not valid; one date serves all. ok: 1 where the shift
     is reliable, else 0; always 0 for images that are less than 16 pixels wide.
     """
-    import dask.array as da
-
     count = max(moving.shape[0], reference.shape[0])
     if min(moving.shape[-2:]) < LEAST_SIDE:
         nothing: da.Array = da.zeros((count, 4), chunks=(1, 4))
@@ -61,15 +57,12 @@ def spectral_map(sr: ImageSeries, hr: da.Array, layout: Layout, method: Spectral
     "linear", gain and offset by least squares between block means of SR and HR, `scale` pixels a side.
     Returns (time, band, level, 2), values at both ends of each level, or (time, band, 1, 2), gain and offset.
     """
-    import dask.array as da
-
     if method is None:
         return None
     blocks = [(layout.cut(sr.data), "tbyx"), (layout.cut(hr), "tbyx")]
-    ones = Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
     function, length = (_levels, 2 * LEVELS) if method == "histogram" else (_products, 5)
-    times, bands = _dates(sr, hr), sr.data.shape[1]
-    counts = map_images(function, blocks, "tbyxn", ones, new={"n": length}, scale=scale)
+    times, bands = max(sr.data.shape[0], hr.shape[0]), sr.data.shape[1]
+    counts = map_images(function, blocks, "tbyxn", layout.one_each(), new={"n": length}, scale=scale)
     total = counts.sum(axis=(2, 3), split_every=8, dtype=np.float64)
     finish, shape = (_table, LEVELS) if method == "histogram" else (_gain, 1)
     table: da.Array = da.map_blocks(
@@ -93,25 +86,13 @@ def apply_map(table: FloatArray, image: FloatArray) -> FloatArray:
 
 
 def shift_map(sr: ImageSeries, hr: da.Array, max_shift: float) -> da.Array:
-    """Estimate for each date by how many pixels SR must be moved to lie on HR: (time, 3): dy, dx, quality.
+    """Estimate for each date by how many pixels SR must be moved to lie on HR: (time, 2): dy, dx.
 
     0, 0 where the estimate is not reliable.
     """
-    import dask.array as da
-
-    shifts: da.Array = da.map_blocks(
-        _believed, measure_shifts(sr.data, hr, max_shift), dtype=np.float64, chunks=((1,) * _dates(sr, hr), (3,))
-    )
-    return shifts
-
-
-def _dates(sr: ImageSeries, hr: da.Array) -> int:
-    return int(max(sr.data.shape[0], hr.shape[0]))
-
-
-def _believed(shift: FloatArray) -> FloatArray:
-    dy, dx, quality, ok = shift[0]
-    return np.array([[dy, dx, quality] if ok else [0.0, 0.0, quality]])
+    shifts = measure_shifts(sr.data, hr, max_shift)
+    reliable: da.Array = da.where(shifts[:, 3:] > 0, shifts[:, :2], 0.0)
+    return reliable
 
 
 def _levels(one: FloatArray, other: FloatArray, *, scale: int) -> npt.NDArray[np.int32]:

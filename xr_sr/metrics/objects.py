@@ -11,20 +11,20 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from affine import Affine
+from dask.delayed import delayed
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_array, check_flag, check_number, is_one_of, shown
+from ..cube.crs import crs_label
 from ..cube.grid import Grid, grid_of, spatial_dims
 from ..cube.names import dims_text
 from ..errors import CubeError, GridError, OptionError
 from .components import Pieces, Reading, join, measure_objects, share_of_alarms
-from .grids import short_crs
-
-__all__ = ["SIZES", "detection_rate", "object_scores"]
 
 Scores: TypeAlias = "xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray]"
 Rule: TypeAlias = "Literal['any', 'mean'] | float"
@@ -63,9 +63,6 @@ def detection_rate(
     Raises CubeError for a mask that is none, GridError where grids do not lie on each other, OptionError.
     Source: opensr-usecases 0.2.8 (size classes, the rule "any"), which documents "mean".
     """
-    import dask.array as da
-    from dask.delayed import delayed
-
     classes = _check_sizes(sizes)
     wanted = _check_rule(rule)
     reading = _check_reading(objects, threshold, connectivity, instances)
@@ -228,7 +225,7 @@ def _grid(array: xr.DataArray) -> Grid:
 
 def _grid_in_words(box: GeoBox) -> str:
     step = box.affine
-    return f"{box.shape[0]} x {box.shape[1]} pixels of {step.a:g} x {step.e:g} in {short_crs(box)}"
+    return f"{box.shape[0]} x {box.shape[1]} pixels of {step.a:g} x {step.e:g} in {crs_label(box.crs)}"
 
 
 def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray:
@@ -261,8 +258,8 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
         inside.append(xr.DataArray((index >= 0) & (index < size), dims=(new,)))
     if not all(side.any() for side in inside):
         raise GridError(f"{role} and the objects share no ground.")
-    taken = array if all(np.array_equal(at, np.arange(array.sizes[dim])) for dim, at in indexers.items()) else None
-    taken = array.isel(indexers) if taken is None else taken
+    is_same = all(np.array_equal(at, np.arange(array.sizes[dim])) for dim, at in indexers.items())
+    taken = array if is_same else array.isel(indexers)
     spatial = [name for name, coord in taken.coords.items() if set(own) & set(coord.dims)]
     taken = taken.drop_vars(spatial).rename({old: new for old, new in zip(own, (y, x), strict=True) if old != new})
     if taken.dtype.kind != "f":
@@ -272,9 +269,6 @@ def _on_grid(array: xr.DataArray, mask: xr.DataArray, role: str) -> xr.DataArray
 
 def _pieces(mask: xr.DataArray, layers: xr.DataArray, reading: Reading) -> tuple[Any, Any]:
     """Measure the pieces of all blocks and join them; return them delayed, and the lazy share of detected pixels."""
-    import dask.array as da
-    from dask.delayed import delayed
-
     count = math.prod(layers.shape[:-2])
     height, width = mask.shape
     objects, values = da.asarray(mask.data), da.asarray(layers.data)

@@ -22,11 +22,8 @@ from ..catalog.fetch import sha256_of
 from ..cube.names import listed
 from ..errors import MissingBandError, OptionError, WeightsNotFoundError
 from ..runtime.device import check_device
-from .grids import check_same_grid
-from .inputs import Image, finished, read, together
+from .inputs import Image, check_same_grid, finished, read, together
 from .reduce import Layout, map_images
-
-__all__ = ["clip_distance", "lpips"]
 
 WeightPaths: TypeAlias = "str | Path | Sequence[str | Path] | None"
 At: TypeAlias = "Literal['image'] | int"
@@ -159,8 +156,8 @@ def _compared(
         "xr_sr:limits": list(limits),
     }
     dims = ("time",) if whole else ("time", "y", "x")
-    made = one.wrap(values[:, 0, 0] if whole else values, dims, name=name, patch=patch, attrs=attrs)
-    return finished(made, one, other)  # type: ignore[no-any-return]
+    made = one.wrap(values[:, 0, 0] if whole else values, dims, name=name, at="image" if whole else patch, attrs=attrs)
+    return finished(made, one, other)
 
 
 def _check(bands: Sequence[str], limits: tuple[float, float], at: At) -> None:

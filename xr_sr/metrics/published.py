@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -24,13 +24,9 @@ from ..registration.warping import warp
 from ..simulate.harmonization import match_histogram
 from ..simulate.resample import downsample, upsample
 from .fidelity import for_each_model
-from .grids import scale_of
-from .improvement import CLASSES
-from .inputs import Image, ImageSeries, finished, read, together
-from .reduce import FloatArray, Layout, map_images
-
-if TYPE_CHECKING:
-    import dask.array as da
+from .improvement import CLASSES, away_from
+from .inputs import Image, ImageSeries, read, scale_of, together
+from .reduce import FloatArray, Layout, map_images, trimmed
 
 LARGE, TINY = np.float32(100), np.float32(1e-8)
 
@@ -146,7 +142,8 @@ def opensr_test_outcome(
     if hr.shape[-1] % lr.shape[-1] or sr.shape != hr.shape:
         raise GridError(f"SR {sr.shape} and HR {hr.shape} must be alike, and a whole number of times LR {lr.shape}.")
     check_fits(config, scale, lr.shape[0], (hr.shape[-2], hr.shape[-1]))
-    lr, sr, hr = _cut(lr, config.border_mask // scale), _cut(sr, config.border_mask), _cut(hr, config.border_mask)
+    border = config.border_mask
+    lr, sr, hr = trimmed(lr, border // scale), trimmed(sr, border), trimmed(hr, border)
     high, low = upsample(lr, scale), downsample(sr, scale)
     rgb = list(config.rgb_bands) if lr.shape[0] >= 3 else [0]
 
@@ -241,15 +238,8 @@ def _correctness(
     keep = (reference > level) | (improvement > level) | (omission > level)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         x, y = improvement / reference, omission / reference
-        bend = x + y - 1
-        away = np.stack(
-            [
-                x + y * (1 - np.exp(-bend * np.float32(config.im_score))),
-                y + x * (1 - np.exp(-bend * np.float32(config.om_score))),
-                np.exp(-x * y * np.float32(config.ha_score)),
-            ]
-        )
-        away = np.where(keep, away, np.nan)
+        scores = map(np.float32, (config.im_score, config.om_score, config.ha_score))
+        away = np.where(keep, away_from(x, y, *scores), np.nan)
         scaled = -away / np.float32(config.correctness_temperature)
         powers = np.exp(scaled - scaled.max(axis=0))
         part = powers / powers.sum(axis=0)
@@ -264,10 +254,6 @@ def _correctness(
 def _mean(values: FloatArray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if known.size else math.nan
-
-
-def _cut(image: FloatArray, border: int) -> FloatArray:
-    return image[..., border:-border, border:-border] if border else image
 
 
 # Formulas of (band, y, x): axis 0 is per pixel, None of the whole image.
@@ -326,13 +312,7 @@ def opensr_test(
     check_flag("maps", maps)
     config = configured(options)
     low, true = read(lr, "LR"), read(hr, "HR")
-
-    def of_one(cube: Image) -> xr.Dataset:
-        fine = read(cube, "SR")
-        made = _measured(low, fine, true, config, maps=maps)
-        return finished(made, low, fine, true)  # type: ignore[no-any-return]
-
-    return for_each_model(sr, of_one)
+    return for_each_model(sr, lambda fine: measured(low, fine, true, config, maps=maps), low, true)
 
 
 def configured(options: Mapping[str, Any]) -> OpenSRTest:
@@ -343,14 +323,12 @@ def configured(options: Mapping[str, Any]) -> OpenSRTest:
     return OpenSRTest(**options)
 
 
-def _measured(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
+def measured(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries, config: OpenSRTest, *, maps: bool) -> xr.Dataset:
+    """Measure scenes as `opensr_test` does; always lazy."""
     sr, lr, hr = together(sr, lr, hr)
     scale = scale_of(lr, sr, hr)
     check_fits(config, scale, len(sr.keys), sr.shape)
-    inputs: list[tuple[da.Array, str]] = []
-    for scene in (lr, sr, hr):
-        height, width = scene.shape
-        inputs.append((Layout((height,), (width,)).cut(scene.data), "tbyx"))
+    inputs = [(scene.data.rechunk((1, -1, -1, -1)), "tbyx") for scene in (lr, sr, hr)]
     attrs = {"profile": "opensr-test", "distance": config.correctness_distance, "support": config.agg_method}
     if maps:
         layout = Layout((sr.shape[0],), (sr.shape[1],))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arguments import check_choice, is_one_of, shown
 from ..errors import OptionError
-from .distances import Q_RADIUS, SSIM_RADIUS, angle_map, q_map, ssim_map
+from .distances import Q_RADIUS, SSIM_RADIUS, angle_map, mean, q_map, ssim_map
 from .reduce import FloatArray
 
 Direction: TypeAlias = "Literal['higher', 'lower'] | float | None"
@@ -120,11 +120,6 @@ class Metric:
         """Attributes of a variable with values of this metric."""
         better = {"xr_sr:better": self.better} if self.better else {}
         return {"long_name": self.label, "units": self.unit, **better}
-
-
-def mean(means: FloatArray, **_: float) -> FloatArray:
-    """Return the mean of the only field: the `finish` of a plain average."""
-    return np.asarray(means[0])
 
 
 def _squared(sr: FloatArray, hr: FloatArray, **_: float) -> FloatArray:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.array.overlap import overlap
 
 from ..arguments import shown, whole_or_none
 from ..errors import OptionError
-
-if TYPE_CHECKING:
-    import dask.array as da
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Level: TypeAlias = "Literal['image', 'pixel'] | int"
@@ -51,6 +50,10 @@ class Layout:
             tuple(-(-side // factor) for side in self.rows), tuple(-(-side // factor) for side in self.columns)
         )
 
+    def one_each(self) -> Layout:
+        """Return the layout of one number for each block."""
+        return Layout((1,) * len(self.rows), (1,) * len(self.columns))
+
     def cut(self, data: da.Array) -> da.Array:
         """Cut (..., y, x) at these places; a date is a block of its own, other axes stay whole."""
         lead = dict.fromkeys(range(1, data.ndim - 2), -1) | ({0: 1} if data.ndim > 2 else {})
@@ -62,30 +65,14 @@ class Layout:
 
         fill: what lies beyond the scene: a value, or "nearest", the edge pixel.
         """
-        import dask.array as da
-        from dask.array.overlap import overlap
-
-        cut = self.cut(data)
         if not halo:
-            return cut
-        depth, padding = dict.fromkeys(range(data.ndim), 0), [(0, 0)] * data.ndim
-        for axis, sides in ((data.ndim - 2, self.rows), (data.ndim - 1, self.columns)):
-            if len(sides) > 1:
-                assert min(sides) >= halo, "blocks must be wider than the halo"
-                depth[axis] = halo
-            else:
-                padding[axis] = (halo, halo)
-        wide = overlap(cut, depth, {axis: fill for axis, size in depth.items() if size}, allow_rechunk=False)
-        if any(size for size, _ in padding):
-            chunks = list(wide.chunks)
-            for axis in (data.ndim - 2, data.ndim - 1):
-                if padding[axis][0]:
-                    chunks[axis] = (wide.shape[axis] + 2 * halo,)
-            wide = da.map_blocks(
-                _padded, wide, padding=padding, fill=fill, dtype=wide.dtype, chunks=tuple(chunks), meta=wide._meta
-            )
-        extended: da.Array = wide
-        return extended
+            return self.cut(data)
+        padding = [(0, 0)] * (data.ndim - 2) + [(halo, halo)] * 2
+        options: dict[str, Any] = {"mode": "edge"} if fill == "nearest" else {"constant_values": fill}
+        outer = Layout(_with_margin(self.rows, halo), _with_margin(self.columns, halo))
+        padded = outer.cut(da.pad(data, padding, **options))
+        wide: da.Array = overlap(padded, {data.ndim - 2: halo, data.ndim - 1: halo}, "none", allow_rechunk=False)
+        return wide
 
 
 def map_images(
@@ -103,8 +90,6 @@ def map_images(
     function: at module level; gets one NumPy block per input. out: letters of the axes of its result, t, y, x among
     them. layout: sides of the result's blocks along y and x. new: lengths of axes that no input has.
     """
-    import dask.array as da
-
     flat = [item for array, letters in inputs for item in (array, letters)]
     result: da.Array = da.blockwise(
         function, out, *flat, new_axes=new or {}, adjust_chunks={"y": layout.rows, "x": layout.columns},
@@ -120,6 +105,7 @@ def sum_up(
     *,
     at: Level,
     fields: int,
+    channels: int,
     labels: tuple[da.Array, int] | None = None,
     **options: Any,
 ) -> da.Array:
@@ -131,14 +117,10 @@ def sum_up(
     Returns (time, field + 1, channel, object, y, x): sums, and how many pixels count. Along y and x there is one
     number, or one per patch; along object one, or n. A lazy array of float64.
     """
-    import dask.array as da
-
     count = labels[1] if labels else 1
     given = [*inputs, (layout.cut(labels[0]), "yx")] if labels else list(inputs)
     patch = at if isinstance(at, int) else 0
-    out = layout.coarser(patch) if patch else Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
-    # How many channels a function gives is asked of the function, on the smallest of blocks.
-    channels = options.pop("channels")
+    out = layout.coarser(patch) if patch else layout.one_each()
     sums = map_images(
         _sums, given, "tfcoyx", out, new={"f": fields + 1, "c": channels, "o": count},
         measure=function, patch=patch, objects=count if labels else 0, **options,
@@ -167,6 +149,11 @@ def by_patch(fields: FloatArray, patch: int) -> FloatArray:
     return np.asarray(np.add.reduceat(rows, starts[1], axis=-1))
 
 
+def trimmed(image: FloatArray, margin: int) -> FloatArray:
+    """Cut pixels off each side of (..., y, x)."""
+    return image[..., margin:-margin, margin:-margin] if margin else image
+
+
 def _sums(*blocks: npt.NDArray[Any], measure: Any, patch: int, objects: int, **options: Any) -> FloatArray:
     """Sum the fields of one block: (1, field + 1, channel, object, y, x)."""
     images = blocks[:-1] if objects else blocks
@@ -186,10 +173,12 @@ def _sums(*blocks: npt.NDArray[Any], measure: Any, patch: int, objects: int, **o
     return whole[None, :, :, None, None, None]
 
 
-def _padded(block: FloatArray, *, padding: list[tuple[int, int]], fill: float | str) -> FloatArray:
-    if fill == "nearest":
-        return np.pad(block, padding, mode="edge")
-    return np.pad(block, padding, constant_values=fill)
+def _with_margin(sides: tuple[int, ...], margin: int) -> tuple[int, ...]:
+    """Widen the first and the last block."""
+    wide = list(sides)
+    wide[0] += margin
+    wide[-1] += margin
+    return tuple(wide)
 
 
 def _cut(length: int, multiple: int) -> tuple[int, ...]:
@@ -213,8 +202,6 @@ def lazy_quantile(values: da.Array, share: float) -> da.Array:
 
     values: (time, y, x) float32. share: 0 to 1. Returns (time,) float32, NaN where no number is finite.
     """
-    import dask.array as da
-
     count = values.shape[0]
     coarse = _histogram(values)
     pick = da.map_blocks(_pick, coarse, share=share, dtype=np.int64, chunks=((1,) * count, (2,)), drop_axis=(1, 2, 3),
@@ -229,8 +216,6 @@ def lazy_quantile(values: da.Array, share: float) -> da.Array:
 
 def _histogram(values: da.Array, pick: da.Array | None = None) -> da.Array:
     """Count by the upper half of the bits, or within one upper half by the lower: (time, half, 1, 1)."""
-    import dask.array as da
-
     picked = [] if pick is None else [pick, "tp"]
     sides = {axis: (1,) * values.numblocks[place] for axis, place in (("y", 1), ("x", 2))}
     blocks = da.blockwise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -11,8 +12,7 @@ import xarray as xr
 from ..arguments import check_number, check_whole
 from ..errors import GridError
 from ..optional import require
-from .grids import check_same_grid
-from .inputs import Image, finished, read, together
+from .inputs import Image, check_same_grid, finished, read, together
 from .reduce import FloatArray, Layout, map_images
 
 REACH = 12
@@ -155,13 +155,11 @@ def edge_response(image: Image, *, min_contrast: float = 0.03, min_edges: int = 
     """
     min_contrast = check_number("min_contrast", min_contrast, above=0)
     min_edges = check_whole("min_edges", min_edges, least=0)
-    import dask.array as da
 
     scene = read(image, "image")
     layout = Layout.of(*scene.shape)
-    ones = Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
     widths = map_images(
-        _widths, [(layout.wider(scene.data, REACH), "tbyx")], "tbyxn", ones, new={"n": _PER_BLOCK},
+        _widths, [(layout.wider(scene.data, REACH), "tbyx")], "tbyxn", layout.one_each(), new={"n": _PER_BLOCK},
         min_contrast=float(min_contrast),
     )  # fmt: skip
     whole = widths.rechunk(dict.fromkeys((1, 2, 3, 4), -1))
@@ -175,7 +173,7 @@ def edge_response(image: Image, *, min_contrast: float = 0.03, min_edges: int = 
         name: scene.wrap(found[..., place], ("time", "band"), name=name, attrs={"units": unit})
         for place, (name, unit) in enumerate(units.items())
     }
-    return finished(xr.Dataset(made), scene)  # type: ignore[no-any-return]
+    return finished(xr.Dataset(made), scene)
 
 
 def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
@@ -191,17 +189,15 @@ def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
     NaN where no square is valid. Raises GridError for scenes smaller than a window.
     """
     window = check_whole("window", window, least=8, unit="pixels")
-    import dask.array as da
 
     fine, true = together(read(sr, "SR"), read(hr, "HR"))
     check_same_grid(fine, true)
     if min(fine.shape) < window:
         raise GridError(f"the scene has {fine.shape[0]} x {fine.shape[1]} pixels, less than window={window}.")
     layout = Layout.of(*fine.shape, multiple=window)
-    ones = Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
     inputs = [(layout.cut(scene.data), "tbyx") for scene in (fine, true)]
     bins = window // 2
-    powers = map_images(_powers, inputs, "tbyxfk", ones, new={"f": bins, "k": 4}, window=window)
+    powers = map_images(_powers, inputs, "tbyxfk", layout.one_each(), new={"f": bins, "k": 4}, window=window)
     total = powers.sum(axis=(2, 3), split_every=16)
     sr_power, hr_power, real, imaginary = (total[..., place] for place in range(4))
     sr_power, hr_power = (da.where(power > 0, power, np.nan) for power in (sr_power, hr_power))
@@ -215,7 +211,7 @@ def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
     result = xr.Dataset(
         {name: fine.wrap(data, ("time", "band", "frequency"), name=name) for name, data in made.items()}
     )
-    return finished(result.assign_coords(frequency=frequency), fine, true)  # type: ignore[no-any-return]
+    return finished(result.assign_coords(frequency=frequency), fine, true)
 
 
 def _widths(block: FloatArray, *, min_contrast: float) -> FloatArray:
@@ -264,9 +260,6 @@ def _powers(one: FloatArray, other: FloatArray, *, window: int) -> FloatArray:
                 u, v = (np.fft.fft2((square - square.mean()) * taper) for square in pair)
                 cross = u * np.conj(v)
                 fields = (np.abs(u) ** 2, np.abs(v) ** 2, cross.real, cross.imag)
-                out[band] += np.stack([_ring_sums(field, place, bins) for field in fields], axis=-1)
+                sums = [np.bincount(place.ravel(), weights=field.ravel(), minlength=bins)[:bins] for field in fields]
+                out[band] += np.stack(sums, axis=-1)
     return out[None, :, None, None]
-
-
-def _ring_sums(field: FloatArray, place: npt.NDArray[np.intp], bins: int) -> FloatArray:
-    return np.bincount(place.ravel(), weights=field.ravel(), minlength=bins)[:bins].astype(np.float64)

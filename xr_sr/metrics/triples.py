@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import dask.array as da
 import numpy as np
-import numpy.typing as npt
 
-from ..arguments import check_number, is_one_of, shown, whole_or_none
+from ..arguments import check_number, check_whole, is_one_of
 from ..errors import GridError, OptionError
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
-from .distances import MTF_SIDE, Distance, find_distance, mtf_patch
-from .grids import scale_of
-from .inputs import ImageSeries, together
+from .distances import MTF_SIDE, Distance, find_distance, mean, mtf_patch
+from .inputs import ImageSeries, scale_of, together
 from .matching import Spectral, apply_map, shift_map, spectral_map
-from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images
-
-if TYPE_CHECKING:
-    import dask.array as da
+from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images, trimmed
 
 DistanceName = Literal["ref", "im", "om"]
 """ref: upsampled LR against HR; im: SR against HR; om: upsampled LR against SR."""
@@ -33,7 +29,7 @@ DistanceName = Literal["ref", "im", "om"]
 class Triple:
     """Three scenes of the same bands and dates, and what harmonizes them.
 
-    hr: (time, band, y, x), NaN in the border too. table: values of SR and LR to those of HR, or None. shift: (time, 3)
+    hr: (time, band, y, x), NaN in the border too. table: values of SR and LR to those of HR, or None. shift: (time, 2)
     of `matching.shift_map`, or None. scale: HR pixels per LR pixel. max_shift: in HR pixels.
     """
 
@@ -82,7 +78,7 @@ def bring_together(
     if not is_one_of(harmonize, ("histogram", "linear", None)):
         raise OptionError(f"harmonize={harmonize!r}: expected 'histogram', 'linear' or None.")
     max_shift = check_number("max_shift", max_shift, above=0, most=32)
-    check_border(border)
+    border = check_whole("border", border, least=0, unit="pixels")
     sr, lr, *rest = together(*((sr, lr) if hr is None else (sr, lr, hr)))
     reference = sr if hr is None else rest[0]
     scale = scale_of(lr, sr, None if hr is None else reference)
@@ -96,30 +92,19 @@ def bring_together(
     return Triple(lr, sr, true, scale, table, shift, max_shift)
 
 
-def check_border(border: int) -> int:
-    """Return the border as a plain int; raises OptionError for what is no whole number of pixels, 0 or more."""
-    side = whole_or_none(border)
-    if side is None or side < 0:
-        raise OptionError(f"border={shown(border)}: expected a whole number of pixels, 0 or more.")
-    return side
-
-
 def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:
     """Set what lies within `border` pixels of the scene's edges to NaN."""
-    import dask.array as da
-
-    border = check_border(border)
     if not border:
         return data
     height, width = layout.shape
     if 2 * border >= min(height, width):
         raise OptionError(f"border={border} leaves nothing of {role}, {height} x {width} pixels; pass border=0.")
     rows, columns = (
-        da.from_array((np.arange(side) >= border)[None] & (np.arange(side) < side - border), chunks=(1, cuts))
+        da.from_array((np.arange(side) >= border) & (np.arange(side) < side - border), chunks=(cuts,))
         for side, cuts in ((height, layout.rows), (width, layout.columns))
     )
-    inputs = [(layout.cut(data), "tbyx"), (rows, "ty"), (columns, "tx")]
-    return map_images(_kept, inputs, "tcyx", layout, new={"c": data.shape[1]}, dtype=data.dtype)
+    cut: da.Array = da.where(rows[:, None] & columns, layout.cut(data), data.dtype.type(np.nan))
+    return cut
 
 
 def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], support: Level) -> tuple[da.Array, Layout]:
@@ -127,8 +112,6 @@ def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], suppor
 
     float32 with the pixels of HR for support "pixel"; one number a patch for a side; one number for "image".
     """
-    import dask.array as da
-
     if name == "mtf" and support == "pixel":
         raise OptionError("'mtf' has no value for a single pixel; pass the side of patches, such as support=32.")
     if name == "sad" and len(triple.sr.keys) == 1:
@@ -153,8 +136,8 @@ def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], suppor
     inputs += [(triple.table, "tblv")] if triple.table is not None else []
     inputs += [(triple.shift, "ts")] if triple.shift is not None else []
     if support == "image":
-        ones = Layout((1,) * len(layout.rows), (1,) * len(layout.columns))
-        sums = map_images(_sums, inputs, "tpfyx", ones, new={"p": len(pairs), "f": distance.fields + 1}, recipe=recipe)
+        new = {"p": len(pairs), "f": distance.fields + 1}
+        sums = map_images(_sums, inputs, "tpfyx", layout.one_each(), new=new, recipe=recipe)
         total = sums.sum(axis=(3, 4), keepdims=True, split_every=16)
         values = da.map_blocks(_of_image, total, name=None, distance=name, drop_axis=2, dtype=np.float64)
         return values, Layout((1,), (1,))
@@ -164,21 +147,12 @@ def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], suppor
     return values, out
 
 
-def _kept(block: FloatArray, rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> FloatArray:
-    inside = rows[0][:, None] & columns[0]
-    return block if inside.all() else np.where(inside, block, np.asarray(np.nan, block.dtype))
-
-
 def _distance(name: str) -> Distance:
-    return Distance("mtf", "1", _nothing, _first) if name == "mtf" else find_distance(name)
+    return Distance("mtf", "1", _nothing, mean) if name == "mtf" else find_distance(name)
 
 
 def _nothing(x: FloatArray, y: FloatArray) -> FloatArray:
     raise AssertionError("mtf has no pixels")
-
-
-def _first(means: FloatArray) -> FloatArray:
-    return np.asarray(means[0])
 
 
 def _of_image(sums: FloatArray, *, distance: str) -> FloatArray:
@@ -228,15 +202,15 @@ def _harmonized(
     lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask, halo: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""
-    images = [_trimmed(upsample(lr.astype(np.float64), recipe.scale), recipe.lr_reach * recipe.scale - recipe.reach)]
+    images = [trimmed(upsample(lr.astype(np.float64), recipe.scale), recipe.lr_reach * recipe.scale - recipe.reach)]
     images.append(sr.astype(np.float64))
     if recipe.mapped:
         images = [apply_map(maps[0], image) for image in images]
     if recipe.shifted:
-        dy, dx, _ = maps[-1]
+        dy, dx = maps[-1]
         if dy or dx:
             images = [warp(image, float(dy), float(dx)) for image in images]
-    low, fine = (_trimmed(image, recipe.reach - halo) for image in images)
+    low, fine = (trimmed(image, recipe.reach - halo) for image in images)
     true = hr.astype(np.float64)
     valid = np.isfinite(low + fine + true).all(axis=0)
     if not valid.all():
@@ -248,7 +222,3 @@ def _patches(one: FloatArray, other: FloatArray, side: int, scale: int) -> Float
     rows, columns = (range(0, length, side) for length in one.shape[-2:])
     cuts = [[(..., slice(y, y + side), slice(x, x + side)) for x in columns] for y in rows]
     return np.array([[mtf_patch(one[cut], other[cut], scale=scale) for cut in row] for row in cuts])
-
-
-def _trimmed(image: FloatArray, margin: int) -> FloatArray:
-    return image[..., margin:-margin, margin:-margin] if margin else image
