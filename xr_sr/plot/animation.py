@@ -126,7 +126,7 @@ def animate(
     first = placed[0]
     frame = choose_frame(first, [], window, max_pixels)
     layers, note = _layers(placed, first, frame, percentiles, limits)
-    dates = tuple(_date_of(each) for each in placed)
+    dates = tuple(each.date if isinstance(each, Sheet) else str(each.stamp(each.position))[:10] for each in placed)
     has_key = not isinstance(first, View)
     heads = [f"{title}  {date}".strip() for date in dates]
     figure, axes, image = draw_ground(
@@ -148,13 +148,13 @@ def animate(
     return Movie(dates, fps, moving, finish(figure))
 
 
-def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[Placed]:
+def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[View] | list[Sheet]:
     seen = cube_or_none(cube)
     if seen is not None:
         view = View.of(seen, "the cube", choose_bands(seen.available, bands), offset)
-        times = [] if view.time is None else view.planes[0].array.coords[view.time].values.tolist()
-        _check(len(times))
-        return [view.at(view.stamp(place)) for place in range(len(times))]
+        count = view.stamps().size
+        _check(count)
+        return [view.at(view.stamp(place)) for place in range(count)]
     # Without areas: they are those of one date, and there is one legend for all.
     array = parts_of(cube)[0] if isinstance(cube, xr.Dataset) else cube
     assert isinstance(array, xr.DataArray)
@@ -173,7 +173,7 @@ def _check(count: int) -> None:
 
 
 def _layers(
-    placed: Sequence[Placed],
+    placed: Sequence[View] | Sequence[Sheet],
     first: Placed,
     frame: Frame,
     percentiles: tuple[float, float],
@@ -193,14 +193,6 @@ def _layers(
         return [class_layer(sheet, "", each, flip=False) for sheet, each in pairs], ""
     ends = limits or quantity_limits(sheets[0].quantity, values, percentiles)
     return [quantity_layer(sheet, "", each, ends, flip=False) for sheet, each in zip(sheets, values, strict=True)], ""
-
-
-def _date_of(placed: Placed) -> str:
-    if isinstance(placed, View):
-        return str(placed.planes[0].array.coords[str(placed.time)].values[placed.position])[:10]
-    assert isinstance(placed, Sheet)
-    time = placed.array.coords.get("time")
-    return "" if time is None else str(time.values)[:10]
 
 
 def _decoded(layer: PageLayer) -> Any:

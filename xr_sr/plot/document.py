@@ -20,6 +20,7 @@ import xarray as xr
 
 from .._version import __version__
 from ..arguments import count_of
+from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, recognize
 from ..cube.time import Date
@@ -30,7 +31,6 @@ from ..runtime.files import file_target, write_whole
 from .comparison import compare
 from .ternary_plot import QUANTITIES, ternary
 from .trust import beside, by_model, trust_maps
-from .views import crs_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +161,9 @@ def _described(cube: AnyCube) -> str:
     size = pixel_size_m(geobox)
     pixels = "" if size is None else f", {(size[0] * size[1]) ** 0.5:.3g} m"
     source = _attributes(cube).get("source") or _attributes(cube).get("title")
-    return f"{geobox.shape.y} × {geobox.shape.x} pixels{pixels}, {crs_text(geobox)}" + (f"; {source}" if source else "")
+    return f"{geobox.shape.y} × {geobox.shape.x} pixels{pixels}, {crs_label(geobox.crs)}" + (
+        f"; {source}" if source else ""
+    )
 
 
 def _ordered(numbers: xr.Dataset) -> list[str]:
@@ -314,7 +316,8 @@ def facts_table(facts: Iterable[tuple[str, str]]) -> str:
 
 def numbers_table(columns: Sequence[str], rows: Sequence[Row], note: str = "") -> str:
     """Return a table of numbers; the best of several in a row is bold."""
-    head = "".join(f'<th scope="col"{_value_class(place)}>{escape(name)}</th>' for place, name in enumerate(columns))
+    first, *rest = (escape(name) for name in columns)
+    head = f'<th scope="col">{first}</th>' + "".join(f'<th scope="col" class="value">{name}</th>' for name in rest)
     body = "".join(_row(row, len(columns)) for row in rows)
     below = f'<p class="note">{escape(note)}</p>' if note else ""
     return f'<div class="scroll"><table class="numbers">\n<thead><tr>{head}</tr></thead>\n{body}</table></div>{below}'
@@ -348,10 +351,6 @@ def _digits(size: float, shown: int = 4) -> int:
     """Return the number of decimals that show about `shown` digits, five at most."""
     size = abs(size)
     return 3 if size == 0 else max(0, min(5, shown - 1 - math.floor(math.log10(size))))
-
-
-def _value_class(place: int) -> str:
-    return ' class="value"' if place else ""
 
 
 def _row(row: Row, columns: int) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from affine import Affine
 
 from ..arguments import check_text, check_whole, count_of, is_one_of, shown
+from ..cube.crs import crs_label
 from ..cube.select import AnyCube, Cube
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
@@ -41,7 +42,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, ImageArray, Placed, View, check_order, choose_frame, crs_text
+from .views import Frame, ImageArray, Placed, View, check_order, choose_frame
 
 HEIGHT_PX = 560
 """Height of the page in a notebook."""
@@ -76,29 +77,6 @@ class Explorer:
             f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="allow-scripts" title="{escape(self.title)}" '
             f'style="width:100%;height:{HEIGHT_PX}px;border:1px solid #ccc"></iframe>'
         )
-
-
-@dataclass(frozen=True)
-class LayerEntry:
-    """One layer at one date. date: "2023-07-01", "" without. is_map: it can be drawn over others."""
-
-    name: str
-    date: str
-    is_map: bool
-
-
-@dataclass(frozen=True)
-class FirstView:
-    """Indices of the entries on the left and on the right, and of the maps over them; -1 for none."""
-
-    left: int
-    right: int
-    left_over: int = -1
-    right_over: int = -1
-
-    def facts(self) -> dict[str, int]:
-        """Return them by the names that the page reads."""
-        return {"left": self.left, "right": self.right, "leftOver": self.left_over, "rightOver": self.right_over}
 
 
 @warns_once
@@ -181,14 +159,16 @@ def explore(
     made |= _sheets(dated, labels, finest, frame, percentiles, flip=flip)
     order = [name for name in dict.fromkeys(("LR", "bicubic", "SR", "HR", *given)) if any(name == n for n, _ in made)]
     keys = [key for name in order for key in sorted(key for key in made if key[0] == name)]  # LR first, then by date
-    entries = [LayerEntry(name, made[name, when].date[:10], made[name, when].is_map) for name, when in keys]
     has_flood = any(dates_before(obj) for name, obj in given.items() if isinstance(placed[name], Sheet))
-    start = first_view(show, entries, [*(layers or {})], has_flood=has_flood and len(dated) > 1)
-    facts = _facts(frame, finest, flip=flip) | start.facts() | {
+    in_order = [(name, made[name, when]) for name, when in keys]
+    start = first_view(show, in_order, [*(layers or {})], has_flood=has_flood and len(dated) > 1)
+    facts = _facts(frame, finest, flip=flip) | start | {
         "title": title, "note": _ESTIMATE if sr is not None else "",
         "cut": " ".join(filter(None, [_cut_text(frame, finest, placed, window), left_out])),
     }  # fmt: skip
-    return Explorer(title, tuple(labels[name] for name in order), _filled(title, facts, [made[key] for key in keys]))
+    return Explorer(
+        title, tuple(labels[name] for name in order), _filled(title, facts, [layer for _, layer in in_order])
+    )
 
 
 def _placed(
@@ -310,7 +290,7 @@ def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
         "columns": columns,
         "pixelM": finest.pixel_m(),
         "affine": list(affine)[:6],
-        "crs": "" if crs is None else crs_text(finest.geobox),
+        "crs": "" if crs is None else crs_label(crs),
         "digits": 6 if crs is not None and crs.geographic else 1,
     }
 
@@ -318,8 +298,7 @@ def _facts(frame: Frame, finest: Placed, *, flip: bool) -> dict[str, Any]:
 def _cut_text(frame: Frame, finest: Placed, placed: Mapping[str, Placed], window: Any) -> str:
     """Return a sentence on the shown part of the area, "" if all of it is shown."""
     extents = [each.extent(finest) for each in placed.values()]
-    whole = [min(each[1] for each in extents) - max(each[0] for each in extents)]
-    whole.append(min(each[3] for each in extents) - max(each[2] for each in extents))
+    whole = [min(each[side + 1] for each in extents) - max(each[side] for each in extents) for side in (0, 2)]
     shown = [frame[1] - frame[0], frame[3] - frame[2]]
     if shown[0] >= whole[0] and shown[1] >= whole[1]:
         return ""
@@ -347,32 +326,33 @@ def _filled(title: str, facts: Mapping[str, Any], layers: Any) -> str:
 
 
 def first_view(
-    show: tuple[str, str] | None, entries: Sequence[LayerEntry], added: Sequence[str], *, has_flood: bool
-) -> FirstView:
-    """Choose the layers that are shown first.
+    show: tuple[str, str] | None, entries: Sequence[tuple[str, PageLayer]], added: Sequence[str], *, has_flood: bool
+) -> dict[str, int]:
+    """Choose the layers that are shown first: indices of the left, the right, and the maps over them, -1 for none.
 
-    show: names of the left and the right layer, if the user passed them. entries: in the order of names, dates
-    ascending. added: names of `layers=`. has_flood: one of the maps has a date before and one after a flood.
-    Raises OptionError for an unknown name.
+    show: names of the left and the right layer, if the user passed them. entries: layers with their names, in the order
+    of names, dates ascending. added: names of `layers=`. has_flood: one of the maps has a date before and one after a
+    flood. Raises OptionError for an unknown name.
     """
-    names = list(dict.fromkeys(entry.name for entry in entries))
+    names = list(dict.fromkeys(name for name, _ in entries))
     if show is not None and not (isinstance(show, list | tuple) and len(show) == 2):
         raise OptionError(f"show={shown(show)}: expected the names of two layers, of {list(names)}.")
     if show is not None and (missing := [name for name in show if not is_one_of(name, names)]):
         raise OptionError(f"show={show!r}: unknown layers {missing}; expected two of {names}.")
-    maps = [name for name in names if any(entry.is_map for entry in entries if entry.name == name)]
-    places = {name: [n for n, entry in enumerate(entries) if entry.name == name] for name in names}
+    maps = list(dict.fromkeys(name for name, layer in entries if layer.is_map))
+    places = {name: [n for n, (other, _) in enumerate(entries) if other == name] for name in names}
     dated = [name for name in names if len(places[name]) > 1] if has_flood else []
     left, right = show or _names(names, maps, added, dated)
     # One layer is compared with itself at its first and last date; two layers at one date.
     first, last = places[left][0], places[right][-1 if left == right or has_flood else 0]
-    if not maps or left in maps or right in maps:
-        return FirstView(first, last)
-    over_right = places[maps[-1]][-1]
-    if len(maps) > 1:
-        return FirstView(first, last, places[maps[0]][0], over_right)
-    same_date = entries[first].date == entries[last].date
-    return FirstView(first, last, over_right if same_date else -1, over_right)
+    over = {"leftOver": -1, "rightOver": -1}
+    if maps and left not in maps and right not in maps:
+        over["rightOver"] = places[maps[-1]][-1]
+        if len(maps) > 1:
+            over["leftOver"] = places[maps[0]][0]
+        elif entries[first][1].date[:10] == entries[last][1].date[:10]:
+            over["leftOver"] = over["rightOver"]
+    return {"left": first, "right": last, **over}
 
 
 def _names(names: Sequence[str], maps: Sequence[str], added: Sequence[str], dated: Sequence[str]) -> tuple[str, str]:

@@ -88,12 +88,9 @@ class Sheet(Placed):
 
     def read(self, frame: Frame, finest: Placed) -> npt.NDArray[Any]:
         """Compute the values of a frame, (y, x)."""
-        factor = self.factor(finest)
-        top, _, left, _ = self.extent(finest)
+        rows, columns = self.window(frame, finest)
         dims = spatial_dims(self.array)
         assert dims is not None
-        rows = slice((frame[0] - top) // factor, (frame[1] - top) // factor)
-        columns = slice((frame[2] - left) // factor, (frame[3] - left) // factor)
         values: npt.NDArray[Any] = self.array.transpose(*dims).isel({dims[0]: rows, dims[1]: columns}).values
         return values
 
@@ -175,7 +172,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
     places = np.full(values.shape, len(names), "uint8")
     for place, code in enumerate(codes):
         places[values == code] = place
-    palette = _bytes_of([*colors, CLASS_COLORS["unknown"]])
+    palette = bytes.fromhex("".join([*colors, CLASS_COLORS["unknown"]]).replace("#", ""))
     seen_through = bytes(0 if each in _GROUND else 255 for each in [*names, ""])
     entries = []
     for place, each in enumerate(names):
@@ -223,10 +220,6 @@ def quantity_layer(
 
 def _number(value: float) -> str:
     return f"{value:.2g}".replace("-", "−")
-
-
-def _bytes_of(colors: Sequence[str]) -> bytes:
-    return b"".join(bytes.fromhex(color.removeprefix("#")) for color in colors)
 
 
 def _png(values: npt.NDArray[np.uint8], palette: bytes | None = None, alpha: bytes | int | None = None) -> bytes:

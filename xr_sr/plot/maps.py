@@ -14,6 +14,7 @@ from ..cube.time import Date, place_of
 from ..errors import CubeError
 from ..optional import require
 from .figure import color_key, draw_ground, finish, patch_key, thinned
+from .views import scalar_date
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,8 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     names, codes = list(meaning), list(meaning.values())
     geobox = geobox_of(classes)
     assert geobox is not None
-    figure, axes, _ = draw_ground(class_colors(values, names, codes), geobox, _title(classes, stamp), step=step)
+    title = f"{classes.attrs.get('long_name', classes.name)}  {when_of(classes, stamp)}".strip()
+    figure, axes, _ = draw_ground(class_colors(values, names, codes), geobox, title, step=step)
     present = {name for name, code in zip(names, codes, strict=True) if code in values}
     _legend(figure, axes, names, areas, present=present)
     return finish(figure)
@@ -65,9 +67,8 @@ def at_date(
     """Select one date; returns its text too, "" without a date."""
     time = next((str(dim) for dim in classes.dims if dim not in dims), None)
     if time is None:
-        alone = classes.coords.get("time")  # of a date chosen before
-        dated = alone is not None and alone.ndim == 0 and alone.dtype.kind == "M"
-        return classes, areas, str(alone.values)[:10] if dated and alone is not None else ""
+        alone = scalar_date(classes)  # of a date chosen before
+        return classes, areas, "" if alone is None else str(alone)[:10]
     place = place_of(date, classes[time].values, holder="the map")
     stamp = str(classes[time].values[place])[:10] if time in classes.coords else ""
     return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
@@ -82,11 +83,6 @@ def class_colors(values: Any, names: list[str], codes: Any) -> Any:
     for name, code in zip(names, codes, strict=True):
         picture[values == code] = to_rgb(CLASS_COLORS.get(name, CLASS_COLORS["unknown"]))
     return picture
-
-
-def _title(classes: xr.DataArray, stamp: str) -> str:
-    kind = str(classes.attrs.get("long_name", classes.name))
-    return f"{kind}  {when_of(classes, stamp)}".strip()
 
 
 def when_of(classes: xr.DataArray, stamp: str) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -147,8 +148,6 @@ def _histogram(three: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.fl
     edges = np.linspace(0, 1, BINS + 1), np.linspace(0, _HEIGHT, BINS + 1)
     if all(isinstance(values, np.ndarray) for values in three):
         return cells(*three, edges=edges), *edges
-    import dask.array as da
-
     three = da.broadcast_arrays(*map(da.asarray, three))
     three = [values.rechunk(three[0].chunks) for values in three]
     counts = da.map_blocks(

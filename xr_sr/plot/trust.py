@@ -19,7 +19,7 @@ from .comparison import choose_bands, model_of
 from .figure import DPI, colored, finish
 from .layers import Sheet
 from .ternary_plot import COLORS, QUANTITIES, chosen
-from .views import Frame, View, choose_frame, see
+from .views import Frame, View, choose_frame, scalar_date, see
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,17 +147,9 @@ def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyC
 
 def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | None]:
     """Select one date; returns the date too."""
-    if "time" not in maps.dims:
-        return _stamped(maps)
-    return _stamped(maps.isel(time=place_of(date, maps["time"].values, holder="the maps")))
-
-
-def _stamped(one: xr.Dataset) -> tuple[xr.Dataset, np.datetime64 | None]:
-    known = one.coords.get("time")
-    if known is None or known.ndim or known.dtype.kind != "M":
-        return one, None
-    stamp: Any = known.values[()]
-    return one, stamp
+    if "time" in maps.dims:
+        maps = maps.isel(time=place_of(date, maps["time"].values, holder="the maps"))
+    return maps, scalar_date(maps)
 
 
 def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:

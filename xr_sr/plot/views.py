@@ -18,6 +18,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..arguments import check_numbers, check_whole
+from ..cube.crs import crs_label
 from ..cube.grid import order_error, pixel_size_m
 from ..cube.select import AnyCube, Cube, Plane, pick, recognize
 from ..cube.time import Date, check_date, nearest_place, place_of
@@ -69,6 +70,17 @@ class Placed(ABC):
         top, left = round(place.f), round(place.c)
         return top, top + round(height * place.e), left, left + round(width * place.a)
 
+    def window(self, frame: Frame, finest: Placed, margin: int = 0) -> tuple[slice, slice]:
+        """Return the own rows and columns that cover a frame, and up to `margin` more on each side."""
+        factor = self.factor(finest)
+        top, _, left, _ = self.extent(finest)
+        starts, ends = (frame[0] - top, frame[2] - left), (frame[1] - top, frame[3] - left)
+        rows, columns = (
+            slice(max(0, start // factor - margin), -(-end // factor) + margin)
+            for start, end in zip(starts, ends, strict=True)
+        )
+        return rows, columns
+
     def pixel_m(self) -> tuple[float, float] | None:
         """Return height and width of a pixel on the ground in meters; None if unknown."""
         return pixel_size_m(self.geobox)
@@ -118,9 +130,7 @@ class View(Placed):
         """Return the time stamp of a date, by default of the first; None if the cube has no time."""
         check_date(date)
         if self.time is None:
-            scalar = self.planes[0].array.coords.get("time")
-            known = scalar is not None and scalar.ndim == 0 and scalar.dtype.kind == "M"
-            return scalar.values.astype("datetime64[ns]")[()] if known and scalar is not None else None
+            return scalar_date(self.planes[0].array)
         times = self.planes[0].array.coords[self.time].values
         chosen: np.datetime64 = times[place_of(date, times, holder=self.role)]
         return chosen
@@ -137,10 +147,7 @@ class View(Placed):
 
         Raises RadiometryError if the values cannot be reflectance.
         """
-        factor = self.factor(finest)
-        top, _, left, _ = self.extent(finest)
-        rows = slice(max(0, (frame[0] - top) // factor - margin), -((top - frame[1]) // factor) + margin)
-        columns = slice(max(0, (frame[2] - left) // factor - margin), -((left - frame[3]) // factor) + margin)
+        rows, columns = self.window(frame, finest, margin)
         lead = {dim: self.position if dim == self.time else 0 for dim in self.cube.lead}
         window = {dim: slice(place, place + 1) for dim, place in lead.items()} | {
             self.cube.y: rows,
@@ -163,6 +170,15 @@ class View(Placed):
         bands = [plane.band for plane in self.planes]
         shape = (len(bands), *block.shape[-2:])
         return xr.DataArray(values.reshape(shape), {"band": bands, **coords}, ("band", self.cube.y, self.cube.x))
+
+
+def scalar_date(obj: xr.DataArray | xr.Dataset) -> np.datetime64 | None:
+    """Return the date of an image without a dimension of time, from its coordinate `time`; None without."""
+    time = obj.coords.get("time")
+    if time is None or time.ndim or time.dtype.kind != "M":
+        return None
+    date: np.datetime64 = time.values.astype("datetime64[ns]")[()]
+    return date
 
 
 def see(obj: AnyCube) -> Cube:
@@ -206,12 +222,6 @@ def choose_frame(
     return frame[0], frame[1], frame[2], frame[3]
 
 
-def crs_text(geobox: GeoBox) -> str:
-    """Return the name of a CRS for people: its EPSG code, or the beginning of its definition."""
-    crs = geobox.crs
-    return "no CRS" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs)[:40]
-
-
 def _grid_text(geobox: GeoBox) -> str:
     affine = geobox.affine
-    return f"{crs_text(geobox)}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"
+    return f"{crs_label(geobox.crs)}, steps of ({affine.a:g}, {affine.e:g}) from ({affine.c:.10g}, {affine.f:.10g})"
