@@ -79,10 +79,13 @@ def report(
     ].compute()
     if not numbers.data_vars:
         raise CubeError("evaluation= has no numbers; expected the result of xr_sr.evaluate.")
-    models = (
-        [str(model) for model in numbers.indexes["model"]] if "model" in numbers.dims else _models_of(evaluation, sr)
-    )
-    cubes = _by_model(sr, models)
+    cubes = by_model(sr)
+    names = evaluation["model"].values if "model" in evaluation.coords else [next(iter(cubes), "SR")]
+    models = [str(name) for name in np.atleast_1d(names)]
+    if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) and len(cubes) == 1:
+        cubes = {models[0]: next(iter(cubes.values()))}
+    if unknown := [name for name in cubes if name not in models]:
+        raise OptionError(f"sr= has the models {unknown}, which are not in the evaluation; it has {models}.")
     body = [
         facts_table(_facts(evaluation, numbers, models, lr, cubes, hr)),
         *([bullets(notes)] if notes else []),
@@ -101,24 +104,6 @@ def report(
     ]
     text = page(title, body)
     return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _models_of(evaluation: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> list[str]:
-    if "model" in evaluation.coords and evaluation["model"].ndim == 0:
-        return [str(evaluation["model"].item())]
-    if sr is not None and not isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
-        return [str(next(iter(sr)))]
-    return [str(_attributes(sr).get("xr_sr:model", "SR"))]
-
-
-def _by_model(sr: AnyCube | Mapping[str, AnyCube] | None, models: Sequence[str]) -> dict[str, AnyCube]:
-    """Return the cubes by model. Raises OptionError for a model that was not evaluated."""
-    sr = by_model(sr)
-    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
-        return {} if sr is None else {models[0]: sr}
-    if unknown := [name for name in sr if str(name) not in models]:
-        raise OptionError(f"sr= has the models {unknown}, which are not in the evaluation; it has {list(models)}.")
-    return {str(name): cube for name, cube in sr.items()}
 
 
 def _attributes(cube: AnyCube | None) -> Mapping[Any, Any]:

@@ -54,7 +54,7 @@ def trust_maps(
     """
     require("matplotlib", extra="viz")
     plt: Any = require("matplotlib.pyplot", extra="viz")
-    sr = beside(correctness, sr)
+    cubes = beside(correctness, sr)
     maps, stamp = _at_date(chosen(correctness), date)
     dims = spatial_dims(maps)
     if dims is None or set(maps.dims) - {*dims, "model"}:
@@ -67,7 +67,9 @@ def trust_maps(
     frame = choose_frame(Sheet("the maps", maps[QUANTITIES[0]], {}), [], window, max_pixels)
     shown = maps.isel({dims[0]: slice(*frame[:2]), dims[1]: slice(*frame[2:])}).compute()
     models = list(shown.indexes["model"]) if "model" in shown.dims else [None]
-    pictures = {model: _picture(_of_model(sr, model), stamp, geobox, frame, percentiles) for model in models}
+    of_all = next(iter(cubes.values()), None)
+    found = {model: of_all if model is None else cubes.get(str(model)) for model in models}
+    pictures = {model: _picture(cube, stamp, geobox, frame, percentiles) for model, cube in found.items()}
     pictured = any(picture is not None for picture in pictures.values())
 
     pixel_m = pixel_size_m(geobox)
@@ -110,39 +112,43 @@ def trust_maps(
     return finish(figure)
 
 
-def by_model(sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
-    """Return the cubes along a dimension of models as a mapping; other arguments unchanged."""
+def by_model(sr: AnyCube | Mapping[str, AnyCube] | None) -> dict[str, AnyCube]:
+    """Return cubes by model: those of a mapping or along a dimension `model`; one cube by the model that it names."""
+    if sr is None:
+        return {}
     if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
         return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
-    return sr
+    if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
+        return {model_of(sr): sr}
+    return {str(name): cube for name, cube in sr.items()}
 
 
-def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> AnyCube | Mapping[str, AnyCube] | None:
-    """Return the cube to be shown beside maps, or several by model.
+def beside(maps: xr.Dataset, sr: AnyCube | Mapping[str, AnyCube] | None) -> dict[str, AnyCube]:
+    """Return the cubes to be shown beside maps, by model; a single one for maps without a dimension of models.
 
-    Raises OptionError for several cubes if the maps do not say which of them they describe.
+    Raises OptionError if it is unknown which of several maps a cube belongs to, or which of several cubes to maps.
     """
-    sr = by_model(sr)
-    if isinstance(sr, xr.DataArray | xr.Dataset) and maps.sizes.get("model", 1) > 1:
+    cubes = by_model(sr)
+    if "model" in maps.dims:
         names = [str(name) for name in maps.indexes["model"]]
-        own = model_of(sr)
-        if own not in names:
+        if not isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) or set(cubes) & set(names):
+            return cubes
+        if len(names) > 1:
             raise OptionError(
-                f"the maps describe {names}, and sr= is one cube, by {own}. Pass sr={{name: cube, ...}}, or select the "
-                "maps of that cube."
+                f"the maps describe {names}, and sr= is one cube, by {next(iter(cubes))}. Pass "
+                "sr={name: cube, ...}, or select the maps of that cube."
             )
-        return {own: sr}
-    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree) or "model" in maps.dims:
-        return sr
-    if "model" in maps.coords and str(maps["model"].item()) in sr:
-        return sr[str(maps["model"].item())]
-    if len(sr) > 1:
+        return dict(zip(names, cubes.values(), strict=False))
+    own = str(maps["model"].item()) if "model" in maps.coords else ""
+    if own in cubes:
+        return {own: cubes[own]}
+    if len(cubes) > 1:
         raise OptionError(
-            f"the maps have no dimension 'model', so it is unknown which of {list(sr)} they describe. Compute them "
+            f"the maps have no dimension 'model', so it is unknown which of {list(cubes)} they describe. Compute them "
             "with the same mapping, xr_sr.metrics.correctness(lr, {name: cube, ...}, hr, at='pixel'), or pass the one "
             "cube that they describe as sr=."
         )
-    return sr
+    return cubes
 
 
 def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | None]:
@@ -150,12 +156,6 @@ def _at_date(maps: xr.Dataset, date: Date) -> tuple[xr.Dataset, np.datetime64 | 
     if "time" in maps.dims:
         maps = maps.isel(time=place_of(date, maps["time"].values, holder="the maps"))
     return maps, scalar_date(maps)
-
-
-def _of_model(sr: AnyCube | Mapping[str, AnyCube] | None, model: Any) -> AnyCube | None:
-    if sr is None or isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
-        return sr
-    return sr.get(str(model)) if model is not None else next(iter(sr.values()), None)
 
 
 def _picture(
