@@ -182,10 +182,10 @@ def _picture(
     return colored(image, (low, np.maximum(high, low + 1e-4)))
 
 
-def _titled(axes: Any, title: str, color: str = "0.1") -> None:
+def _titled(axes: Any, title: str) -> None:
     axes.set(xticks=[], yticks=[], facecolor=MASKED)
     axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left", pad=3, color=color)
+    axes.set_title(title, fontsize=9, loc="left", pad=3, color="0.1")
 
 
 def _quantity(axes: Any, name: str, values: npt.NDArray[Any], aspect: float, lead: str) -> Any:
