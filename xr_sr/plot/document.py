@@ -29,7 +29,7 @@ from ..metrics.records import METRICS, Direction, record_of
 from ..optional import require
 from ..runtime.files import file_target, write_whole
 from .comparison import compare
-from .ternary_plot import QUANTITIES, ternary
+from .ternary_plot import QUANTITIES, chosen, ternary
 from .trust import beside, by_model, trust_maps
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def report(
     require("matplotlib", extra="viz")
     target = file_target(path, "report.html")
     if maps is not None:
-        beside(maps, sr)
+        beside(chosen(maps), sr)
     numbers = evaluation[
         [name for name, values in evaluation.data_vars.items() if values.dtype.kind in "iuf"]
     ].compute()

@@ -54,8 +54,9 @@ def trust_maps(
     """
     require("matplotlib", extra="viz")
     plt: Any = require("matplotlib.pyplot", extra="viz")
-    cubes = beside(correctness, sr)
-    maps, stamp = _at_date(chosen(correctness), date)
+    quantities = chosen(correctness)
+    cubes = beside(quantities, sr)
+    maps, stamp = _at_date(quantities, date)
     dims = spatial_dims(maps)
     if dims is None or set(maps.dims) - {*dims, "model"}:
         raise CubeError(
