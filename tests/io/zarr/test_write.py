@@ -357,6 +357,13 @@ def test_impossible_options_are_refused(tmp_path, options, message):
         to_zarr(cube(), tmp_path / "out.zarr", **options)
 
 
+@pytest.mark.parametrize("chunks", [(20, 10), [20, 10]])
+def test_chunks_along_y_and_x_are_a_tuple_or_a_list(tmp_path, chunks):
+    to_zarr(cube(side=20, dates=None), tmp_path / "out.zarr", chunks=chunks)
+
+    assert zarr.open_array(tmp_path / "out.zarr/reflectance", mode="r").chunks == (1, 20, 10)
+
+
 def test_a_pyramid_of_true_ends_in_one_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr("xr_sr.io.zarr.layout.CHUNK", 16)
 

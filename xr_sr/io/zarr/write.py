@@ -111,7 +111,8 @@ def to_zarr(
             raise StoreError(f"{name}={shown(value)}: expected {choices[0]!r} or {choices[1]!r}.")
     if shards and zarr_format == 2:
         raise StoreError("shards='block' needs zarr_format=3; the older format has no shards.")
-    _refuse_options(obj, chunks, region, pyramid)
+    _refuse_options(obj, region, pyramid)
+    sides = _sides_of(chunks)
     wait = check_number("wait", wait, least=0)
     pyramid = bool(pyramid) if isinstance(pyramid, np.bool_) else pyramid
     target = Target.of(store, storage_options=storage_options)
@@ -125,11 +126,13 @@ def to_zarr(
             BandWarning,
         )
     wanted = {"zarr_format": zarr_format, "shards": shards, "pyramid": _levels(pyramid, content)}
-    asked = {**_wanted_chunks(chunks, content), **({"geozarr": True} if geozarr else {})}
+    asked: dict[str, Any] = {"geozarr": True} if geozarr else {}
+    if sides is not None:
+        asked["chunks"] = [min(side, int(size)) for side, size in zip(sides, content.geobox.shape, strict=True)]
 
     found = _found(target, overwrite=overwrite)
     if not _is_extended(found, target, overwrite=overwrite):
-        _chosen_cuts(content, chunks, region, even=shards is not None)  # raises before anything is written
+        _chosen_cuts(content, sides, region, even=shards is not None)  # raises before anything is written
     refuse_unreachable(target)
     with claimed(target, wait=wait) as claim:
         found = _found(target, overwrite=overwrite)
@@ -145,7 +148,7 @@ def to_zarr(
             if extra := [str(name) for name in content.small.variables if name not in record.arrays]:
                 warn_caller(f"{target.label} was begun without {extra}, which are left out.", BandWarning)
         else:
-            cuts = _chosen_cuts(content, chunks, region, even=shards is not None)
+            cuts = _chosen_cuts(content, sides, region, even=shards is not None)
             record = _record(content.cut_like(*cuts), cuts, wanted)
             with target.writing("the template"):
                 build(target, content, record, claim.check, declared=geozarr)
@@ -188,19 +191,27 @@ def _is_extended(found: Record | StoreState, target: Target, *, overwrite: bool)
     return any(target.has_chunks(join_path(group, name)) for name in (LEDGER, *found.fields) for group in found.groups)
 
 
-def _refuse_options(obj: object, chunks: int | tuple[int, int] | None, region: int | None, pyramid: int | bool) -> None:
+def _refuse_options(obj: object, region: int | None, pyramid: int | bool) -> None:
     """Refuse what can be seen to be wrong before anything is looked at."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
         path = next((node.path for node in obj.subtree if node.data_vars), "/") if isinstance(obj, xr.DataTree) else ""
         advice = f"; pass the Dataset of one node: tree[{path!r}].to_dataset()" if path else ""
         raise StoreError(f"a {type(obj).__name__} cannot be written, only a DataArray or a Dataset{advice}.")
-    sides = chunks if isinstance(chunks, tuple | list) else () if chunks is None else (chunks, chunks)
-    if (chunks is not None and len(sides) != 2) or any(not _is_count(side) for side in sides):
-        raise StoreError(f"chunks={chunks!r}: expected a side in pixels, at least 1, or two of them as (y, x).")
     if not isinstance(pyramid, bool | np.bool_):
         check_whole("pyramid", pyramid, least=0, unit="coarser levels, or True for all")
     if region is not None and not _is_count(region):
         raise StoreError(f"region={region!r}: expected a number of blocks, an int of at least 1.")
+
+
+def _sides_of(chunks: object) -> tuple[int, int] | None:
+    """Read the sides of a Zarr chunk along y and x. Raises StoreError for anything but one or two, or None."""
+    sides = chunks if isinstance(chunks, tuple | list) else (chunks, chunks)
+    if chunks is None:
+        return None
+    if len(sides) != 2 or not all(map(_is_count, sides)):
+        raise StoreError(f"chunks={chunks!r}: expected a side in pixels, at least 1, or two of them as (y, x).")
+    y, x = sides
+    return y, x
 
 
 def _is_count(number: object) -> bool:
@@ -218,13 +229,6 @@ def _levels(pyramid: int | bool, content: Content) -> int:
     return most
 
 
-def _wanted_chunks(chunks: int | tuple[int, int] | None, content: Content) -> dict[str, Any]:
-    if chunks is None:
-        return {}
-    sides = (chunks, chunks) if isinstance(chunks, int) else chunks
-    return {"chunks": [min(int(side), int(size)) for side, size in zip(sides, content.geobox.shape, strict=True)]}
-
-
 def _check(record: Record, content: Content, target: Target, wanted: Mapping[str, Any]) -> None:
     y, x = record.cuts[0]
     stored = {
@@ -240,13 +244,10 @@ def _check(record: Record, content: Content, target: Target, wanted: Mapping[str
     )
 
 
-def _chosen_cuts(
-    content: Content, chunks: int | tuple[int, int] | None, region: int | None, *, even: bool
-) -> tuple[Cut, Cut]:
-    sides = chunks if isinstance(chunks, tuple) else (chunks, chunks)
+def _chosen_cuts(content: Content, sides: tuple[int, int] | None, region: int | None, *, even: bool) -> tuple[Cut, Cut]:
     y, x = (
         layout.choose_cut(content.edges(dim), chunk=side, region_blocks=region, even=even, axis=dim)
-        for side, dim in zip(sides, (content.y, content.x), strict=True)
+        for side, dim in zip(sides or (None, None), (content.y, content.x), strict=True)
     )
     return y, x
 
