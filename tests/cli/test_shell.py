@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import odc.geo.xr  # noqa: F401  registers `.odc`
 import pytest
+import rioxarray  # noqa: F401  registers `.rio`
 import xarray as xr
 
 from tests.cli.inputs import RGBN, refused, run, write_raster
