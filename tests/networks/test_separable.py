@@ -89,7 +89,7 @@ def test_a_sum_of_products_is_the_blur_of_its_kernel():
     image = torch.rand(46, 51)
     start = torch.rand(40, 45)
 
-    out = separable.Products(kernel, rank=7).apply(image, start.clone(), add=1)
+    out = separable.products_of(kernel, rank=7).apply(image, start.clone(), add=1)
 
     wanted = start + functional.conv2d(image[None, None], torch.from_numpy(kernel).float()[None, None])[0, 0]
     torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-4)

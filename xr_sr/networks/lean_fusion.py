@@ -57,7 +57,7 @@ class LeanFine(LeanSPAN):
         """Return the low-pass filter of the constraint, sampled once for each input pixel."""
         u = self.upscale
         kernel = separable.radial_sigmoid(CUTOFF / u, SHARPNESS / u, self.blur_reach * u, RANK, u).kernel
-        return Products(kernel / kernel.sum(), RANK, u)
+        return separable.products_of(kernel / kernel.sum(), RANK, u)
 
 
 class LeanCoarse(LeanFeatures):

@@ -114,53 +114,64 @@ class Operator:
 
 
 class Products:
-    """A sum of products of two one-dimensional blurs: a two-dimensional blur that is not separable by itself.
+    """A sum of products of two one-dimensional filters: a two-dimensional one that is not separable by itself.
 
-    kernel: (reach, reach), symmetric as a matrix. rank: number of products that approximate it, by its eigenvectors,
-    which is the best choice. stride: as of `Operator`, for a sampling of the blurred image.
+    along_y, along_x: (rank, scale, reach), as the taps of an `Operator`: products of pairs are added. The first tap of
+    an output pixel lies on its own input pixel. stride: as of `Operator`, for a sampling, whose scale is 1.
     """
 
-    def __init__(self, kernel: NDArray[np.float64], rank: int, stride: int = 1) -> None:
-        self.reach, self.stride = len(kernel), stride
-        values, vectors = np.linalg.eigh(kernel)
-        largest = np.argsort(-np.abs(values))[:rank]
-        self.along_columns = [Operator(vectors[:, k][None], 0, stride) for k in largest]
-        self._along_rows = vectors[:, largest] * values[largest]  # (reach, rank)
+    def __init__(self, along_y: NDArray[np.float64], along_x: NDArray[np.float64], stride: int = 1) -> None:
+        self.along_y = along_y
+        self.rank, self.scale, self.reach = along_y.shape
+        self.stride = stride
+        self.along_x = [Operator(taps, 0, stride) for taps in along_x]
         self._matrices: dict[tuple[int, torch.device], Tensor] = {}
 
     @property
     def kernel(self) -> NDArray[np.float64]:
-        """The sum of the products: (reach, reach) float64."""
-        return np.asarray(self._along_rows @ np.concatenate([operator.taps for operator in self.along_columns]))
+        """The sum of the products, of a filter whose scale is 1: (reach, reach) float64."""
+        return np.asarray(self.along_y[:, 0].T @ np.concatenate([operator.taps for operator in self.along_x]))
 
     def apply(self, source: Tensor, out: Tensor, *, add: int = 0) -> Tensor:
-        """Blur an image: ((rows - 1) * stride + reach, (columns - 1) * stride + reach) to (rows, columns), in `out`.
+        """Filter an image: ((rows - 1) * stride + reach, ...) of input pixels to (rows * scale, ...), in `out`.
 
         add: as of `Operator.along_x`.
         """
-        rows, columns = out.shape
-        rank, step = len(self.along_columns), RUN_FINE if self.stride == 1 else RUN_COARSE
+        rows, columns = out.shape[0] // self.scale, out.shape[1]
+        step = RUN_FINE if self.scale == self.stride == 1 else RUN_COARSE
         # The products of one row lie together, so a run of rows is one matrix, and their sum one matrix product.
-        blurred = source.new_empty((rows - 1) * self.stride + self.reach, rank, columns)
-        for k, operator in enumerate(self.along_columns):
-            operator.along_x(source, 0, columns, blurred[:, k])
+        blurred = source.new_empty((rows - 1) * self.stride + self.reach, self.rank, columns)
+        for k, operator in enumerate(self.along_x):
+            operator.along_x(source, 0, columns // self.scale, blurred[:, k])
         for start in range(0, rows, step):
             count = min(step, rows - start)
             at = start * self.stride
             window = blurred[at : at + (count - 1) * self.stride + self.reach].view(-1, columns)
-            _multiply(self._matrix(count, source.device), window, out[start : start + count], add)
+            part = out[start * self.scale : (start + count) * self.scale]
+            _multiply(self._matrix(count, source.device), window, part, add)
         return out
 
     def _matrix(self, count: int, device: torch.device) -> Tensor:
-        """Return the dense block for a run of rows: (count, ((count - 1) * stride + reach) * rank) float32."""
+        """Return the dense block for a run of rows: (count * scale, ((count - 1) * stride + reach) * rank) float32."""
         key = (count, device)
         if key not in self._matrices:
-            reach, rank = self._along_rows.shape
-            block = np.zeros((count, (count - 1) * self.stride + reach, rank), np.float32)
+            block = np.zeros((count, self.scale, (count - 1) * self.stride + self.reach, self.rank), np.float32)
+            taps = self.along_y.transpose(1, 2, 0)
             for row in range(count):
-                block[row, row * self.stride : row * self.stride + reach] = self._along_rows
-            self._matrices[key] = torch.from_numpy(block.reshape(count, -1)).to(device)
+                block[row, :, row * self.stride : row * self.stride + self.reach] = taps
+            self._matrices[key] = torch.from_numpy(block.reshape(count * self.scale, -1)).to(device)
         return self._matrices[key]
+
+
+def products_of(kernel: NDArray[np.float64], rank: int, stride: int = 1) -> Products:
+    """Return the products that approximate a blur best, from its eigenvectors.
+
+    kernel: (reach, reach), symmetric as a matrix. rank: number of products.
+    """
+    values, vectors = np.linalg.eigh(kernel)
+    largest = np.argsort(-np.abs(values))[:rank]
+    along_x = vectors[:, largest].T[:, None]
+    return Products(along_x * values[largest][:, None, None], along_x, stride)
 
 
 def _multiply(left: Tensor, right: Tensor, out: Tensor, add: int) -> None:
@@ -184,7 +195,7 @@ def sampled_gaussian(sigma: float, reach: int, stride: int) -> Products:
     """
     weights = np.exp(-0.5 * ((np.arange(reach) - (reach - 1) / 2) / sigma) ** 2)
     weights /= weights.sum()
-    return Products(weights[:, None] * weights, 1, stride)
+    return products_of(weights[:, None] * weights, 1, stride)
 
 
 @cache
@@ -199,7 +210,7 @@ def radial_sigmoid(cutoff: float, sharpness: float, reach: int, rank: int, strid
     between = np.exp(1j * np.pi * frequency * (1 - reach % 2))  # half a pixel on, for a center between two pixels
     kernel = np.fft.ifft2(between[:, None] * between / (1 + np.exp((distance - cutoff) / sharpness))).real
     places = np.arange(reach) - reach // 2
-    return Products(kernel[np.ix_(places, places)], rank, stride)
+    return products_of(kernel[np.ix_(places, places)], rank, stride)
 
 
 def weights(taps: Sequence[float]) -> Operator:
