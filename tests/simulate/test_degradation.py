@@ -16,8 +16,8 @@ from scipy.special import ndtri
 
 from tests import cubes
 from xr_sr import errors
+from xr_sr.kernels.sensor_noise import strength_of
 from xr_sr.simulate import MTF_AT_NYQUIST, degrade, hybrid
-from xr_sr.simulate.noise import strength_of
 
 
 def plane(values: np.ndarray, band: str = "B04") -> xr.DataArray:

@@ -21,9 +21,10 @@ from ..cube.grid import geobox_of
 from ..cube.names import listed
 from ..errors import GridError, MissingBandError, OptionError
 from ..kernels.psf import MTF_AT_NYQUIST, Axis, Psf, gaussian, gaussian_psf, kernel_psf
+from ..kernels.sensor_noise import SIGNAL_TO_NOISE, Strength, strength_of
 from ..radiometry.written import converted_if_written
 from .images import Flat, ImageCube, each_variable, read, same_grid, sorted_variables
-from .noise import SIGNAL_TO_NOISE, Noise, Strength, key_of, strength_of
+from .noise import Noise, key_of
 from .sense import Response, Sensor, sense
 
 Value = TypeVar("Value")
@@ -60,9 +61,9 @@ def degrade(
     mtf: contrast that a band passes at the Nyquist frequency of the coarse pixel, in (0, 1), one for all or by band;
         default Sentinel-2's by band. The point spread function is the Gaussian of that (`gaussian_psf`).
     kernel: a (y, x) array of weights, one per fine pixel, in place of the Gaussian, one for all or by band.
-    noise: None; "sentinel2", photon noise by band (`noise.strength_of`); or the standard deviation in reflectance, one
-        for all or by band. noise_gain: multiplies it. seed: of the noise, which depends on seed, band, date and place
-        alone; it is bell-shaped and never beyond 3.5 deviations.
+    noise: None; "sentinel2", photon noise by band (`sensor_noise.strength_of`); or the standard deviation in
+        reflectance, one for all or by band. noise_gain: multiplies it. seed: of the noise, which depends on seed, band,
+        date and place alone; it is bell-shaped and never beyond 3.5 deviations.
     shifts: by band, (dy, dx) by which its content is displaced, in coarse pixels: misregistration between bands; those
         not named stay.
     Returns the same type on the coarser grid, lazily, dtype of floats kept. A coarse pixel is the weighted mean of its
