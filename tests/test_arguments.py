@@ -32,6 +32,7 @@ CALLS = {
     "load(mask)": lambda flag: xr_sr.load([], mask=flag),
     "register_model(check)": lambda flag: xr_sr.register_model(SPEC, check=flag),
     "register_model(replace)": lambda flag: xr_sr.register_model(SPEC, replace=flag),
+    "set_radiometry(reset)": lambda flag: LR.sr.set_radiometry(reset=flag),
     "to_cog(overwrite)": lambda flag: LR.sr.to_cog("never.tif", overwrite=flag),
     "to_cog(progress)": lambda flag: LR.sr.to_cog("never.tif", progress=flag),
     "to_stac(overwrite)": lambda flag: xr_sr.to_stac("never.zarr", overwrite=flag),

@@ -517,7 +517,7 @@ def test_each_date_carries_the_offset_of_its_dn():
         assert "radiometry_offset" not in getattr(out, "data_vars", {})
     one = dn.sr.upscale("nearest", scale=2, offset=-1000)
     assert one.radiometry_offset.values.tolist() == [-1000, -1000]
-    assert one.sr.upscale("nearest", scale=2).radiometry_offset.values.tolist() == [-1000, -1000]
+    assert one.sr.upscale("nearest", scale=2, allow_gsd=True).radiometry_offset.values.tolist() == [-1000, -1000]
     image = dn.isel(time=0)
     assert image.sr.upscale("nearest", scale=2, offset=-1000).radiometry_offset == -1000
     assert "radiometry_offset" not in image.drop_vars("time").sr.upscale("nearest", scale=2, offset=-1000).coords
