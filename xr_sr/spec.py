@@ -14,8 +14,8 @@ import numpy as np
 
 from .errors import ModelError
 
-Option: TypeAlias = bool | int | float | str
-"""A value that an option of a model may have."""
+Option: TypeAlias = bool | int | float | str | tuple[float, ...] | Mapping[str, float] | tuple[tuple[str, float], ...]
+"""A value that an option of a model may have; numbers by band are kept as pairs."""
 
 
 @dataclass(frozen=True)

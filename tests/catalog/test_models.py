@@ -9,7 +9,7 @@ import pytest
 
 import xr_sr
 from xr_sr.catalog import records, registry
-from xr_sr.catalog.models import Cascade, Interpolation, ModelSpec, Network, Pansharpening
+from xr_sr.catalog.models import Cascade, Interpolation, Kriging, ModelSpec, Network, Pansharpening
 from xr_sr.errors import ModelError, OptionError
 from xr_sr.spec import LowPass, Normalization, RadialSigmoid
 
@@ -133,7 +133,7 @@ def test_digests_are_those_that_stores_hold(spec, digest):
 def test_every_kind_of_model_is_in_the_registry_and_survives_pickling():
     models = [registry.get(name) for name in registry.names()]
 
-    assert {type(model) for model in models} == {Interpolation, Network, Cascade, Pansharpening}
+    assert {type(model) for model in models} == {Interpolation, Kriging, Network, Cascade, Pansharpening}
     for model in models:
         copy = pickle.loads(pickle.dumps(model))
         assert copy == model and hash(copy) == hash(model)

@@ -240,9 +240,9 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     by_scale = set(list_models(scale=2)["name"])
 
     networks = {name for name in registry.names() if name.startswith("sen2sr")}
-    assert by_band == {*INTERPOLATIONS, *networks, "glp-hpm", "bicubic.same-grid"}
-    assert by_scale == {*INTERPOLATIONS, own_model}
-    assert len(list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS)
+    assert by_band == {*INTERPOLATIONS, "kriging", *networks, "glp-hpm", "bicubic.same-grid"}
+    assert by_scale == {*INTERPOLATIONS, "kriging", own_model}
+    assert len(list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS) + 1
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,9 @@ def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monk
         replace(registry.get("sen2sr-lite"), name="own.thermal-x4", bands=("thermal",), bands_out=("thermal",))
     )
 
-    assert set(list_models(scale=16)["name"]) == set(INTERPOLATIONS)
-    assert list_models(scale=17).empty
+    assert set(list_models(scale=16)["name"]) == {*INTERPOLATIONS, "kriging"}
+    assert set(list_models(scale=24)["name"]) == {"kriging"}
+    assert list_models(scale=25).empty
     assert "own.thermal-x4" in set(list_models(bands=["thermal"])["name"])
 
 

@@ -11,7 +11,7 @@ from ..errors import MissingBandError, OptionError
 from ..spec import WeightsFile
 from . import registry
 from .fetch import find_file
-from .models import SCALES
+from .models import scales_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
         }
         for model in registry.current.models.values()
         if set(wanted) <= set(registry.given_by(model, wanted))
-        and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in SCALES))
+        and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in scales_of(model)))
     ]
     columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "license", "size_mb", "where", "summary"]
     return ModelTable(rows, columns=columns)

@@ -1,4 +1,4 @@
-"""Describe models as data: an interpolation, a network, a cascade of networks or a pansharpening, over a shared card.
+"""Describe models as data, over a shared card: interpolation, kriging, a network, a cascade of them, pansharpening.
 
 Records check themselves when they are created, so what is registered is consistent; they can be pickled, hashed and
 tokenized. Whether a network does what its record says is measured in `kernels.register`.
@@ -18,10 +18,13 @@ from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
 
-__all__ = ["Card", "Cascade", "Interpolation", "Model", "ModelSpec", "Network", "Pansharpening"]
+__all__ = ["Card", "Cascade", "Interpolation", "Kriging", "Model", "ModelSpec", "Network", "Pansharpening"]
 
 SCALES = range(1, 17)
 """Output pixels per input pixel along an axis that a model may have."""
+
+KRIGING_SCALES = range(2, 25)
+"""The same of kriging: from 60 m to 2.5 m are 24."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,32 @@ class Interpolation(Card):
     def options(self) -> tuple[tuple[str, Option], ...]:
         """The scale is the user's choice."""
         return (("scale", self.scale),)
+
+
+@dataclass(frozen=True)
+class Kriging(Card):
+    """Each band by itself, from pixels of its own grid, by area-to-point kriging; see `kernels.kriging`.
+
+    scale: output pixels per pixel of the cube's finest grid. halo: in pixels of a band's own grid. mtf: "published",
+    one number for all bands, or pairs of a band and its number. noise: "sentinel2", or numbers likewise. prior: the
+    exponent of the power spectrum, and the outer scale in meters. strength: of the detail beyond bicubic interpolation.
+    """
+
+    scale: int = 4
+    halo: int = 10
+    mtf: Option = "published"
+    noise: Option = "sentinel2"
+    prior: tuple[float, ...] = (1.35, 1000.0)
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_sizes(self.name, KRIGING_SCALES, scale=self.scale, halo=self.halo)
+
+    @property
+    def options(self) -> tuple[tuple[str, Option], ...]:
+        """All that the user may choose."""
+        return tuple((name, getattr(self, name)) for name in ("scale", "mtf", "noise", "prior", "strength"))
 
 
 @dataclass(frozen=True)
@@ -327,12 +356,17 @@ class Cascade(Card):
         return tuple(file for _, part in self.parts for file in part.files)
 
 
-Model: TypeAlias = Interpolation | Network | Cascade | Pansharpening
+Model: TypeAlias = Interpolation | Kriging | Network | Cascade | Pansharpening
 
 Network.__init__ = renamed(licence="license", normalisation="normalization")(Network.__init__)  # type: ignore[method-assign]
 
 ModelSpec = Network
 """The record of a user's own model, for `register_model`."""
+
+
+def scales_of(model: Model) -> range:
+    """Return the scales that a model with the option `scale` may have."""
+    return KRIGING_SCALES if isinstance(model, Kriging) else SCALES
 
 
 def _canonical(name: str, what: str, bands: Sequence[str]) -> tuple[str, ...]:
@@ -360,10 +394,10 @@ def _pairs(name: str, config: Any) -> tuple[tuple[str, Option], ...]:
     return found
 
 
-def _check_sizes(name: str, **sizes: int) -> None:
+def _check_sizes(name: str, scales: range = SCALES, **sizes: int) -> None:
     for what, value in sizes.items():
         least = 1 if what == "scale" else 0
         if type(value) is not int or value < least:
             raise ModelError(f"{name!r}: {what}={value!r}: expected a whole number, at least {least}.")
-    if sizes["scale"] > max(SCALES):
-        raise ModelError(f"{name!r}: scale={sizes['scale']}: expected at most {max(SCALES)}.")
+    if sizes["scale"] > max(scales):
+        raise ModelError(f"{name!r}: scale={sizes['scale']}: expected at most {max(scales)}.")

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from ..spec import LowPass, RadialSigmoid, WeightsFile
-from .models import Cascade, Interpolation, Model, Network, Pansharpening
+from .models import Cascade, Interpolation, Kriging, Model, Network, Pansharpening
 
 __all__ = ["FAMILIES", "FUSING", "MODELS", "SEN2SR_LITE_MAIN", "SEN2SR_LITE_RGBN", "SEN2SR_RGBN", "SEN2SR_TEN", "TEN"]
 
@@ -167,6 +167,11 @@ MODELS: tuple[Model, ...] = (
         "Cubic convolution over the sixteen nearest pixels: the baseline of every comparison",
         "bicubic",
         halo=2,
+    ),
+    Kriging(
+        "kriging",
+        "Area-to-point kriging of each band with its point spread function: no weights, agrees with what was measured",
+        citation="doi:10.1111/j.1538-4632.2004.tb01135.x, doi:10.1016/j.rse.2015.06.003",
     ),
     SEN2SR_RGBN,
     SEN2SR_FAST,

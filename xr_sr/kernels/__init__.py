@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..arguments import check_choice
-from ..catalog.models import Cascade, Interpolation, Model, Network
+from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import Guidance, guidance_halo
+from .protocol import BandSensor, Guidance, guidance_halo
 
 if TYPE_CHECKING:
     from .predictors import NetworkPredictor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Guidance",
     "KernelRef",
+    "BandSensor",
     "build",
     "constrain_blend",
     "constraint_for",
@@ -44,7 +45,7 @@ class KernelRef:
     weights: where the client found them; a process without this path searches its own folders, so the path is not part
         of the identity of the kernel.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
-    parts: of a cascade, by role; bands: those that it returns.
+    parts: of a cascade, by role; bands: those that it returns. sensors: for kriging, how each band was observed.
     """
 
     spec: Model
@@ -55,6 +56,7 @@ class KernelRef:
     low_pass: LowPass | RadialSigmoid | None = None
     parts: tuple[tuple[str, KernelRef], ...] = ()
     bands: tuple[str, ...] = ()
+    sensors: tuple[BandSensor, ...] = ()
 
     @property
     def constraints(self) -> str:
@@ -148,6 +150,13 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     from .window import WindowKernel
 
     spec = ref.spec
+    if isinstance(spec, Kriging):
+        from .kriging import Kriger
+
+        kriger = Kriger(ref.sensors, spec.strength)
+        constraint = constraint_of(ref.low_pass, kriger.scale) if ref.low_pass else None
+        halo = halo_for(spec, ref.low_pass)
+        return WindowKernel(kriger, constraint, scale=kriger.scale, halo=halo, bands_out=None, device=device)
     if isinstance(spec, Cascade):
         parts = {
             # The last part works on the output's grid already; its output is constrained by bands of the input's.

@@ -30,6 +30,8 @@ OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicu
 class Interpolator:
     """Each band by itself, by one separable operator."""
 
+    side_cpu = 0
+
     def __init__(self, method: str, scale: int) -> None:
         self.operator = OPERATORS[method](scale)
         self.scale = scale
@@ -56,6 +58,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 class NetworkPredictor:
     """A network on normalized reflectance in channels-last layout, at the requested precision."""
+
+    side_cpu = 0
 
     def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec

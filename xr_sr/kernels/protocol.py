@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from .kriging_filters import Observation
 from .psf import gaussian_psf
+from .sensor_noise import Strength
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..spec import Tile
 
-__all__ = ["CONTEXT", "Guidance", "RADIUS", "guidance_halo"]
+__all__ = ["CONTEXT", "Guidance", "RADIUS", "BandSensor", "guidance_halo"]
 
 FloatArray: TypeAlias = "NDArray[Any]"
 """float32, in the processor's memory or (CuPy) a GPU's."""
@@ -43,11 +45,22 @@ class Predictor(Protocol):
     reach: int
     """Input pixels that an output pixel depends on, on each side."""
 
+    side_cpu: int
+    """Best side of a window on a CPU in input pixels; 0 leaves it to the kernel."""
+
     def predict(self, window: Tensor, margin: int) -> Tensor:
         """(n, band, h + 2 k, w + 2 k) to (n, band_out, h * scale + 2 margin, w * scale + 2 margin).
 
         k: `reach + ceil(margin / scale)`. margin: output pixels of context that the caller still needs.
         """
+
+
+@dataclass(frozen=True)
+class BandSensor:
+    """How a band was observed, for kriging: through which point spread function, and with which noise."""
+
+    observation: Observation
+    noise: Strength
 
 
 RADIUS = 3

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
 from .. import kernels
-from ..arguments import check_path
+from ..arguments import check_path, whole_or_none
 from ..catalog import fetch, registry
-from ..catalog.models import SCALES, Cascade, Model, Network
+from ..catalog.models import Cascade, Kriging, Model, Network, scales_of
 from ..errors import OptionError, WeightsNotFoundError
 from ..spec import Option
+from .observe import check_kriging
 
-__all__ = ["kernel_ref", "with_options"]
+__all__ = ["kernel_ref", "kriging_with", "with_options"]
 
 M = TypeVar("M", bound=Model)
 
 
 def with_options(spec: M, options: Mapping[str, Option]) -> M:
     """Check options against those of a model, and apply `scale`, the one of interpolation. Raises OptionError."""
+    _check_names(spec, options)
+    known = dict(spec.options)
+    for name, value in options.items():
+        if name != "scale" and (type(value) is bool or not isinstance(value, type(known[name]))):
+            kind = type(known[name]).__name__
+            raise OptionError(
+                f"{name}={value!r}: expected {kind}, such as {known[name]!r}; got {type(value).__name__}."
+            )
+    return replace(spec, scale=_scale(spec, options))
+
+
+def kriging_with(spec: Kriging, options: Mapping[str, Option]) -> Kriging:
+    """Return kriging with a user's options. Raises OptionError."""
+    _check_names(spec, options)
+    chosen: dict[str, Any] = {**options, "scale": _scale(spec, options)}
+    return check_kriging(replace(spec, **chosen))
+
+
+def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
     known = dict(spec.options)
     for name, value in options.items():
         if name == "scale" and name not in known:
@@ -32,15 +51,17 @@ def with_options(spec: M, options: Mapping[str, Option]) -> M:
             )
         if name not in known:
             raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.")
-        if type(value) is bool or not isinstance(value, SupportsIndex if name == "scale" else type(known[name])):
-            kind = type(known[name]).__name__
-            raise OptionError(
-                f"{name}={value!r}: expected {kind}, such as {known[name]!r}; got {type(value).__name__}."
-            )
-    scale = operator.index(options.get("scale", spec.scale))  # type: ignore[arg-type]  # checked above
-    if scale not in SCALES:
-        raise OptionError(f"scale={scale!r}: expected a whole number from 1 to {max(SCALES)}.")
-    return replace(spec, scale=scale)
+
+
+def _scale(spec: Model, options: Mapping[str, Option]) -> int:
+    value = options.get("scale", spec.scale)
+    scale = whole_or_none(value)
+    if scale is None:
+        raise OptionError(f"scale={value!r}: expected int, such as {spec.scale!r}; got {type(value).__name__}.")
+    scales = scales_of(spec)
+    if scale not in scales:
+        raise OptionError(f"scale={scale!r}: expected a whole number from {min(scales)} to {max(scales)}.")
+    return scale
 
 
 def kernel_ref(

@@ -100,7 +100,7 @@ class WindowKernel:
     def _windows(self, tile: Tile) -> list[Window]:
         if self.whole:
             return [(0, tile.height, 0, tile.width)]
-        on_cpu = WINDOW_CPU_WIDE if self.reach >= WIDE else WINDOW_CPU
+        on_cpu = self.predictor.side_cpu or (WINDOW_CPU_WIDE if self.reach >= WIDE else WINDOW_CPU)
         return cut(tile.height, tile.width, on_cpu if self.device.type == "cpu" else WINDOW_GPU)
 
     def _run(self, source: Tensor, target: Tensor, halo: int, windows: list[Window]) -> None:

@@ -99,7 +99,7 @@ def upscale(
         what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and
         where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
-    options: the model's own; interpolation has `scale`.
+    options: the model's own; interpolation has `scale`; kriging has `scale`, `mtf`, `noise`, `prior`, `strength`.
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its

@@ -24,7 +24,15 @@ from .request import Request
 from .steps import Step
 from .tasks import Recipe
 
-__all__ = ["Guided", "available_bands", "fallback_bands", "guided_steps", "refuse_sharpened", "warn_fallback"]
+__all__ = [
+    "Guided",
+    "available_bands",
+    "fallback_bands",
+    "guided_steps",
+    "refuse_sharpened",
+    "sorted_by_grid",
+    "warn_fallback",
+]
 
 _BANDS = {band.name: band for band in BANDS}
 _FINEST_M = 0.75 * min(band.gsd_m for band in BANDS)
@@ -54,7 +62,7 @@ def guided_steps(
     Raises MissingBandError where no cube has a band, or no finer band is there to guide it; GridError where grids do
     not fit; ModelError for bands that were fused before.
     """
-    fine, groups = _sorted(cube, coarser, wanted)
+    fine, groups = sorted_by_grid(cube, coarser, wanted)
     guides = _fine_bands(cube)
     if spec.guided and groups and not guides:
         raise MissingBandError(
@@ -136,9 +144,9 @@ def available_bands(cube: Cube, coarser: Sequence[Cube], spec: Model, *, every: 
     every: all of them are wanted, so a BandWarning names the coarse bands whose transfer function is unknown.
     """
     bands = tuple(dict.fromkeys([*cube.available, *(band for grid in coarser for band in grid.available)]))
-    known = float(dict(spec.options).get("mtf", 0.0)) or not spec.guided
+    known = dict(spec.options).get("mtf", 0.0) or not spec.guided
     unknown = [] if known else [band for band in bands if band not in MTF_AT_NYQUIST]
-    left = [band for band in unknown if every and band not in _sorted(cube, coarser, [band])[0]]
+    left = [band for band in unknown if every and band not in sorted_by_grid(cube, coarser, [band])[0]]
     if left:
         warn_caller(
             f"{spec.name!r} has no modulation transfer function (MTF) of {left} and leaves them out. To include them, "
@@ -148,7 +156,7 @@ def available_bands(cube: Cube, coarser: Sequence[Cube], spec: Model, *, every: 
     return tuple(band for band in bands if band not in left)
 
 
-def _sorted(
+def sorted_by_grid(
     cube: Cube, coarser: Sequence[Cube], wanted: Sequence[str]
 ) -> tuple[list[str], dict[tuple[int | None, int | None], list[str]]]:
     """Sort bands into those that are fine already, and groups of coarse ones by (which coarser cube, ratio).
@@ -187,7 +195,7 @@ def _native_ratio(cube: Cube, band: str) -> int:
     """
     size = pixel_size_m(cube.geobox)
     gsd_m = 10.0 if size is None else (size[0] * size[1]) ** 0.5
-    return 1 if gsd_m < _FINEST_M else max(1, round(_BANDS[band].gsd_m / gsd_m))
+    return 1 if gsd_m < _FINEST_M or band not in _BANDS else max(1, round(_BANDS[band].gsd_m / gsd_m))
 
 
 def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: Model, scale: int) -> Step:
@@ -205,7 +213,8 @@ def _guidance(
 ) -> kernels.Guidance:
     """Return how the bands of one grid are guided. Raises OptionError."""
     options = dict(spec.options)
-    mtf = float(options.get("mtf", 0.0))
+    mtf = options.get("mtf", 0.0)
+    assert isinstance(mtf, float)  # checked by `with_options`
     if mtf and not 0 < mtf < 1:
         raise OptionError(f"mtf={mtf:g}: expected a number between 0 and 1, or 0 for Sentinel-2's own.")
     if spec.guided and not mtf and (unknown := [band for band in names if band not in MTF_AT_NYQUIST]):

@@ -183,7 +183,7 @@ def _coarse(step: Step) -> str:
 
 
 def _coarse_names(step: Step) -> str:
-    return ", ".join(step.bands if step.guidance else step.recipe.kernel.spec.coarse)
+    return ", ".join(step.bands if step.reads_samples else step.recipe.kernel.spec.coarse)
 
 
 def _coarse_dates(step: Step, times: xr.DataArray) -> str:

@@ -13,19 +13,20 @@ from typing import Any
 from .. import kernels
 from .._version import __version__
 from ..catalog import fallback, registry
-from ..catalog.models import Model, Pansharpening
+from ..catalog.models import Kriging, Model, Pansharpening
 from ..cube.align import coarser_cube, coarser_cubes, joined
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.select import AnyCube, Cube, check_gsd, check_measured, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.time import on_dates_of
 from ..errors import GridError, MissingBandError, OptionError
-from ..kernels.resolve import kernel_ref, with_options
+from ..kernels.resolve import kernel_ref, kriging_with, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve
 from ..spec import Provenance
 from ..tiling.lattice import Lattice
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
+from .kriging import kriging_steps
 from .plan import Plan
 from .request import Request
 from .steps import Step
@@ -45,6 +46,8 @@ def plan(obj: AnyCube, request: Request) -> Plan:
         warn_of_sensor(reason)
     if request.without_weights:
         return _formula_plan(obj, cube, request, request.model)
+    if isinstance(registry.get(request.model), Kriging) and not request.fusing:
+        return _kriging_plan(obj, cube, request)
     beyond = fallback.beyond(request.model, request.bands, fusing=request.fusing)
     coarse = _second_cube(obj, cube, request, quiet=bool(beyond))
     lacking = {} if request.fusing else fallback_bands(request.model, request.bands, cube, coarse)
@@ -203,6 +206,40 @@ def _formula_plan(obj: AnyCube, cube: Cube, request: Request, model: str, what: 
         tuple(made.steps),
         sides_of(request.chunks, cube),
         split=True,
+        attrs=attrs,
+        coords=offset_coords(made.radiometry, cube),
+    )
+
+
+def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
+    """Plan bands of all grids, each from its own pixels."""
+    spec = registry.get(request.model)
+    assert isinstance(spec, Kriging)
+    spec = kriging_with(spec, request.options)
+    kernel = kernel_ref(spec, request.weights, request.device, request.constraint)
+    if request.precision != "float32":
+        raise OptionError(f"precision={request.precision!r}: {spec.name!r} is computed in float32. Leave it out.")
+    grids = coarser_cubes(obj, cube, request.other)
+    available = tuple(dict.fromkeys([*cube.available, *(band for grid in grids for band in grid.available)]))
+    _, wanted = registry.choose(request.model, available, request.bands)
+    made = kriging_steps(cube, grids, wanted, request, kernel)
+    attrs = Provenance(
+        model=spec.name,
+        weights_sha256="",
+        constraint=kernel.constraints or "none",
+        precision="float32",
+        scale=spec.scale,
+        **_common_facts(cube, request, made.radiometry, made.read_as),
+    ).attrs()
+    return Plan(
+        request,
+        cube,
+        _joined_all(cube, grids),
+        spec,
+        wanted,
+        tuple(made.steps),
+        sides_of(request.chunks, cube),
+        split=len(made.steps) > 1 or (cube.band_dim is None and cube.kind != "DataArray"),
         attrs=attrs,
         coords=offset_coords(made.radiometry, cube),
     )

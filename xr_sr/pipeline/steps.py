@@ -6,12 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..catalog.models import Kriging
 from ..tiling.halo import map_tiles
 from ..tiling.lattice import Lattice, least_side, map_windows
 from ..tiling.source import choose_blocks
 from ..tiling.two_resolutions import FAR, Coarse, far
 from .readers import COARSE_STACK, Second
-from .tasks import Recipe, blend_block, fuse_block, guide_block, upscale_block, upscale_window
+from .tasks import (
+    Recipe,
+    blend_block,
+    fuse_block,
+    guide_block,
+    upscale_block,
+    upscale_coarse_block,
+    upscale_window,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -51,7 +60,12 @@ class Step:
         """Input pixels around a block that its values may depend on, NaN filled."""
         if self.coarse is None:
             return self.recipe.reach
-        return self.recipe.reach + (FAR if self.guidance is None else far(self.coarse.ratio))
+        return self.recipe.reach + (far(self.coarse.ratio) if self.reads_samples else FAR)
+
+    @property
+    def reads_samples(self) -> bool:
+        """Whether the coarse bands are read as pixels of their own grid, of any ratio."""
+        return self.guidance is not None or isinstance(self.recipe.kernel.spec, Kriging)
 
     @property
     def own_grid(self) -> Coarse | None:
@@ -92,6 +106,8 @@ class Step:
         args: tuple[object, ...] = (self.recipe,)
         if self.guidance is not None:
             function, args = guide_block, (self.recipe, self.second, self.guidance)
+        elif self.coarse is not None and self.reads_samples:
+            function, args = upscale_coarse_block, (self.recipe, self.second, self.coarse.ratio)
         elif self.second is not None:
             function, args = fuse_block, (self.recipe, self.second)
         return map_tiles(function, self.all_stacks, halo=self.recipe.halo, args=args, coarse=self.own_grid, **common)

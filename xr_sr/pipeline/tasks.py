@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from ..tiling.lattice import Blend
     from ..tiling.source import Source
 
-__all__ = ["Recipe", "blend_block", "fuse_block", "guide_block", "upscale_block", "upscale_window"]
+__all__ = [
+    "Recipe",
+    "blend_block",
+    "fuse_block",
+    "guide_block",
+    "upscale_block",
+    "upscale_coarse_block",
+    "upscale_window",
+]
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,36 @@ def guide_block(
             fine = np.zeros_like(coarse, shape=(*coarse.shape[:-3], 1, *size))
         return kernels.sharpen(_flat(fine), _flat(coarse), samples.start, tile, guidance)
 
+    return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
+
+
+def upscale_coarse_block(source: Source, tile: Tile, recipe: Recipe, second: Second, ratio: int) -> NDArray[np.float32]:
+    """Compute one block of coarse bands from their own pixels alone; returns and raises as `fuse_block`.
+
+    The kernel upscales `ratio` times as much as that of the fine bands. recipe.halo: fine pixels, `ratio` for each
+    pixel of the kernel's.
+    """
+    halo, scale = recipe.halo, recipe.kernel.spec.scale
+    samples = coarse_samples(source, tile, second, halo, ratio)
+    context = halo // ratio
+
+    def computed() -> NDArray[np.float32]:
+        # Along each axis the coarse pixels that lie under the tile, and the tile's first fine pixel among these.
+        starts = [at + halo for at in samples.start]
+        firsts = [start // ratio for start in starts]
+        counts = [
+            -(-(start + side) // ratio) - first
+            for start, first, side in zip(starts, firsts, (tile.height, tile.width), strict=True)
+        ]
+        rows, columns = (
+            slice(first - context, first + count + context) for first, count in zip(firsts, counts, strict=True)
+        )
+        under = Tile(y=(0, counts[0]), x=(0, counts[1]), halo=context)
+        whole = _network(recipe, under, np.ascontiguousarray(samples.filled()[..., rows, columns]))
+        top, left = (scale * (start - ratio * first) for start, first in zip(starts, firsts, strict=True))
+        return whole[..., top : top + tile.height * scale, left : left + tile.width * scale]
+
+    size = (tile.height + 2 * halo, tile.width + 2 * halo)
     return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
 
 

@@ -1,0 +1,202 @@
+"""`model="kriging"` on cubes: bands of all grids, chunks, georeference, options and their errors."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.cubes import array, dataset, reflectance
+from tests.pipeline.test_pansharpen import FINE, R20M, R60M, geobox_of, on_one_grid, tree_of
+from xr_sr.errors import GridError, MissingBandError, OptionError
+from xr_sr.kernels.psf import MTF_AT_NYQUIST
+
+
+def kriged(cube: xr.DataArray | xr.Dataset | xr.DataTree, **options: object) -> xr.Dataset | xr.DataArray:
+    with dask.config.set(scheduler="synchronous"):
+        return cube.sr.upscale("kriging", device="cpu", **options).compute()
+
+
+def close(one: xr.DataArray, other: xr.DataArray) -> None:
+    np.testing.assert_allclose(one.values, other.values, rtol=0, atol=1e-6)
+
+
+def pair() -> tuple[xr.DataArray, xr.DataArray]:
+    """A fine scene, and what the sensor sees of it."""
+    scene = xr_sr.simulate_scene(100, seed=3, bands=("B02", "B04", "B08"))
+    fine = scene["hr"].to_dataset().to_dataarray("band").isel(time=0, drop=True).compute()
+    return fine, xr_sr.simulate.degrade(fine, factor=4, noise="sentinel2").compute()
+
+
+def test_bands_of_all_grids_come_from_their_own_pixels():
+    tree = tree_of(96, 108)
+
+    made = kriged(tree)
+
+    assert set(made.data_vars) == {*FINE, *R20M, *R60M}
+    assert made.odc.geobox == tree["r10m"].to_dataset().odc.geobox.zoom_to((384, 432))
+    for node, bands, scale in (("r20m", R20M, 8), ("r60m", R60M, 24)):
+        alone = kriged(tree[node].to_dataset(), scale=scale)
+        assert alone.odc.geobox == made.odc.geobox
+        for band in bands:
+            close(made[band], alone[band])
+
+
+def test_the_other_cube_brings_its_bands():
+    tree = tree_of(96, 108)
+    fine, coarse = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
+
+    made, whole = kriged(fine, other=coarse), kriged(tree)
+
+    assert set(made.data_vars) == {*FINE, *R20M}
+    for band in made.data_vars:
+        close(made[band], whole[band])
+
+
+def test_repeated_pixels_on_the_fine_grid_are_read_as_the_pixels_of_the_sensor():
+    tree = tree_of(96, 108)
+
+    made, whole = kriged(on_one_grid(tree)), kriged(tree)
+
+    for band in whole.data_vars:
+        close(made[band], whole[band])
+
+
+@pytest.mark.parametrize("sides", [(96, 108), (40, 24), (17, 61)])
+def test_values_do_not_depend_on_blocks(sides):
+    tree = tree_of(96, 108)
+    tree["r20m/B11"][14:19, 15] = np.nan
+    tree["r60m/B01"][3, 2:4] = np.nan
+    tree["r10m/B03"][40:44, 31] = np.nan
+
+    made, whole = kriged(tree, chunks=sides), kriged(tree)
+
+    for band in whole.data_vars:
+        close(made[band], whole[band])
+    assert np.isnan(whole["B11"].values).sum() == 5 * 64
+    assert np.isnan(whole["B01"].values).sum() == 2 * 24**2
+    assert np.isnan(whole["B03"].values).sum() == 4 * 16
+
+
+def test_a_crop_has_the_values_of_the_whole():
+    cube = array(reflectance(2, 80, 80), bands=("B04", "B08"), geobox=geobox_of(80, 80))
+
+    whole, crop = kriged(cube), kriged(cube.isel(y=slice(20, 60), x=slice(24, 70)))
+
+    inner = crop.isel(y=slice(80, -80), x=slice(80, -80))
+    close(inner, whole.sel(y=inner.y, x=inner.x))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 5, 8])
+def test_scales(scale):
+    cube = array(reflectance(1, 40, 44), bands=("B04",), geobox=geobox_of(40, 44))
+
+    made = kriged(cube, scale=scale, noise=1e-4)
+
+    assert made.odc.geobox == cube.odc.geobox.zoom_to((40 * scale, 44 * scale))
+    again = xr_sr.simulate.degrade(made, factor=scale, mtf=MTF_AT_NYQUIST["B04"])
+    inner = (slice(None), slice(10, -10), slice(10, -10))
+    assert (again - cube).values[inner].std() < 0.05 * cube.values[inner].std()
+
+
+def test_seen_again_through_the_sensor_the_result_agrees_with_its_input():
+    _, cube = pair()
+
+    def again(model: str, **options: object) -> xr.DataArray:
+        made = cube.sr.upscale(model, device="cpu", **options)
+        return xr_sr.simulate.degrade(made, factor=4) - cube
+
+    def rms(difference: xr.DataArray) -> float:
+        return float((difference.isel(y=slice(12, -12), x=slice(12, -12)) ** 2).mean() ** 0.5)
+
+    assert rms(again("kriging")) < 0.5 * rms(again("bicubic"))
+    assert rms(again("kriging", noise=1e-5)) < 0.1 * rms(again("bicubic"))
+
+
+def test_it_is_nearer_to_the_reference_than_bicubic_interpolation():
+    fine, cube = pair()
+
+    found = xr_sr.evaluate(cube, {each: cube.sr.upscale(each) for each in ("bicubic", "kriging")}, fine).compute()
+
+    gain = found.psnr.sel(model="kriging") - found.psnr.sel(model="bicubic")
+    assert float(gain.min()) > 0.5
+
+
+def test_options_are_recorded_and_change_values():
+    cube = array(reflectance(2, 40, 40), bands=("B04", "B08"), geobox=geobox_of(40, 40))
+    plain = kriged(cube)
+
+    for options in (
+        {"mtf": 0.4},
+        {"mtf": {"B04": 0.4}},
+        {"noise": 0.01},
+        {"noise": {"red": 0.01}},
+        {"prior": (1.6, 1000)},
+        {"strength": 0.5},
+    ):
+        other = kriged(cube, **options)
+        assert "xr_sr:options" in other.attrs
+        assert float(abs(other - plain).sel(band="B04").max()) > 1e-4
+    assert float(abs(kriged(cube, mtf={"B04": 0.4}) - plain).sel(band="B08").max()) == 0
+    close(kriged(cube, mtf={band: MTF_AT_NYQUIST[band] for band in ("B04", "B08")}), plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"mtf": 1.2}, "mtf=1.2"),
+        ({"mtf": {"B04": 0}}, "B04"),
+        ({"mtf": "measured"}, "published"),
+        ({"noise": -1}, "noise=-1"),
+        ({"noise": "photon"}, "sentinel2"),
+        ({"prior": 1.35}, "prior"),
+        ({"prior": (0.5, 1000)}, "prior"),
+        ({"strength": 2}, "strength"),
+        ({"scale": 1}, "scale=1"),
+        ({"scale": 30}, "scale=30"),
+        ({"steps": 3}, "steps"),
+        ({"mtf": True}, "mtf"),
+        ({"precision": "bfloat16"}, "precision"),
+        ({"weights": "model.safetensors"}, "weights"),
+    ],
+)
+def test_bad_options_are_refused(options, names):
+    cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
+
+    with pytest.raises(OptionError, match=names):
+        cube.sr.upscale("kriging", **options)
+
+
+def test_bands_without_a_known_mtf_need_one():
+    cube = array(reflectance(1, 24, 24), bands=("B10",), geobox=geobox_of(144, 144).zoom_out(6))
+
+    with pytest.raises(OptionError, match=r"mtf.*B10"):
+        cube.sr.upscale("kriging")
+    assert kriged(cube, mtf=0.2).sizes["y"] == 96
+
+
+def test_what_is_missing_or_does_not_fit_is_refused():
+    tree = tree_of(48, 54)
+
+    with pytest.raises(MissingBandError, match="B12"):
+        tree.sr.upscale("kriging", bands=["B04", "B12"])
+    shifted = dataset(reflectance(2, 24, 27), R20M, geobox=geobox_of(24, 27).zoom_to((24, 27)))
+    with pytest.raises(GridError):
+        tree["r10m"].to_dataset().sr.upscale("kriging", other=shifted, bands=["B05"])
+
+
+def test_it_is_explained_and_stored(tmp_path):
+    tree = tree_of(48, 54)
+    text = repr(tree.sr.explain("kriging"))
+
+    assert "kriging" in text
+    assert "B05, B11 on their own grid" in text
+
+    made = tree.sr.upscale("kriging", device="cpu")
+    made.sr.to_zarr(tmp_path / "kriged.zarr", progress=False)
+
+    back = xr_sr.open_zarr(tmp_path / "kriged.zarr")
+    assert back.attrs["xr_sr:model"] == "kriging"
+    np.testing.assert_allclose(back["B11"].values, made["B11"].values, atol=6e-5)
