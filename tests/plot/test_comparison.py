@@ -264,6 +264,7 @@ def test_pictures_can_be_saved_and_are_not_kept(tmp_path, scene):
         ({"difference": "error", "hr": None}, errors.OptionError, "hr="),
         ({"difference": "consistency", "lr": None}, errors.OptionError, "lr="),
         ({"difference": "ssim"}, errors.OptionError, "ssim"),
+        ({"sr": {"sen2sr": 1}}, errors.CubeError, "dict"),
     ],
 )
 def test_wishes_that_cannot_be_met_are_refused(scene, change, error, message):

@@ -68,7 +68,8 @@ def compare(
         raise OptionError(
             f"difference={difference!r}: expected 'consistency', which needs lr=, 'error', which needs hr=, or None."
         )
-    name, cube = model_of(sr), see(sr)
+    cube = see(sr)
+    name = model_of(sr)
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
