@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dask
 import numpy as np
 import pytest
@@ -146,11 +148,23 @@ def test_options_are_recorded_and_change_values():
     close(kriged(cube, mtf={band: MTF_AT_NYQUIST[band] for band in ("B04", "B08")}), plain)
 
 
+def test_numbers_of_numpy_are_recorded_as_they_are():
+    cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
+
+    made = cube.sr.upscale("kriging", mtf=np.float32(0.25), scale=np.int64(2), noise={"red": np.float64(0.002)})
+
+    assert json.loads(made.attrs["xr_sr:options"]) == {"mtf": 0.25, "noise": {"red": 0.002}, "scale": 2}
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
         ({"mtf": 1.2}, "mtf=1.2"),
         ({"mtf": {"B04": 0}}, "B04"),
+        ({"mtf": {"B4x": 0.2}}, "B4x"),
+        ({"mtf": {1: 0.2}}, "1"),
+        ({"mtf": (0.2, 0.3)}, r"mtf=\(0.2, 0.3\)"),
+        ({"mtf": [0.2]}, "mtf"),
         ({"mtf": "measured"}, "published"),
         ({"noise": -1}, "noise=-1"),
         ({"noise": "photon"}, "sentinel2"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..arguments import check_choice, check_number, check_numbers, is_number, shown
+from ..bands import find_band
 from ..catalog.models import Kriging
 from ..catalog.registry import canonical
 from ..errors import OptionError
@@ -95,6 +96,12 @@ def _by_band(name: str, value: Option, word: str) -> Option:
     """Check a word, a number, or numbers by band, which are returned as pairs with canonical names."""
     if isinstance(value, Mapping | tuple):
         pairs: Any = value.items() if isinstance(value, Mapping) else value
+        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+            raise OptionError(f"{name}={shown(value)}: expected {word!r}, one number, or a dict of numbers by band.")
+        if unknown := [band for band, _ in pairs if not isinstance(band, str) or find_band(band) is None]:
+            raise OptionError(
+                f"{name}=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
+            )
         return tuple(sorted((canonical(band), _number(f"{name}[{band!r}]", name, each)) for band, each in pairs))
     if isinstance(value, str):
         check_choice(name, value, (word,))

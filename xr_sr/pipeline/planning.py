@@ -253,9 +253,14 @@ def _common_facts(cube: Cube, request: Request, radiometry: Radiometry, read_as:
         "radiometry": read_as,
         "nodata": ", ".join(f"{value:g}" for value in radiometry.nodata),
         "mask": mask_token(request.mask, cube),
-        "options": json.dumps(dict(request.options), sort_keys=True, default=int) if request.options else "",
+        "options": json.dumps(dict(request.options), sort_keys=True, default=_as_python) if request.options else "",
         "source_gsd_m": None if size is None else round((size[0] * size[1]) ** 0.5, 3),
     }
+
+
+def _as_python(number: Any) -> Any:
+    """Return a number of NumPy as one of Python's, for JSON."""
+    return number.item()
 
 
 def _joined_all(cube: Cube, coarser: Sequence[Cube]) -> Cube:
