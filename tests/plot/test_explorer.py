@@ -396,12 +396,12 @@ class Browser:
     def picture(self, address: str) -> np.ndarray:
         """(y, x, red green blue) of the window."""
         target = self.folder / "shot.png"
-        self.run("--virtual-time-budget=6000", f"--screenshot={target}", address)
+        self.run("--virtual-time-budget=30000", f"--screenshot={target}", address)
         return np.asarray(Image.open(target).convert("RGB")).astype(int)
 
     def text(self, address: str) -> str:
         """The document after all scripts."""
-        return self.run("--virtual-time-budget=6000", "--dump-dom", address)
+        return self.run("--virtual-time-budget=30000", "--dump-dom", address)
 
 
 @pytest.fixture
