@@ -1,8 +1,9 @@
 """Translate hints in error messages from Python to command-line options: `overwrite=True` becomes `--overwrite`.
 
 Works on the text alone, by what looks like code, not by the wording of sentences. What no option corresponds to is kept
-and marked as Python. Hints as values in the errors were considered: some 360 messages in 98 modules name arguments, so
-each would need one, several times the lines of this module.
+and marked as Python. Hints as values in the errors would be longer: of 738 messages, 241 in 90 modules have such code,
+most in the middle of a sentence, so each would need a template beside its hints; and warnings of tasks, which come from
+workers as text, would lose them.
 """
 
 from __future__ import annotations
