@@ -67,10 +67,11 @@ class Counts:
     @classmethod
     def of(cls, array: FloatArray, step: float | None = None) -> Counts:
         """Count the values of an array of any shape; rounded to multiples of `step` where one is given."""
-        flat: DoubleArray = array[~np.isnan(array)].astype("float64")
-        if step is None or not flat.size:
-            values, counts = np.unique(flat, return_counts=True)
+        valid = array[~np.isnan(array)]
+        if step is None or not valid.size:
+            values, counts = np.unique(valid, return_counts=True)  # float32 is sorted twice as fast as float64
             return cls(values.astype("float64", copy=False), counts.astype("int64"))
+        flat: DoubleArray = valid.astype("float64")
         level = np.rint(flat / step).astype("int64")
         least = int(level.min())
         if int(level.max()) - least < _DENSE:
