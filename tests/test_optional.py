@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import xarray as xr
+from xarray.backends.common import BACKEND_ENTRYPOINTS
 
+import xr_sr
 from xr_sr.errors import MissingLibraryError
 from xr_sr.optional import require
 
@@ -47,3 +50,17 @@ def test_the_program_without_click_is_one_sentence():
 
     assert done.returncode == 1
     assert done.stderr == "Error: click is not installed; run: pip install 'xr-sr[cli]'.\n"
+
+
+@pytest.mark.parametrize("start", [b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"none"])
+def test_a_netcdf_without_a_library_that_reads_it_names_the_extra(tmp_path, monkeypatch, start):
+    for engine in ("netcdf4", "h5netcdf", "scipy"):
+        monkeypatch.setitem(BACKEND_ENTRYPOINTS, engine, ("nolib_of_this_name", BACKEND_ENTRYPOINTS[engine][1]))
+    (tmp_path / "cube.nc").write_bytes(start + bytes(100))
+    xr.backends.refresh_engines()
+    try:
+        with pytest.raises(MissingLibraryError, match=r"cube\.nc.*xr-sr\[files\]"):
+            xr_sr.open(tmp_path / "cube.nc")
+    finally:
+        monkeypatch.undo()
+        xr.backends.refresh_engines()

@@ -128,7 +128,7 @@ def _open_netcdf(path: str) -> AnyCube:
     try:
         dataset = xr.open_dataset(path, decode_coords="all")
     except ValueError as error:
-        if "engine" not in str(error):
+        if not re.search("engine|dependencies may not be installed", str(error)):  # xarray's two sentences
             raise
         raise MissingLibraryError(
             f"no library that reads {path} is installed; run: pip install 'xr-sr[files]'"
