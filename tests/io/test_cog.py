@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 import xr_sr
 from tests.io.zarr.scenes import DATES, NORTH_UP, cube, reflectance
-from xr_sr.errors import BandWarning, ClippingWarning, OptionError, StoreError
+from xr_sr.errors import BandWarning, ClippingWarning, OptionError, ResolutionError, StoreError
 from xr_sr.io.cog import _require_whole, to_cog
 from xr_sr.pipeline.api import upscale
 
@@ -372,3 +372,31 @@ def test_only_maps_that_say_how_to_measure_have_areas(tmp_path):
 def test_a_name_of_a_store_is_refused(tmp_path):
     with pytest.raises(StoreError, match=r"out\.zarr.*to_zarr"):
         to_cog(cube(), tmp_path / "out.zarr")
+
+
+@pytest.mark.parametrize("form", ["cog", "array", "dataset", "variable"])
+def test_a_raster_of_a_result_is_said_to_be_super_resolved_already(tmp_path, form):
+    """rio.to_raster cuts names of attributes at the colon, so one of them is left."""
+    lr = xr_sr.sample("havel")["r10m"].to_dataset().isel(y=slice(16), x=slice(16))
+    fine, path = lr.sr.upscale("bicubic", scale=2), tmp_path / "fine.tif"
+    bands = [str(name) for name in fine.data_vars]
+    if form == "cog":
+        to_cog(fine, path)
+    else:
+        made = {"array": fine.to_dataarray("band"), "dataset": fine, "variable": fine["B04"]}[form]
+        made.rio.to_raster(path)
+
+    read = xr_sr.open(path, names=bands if form == "array" else ())
+
+    with pytest.raises(ResolutionError, match="already super-resolved.*allow_gsd"):
+        read.sr.upscale("bicubic")
+    assert read.sr.upscale("bicubic", scale=2, allow_gsd=True).sizes["y"] == 64
+
+
+def test_a_raster_of_what_no_model_made_finer_is_upscaled(tmp_path):
+    lr = xr_sr.sample("havel")["r10m"].to_dataset().isel(y=slice(16), x=slice(16))
+    for number, made in enumerate((lr.sr.reflectance(), lr.sr.upscale("bicubic", scale=1))):
+        path = tmp_path / f"{number}.tif"
+        made.rio.to_raster(path)
+
+        assert xr_sr.open(path).sr.upscale("bicubic", scale=2).sizes["y"] == 32

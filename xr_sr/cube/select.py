@@ -31,6 +31,9 @@ __all__ = [
     "recognize",
 ]
 
+_FINEST_M = 9.5
+"""Pixels below this are finer than any that Sentinel-2 measures."""
+
 
 def pick(cube: Cube, wanted: Sequence[str], *, reader: str, cure: str | None = None) -> tuple[Plane, ...]:
     """Return the planes of some bands, in the order asked for.
@@ -85,13 +88,23 @@ def check_lead(planes: Sequence[Plane], cube: Cube) -> None:
 
 def check_measured(cube: Cube, *, allow: bool) -> None:
     """Raise ResolutionError for a cube that a model has made finer: it would be super-resolved twice."""
+    advice = "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk."
     for attrs in () if allow else (cube.source.attrs, *(plane.array.attrs for plane in cube.planes)):
         made = {str(key).replace("xr_sr_", "xr_sr:"): value for key, value in attrs.items()}  # "_" in a GeoTIFF's tags
         if MODEL_ATTR in made and str(made.get(SCALE_ATTR, 1)) != "1":
             raise ResolutionError(
                 f"The cube is already super-resolved, {made[SCALE_ATTR]} times by {made[MODEL_ATTR]!r} (attribute "
                 f"{MODEL_ATTR}).",
-                "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk.",
+                advice,
+            )
+        # GDAL cuts names of tags at the colon, so of all attributes of a model rio.to_raster leaves one, the last.
+        left = str(made.get("xr_sr", "")).startswith(("version=", "weights_sha256="))
+        size = pixel_size_m(cube.geobox) if left else None
+        if size is not None and max(size) < _FINEST_M:
+            raise ResolutionError(
+                f"The cube is already super-resolved: its pixels are {max(size):.3g} m wide, and the tag 'xr_sr' is "
+                "what rio.to_raster leaves of the attributes of a result; to_cog keeps all.",
+                advice,
             )
 
 
