@@ -253,6 +253,44 @@ def test_joined_dates_of_different_quantification_raise(joined):
     assert converted.sr.upscale("bicubic", scale=2).radiometry_quantification.values.tolist() == [10_000, 5000]
 
 
+@pytest.mark.parametrize(("first", "second", "words"), [(0, 7, "0 for .*7 for"), (7, None, "7 for .*none for")])
+@pytest.mark.parametrize("joined", ["dates", "scalars"])
+def test_joined_dates_of_different_nodata_raise(joined, first, second, words):
+    parts = [
+        season().isel(time=[place] if joined == "dates" else place).sr.set_radiometry(offset=0, nodata=value)
+        for place, value in ((0, first), (1, second))
+    ]
+    cube = xr.concat(parts, "time")
+
+    with pytest.raises(RadiometryError, match=f"nodata.*{words} 2023-06-01.*reflectance"):
+        cube.sr.upscale("bicubic")
+    np.testing.assert_allclose(cube.sr.reflectance(nodata=None), cube / 1e4, rtol=1e-6)
+    assert (
+        xr.concat([part.sr.reflectance() for part in parts], "time").sr.upscale("bicubic", scale=2).sizes["time"] == 2
+    )
+
+
+def test_several_values_of_nodata_are_compared_each_and_replaced_together():
+    parts = [
+        season().isel(time=[place]).sr.set_radiometry(offset=0, nodata=values)
+        for place, values in ((0, (0, 7)), (1, (0, 9)))
+    ]
+
+    with pytest.raises(RadiometryError, match="nodata.*7 for 2020-06-01.*9 for 2023-06-01"):
+        xr.concat(parts, "time").sr.reflectance()
+    again = parts[0].sr.set_radiometry(nodata=7)
+    assert [name for name in again.coords if "nodata" in name] == ["radiometry_nodata"]
+    assert is_right(
+        xr.concat(
+            [
+                again.assign_coords(radiometry_offset=("time", [0.0])),
+                season().isel(time=[1]).sr.set_radiometry(offset=-1000, nodata=7),
+            ],
+            "time",
+        )
+    )
+
+
 def test_results_do_not_carry_it_on():
     made = written().sr.reflectance()
 

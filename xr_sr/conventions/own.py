@@ -5,6 +5,7 @@ from .record import Convention
 __all__ = [
     "ADD_OFFSET_COORD",
     "NODATA_ATTR",
+    "NODATA_COORD",
     "OFFSET_ATTR",
     "OFFSET_COORD",
     "OWN",
@@ -26,6 +27,9 @@ attribute OFFSET_ATTR names it."""
 QUANTIFICATION_COORD = "radiometry_quantification"
 """The coordinate in which `set_radiometry` writes the DN per unit of reflectance of each date, as in the attribute: of
 attributes, joining keeps those of the first date."""
+
+NODATA_COORD = "radiometry_nodata"
+"""The same for the nodata value, NaN where there is none; further values are in coordinates with "_2", "_3" added."""
 
 OFFSET_ATTR = "xr_sr:dn_offset"
 QUANTIFICATION_ATTR = "xr_sr:dn_quantification"

@@ -16,7 +16,14 @@ import numpy as np
 import xarray as xr
 
 from ..conventions import COLLECTIONS, NODATA_ATTRS, PRODUCTS, plain_name
-from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR, QUANTIFICATION_COORD
+from ..conventions.own import (
+    NODATA_ATTR,
+    NODATA_COORD,
+    OFFSET_ATTR,
+    OFFSET_COORD,
+    QUANTIFICATION_ATTR,
+    QUANTIFICATION_COORD,
+)
 from ..cube.select import Cube, Plane
 from ..cube.time import is_time
 from ..errors import RadiometryError
@@ -89,22 +96,39 @@ def written_radiometry(cube: Cube, planes: Sequence[Plane]) -> Written:
 
 
 def check_one_quantification(cube: Cube, planes: Sequence[Plane]) -> None:
-    """Raise RadiometryError where `set_radiometry` wrote other DN per unit of reflectance for some of the dates.
+    """Raise RadiometryError where `set_radiometry` wrote other DN per unit of reflectance for some of the dates."""
+    _check_one(cube, planes, [QUANTIFICATION_COORD], "DN per unit of reflectance")
 
-    Joining dates keeps the attributes of the first; the coordinate has the number of each.
-    """
-    coord = planes[0].array.coords.get(QUANTIFICATION_COORD)
-    if coord is None or coord.dims not in [(dim,) for dim in cube.lead]:
-        return
-    values = np.asarray(coord.values)
-    names = step_names(cube, planes, cube.lead.index(str(coord.dims[0])))
-    first = {f"{value:g}": name for value, name in zip(values[::-1].tolist(), names[::-1], strict=True)}
-    if len(first) > 1:
-        found = ", ".join(f"{value} for {name}" for value, name in reversed(first.items()))
-        raise RadiometryError(
-            f"dates of different DN per unit of reflectance were joined: {found}. Convert each by itself before they "
-            "are joined: xr.concat([one.sr.reflectance(), other.sr.reflectance()], 'time')."
-        )
+
+def check_one_nodata(cube: Cube, planes: Sequence[Plane]) -> None:
+    """Raise RadiometryError where `set_radiometry` wrote other nodata values for some of the dates."""
+    names = [str(name) for name in planes[0].array.coords if is_nodata_coord(name)]
+    _check_one(cube, planes, names, "nodata")
+
+
+def is_nodata_coord(name: object) -> bool:
+    """Return whether a coordinate is one of those in which `set_radiometry` writes nodata values."""
+    return str(name) == NODATA_COORD or str(name).startswith(f"{NODATA_COORD}_")
+
+
+def _check_one(cube: Cube, planes: Sequence[Plane], coords: Sequence[str], what: str) -> None:
+    """Raise where the numbers of a coordinate differ between dates; joining keeps the attributes of the first alone."""
+    for name in coords:
+        coord = planes[0].array.coords.get(name)
+        if coord is None or coord.dims not in [(dim,) for dim in cube.lead]:
+            continue
+        values = np.asarray(coord.values)
+        names = step_names(cube, planes, cube.lead.index(str(coord.dims[0])))
+        first = {
+            "none" if math.isnan(value) else f"{value:g}": step
+            for value, step in zip(values[::-1].tolist(), names[::-1], strict=True)
+        }
+        if len(first) > 1:
+            found = ", ".join(f"{value} for {step}" for value, step in reversed(first.items()))
+            raise RadiometryError(
+                f"dates of different {what} were joined: {found}. Convert each by itself before they are joined: "
+                "xr.concat([one.sr.reflectance(), other.sr.reflectance()], 'time')."
+            )
 
 
 def find_facts(cube: Cube, planes: Sequence[Plane], names: Sequence[str], read: Read) -> list[Fact]:

@@ -23,6 +23,7 @@ from ..errors import RadiometryError, RadiometryWarning, warn_caller
 from .convert import Radiometry
 from .given import MOST_DN, Nodata, Offset, Quantification, given_nodata, given_offset, given_quantification
 from .metadata import (
+    check_one_nodata,
     check_one_quantification,
     declared_nodata,
     declared_scaling,
@@ -91,6 +92,7 @@ def resolve(
         quantification = 10_000 if written.quantification is None else written.quantification
     quantification = given_quantification(quantification)
     if isinstance(nodata, str) and nodata == "auto" and written.nodata is not None:
+        check_one_nodata(cube, planes)
         nodata = written.nodata
     if isinstance(offset, str) and offset == "auto" and written.offset is not None:
         offset = written.offset

@@ -23,6 +23,7 @@ from ..cube.lazy import is_only_stored
 from ..cube.select import AnyCube, Cube, bands_of, recognize
 from ..errors import RadiometryError
 from ..spec import MODEL_ATTR
+from .metadata import is_nodata_coord
 from .resolve import OFFSET_COORD, offset_coords, resolve
 
 Lines = Sequence[tuple[str, str]]
@@ -114,7 +115,8 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     times = times_of(cube)
     dates = "" if times is None else _span(times)
     names = {OFFSET_COORD, QUANTIFICATION_COORD, *ADD_OFFSETS, *FLAGS, *BASELINES, *PRODUCTS, *COLLECTIONS}
-    facts = {name: coord for name, coord in cube.source.coords.items() if plain_name(name) in names}
+    coords = cube.source.coords.items()
+    facts = {name: coord for name, coord in coords if plain_name(name) in names or is_nodata_coord(name)}
     if unknown := [str(name) for name, coord in facts.items() if not is_only_stored(coord)]:  # it could be expensive
         yield "dates", dates
         way = f"cube[{unknown[0]!r}].load()"

@@ -8,12 +8,19 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag
-from ..conventions.own import NODATA_ATTR, OFFSET_ATTR, OFFSET_COORD, QUANTIFICATION_ATTR, QUANTIFICATION_COORD
+from ..conventions.own import (
+    NODATA_ATTR,
+    NODATA_COORD,
+    OFFSET_ATTR,
+    OFFSET_COORD,
+    QUANTIFICATION_ATTR,
+    QUANTIFICATION_COORD,
+)
 from ..cube.select import Cube
 from ..errors import OptionError, RadiometryError
 from .cubes import Flat, Obj, each_cube, reflectance
 from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
-from .metadata import time_axis
+from .metadata import is_nodata_coord, time_axis
 
 _ATTRS = {OFFSET_ATTR, NODATA_ATTR, QUANTIFICATION_ATTR}
 _TAGS = {name.replace(":", "_") for name in _ATTRS}  # the same in a GeoTIFF
@@ -35,11 +42,12 @@ def set_radiometry(
     of reflectance. What is left at 'auto' stays as it is in the cube.
     reset: remove first what earlier calls wrote; alone, `set_radiometry(reset=True)`, the metadata of the cube count
     again.
-    Returns a copy of the same type with equal pixels: offset and quantification are the coordinates `radiometry_offset`
-    and `radiometry_quantification`, along time if there is a time dimension; the attributes `xr_sr:dn_offset` (which
-    names the coordinate), `xr_sr:dn_nodata` and `xr_sr:dn_quantification` are on the cube, its bands and the
-    first coordinate. They survive selection, `xr.concat` along time, netCDF and Zarr. Dates of several quantifications
-    that were joined raise RadiometryError when they are read; of nodata, joining keeps that of the first cube.
+    Returns a copy of the same type with equal pixels: offset, quantification and nodata are the coordinates
+    `radiometry_offset`, `radiometry_quantification` and `radiometry_nodata` (NaN for none; `radiometry_nodata_2` and so
+    on for further values), along time if there is a time dimension; the attributes `xr_sr:dn_offset` (which names the
+    coordinate), `xr_sr:dn_nodata` and `xr_sr:dn_quantification` are on the cube, its bands and the first coordinate.
+    They survive selection, `xr.concat` along time, netCDF and Zarr. Joined dates may have different offsets; those of
+    several quantifications or nodata values raise RadiometryError when they are read.
 
     `upscale`, `fuse`, `reflectance`, `index`, `water`, `flood`, `align`, `compare`, `explore`, `evaluate`,
     `consistency` and the other metrics, `make_pairs`, `degrade`, `harmonize` and `hybrid` read it. Precedence: a
@@ -66,6 +74,12 @@ def set_radiometry(
     def of_cube(cube: Cube, obj: Flat) -> Flat:
         of_all = attrs if isinstance(offset, str) else {**attrs, OFFSET_ATTR: OFFSET_COORD}
         written = _cleared(obj) if reset else obj.copy(deep=False)
+        if NODATA_ATTR in attrs:
+            written = written.drop_vars([name for name in written.coords if is_nodata_coord(name)])
+            about = {"long_name": "DN that mean not measured", "units": "DN"}
+            for place, value in enumerate(given_nodata(nodata) or (np.nan,)):
+                name = f"{NODATA_COORD}_{place + 1}" if place else NODATA_COORD
+                written = written.assign_coords({name: _by_date(np.float64(value), cube, about)})
         if not isinstance(offset, str):
             written = written.assign_coords({OFFSET_COORD: _offsets(offset, cube, of_all)})
         if QUANTIFICATION_ATTR in attrs:
@@ -104,8 +118,10 @@ def _by_date(values: Any, cube: Cube, attrs: dict[str, Any], axis: int | None = 
 def _cleared(obj: Flat) -> Flat:
     """Return a copy without what `set_radiometry` wrote."""
     written = {name for holder in _holders(obj) for name in holder.attrs}
-    coords = ((OFFSET_ATTR, OFFSET_COORD), (QUANTIFICATION_ATTR, QUANTIFICATION_COORD))
-    bare = obj.copy(deep=False).drop_vars([coord for name, coord in coords if name in written], errors="ignore")
+    coords = [coord for coord in obj.coords if is_nodata_coord(coord)] if NODATA_ATTR in written else []
+    coords += [OFFSET_COORD] if OFFSET_ATTR in written else []
+    coords += [QUANTIFICATION_COORD] if QUANTIFICATION_ATTR in written else []
+    bare = obj.copy(deep=False).drop_vars(coords, errors="ignore")
     for holder in _holders(bare):
         holder.attrs = {key: value for key, value in holder.attrs.items() if key not in _ATTRS | _TAGS}
     return bare
