@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from xr_sr.bands import BANDS
 from xr_sr.catalog import registry
 from xr_sr.catalog.listing import list_models
-from xr_sr.catalog.models import Network
+from xr_sr.catalog.models import Cascade, Network
 from xr_sr.errors import (
     BandWarning,
     MissingBandError,
@@ -239,10 +239,17 @@ def test_the_table_narrows_by_band_and_scale(own_model):
     by_band = set(list_models(bands=["red", "B02"])["name"])
     by_scale = set(list_models(scale=2)["name"])
 
-    networks = {name for name in registry.names() if name.startswith("sen2sr")}
-    assert by_band == {*INTERPOLATIONS, "kriging", *networks, "glp-hpm", "bicubic.same-grid"}
-    assert by_scale == {*INTERPOLATIONS, "kriging", own_model}
-    assert len(list_models(bands=["B11"], scale=8)) == len(INTERPOLATIONS) + 1
+    records = {name: registry.get(name) for name in registry.names()}
+    # A record without bands is of any band; one without a scale of its own takes that of the call.
+    returns = {name: set(getattr(spec, "bands_out", ())) for name, spec in records.items()}
+    scales = {name: spec.scale for name, spec in records.items() if isinstance(spec, Network | Cascade)}
+    assert by_band == {name for name, bands in returns.items() if not bands or bands >= {"B04", "B02"}}
+    assert by_band >= {*INTERPOLATIONS, "kriging", "glp-hpm", "bicubic.same-grid", "sen2sr.rgbn-x4", "sen2sr-lite.main"}
+    assert own_model not in by_band
+    assert by_scale == {*INTERPOLATIONS, "kriging", *(name for name, scale in scales.items() if scale == 2)}
+    assert own_model in by_scale
+    by_both = set(list_models(bands=["B11"], scale=8)["name"])
+    assert by_both == {*INTERPOLATIONS, "kriging", *(n for n, x in scales.items() if x == 8 and "B11" in returns[n])}
 
 
 @pytest.mark.parametrize(
