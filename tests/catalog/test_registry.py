@@ -228,8 +228,13 @@ def test_the_table_has_a_row_for_every_model_in_reading_order():
 def test_the_table_has_its_columns_by_old_spellings_with_a_warning():
     table = list_models()
 
+    for old in (lambda: table["licence"], lambda: table.get("licence"), lambda: table.licence):
+        with pytest.warns(FutureWarning, match="licence.* is now spelled .*license"):
+            assert old().equals(table["license"])
     with pytest.warns(FutureWarning, match="'licence' is now spelled 'license'"):
-        assert table["licence"].equals(table["license"])
+        assert list(table[["name", "licence"]]) == ["name", "license"]
+    with pytest.raises(AttributeError, match="licences"):
+        table.licences  # noqa: B018
     assert type(table.set_index("name")).__name__ == "DataFrame"
     with pytest.raises(KeyError, match="no_such"):
         table["no_such"]

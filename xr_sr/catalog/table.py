@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..arguments import former_name
 from ..errors import warn_caller
 
 __all__ = ["ModelTable"]
@@ -15,12 +16,20 @@ _OLD = {"licence": "license"}
 
 
 class ModelTable(pd.DataFrame):
-    """A DataFrame in which columns of an earlier release issue a FutureWarning; what is made of it is a DataFrame."""
+    """A DataFrame in which columns of an earlier release issue a FutureWarning; what is made of it is a DataFrame.
+
+    They are read by `[]`, alone or in a list, by `.get` and as attributes; `.loc` and `.query` have the new ones only.
+    """
+
+    licence = former_name("licence", "license")
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str) and key in _OLD:
-            warn_caller(
-                f"the column {key!r} is now spelled {_OLD[key]!r}; the old spelling will be removed.", FutureWarning
-            )
-            key = _OLD[key]
-        return super().__getitem__(key)
+        return super().__getitem__([_present(one) for one in key] if isinstance(key, list) else _present(key))
+
+
+def _present(key: Any) -> Any:
+    """Return the present name of a column."""
+    if not (isinstance(key, str) and key in _OLD):
+        return key
+    warn_caller(f"the column {key!r} is now spelled {_OLD[key]!r}; the old spelling will be removed.", FutureWarning)
+    return _OLD[key]
