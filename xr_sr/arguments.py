@@ -20,27 +20,6 @@ import xarray as xr
 
 from .errors import CubeError, OptionError, XrSrError, warn_caller
 
-__all__ = [
-    "check_array",
-    "check_choice",
-    "check_flag",
-    "check_number",
-    "check_numbers",
-    "check_path",
-    "check_text",
-    "check_whole",
-    "checked_fields",
-    "count_of",
-    "first_line",
-    "former_name",
-    "is_number",
-    "is_one_of",
-    "items_of",
-    "renamed",
-    "shown",
-    "whole_or_none",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

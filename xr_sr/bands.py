@@ -13,8 +13,6 @@ from typing import TypeAlias
 
 from .conventions import BAND_NAMES, CLASSIFICATIONS, FLAG_NAMES, FLAG_WORDS
 
-__all__ = ["BANDS", "Band", "find_band", "is_flag_name", "is_scl", "match_bands", "stated_gsd_m"]
-
 
 @dataclass(frozen=True)
 class Band:

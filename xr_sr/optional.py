@@ -7,8 +7,6 @@ from types import ModuleType
 
 from .errors import MissingLibraryError
 
-__all__ = ["require"]
-
 
 def require(module: str, extra: str) -> ModuleType:
     """Import a library that the named extra of this package installs.

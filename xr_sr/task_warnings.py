@@ -39,8 +39,6 @@ from .errors import WarningFilter, XrSrWarning, ignore_filters_left_behind, warn
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["TOPIC", "Finding", "collecting", "listen", "note"]
-
 TOPIC = "xr_sr"
 """The topic of the events in which a cluster's workers send findings to the client."""
 

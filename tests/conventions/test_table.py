@@ -17,8 +17,6 @@ from xr_sr.conventions import BAND_NAMES, CONVENTIONS, Convention
 ACME = """
 from .record import Convention
 
-__all__ = ["ACME"]
-
 ACME = Convention(
     name="Acme",
     url="https://example.com/acme",

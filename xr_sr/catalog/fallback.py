@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from ..bands import BANDS
 from .registry import canonical, given_by, in_order, variants_of
 
-__all__ = ["beyond", "incomplete"]
-
 BEYOND = tuple(band.name for band in BANDS if band.gsd_m == 60 and band.name != "B10")  # which does not show the ground
 
 

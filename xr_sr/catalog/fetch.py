@@ -25,21 +25,6 @@ from .models import Model, Network
 if TYPE_CHECKING:
     from requests import Response
 
-__all__ = [
-    "BrokenDownload",
-    "Located",
-    "ResumingDownloader",
-    "cache_folder",
-    "fetch",
-    "fetch_all",
-    "find_file",
-    "hub_url",
-    "locate",
-    "sent_file",
-    "sha256_of",
-    "user_folders",
-]
-
 HUB = "https://huggingface.co/tacofoundation/SEN2SR/resolve/main"
 """The authors' hub; `XR_SR_HUB` is another one with the same layout, such as a mirror inside a cluster."""
 

@@ -16,8 +16,6 @@ from .models import scales_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["list_models"]
-
 
 def list_models(bands: Iterable[str] | None = None, scale: int | None = None) -> pd.DataFrame:
     """List the available models in a table, one row each, without loading torch.

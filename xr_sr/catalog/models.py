@@ -18,8 +18,6 @@ from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
 
-__all__ = ["Card", "Cascade", "Interpolation", "Kriging", "Model", "ModelSpec", "Network", "Pansharpening"]
-
 SCALES = range(1, 17)
 """Output pixels per input pixel along an axis that a model may have."""
 

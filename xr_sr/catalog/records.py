@@ -12,8 +12,6 @@ from dataclasses import replace
 from ..spec import LowPass, RadialSigmoid, WeightsFile
 from .models import Cascade, Interpolation, Kriging, Model, Network, Pansharpening
 
-__all__ = ["FAMILIES", "FUSING", "MODELS", "SEN2SR_LITE_MAIN", "SEN2SR_LITE_RGBN", "SEN2SR_RGBN", "SEN2SR_TEN", "TEN"]
-
 RGBN = ("B04", "B03", "B02", "B08")
 FINE = ("B02", "B03", "B04", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")

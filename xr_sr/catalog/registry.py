@@ -15,8 +15,6 @@ from ..errors import BandWarning, MissingBandError, ModelError, UnknownModelErro
 from . import records
 from .models import Cascade, Model, Network, Pansharpening
 
-__all__ = ["Registry", "choose", "get", "is_own", "names", "register"]
-
 
 @dataclass(frozen=True)
 class Registry:

@@ -10,8 +10,6 @@ import re
 import zipfile
 from typing import Any
 
-__all__ = ["read_tensors", "why_refused"]
-
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _GLOBAL = re.compile(r"Unsupported [^\n]*?GLOBAL ([\w.]+)")
 

@@ -9,8 +9,6 @@ import pandas as pd
 from ..arguments import former_name
 from ..errors import warn_caller
 
-__all__ = ["ModelTable"]
-
 _OLD = {"licence": "license"}
 """Columns by their names in an earlier release, with the new ones."""
 

@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["CDSE"]
-
 CDSE = Convention(
     name="CDSE",
     url="https://documentation.dataspace.copernicus.eu/APIs/STAC.html",

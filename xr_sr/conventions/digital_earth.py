@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["DIGITAL_EARTH"]
-
 # "swir1", "swir2" and "swir3" are left out: they name another band in the next catalog.
 DIGITAL_EARTH = Convention(
     name="Digital Earth",

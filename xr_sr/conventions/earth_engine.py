@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["EARTH_ENGINE"]
-
 EARTH_ENGINE = Convention(
     name="Earth Engine",
     url="https://developers.google.com/earth-engine/datasets/catalog/COPERNICUS_S2_SR_HARMONIZED",

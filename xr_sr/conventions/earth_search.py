@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["EARTH_SEARCH"]
-
 EARTH_SEARCH = Convention(
     name="Earth Search",
     url="https://element84.com/earth-search",

@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["EOPF"]
-
 EOPF = Convention(
     name="EOPF",
     url="https://eopf.copernicus.eu",

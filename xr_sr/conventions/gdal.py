@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["GDAL"]
-
 GDAL = Convention(
     name="GDAL",
     url="https://corteva.github.io/rioxarray",

@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["OPENEO"]
-
 OPENEO = Convention(
     name="openEO",
     url="https://openeo.org/documentation/1.0/datacubes.html",

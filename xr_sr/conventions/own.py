@@ -2,18 +2,6 @@
 
 from .record import Convention
 
-__all__ = [
-    "ADD_OFFSET_COORD",
-    "NODATA_ATTR",
-    "NODATA_COORD",
-    "OFFSET_ATTR",
-    "OFFSET_COORD",
-    "OWN",
-    "OWN_ATTR",
-    "QUANTIFICATION_ATTR",
-    "QUANTIFICATION_COORD",
-]
-
 OWN_ATTR = "xr_sr:radiometry"
 """The attribute in which results say how their reflectance was computed; the same for any number of dates."""
 

@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["PLANETARY_COMPUTER"]
-
 PLANETARY_COMPUTER = Convention(
     name="Planetary Computer",
     url="https://planetarycomputer.microsoft.com/dataset/sentinel-2-l2a",

@@ -6,8 +6,6 @@ import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Convention", "plain_name"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:

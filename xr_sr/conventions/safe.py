@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["SAFE"]
-
 SAFE = Convention(
     name="SAFE",
     url="https://sentiwiki.copernicus.eu/web/s2-products",

@@ -2,8 +2,6 @@
 
 from .record import Convention
 
-__all__ = ["STACKSTAC"]
-
 STACKSTAC = Convention(
     name="stackstac",
     url="https://stackstac.readthedocs.io",

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from .psf import Psf
 
-__all__ = ["LEVELS", "Filters", "Observation", "RADIUS", "SMOOTHING_RADIUS", "filters_of"]
-
 LEVELS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Ratios of noise to signal for which filters are computed. At the first the result agrees with its input."""
 

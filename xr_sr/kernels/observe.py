@@ -17,8 +17,6 @@ from .protocol import BandSensor
 from .psf import MTF_AT_NYQUIST, gaussian_psf
 from .sensor_noise import SIGNAL_TO_NOISE, Strength, strength_of
 
-__all__ = ["MOST_STRENGTH", "check_kriging", "mtf_of", "observed"]
-
 MOST_STRENGTH = 1.5
 
 NOMINAL_M = 10.0

@@ -27,8 +27,6 @@ from .predictors import read_state
 if TYPE_CHECKING:
     from ..networks.lpips import Net
 
-__all__ = ["Comparer", "build"]
-
 Pictures = NDArray[np.float32]
 """(n, 3, y, x) red, green, blue; 0 is black, 1 is white, NaN is nodata."""
 

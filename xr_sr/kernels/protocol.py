@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ..spec import Tile
 
-__all__ = ["CONTEXT", "Guidance", "RADIUS", "BandSensor", "guidance_halo"]
-
 FloatArray: TypeAlias = "NDArray[Any]"
 """float32, in the processor's memory or (CuPy) a GPU's."""
 

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from ..arguments import shown
 from ..errors import OptionError
 
-__all__ = ["MTF_AT_NYQUIST", "Axis", "Gaussian", "Psf", "Sampled", "gaussian", "gaussian_psf", "kernel_psf"]
-
 DoubleArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Measured: TypeAlias = Network | Module | str
     """A record, a torch module, or the name of a model."""
 
-__all__ = ["ModelCheck", "measure_halo", "open_model", "register_model"]
-
 
 @dataclass(frozen=True, repr=False)
 class ModelCheck:

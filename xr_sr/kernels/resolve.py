@@ -16,8 +16,6 @@ from ..errors import OptionError, WeightsNotFoundError
 from ..spec import Option
 from .observe import check_kriging
 
-__all__ = ["kernel_ref", "kriging_with", "with_options"]
-
 M = TypeVar("M", bound=Model)
 
 

@@ -16,19 +16,6 @@ from torch import Tensor, nn
 from ..arguments import check_whole
 from ..errors import OptionError, WeightsFormatError
 
-__all__ = [
-    "Architecture",
-    "Found",
-    "Keys",
-    "Padded",
-    "build_from",
-    "has_all",
-    "load_strict",
-    "number",
-    "root_of",
-    "unwrapped",
-]
-
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 """The shapes of a state dict's tensors, by key."""
 

@@ -24,16 +24,6 @@ from .request import Request
 from .steps import Step
 from .tasks import Recipe
 
-__all__ = [
-    "Guided",
-    "available_bands",
-    "fallback_bands",
-    "guided_steps",
-    "refuse_sharpened",
-    "sorted_by_grid",
-    "warn_fallback",
-]
-
 _BANDS = {band.name: band for band in BANDS}
 _FINEST_M = 0.75 * min(band.gsd_m for band in BANDS)
 

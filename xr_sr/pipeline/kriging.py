@@ -19,8 +19,6 @@ from .request import Request
 from .steps import Step
 from .tasks import Recipe
 
-__all__ = ["Kriged", "kriging_steps"]
-
 
 @dataclass(frozen=True, eq=False)
 class Kriged:

@@ -28,8 +28,6 @@ from .steps import Step, sides_like
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Plan", "graph", "memory_of_task", "rebuild"]
-
 _TORCH = 32 * 2**20
 """Bytes that torch keeps beside the arrays while a network runs on a window of 128 pixels."""
 

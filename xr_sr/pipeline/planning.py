@@ -32,8 +32,6 @@ from .request import Request
 from .steps import Step
 from .tasks import Recipe
 
-__all__ = ["plan"]
-
 
 def plan(obj: AnyCube, request: Request) -> Plan:
     """Choose the variant of a model, the bands that it reads and gives, their grids, radiometry and halo.

@@ -26,19 +26,6 @@ if TYPE_CHECKING:
 
     from ..tiling.source import Source, TakesCoarse
 
-__all__ = [
-    "COARSE_STACK",
-    "NATIVE_SHARE",
-    "Pixels",
-    "Samples",
-    "Second",
-    "coarse_on_fine_grid",
-    "coarse_samples",
-    "fine_pixels",
-    "share_constant",
-    "trim",
-]
-
 COARSE_STACK = 2
 """The group of planes that are coarse bands on the fine grid; 0 and 1 are the fine bands and the mask."""
 

@@ -21,8 +21,6 @@ from ..runtime.device import check_device
 from ..spec import Option
 from .inputs import Chunks, LayoutChoice
 
-__all__ = ["Request"]
-
 
 @dataclass(frozen=True, eq=False)
 class Request:

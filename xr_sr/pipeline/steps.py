@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from .. import kernels
     from ..tiling.source import BandArray
 
-__all__ = ["Step", "sides_like"]
-
 
 @dataclass(frozen=True, eq=False)
 class Step:

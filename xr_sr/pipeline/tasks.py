@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from ..tiling.lattice import Blend
     from ..tiling.source import Source
 
-__all__ = [
-    "Recipe",
-    "blend_block",
-    "fuse_block",
-    "guide_block",
-    "upscale_block",
-    "upscale_coarse_block",
-    "upscale_window",
-]
-
 
 @dataclass(frozen=True)
 class Recipe:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from .source import Array
 
-__all__ = ["Blend", "Lattice", "map_windows", "ramp"]
-
 _STEPS = 4096
 """Weights are multiples of 1 / 4096: products of two are exact in float32, and four of them sum to one exactly."""
 

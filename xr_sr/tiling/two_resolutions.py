@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 
     Places: TypeAlias = NDArray[np.intp]
 
-__all__ = [
-    "Coarse",
-    "CoarseReader",
-    "CoarseSource",
-    "blocks_of",
-    "doubled",
-    "far",
-    "owned",
-    "repeated",
-    "samples",
-    "whole_blocks",
-]
-
 FAR = 4
 """Fine pixels beyond a halo that coarse ones, twice as wide, may cover, with one more on each side to interpolate."""
 
