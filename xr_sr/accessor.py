@@ -114,15 +114,13 @@ def _role_in_explore(obj: Any, args: Sequence[Any], options: Mapping[str, Any]) 
 
     In an earlier release it was LR whatever was passed. Where the other cube is finer, or sr= is passed, it is still.
     """
+    from .cube.select import model_of
     from .errors import warn_caller
-    from .spec import MODEL_ATTR
 
     lr = args[0] if args else options.get("lr")
     if "sr" not in options and lr is None:
         hr = args[1] if len(args) > 1 else options.get("hr")
-        holders = [obj, *(obj.data_vars.values() if isinstance(obj, xr.Dataset) else ())]
-        made = any(MODEL_ATTR in holder.attrs for holder in holders)
-        return "sr" if made or (hr is not None and not _is_finer(hr, obj)) else "lr"
+        return "sr" if model_of(obj) or (hr is not None and not _is_finer(hr, obj)) else "lr"
     if "sr" not in options and not _is_finer(lr, obj):
         return "sr"
     warn_caller(

@@ -25,7 +25,7 @@
 
     XrSrWarning (UserWarning)
     ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
-    └── SensorWarning · StoreWarning
+    └── SensorWarning · StoreWarning · ReferenceWarning
 
 A message says what was expected, what was found, and what to do.
 """
@@ -59,6 +59,7 @@ __all__ = [
     "RadiometryWarning",
     "ResolutionError",
     "ResolutionWarning",
+    "ReferenceWarning",
     "SensorWarning",
     "StoreDamageError",
     "StoreError",
@@ -190,6 +191,10 @@ class CatalogWarning(XrSrWarning):
 
 class RadiometryWarning(XrSrWarning):
     """Metadata and pixels contradict each other, or values are outside of the usual range."""
+
+
+class ReferenceWarning(XrSrWarning):
+    """A reference image was computed by a model, and the image that is compared with it was not."""
 
 
 class ClippingWarning(XrSrWarning):

@@ -200,12 +200,20 @@ BEFORE_ATTR = "xr_sr:before_"
 """Prefix of the same attributes for the earlier dates, which a flood map depends on too."""
 
 
+def stated(attrs: Mapping[Any, Any], name: str) -> Any:
+    """Return an attribute of this package, such as MODEL_ATTR, also under its name as a tag of a GeoTIFF, or None.
+
+    There it is `xr_sr_model`: a colon is GDAL's own.
+    """
+    return attrs.get(name, attrs.get(name.replace(":", "_")))
+
+
 def provenance_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Return those attributes of a result that say how it was computed; {} if no model was used.
 
     For products derived from a result, such as an index or a water map, which depend on the same model.
     """
-    if MODEL_ATTR not in attrs:
+    if stated(attrs, MODEL_ATTR) is None:
         return {}
     names = [*(f"xr_sr:{each.name}" for each in fields(Provenance)), NOTE_ATTR]
-    return {name: attrs[name] for name in names if name in attrs}
+    return {name: value for name in names if (value := stated(attrs, name)) is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import pytest
 
@@ -36,6 +37,40 @@ def test_three_cubes_in_a_wrong_order_are_called_so(name, order):
 def test_two_cubes_in_a_wrong_order_are_called_so(name, cubes):
     with pytest.raises(errors.GridError, match=r"\(lr, sr\)"):
         OF_TWO[name](*cubes)
+
+
+def made(cube, model="sen2sr"):
+    return cube.assign_attrs({"xr_sr:model": model})
+
+
+OF_PAIRS = {
+    "evaluate": lambda sr, hr: xr_sr.evaluate(LR, sr, hr),
+    "correctness": lambda sr, hr: metrics.correctness(LR, sr, hr),
+    "opensr_test": lambda sr, hr: metrics.opensr_test(LR, sr, hr),
+    "rmse": metrics.rmse,
+    "mtf": lambda sr, hr: metrics.mtf(sr, hr, window=16),
+    "compare": lambda sr, hr: xr_sr.compare(LR, sr, hr),
+    "explore": lambda sr, hr: xr_sr.explore(LR, sr, hr),
+}
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_a_reference_from_a_model_is_warned_of_where_the_result_is_from_none(name):
+    with pytest.warns(errors.ReferenceWarning, match=r"'sen2sr'.*\(lr, sr, hr\)") as caught:
+        OF_PAIRS[name](HR, made(SR))
+    assert len([each for each in caught if each.category is errors.ReferenceWarning]) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.ReferenceWarning)
+        for sr, hr in ((made(SR), HR), (SR, HR), (made(SR), made(HR, "teacher"))):  # a student and its teacher
+            OF_PAIRS[name](sr, hr)
+
+
+def test_a_reference_from_a_model_is_known_by_its_bands_and_in_a_geotiff_too(tmp_path):
+    bands = SR.to_dataset("band")
+    xr_sr.to_cog(made(SR), tmp_path / "sr.tif")
+    for hr in (bands.assign(B04=made(bands["B04"])), xr_sr.open(tmp_path / "sr.tif")):
+        with pytest.warns(errors.ReferenceWarning, match="sen2sr"):
+            metrics.rmse(HR, hr)
 
 
 def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):

@@ -12,8 +12,16 @@ from collections.abc import Sequence
 import xarray as xr
 
 from ..bands import find_band, stated_gsd_m
-from ..errors import AmbiguousBandError, GridError, MissingBandError, ResolutionError, ResolutionWarning, warn_caller
-from ..spec import MODEL_ATTR, SCALE_ATTR
+from ..errors import (
+    AmbiguousBandError,
+    GridError,
+    MissingBandError,
+    ReferenceWarning,
+    ResolutionError,
+    ResolutionWarning,
+    warn_caller,
+)
+from ..spec import MODEL_ATTR, SCALE_ATTR, stated
 from .detect import AnyCube, Cube, Flags, Plane, recognize
 from .grid import pixel_size_m
 from .names import dims_text, listed
@@ -27,8 +35,10 @@ __all__ = [
     "check_gsd",
     "check_lead",
     "check_measured",
+    "model_of",
     "pick",
     "recognize",
+    "warn_if_swapped",
 ]
 
 _FINEST_M = 9.5
@@ -90,15 +100,14 @@ def check_measured(cube: Cube, *, allow: bool) -> None:
     """Raise ResolutionError for a cube that a model has made finer: it would be super-resolved twice."""
     advice = "Pass the cube that was measured, or allow_gsd=True to super-resolve it again, at your own risk."
     for attrs in () if allow else (cube.source.attrs, *(plane.array.attrs for plane in cube.planes)):
-        made = {str(key).replace("xr_sr_", "xr_sr:"): value for key, value in attrs.items()}  # "_" in a GeoTIFF's tags
-        if MODEL_ATTR in made and str(made.get(SCALE_ATTR, 1)) != "1":
+        model, scale = stated(attrs, MODEL_ATTR), stated(attrs, SCALE_ATTR)
+        if model is not None and str(scale or 1) != "1":
             raise ResolutionError(
-                f"The cube is already super-resolved, {made[SCALE_ATTR]} times by {made[MODEL_ATTR]!r} (attribute "
-                f"{MODEL_ATTR}).",
+                f"The cube is already super-resolved, {scale} times by {model!r} (attribute {MODEL_ATTR}).",
                 advice,
             )
         # GDAL cuts names of tags at the colon, so of all attributes of a model rio.to_raster leaves one, the last.
-        left = str(made.get("xr_sr", "")).startswith(("version=", "weights_sha256="))
+        left = str(attrs.get("xr_sr", "")).startswith(("version=", "weights_sha256="))
         size = pixel_size_m(cube.geobox) if left else None
         if size is not None and max(size) < _FINEST_M:
             raise ResolutionError(
@@ -106,6 +115,22 @@ def check_measured(cube: Cube, *, allow: bool) -> None:
                 "what rio.to_raster leaves of the attributes of a result; to_cog keeps all.",
                 advice,
             )
+
+
+def model_of(obj: AnyCube) -> str:
+    """Return the name of the model in the attributes of a result or one of its bands, "" without."""
+    holders = [obj, *(() if isinstance(obj, xr.DataArray) else obj.data_vars.values())]
+    return next((str(name) for holder in holders if (name := stated(holder.attrs, MODEL_ATTR))), "")
+
+
+def warn_if_swapped(sr_model: str, hr_model: str) -> None:
+    """Warn with a ReferenceWarning where a model computed HR and none SR, by their attributes."""
+    if hr_model and not sr_model:
+        warn_caller(
+            f"hr was computed by the model {hr_model!r} (attribute {MODEL_ATTR}), and sr has no such attribute. The "
+            "order is (lr, sr, hr), and hr is the reference image; if sr and hr are swapped, exchange them.",
+            ReferenceWarning,
+        )
 
 
 def check_gsd(cube: Cube, gsd_m: float, *, allow: bool, model: str) -> None:

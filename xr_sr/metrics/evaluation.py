@@ -76,7 +76,7 @@ def evaluate(
         improvement, omission, hallucination. sam and spectral need two bands. Attributes name profile, scale,
         version and every option that the values depend on.
     Raises GridError, CubeError, MissingBandError, OptionError; RadiometryError, when it is computed, where a block
-    has a median above 3, as DN have.
+    has a median above 3, as DN have. Warns ReferenceWarning where a model computed hr, by its attributes, and none sr.
     """
     if not is_one_of(profile, ("default", "opensr-test")):
         raise OptionError(f"profile={profile!r}: expected 'default' or 'opensr-test'.")

@@ -17,7 +17,7 @@ from ..arguments import check_array, check_number, is_one_of, items_of, shown
 from ..cube.grid import spatial_dims
 from ..cube.names import listed
 from ..errors import CubeError, GridError, MissingBandError, OptionError
-from .inputs import Image, ImageSeries, check_objects, check_same_grid, finished, read, together
+from .inputs import Image, ImageSeries, check_objects, check_reference, finished, read, together
 from .records import METRICS, Formula, Metric
 from .reduce import FloatArray, Input, Layout, Level, check_level, map_images, sum_up
 
@@ -161,7 +161,7 @@ def compare_images(
 ) -> xr.DataArray:
     """Compute a metric of SR against HR; lazy if one of them is. See the metrics themselves for the arguments."""
     scenes = together(read(sr, "SR"), read(hr, "HR"))
-    check_same_grid(*scenes)
+    check_reference(*scenes)
     found = measure(scenes, metric, at=at, objects=objects, dims=dims, **options)
     return finished(found, *scenes)
 

@@ -24,8 +24,15 @@ from ..cube.detect import recognize
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import dims_text, listed
+from ..cube.select import model_of, warn_if_swapped
 from ..cube.time import is_time, scalar_dates_differ
-from ..errors import CubeError, GeoreferenceWarning, GridError, MissingBandError, RadiometryError
+from ..errors import (
+    CubeError,
+    GeoreferenceWarning,
+    GridError,
+    MissingBandError,
+    RadiometryError,
+)
 from ..radiometry.judge import HIGHEST_MEDIAN
 from ..radiometry.written import converted_if_written
 from .reduce import SIDE, Level
@@ -55,7 +62,8 @@ class ImageSeries:
     role: LR, SR or HR, for messages. data: (time, band, y, x) floats, dask; time has length 1 where there is none.
     keys: what bands are matched by: the canonical name where there is one. labels: the user's own names.
     time: name of that dimension, or None. along_time, on_grid: coordinates to hand on. placed: whether y and x have
-    coordinates, so that `geobox` says where on Earth the pixels lie. date: scalar coordinates.
+    coordinates, so that `geobox` says where on Earth the pixels lie. date: scalar coordinates. model: the name of the
+    model that computed it, by its attributes; "" without.
     """
 
     role: str
@@ -73,6 +81,7 @@ class ImageSeries:
     on_grid: Mapping[Hashable, xr.DataArray]
     date: Mapping[Hashable, xr.DataArray]
     lazy: bool
+    model: str
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -156,6 +165,7 @@ def read(obj: Image, role: str) -> ImageSeries:
         on_grid=on_grid,
         date={name: coord for name, coord in alone.items() if not coord.ndim},
         lazy=_is_lazy(obj),
+        model=model_of(obj),
     )
 
 
@@ -225,6 +235,12 @@ def together(*scenes: ImageSeries) -> tuple[ImageSeries, ...]:
     return chosen
 
 
+def check_reference(sr: ImageSeries, hr: ImageSeries) -> None:
+    """Raise GridError unless SR and HR have the same pixels; warn where it is HR that a model computed, and not SR."""
+    check_same_grid(sr, hr)
+    warn_if_swapped(sr.model, hr.model)
+
+
 def check_same_grid(one: ImageSeries, other: ImageSeries) -> None:
     """Raise GridError unless two scenes have the same pixels."""
     check_factor(one, other, 1)
@@ -243,7 +259,7 @@ def scale_of(lr: ImageSeries, sr: ImageSeries, hr: ImageSeries | None = None) ->
     factor = max(1, round(sr.shape[0] / lr.shape[0]))
     check_factor(lr, sr, factor)
     if hr is not None:
-        check_same_grid(sr, hr)
+        check_reference(sr, hr)
     return factor
 
 

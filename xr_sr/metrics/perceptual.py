@@ -22,7 +22,7 @@ from ..catalog.fetch import sha256_of
 from ..cube.names import listed
 from ..errors import MissingBandError, OptionError, WeightsNotFoundError
 from ..runtime.device import check_device
-from .inputs import Image, check_same_grid, finished, read, together
+from .inputs import Image, check_reference, finished, read, together
 from .reduce import Layout, map_images
 
 WeightPaths: TypeAlias = "str | Path | Sequence[str | Path] | None"
@@ -131,7 +131,7 @@ def _compared(
     check_device(network[3])
     _check(bands, limits, at)
     scenes = together(read(sr, "SR"), read(hr, "HR"))
-    check_same_grid(*scenes)
+    check_reference(*scenes)
     shown = [found.name if (found := find_band(band)) else band for band in bands]
     if missing := [band for band in shown if band not in scenes[0].keys]:
         raise MissingBandError(

@@ -12,7 +12,7 @@ import xarray as xr
 from ..arguments import check_number, check_whole
 from ..errors import GridError
 from ..optional import require
-from .inputs import Image, check_same_grid, finished, read, together
+from .inputs import Image, check_reference, finished, read, together
 from .reduce import FloatArray, Layout, map_images
 
 REACH = 12
@@ -191,7 +191,7 @@ def mtf(sr: Image, hr: Image, *, window: int = 64) -> xr.Dataset:
     window = check_whole("window", window, least=8, unit="pixels")
 
     fine, true = together(read(sr, "SR"), read(hr, "HR"))
-    check_same_grid(fine, true)
+    check_reference(fine, true)
     if min(fine.shape) < window:
         raise GridError(f"the scene has {fine.shape[0]} x {fine.shape[1]} pixels, less than window={window}.")
     layout = Layout.of(*fine.shape, multiple=window)

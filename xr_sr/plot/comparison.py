@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
-from ..cube.select import AnyCube
+from ..cube.select import AnyCube, model_of
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
@@ -69,7 +69,7 @@ def compare(
             f"difference={difference!r}: expected 'consistency', which needs lr=, 'error', which needs hr=, or None."
         )
     cube = see(sr)
-    name = model_of(sr)
+    name = model_of(sr) or "SR"
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
@@ -110,13 +110,6 @@ def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple
         return tuple(bands)
     found = (colors for colors in (TRUE_COLOR, FALSE_COLOR) if set(colors) <= set(available))
     return next(found, tuple(available[:1]))
-
-
-def model_of(sr: AnyCube) -> str:
-    """Return the name of the model in the attributes of a result, "SR" without."""
-    arrays = () if isinstance(sr, xr.DataArray) else sr.data_vars.values()
-    models = (str(holder.attrs["xr_sr:model"]) for holder in (sr, *arrays) if "xr_sr:model" in holder.attrs)
-    return next(models, "SR")
 
 
 def image_of(values: xr.DataArray) -> ImageArray:

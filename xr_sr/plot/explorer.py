@@ -23,13 +23,13 @@ from affine import Affine
 
 from ..arguments import check_text, check_whole, count_of, is_one_of, shown
 from ..cube.crs import crs_label
-from ..cube.select import AnyCube, Cube
+from ..cube.select import AnyCube, Cube, model_of
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
 from ..optional import require
 from ..radiometry.resolve import Offset
 from ..runtime.files import file_target, write_whole
-from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, model_of, note_of, stretch_of
+from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, note_of, stretch_of
 from .layers import (
     PageLayer,
     Sheet,
@@ -141,7 +141,7 @@ def explore(
 
     labels = {name: each.role + each.gsd_text() for name, each in placed.items()}
     if "SR" in labels and isinstance(placed["SR"], View):
-        labels["SR"] = f"SR ({model_of(given['SR'])}){placed['SR'].gsd_text()}"
+        labels["SR"] = f"SR ({model_of(given['SR']) or 'SR'}){placed['SR'].gsd_text()}"
     images: dict[Key, tuple[ImageArray, np.datetime64 | None]] = {}
     for each in dated:
         _read_images(each, finest, frame, images)

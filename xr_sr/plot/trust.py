@@ -11,11 +11,11 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..cube.grid import geobox_of, pixel_size_m, spatial_dims
-from ..cube.select import AnyCube
+from ..cube.select import AnyCube, model_of
 from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError, OptionError
 from ..optional import require
-from .comparison import choose_bands, model_of
+from .comparison import choose_bands
 from .figure import DPI, colored, finish
 from .layers import Sheet
 from .ternary_plot import COLORS, QUANTITIES, chosen
@@ -120,7 +120,7 @@ def by_model(sr: AnyCube | Mapping[str, AnyCube] | None) -> dict[str, AnyCube]:
     if isinstance(sr, xr.DataArray | xr.Dataset) and "model" in sr.dims:
         return {str(name): sr.sel(model=name, drop=True) for name in sr.indexes["model"]}
     if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):
-        return {model_of(sr): sr}
+        return {model_of(sr) or "SR": sr}
     return {str(name): cube for name, cube in sr.items()}
 
 

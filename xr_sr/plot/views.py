@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_numbers, check_whole
 from ..cube.crs import crs_label
 from ..cube.grid import order_error, pixel_size_m
-from ..cube.select import AnyCube, Cube, Plane, pick, recognize
+from ..cube.select import AnyCube, Cube, Plane, model_of, pick, recognize, warn_if_swapped
 from ..cube.time import Date, check_date, nearest_place, place_of
 from ..errors import GridError
 from ..radiometry.convert import Radiometry
@@ -186,9 +186,14 @@ def see(obj: AnyCube) -> Cube:
     return recognize(obj, model_gsd_m=10.0)
 
 
-def check_order(coarse: View | None, *finer: View | None) -> None:
-    """Raise GridError where SR or HR has pixels as large as those of LR, or larger: the cubes are swapped."""
-    for view in finer:
+def check_order(coarse: View | None, fine: View | None, reference: View | None) -> None:
+    """Raise GridError where SR or HR has pixels as large as those of LR, or larger: the cubes are swapped.
+
+    Warn where a model computed HR, and none SR.
+    """
+    if fine is not None and reference is not None:
+        warn_if_swapped(model_of(fine.cube.source), model_of(reference.cube.source))
+    for view in (fine, reference):
         if coarse is None or view is None or coarse.geobox.crs != view.geobox.crs:
             continue
         if abs(view.geobox.affine.determinant) > abs(coarse.geobox.affine.determinant) * (1 - 1e-6):
