@@ -137,8 +137,13 @@ def demo(out: Path, quiet: bool) -> None:
 @choice("--precision", of=["float32", "bfloat16", "float16"], help="Precision of the network's arithmetic.")
 @choice(
     "--constraint",
-    of=["auto", "lowpass", "none"],
-    help="Whether low frequencies are replaced by those of the input; auto: as the model defines.",
+    of=["auto", "measured", "lowpass", "none"],
+    help="measured: agree with the input through the PSF; lowpass: keep its low frequencies; auto: the model's.",
+)
+@click.option(
+    "--mtf",
+    type=click.FloatRange(min=0, max=1),
+    help="Of --constraint measured and kriging: transfer at the Nyquist frequency. Default: Sentinel-2's.",
 )
 @click.option(
     "--chunks",
@@ -208,9 +213,9 @@ def _params_of_fuse() -> list[click.Parameter]:
     mtf = click.Option(
         ("--mtf",),
         type=click.FloatRange(min=0, max=1),
-        help="Of glp-hpm: transfer of the wider pixels at their Nyquist frequency. Default: that of Sentinel-2.",
+        help="Of glp-hpm and --constraint measured: transfer at the Nyquist frequency. Default: Sentinel-2's.",
     )
-    rest = [param for param in upscale.params if param.name not in ("model", "scale")]
+    rest = [param for param in upscale.params if param.name not in ("model", "scale", "mtf")]
     return [*rest[:2], model, guide, mtf, *rest[2:]]
 
 

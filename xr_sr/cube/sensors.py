@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 from ..bands import BANDS
 from ..conventions import plain_name
@@ -107,6 +108,8 @@ _ONLY_OURS = {"B08", "B8A", "B12"}
 _LANDSAT_GSD_M = 30.0
 _MOST_WORDS = 1000
 _WAVELENGTHS = {band.name: band.wavelength_nm for band in BANDS}
+_WIDTHS: dict[Hashable, float] = {band.name: band.gsd_m for band in BANDS}
+_FINEST_M = 0.75 * min(_WIDTHS.values())
 
 
 def other_sensor(obj: AnyCube, cube: Cube) -> str:
@@ -135,6 +138,16 @@ def other_sensor(obj: AnyCube, cube: Cube) -> str:
             f"{'has' if len(numbered) == 1 else 'have'} other wavelengths than in Sentinel-2"
         )
     return "; ".join(dict.fromkeys(reasons))
+
+
+def native_ratio(geobox: GeoBox, band: Hashable) -> int:
+    """Return how many pixels of a grid are as wide as one that Sentinel-2 has of a band.
+
+    1 for pixels finer than any of Sentinel-2's: they are another sensor's; and for no band of Sentinel-2.
+    """
+    size = pixel_size_m(geobox)
+    gsd_m = 10.0 if size is None else (size[0] * size[1]) ** 0.5
+    return 1 if gsd_m < _FINEST_M or band not in _WIDTHS else max(1, round(_WIDTHS[band] / gsd_m))
 
 
 def warn_of_sensor(reason: str) -> None:

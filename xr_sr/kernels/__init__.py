@@ -16,9 +16,12 @@ from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import BandSensor, Guidance, guidance_halo
+from .protocol import BandSensor, Guidance, guidance_halo, measured_reach
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .kriging_filters import Observation
     from .predictors import NetworkPredictor
     from .protocol import FloatArray, Kernel
 
@@ -26,12 +29,14 @@ __all__ = [
     "Guidance",
     "KernelRef",
     "BandSensor",
+    "agree",
     "build",
     "constrain_blend",
     "constraint_for",
     "constraint_reach",
     "guidance_halo",
     "halo_for",
+    "measured_reach",
     "sharpen",
 ]
 
@@ -75,14 +80,28 @@ def sharpen(fine: FloatArray, coarse: FloatArray, at: tuple[int, int], tile: Til
     return guided.sharpen(fine, coarse, at, tile, guidance)
 
 
+def agree(
+    fine: FloatArray,
+    measured: Sequence[FloatArray | None],
+    at: Sequence[tuple[int, int]],
+    observations: Sequence[Observation | None],
+    context: int,
+) -> FloatArray:
+    """Make bands agree with what their sensor measured; see `measured.agree`."""
+    from . import measured as module
+
+    return module.agree(fine, measured, at, observations, context)
+
+
 def constraint_for(spec: Model, constraint: str) -> LowPass | RadialSigmoid | None:
     """Return the low-pass filter of a constraint: "auto" is the model's own, "lowpass" one for any model, "none" none.
 
+    "measured" is the model's own too: what it adds comes after the kernel (`agree`).
     The one for any model is the Gaussian of SEN2SR's RGBN model, on the grid of this scale.
     Raises OptionError for another word, and for "none" if the network contains its constraint.
     """
-    check_choice("constraint", constraint, ("auto", "lowpass", "none"))
-    if constraint == "auto":
+    check_choice("constraint", constraint, ("auto", "measured", "lowpass", "none"))
+    if constraint in ("auto", "measured"):
         return spec.low_pass
     if constraint == "none":
         if spec.constrained:

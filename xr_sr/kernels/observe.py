@@ -48,15 +48,17 @@ def observed(spec: Kriging, bands: Sequence[str], ratio: int, pixel_m: float | N
     crops of a cube in degrees, whose pixels differ a little, get the same filters.
     Raises OptionError for a band whose MTF or noise is not known.
     """
+    return tuple(
+        BandSensor(observation_of(spec, mtf, spec.scale * ratio, ratio, pixel_m), _noise(spec, band))
+        for band, mtf in zip(bands, mtf_of(spec, bands), strict=True)
+    )
+
+
+def observation_of(spec: Kriging, mtf: float, scale: int, ratio: int, pixel_m: float | None) -> Observation:
+    """Return how a band was observed. mtf: at Nyquist. scale: fine pixels per one of its own. Others: as `observed`."""
     exponent, outer_scale = spec.prior
-    pixel_m = float(f"{pixel_m or NOMINAL_M:.0e}") * ratio
-    found = []
-    for band, mtf in zip(bands, mtf_of(spec, bands), strict=True):
-        psf = gaussian_psf(mtf, spec.scale * ratio)
-        found.append(
-            BandSensor(Observation(psf, spec.scale * ratio, exponent, outer_scale / pixel_m), _noise(spec, band))
-        )
-    return tuple(found)
+    own_m = float(f"{pixel_m or NOMINAL_M:.0e}") * ratio
+    return Observation(gaussian_psf(mtf, scale), scale, exponent, outer_scale / own_m)
 
 
 def mtf_of(spec: Kriging, bands: Sequence[str]) -> tuple[float, ...]:

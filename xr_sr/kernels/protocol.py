@@ -6,9 +6,12 @@ describes guided fusion to the graph.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from .kriging_filters import RADIUS as KRIGING_RADIUS
 from .kriging_filters import Observation
 from .psf import gaussian_psf
 from .sensor_noise import Strength
@@ -94,3 +97,17 @@ def guidance_halo(guidance: Guidance) -> int:
     else:
         halo += 3 * guidance.ratio
     return halo + halo % 2
+
+
+def measured_reach(observations: Sequence[Observation | None], scale: int) -> int:
+    """Return the input pixels around a block that agreement with measured pixels reads, an even number.
+
+    scale: output pixels per input pixel; an observation of a coarse band has a multiple of it.
+    """
+    reach = 0
+    for seen in observations:
+        if seen is not None:
+            beyond = max(seen.psf.reach) + 1 - seen.scale / 2
+            # One more: a block may begin inside of a coarse pixel.
+            reach = max(reach, seen.scale // scale * (KRIGING_RADIUS + max(0, math.ceil(beyond / seen.scale)) + 1))
+    return reach + reach % 2

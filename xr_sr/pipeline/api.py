@@ -55,7 +55,7 @@ def upscale(
     layout: LayoutChoice = "auto",
     weights: str | Path | None = None,
     device: str = "auto",
-    constraint: Literal["auto", "lowpass", "none"] = "auto",
+    constraint: Literal["auto", "measured", "lowpass", "none"] = "auto",
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
@@ -86,8 +86,11 @@ def upscale(
     weights: a file, a folder, or the name of a model whose weights are meant; None takes those of the package, for
         models whose weights are in it, else looks in the folders of `XR_SR_WEIGHTS`, the cache, the hub.
     device: "auto" (a GPU where the worker sees one), "cpu", "cuda", "cuda:N".
-    constraint: "auto" is the model's own; "lowpass" takes low frequencies from the input, for any model; "none" is
-        refused where the network holds its constraint inside, as "sen2sr" does.
+    constraint: "auto" is the model's own; "measured" then makes any result agree with the sensor's own pixels of each
+        band: seen again through the band's point spread function, it gives what was measured (`mtf=` for bands whose
+        function is not Sentinel-2's: its value at the Nyquist frequency, one number or a dict by band); "lowpass" takes
+        low frequencies from the input, for any model; "none" is refused where the network holds its constraint inside,
+        as "sen2sr" does.
     offset: in DN, to be added; "auto" reads it from the metadata and raises if it is unknown.
     quantification: DN per unit of reflectance; 10000 unless `set_radiometry` wrote another number into the cube.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
@@ -142,7 +145,7 @@ def fuse(
     layout: LayoutChoice = "auto",
     weights: str | Path | None = None,
     device: str = "auto",
-    constraint: Literal["auto", "lowpass", "none"] = "auto",
+    constraint: Literal["auto", "measured", "lowpass", "none"] = "auto",
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",

@@ -12,20 +12,20 @@ from .. import kernels
 from ..bands import BANDS, find_band
 from ..catalog import fallback, registry
 from ..catalog.models import Model
-from ..cube.grid import pixel_size_m
 from ..cube.select import Cube, pick
+from ..cube.sensors import native_ratio
 from ..cube.time import on_dates_of
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..kernels.psf import MTF_AT_NYQUIST
 from ..radiometry.resolve import Radiometry, resolve
 from ..spec import MODEL_ATTR
 from .inputs import second_grid, stacks_of
+from .measured import observations
 from .request import Request
 from .steps import Step
 from .tasks import Recipe
 
 _BANDS = {band.name: band for band in BANDS}
-_FINEST_M = 0.75 * min(band.gsd_m for band in BANDS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,7 @@ def guided_steps(
         kernel = kernels.KernelRef(replace(spec, scale=scale), device=request.device)
         places = tuple(range(len(names)))
         recipe = Recipe(kernel, radiometry, kernels.guidance_halo(guidance), out_of=places, give=places)
+        recipe = recipe.agreeing(observations(request, cube, names, scale, coarse.ratio))
         steps.append(Step(f"sr-{spec.family}", tuple(names), recipe, stacks, second, coarse, guidance))
         how.append(_how(names, guides, coarse.ratio, spec, scale))
         if theirs.how != radiometry.how:
@@ -97,7 +98,7 @@ def fallback_bands(
     there = {
         band: missing
         for band, missing in lacking.items()
-        if band in wide or (band in _BANDS and _native_ratio(cube, band) > 1)
+        if band in wide or (band in _BANDS and native_ratio(cube.geobox, band) > 1)
     }
     return there if _fine_bands(cube) else {}
 
@@ -156,7 +157,7 @@ def sorted_by_grid(
     fine: list[str] = []
     groups: dict[tuple[int | None, int | None], list[str]] = {}
     for band in wanted:
-        ratio = _native_ratio(cube, band)
+        ratio = native_ratio(cube.geobox, band)
         place = next((n for n, other in enumerate(coarser) if band in other.available), None)
         if band in cube.available and ratio == 1:
             fine.append(band)
@@ -175,17 +176,7 @@ def sorted_by_grid(
 
 def _fine_bands(cube: Cube) -> list[str]:
     """Return the bands that the sensor has at the size of the cube's pixels."""
-    return [band for band in cube.available if _native_ratio(cube, band) == 1]
-
-
-def _native_ratio(cube: Cube, band: str) -> int:
-    """Return how many of the cube's pixels are as wide as one that the sensor has of a band.
-
-    1 for pixels finer than any of Sentinel-2's: they are another sensor's.
-    """
-    size = pixel_size_m(cube.geobox)
-    gsd_m = 10.0 if size is None else (size[0] * size[1]) ** 0.5
-    return 1 if gsd_m < _FINEST_M or band not in _BANDS else max(1, round(_BANDS[band].gsd_m / gsd_m))
+    return [band for band in cube.available if native_ratio(cube.geobox, band) == 1]
 
 
 def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: Model, scale: int) -> Step:
@@ -195,6 +186,7 @@ def _as_they_are(cube: Cube, bands: Sequence[str], request: Request, spec: Model
     places = tuple(range(len(bands)))
     radiometry = resolve(cube, planes, **request.numbers)
     recipe = Recipe(kernels.KernelRef(nearest, device=request.device), radiometry, 0, places, places)
+    recipe = recipe.agreeing(observations(request, cube, bands, scale, 1))
     return Step(f"sr-{spec.family}", tuple(bands), recipe, stacks_of(cube, planes, request.mask))
 
 

@@ -15,6 +15,7 @@ from ..radiometry.resolve import Radiometry, resolve
 from ..spec import LowPass
 from .guided import refuse_sharpened, sorted_by_grid
 from .inputs import second_grid, stacks_of
+from .measured import CONSTRAINT
 from .request import Request
 from .steps import Step
 from .tasks import Recipe
@@ -54,7 +55,10 @@ def kriging_steps(
         if isinstance(ref.low_pass, LowPass):  # as wide in pixels of the band
             ref = replace(ref, low_pass=LowPass(ref.low_pass.sigma * ratio, ref.low_pass.radius * ratio))
         places = tuple(range(len(names)))
-        return Recipe(ref, radiometry, halo * ratio, out_of=places, give=places)
+        recipe = Recipe(ref, radiometry, halo * ratio, out_of=places, give=places)
+        if request.constraint != CONSTRAINT:
+            return recipe
+        return recipe.agreeing(tuple(sensor.observation for sensor in ref.sensors))
 
     if fine:
         steps.append(Step(name, tuple(fine), recipe(fine, 1), stacks))

@@ -106,7 +106,7 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     kernel = step.recipe.kernel
     yield "model", f"{spec.name}: {spec.summary}"
     yield "weights", _weights(step)
-    yield "constraint", kernel.constraints
+    yield "constraint", "" if (text := str(plan.attrs["xr_sr:constraint"])) == "none" else text
     yield "device", f"{plan.request.device}, {kernel.precision}"
     yield "bands", ", ".join(plan.wanted)
     yield "guided", str(plan.attrs.get("xr_sr:guided", ""))

@@ -14,7 +14,7 @@ from .. import kernels
 from .._version import __version__
 from ..catalog import fallback, registry
 from ..catalog.models import Kriging, Model, Pansharpening
-from ..cube.align import coarser_cube, coarser_cubes, joined
+from ..cube.align import coarser_cube, coarser_cubes, joined, phase_of
 from ..cube.grid import pixel_size_m, place_of
 from ..cube.select import AnyCube, Cube, check_gsd, check_measured, pick, recognize
 from ..cube.sensors import other_sensor, warn_of_sensor
@@ -27,10 +27,14 @@ from ..tiling.lattice import Lattice
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
 from .kriging import kriging_steps
+from .measured import CONSTRAINT, constraints, model_options, observations, refuse_unknown_sensor
 from .plan import Plan
 from .request import Request
 from .steps import Step
 from .tasks import Recipe
+
+_WIDEST = 60
+"""Pixels after which all wider pixels of a sensor, 2 to 6 times as wide, begin at one place again."""
 
 
 def plan(obj: AnyCube, request: Request) -> Plan:
@@ -42,6 +46,7 @@ def plan(obj: AnyCube, request: Request) -> Plan:
     check_measured(cube, allow=request.allow_gsd)
     if request.gsd_m is not None and (reason := other_sensor(obj, cube)):
         warn_of_sensor(reason)
+    refuse_unknown_sensor(obj, cube, request)
     if request.without_weights:
         return _formula_plan(obj, cube, request, request.model)
     if isinstance(registry.get(request.model), Kriging) and not request.fusing:
@@ -74,7 +79,7 @@ def _network_plan(
         request.model, available, by_network, fusing=request.fusing, elsewhere=elsewhere, fallback=lacking
     )
     in_order = [band for band in available if band in (*wanted, *lacking)] if bands is None else bands
-    spec = with_options(spec, request.options)
+    spec = with_options(spec, model_options(request, spec.options))
     if bands is None and not spec.bands:
         cube.warn_left_behind(spec.name)
     if not (spec.coarse and coarse and set(spec.coarse) <= set(coarse.available)):
@@ -98,7 +103,7 @@ def _network_plan(
     made_by = Provenance(
         model=spec.name,
         weights_sha256=" ".join(part.sha256 for _, part in kernel.parts) or kernel.sha256,
-        constraint=kernel.constraints or "none",
+        constraint=constraints(request, step.bands, kernel.constraints),
         precision=kernel.precision,
         scale=spec.scale,
         record=spec.digest() if registry.is_own(spec.name) else "",
@@ -110,7 +115,7 @@ def _network_plan(
         made_by,
         model=registry.GUIDED,
         weights_sha256="",
-        constraint="none",
+        constraint=constraints(request, guided, ""),
         precision="float32",
         options="",
         record="",
@@ -153,6 +158,8 @@ def _network_step(
         out_of=tuple(names_in.index(plane.band) if plane.band in names_in else 0 for plane in planes_out),
         give=tuple(gives.index(plane.band) for plane in planes_out),
     )
+    if request.constraint == CONSTRAINT:
+        recipe = _agreeing(recipe, request, cube, wanted, names_in, spec)
     step = Step(f"sr-{spec.family}", tuple(wanted), recipe, stacks_of(cube, planes, request.mask))
     if spec.window:
         lattice = Lattice(spec.window, spec.overlap, *place_of(cube.grid))
@@ -165,31 +172,52 @@ def _network_step(
     return replace(step, second=second, coarse=planes_coarse), radiometry, read_as
 
 
+def _agreeing(
+    recipe: Recipe, request: Request, cube: Cube, wanted: Sequence[str], names_in: Sequence[str], spec: Model
+) -> Recipe:
+    """Return a recipe whose bands agree with their own pixels. names_in: bands of the input planes, in order."""
+    if strange := [band for band in wanted if band not in names_in]:
+        raise OptionError(
+            f"constraint='measured': {spec.name!r} returns {strange}, which it does not read, so nothing was measured "
+            "of them. Leave constraint= out, or leave these out of bands=."
+        )
+    fine = [band for band in wanted if band not in spec.coarse]
+    seen = dict(zip(fine, observations(request, cube, fine, spec.scale), strict=True))
+    coarse = [band for band in wanted if band in spec.coarse]
+    seen |= dict(zip(coarse, observations(request, cube, coarse, spec.scale, 2), strict=True))
+    return recipe.agreeing(tuple(seen[band] for band in wanted), phase_of(cube, _WIDEST))
+
+
 def _formula_plan(obj: AnyCube, cube: Cube, request: Request, model: str, what: str = "") -> Plan:
     """Plan bands that all come by guided fusion or interpolation to the fine grid, without weights.
 
     what: the bands, for a message, where another model was asked for them.
     """
-    if request.weights is not None or request.constraint not in ("auto", "none") or request.precision != "float32":
+    if (
+        request.weights is not None
+        or request.constraint not in ("auto", "measured", "none")
+        or request.precision != "float32"
+    ):
         raise OptionError(
-            f"{what or repr(model)}: guided fusion is a formula in float32; weights=, constraint= and precision= have "
-            "no meaning for it. Leave them out."
+            f"{what or repr(model)}: guided fusion is a formula in float32; weights=, precision= and constraint= have "
+            "no meaning for it, but for constraint='measured'. Leave them out."
         )
     asked_for = None if request.fusing else registry.get(request.model)
     gsd_m, scale = (asked_for.gsd_m, asked_for.scale) if asked_for else (request.gsd_m, 1)
     if gsd_m is not None:
         check_gsd(cube, gsd_m, allow=request.allow_gsd, model=request.model)
     grids = coarser_cubes(obj, cube, request.other)
-    spec = with_options(registry.fusing(model), request.options)
+    own = model_options(request, registry.fusing(model).options)
+    spec = with_options(registry.fusing(model), own)
     assert isinstance(spec, Pansharpening)
-    spec = replace(spec, options=tuple((dict(spec.options) | dict(request.options)).items()))
+    spec = replace(spec, options=tuple((dict(spec.options) | own).items()))
     available = available_bands(cube, grids, spec, every=request.bands is None)
     _, wanted = registry.choose(model, available, request.bands, fusing=True)
     made = guided_steps(cube, grids, wanted, request, spec, scale)
     attrs = Provenance(
         model=spec.name,
         weights_sha256="",
-        constraint="none",
+        constraint=constraints(request, wanted, ""),
         precision="float32",
         scale=scale,
         guided=made.how,
@@ -224,7 +252,7 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
     attrs = Provenance(
         model=spec.name,
         weights_sha256="",
-        constraint=kernel.constraints or "none",
+        constraint=constraints(request, wanted, kernel.constraints),
         precision="float32",
         scale=spec.scale,
         **_common_facts(cube, request, made.radiometry, made.read_as),

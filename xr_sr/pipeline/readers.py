@@ -19,7 +19,7 @@ from ..radiometry.convert import Radiometry, to_reflectance_block
 from ..radiometry.judge import core_of, read_block
 from ..spec import Tile
 from ..task_warnings import Finding, note
-from ..tiling.two_resolutions import doubled, owned, repeated, samples, whole_blocks
+from ..tiling.two_resolutions import blocks_of, doubled, owned, repeated, samples, whole_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,6 +146,23 @@ def coarse_samples(source: Source, tile: Tile, second: Second, halo: int, ratio:
         return np.isnan(to_reflectance_block(source.take(halo, COARSE_STACK), second.radiometry, tile))
 
     return Samples(block, np.isnan(block), at, ratio, None if source.coarse else holes, refill)
+
+
+def own_pixels(
+    plane: NDArray[np.float32], first: tuple[int, int], ratio: int
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Return the means of the fine pixels that each whole coarse one covers: its sample, as of `coarse_samples`.
+
+    plane: (..., y, x) without NaN. first: row and column of its first pixel, on a grid where coarse pixels begin at
+    multiples of `ratio`. Returns (..., y, x), and in which row and column of the plane the first one begins.
+    """
+    top, left = ((-place) % ratio for place in first)
+    if ratio == 1:
+        return plane, (top, left)
+    rows, columns = (plane.shape[-2] - top) // ratio, (plane.shape[-1] - left) // ratio
+    blocks = blocks_of(plane[..., top : top + rows * ratio, left : left + columns * ratio], ratio)
+    # In double precision: repeated pixels are then exactly their own mean.
+    return blocks.mean(axis=(-4, -3), dtype="float64").astype("float32"), (top, left)
 
 
 def share_constant(blocks: NDArray[Any]) -> float:

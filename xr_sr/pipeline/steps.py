@@ -58,7 +58,8 @@ class Step:
         """Input pixels around a block that its values may depend on, NaN filled."""
         if self.coarse is None:
             return self.recipe.reach
-        return self.recipe.reach + (far(self.coarse.ratio) if self.reads_samples else FAR)
+        samples = self.reads_samples or self.recipe.measured
+        return self.recipe.reach + (far(self.coarse.ratio) if samples else FAR)
 
     @property
     def reads_samples(self) -> bool:

@@ -9,16 +9,17 @@ module level, so that every worker can import them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import kernels
 from ..kernels.fill import fill
+from ..kernels.kriging_filters import Observation
 from ..radiometry.convert import Radiometry, to_reflectance_block
 from ..spec import Tile
-from .readers import Second, coarse_on_fine_grid, coarse_samples, fine_pixels, trim
+from .readers import Second, coarse_on_fine_grid, coarse_samples, fine_pixels, own_pixels, trim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,9 @@ class Recipe:
 
     halo: input pixels of context of the kernel; for a kernel that works on windows, of its constraint alone. out_of:
     for each band of the output, the input plane whose NaN it inherits. give: for each band of the output, its position
-    among the bands that the kernel returns.
+    among the bands that the kernel returns. measured: for each band of the output, how its own pixels were observed,
+    with which it is made to agree; () for no agreement. around: input pixels of `halo` that agreement reads. place: row
+    and column of the first input pixel of the cube, on the grid where the sensor's wider pixels begin.
     """
 
     kernel: kernels.KernelRef
@@ -41,6 +44,14 @@ class Recipe:
     halo: int
     out_of: tuple[int, ...]
     give: tuple[int, ...]
+    measured: tuple[Observation | None, ...] = ()
+    around: int = 0
+    place: tuple[int, int] = (0, 0)
+
+    def agreeing(self, measured: tuple[Observation | None, ...], place: tuple[int, int] = (0, 0)) -> Recipe:
+        """Return the recipe of the same bands made to agree with their own pixels."""
+        around = kernels.measured_reach(measured, self.kernel.spec.scale)
+        return replace(self, halo=self.halo + around, measured=measured, around=around, place=place)
 
     @property
     def reach(self) -> int:
@@ -56,7 +67,12 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
     Raises RadiometryError where the values cannot be reflectance.
     """
     pixels = fine_pixels(source, tile, recipe.radiometry, recipe.halo)
-    return _finish(source, tile, recipe, pixels.block, pixels.missing, lambda: _network(recipe, tile, pixels.filled()))
+
+    def computed() -> NDArray[np.float32]:
+        block = pixels.filled()
+        return _agreeing(recipe, tile, _network(recipe, tile, block), block)
+
+    return _finish(source, tile, recipe, pixels.block, pixels.missing, computed)
 
 
 def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> NDArray[np.float32]:
@@ -70,7 +86,12 @@ def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> ND
     missing = np.concatenate([fine.missing, no_coarse], axis=-3)
 
     def computed() -> NDArray[np.float32]:
-        return _network(recipe, tile, np.concatenate([fine.filled(), coarse], axis=-3))
+        block = fine.filled()
+        made = _network(recipe, tile, np.concatenate([block, coarse], axis=-3))
+        if not recipe.measured:
+            return made
+        own = coarse_samples(source, tile, second, recipe.halo, 2)
+        return _agreeing(recipe, tile, made, block, own.filled(), own.start)
 
     return _finish(source, tile, recipe, fine.block, missing, computed)
 
@@ -92,7 +113,8 @@ def guide_block(
             fine = fine_pixels(source, tile, recipe.radiometry, halo).filled()
         else:
             fine = np.zeros_like(coarse, shape=(*coarse.shape[:-3], 1, *size))
-        return kernels.sharpen(_flat(fine), _flat(coarse), samples.start, tile, guidance)
+        made = kernels.sharpen(_flat(fine), _flat(coarse), samples.start, _wider(recipe, tile), guidance)
+        return _agreeing(recipe, tile, made, None, coarse, samples.start)
 
     return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
 
@@ -119,7 +141,9 @@ def upscale_coarse_block(source: Source, tile: Tile, recipe: Recipe, second: Sec
             slice(first - context, first + count + context) for first, count in zip(firsts, counts, strict=True)
         )
         under = Tile(y=(0, counts[0]), x=(0, counts[1]), halo=context)
-        whole = _network(recipe, under, np.ascontiguousarray(samples.filled()[..., rows, columns]))
+        own = replace(recipe, around=recipe.around // ratio, place=(0, 0))
+        block = np.ascontiguousarray(samples.filled()[..., rows, columns])
+        whole = _agreeing(own, under, _network(own, under, block), block, width=ratio)
         top, left = (scale * (start - ratio * first) for start, first in zip(starts, firsts, strict=True))
         return whole[..., top : top + tile.height * scale, left : left + tile.width * scale]
 
@@ -138,7 +162,8 @@ def upscale_window(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.flo
     block = to_reflectance_block(source.take(0), recipe.radiometry, tile)
     if np.isnan(block).all():
         return np.full_like(block, np.nan, shape=shape)
-    return _network(recipe, tile, fill(block, steps=max(tile.height, tile.width))).reshape(shape)
+    alone = replace(recipe, around=0)  # agreement comes after blending
+    return _network(alone, tile, fill(block, steps=max(tile.height, tile.width))).reshape(shape)
 
 
 def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
@@ -147,16 +172,18 @@ def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDA
     pixels = fine_pixels(source, tile, recipe.radiometry, halo)
 
     def computed() -> NDArray[np.float32]:
-        if low_pass is None:
+        if low_pass is None and not recipe.measured:
             return blend.take(0)
-        fine, coarse = blend.take(halo), pixels.filled()[..., list(recipe.out_of), :, :]
+        block = pixels.filled()
+        fine, coarse = blend.take(halo), block[..., list(recipe.out_of), :, :]
         if pixels.missing.any():
             # A window without a valid pixel gets what the constraint compares with, which then changes nothing.
             fine = np.where(np.isnan(fine), _repeat(coarse, scale), fine)
-        fine = trim(fine, halo * scale - low_pass.radius)
-        return kernels.constrain_blend(
-            recipe.kernel, np.ascontiguousarray(_flat(fine)), np.ascontiguousarray(_flat(coarse))
-        )
+        inner = recipe.around * scale + (0 if low_pass is None else low_pass.radius)
+        fine = np.ascontiguousarray(_flat(trim(fine, halo * scale - inner)))
+        if low_pass is not None:
+            fine = kernels.constrain_blend(recipe.kernel, fine, np.ascontiguousarray(_flat(coarse)))
+        return _agreeing(recipe, replace(tile, halo=halo), fine, block)
 
     return _finish(source, tile, recipe, pixels.block, pixels.missing, computed)
 
@@ -188,9 +215,53 @@ def _finish(
 
 
 def _network(recipe: Recipe, tile: Tile, block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run the kernel on a block without NaN; (n, band_out, y, x)."""
-    fine = kernels.build(recipe.kernel)(_flat(block), tile)
+    """Run the kernel on a block without NaN; (n, band_out, y, x), with the context that agreement reads."""
+    fine = kernels.build(recipe.kernel)(_flat(block), _wider(recipe, tile))
     return fine if recipe.give == tuple(range(fine.shape[1])) else fine[:, list(recipe.give)]
+
+
+def _wider(recipe: Recipe, tile: Tile) -> Tile:
+    """Return a tile with the context that agreement reads as a part of itself."""
+    if not recipe.around:
+        return tile
+    y, x = ((start - recipe.around, stop + recipe.around) for start, stop in (tile.y, tile.x))
+    return Tile(y=y, x=x, lead=tile.lead, halo=tile.halo - recipe.around)
+
+
+def _agreeing(
+    recipe: Recipe,
+    tile: Tile,
+    made: NDArray[np.float32],
+    block: NDArray[np.float32] | None,
+    coarse: NDArray[np.float32] | None = None,
+    start: tuple[int, int] = (0, 0),
+    *,
+    width: int = 1,
+) -> NDArray[np.float32]:
+    """Make bands agree with their own pixels: (n, band_out, y, x) without the context of `_network`.
+
+    block: planes on the tile's grid with `tile.halo`, whose pixels are `width` times as wide as the finest of the cube.
+    coarse: planes of a coarser grid, the last of the input, which begin `start` pixels before. None of them holds NaN.
+    """
+    if not recipe.measured:
+        return made
+    scale, skip = recipe.kernel.spec.scale * width, tile.halo - recipe.around
+    count = 0 if block is None else block.shape[-3]
+    first = [begin - tile.halo + place for (begin, _), place in zip((tile.y, tile.x), recipe.place, strict=True)]
+    measured: list[NDArray[np.float32] | None] = []
+    at: list[tuple[int, int]] = []
+    for plane, seen in zip(recipe.out_of, recipe.measured, strict=True):
+        row, column = -start[0], -start[1]
+        if seen is None:
+            own = None
+        elif block is not None and plane < count:
+            own, (row, column) = own_pixels(block[..., plane, :, :], (first[0], first[1]), seen.scale // scale)
+        else:
+            assert coarse is not None
+            own = coarse[..., plane - count, :, :]
+        measured.append(None if own is None else np.ascontiguousarray(own.reshape(-1, *own.shape[-2:])))
+        at.append(((row - skip) * scale, (column - skip) * scale))
+    return kernels.agree(made, measured, at, recipe.measured, recipe.around * scale)
 
 
 def _flat(block: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,78 @@
+"""Plan agreement with what the sensor measured: `constraint="measured"`, for any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..arguments import shown
+from ..catalog import registry
+from ..catalog.models import Kriging
+from ..cube.grid import pixel_size_m
+from ..cube.select import AnyCube, Cube
+from ..cube.sensors import native_ratio, other_sensor
+from ..errors import OptionError
+from ..kernels.kriging_filters import Observation
+from ..kernels.observe import check_kriging, mtf_of, observation_of
+from ..spec import Option
+from .request import Request
+
+CONSTRAINT = "measured"
+
+_OPTION = "mtf"
+
+
+def refuse_unknown_sensor(obj: AnyCube, cube: Cube, request: Request) -> None:
+    """Raise OptionError where the MTF of Sentinel-2 would be taken for a cube of another sensor."""
+    if request.constraint == CONSTRAINT and not request.options.get(_OPTION) and (reason := other_sensor(obj, cube)):
+        raise OptionError(
+            "constraint='measured' needs the modulation transfer function (MTF) of each band, and knows Sentinel-2's "
+            f"only; the cube seems to come from another sensor: {reason}. Pass its value at the Nyquist frequency: "
+            "mtf=0.25 for all bands, or mtf={'B04': 0.25, 'B08': 0.2}."
+        )
+
+
+def model_options(request: Request, known: Sequence[tuple[str, Option]]) -> dict[str, Option]:
+    """Return the options of the model itself: without `mtf` where that describes the sensor alone.
+
+    known: the model's options.
+    """
+    return {
+        name: value
+        for name, value in request.options.items()
+        if name != _OPTION or request.constraint != CONSTRAINT or _OPTION in dict(known)
+    }
+
+
+def observations(
+    request: Request, cube: Cube, bands: Sequence[str], scale: int, ratio: int | None = None
+) -> tuple[Observation | None, ...]:
+    """Return how the bands of a result were observed, with which it shall agree; () where that was not asked for.
+
+    bands: canonical names. scale: output pixels per pixel of `cube`. ratio: width of the bands' own pixels in those of
+    `cube`; None takes the sensor's. A band whose own pixels are those of the result is as it was measured: None.
+    Raises OptionError for a band whose MTF is not known.
+    """
+    if request.constraint != CONSTRAINT:
+        return ()
+    kriging = registry.get("kriging")
+    assert isinstance(kriging, Kriging)
+    given = request.options.get(_OPTION) or kriging.mtf
+    spec = check_kriging(replace(kriging, mtf=given))
+    size = pixel_size_m(cube.geobox)
+    pixel_m = None if size is None else (size[0] * size[1]) ** 0.5
+    found: list[Observation | None] = []
+    for band, mtf in zip(bands, mtf_of(spec, bands), strict=True):
+        wider = native_ratio(cube.geobox, band) if ratio is None else ratio
+        found.append(observation_of(spec, mtf, scale * wider, wider, pixel_m) if scale * wider > 1 else None)
+    return tuple(found)
+
+
+def constraints(request: Request, bands: Sequence[str], kernel_text: str) -> str:
+    """Return the constraints of a result as text, "none" without any. kernel_text: those of the kernel itself."""
+    if request.constraint != CONSTRAINT:
+        return kernel_text or "none"
+    given = request.options.get(_OPTION)
+    mtf = "Sentinel-2's published" if not given or given == "published" else shown(given)
+    text = f"measured, through the PSF of each of {', '.join(bands)} at its own pixels, MTF {mtf}"
+    return f"{kernel_text} and {text}" if kernel_text else text
