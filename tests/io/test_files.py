@@ -117,6 +117,44 @@ def test_a_declared_scale_is_applied_and_counts_as_reflectance(tmp_path, scene):
     )
 
 
+@pytest.mark.parametrize("packing", ["int16", "float32"])
+def test_a_geotiff_of_a_result_is_shown_as_that_result_with_its_date(tmp_path, packing):
+    crop = sample("havel")["r10m"].to_dataset().isel(y=slice(16), x=slice(16))
+    fine = crop.sr.upscale("bicubic")
+    fine.sr.to_cog(tmp_path / "fine.tif", packing=packing)
+
+    cube = open_cube(tmp_path / "fine.tif")
+
+    assert cube.time.values == fine.time.values.astype("datetime64[s]")
+    text = repr(cube.sr)
+    assert "dates    2017-02-16" in text
+    assert "values   float32: reflectance\n" in text
+    assert "made by  bicubic, from reflectance = DN / 10000" in text
+    index = cube.sr.index("NDVI")
+    assert index.attrs["xr_sr:model"] == "bicubic"
+    assert index.time.values == cube.time.values
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2023-07-01T10:10:31Z", "2023-07-01T10:10:31"),
+        ("2023-07-01T12:10:31+02:00", "2023-07-01T10:10:31"),
+        ("2023-07-01", "2023-07-01"),
+        ("soon", None),
+    ],
+)
+def test_the_date_of_a_raster_is_read_in_utc_and_nothing_else_taken_for_one(tmp_path, scene, text, date):
+    path = write_raster(tmp_path / "scene.tif", scene.isel(time=0))
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ACQUISITIONDATETIME=text)
+
+    cube = open_cube(path)
+
+    assert ("time" in cube.coords) is (date is not None)
+    assert date is None or cube.time.values == np.datetime64(date)
+
+
 def test_a_broken_zarr_is_a_cube_error(tmp_path):
     (tmp_path / "in.zarr").mkdir()
     (tmp_path / "in.zarr" / "zarr.json").write_text("{")

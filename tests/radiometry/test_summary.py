@@ -129,6 +129,13 @@ def test_a_result_is_said_to_be_made_by_its_model():
     assert "made by  bicubic, from reflectance = (DN - 1000) / 10000" in text
 
 
+def test_reflectance_is_said_to_be_that_and_how_it_was_read():
+    text = summary(dataset_of_dn().sr.reflectance())
+
+    assert "values   float32: reflectance\n" in text
+    assert "read as  reflectance = (DN - 1000) / 10000" in text
+
+
 def test_one_offset_for_several_dates_leaves_the_dates():
     cube = dataset("B04", lead={"time": 3}).assign_coords(time=DATES)
 

@@ -23,4 +23,7 @@ OFFSET_ATTR = "xr_sr:dn_offset"
 QUANTIFICATION_ATTR = "xr_sr:dn_quantification"
 NODATA_ATTR = "xr_sr:dn_nodata"
 
+ACQUISITION = "ACQUISITIONDATETIME"
+"""GDAL's name for the moment of an image, in UTC. GTiff does not keep its domain IMAGERY, so it is a plain tag."""
+
 OWN = Convention(name="xr_sr", crs_coords=("spatial_ref",), dn_offset=(ADD_OFFSET_COORD,), nodata_attrs=("_FillValue",))

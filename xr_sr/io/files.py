@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import xarray as xr
 
 from ..arguments import count_of, first_line
 from ..bands import BANDS, is_scl, match_bands
+from ..conventions.own import ACQUISITION
 from ..cube.grid import spatial_dims
 from ..cube.names import find_band_dim
 from ..cube.select import AnyCube
@@ -182,7 +183,8 @@ def _named(cube: AnyCube, names: Sequence[str]) -> AnyCube:
 def open_raster(path: str | Path) -> xr.DataArray:
     """Open a raster that GDAL reads as a lazy (band, y, x) array, its bands labelled by their descriptions.
 
-    Numbers come as they are stored, except where the file declares a scale or an offset: then they are unpacked.
+    Numbers come as they are stored, except where the file declares a scale or an offset: then they are unpacked. The
+    tag ACQUISITIONDATETIME, which `to_cog` writes, becomes the coordinate `time`.
     Raises CubeError for a file of several rasters, rasterio's errors for what is none.
     """
     import rasterio
@@ -194,12 +196,25 @@ def open_raster(path: str | Path) -> xr.DataArray:
     opened = rioxarray.open_rasterio(path, chunks=chunks, mask_and_scale=packed)
     if not isinstance(opened, xr.DataArray):
         raise CubeError(f"{path} holds several rasters; give the path of one of them, as gdalinfo lists them.")
+    stamp = _acquired(opened.attrs.get(ACQUISITION))
+    if stamp is not None and "time" not in opened.coords:
+        opened = opened.assign_coords(time=stamp)
     if not any(match_bands(names)) or None in names or len(set(names)) < len(names):
         return opened
     # The descriptions are bands, so results carry them on instead of numbers.
     named = opened.assign_coords(band=list(names))
     named.attrs.pop("long_name", None)
     return named
+
+
+def _acquired(text: object) -> np.datetime64 | None:
+    """Return the date of a tag in UTC, None for what is no date."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    utc = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return np.datetime64(utc, "ns")
 
 
 def _chunks(file: rasterio.DatasetReader) -> dict[str, int]:

@@ -11,6 +11,7 @@ import xarray as xr
 from ..analytics.area import HECTARE_M2, lazy_areas
 from ..analytics.classes import AREA_ATTR, CLASS_COLORS, classes_of
 from ..bands import match_bands
+from ..conventions.own import ACQUISITION
 from ..radiometry.resolve import OFFSET_COORD
 from ..spec import SOURCE_ITEMS, SOURCE_LINKS
 from .zarr.content import Content, Field
@@ -18,9 +19,6 @@ from .zarr.content import Content, Field
 if TYPE_CHECKING:
     import dask.array as da
     from rasterio.enums import ColorInterp
-
-ACQUISITION = "ACQUISITIONDATETIME"
-"""GDAL's name for the moment of an image, in UTC. GTiff does not keep its domain IMAGERY, so it is a plain tag."""
 
 _COLORS = {"B04": "red", "B03": "green", "B02": "blue"}
 

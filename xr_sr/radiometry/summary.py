@@ -20,9 +20,8 @@ from ..conventions.own import QUANTIFICATION_COORD
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.lazy import is_only_stored
-from ..cube.select import AnyCube, Cube, bands_of, recognize
+from ..cube.select import AnyCube, Cube, bands_of, model_of, recognize
 from ..errors import RadiometryError
-from ..spec import MODEL_ATTR
 from .metadata import is_nodata_coord
 from .resolve import OFFSET_COORD, offset_coords, resolve
 
@@ -135,9 +134,14 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     elif offset is not None and dates:
         dates = f"{dates} (offset {float(offset):g} DN)"
     yield "dates", dates
-    made_by = cube.source.attrs.get(MODEL_ATTR, "")
-    yield "values", f"{dtypes}: reflectance" if made_by and radiometry.own else f"{dtypes}: {radiometry.how}"
-    yield "made by", f"{made_by}, from {radiometry.how}" if made_by and radiometry.own else ""
+    if not radiometry.own:
+        yield "values", f"{dtypes}: {radiometry.how}"
+        return
+    # Of a result the formula is what was done to its input, whose numbers they no longer are.
+    packed = any(plane.array.dtype.kind in "iu" for plane in cube.planes)
+    yield "values", f"{dtypes}: reflectance{', packed with a scale' if packed else ''}"
+    made_by = model_of(cube.source)
+    yield ("made by", f"{made_by}, from {radiometry.how}") if made_by else ("read as", radiometry.how)
 
 
 def times_of(cube: Cube) -> xr.DataArray | None:
