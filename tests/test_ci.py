@@ -1,13 +1,16 @@
-"""The checks that check: skips are failures in CI, and the lowest versions are those of pyproject.toml."""
+"""The checks that check: skips are failures in CI, the lowest versions are those of pyproject.toml, the API pages."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,3 +61,30 @@ def test_lowest_pins_every_library_of_the_core():
     pins = dict(line.split("==") for line in done.stdout.split())
     floors = dict(re.sub(r"\[.*\]", "", line).split(">=") for line in project["dependencies"])
     assert pins.items() >= floors.items()
+
+
+def test_the_pages_of_the_api_describe_parameters_of_the_signature(tmp_path):
+    pytest.importorskip("sphinx")
+    shutil.copytree(ROOT / "docs" / "_extensions", tmp_path / "_extensions")
+    (tmp_path / "conf.py").write_text(
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path / '_extensions')!r}]\n"
+        "extensions = ['sphinx.ext.autodoc', 'docstrings']\ndefault_role = 'code'\n"
+    )
+    pages = tmp_path / "api" / "generated"
+    pages.mkdir(parents=True)
+    (tmp_path / "index.rst").write_text("API\n===\n")
+    (pages / "evaluate.rst").write_text(":orphan:\n\nevaluate\n========\n\n.. autofunction:: xr_sr.evaluate\n")
+    built = tmp_path / "html"
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", tmp_path, built], check=True)
+    page = built / "api" / "generated" / "evaluate.html"
+
+    def checked() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, ROOT / ".ci" / "check_docs.py", built]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (checked().stdout, checked().returncode) == ("", 0)
+    for name in ("lr", "sr", "hr"):
+        assert f"<strong>{name}</strong> – " in page.read_text()
+    page.write_text(page.read_text().replace("<strong>hr</strong>", "<strong>hr</strong> (<em>lr</em>, <em>sr</em>,)"))
+    assert "'hr (lr, sr,)' is not a parameter" in checked().stdout
+    assert checked().returncode == 1

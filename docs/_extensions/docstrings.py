@@ -4,7 +4,7 @@
         20 m bands are wanted. dates: one or more.
 
 becomes a list of parameters. A name of the signature with a colon begins an entry, at the start or after a full stop;
-"Returns", "Raises" and their like begin a paragraph.
+several names with one colon have the same text. "Returns", "Raises" and their like begin a paragraph.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _rewrite(paragraph: list[str], known: set[str]) -> list[str]:
         return [_escaped(text)]
     parts = entry.split(text)[1:]
     entries = zip(parts[::2], parts[1::2], strict=True)
-    return [f":param {names}: {_escaped(said.strip())}" for names, said in entries]
+    # One field for each name, as numpydoc has it: Sphinx reads `:param lr, sr:` as a parameter `sr` of type `lr,`.
+    return [f":param {name}: {_escaped(said.strip())}" for names, said in entries for name in names.split(", ")]
 
 
 def _escaped(text: str) -> str:
