@@ -137,10 +137,7 @@ def _is_finer(one: Any, other: Any) -> bool:
 
     if not all(isinstance(each, xr.DataArray | xr.Dataset | xr.DataTree) for each in (one, other)):
         return False
-    boxes = [
-        recognize(each, model_gsd_m=10.0).geobox if isinstance(each, xr.DataTree) else geobox_of(each)
-        for each in (one, other)
-    ]
+    boxes = [recognize(each).geobox if isinstance(each, xr.DataTree) else geobox_of(each) for each in (one, other)]
     fine, coarse = (None if box is None else abs(box.affine.determinant) for box in boxes)
     return fine is not None and coarse is not None and fine < coarse * (1 - 1e-6)
 

@@ -372,6 +372,32 @@ def test_bands_of_other_nodes_are_known_each_with_its_node():
     assert recognize(tree["a/r20m"]).elsewhere == recognize(dataset(RGBN)).elsewhere == ()
 
 
+def with_truth() -> xr.DataTree:
+    """Nodes of one tile with a reference image of finer pixels beside them, as `simulate_scene` returns them."""
+    finer = dataset(["b02", "b03", "b04", "b05", "b08", "b8a"], geobox=GB10.zoom_out(0.25))
+    return xr.DataTree.from_dict({"hr": finer, **nodes("lr/")})
+
+
+def test_the_node_nearest_to_10_m_is_read_whatever_else_is_there():
+    tree = with_truth()
+    cube = recognize(tree)
+
+    assert cube.node == "/lr/r10m"
+    assert cube.elsewhere == (("lr/r20m", ("B05", "B8A", "B11")), ("lr/r60m", ("B01", "B09")))
+    assert [path for path, _ in cube.others] == ["hr", "lr/r20m", "lr/r60m"]
+    assert recognize(tree, model_gsd_m="finest").node == "/hr"
+    assert recognize(xr.DataTree.from_dict({name: nodes()[name] for name in ("r20m", "r60m")})).node == "/r20m"
+
+
+def test_of_the_levels_of_a_result_the_finest_is_read():
+    sizes = {"0": 0.25, "1": 0.5, "2": 1}
+    levels = {name: dataset(RGBN, geobox=GB10.zoom_out(size)) for name, size in sizes.items()}
+    made = {name: level.assign_attrs({"xr_sr:model": "bicubic"}) for name, level in levels.items()}
+
+    assert recognize(xr.DataTree.from_dict(made)).node == "/0"
+    assert recognize(xr.DataTree.from_dict(levels)).node == "/2"
+
+
 def test_bands_left_behind_are_named_with_the_way_out():
     tree = xr.DataTree.from_dict(nodes())
     cube = recognize(tree)

@@ -28,6 +28,7 @@ from ..errors import (
     MissingBandError,
     warn_caller,
 )
+from ..spec import MODEL_ATTR, stated
 from .coordinates import placed, zoomed
 from .grid import Grid, crs_coord_name, grid_of, is_crs_coord, pixel_size_m, spatial_dims
 from .lazy import check_array, kept_unread
@@ -36,6 +37,9 @@ from .trees import node_dataset
 
 AnyCube: TypeAlias = "xr.DataArray | xr.Dataset | xr.DataTree"
 Kind: TypeAlias = Literal["DataArray", "Dataset", "DataTree"]
+
+MEASURED_M = 10.0
+"""Pixel size in meters of the node that all functions read of a tree, where its nodes differ."""
 
 NO_REFLECTANCE = re.compile("|".join(SKIPPED_NODES), re.IGNORECASE)
 """Paths of the nodes of a tree that hold masks and angles, under names of bands too."""
@@ -82,8 +86,9 @@ class Cube:
     lead: the other dimensions of the planes, in order. source: the object that the planes come from (a tree's node).
     crs_name: the coordinate that holds the CRS. flags: resampled to the finer grid by nearest neighbor.
     extras: variables off the grid, kept unchanged. dropped: variables on the grid that are neither band nor flag.
-    node: of a tree, the path of the node that is read. elsewhere: (path, bands) of its other nodes, finest first, with
-    the bands that this node lacks.
+    node: of a tree, the path of the node that is read. others: (path, bands) of its other nodes, by pixel size.
+    elsewhere: the same with the bands that this node lacks, the node of the nearest pixel size first; of nodes with
+    smaller pixels those that no other node has.
     """
 
     kind: Kind
@@ -99,6 +104,7 @@ class Cube:
     extras: tuple[Hashable, ...] = ()
     dropped: tuple[Hashable, ...] = ()
     node: str = ""
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
     elsewhere: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -133,12 +139,17 @@ class Cube:
 
 
 def recognize(
-    obj: AnyCube, *, model_gsd_m: float | None = None, allow_other_bands: bool = False, role: str = "the cube"
+    obj: AnyCube,
+    *,
+    model_gsd_m: float | Literal["finest"] | None = None,
+    allow_other_bands: bool = False,
+    role: str = "the cube",
 ) -> Cube:
     """Find the bands, the grid, the flags and the rest of a cube; computes nothing.
 
     obj: a DataArray with a band dimension (or of one band), a Dataset of bands, or a DataTree with such Datasets at one
-    or several pixel sizes, of which the one nearest to `model_gsd_m` meters is read, by default the finest.
+    or several pixel sizes. model_gsd_m: of these the one nearest to as many meters is read; by default 10, and of the
+    levels of a result the finest.
     allow_other_bands: of a DataArray, bands that are none of Sentinel-2's are planes too, with `band` "". role: of the
     cube, for messages.
     Raises CubeError if it is none of these, GridError without y and x or without pixels, AmbiguousBandError if bands
@@ -214,8 +225,8 @@ def _of_store(attrs: Mapping[Any, Any], *, levels: bool = False) -> str:
     return f" This is a store of to_zarr: open it with xr_sr.open_zarr(path{options}."
 
 
-def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
-    """Read the node whose pixels are nearest to the size asked for; the finest where none is asked for."""
+def _from_tree(tree: xr.DataTree, model_gsd_m: float | Literal["finest"] | None) -> Cube:
+    """Read the node whose pixels are nearest to the size asked for, by default 10 m."""
     nodes = [node for node in tree.subtree if node.data_vars]
     reflectance = [node for node in nodes if not NO_REFLECTANCE.search(node.relative_to(tree))]
     found: list[tuple[float, str, Cube]] = []
@@ -242,7 +253,10 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
             f"{_of_store(tree.attrs, levels=True)}"
         )
 
-    target = model_gsd_m or min(gsd for gsd, _, _ in found)
+    if model_gsd_m is None:  # levels of one result are one image: reading a coarser one would waste its detail
+        is_result = _STORE in tree.attrs or all(stated(cube.source.attrs, MODEL_ATTR) for _, _, cube in found)
+        model_gsd_m = "finest" if is_result else MEASURED_M
+    target = min(gsd for gsd, _, _ in found) if model_gsd_m == "finest" else model_gsd_m
     least = min(abs(math.log(gsd / target)) for gsd, _, _ in found)
     nearest = [entry for entry in found if abs(math.log(entry[0] / target)) < least + 0.01]
     measured = [entry for entry in nearest if _MEASURED.search(entry[1])]
@@ -251,17 +265,18 @@ def _from_tree(tree: xr.DataTree, model_gsd_m: float | None) -> Cube:
         raise AmbiguousBandError(
             f"{listed(paths)} all hold bands of about {nearest[0][0]:.3g} m. Pass one of them: cube[{paths[0]!r}]."
         )
-    _, path, cube = (measured or nearest)[0]
+    gsd_m, path, cube = (measured or nearest)[0]
     flags = cube.flags
     if not any(is_scl(flag.name) for flag in flags):
         flags += tuple(_scl_elsewhere(nodes, path, cube)[:1])
-    others = [
-        (tree[other].relative_to(tree), tuple(band for band in rest.available if band not in cube.available))
-        for _, other, rest in sorted(found, key=lambda entry: entry[0])
-        if other != path
-    ]
-    elsewhere = tuple((other, bands) for other, bands in others if bands)
-    return replace(cube, kind="DataTree", flags=flags, node=path, elsewhere=elsewhere)
+    others = sorted((entry for entry in found if entry[1] != path), key=lambda entry: entry[0])
+    elsewhere = []
+    for gsd, other, rest in sorted(others, key=lambda entry: abs(math.log(entry[0] / gsd_m))):
+        known = {*cube.available, *(band for size, _, each in others if size > gsd_m > gsd for band in each.available)}
+        if bands := tuple(band for band in rest.available if band not in known):
+            elsewhere.append((tree[other].relative_to(tree), bands))
+    beside = tuple((tree[other].relative_to(tree), rest.available) for _, other, rest in others)
+    return replace(cube, kind="DataTree", flags=flags, node=path, others=beside, elsewhere=tuple(elsewhere))
 
 
 def _scl_elsewhere(nodes: Sequence[xr.DataTree], path: str, cube: Cube) -> list[Flags]:

@@ -42,7 +42,7 @@ def plan(obj: AnyCube, request: Request) -> Plan:
 
     Raises CubeError, RadiometryError, ModelError or WeightsError, as `upscale` says.
     """
-    cube = recognize(obj, model_gsd_m=request.gsd_m)
+    cube = recognize(obj, model_gsd_m=request.gsd_m or "finest")
     check_measured(cube, allow=request.allow_gsd)
     if request.gsd_m is not None and (reason := other_sensor(obj, cube)):
         warn_of_sensor(reason)

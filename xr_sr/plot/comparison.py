@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_numbers, is_one_of, shown
-from ..cube.select import AnyCube, model_of
+from ..cube.select import AnyCube, model_of, recognize
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
 from ..radiometry.resolve import Offset
 from .figure import Map, Panel, Stretch, draw
-from .views import Frame, ImageArray, View, check_order, choose_frame, see
+from .views import Frame, ImageArray, View, check_order, choose_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,14 +68,14 @@ def compare(
         raise OptionError(
             f"difference={difference!r}: expected 'consistency', which needs lr=, 'error', which needs hr=, or None."
         )
-    cube = see(sr)
+    cube = recognize(sr)
     name = model_of(sr) or "SR"
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
     fine = fine.at(stamp)
-    coarse = None if lr is None else View.of(see(lr), "LR", chosen, offset).at(stamp)
-    reference = None if hr is None else View.of(see(hr), "HR", chosen).at(stamp)
+    coarse = None if lr is None else View.of(recognize(lr), "LR", chosen, offset).at(stamp)
+    reference = None if hr is None else View.of(recognize(hr), "HR", chosen).at(stamp)
     check_order(coarse, fine, reference)
     frame = choose_frame(fine, [view for view in (coarse, reference) if view is not None], window, max_pixels)
 

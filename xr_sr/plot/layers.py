@@ -17,13 +17,13 @@ from ..analytics.area import area_text
 from ..analytics.classes import CLASS_COLORS, as_water, classes_of
 from ..analytics.indices import NAME_ATTR
 from ..cube.grid import geobox_of, spatial_dims
-from ..cube.select import AnyCube, Cube
+from ..cube.select import AnyCube, Cube, recognize
 from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, colored
 from .maps import CLASS_TITLES, at_date, parts_of, when_of
-from .views import Frame, ImageArray, Placed, see
+from .views import Frame, ImageArray, Placed
 
 Legend = dict[str, Any]
 """JSON. kind "bands": text; "classes": text (dates) and entries (color, label); "ramp": label, low, high, colors."""
@@ -100,7 +100,7 @@ def cube_or_none(obj: Any) -> Cube | None:
     if isinstance(obj, xr.DataArray) and ("flag_meanings" in obj.attrs or NAME_ATTR in obj.attrs):
         return None
     try:
-        return see(obj)
+        return recognize(obj)
     except CubeError:
         if _is_map(obj):
             return None

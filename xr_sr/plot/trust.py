@@ -11,7 +11,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from ..cube.grid import geobox_of, pixel_size_m, spatial_dims
-from ..cube.select import AnyCube, model_of
+from ..cube.select import AnyCube, model_of, recognize
 from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError, OptionError
 from ..optional import require
@@ -19,7 +19,7 @@ from .comparison import choose_bands
 from .figure import DPI, colored, finish
 from .layers import Sheet
 from .ternary_plot import COLORS, QUANTITIES, chosen
-from .views import Frame, View, choose_frame, scalar_date, see
+from .views import Frame, View, choose_frame, scalar_date
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,7 +169,7 @@ def _picture(
     """Return (y, x, red green blue alpha) of the area of the maps, 0 to 1."""
     if sr is None:
         return None
-    cube = see(sr)
+    cube = recognize(sr)
     view = View.of(cube, "SR", choose_bands(cube.available, None)).at(stamp)
     to_cube = ~cube.geobox.affine @ geobox.affine
     (left, top), (right, bottom) = to_cube @ (frame[2], frame[0]), to_cube @ (frame[3], frame[1])

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from ..arguments import check_numbers, check_whole
 from ..cube.crs import crs_label
 from ..cube.grid import order_error, pixel_size_m
-from ..cube.select import AnyCube, Cube, Plane, model_of, pick, recognize, warn_if_swapped
+from ..cube.select import Cube, Plane, model_of, pick, warn_if_swapped
 from ..cube.time import Date, check_date, nearest_place, place_of
 from ..errors import GridError
 from ..radiometry.convert import Radiometry
@@ -179,11 +179,6 @@ def scalar_date(obj: xr.DataArray | xr.Dataset) -> np.datetime64 | None:
         return None
     date: np.datetime64 = time.values.astype("datetime64[ns]")[()]
     return date
-
-
-def see(obj: AnyCube) -> Cube:
-    """Recognize a cube; of a tree, the 10 m node."""
-    return recognize(obj, model_gsd_m=10.0)
 
 
 def check_order(coarse: View | None, fine: View | None, reference: View | None) -> None:

@@ -94,7 +94,7 @@ def _lines(cube: Cube) -> Iterator[tuple[str, str]]:
     array = cube.planes[0].array
     yield "node", cube.node
     yield "bands", bands_of(cube)
-    yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.elsewhere)
+    yield "other nodes", "; ".join(f"{path}: {', '.join(bands)}" for path, bands in cube.others)
     yield "size", ", ".join(f"{dim} {array.sizes[dim]}" for dim in (*cube.lead, cube.y, cube.x))
     place = crs_label(cube.geobox.crs) if cube.geobox.crs else "no CRS"
     size = meters(pixel_size_m(cube.geobox))
