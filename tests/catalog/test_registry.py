@@ -222,7 +222,11 @@ def test_the_first_variant_that_gives_all_wanted_bands_is_taken(own_model, monke
 
 
 def test_the_table_has_a_row_for_every_model_in_reading_order():
-    assert tuple(list_models()["name"]) == registry.names()
+    table = list_models().set_index("name")
+
+    assert tuple(table.index) == registry.names()
+    for family, variants in {**registry.current.families, **registry.current.fusing}.items():
+        assert {family} == set(table.loc[list(variants), "family"])
 
 
 def test_the_table_has_its_columns_by_old_spellings_with_a_warning():

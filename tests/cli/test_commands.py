@@ -46,6 +46,30 @@ def test_models_lists_every_model_of_the_catalogue():
     assert result.exit_code == 0
     assert all(name in result.stdout for name in xr_sr.list_models()["name"])
     assert "CC0-1.0" in result.stdout
+    assert "computes scales 2 to 24" in result.stdout and "computes scales 1 to 16" in result.stdout
+    assert "\nsen2sr (default): sen2sr.rgbn-x4, sen2sr.ten-x4\n" in result.stdout
+    assert "\nglp-hpm (default): glp-hpm\n" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["upscale", "fuse"])
+def test_the_default_model_is_that_of_the_function_and_a_name_of_the_list(command):
+    default = inspect.signature(getattr(xr_sr, command)).parameters["model"].default
+
+    assert {each.name: each.default for each in main.commands[command].params}["model"] == default
+    assert default in set(xr_sr.list_models()["family"])
+
+
+def test_options_of_a_model_are_those_of_the_function(tmp_path, scene):
+    one = scene.isel(time=0)
+    path, out = write_raster(tmp_path / "in.tif", one), tmp_path / "out.zarr"
+    words = ("--scale", "20", "--option", "noise=0.002", "--option", "mtf={'B04': 0.3}", "--option", "prior=(1.5, 500)")
+
+    result = run("upscale", path, out, "-m", "kriging", "-b", "B04", "--offset", "-1000", "--dtype", "float32", *words)
+
+    assert result.exit_code == 0, result.output
+    options = {"scale": 20, "noise": 0.002, "mtf": {"B04": 0.3}, "prior": (1.5, 500)}
+    expected = upscale(open_raster(path), "kriging", bands=["B04"], offset=-1000, **options)
+    np.testing.assert_allclose(np.squeeze(open_zarr(str(out))), np.squeeze(expected), rtol=0, atol=1e-6)
 
 
 def test_fetch_says_where_the_weights_are(official):
@@ -283,6 +307,11 @@ def test_warnings_are_one_line_without_a_place_in_the_code(tmp_path, scene):
         (["upscale", "{tif}", "{out}", "--offset", "much"], 2, ["--offset"]),
         (["upscale", "{tif}", "{out}", "--precision", "int4"], 2, ["--precision"]),
         (["upscale", "{tif}", "{out}", "--scale", "0"], 2, ["--scale"]),
+        (["upscale", "{tif}", "{out}", "-m", "bicubic", "--offset", "0", "--scale", "17"], 1, ["17", "1 to 16"]),
+        (["upscale", "{tif}", "{out}", "-m", "kriging", "--offset", "0", "--scale", "25"], 1, ["25", "2 to 24"]),
+        (["upscale", "{tif}", "{out}", "-m", "kriging", "--offset", "0", "--option", "nois=0"], 1, ["nois", "noise"]),
+        (["upscale", "{tif}", "{out}", "--option", "noise"], 2, ["noise=0.002"]),
+        (["upscale", "{tif}", "{out}", "--option", "scale=2"], 1, ["--scale"]),
         (["upscale", "{tif}", "{out}", "--moddel", "x"], 2, ["--moddel"]),
         (["upscale", "{tif}", "{out}", "-m", "sen3sr"], 1, ["sen3sr"]),
         (["upscale", "{tif}", "{out}", "-m", "bicubic", "-b", "B12"], 1, ["B12"]),

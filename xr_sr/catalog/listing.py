@@ -21,11 +21,11 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     """List the available models in a table, one row each, without loading torch.
 
     bands: only models that compute all of these, by any alias. scale: only models that support this scale.
-    Columns: name, bands ("any" if each band is processed by itself), scale, halo (input pixels; 0 for a windowed
-    model), window (side in input pixels; 0 without windows), gsd_m (meters; NaN if any is right), level, license,
-    size_mb (of the weights, 10^6 bytes), where (their location: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for
-    one of your own, "missing" if that is gone, or "" without weights; found by name and size, since hashes are
-    verified before use), summary.
+    Columns: name, family (`upscale` and `fuse` take it too, and choose its variant by the requested bands), bands
+    ("any" if each band is processed by itself), scale, halo (input pixels; 0 for a windowed model), window (side in
+    input pixels; 0 without windows), gsd_m (meters; NaN if any is right), level, license, size_mb (of the weights, 10^6
+    bytes), where (their location: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for one of your own, "missing" if
+    that is gone, or "" without weights; found by name and size, since hashes are verified before use), summary.
     Raises OptionError for a scale that is not a whole number of at least 1, MissingBandError for unknown bands.
     """
     from .table import ModelTable
@@ -36,6 +36,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     rows = [
         {
             "name": model.name,
+            "family": model.family,
             "bands": " ".join(registry.given_by(model, ())) or "any",
             "scale": model.scale,
             "halo": model.halo,
@@ -51,8 +52,8 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
         if set(wanted) <= set(registry.given_by(model, wanted))
         and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in scales_of(model)))
     ]
-    columns = ["name", "bands", "scale", "halo", "window", "gsd_m", "level", "license", "size_mb", "where", "summary"]
-    return ModelTable(rows, columns=columns)
+    names = "name family bands scale halo window gsd_m level license size_mb where summary"
+    return ModelTable(rows, columns=names.split())
 
 
 def _canonical(bands: Iterable[str] | None) -> list[str]:

@@ -17,7 +17,21 @@ import click
 
 from .._version import __version__
 from ..errors import XrSrError, XrSrWarning
-from .options import NAMES, NODATA, OFFSET, PART, QUANTIFICATION, QUIET, TEXT, WAIT, choice, names
+from .options import (
+    DEFAULT_MODEL,
+    FUSING_MODEL,
+    NAMES,
+    NODATA,
+    OFFSET,
+    PART,
+    QUANTIFICATION,
+    QUIET,
+    TEXT,
+    WAIT,
+    assignments,
+    choice,
+    names,
+)
 from .shell import Spelling, in_shell
 
 
@@ -106,7 +120,7 @@ def demo(out: Path, quiet: bool) -> None:
 @main.command(context_settings=TEXT)
 @click.argument("source", metavar="INPUT")
 @click.argument("target", metavar="OUTPUT")
-@click.option("--model", "-m", default="sen2sr", show_default=True, help="A model of `xr-sr models`.")
+@click.option("--model", "-m", default=DEFAULT_MODEL, show_default=True, help="A model or family of `xr-sr models`.")
 @click.option(
     "--bands",
     "-b",
@@ -115,7 +129,9 @@ def demo(out: Path, quiet: bool) -> None:
     help="Bands of the output, in that order, such as B04,B03,B02. Default: all that the model computes.",
 )
 @click.option(
-    "--scale", type=click.IntRange(1, 16), help="For interpolation: output pixels per input pixel. Default: 4."
+    "--scale",
+    type=click.IntRange(min=1),
+    help="For interpolation (1 to 16) and kriging (2 to 24): output pixels per input pixel. Default: 4.",
 )
 @OFFSET
 @QUANTIFICATION
@@ -144,6 +160,14 @@ def demo(out: Path, quiet: bool) -> None:
     "--mtf",
     type=click.FloatRange(min=0, max=1),
     help="Of --constraint measured and kriging: transfer at the Nyquist frequency. Default: Sentinel-2's.",
+)
+@click.option(
+    "--option",
+    "of_model",
+    multiple=True,
+    callback=assignments,
+    metavar="NAME=VALUE",
+    help="An option of the model, such as noise=0.002 or strength=0.5 of kriging; may be repeated.",
 )
 @click.option(
     "--chunks",
@@ -201,7 +225,7 @@ def _params_of_fuse() -> list[click.Parameter]:
     """Return the parameters of `upscale`, but for what means nothing here."""
     model = click.Option(
         ("--model", "-m"),
-        default="glp-hpm",
+        default=FUSING_MODEL,
         show_default=True,
         help="glp-hpm and bicubic need no weights, and take 60 m too; sen2sr-lite is the official network.",
     )
@@ -215,7 +239,7 @@ def _params_of_fuse() -> list[click.Parameter]:
         type=click.FloatRange(min=0, max=1),
         help="Of glp-hpm and --constraint measured: transfer at the Nyquist frequency. Default: Sentinel-2's.",
     )
-    rest = [param for param in upscale.params if param.name not in ("model", "scale", "mtf")]
+    rest = [param for param in upscale.params if param.name not in ("model", "scale", "mtf", "of_model")]
     return [*rest[:2], model, guide, mtf, *rest[2:]]
 
 
@@ -236,17 +260,19 @@ def fuse(source: str, target: str, **options: Any) -> None:
 
 @main.command(context_settings=TEXT)
 def models() -> None:
-    """List the models with their input bands and the location of their weights."""
+    """List the models with their input bands and the location of their weights, and the families of models."""
+    from ..catalog import registry
     from ..catalog.listing import list_models
-    from ..catalog.registry import get
+    from ..catalog.models import scales_of
 
     rows: list[dict[Any, Any]] = list_models().to_dict("records")
     width = max(len(model["name"]) for model in rows)
     for model in rows:
-        spec = get(model["name"])
-        scale = (
-            "any scale" if "scale" in dict(spec.options) else f"x{spec.scale}" if spec.scale > 1 else "the finer grid"
-        )
+        spec = registry.get(model["name"])
+        if "scale" in dict(spec.options):
+            scale = f"scales {min(scales_of(spec))} to {max(scales_of(spec))}"
+        else:
+            scale = f"x{spec.scale}" if spec.scale > 1 else "the finer grid"
         facts = [
             f"reads {model['bands']}, computes {scale}",
             f"weights {model['size_mb']:g} MB, {model['where']}" if model["size_mb"] else "",
@@ -254,6 +280,11 @@ def models() -> None:
         ]
         click.echo(f"{model['name']:<{width}}  {model['summary']}")
         click.echo(f"{'':<{width}}  {'; '.join(filter(None, facts))}")
+    families = (("upscale", registry.current.families, DEFAULT_MODEL), ("fuse", registry.current.fusing, FUSING_MODEL))
+    for command, members, default in families:
+        click.echo(f"\nFamilies for {command}, of which the first variant that computes the requested bands is used:")
+        for family, variants in members.items():
+            click.echo(f"{family}{' (default)' if family == default else ''}: {', '.join(variants)}")
 
 
 @main.command(context_settings=TEXT)

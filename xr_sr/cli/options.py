@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import click
+
+DEFAULT_MODEL, FUSING_MODEL = "sen2sr", "glp-hpm"
+"""What `upscale` and `fuse` use by default, as in Python."""
 
 TEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -27,6 +31,20 @@ def numbers(
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a number, nor one for each date, nor 'auto'.") from None
     return found if len(found) > 1 else found[0] if found else "auto"
+
+
+def assignments(_context: click.Context, _parameter: click.Parameter, value: Sequence[str]) -> dict[str, Any]:
+    """Read "noise=0.002" and the like: values are those of Python, and anything else is text."""
+    found: dict[str, Any] = {}
+    for each in value:
+        name, equals, text = each.partition("=")
+        if not (equals and name.isidentifier() and text):
+            raise click.BadParameter(f"{each!r}: expected a name and its value, such as noise=0.002.")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
 
 
 def level(_context: click.Context, _parameter: click.Parameter, value: str) -> float | Literal["otsu"]:

@@ -23,15 +23,13 @@ from ..io.files import suffix_of
 from ..io.zarr import open_zarr, to_zarr
 from ..pipeline.api import fuse, upscale
 from ..plot import compare
-from .options import taken
+from .options import DEFAULT_MODEL, taken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_DAYS = 10
 """The largest distance of the nearest date from the requested one: the repeat cycle of one Sentinel-2 satellite."""
-
-MODEL = "sen2sr"
 
 WINDOW = (344_020, 5_819_760, 345_300, 5_821_040)
 """The part that is drawn, (left, bottom, right, top) in EPSG:32633: a village, the end of a lake, fields."""
@@ -63,6 +61,9 @@ def run_upscale(
         cube = select_date(cube, date, within_days=MOST_DAYS)
         other = None if other is None else select_date(other, date, within_days=MOST_DAYS)
     of_model = {name: value for name in ("scale", "guide", "mtf") if (value := options.get(name)) is not None}
+    if twice := sorted({*of_model, *_PASSED_ON} & set(options.get("of_model", {}))):
+        raise OptionError(f"--option {twice[0]}=...: use --{twice[0].replace('_', '-')}, which is an option by itself.")
+    of_model |= options.get("of_model", {})
     result = (fuse if fusing else upscale)(
         cube,
         other=other,
@@ -162,9 +163,9 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}.") from error
     scene = sample("havel")["r10m"]
-    say(f"Model: {registry.get(MODEL).name}, weights inside the package")
+    say(f"Model: {registry.get(DEFAULT_MODEL).name}, weights inside the package")
     begin = time.perf_counter()
-    fine = upscale(scene, MODEL)
+    fine = upscale(scene, DEFAULT_MODEL)
     store, picture = folder / "havel.zarr", folder / "havel.png"
     to_zarr(fine, str(store), overwrite=True, progress=progress)
     say(f"{store}: {describe(fine)}; {taken(begin)}")
