@@ -81,6 +81,13 @@ def test_the_offsets_of_both_grids_are_shown(series):
     assert "coarse dates" not in lines(series.sr.explain())
 
 
+def test_reflectance_of_ours_is_said_to_be_that(series):
+    of_dn, of_reflectance = (of(cube.sr.explain(), "radiometry") for cube in (series, series.sr.reflectance()))
+
+    assert of_dn.startswith("reflectance = (DN + ")
+    assert of_reflectance == f"the cube is reflectance already, read as {of_dn}"
+
+
 def test_what_upscale_refuses_explain_refuses():
     cube = array(reflectance(1, 8, 8), ["B04"])
 

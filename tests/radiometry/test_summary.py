@@ -129,6 +129,13 @@ def test_a_result_is_said_to_be_made_by_its_model():
     assert "made by  bicubic, from reflectance = (DN - 1000) / 10000" in text
 
 
+def test_the_type_is_named_once():
+    text = summary(array(reflectance(4, 8, 8)))
+
+    assert "values  float32: reflectance, as handed in" in text
+    assert text.count("float32") == 1
+
+
 def test_reflectance_is_said_to_be_that_and_how_it_was_read():
     text = summary(dataset_of_dn().sr.reflectance())
 

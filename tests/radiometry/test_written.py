@@ -191,13 +191,32 @@ def test_keywords_win():
     assert made.radiometry_offset == -1000
 
 
-def test_it_counts_more_than_metadata_and_earlier_results():
+def test_it_counts_more_than_metadata():
     flagged = season().assign_coords({"boa_add_offset": ("time", [-1000, -1000])})
+
     assert is_right(flagged.sr.set_radiometry(offset=[0, -1000], nodata=7))
 
-    result = season().sr.reflectance(offset=[0, -1000])
-    lifted = result.sr.set_radiometry(offset=0, quantification=2)
-    np.testing.assert_allclose(lifted.sr.reflectance(), result / 2, rtol=1e-6)
+
+@pytest.mark.parametrize("options", [{"offset": -1000}, {"quantification": 2}, {"offset": 0, "reset": True}], ids=str)
+@pytest.mark.parametrize(
+    "converted",
+    [
+        lambda cube: cube.sr.reflectance(),
+        lambda cube: cube.to_dataset("band").sr.upscale("bicubic", scale=2),
+        lambda cube: xr.DataTree.from_dict({"r10m": cube.sr.reflectance().to_dataset("band")}),
+    ],
+    ids=["reflectance", "upscaled", "tree"],
+)
+def test_reflectance_of_ours_does_not_become_dn_again(converted, options):
+    with pytest.raises(RadiometryError, match=r"reflectance already.*set_radiometry"):
+        converted(written()).sr.set_radiometry(**options)
+
+
+def test_nodata_can_be_written_into_reflectance_and_is_shown():
+    result = season().sr.reflectance(offset=[0, -1000]).fillna(-9999).sr.set_radiometry(nodata=-9999)
+
+    assert "reflectance; nodata -9999\n" in repr(result.sr)
+    assert not (result.sr.reflectance() < -1).any()
 
 
 def test_what_is_left_out_stays():

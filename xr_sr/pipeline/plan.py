@@ -114,7 +114,9 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     place = crs_label(cube.geobox.crs) if cube.geobox.crs else "no CRS"
     yield "grid", f"{place}, {_grid(cube.geobox)} -> {_grid(cube.geobox.zoom_to((height * scale, width * scale)))}"
     yield "coarse bands", "; ".join(filter(None, map(_coarse, plan.steps)))
-    yield "radiometry", str(plan.attrs["xr_sr:radiometry"])
+    read_as = str(plan.attrs["xr_sr:radiometry"])
+    already = step.recipe.radiometry.own and step.recipe.radiometry.kind == "reflectance"
+    yield "radiometry", f"the cube is reflectance already, read as {read_as}" if already else read_as
     if (times := times_of(cube)) is not None:
         if OFFSET_COORD in plan.coords:
             yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times)

@@ -44,6 +44,7 @@ __all__ = [
     "Offset",
     "Quantification",
     "Radiometry",
+    "check_not_converted",
     "offset_coords",
     "resolve",
 ]
@@ -146,6 +147,19 @@ def _identity(plane: Plane) -> str:
     """Return a name for the pixels of a band, by which findings count once, however many tasks read them."""
     data = plane.array.variable._data
     return f"{getattr(data, 'name', '') or id(data)} {plane.name}"
+
+
+def check_not_converted(cube: Cube, planes: Sequence[Plane]) -> None:
+    """Raise RadiometryError where the bands are reflectance that this package computed, by their attributes."""
+    holders = [{**cube.source.attrs, **plane.array.attrs} for plane in planes]
+    words = [held.get(OWN_ATTR) or held.get(OWN_ATTR.replace(":", "_")) for held in holders]
+    packed_or_float = planes[0].array.dtype.kind == "f" or declared_scaling(planes) is not None
+    if packed_or_float and all(words):
+        raise RadiometryError(
+            f"the cube is reflectance already, a result of this package: {words[0]}. offset= and quantification= are "
+            "for DN; only nodata= can be written into it. To convert DN in another way, start from the DN: "
+            f"dn.sr.set_radiometry(offset=...). If the numbers were scaled since, remove the attribute {OWN_ATTR!r}."
+        )
 
 
 def offset_coords(radiometry: Radiometry, cube: Cube) -> dict[Hashable, xr.Variable]:

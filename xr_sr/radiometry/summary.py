@@ -135,11 +135,13 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
         dates = f"{dates} (offset {float(offset):g} DN)"
     yield "dates", dates
     if not radiometry.own:
-        yield "values", f"{dtypes}: {radiometry.how}"
+        yield "values", f"{dtypes}: {radiometry.how.removesuffix(f' ({dtypes})')}"
         return
     # Of a result the formula is what was done to its input, whose numbers they no longer are.
     packed = any(plane.array.dtype.kind in "iu" for plane in cube.planes)
-    yield "values", f"{dtypes}: reflectance{', packed with a scale' if packed else ''}"
+    nodata = ", ".join(f"{value:g}" for value in radiometry.nodata)
+    meaning = f"reflectance{', packed with a scale' if packed else ''}{f'; nodata {nodata}' if nodata else ''}"
+    yield "values", f"{dtypes}: {meaning}"
     made_by = model_of(cube.source)
     yield ("made by", f"{made_by}, from {radiometry.how}") if made_by else ("read as", radiometry.how)
 

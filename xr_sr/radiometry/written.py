@@ -21,6 +21,7 @@ from ..errors import OptionError, RadiometryError
 from .cubes import Flat, Obj, each_cube, reflectance
 from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 from .metadata import is_nodata_coord, time_axis
+from .resolve import check_not_converted
 
 _ATTRS = {OFFSET_ATTR, NODATA_ATTR, QUANTIFICATION_ATTR}
 _TAGS = {name.replace(":", "_") for name in _ATTRS}  # the same in a GeoTIFF
@@ -52,8 +53,9 @@ def set_radiometry(
     `upscale`, `fuse`, `reflectance`, `index`, `water`, `flood`, `align`, `compare`, `explore`, `evaluate`,
     `consistency` and the other metrics, `make_pairs`, `degrade`, `harmonize` and `hybrid` read it. Precedence: a
     keyword of the call, what is written here, the attributes of results of this package, other metadata.
-    Raises OptionError if no value is passed, RadiometryError for a value that is none, or an offset that does not fit
-    the dates; CubeError where there are no bands. Warns RadiometryWarning of a positive offset.
+    Raises OptionError if no value is passed, RadiometryError for a value that is none, an offset that does not fit the
+    dates, and an offset or quantification for a cube that is reflectance already, as a result of `reflectance` or
+    `upscale`; CubeError where there are no bands. Warns RadiometryWarning of a positive offset.
     """
     check_flag("reset", reset)
     for name, value in (("offset", offset), ("quantification", quantification)):
@@ -72,6 +74,8 @@ def set_radiometry(
         raise OptionError("expected offset=, nodata=, quantification= or reset=True; got none of them.")
 
     def of_cube(cube: Cube, obj: Flat) -> Flat:
+        if not isinstance(offset, str) or QUANTIFICATION_ATTR in attrs:
+            check_not_converted(cube, cube.planes)
         of_all = attrs if isinstance(offset, str) else {**attrs, OFFSET_ATTR: OFFSET_COORD}
         written = _cleared(obj) if reset else obj.copy(deep=False)
         if NODATA_ATTR in attrs:
