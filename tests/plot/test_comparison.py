@@ -12,6 +12,8 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+import xr_sr
+from tests.cubes import array, times
 from xr_sr import errors
 from xr_sr.cube.coordinates import coords
 from xr_sr.datasets import sample, simulate_scene
@@ -122,6 +124,22 @@ def test_offsets_of_the_date_are_applied():
     for position, reflectance in enumerate((0.3, 0.2)):
         shown = pictures(compare(lr, sr, limits=(0, 1), date=position))["LR, 10 m"]
         assert shown[-1, -1, 0] == pytest.approx(reflectance)
+
+
+def test_radiometry_is_taken_as_by_upscale():
+    dn = array(np.full((3, 4, 24, 32), 3000, "uint16")).assign_coords(time=times(3))
+    dn[..., 0, 0] = 65535
+    numbers = {"offset": -1000, "quantification": 5000, "nodata": [0, 65535]}
+    sr = upscale(dn, "nearest", **numbers)
+
+    shown = pictures(compare(dn, sr, limits=(0, 1), **numbers))["LR, 10 m"]
+    assert shown[-1, -1, 0] == pytest.approx(0.4)
+    assert (shown[0, 0] != shown[-1, -1]).any()
+    stretched = xr_sr.plot.explore(dn, limits=(0, 1), **numbers)
+    assert stretched.html == xr_sr.plot.explore(dn.sr.set_radiometry(**numbers), limits=(0, 1)).html
+    xr_sr.plot.animate(dn, limits=(0, 1), **numbers)
+    with pytest.raises(errors.RadiometryError, match="nodata="):
+        compare(dn, sr, limits=(0, 1), offset=-1000, quantification=5000, nodata="none")
 
 
 def test_only_the_window_is_computed():

@@ -18,7 +18,7 @@ from ..cube.select import AnyCube
 from ..cube.time import time_dim
 from ..errors import CubeError, MissingLibraryError, OptionError
 from ..optional import require
-from ..radiometry.resolve import Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.files import file_target, write_whole
 from .comparison import choose_bands, image_of, note_of, stretch_of
 from .figure import LEGEND_IN, color_key, draw_ground, finish, patch_key
@@ -33,7 +33,7 @@ from .layers import (
     sheet_of,
 )
 from .maps import parts_of
-from .views import Frame, Placed, View, choose_frame
+from .views import Frame, Placed, RadiometryChoice, View, choose_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,13 +107,15 @@ def animate(
     percentiles: tuple[float, float] = (2.0, 98.0),
     limits: tuple[float, float] | None = None,
     offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
     title: str = "",
 ) -> Movie:
     """Animate all dates of a cube, or of a map of classes or of a quantity.
 
     cube: bands along time, LR or SR; or the result of `water` or `flood`; or an index. bands, window, percentiles,
-        limits, offset: as in `compare`, with one stretch for all dates. max_pixels: longest side; of larger areas the
-        middle is shown. fps: dates per second. title: text before the date above each frame.
+        limits, offset, quantification, nodata: as in `compare`, with one stretch for all dates. max_pixels: longest
+        side; of larger areas the middle is shown. fps: dates per second. title: text before the date above each frame.
 
     Returns a Movie: the last line of a cell displays it, `.save("series.gif")` writes it. Computes the window of all
     dates, held as floats at once: 12 bytes per pixel and date. Select dates by `.sel(time=...)`.
@@ -122,7 +124,7 @@ def animate(
     check_number("fps", fps, above=0, most=1000)
     require("matplotlib", extra="viz")
     animation: Any = require("matplotlib.animation", extra="viz")
-    placed = _placed(cube, bands, offset)
+    placed = _placed(cube, bands, {"offset": offset, "quantification": quantification, "nodata": nodata})
     first = placed[0]
     frame = choose_frame(first, [], window, max_pixels)
     layers, note = _layers(placed, first, frame, percentiles, limits)
@@ -148,10 +150,10 @@ def animate(
     return Movie(dates, fps, moving, finish(figure))
 
 
-def _placed(cube: AnyCube, bands: Sequence[str] | None, offset: Offset) -> list[View] | list[Sheet]:
+def _placed(cube: AnyCube, bands: Sequence[str] | None, radiometry: RadiometryChoice) -> list[View] | list[Sheet]:
     seen = cube_or_none(cube)
     if seen is not None:
-        view = View.of(seen, "the cube", choose_bands(seen.available, bands), offset)
+        view = View.of(seen, "the cube", choose_bands(seen.available, bands), **radiometry)
         count = view.stamps().size
         _check(count)
         return [view.at(view.stamp(place)) for place in range(count)]

@@ -13,9 +13,9 @@ from ..cube.select import AnyCube, model_of, recognize
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
 from ..optional import require
-from ..radiometry.resolve import Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from .figure import Map, Panel, Stretch, draw
-from .views import Frame, ImageArray, View, check_order, choose_frame
+from .views import Frame, ImageArray, RadiometryChoice, View, check_order, choose_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +43,8 @@ def compare(
     percentiles: tuple[float, float] = (2.0, 98.0),
     limits: tuple[float, float] | None = None,
     offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
 ) -> Figure:
     """Draw LR, bicubic, SR and HR side by side: the same area, with one stretch of colors.
 
@@ -54,7 +56,7 @@ def compare(
         the middle is shown.
     difference: a second row of maps; "consistency": averaged back to the pixels of lr, minus lr; "error": minus hr.
     percentiles: of the first panel, per band, drawn black and white. limits: reflectance of black and white, used
-        instead. offset: of lr, as in `upscale`.
+        instead. offset, quantification, nodata: of lr, as in `upscale`.
 
     Returns a matplotlib Figure: `figure.savefig("compare.png", dpi=300)`. Computes only the window.
     Raises CubeError if bands are not shared or no pixel is valid; GridError if the grids are not aligned, or the pixels
@@ -68,13 +70,14 @@ def compare(
         raise OptionError(
             f"difference={difference!r}: expected 'consistency', which needs lr=, 'error', which needs hr=, or None."
         )
+    radiometry: RadiometryChoice = {"offset": offset, "quantification": quantification, "nodata": nodata}
     cube = recognize(sr)
     name = model_of(sr) or "SR"
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
     fine = fine.at(stamp)
-    coarse = None if lr is None else View.of(recognize(lr), "LR", chosen, offset).at(stamp)
+    coarse = None if lr is None else View.of(recognize(lr), "LR", chosen, **radiometry).at(stamp)
     reference = None if hr is None else View.of(recognize(hr), "HR", chosen).at(stamp)
     check_order(coarse, fine, reference)
     frame = choose_frame(fine, [view for view in (coarse, reference) if view is not None], window, max_pixels)

@@ -27,7 +27,7 @@ from ..cube.select import AnyCube, Cube, model_of
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
 from ..optional import require
-from ..radiometry.resolve import Offset
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.files import file_target, write_whole
 from .comparison import BICUBIC_REACH, bicubic_of, choose_bands, image_of, note_of, stretch_of
 from .layers import (
@@ -42,7 +42,7 @@ from .layers import (
     sheet_of,
     stamps_of,
 )
-from .views import Frame, ImageArray, Placed, View, check_order, choose_frame
+from .views import Frame, ImageArray, Placed, RadiometryChoice, View, check_order, choose_frame
 
 HEIGHT_PX = 560
 """Height of the page in a notebook."""
@@ -94,6 +94,8 @@ def explore(
     percentiles: tuple[float, float] = (2.0, 98.0),
     limits: tuple[float, float] | None = None,
     offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
     title: str = "LR and SR",
 ) -> Explorer:
     """Make an HTML page that compares two layers with a swipe: LR and SR, before and after, a flood over its scene.
@@ -113,7 +115,8 @@ def explore(
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of the finest layer;
         of larger areas the middle is shown. It limits memory and the file: 3 to 5 MB for a layer of three bands at
         1024.
-    percentiles, limits, offset: as in `compare`; one stretch of colors for all cubes, one for all maps of a quantity.
+    percentiles, limits, offset, quantification, nodata: as in `compare`; one stretch of colors for all cubes, one for
+        all maps of a quantity.
 
     Returns an Explorer: the last line of a cell displays it, `.save("explore.html")` writes a file that works offline.
     Computes only the window, except for areas: those of the result of `flood` are of the whole map.
@@ -133,7 +136,9 @@ def explore(
     if not given:
         raise OptionError("explore needs at least one of lr=, sr=, hr= and layers=.")
     check_whole("max_pixels", max_pixels, least=1)
-    dated, chosen, left_out = _placed(given, bands, date, offset)
+    dated, chosen, left_out = _placed(
+        given, bands, date, {"offset": offset, "quantification": quantification, "nodata": nodata}
+    )
     placed = dated[0]
     finest = min(placed.values(), key=lambda each: abs(each.geobox.affine.determinant))
     frame = choose_frame(finest, [each for each in placed.values() if each is not finest], window, max_pixels)
@@ -172,7 +177,7 @@ def explore(
 
 
 def _placed(
-    given: Mapping[str, AnyCube], bands: Sequence[str] | None, date: Dates, offset: Offset
+    given: Mapping[str, AnyCube], bands: Sequence[str] | None, date: Dates, radiometry: RadiometryChoice
 ) -> tuple[list[dict[str, Placed]], tuple[str, ...], str]:
     """Return the views and maps of each date by name, the bands, and a sentence on dates that are not shown."""
     cubes: dict[str, Cube] = {name: seen for name, obj in given.items() if (seen := cube_or_none(obj)) is not None}
@@ -181,7 +186,7 @@ def _placed(
     if cubes:
         chosen = choose_bands(cubes.get("SR", next(iter(cubes.values()))).available, bands)
         for name, cube in cubes.items():
-            views[name] = View.of(cube, name, chosen, offset if name == "LR" else "auto")
+            views[name] = View.of(cube, name, chosen, **radiometry) if name == "LR" else View.of(cube, name, chosen)
     check_order(views.get("LR"), views.get("SR"), views.get("HR"))
     dates, left_out = _dates(given, views, date)
     dated: list[dict[str, Placed]] = []

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,20 @@ from ..cube.time import Date, check_date, nearest_place, place_of
 from ..errors import GridError
 from ..radiometry.convert import Radiometry
 from ..radiometry.judge import read_block
-from ..radiometry.resolve import Offset, resolve
+from ..radiometry.resolve import Nodata, Offset, Quantification, resolve
 from ..spec import Tile
 
 Frame: TypeAlias = tuple[int, int, int, int]
 ImageArray: TypeAlias = npt.NDArray[np.float32]
 """(y, x, band) reflectance, NaN at nodata."""
+
+
+class RadiometryChoice(TypedDict, total=False):
+    """What users pass about the numbers of a cube, as `resolve` takes it."""
+
+    offset: Offset
+    quantification: Quantification
+    nodata: Nodata
 
 
 class Placed(ABC):
@@ -112,12 +120,12 @@ class View(Placed):
         return self.cube.geobox
 
     @classmethod
-    def of(cls, cube: Cube, role: str, bands: Sequence[str], offset: Offset = "auto") -> View:
+    def of(cls, cube: Cube, role: str, bands: Sequence[str], **radiometry: Unpack[RadiometryChoice]) -> View:
         """Return a view of a cube: its bands, radiometry and dimension of time."""
         planes = pick(cube, bands, reader=f"compare ({role})")
         coords = planes[0].array.coords
         times = (dim for dim in cube.lead if dim in coords and coords[dim].dtype.kind == "M")
-        return cls(role, cube, planes, resolve(cube, planes, offset=offset), next(times, None))
+        return cls(role, cube, planes, resolve(cube, planes, **radiometry), next(times, None))
 
     def stamps(self) -> npt.NDArray[np.datetime64]:
         """Return the dates of the cube; an empty array without a dimension of time."""
