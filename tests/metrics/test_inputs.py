@@ -6,6 +6,7 @@ import inspect
 import warnings
 
 import pytest
+import xarray as xr
 
 import xr_sr
 from tests.metrics.scenes import triple
@@ -71,6 +72,22 @@ def test_a_reference_from_a_model_is_known_by_its_bands_and_in_a_geotiff_too(tmp
     for hr in (bands.assign(B04=made(bands["B04"])), xr_sr.open(tmp_path / "sr.tif")):
         with pytest.warns(errors.ReferenceWarning, match="sen2sr"):
             metrics.rmse(HR, hr)
+
+
+@pytest.mark.parametrize("function", [lambda sr: xr_sr.evaluate(LR, sr, HR), lambda sr: metrics.rmse(sr, HR)])
+def test_what_is_no_reflectance_on_one_grid_is_refused_with_the_call_that_makes_it(function):
+    dn = SR.to_dataset("band").astype("uint16")
+
+    with pytest.raises(errors.RadiometryError, match=r"SR holds uint16.*cube\.sr\.reflectance\(\)"):
+        function(dn)
+    with pytest.raises(errors.GridError, match="x, y|y and x"):
+        function(dn.isel(x=0))
+    tree = xr.DataTree.from_dict({"r10m": SR.to_dataset("band")})
+    with pytest.raises(errors.CubeError, match=r"SR is a DataTree.*cube\['r10m'\]\.to_dataset\(\)"):
+        function(tree)
+    with pytest.raises(errors.CubeError, match=r"cube\.to_dataset\(\)"):
+        function(tree["r10m"])
+    function(tree["r10m"].to_dataset())
 
 
 def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):

@@ -35,6 +35,7 @@ __all__ = [
     "check_gsd",
     "check_lead",
     "check_measured",
+    "dataset_of",
     "model_of",
     "pick",
     "recognize",
@@ -115,6 +116,13 @@ def check_measured(cube: Cube, *, allow: bool) -> None:
                 "what rio.to_raster leaves of the attributes of a result; to_cog keeps all.",
                 advice,
             )
+
+
+def dataset_of(tree: xr.DataTree) -> str:
+    """Return the code that takes one grid out of a tree, for messages: `cube['r10m'].to_dataset()`."""
+    paths = [node.relative_to(tree) for node in tree.subtree if node.data_vars]
+    node = "" if not paths or "." in paths else f"[{paths[0]!r}]"
+    return f"cube{node}.to_dataset()"
 
 
 def model_of(obj: AnyCube) -> str:

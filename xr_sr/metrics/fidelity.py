@@ -307,7 +307,7 @@ def for_each_model(
         scene = read(cube, "SR")
         return finished(measure(scene), scene, *others)
 
-    if isinstance(sr, xr.DataArray | xr.Dataset):
+    if isinstance(sr, xr.DataArray | xr.Dataset | xr.DataTree):  # a tree, which is a mapping too, is refused there
         return of_one(sr)
     if not isinstance(sr, Mapping) or not sr:
         raise CubeError(

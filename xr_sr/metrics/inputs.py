@@ -24,7 +24,7 @@ from ..cube.detect import recognize
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import dims_text, listed
-from ..cube.select import model_of, warn_if_swapped
+from ..cube.select import dataset_of, model_of, warn_if_swapped
 from ..cube.time import is_time, scalar_dates_differ
 from ..errors import (
     CubeError,
@@ -138,10 +138,7 @@ def read(obj: Image, role: str) -> ImageSeries:
             f"Measure one at a time, for instance .isel({cube.lead[-1]}=0)."
         )
     if array.dtype.kind != "f":
-        raise RadiometryError(
-            f"{role} holds {array.dtype}; metrics compare reflectance, in floats with NaN at nodata. "
-            "Convert it first: cube.sr.reflectance()."
-        )
+        raise _no_floats(role, str(array.dtype))
     time, data = next(iter(cube.lead), None), _dask(array)
     data = data if cube.band_dim else data[..., None, :, :]
     labels = tuple(0 if plane.name is None else plane.name for plane in cube.planes)
@@ -312,19 +309,29 @@ def finished(result: Result, *scenes: ImageSeries | None) -> Result:
     return result if any(scene is not None and scene.lazy for scene in scenes) else result.compute()
 
 
+def _no_floats(role: str, *dtypes: str) -> RadiometryError:
+    return RadiometryError(
+        f"{role} holds {', '.join(dict.fromkeys(dtypes))}; metrics compare reflectance, in floats with NaN at nodata. "
+        "Convert it first: cube.sr.reflectance()."
+    )
+
+
 def _as_array(obj: Image, role: str) -> xr.DataArray:
     if isinstance(obj, xr.DataArray):
         return obj
+    if isinstance(obj, xr.DataTree):
+        raise CubeError(f"{role} is a DataTree; metrics compare cubes of one grid. Pass a node: {dataset_of(obj)}.")
     if not isinstance(obj, xr.Dataset):
         raise CubeError(f"{role} must be an xarray DataArray or Dataset of bands; it is a {type(obj).__name__}.")
     dims = spatial_dims(obj)
     on_grid = {name: array for name, array in obj.data_vars.items() if dims and set(dims) <= set(array.dims)}
     floating = {name: array for name, array in on_grid.items() if array.dtype.kind == "f"}
-    if not floating:
-        raise (RadiometryError if on_grid else GridError)(
-            f"{role} has no floating variable with y and x: {listed(obj.data_vars)}. Metrics compare reflectance; "
-            "convert first: cube.sr.reflectance()."
+    if not on_grid:
+        raise GridError(
+            f"{role} has no variable with y and x; it has {listed(obj.data_vars) or 'none'}. Check the cube."
         )
+    if not floating:
+        raise _no_floats(role, *(str(array.dtype) for array in on_grid.values()))
     return xr.concat(
         [array.reset_coords(drop=True) for array in floating.values()], xr.Variable("band", list(floating))
     ).assign_coords({name: coord for name, coord in obj.coords.items() if "band" not in coord.dims})

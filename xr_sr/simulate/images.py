@@ -21,6 +21,7 @@ from ..cube.detect import recognize
 from ..cube.grid import Grid, crs_coord_name, is_crs_coord, spatial_dims
 from ..cube.lazy import in_chunks
 from ..cube.names import listed
+from ..cube.select import dataset_of
 from ..errors import (
     BandWarning,
     CubeError,
@@ -102,7 +103,8 @@ def read(obj: xr.DataArray, what: str = "the cube") -> ImageCube:
     GridError without y and x, RadiometryError for other integers.
     """
     if not isinstance(obj, xr.DataArray):
-        way = ' Make one of its variables: ds.to_dataarray("band").' if isinstance(obj, xr.Dataset) else ""
+        grid = dataset_of(obj) if isinstance(obj, xr.DataTree) else "ds" if isinstance(obj, xr.Dataset) else ""
+        way = f' Make one of its variables: {grid}.to_dataarray("band").' if grid else ""
         raise CubeError(f"{what} must be an xarray DataArray with y and x; this is a {type(obj).__name__}.{way}")
     obj = converted_if_written(obj)
     with warnings.catch_warnings():
