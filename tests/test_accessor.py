@@ -53,6 +53,34 @@ def test_types_are_spelled_out(name):
     assert "xarray.core" not in shown
 
 
+@pytest.mark.parametrize("name", ["fuse", "explain"])
+def test_what_is_as_in_upscale_is_described(name):
+    """Every argument, `obj` aside, has its own entry, as in the docstring of `upscale`."""
+    for text in (inspect.getdoc(function_of(name)), inspect.getdoc(getattr(SuperResolution, name))):
+        for argument in set(inspect.signature(function_of(name)).parameters) - {"obj"}:
+            assert len(re.findall(rf"(?:^|\. ){argument}: ", text, re.MULTILINE)) == 1, argument
+        assert "as in `upscale`" not in text
+
+
+def test_no_public_function_takes_any():
+    """Types that say nothing help neither an editor nor mypy."""
+    rooms = [xr_sr, *(room for name in xr_sr.__all__ if inspect.ismodule(room := getattr(xr_sr, name)))]
+    public = {each for room in rooms for name in room.__all__ if callable(each := getattr(room, name))}
+    wrong = []
+    for function in public - {each for each in public if inspect.isclass(each) and issubclass(each, Exception)}:
+        shown = spelled_out(inspect.signature(function), getattr(inspect.unwrap(function), "__globals__", {}))
+        wrong += [
+            (function.__name__, each.name)
+            for each in shown.parameters.values()
+            if {"Any", "object"} & set(re.split(r" \| ", str(each.annotation)))
+        ]
+        if re.search(r"\[str, Any\]|^Any$", str(shown.return_annotation)):
+            wrong.append((function.__name__, "return"))
+
+    assert inspect.signature(SuperResolution).parameters["obj"].annotation != "Any"
+    assert not wrong
+
+
 def test_an_alias_is_replaced_wherever_it_stands():
     Side: TypeAlias = "int | Literal['auto']"
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from importlib import import_module
-from inspect import Parameter, Signature, formatannotation, signature, unwrap
+from inspect import Parameter, Signature, cleandoc, formatannotation, signature, unwrap
 from types import MethodType
 from typing import Any, TypeAlias, TypeVar, get_origin
 
@@ -66,8 +66,8 @@ class _Method:
         method.__signature__ = spelled_out(  # type: ignore[attr-defined]
             signature(public).replace(parameters=[accessor, *rest]), unwrap(public).__globals__
         )
-        note = f"Method of `{public.__name__}`: `{cube}` is this object."
-        method.__doc__ = f"{(public.__doc__ or '').rstrip()}\n\n    {note}\n    "
+        note = f"As a method, `{cube}.sr.{self.name}(...)`, `{cube}` is this object and is not passed."
+        method.__doc__ = f"{cleandoc(public.__doc__ or '')}\n\n{note}\n"
         method.__name__, method.__qualname__ = self.name, f"SuperResolution.{self.name}"
         del method.__wrapped__  # `inspect` would show the function's own signature
         return method
@@ -148,7 +148,7 @@ def _is_finer(one: Any, other: Any) -> bool:
 class SuperResolution:
     """Super-resolution of a Sentinel-2 cube; `repr` says what was recognized and computes nothing."""
 
-    def __init__(self, obj: Any) -> None:
+    def __init__(self, obj: xr.DataArray | xr.Dataset | xr.DataTree) -> None:
         self._obj = obj
 
     def __repr__(self) -> str:

@@ -15,9 +15,10 @@ from ..cube.lazy import kept_unread
 from ..cube.select import AnyCube
 from ..cube.time import When, positions_of, time_dim
 from ..errors import CubeError, GridError, OptionError, warns_once
+from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import provenance_of
 from .area import HECTARE_M2, AreaMethod, geobox_with_crs, lazy_areas
-from .bands import on_finer_grid
+from .bands import GridChoice, on_finer_grid
 from .classes import UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR
 from .surface_water import index_of
@@ -171,14 +172,23 @@ _NO_SPREAD = 1e-6
 
 @warns_once
 def anomaly(
-    cube: AnyCube, reference: When, *, index: str | None = "NDVI", by: Season = "month", **options: Any
+    cube: AnyCube,
+    reference: When,
+    *,
+    index: str | None = "NDVI",
+    by: Season = "month",
+    grid: GridChoice | None = None,
+    offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
+    **constants: float,
 ) -> xr.Dataset:
     """Compute anomalies of an index against a reference period.
 
     cube: bands with a dimension of time, or with index=None the index itself. reference: the dates that are usual, as
         `.sel(time=...)` takes them: slice("2018", "2022"). by: "month" compares each date with those of its calendar
         month in the reference; None with all of them, which is right where seasons do not matter.
-    options: as in `index`.
+    grid, offset, quantification, nodata, constants: as in `index`.
 
     Returns a lazy Dataset (time, y, x), float32: `anomaly`, value minus mean of the reference; `standardised`, the same
     over its standard deviation (of a sample, n - 1). NaN where the reference has no valid value; `standardised` also
@@ -186,7 +196,8 @@ def anomaly(
     included.
     Raises CubeError where the reference is no date of the cube.
     """
-    values = index_of(cube, index, reader="anomaly", **options)
+    options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
+    values = index_of(cube, index, reader="anomaly", **options, **constants)
     dim = time_dim(values)
     if dim is None or dim not in values.coords:
         raise CubeError("an anomaly needs dates: there is no dimension of time with coordinates.")

@@ -17,7 +17,7 @@ from .fidelity import check_peak, for_each_model, measure, measure_blocks
 from .improvement import Scoring, check_judging, check_support, judge
 from .inputs import Image, ImageSeries, check_same_grid, read, scale_of, together, with_reflectance
 from .matching import Spectral
-from .published import OpenSRTest, configured, measured
+from .published import OpenSRTest, OpenSRTestOption, configured, measured
 from .records import METRICS, PER_OBJECT, record_of
 from .reduce import Layout, Level
 from .triples import bring_together, inside
@@ -58,7 +58,7 @@ def evaluate(
     scoring: Scoring | None = None,
     peak: float = 1.0,
     objects: xr.DataArray | None = None,
-    **options: Any,
+    **options: OpenSRTestOption,
 ) -> xr.Dataset:
     """Compute all metrics that the given references allow.
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -29,6 +29,10 @@ from .inputs import Image, ImageSeries, read, scale_of, together
 from .reduce import FloatArray, Layout, map_images, trimmed
 
 LARGE, TINY = np.float32(100), np.float32(1e-8)
+
+
+OpenSRTestOption: TypeAlias = bool | int | float | str | tuple[int, ...] | None
+"""A value of a field of `OpenSRTest`."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +303,7 @@ NUMBERS = ("reflectance", "spectral", "spatial", "synthesis", *CLASSES)
 
 
 def opensr_test(
-    lr: Image, sr: Image | Mapping[str, Image], hr: Image, *, maps: bool = False, **options: Any
+    lr: Image, sr: Image | Mapping[str, Image], hr: Image, *, maps: bool = False, **options: OpenSRTestOption
 ) -> xr.Dataset:
     """Return the metrics of opensr-test 1.3.3 for each date, or its maps of improvement, omission and hallucination.
 

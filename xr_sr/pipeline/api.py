@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+import re
+from collections.abc import Callable, Sequence
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, Protocol, overload
+from typing import Literal, ParamSpec, Protocol, TypeVar, overload
 
 import xarray as xr
 
@@ -22,6 +23,7 @@ from .planning import plan
 from .request import Request
 
 _P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class _OfAnyCube(Protocol[_P]):
@@ -132,9 +134,26 @@ def upscale(
     return _refined(obj, request)
 
 
+def _arguments_in(docstring: str) -> dict[str, str]:
+    """Return the lines of a docstring that describe each argument, by its name; one argument begins a line."""
+    described = cleandoc(docstring).split("\nReturns")[0]
+    found = re.finditer(r"^(\w+): .*\n(?: +.*\n)*", described + "\n", re.MULTILINE)
+    return {match[1]: match[0] for match in found}
+
+
+def _described_as_in_upscale(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Replace the line on other arguments by their description in `upscale`: `?` shows all that a function takes."""
+    if function.__doc__ and upscale.__doc__:  # none with python -OO
+        own = cleandoc(function.__doc__)
+        entries = {name: text for name, text in _arguments_in(upscale.__doc__).items() if f"{name}: " not in own}
+        function.__doc__ = own.replace("Other arguments: as in `upscale`.\n", "".join(entries.values()))
+    return function
+
+
 @_typed_by_cube
 @warns_once
 @explains_sensors(FOR_MODELS)
+@_described_as_in_upscale
 def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "glp-hpm",
@@ -166,7 +185,9 @@ def fuse(
     options: of "glp-hpm", `guide`: "regression" on all finer bands, in a window of 7 coarse pixels (Selva et al. 2015);
         "nearest", the finer band of the nearest wavelength; or the name of one. `mtf`: of the coarser bands at their
         Nyquist frequency, one number; 0 is what is known of Sentinel-2.
-    Other arguments, what is returned and what is raised: as in `upscale`; the grid is that of the 10 m bands.
+    Other arguments: as in `upscale`.
+
+    Returns and raises what `upscale` does; the grid is that of the 10 m bands.
     """
     request = Request(
         model,
@@ -192,12 +213,32 @@ def fuse(
 
 @warns_once
 @explains_sensors(FOR_MODELS)
+@_described_as_in_upscale
 def explain(
-    obj: AnyCube, model: str | None = None, *, fuse: bool = False, to: int | None = 10, **arguments: object
+    obj: AnyCube,
+    model: str | None = None,
+    *,
+    fuse: bool = False,
+    to: int | None = 10,
+    bands: Sequence[str] | None = None,
+    other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
+    layout: LayoutChoice = "auto",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    constraint: Literal["auto", "measured", "lowpass", "none"] = "auto",
+    offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    chunks: Chunks = None,
+    allow_gsd: bool = False,
+    **options: Option,
 ) -> Plan:
     """Describe what `upscale` or `fuse` would do with a cube: variant, grids, radiometry, blocks, memory.
 
-    model, arguments: as in `upscale`. fuse: describe `fuse` instead, with its `to`.
+    fuse: describe `fuse` instead. model: by default "sen2sr", or "glp-hpm" of `fuse`. to: of `fuse`, in meters.
+    Other arguments: as in `upscale`.
 
     Returns a Plan, whose `repr` (HTML in Jupyter) has a line for each of: the variant of the model and its weights;
     the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
@@ -207,16 +248,30 @@ def explain(
     Raises what `upscale` raises.
     """
     check_flag("fuse", fuse)
-    known = {each.name for each in fields(Request)} - {"model", "fusing", "gsd_m", "options"}
-    named: dict[str, Any] = {name: arguments.pop(name) for name in known & arguments.keys()}
-    if fuse:
-        model = "glp-hpm" if model is None else model
-        named |= {"fusing": True, "gsd_m": _gsd_of(model, to)}
-    elif to != 10:
+    if not fuse and to != 10:
         raise OptionError("to=: only fuse has this argument. Pass fuse=True, or leave it out.")
-    options: Any = arguments
+    if model is None:
+        model = "glp-hpm" if fuse else "sen2sr"
     known_models = registry.names()
-    request = Request("sen2sr" if model is None else model, **named, options=options)
+    request = Request(
+        model,
+        fusing=fuse,
+        gsd_m=_gsd_of(model, to) if fuse else 10.0,
+        bands=bands,
+        other=other,
+        layout=layout,
+        weights=weights,
+        device=device,
+        constraint=constraint,
+        offset=offset,
+        quantification=quantification,
+        nodata=nodata,
+        mask=mask,
+        precision=precision,
+        chunks=chunks,
+        allow_gsd=allow_gsd,
+        options=options,
+    )
     try:
         return plan(obj, request)
     finally:

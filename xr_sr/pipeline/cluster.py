@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from .. import kernels
 from ..arguments import check_flag, check_whole
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+class WorkerReport(TypedDict):
+    """How a worker is prepared.
+
+    threads, torch_threads: tasks at once, and threads of torch in each. gpus: number that it sees.
+    models: names of those whose weights are loaded. keeps_memory: freed buffers are kept. pid: of the process.
+    """
+
+    threads: int
+    torch_threads: int
+    device: str
+    gpus: int
+    models: list[str]
+    keeps_memory: bool
+    pid: int
+
+
 def configure(
     client: Client,
     models: Sequence[str] = (),
@@ -29,7 +45,7 @@ def configure(
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, WorkerReport]:
     """Prepare every worker of a cluster, those that join later included.
 
     models: names, such as "sen2sr-lite" or one of your own (`register_model`), whose weights are sent to the workers'
@@ -91,7 +107,7 @@ def prepare(
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
-) -> dict[str, Any]:
+) -> WorkerReport:
     """Prepare one worker, and return what was done; see `configure`."""
     import torch
 
@@ -122,5 +138,6 @@ def prepare(
     }
 
 
-def _report(dask_worker: Any) -> dict[str, Any]:
-    return dict(dask_worker.xr_sr)
+def _report(dask_worker: Any) -> WorkerReport:
+    report: WorkerReport = dask_worker.xr_sr
+    return report

@@ -36,6 +36,7 @@ from .maps import parts_of
 from .views import Frame, Placed, RadiometryChoice, View, choose_frame
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
 
 SUFFIXES = (".gif", ".png", ".html", ".mp4")
@@ -52,7 +53,7 @@ class Movie:
 
     dates: tuple[str, ...]
     fps: float
-    animation: Any = field(repr=False)
+    animation: FuncAnimation = field(repr=False)
     figure: Figure = field(repr=False)
 
     def save(self, path: str | Path, *, dpi: int = 110) -> Path:
@@ -81,7 +82,7 @@ class Movie:
         matplotlib: Any = require("matplotlib", extra="viz")
         # Beyond the default limit, matplotlib drops frames with only a log message.
         with matplotlib.rc_context({"savefig.dpi": dpi, "animation.embed_limit": 1000}):
-            inner = self.animation.to_jshtml(fps=self.fps, embed_frames=True)
+            inner = self.animation.to_jshtml(fps=self.fps, embed_frames=True)  # type: ignore[arg-type]  # floats work
         icons = "".join(f'.fa-{name}::before {{ content: "{sign}"; }}' for name, sign in _ICONS.items())
         style = f"body {{ font-family: sans-serif; }} .fa {{ font-style: normal; }} {icons}"
         style += ".fa-flip-horizontal { display: inline-block; transform: scaleX(-1); } img { max-width: 100%; }"

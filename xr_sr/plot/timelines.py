@@ -12,7 +12,7 @@ from ..analytics.area import class_areas
 from ..analytics.classes import CLASS_COLORS, KIND_ATTR, classes_of, whole_classes
 from ..arguments import check_array, count_of, items_of, shown
 from ..cube.names import dims_text, listed
-from ..cube.time import positions_of
+from ..cube.time import When, positions_of
 from ..errors import CubeError, OptionError
 from ..optional import require
 from .figure import DPI, finish
@@ -35,7 +35,7 @@ _USUAL = "#c9c9c9"
 def series(
     data: xr.Dataset | xr.DataArray,
     *,
-    reference: Any = None,
+    reference: When | xr.Dataset | xr.DataArray | None = None,
     objects: Sequence[int] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -162,7 +162,9 @@ def _dated(values: xr.DataArray) -> xr.DataArray:
     return values if dated[0] == "time" else values.rename({dated[0]: "time"})
 
 
-def _against(lines: xr.DataArray, reference: Any, objects: Sequence[int] | None) -> tuple[xr.DataArray, xr.DataArray]:
+def _against(
+    lines: xr.DataArray, reference: When | xr.Dataset | xr.DataArray, objects: Sequence[int] | None
+) -> tuple[xr.DataArray, xr.DataArray]:
     """Split off the reference; returns the other dates, and the reference on them: (time, line, edge)."""
     if isinstance(reference, xr.Dataset | xr.DataArray):
         usual = _lines(reference, objects)[0]

@@ -48,7 +48,7 @@ from .search import (
     search,
     signer,
 )
-from .target import Area, area_around, chunk_side, grids_of, read_area, read_form
+from .target import Area, Polygon, area_around, chunk_side, grids_of, read_area, read_form
 
 if TYPE_CHECKING:
     from pystac import Item, ItemCollection
@@ -67,7 +67,7 @@ def load(
     items: Items | None = None,
     *,
     bbox: Bbox | None = None,
-    geopolygon: Any = None,
+    geopolygon: Polygon | None = None,
     geobox: GeoBox | None = None,
     like: xr.DataArray | xr.Dataset | xr.DataTree | GeoBox | None = None,
     datetime: str | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import xarray as xr
 from odc.geo.geobox import GeoBox
@@ -22,6 +22,18 @@ Form: TypeAlias = "float | Literal['native', 'exact']"
 """The grids of the result: a tree of native grids, exactly one given grid, or one grid of that pixel size."""
 
 DEGREES = "EPSG:4326"
+
+
+class GeoInterface(Protocol):
+    """A geometry of shapely, a GeoDataFrame of GeoPandas, and any other object with `__geo_interface__`."""
+
+    @property
+    def __geo_interface__(self) -> Mapping[str, Any]:
+        """The same as GeoJSON."""
+
+
+Polygon: TypeAlias = Geometry | Mapping[str, Any] | GeoInterface
+"""A geometry of odc-geo, GeoJSON, or what can be written as GeoJSON."""
 
 _NATIVE_GSD_M = (10.0, 20.0, 60.0)
 _ON_LATTICE = 1e-3
@@ -55,7 +67,9 @@ class Area:
         return shape if shape.is_valid else shape.convex_hull
 
 
-def read_area(*, bbox: Any = None, geopolygon: Any = None, geobox: Any = None, like: Any = None) -> Area | None:
+def read_area(
+    *, bbox: Any = None, geopolygon: Polygon | None = None, geobox: Any = None, like: Any = None
+) -> Area | None:
     """Read the one argument that says where to load; None where none does.
 
     Raises OptionError where several do, or for one that is not an area; GridError for a grid without a CRS.
@@ -154,7 +168,7 @@ def chunk_side(geobox: GeoBox, chunks: int) -> int:
     return max(16, round(chunks * 10 / (ground[1] if ground else 10.0)))
 
 
-def _polygon(given: Any) -> Geometry:
+def _polygon(given: Polygon) -> Geometry:
     """Read a geometry: odc-geo's, GeoJSON, shapely's, GeoPandas', or what has `__geo_interface__`."""
     shape = given if isinstance(given, Geometry) else None
     found = given if isinstance(given, Mapping) else getattr(given, "__geo_interface__", None)
