@@ -166,7 +166,13 @@ def check_text(name: str, value: object) -> str:
     """Return an argument that is text. Raises OptionError."""
     if isinstance(value, str):
         return value
-    raise OptionError(f"{name}={shown(value)}: expected text; got {_kind(value)}.")
+    raise OptionError(f"{name}={shown(value)}: expected text; got {_kind(value)}.{order_hint(value)}")
+
+
+def order_hint(value: object) -> str:
+    """Return a sentence on the order of arguments where a cube is passed for another one; "" for anything else."""
+    cubes = ("DataArray", "Dataset", "DataTree")  # by name: this module does not load xarray
+    return " The cube is the first argument." if type(value).__name__ in cubes else ""
 
 
 def items_of(value: object) -> list[Any] | None:

@@ -194,6 +194,11 @@ def test_no_band_or_one_band_twice_is_an_error(bands):
         registry.choose("sen2sr-lite", RGBN, bands)
 
 
+def test_the_names_that_mean_one_band_are_named():
+    with pytest.raises(ModelError, match="'B4' and 'red' are both B04"):
+        registry.choose("sen2sr", RGBN, ["B4", "NIR", "red"])
+
+
 @pytest.mark.parametrize("model", INTERPOLATIONS)
 @given(available=st.lists(st.sampled_from([band.name for band in BANDS]), min_size=1, unique=True))
 def test_interpolation_takes_any_band(model, available):

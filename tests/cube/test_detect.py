@@ -372,6 +372,29 @@ def test_bands_of_other_nodes_are_known_each_with_its_node():
     assert recognize(tree["a/r20m"]).elsewhere == recognize(dataset(RGBN)).elsewhere == ()
 
 
+def test_a_map_or_an_index_is_called_what_it_is():
+    cube = dataset(RGBN, dtype="float32").chunk() / 10
+    index = cube.sr.index("NDWI", offset=0, quantification=1)
+    water = cube.sr.water(index="NDWI", threshold=0.0, offset=0, quantification=1)
+
+    for product, words in (
+        (index, "'NDWI' is the index NDWI"),
+        (index.to_dataset(), "'NDWI' is the index NDWI"),
+        (water, r"classes \(dry, water, unknown\)"),
+        (water.to_dataset(), r"classes \(dry, water, unknown\)"),
+    ):
+        with pytest.raises(MissingBandError, match=words) as caught:
+            recognize(product)
+        assert "rename" not in str(caught.value)
+        assert "classes" in repr(product.sr) or "the index" in repr(product.sr)
+
+
+@pytest.mark.parametrize("path", ["scene.tif", Path("scene.tif")])
+def test_a_path_is_to_be_opened_first(path):
+    with pytest.raises(CubeError, match=r"xr_sr\.open\('scene\.tif'\)"):
+        recognize(path)
+
+
 def with_truth() -> xr.DataTree:
     """Nodes of one tile with a reference image of finer pixels beside them, as `simulate_scene` returns them."""
     finer = dataset(["b02", "b03", "b04", "b05", "b08", "b8a"], geobox=GB10.zoom_out(0.25))

@@ -459,6 +459,19 @@ def test_average_of_the_output_is_near_the_input(official):
 # -----------------------------------------------------------------------------------
 
 
+def test_a_misspelled_argument_and_a_cube_in_the_place_of_another_are_named():
+    cube = array(reflectance(4, 20, 20))
+
+    for call in (cube.sr.upscale, cube.sr.fuse, cube.sr.explain):
+        with pytest.raises(OptionError, match="bandz=.*bands="):
+            call(bandz=["B04"])
+    with pytest.raises(OptionError, match="no option 'steps'"):
+        cube.sr.upscale("bicubic", steps=1)
+    for call in (lambda: xr_sr.upscale("sen2sr", cube), lambda: xr_sr.index("NDVI", cube)):
+        with pytest.raises(OptionError, match="first argument"):
+            call()
+
+
 def test_unknown_names_and_options():
     cube = array(reflectance(4, 20, 20))
     with pytest.raises(UnknownModelError, match="sen2sr-lite"):

@@ -335,6 +335,7 @@ def test_floats_are_declared_reflectance():
         ({"offset": True}, RadiometryError, "offset=True"),
         ({"nodata": "none"}, RadiometryError, "nodata='none'"),
         ({"quantification": 0}, RadiometryError, "quantification=0"),
+        ({"quantification": 1e-4}, RadiometryError, "quantification=0.0001.*10_000"),
         ({"quantification": "ten"}, RadiometryError, "quantification='ten'"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import xarray as xr
 
-from ..arguments import shown
+from ..arguments import order_hint, shown
 from ..cube.grid import crs_coord_name
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
@@ -78,7 +78,9 @@ def index(
     if isinstance(name, str):
         return _one(cube, name, constants, options)
     if not isinstance(name, list | tuple) or not name:
-        raise OptionError(f"name={shown(name)}: expected the name of an index, such as 'NDVI', or a list of names.")
+        raise OptionError(
+            f"name={shown(name)}: expected the name of an index, such as 'NDVI', or a list of names.{order_hint(name)}"
+        )
     letters_of = {each: find_index(each).formula.letters for each in name}
     known = {letter for letters in letters_of.values() for letter in letters}
     if unknown := sorted(set(constants) - known):

@@ -191,8 +191,11 @@ def choose(
             )
     else:
         wanted = tuple(canonical(band) for band in bands)
-        if not wanted or len(set(wanted)) < len(wanted):
-            raise ModelError(f"bands={list(bands)}: expected one band or more, each once.")
+        twice = [band for band in dict.fromkeys(wanted) if wanted.count(band) > 1]
+        if not wanted or twice:
+            same = [name for name, band in zip(bands, wanted, strict=True) if band in twice[:1]]
+            found = f" {' and '.join(map(repr, same))} are both {twice[0]}." if twice else ""
+            raise ModelError(f"bands={list(bands)}: expected one band or more, each once.{found}")
 
     chosen = next((each for each in variants if set(wanted) <= set(given_by(each, wanted))), None)
     if chosen is None:

@@ -7,6 +7,7 @@ picks bands, `rebuild` builds results.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -161,6 +162,11 @@ def recognize(
         cube = _from_dataset(obj)
     elif isinstance(obj, xr.DataArray):
         cube = _from_array(obj, role, allow_other_bands=allow_other_bands)
+    elif isinstance(obj, str | os.PathLike):
+        raise CubeError(
+            f"expected an xarray DataArray, Dataset or DataTree; {role} is the text {str(obj)!r}. If that is a "
+            f"path, open it first: xr_sr.open({str(obj)!r})."
+        )
     else:
         raise CubeError(
             f"expected an xarray DataArray, Dataset or DataTree; {role} is a {type(obj).__name__}. Wrap it: "

@@ -17,6 +17,7 @@ from ..arguments import items_of
 from ..bands import BANDS, Band, find_band, is_flag_name, is_scl, match_bands
 from ..conventions import BAND_ATTRS, BAND_COORDS, BAND_DIMS
 from ..errors import AmbiguousBandError, CubeError, MissingBandError
+from ..spec import stated
 
 _TOKEN = re.compile(r"(?:^|[-_])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
@@ -115,6 +116,7 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
         band = match_bands([text])[0]
         if band and not is_flag_name(text):
             return text, band
+    _refuse_products({array.name: array})
     raise MissingBandError(
         f"the DataArray {array.name!r} has {dims_text(array.dims)}, none of them of bands, and no name of a "
         "Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
@@ -166,8 +168,27 @@ def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable,
     return {name: found[name] for name in light if name in found}
 
 
+def _refuse_products(variables: Mapping[Hashable, xr.DataArray]) -> None:
+    """Raise MissingBandError for maps of classes and indices, which renaming would not turn into bands."""
+    for name, array in variables.items():
+        what = ""
+        if meanings := array.attrs.get("flag_meanings"):
+            what = f"a map of classes ({', '.join(str(meanings).split())})"
+        elif index := stated(array.attrs, "xr_sr:index"):
+            what = f"the index {index}"
+        if what:
+            raise MissingBandError(
+                f"{name!r} is {what}, and no band of Sentinel-2 is beside it. Pass the cube that it was made from, or "
+                "work with the map itself."
+            )
+
+
 def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> MissingBandError:
-    """Make the error for a Dataset whose variables on the grid name no band; with a remedy for each case."""
+    """Return the error for a Dataset whose variables on the grid name no band; with a remedy for each case."""
+    try:
+        _refuse_products(variables)
+    except MissingBandError as error:
+        return error
     for name, array in variables.items():
         for dim in array.dims:
             if str(dim).lower() in BAND_DIMS:

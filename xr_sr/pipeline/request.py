@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ class Request:
         model, weights = open_model(check_text("model", name), self.weights)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "weights", weights)
+        for name in self.options:
+            _refuse_misspelled(name, "fuse" if self.fusing else "upscale")
 
     @property
     def canonical_bands(self) -> list[str] | None:
@@ -80,3 +83,12 @@ class Request:
     def without_weights(self) -> bool:
         """Whether the model fuses bands by a formula."""
         return registry.without_weights(self.model, fusing=self.fusing)
+
+
+def _refuse_misspelled(option: str, function: str) -> None:
+    """Raise OptionError for what is an option of no model, and nearly the name of an argument."""
+    arguments = [each.name for each in fields(Request) if each.name not in ("fusing", "gsd_m", "options")]
+    options = {name for model in registry.current.models.values() for name, _ in model.options}
+    near = [] if option in options else get_close_matches(option, arguments, 1, 0.75)
+    if near:
+        raise OptionError(f"{option}=: {function} has no such argument, nor a model such an option. Is it {near[0]}=?")

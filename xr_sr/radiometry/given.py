@@ -107,10 +107,11 @@ def _numbers_in(offset: object) -> npt.NDArray[np.float64]:
 def given_quantification(value: object) -> float:
     """Return a quantification that was passed; raises RadiometryError for what is none."""
     try:
-        return check_number("quantification", value, least=1 / MOST_DN, most=MOST_DN)
+        return check_number("quantification", value, least=1, most=MOST_DN)
     except OptionError:
         raise RadiometryError(
-            f"quantification={shown(value)} is not a number of DN per unit of reflectance, such as 10_000."
+            f"quantification={shown(value)} is not a number of DN per unit of reflectance, 1 or more, such as 10_000 "
+            "for a scale of 0.0001."
         ) from None
 
 
