@@ -172,7 +172,7 @@ def distil_command(
         seed=seed,
         threads=threads,
         save_every=200,
-        tell_every=100,
+        log_every=100,
     )
     distil(
         network,
@@ -215,7 +215,7 @@ def distil_coarse_command(
         Teacher("sen2sr-lite.main", device="cpu", bands=COARSE),
         ten_band_scenes(data),
         folder,
-        Settings(steps, rate, betas=(0.95, 0.99), refresh=5, seed=seed, threads=threads, save_every=200, tell_every=50),
+        Settings(steps, rate, betas=(0.95, 0.99), refresh=5, seed=seed, threads=threads, save_every=200, log_every=50),
         augmentation=Augmentation(light=0.35, snow=snow, mix=0.1, absorbed=(-2, -1)),
         held_out=held_out_ten_bands(data),
         side=72,
@@ -248,9 +248,9 @@ def fit_command(
     """Train on aerial imagery as the modeled sensor observes it; start from distilled weights to fine-tune them."""
     network = beginning(LeanSPAN(), seed, start)
     scenes = _to_fit(data)
-    settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, tell_every=100)
+    settings = Settings(steps, rate, seed=seed, threads=threads, save_every=200, log_every=100)
     teacher = Teacher("sen2sr-lite", device="cpu") if truth < 1 else None
-    fit(network, scenes, folder, settings, teacher=teacher, truth=truth, show=click.echo)
+    fit(network, scenes, folder, settings, teacher=teacher, hr_weight=truth, show=click.echo)
 
 
 @main.command("export")

@@ -11,7 +11,7 @@ from tests.slow import listed
 
 
 def find_shared() -> Path | None:
-    """Give the folder of real data, weights and golden outputs: `$XR_SR_SHARED`, else `../shared`."""
+    """Return the folder of real data, weights and golden outputs: `$XR_SR_SHARED`, else `../shared`."""
     named = os.environ.get("XR_SR_SHARED")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared"
     return folder if (folder / "data").is_dir() else None

@@ -38,7 +38,7 @@ TORCH = {"kernels", "networks", "training"}
 
 
 def name_of(path: Path) -> str:
-    """Give "xr_sr.kernels.window" for a file; a package is named like its folder."""
+    """Return "xr_sr.kernels.window" for a file; a package is named like its folder."""
     parts = ("xr_sr", *path.relative_to(PACKAGE).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -69,7 +69,7 @@ def nodes_of(tree: ast.AST, *, at_import: bool) -> Iterator[ast.AST]:
 
 @cache
 def imports_of(module: str, *, at_import: bool = False) -> frozenset[tuple[str, int]]:
-    """Give what a module imports, absolute and as deep as it is a module of ours, with the line."""
+    """Return what a module imports, absolute and as deep as it is a module of ours, with the line."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
@@ -90,7 +90,7 @@ def ours(module: str) -> list[tuple[str, int]]:
 
 
 def may_import(module: str, target: str) -> bool:
-    """Tell whether an import goes downward, stays in its folder, or joins two loose modules of one level."""
+    """Return whether an import goes downward, stays in its folder, or joins two loose modules of one level."""
     one, other = folder_of(module), folder_of(target)
     loose = LOOSE | {"conventions"}
     return one == other or RANK[one] < RANK[other] or (RANK[one] == RANK[other] and {one, other} <= loose)

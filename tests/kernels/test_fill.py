@@ -28,7 +28,7 @@ def slow_fill(plane: np.ndarray, steps: int) -> np.ndarray:
 
 
 def distance_to_valid(hole: np.ndarray) -> np.ndarray:
-    """Give the Chebyshev distance of each pixel to the nearest that is no hole; a big number where there is none."""
+    """Return the Chebyshev distance of each pixel to the nearest that is no hole; a big number where there is none."""
     there = np.argwhere(~hole)
     if not there.size:
         return np.full(hole.shape, 10_000)
@@ -38,7 +38,7 @@ def distance_to_valid(hole: np.ndarray) -> np.ndarray:
 
 @st.composite
 def holed(draw: st.DrawFn, *, least: int = 1, most: int = 24, bands: int = 2) -> np.ndarray:
-    """Give (band, y, x) float32 with stripes, blobs, salt, and thinned-out ragged versions of them as NaN."""
+    """Return (band, y, x) float32 with stripes, blobs, salt, and thinned-out ragged versions of them as NaN."""
     height, width = draw(st.integers(least, most)), draw(st.integers(least, most))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     block = rng.uniform(-0.05, 1.5, (bands, height, width)).astype(np.float32)

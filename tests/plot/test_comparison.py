@@ -42,7 +42,7 @@ def cube(values: np.ndarray, step: float = 2.5, *, crs: str = "EPSG:32633", orig
 
 
 def pictures(figure) -> dict[str, np.ndarray]:
-    """Give what is drawn, by title."""
+    """Return what is drawn, by title."""
     return {axes.get_title(loc="left"): axes.images[0].get_array() for axes in figure.axes if axes.images}
 
 

@@ -389,7 +389,7 @@ class Browser:
         return path.as_uri()
 
     def run(self, *options: str) -> str:
-        """Give what the browser writes to its output."""
+        """Return what the browser writes to its output."""
         done = subprocess.run([*self.command, *options], capture_output=True, text=True, timeout=120, check=True)
         return done.stdout
 

@@ -34,7 +34,7 @@ def maps(*lead: str, height: int = 24, width: int = 32, geobox: GeoBox | None = 
 
 
 def shown(figure, row: int = 0, columns: int = 4) -> list[np.ndarray]:
-    """Give what the panels of a row show."""
+    """Return what the panels of a row show."""
     return [axes.images[0].get_array() for axes in figure.axes[row * columns : (row + 1) * columns]]
 
 

@@ -28,7 +28,7 @@ BANDS = ("B04", "B03", "B02")
 
 
 def dataset(geobox: GeoBox = GEOBOX, *, seed: int = 0, dtype: str = "uint16", bands: Any = BANDS) -> xr.Dataset:
-    """Give dates of mixed baselines, a variable along dates, and nodata in a corner."""
+    """Return dates of mixed baselines, a variable along dates, and nodata in a corner."""
     rng = np.random.default_rng(seed)
     ds = xr.Dataset(coords={"time": DATES, **xr_coords(geobox)})
     for band in bands:
@@ -249,7 +249,7 @@ def test_objects_without_bands_are_refused():
 
 
 def expected(scl: np.ndarray, hidden: tuple[int, ...] = (0, 1, 3, 8, 9, 10)) -> np.ndarray:
-    """Tell where 10 m pixels are hidden by (time, y, x) classes on 20 m."""
+    """Return where 10 m pixels are hidden by (time, y, x) classes on 20 m."""
     return np.isin(scl, hidden).repeat(2, -2).repeat(2, -1)
 
 

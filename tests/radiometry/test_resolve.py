@@ -23,7 +23,7 @@ BANDS = ("B04", "B03", "B02", "B08")
 
 
 def array(dtype: str = "uint16", *, dates: int | None = None, attrs: Any = None, encoding: Any = None) -> xr.DataArray:
-    """Give (time, band, y, x), or (band, y, x) without dates."""
+    """Return (time, band, y, x), or (band, y, x) without dates."""
     lead = {} if dates is None else {"time": DATES[:dates]}
     shape = (*(len(each) for each in lead.values()), len(BANDS), *GEOBOX.shape)
     made = xr.DataArray(
@@ -37,7 +37,7 @@ def array(dtype: str = "uint16", *, dates: int | None = None, attrs: Any = None,
 
 
 def dataset(dtype: str = "uint16", *, dates: int | None = None, attrs: Any = None, encoding: Any = None) -> xr.Dataset:
-    """Give the same as variables."""
+    """Return the same as variables."""
     stack = array(dtype, dates=dates)
     bands = {band: stack.sel(band=band, drop=True) for band in BANDS}
     for band in bands.values():

@@ -22,7 +22,7 @@ SCENES = [Scene(f"noise {seed}", reflectance(4, 60, 70, seed=seed)) for seed in 
 def learn(folder: Path, steps: int, channels: int = 12) -> Path:
     """Distil the official network, save the weights, give their place."""
     torch.manual_seed(0)
-    settings = Settings(steps, 6e-3, warm_up=10, save_every=50, tell_every=10, device="cpu")
+    settings = Settings(steps, 6e-3, warm_up=10, save_every=50, log_every=10, device="cpu")
     network = distil(
         LeanSPAN(channels=channels),
         Teacher("sen2sr-lite", device="cpu"),

@@ -64,7 +64,7 @@ def own_teacher(tmp_path, scale: int = 2, **change) -> Teacher:
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_a_network_learns_from_high_resolution_at_any_scale(tmp_path, scale):
-    settings = Settings(60, 6e-3, warm_up=5, tell_every=10, device="cpu")
+    settings = Settings(60, 6e-3, warm_up=5, log_every=10, device="cpu")
 
     fit(student(upscale=scale), scenes(side=160), tmp_path, settings, scale=scale, **SIZES)
 
@@ -74,7 +74,7 @@ def test_a_network_learns_from_high_resolution_at_any_scale(tmp_path, scale):
 
 def test_a_teacher_of_scale_two_is_distilled_and_measured_against_bicubic_of_two(tmp_path):
     teacher, elsewhere = own_teacher(tmp_path), cubes.reflectance(2, 40, 36, seed=9)
-    settings = Settings(60, 6e-3, warm_up=5, tell_every=20, device="cpu")
+    settings = Settings(60, 6e-3, warm_up=5, log_every=20, device="cpu")
 
     network = distil(
         student(bands=2, upscale=2),
@@ -329,8 +329,8 @@ def test_wide_pixels_of_a_scene_held_out_are_interpolated(official, tmp_path):
         ({"scenes": scenes(3, 160)}, TrainingError, "with 4 bands"),
         ({"network": LeanSPAN(upscale=2)}, TrainingError, "4 times finer"),
         ({"scale": 1}, TrainingError, "scale=1.* 2"),
-        ({"truth": 1.5}, TrainingError, "from 0 to 1"),
-        ({"truth": 0.5}, TrainingError, r"truth=0\.5.*teacher"),
+        ({"hr_weight": 1.5}, TrainingError, "from 0 to 1"),
+        ({"hr_weight": 0.5}, TrainingError, r"hr_weight=0\.5.*teacher"),
         ({"sensors": (0.75, 1.25)}, TrainingError, r"sensors.*training\.SensorRange"),
         ({"augmentation": 0.5}, TrainingError, r"augmentation.*training\.Augmentation"),
         ({"settings": {"steps": 2}}, TrainingError, r"settings.*training\.Settings"),

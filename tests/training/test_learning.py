@@ -50,7 +50,7 @@ def test_a_student_gets_nearer_to_its_teacher_on_a_place_it_has_not_seen(officia
         teacher,
         scenes(),
         tmp_path,
-        Settings(150, 6e-3, warm_up=10, tell_every=50, device="cpu"),
+        Settings(150, 6e-3, warm_up=10, log_every=50, device="cpu"),
         held_out={"elsewhere": elsewhere},
         **SMALL,
     )
@@ -104,8 +104,8 @@ def test_truth_and_teacher_are_mixed_in_the_share_asked_for(official):
     def made(**more):
         return Seen(scenes(1, 200), cubes.RGBN, SensorRange(), GENTLE, **options, **more)(0)
 
-    taught, mixed = made(teacher=teacher, truth=0.0), made(teacher=teacher, truth=0.25)
-    true = made(teacher=teacher, truth=1.0)
+    taught, mixed = made(teacher=teacher, hr_weight=0.0), made(teacher=teacher, hr_weight=0.25)
+    true = made(teacher=teacher, hr_weight=1.0)
 
     np.testing.assert_allclose(taught.target, teacher(taught.lr), atol=1e-6)
     np.testing.assert_allclose(mixed.target, 0.25 * true.target + 0.75 * taught.target, atol=1e-6)
@@ -125,7 +125,7 @@ def test_a_network_learns_from_high_resolution(tmp_path):
     truth = scenes(3, 180)
     run = {"side": 12, "batch": 4, "patch": 16, "pool": 12}
 
-    fit(student(), truth, tmp_path, Settings(120, 6e-3, warm_up=10, tell_every=10, device="cpu"), **run)
+    fit(student(), truth, tmp_path, Settings(120, 6e-3, warm_up=10, log_every=10, device="cpu"), **run)
 
     losses = [float(row["loss"]) for row in read_log(tmp_path / "log.csv")]
     assert np.mean(losses[-3:]) < 0.95 * np.mean(losses[:3])
@@ -189,7 +189,7 @@ def test_the_curve_of_a_run_is_drawn(official, tmp_path):
         Teacher("sen2sr-lite", device="cpu"),
         scenes(1),
         tmp_path,
-        Settings(20, tell_every=5, device="cpu"),
+        Settings(20, log_every=5, device="cpu"),
         held_out={"elsewhere": cubes.reflectance(4, 50, 48)},
         **SMALL,
     )

@@ -134,7 +134,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     batches = Constant(target=float("nan"))
 
     with pytest.raises(TrainingError, match="step 1 is nan"):
-        train(network(), batches, error, tmp_path, Settings(5, optimizer="adamw", tell_every=1))
+        train(network(), batches, error, tmp_path, Settings(5, optimizer="adamw", log_every=1))
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):
@@ -269,7 +269,7 @@ class NanFrom(Constant):
 
 
 def test_a_loss_that_is_no_number_is_seen_at_once_and_never_saved(tmp_path):
-    settings = Settings(40, optimizer="adamw", save_every=5, tell_every=40, device="cpu")
+    settings = Settings(40, optimizer="adamw", save_every=5, log_every=40, device="cpu")
 
     with pytest.raises(TrainingError, match="step 8 .*nan"):
         train(network(), NanFrom(7), error, tmp_path, settings)
@@ -315,7 +315,7 @@ def test_other_weights_to_begin_with_are_told_as_such(tmp_path):
 
 
 def test_a_run_that_saved_nothing_may_be_begun_anew_as_another(tmp_path):
-    settings = Settings(9, optimizer="adamw", device="cpu", tell_every=1)
+    settings = Settings(9, optimizer="adamw", device="cpu", log_every=1)
     with pytest.raises(KeyboardInterrupt):
         train(network(), KillAt(3), error, tmp_path, settings)
 
@@ -371,7 +371,7 @@ def test_a_run_has_its_own_threads_also_where_a_kernel_settles_those_of_its_thre
         return {"far": 0.5}
 
     def run():
-        settings = Settings(3, optimizer="adamw", device="cpu", threads=2, tell_every=1)
+        settings = Settings(3, optimizer="adamw", device="cpu", threads=2, log_every=1)
         train(network(), Taught(), error, tmp_path, settings, evaluate=meddling)
         found.append(torch.get_num_threads())
 
@@ -447,7 +447,7 @@ def test_a_run_without_a_log_has_no_curve(tmp_path):
 
 
 def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
-    settings = Settings(20, optimizer="adamw", save_every=5, tell_every=5, device="cpu")
+    settings = Settings(20, optimizer="adamw", save_every=5, log_every=5, device="cpu")
     with pytest.raises(KeyboardInterrupt):
         train(network(), KillAt(12), error, tmp_path, settings, evaluate=lambda network: {"far": 0.5})
 
@@ -461,10 +461,15 @@ def test_another_place_held_out_on_resuming_gets_a_column(tmp_path):
 def test_the_old_spelling_of_the_optimizer_is_accepted_and_a_run_of_it_is_resumed(tmp_path):
     with pytest.warns(FutureWarning, match="optimiser= .* optimizer="):
         settings = Settings(5, optimiser="adamw")
+    with pytest.warns(FutureWarning, match="tell_every= .* log_every="):
+        assert Settings(5, tell_every=7).log_every == 7
     with pytest.warns(FutureWarning, match="optimiser .* .optimizer"):
         assert settings.optimiser == "adamw"
     train(network(), Constant(), error, tmp_path, settings)
     card = tmp_path / "run.json"
-    card.write_text(card.read_text(encoding="utf-8").replace('"optimizer"', '"optimiser"'), encoding="utf-8")
+    card.write_text(
+        card.read_text(encoding="utf-8").replace('"optimizer"', '"optimiser"').replace("log_every", "tell_every"),
+        "utf-8",
+    )
 
     train(network(), Constant(), error, tmp_path, settings)

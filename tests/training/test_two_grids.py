@@ -21,7 +21,7 @@ BUSY = Augmentation(light=0.4, snow=0.3, mix=0.3)
 
 
 def scene(side: int = 120, seed: int = 0) -> Scene:
-    """Give ten bands, the last six repeated from 20 m."""
+    """Return ten bands, the last six repeated from 20 m."""
     return Scene(
         f"noise {seed}",
         repeated(
@@ -104,7 +104,7 @@ def test_a_student_of_ten_bands_gets_nearer_to_the_pipeline(official, tmp_path):
         Teacher("sen2sr-lite.main", device="cpu"),
         [scene(seed=1), scene(seed=2)],
         tmp_path,
-        Settings(60, 8e-3, warm_up=5, tell_every=30, device="cpu"),
+        Settings(60, 8e-3, warm_up=5, log_every=30, device="cpu"),
         held_out={"elsewhere": elsewhere},
         side=16,
         batch=2,

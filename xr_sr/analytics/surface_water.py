@@ -182,9 +182,9 @@ def otsu(index: xr.DataArray | Sequence[xr.DataArray], *, per: Per = "cube") -> 
     for array in arrays:
         check_array("index", array)
     if not is_one_of(per, ("cube", "date")):
-        raise OptionError(f"per={per!r}: known are 'cube', one level for all dates, and 'date', one for each.")
+        raise OptionError(f"per={per!r}: known are 'cube', one threshold for all dates, and 'date', one for each.")
     if per == "date" and len(arrays) != 1:
-        raise OptionError("per='date' takes one array; several can share one level only, with per='cube'.")
+        raise OptionError("per='date' takes one array; several can share one threshold only, with per='cube'.")
     if per == "date" and time_dim(arrays[0]) is None:
         per = "cube"
     blocks = [_blocks(array) for array in arrays]

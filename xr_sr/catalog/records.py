@@ -21,7 +21,7 @@ TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 SEN2SR_RGBN = Network(
     "sen2sr.rgbn-x4",
-    "Ours, the four 10 m bands to 2.5 m: taught by SEN2SRLite, always at hand",
+    "Ours, the four 10 m bands to 2.5 m: distilled from SEN2SRLite, weights in the package",
     "xr_sr.networks.lean:LeanSPAN",
     bands=RGBN,
     bands_out=RGBN,
@@ -44,7 +44,7 @@ SEN2SR_RGBN = Network(
 SEN2SR_FAST = replace(
     SEN2SR_RGBN,
     name="sen2sr-fast",
-    summary="As sen2sr for the 10 m bands, half as wide: less time, a little farther from what taught it",
+    summary="As sen2sr for the 10 m bands, half as wide: faster, slightly farther from SEN2SRLite",
     config=(("bands", 4), ("channels", 12), ("upscale", 4)),
     weights=WeightsFile(
         path="distilled_12.safetensors",
@@ -57,7 +57,7 @@ SEN2SR_FAST = replace(
 SEN2SR_TEN = replace(
     SEN2SR_RGBN,
     name="sen2sr.ten-x4",
-    summary="Ours, ten bands of 10 m and 20 m to 2.5 m in one pass: taught by SEN2SRLite, always at hand",
+    summary="Ours, ten bands of 10 m and 20 m to 2.5 m in one pass: distilled from SEN2SRLite, weights in the package",
     architecture="xr_sr.networks.lean_fusion:LeanFusion",
     bands=(*FINE, *COARSE),
     bands_out=(*FINE, *COARSE),

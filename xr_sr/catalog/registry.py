@@ -172,7 +172,8 @@ def choose(
     variants = current.variants(model, fusing=fusing)
     if isinstance(variants[0], Pansharpening) and not fusing:
         raise ModelError(
-            f"{model!r} sharpens coarse bands to the grid of fine ones, and goes no further: cube.sr.fuse({model!r})."
+            f"{model!r} sharpens coarse bands to the grid of the fine ones, and does not upscale these. Use "
+            f"cube.sr.fuse({model!r})."
         )
     usable = [band for band in available if band not in fallback]
     if bands is None:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     default="otsu",
     callback=level,
     show_default=True,
-    metavar="LEVEL",
+    metavar="THRESHOLD",
     help="Water is where the index is above it: a number, or otsu, which finds one.",
 )
-@choice("--per", of=["cube", "date"], help="Of otsu: one level for all dates, or one for each.")
+@choice("--per", of=["cube", "date"], help="Of otsu: one threshold for all dates, or one for each.")
 @choice("--area", of=["ellipsoidal", "projected"], help="On the Earth, or in the plane of the projection.")
 @click.option("--before-date", help="Of several dates in BEFORE, only the one nearest to this (within 10 days).")
 @click.option("--after-date", help="Of several dates in AFTER, only the one nearest to this (within 10 days).")
@@ -127,7 +127,7 @@ def _refuse_shared(before: Any, after: Any) -> None:
 
 
 def _how(written: xr.Dataset) -> str:
-    """Write the index, the level or the least and the largest of several, and the dates before."""
+    """Write the index, the threshold or the least and the largest of several, and the dates before."""
     from ..analytics.classes import LEVEL_ATTR
     from ..analytics.indices import NAME_ATTR
 

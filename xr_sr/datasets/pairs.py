@@ -110,7 +110,7 @@ def make_pairs(
     time = _time(lr, hr)
     limits = PairLimits(max_shift, max_angle, min_valid)
     with partial_folder(target) as partial:
-        about = {"xr_sr:harmonised": harmonize or "none"}
+        about = {"xr_sr:harmonized": harmonize or "none"}
         writer = PairWriter(partial, STORE, scene, size, time=time, license=license, about=about)
         for place, (coarse, fine, seen) in _patches(scene, size, step, limit, seed):
             writer.add(place, coarse, fine, examine(coarse, seen, fine, limits))

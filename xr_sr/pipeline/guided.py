@@ -168,7 +168,7 @@ def sorted_by_grid(
         else:
             have = [*cube.available, *(name for other in coarser for name in other.available)]
             raise MissingBandError(
-                f"{band!r} is wanted, and nowhere among the cube's bands, {have}. Load it too, as other= or a node of "
+                f"bands= has {band!r}, which is not among the cube's bands {have}. Load it too, as other= or a node of "
                 "the tree, or leave it out of bands=."
             )
     return fine, groups

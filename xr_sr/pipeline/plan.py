@@ -126,7 +126,7 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     halo = step.lattice.side if step.lattice else max(each.recipe.halo for each in plan.steps)
     reach = max(each.reach for each in plan.steps)
     yield (
-        "context",
+        "halo",
         (f"windows of {halo} pixels at fixed positions" if step.lattice else f"{halo} pixels around each block")
         + f"; {reach} where NaN is filled",
     )

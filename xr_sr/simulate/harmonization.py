@@ -236,7 +236,7 @@ def harmonize(
     else:
         left, right = ours, theirs
     data = _mapped(ours, left, right, places, apart, method, now)
-    return ours.rebuilt(data, attrs={"xr_sr:harmonised": f"{method}, {theirs.source.name or 'reference'}"})
+    return ours.rebuilt(data, attrs={"xr_sr:harmonized": f"{method}, {theirs.source.name or 'reference'}"})
 
 
 def _on_coarser(ours: ImageCube, theirs: ImageCube, mtf: Mtf) -> tuple[ImageCube, ImageCube]:

@@ -3,7 +3,7 @@
 <folder>/run.json         settings and data of the run, which must be equal to resume it; beside them (made_with) the
                           versions and the processor that it began with, which may change
 <folder>/log.csv          one row every few steps: step, learning rate, loss, seconds, and other measured numbers
-<folder>/checkpoint.pt    network, averaged weights, optimiser, step: all that the next step depends on
+<folder>/checkpoint.pt    network, averaged weights, optimizer, step: all that the next step depends on
 <folder>/.lock            held during a run: a folder is written by one process
 """
 
@@ -189,12 +189,16 @@ def _write_log(path: Path, columns: list[str], rows: list[Any]) -> None:
     write_whole(path, partial(Path.write_bytes, data=text.getvalue().encode()))
 
 
+_NOW = {"optimiser": "optimizer", "tell_every": "log_every"}
+"""Settings by their names in an earlier release."""
+
+
 def _resolved(found: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a run as this version writes them: "auto" resolved, and new spellings."""
     settings = found.get("settings")
     if not isinstance(settings, dict):
         return found
-    settings = {"optimizer" if key == "optimiser" else key: value for key, value in settings.items()}
+    settings = {_NOW.get(key, key): value for key, value in settings.items()}
     if settings.get("device") == "auto":  # as older versions wrote it
         settings["device"] = resolve_device("auto")
     return {**found, "settings": settings}

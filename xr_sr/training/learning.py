@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
+from ..arguments import renamed
 from ..bands import find_band
 from ..errors import MissingBandError, OptionError, TrainingError
 from ..simulate import MTF_AT_NYQUIST, degrade
@@ -239,10 +240,10 @@ class Seen:
         patch: int,
         count: int,
         teacher: Teacher | None = None,
-        truth: float = 1.0,
+        hr_weight: float = 1.0,
     ) -> None:
         self.bands, self.sensors, self.scale = tuple(bands), sensors, scale
-        self.teacher, self.truth = teacher, truth
+        self.teacher, self.hr_weight = teacher, hr_weight
         self.bicubic = Teacher("bicubic", device="cpu", scale=scale)
         self.context = max(context, self.bicubic.halo, teacher.halo if teacher else 0)
         context = self.context
@@ -256,14 +257,17 @@ class Seen:
         lr, target = (np.stack(side) for side in zip(*pairs, strict=True))
         if self.teacher is not None:
             taught = self.teacher(inner(lr, self.context - self.teacher.halo))
-            target = np.float32(self.truth) * target + np.float32(1 - self.truth) * taught
+            target = np.float32(self.hr_weight) * target + np.float32(1 - self.hr_weight) * taught
         return Pool(lr, target, energy_of(lr, target, self.bicubic, self.context).mean(axis=1))
 
     def describe(self) -> dict[str, Any]:
         """See `patches.Maker`."""
         facts = {"bands": list(self.bands), "sensors": asdict(self.sensors), "seed": self.seed, **self.draw.describe()}
         if self.teacher is not None:
-            facts |= {"teacher": {"model": self.teacher.spec.name, "sha256": self.teacher.sha256}, "truth": self.truth}
+            facts |= {
+                "teacher": {"model": self.teacher.spec.name, "sha256": self.teacher.sha256},
+                "truth": self.hr_weight,
+            }
         return facts
 
     def _seen(self, hr: FloatArray, chance: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -284,6 +288,7 @@ class Seen:
         return lr.values[:, MARGIN:-MARGIN, MARGIN:-MARGIN], hr[:, edge:-edge, edge:-edge]
 
 
+@renamed(truth="hr_weight")
 def fit(
     network: nn.Module,
     scenes: Sequence[Scene],
@@ -295,7 +300,7 @@ def fit(
     sensors: SensorRange | None = None,
     augmentation: Augmentation | None = None,
     teacher: Teacher | None = None,
-    truth: float = 1.0,
+    hr_weight: float = 1.0,
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     side: int = 32,
     batch: int = 16,
@@ -308,9 +313,9 @@ def fit(
     network: from random numbers or, to fine-tune, with weights; without padding, `network.consumed` input pixels are
     used up on each side. scenes: the reference, (band, y, x) reflectance at the output's pixel size, in the order
     of `bands` (any alias), whose point spread and noise are in `xr_sr.simulate`. sensors: how much they vary. teacher,
-    truth: with a teacher the target is `truth` times the reference, and the rest the teacher's output: the higher it
-    is, the more detail, right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch and
-    patches of a step; patch, pool: of what is simulated at a time.
+    hr_weight: with a teacher the target is `hr_weight` times the reference, and the rest the teacher's output: the
+    higher it is, the more detail, right and wrong. evaluate: numbers for the log. side, batch: input pixels of a patch
+    and patches of a step; patch, pool: of what is simulated at a time.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError.
     """
     kinds = {"sensors": (sensors, SensorRange), "augmentation": (augmentation, Augmentation)}
@@ -319,10 +324,11 @@ def fit(
     consumed, bands = consumed_by(network), _sensed(bands)
     if type(scale) is not int or scale < 2:
         raise TrainingError(f"scale={scale!r}: expected a whole number, at least 2.")
-    check_shares(truth=truth)
-    if truth < 1 and teacher is None:
+    check_shares(hr_weight=hr_weight)
+    if hr_weight < 1 and teacher is None:
         raise TrainingError(
-            f"truth={truth!r} needs a teacher for the rest; expected truth=1, or teacher=training.Teacher(...)."
+            f"hr_weight={hr_weight!r} needs a teacher for the rest; expected hr_weight=1, or "
+            "teacher=training.Teacher(...)."
         )
     check_sizes(side=side, batch=batch, patch=patch, pool=pool)
     check_network(network, bands=len(bands), bands_out=len(bands), scale=scale, side=side)
@@ -340,7 +346,7 @@ def fit(
         patch=patch,
         count=pool,
         teacher=teacher,
-        truth=truth,
+        hr_weight=hr_weight,
     )
     batches = PooledBatches(maker, scale, consumed, settings.seed, side=side, size=batch, patch=patch, count=pool)
     return train(network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate, show=show)

@@ -59,7 +59,7 @@ class Settings:
     steps: in total; the learning rate falls to zero over them as half a cosine. warm_up: steps in which it rises.
     average: decay of the exponential moving average (EMA) of the weights, which is kept.
     optimizer: "soap" (second-order; needs the extra `train`) or "adamw". betas: decay of its first and second moments;
-    refresh: steps between SOAP's decompositions. save_every, tell_every: steps between checkpoints and rows of the log.
+    refresh: steps between SOAP's decompositions. save_every, log_every: steps between checkpoints and rows of the log.
     device: as in `xr_sr.upscale`. threads: of torch on a CPU; another number of threads sums in another order, so both
     must be equal to resume a run.
     Raises OptionError for invalid numbers, and for a field that is unknown.
@@ -74,14 +74,15 @@ class Settings:
     refresh: int = 5
     seed: int = 0
     save_every: int = 500
-    tell_every: int = 50
+    log_every: int = 50
     device: str = "auto"
     threads: int = 1
 
     optimiser = former_name("optimiser", "optimizer")
+    tell_every = former_name("tell_every", "log_every")
 
     def __post_init__(self) -> None:
-        whole = {name: getattr(self, name) for name in ("steps", "refresh", "save_every", "tell_every", "threads")}
+        whole = {name: getattr(self, name) for name in ("steps", "refresh", "save_every", "log_every", "threads")}
         for least, sizes in ((1, whole), (0, {"warm_up": self.warm_up, "seed": self.seed})):
             for name, value in sizes.items():
                 if type(value) is not int or value < least:
@@ -103,7 +104,7 @@ class Settings:
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-Settings.__init__ = renamed(optimiser="optimizer")(Settings.__init__)  # type: ignore[method-assign]
+Settings.__init__ = renamed(optimiser="optimizer", tell_every="log_every")(Settings.__init__)  # type: ignore[method-assign]
 
 
 def train(
@@ -154,7 +155,7 @@ def train(
                     raise _diverged(f"The loss at step {step} is {value}", folder)
                 _average(average, network, min(settings.average, step / (step + 9)))
                 last = step == settings.steps
-                if step % settings.tell_every == 0 or last:
+                if step % settings.log_every == 0 or last:
                     spent = seconds + time.perf_counter() - before
                     row = {"step": step, "rate": f"{rate:.3e}", "loss": f"{value:.5g}", "seconds": f"{spent:.0f}"}
                     if evaluate is not None:

@@ -1,4 +1,4 @@
-"""What there is to learn from: cubes as plain arrays of reflectance, each with its name, source and licence.
+"""What there is to learn from: cubes as plain arrays of reflectance, each with its name, source and license.
 
 Reading files and choosing places is left to the caller; how patches are drawn is in `patches`.
 """
