@@ -294,6 +294,16 @@ def test_the_table_knows_the_range_of_interpolation_and_bands_of_own_models(monk
     assert "own.thermal-x4" in set(list_models(bands=["thermal"])["name"])
 
 
+def test_small_weights_have_a_size(monkeypatch):
+    lite = registry.get("sen2sr-lite")
+    monkeypatch.setattr(registry, "current", registry.current)
+    registry.register(replace(lite, name="own.small-x4", weights=replace(lite.weights, size=232)))
+
+    sizes = list_models().set_index("name")["size_mb"]
+    assert sizes["own.small-x4"] == 0.0002
+    assert sizes["sen2sr.rgbn-x4"] == 0.2 and sizes["bicubic"] == 0
+
+
 def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):
     weights = registry.get("sen2sr-lite").weights
     wheres = []

@@ -44,7 +44,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "gsd_m": math.nan if model.gsd_m is None else model.gsd_m,
             "level": model.level,
             "license": model.license,
-            "size_mb": round(sum(file.size for file in model.files) / 1e6, 1),
+            "size_mb": _megabytes(sum(file.size for file in model.files)),
             "where": _where(model.files),
             "summary": model.summary,
         }
@@ -54,6 +54,11 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     ]
     names = "name family bands scale halo window gsd_m level license size_mb where summary"
     return ModelTable(rows, columns=names.split())
+
+
+def _megabytes(size: int) -> float:
+    """Round to a tenth, and what would be 0 to its first digit: a small file is no missing one."""
+    return round(size / 1e6, 1) or float(f"{size / 1e6:.1g}")
 
 
 def _canonical(bands: Iterable[str] | None) -> list[str]:

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from ..arguments import count_of
 from ..catalog import registry
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, recognize
-from ..cube.time import listed_dates, nearest_place, read_date, scalar_dates
+from ..cube.time import is_time, listed_dates, nearest_place, read_date, scalar_dates
 from ..datasets import sample
 from ..errors import MissingLibraryError, OptionError, StoreError
 from ..io.cog import to_cog
@@ -130,7 +131,10 @@ def describe(result: xr.DataArray | xr.Dataset) -> str:
     attrs = {**first.attrs, **result.attrs}
     size_m = pixel_size_m(cube.geobox)
     pixels = f"{cube.geobox.shape.y} x {cube.geobox.shape.x} pixels" + (f" of {size_m[1]:.3g} m" if size_m else "")
-    dates = [f"{first.sizes[dim]} {dim}" for dim in cube.lead]
+    dates = [
+        count_of(first.sizes[dim], "date") if is_time(dim, first.coords) else f"{first.sizes[dim]} {dim}"
+        for dim in cube.lead
+    ]
     dates += [str(first[name].values)[:10] for name in scalar_dates(first.coords)[:1]]
     names = " ".join(plane.band for plane in cube.planes)
     return ", ".join([names, *dates, pixels, attrs["xr_sr:model"], f"read as {attrs['xr_sr:radiometry']}"])

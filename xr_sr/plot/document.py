@@ -346,9 +346,10 @@ def _row(row: Row, columns: int) -> str:
     hint = " ".join(part for part in (UNITS.get(known.unit, known.unit), _arrow(known.direction)) if part)
     unit = f' <span class="unit">{escape(hint)}</span>' if hint else ""
     cells = ""
+    differ = len({number_text(*each) for each in row.values}) > 1  # of equal ones none is the best
     for value, spread in row.values:
         shown = number_text(value, spread)
-        text = f'<span class="best">{shown}</span>' if len(row.values) > 1 and value == best else shown
+        text = f'<span class="best">{shown}</span>' if differ and value == best else shown
         if math.isfinite(spread):
             text += f' <span class="spread">± {number_text(spread, spread)}</span>'
         cells += f'<td class="value">{text}</td>'

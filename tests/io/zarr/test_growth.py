@@ -72,7 +72,7 @@ def test_one_raster_has_the_offset_that_it_was_begun_with(dated, match, tmp_path
 def test_the_offsets_of_dates_cannot_be_left_out_later(tmp_path):
     to_zarr(upscaled([0], -1000), tmp_path / "out.zarr")
 
-    with pytest.raises(StoreMismatchError, match="(?s)radiometry_offset: .*Keep this coordinate"):
+    with pytest.raises(StoreMismatchError, match="(?s)radiometry_offset: .*Keep the coordinate radiometry_offset"):
         to_zarr(upscaled([0, 1], -1000).drop_vars("radiometry_offset"), tmp_path / "out.zarr")
 
 

@@ -55,5 +55,27 @@ def test_a_mismatch_names_every_field_with_both_values():
     assert isinstance(caught.value, StoreError | ValueError)
 
 
+def test_variables_and_dates_that_are_missing_are_one_line_each():
+    def fields(names, dims, time):
+        variables = {name: {"dims": dims, "dtype": "int16", "packing": "int16"} for name in names}
+        return {"variables": variables, "time": time}
+
+    dated = fields(("B02", "B03", "B04"), ["time", "y", "x"], {"dim": "time", "kind": "date"})
+    fewer, undated = (
+        fields(("B04",), ["time", "y", "x"], dated["time"]),
+        fields(("B02", "B03", "B04"), ["y", "x"], None),
+    )
+
+    for stored, wanted, line in (
+        (dated, fewer, "  variables: the store has B02, B03, this lacks them"),
+        (fewer, dated, "  variables: the store lacks B02, B03"),
+        (dated, undated, "  time: the store has dates along 'time', this has none"),
+        (undated, dated, "  time: the store has none, this has dates along 'time'"),
+    ):
+        with pytest.raises(StoreMismatchError) as caught:
+            check_fingerprint(stored, wanted, "out.zarr")
+        assert [each for each in str(caught.value).splitlines() if each.startswith("  ")] == [line]
+
+
 def test_equal_fingerprints_pass():
     check_fingerprint(RECORD.fingerprint, json.loads(json.dumps(RECORD.fingerprint)), "out.zarr")

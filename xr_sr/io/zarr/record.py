@@ -147,10 +147,12 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
     old, new = dict(_flat(stored)), dict(_flat(wanted))
     differing = [name for name in {**old, **new} if _compared(name, old) != _compared(name, new)]
     if differing:
-        lines = "".join(
+        words, said = _in_words(stored, wanted)
+        lines = "".join(f"\n  {line}" for line in words) + "".join(
             f"\n  {name}: the store has {_show(old, name)}, "
             f"{'this is' if name in new else 'this result has'} {_show(new, name)}"
             for name in differing
+            if not f"{name}.".startswith(said)
         )
         known = (text for name, text in _HINTS.items() if name in differing)
         hints = "".join(f"{text}\n" for text in (*known, hint) if text)
@@ -158,6 +160,25 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
             f"{label} holds something else:{lines}\n{hints}"
             "Write to another path, or pass overwrite=True to replace the store."
         )
+
+
+def _in_words(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[list[str], tuple[str, ...]]:
+    """Describe what differs as a whole, variables and dates; return it with the beginnings of the fields it covers."""
+    lines: list[str] = []
+    said: list[str] = []
+    old, new = (fields.get("variables") for fields in (stored, wanted))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for here, there, text in ((old, new, "the store has {}, this lacks them"), (new, old, "the store lacks {}")):
+            if names := [name for name in here if name not in there]:
+                lines.append(f"variables: {text.format(', '.join(names))}")
+                said += [f"variables.{name}." for name in names]
+    if "time" in stored and "time" in wanted and (stored["time"] is None) != (wanted["time"] is None):
+        dates = [
+            "none" if each["time"] is None else f"dates along {each['time']['dim']!r}" for each in (stored, wanted)
+        ]
+        lines.append(f"time: the store has {dates[0]}, this has {dates[1]}")
+        said += ["time.", *(f"variables.{name}.dims." for name in {**(old or {}), **(new or {})})]
+    return lines, tuple(said)
 
 
 def _compared(name: str, fields: Mapping[str, Any]) -> Any:
@@ -174,7 +195,7 @@ _ABSENT = object()
 _HINTS = {
     "xr_sr:mask": "A mask without time belongs to the whole store: pass the one it was begun with. Where masks differ "
     "from date to date, give them a time dimension from the first call on: mask.expand_dims(time=cube.time).",
-    OFFSET_COORD: "Keep this coordinate: it says what was added to the DN of each date.",
+    OFFSET_COORD: f"Keep the coordinate {OFFSET_COORD}: it says what was added to the DN of each date.",
 }
 """What to do, apart from rewriting the store, if a certain field differs."""
 

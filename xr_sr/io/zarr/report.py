@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -101,6 +102,9 @@ class Verification:
         named = [*self.dates[:_DATES], *([count_of(more, "more date")] if more > 0 else [])]
         listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
         return f"call to_zarr again with a cube that holds {listed}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
 
     def __repr__(self) -> str:
         """Show what was found and what to do."""
