@@ -170,3 +170,9 @@ def test_no_public_class_or_type_is_defined_in_two_modules():
     }
 
     assert not {name: modules for name, modules in twice.items() if name not in SAME_TYPE}
+
+
+def test_each_folder_of_the_package_has_one_of_tests():
+    folders = {path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py")}
+
+    assert [str(folder) for folder in folders if not [*(PACKAGE.parent / "tests" / folder).glob("test_*.py")]] == []

@@ -9,7 +9,7 @@ import xarray as xr
 import xr_sr
 from tests.cube.test_select import GB10, dataset, layer
 from tests.cubes import array, reflectance
-from xr_sr.errors import MissingBandError, OptionError
+from xr_sr.errors import MissingBandError, ModelError, OptionError, WeightsNotFoundError
 
 DATES = np.array(["2022-01-10", "2022-01-20", "2022-02-01"], dtype="datetime64[ns]")
 
@@ -95,6 +95,24 @@ def test_what_upscale_refuses_explain_refuses():
         xr_sr.explain(cube)
     with pytest.raises(OptionError, match="steps"):
         xr_sr.explain(cube, "bicubic", steps=3)
+
+
+def test_a_plan_needs_no_download(series, monkeypatch, tmp_path):
+    monkeypatch.delenv("XR_SR_WEIGHTS", raising=False)
+    monkeypatch.setenv("XR_SR_CACHE", str(tmp_path))
+    monkeypatch.setenv("XR_SR_HUB", "http://127.0.0.1:9")
+
+    plan = series.sr.explain("sen2sr-lite")
+
+    assert of(plan, "weights").startswith("to be downloaded: ")
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(WeightsNotFoundError, match="sen2sr-lite"):
+        series.sr.upscale("sen2sr-lite")
+
+
+def test_a_folder_is_no_model(series, tmp_path):
+    with pytest.raises(ModelError, match=r"model=.* folder.*weights="):
+        series.sr.upscale(str(tmp_path))
 
 
 def test_jupyter_shows_a_table(series):

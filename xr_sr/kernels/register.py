@@ -247,10 +247,18 @@ def open_model(model: str, weights: str | Path | None = None) -> tuple[str, str 
     model: a name is returned as it is. A file with the hash of a model's weights stands for that model. Of another
     file the architecture is recognized (`xr_sr.networks.from_state_dict`), and a record is registered with what is
     published for it; its name has the file's name and hash. The bands are known for four (B04, B03, B02, B08) and ten.
-    Raises WeightsNotFoundError, WeightsFormatError for an unknown architecture, ModelError for other numbers of bands,
+    Raises WeightsNotFoundError, WeightsFormatError for an unknown architecture, ModelError for another number of bands
+    and for a folder,
     OptionError where `weights` are passed too.
     """
-    if registry.is_name(model) or not model.lower().endswith(SUFFIXES):
+    if registry.is_name(model):
+        return model, weights
+    if Path(model).is_dir():
+        raise ModelError(
+            f"model={model!r} is a folder; expected a name of xr_sr.list_models() or a file of weights. Pass the "
+            f"folder as weights={model!r}, and as model= the name of the model whose weights it holds."
+        )
+    if not model.lower().endswith(SUFFIXES):
         return model, weights
     path = check_path("model", model, WeightsNotFoundError)
     if not path.is_file():

@@ -69,10 +69,13 @@ def kernel_ref(
     constraint: str = "auto",
     precision: str = "float32",
     wanted: Sequence[str] = (),
+    *,
+    download: bool = True,
 ) -> kernels.KernelRef:
     """Find the weights of a model and choose its constraint; arguments as in `upscale`.
 
-    wanted: of a cascade, the bands that it returns. Raises OptionError, ModelError, WeightsError.
+    wanted: of a cascade, the bands that it returns. download: False for a reference that only describes: weights that
+    would be downloaded are named by their record, and no file is there. Raises OptionError, ModelError, WeightsError.
     """
     if not isinstance(weights, str | os.PathLike | None):
         raise OptionError(f"weights={weights!r}: expected a file, a folder, or the name of a model.")
@@ -84,7 +87,10 @@ def kernel_ref(
                 f"{spec.name!r} has {len(spec.files)} files of weights, and weights={str(weights)!r} is one. Pass the "
                 f"folder that holds them: {', '.join(file.path for file in spec.files)}."
             )
-        parts = tuple((role, kernel_ref(part, weights, device, constraint, precision)) for role, part in spec.parts)
+        parts = tuple(
+            (role, kernel_ref(part, weights, device, constraint, precision, download=download))
+            for role, part in spec.parts
+        )
         return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
     low_pass = kernels.constraint_for(spec, constraint)
     if not isinstance(spec, Network):
@@ -93,6 +99,16 @@ def kernel_ref(
         return kernels.KernelRef(spec, device=device, low_pass=low_pass)
     if spec.weights is None and weights is None:  # a network of the user's own without any tensors
         return kernels.KernelRef(spec, device=device, precision=precision, low_pass=low_pass)
+    known = spec.weights
+    if (
+        not download
+        and weights is None
+        and known is not None
+        and known.home == "hub"
+        and fetch.find_file(known) is None
+    ):
+        text = f"to be downloaded: {known.path}"
+        return kernels.KernelRef(spec, text, known.sha256, device, precision, low_pass)
     located = fetch.locate(spec, weights)
     if weights is not None and Path(weights).expanduser().is_file():
         from .predictors import load_network

@@ -243,8 +243,8 @@ def explain(
     Returns a Plan, whose `repr` (HTML in Jupyter) has a line for each of: the variant of the model and its weights;
     the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
     reflectance, with the offset of each date in DN on both grids; the pixels around a block that it depends on; the
-    number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read;
-    weights that are not on this machine are downloaded, as `upscale` does when it builds its graph.
+    number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read
+    and nothing is downloaded: weights that `upscale` would download are named.
     Raises what `upscale` raises.
     """
     check_flag("fuse", fuse)
@@ -271,6 +271,7 @@ def explain(
         chunks=chunks,
         allow_gsd=allow_gsd,
         options=options,
+        describes=True,
     )
     try:
         return plan(obj, request)

@@ -148,7 +148,15 @@ def _network_step(
     if spec.gsd_m is not None:
         check_gsd(cube, spec.gsd_m, allow=request.allow_gsd, model=spec.name)
     radiometry = resolve(cube, planes, **request.numbers)
-    kernel = kernel_ref(spec, request.weights, request.device, request.constraint, request.precision, wanted)
+    kernel = kernel_ref(
+        spec,
+        request.weights,
+        request.device,
+        request.constraint,
+        request.precision,
+        wanted,
+        download=not request.describes,
+    )
     names_in = [plane.band for plane in (*planes, *planes_20m)]
     gives = list(kernel.bands or spec.bands_out or names_in)
     recipe = Recipe(

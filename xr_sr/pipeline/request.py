@@ -29,6 +29,7 @@ class Request:
 
     fusing: the model brings coarse bands to the grid of the fine ones (`fuse`). gsd_m: size in meters of the pixels
     that the model reads, which picks the node of a tree; None for any size. bands: as asked for, a list of names.
+    describes: the plan is only to be read, so that no weights are downloaded.
     Others: as in `upscale`. Raises OptionError for values that are wrong whatever the cube is.
     """
 
@@ -49,6 +50,7 @@ class Request:
     chunks: Chunks = None
     allow_gsd: bool = False
     options: Mapping[str, Option] = field(default_factory=dict)
+    describes: bool = False
 
     def __post_init__(self) -> None:
         if self.bands is not None:
