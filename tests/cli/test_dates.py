@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xr_sr import errors
-from xr_sr.cli.run import select_date
+from xr_sr.cli.run import describe, select_date
 
 
 def test_the_nearest_date_is_found_in_any_order(scene):
@@ -36,3 +36,11 @@ def test_dates_are_taken_in_every_node_of_a_tree(scene):
 
     chosen = select_date(tree, "2023-04-01T00:00Z")
     assert all(node.time.values == scene.time.values[0] for node in chosen.leaves)
+
+
+def test_a_result_of_several_dates_is_described_by_their_number(scene):
+    fine = scene.sr.upscale("bicubic")
+
+    assert ", 2 dates, " in describe(fine)
+    assert ", 1 date, " in describe(fine.isel(time=[0]))
+    assert ", 2023-04-20, " in describe(fine.isel(time=0))

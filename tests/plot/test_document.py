@@ -153,6 +153,16 @@ def test_the_best_is_bold(tmp_path):
     assert "best" not in cells[0] and "best" in cells[1]
 
 
+def test_of_equal_numbers_none_is_bold(tmp_path):
+    numbers = evaluation()
+    numbers["psnr"] = numbers["psnr"] * 0 + 30
+
+    text = report(numbers, tmp_path / "report.html").read_text(encoding="utf-8")
+
+    line = next(line for line in text.splitlines() if line.startswith("<tr><td>PSNR"))
+    assert "30" in line and "best" not in line
+
+
 def test_numbers_alone_make_a_report(tmp_path):
     numbers = evaluation().isel(time=0, drop=True).mean("band").isel(model=0, drop=True)
     read = Reader(report(numbers, tmp_path / "report.html").read_text(encoding="utf-8"))

@@ -147,6 +147,7 @@ def test_a_lost_chunk_is_named_and_only_its_region_is_written_again(wholes):
         "Call to_zarr again with a cube that holds 2023-01-06: it writes the 1 region that is missing."
     )
     assert "reflectance/c/1/0/1 (2023-01-06, region 0, 1): pixels, missing, to be written" in repr(report)
+    assert "reflectance/c/1/0/1" in report._repr_html_() and "&lt;" in report._repr_html_()
     assert write(store) == 1
     assert verify(store).ok and "whole" in repr(verify(store)) and "Nothing is to be done" in verify(store).advice
 
