@@ -172,7 +172,7 @@ def test_constraints_have_names():
     low_pass = constraint_for(bicubic, "lowpass")
     assert isinstance(low_pass, LowPass)
     assert (low_pass.sigma, low_pass.radius) == (pytest.approx(2.328, abs=1e-3), 10)
-    with pytest.raises(OptionError, match="constraint=.*'auto', 'lowpass', 'none'"):
+    with pytest.raises(OptionError, match="constraint=.*'auto', 'measured', 'lowpass', 'none'"):
         constraint_for(bicubic, "fourier")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import odc.geo.xr  # noqa: F401  registers .odc
 import pytest
@@ -9,10 +11,13 @@ import xarray as xr
 
 from tests import cubes
 from tests.metrics.scenes import on_grid, texture, triple
-from xr_sr import errors
-from xr_sr.metrics import consistency, synthesis
+from xr_sr import errors, metrics
+from xr_sr.metrics import synthesis
 from xr_sr.registration import warp
 from xr_sr.simulate.resample import downsample, upsample
+
+consistency = partial(metrics.consistency, operator="block")
+"""As the literature has it; `test_seen` is about the point spread function."""
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
 from ..cube.names import dims_text, listed
 from ..cube.select import dataset_of, model_of, warn_if_swapped
+from ..cube.sensors import other_sensor
 from ..cube.time import is_time, scalar_dates_differ
 from ..errors import (
     CubeError,
@@ -63,7 +64,8 @@ class ImageSeries:
     keys: what bands are matched by: the canonical name where there is one. labels: the user's own names.
     time: name of that dimension, or None. along_time, on_grid: coordinates to hand on. placed: whether y and x have
     coordinates, so that `geobox` says where on Earth the pixels lie. date: scalar coordinates. model: the name of the
-    model that computed it, by its attributes; "" without.
+    model that computed it, by its attributes; "" without. sensor: reasons to think that it is not
+    Sentinel-2's; "" without.
     """
 
     role: str
@@ -82,6 +84,7 @@ class ImageSeries:
     date: Mapping[Hashable, xr.DataArray]
     lazy: bool
     model: str
+    sensor: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -163,6 +166,7 @@ def read(obj: Image, role: str) -> ImageSeries:
         date={name: coord for name, coord in alone.items() if not coord.ndim},
         lazy=_is_lazy(obj),
         model=model_of(obj),
+        sensor=other_sensor(obj, cube),
     )
 
 

@@ -170,17 +170,17 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "reflectance", "Reflectance", "1", "lower",
-            "Distance between LR and SR averaged to the grid of LR: how far SR departs from what the sensor measured.",
+            "Distance between LR and SR as its sensor sees it: how far SR departs from what was measured.",
             _OPENSR_TEST, _CONSISTENCY, ("lr", "sr"), "consistency",
         ),
         Metric(
             "spectral", "Spectral angle", "degrees", "lower",
-            "Angle between the spectra of LR and of SR averaged to the grid of LR.",
+            "Angle between the spectra of LR and of SR as its sensor sees it.",
             _OPENSR_TEST, _CONSISTENCY, ("lr", "sr"), "consistency",
         ),
         Metric(
             "spatial", "Shift", "LR pixels", "lower",
-            "Length of the shift between LR and SR averaged to the grid of LR; empty where it cannot be estimated.",
+            "Length of the shift between LR and SR as its sensor sees it; empty where it cannot be estimated.",
             _OPENSR_TEST, _CONSISTENCY, ("lr", "sr"), "consistency",
         ),
         Metric(
