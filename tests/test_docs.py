@@ -237,3 +237,13 @@ def test_the_page_on_catalogs_runs(tmp_path, monkeypatch):
     assert namespace["overview"].odc.geobox.resolution.x == 60
     assert max(part.odc.geobox.shape) < 128 <= min(whole.odc.geobox.shape)
     assert (tmp_path / "fine.zarr").is_dir() and (tmp_path / "fine.json").is_file()
+
+
+def test_the_changelog_has_short_lines_and_says_nothing_twice():
+    text = text_of(ROOT / "docs" / "changelog.md")
+    bullets = [re.sub(r"\W+", " ", bullet)[:50] for bullet in re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)]
+    sections = re.findall(r"^##.*", text, re.MULTILINE)
+
+    assert [line for line in text.splitlines() if len(line) > 130] == []
+    assert sorted(bullets) == sorted(set(bullets))
+    assert len(sections) == len(set(sections))
