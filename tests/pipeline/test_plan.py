@@ -44,6 +44,13 @@ def test_every_part_of_the_plan_has_a_line_and_no_pixel_is_read(series):
     assert "MB" in of(plan, "memory")
 
 
+def test_nodata_that_the_radiometry_names_is_not_repeated(series):
+    plan = series.sr.explain("bicubic", nodata=[0, 7])
+
+    assert of(plan, "radiometry").endswith("nodata 0, 7")
+    assert "nodata" not in lines(plan)
+
+
 @pytest.mark.parametrize("options", [{}, {"chunks": 4}, {"chunks": (5, 3)}, {"model": "bicubic", "scale": 3}])
 def test_blocks_and_size_are_those_of_the_result(series, options):
     plan, result = series.sr.explain(**options), series.sr.upscale(**options)

@@ -121,7 +121,8 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
         if OFFSET_COORD in plan.coords:
             yield "dates", dates_with_offsets(plan.coords[OFFSET_COORD], times)
         yield "coarse dates", "; ".join(filter(None, (_coarse_dates(step, times) for step in plan.steps)))
-    yield "nodata", str(plan.attrs.get("xr_sr:nodata", ""))
+    nodata = str(plan.attrs.get("xr_sr:nodata", ""))
+    yield "nodata", "" if read_as.endswith(f"nodata {nodata}") else nodata
     yield "mask", str(plan.attrs.get("xr_sr:mask", ""))
     halo = step.lattice.side if step.lattice else max(each.recipe.halo for each in plan.steps)
     reach = max(each.reach for each in plan.steps)
