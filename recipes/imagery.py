@@ -112,9 +112,11 @@ def _float(values: NDArray[Any], gain: float) -> FloatArray:
 
 def _cube(values: NDArray[Any]) -> xr.DataArray:
     """Wrap (band, y, x) as a cube of 2.5 m pixels somewhere in UTM."""
-    _, height, width = values.shape
+    import rioxarray  # noqa: F401  # registers .rio
+
+    bands, height, width = values.shape
     coords = {
-        "band": list(BANDS),
+        "band": list(BANDS[:bands]),
         "y": 5_000_000 - 2.5 * (np.arange(height) + 0.5),
         "x": 500_000 + 2.5 * (np.arange(width) + 0.5),
     }

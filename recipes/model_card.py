@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import safe_open
 
 from xr_sr.errors import TrainingError
+from xr_sr.networks.kriging_residual import KrigingResidual
 from xr_sr.networks.lean import LeanSPAN
 from xr_sr.networks.lean_fusion import LeanCoarse
 from xr_sr.training.journal import OWN_COLUMNS, made_with, read_log, read_run
@@ -30,8 +31,8 @@ NOT_FOR = (
 
 def card_of(
     folder: Path,
-    network: LeanSPAN | LeanCoarse,
-    first: LeanSPAN | LeanCoarse,
+    network: LeanSPAN | LeanCoarse | KrigingResidual,
+    first: LeanSPAN | LeanCoarse | KrigingResidual,
     licenses: Mapping[str, str],
     commit: str,
     start: Path | None = None,

@@ -113,7 +113,7 @@ NUMBERS = {
 STORE: dict = {}
 LR.sr.to_zarr(STORE, progress=False)
 
-OF_TRAINING = {"distil", "fit", "measure_halo"}
+OF_TRAINING = {"distil", "fit", "fit_residual", "measure_halo", "residual_of"}
 """Calls of these need networks and scenes: tests/training and tests/kernels/test_register.py test their numbers."""
 
 

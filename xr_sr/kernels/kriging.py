@@ -25,9 +25,6 @@ The prior alone would have 4. More keeps edges sharp, whose variance is spread o
 the noise: on aerial imagery as Sentinel-2 sees it 12.5 was the best compromise between sensors (docs/kriging.md).
 """
 
-MEANS = 4
-"""Means of three pixels along each axis, one after another, that weigh the pixels around a place: a bell of nine."""
-
 LEAST_VARIANCE = 1e-9
 """Below which a window counts as flat; a standard deviation of 3e-5 reflectance."""
 
@@ -93,7 +90,7 @@ class _Band:
 
     def without_noise(self, plane: Tensor) -> Tensor:
         """Filter (rows, columns) as its own variance asks for, to SMOOTHING_RADIUS less on each side."""
-        cut = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)  # MEANS of the level are as wide
+        cut = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)  # separable.MEANS of the level are as wide
         level = self.level(plane)
         clean = plane[cut, cut] * (1 - level).clamp_(min=0)
         filtered = torch.empty_like(clean)
@@ -105,7 +102,7 @@ class _Band:
 
     def level(self, plane: Tensor) -> Tensor:
         """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
-        mean, variance = _moments(plane)
+        mean, variance = separable.local_moments(plane)
         if self.noise.at:
             noise = self.noise.deviation**2 / self.noise.at * mean.clamp_(min=DARKEST)
         else:
@@ -113,15 +110,3 @@ class _Band:
         signal = SIGNAL_SHARE * (variance - noise).clamp_(min=LEAST_VARIANCE)
         step = math.log10(LEVELS[1] / LEVELS[0])
         return noise.div_(signal).log10_().sub_(math.log10(LEVELS[0])).div_(step).clamp_(0, len(LEVELS) - 1)
-
-
-def _moments(plane: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted mean and variance of the pixels around each one, where MEANS lie on each side."""
-    both = torch.stack([plane, plane.square()])
-    for axis in (-2, -1):
-        for _ in range(MEANS):
-            # Three terms in a fixed order: a matrix product might add them in another in another block.
-            side = both.shape[axis] - 2
-            both = both.narrow(axis, 0, side) + both.narrow(axis, 1, side) + both.narrow(axis, 2, side)
-    mean, square = both.div_(3 ** (2 * MEANS))
-    return mean, square - mean.square()

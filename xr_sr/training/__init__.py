@@ -4,16 +4,18 @@
     network = training.distil(LeanSPAN(), training.Teacher("sen2sr-lite"), scenes, "runs/mine")
     training.save_weights(network, "mine.safetensors", {"trained on": "my fields, 2024"})
 
-`distil` learns another model's function, `fit` learns from high resolution through the modeled sensor. Both save
-checkpoints and resume. The default optimizer needs the extra `train`.
+`distil` learns another model's function, `fit` learns from high resolution through the modeled sensor, `fit_residual`
+what kriging leaves of it. All save checkpoints and resume. The default optimizer needs the extra `train`.
 """
 
+from ..kernels.kriging_network import residual_of
 from ..networks.lean import LeanSPAN
 from ..networks.lean_fusion import LeanFusion
 from .journal import plot_log, save_weights
 from .learning import SensorRange, distil, fit
 from .loop import Settings
 from .patches import Augmentation
+from .residual import SensorDraw, fit_residual
 from .scenes import Scene, repeated, scenes_of
 from .teacher import Teacher, closeness
 
@@ -22,14 +24,17 @@ __all__ = [
     "LeanFusion",
     "LeanSPAN",
     "Scene",
+    "SensorDraw",
     "SensorRange",
     "Settings",
     "Teacher",
     "closeness",
     "distil",
     "fit",
+    "fit_residual",
     "plot_log",
     "repeated",
+    "residual_of",
     "save_weights",
     "scenes_of",
 ]

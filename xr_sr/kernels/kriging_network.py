@@ -1,0 +1,66 @@
+"""Kriging plus what a small network adds to it, as one torch network: reflectance in, finer reflectance out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..catalog.models import Kriging
+from ..networks.kriging_residual import KrigingResidual
+from ..networks.lean import trim
+from .kriging import Kriger
+from .observe import check_kriging, observed
+from .sensor_noise import strength_of
+
+__all__ = ["KrigingNetwork", "residual_of"]
+
+MODELED = Kriging("kriging", "with the published point spread function and noise")
+"""The kriging that the network was trained to add to."""
+
+
+def residual_of(
+    bands: Sequence[str], *, channels: int = 32, pairs: int = 4, scale: int = 4, seed: int | None = None
+) -> KrigingResidual:
+    """Create the network that adds to kriging, with the published noise of bands of Sentinel-2, untrained.
+
+    seed: of its random numbers; None takes those of the process.
+    """
+    noise = [(0.0, strength.deviation**2 / strength.at) for strength in map(strength_of, bands)]
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return KrigingResidual(len(bands), channels, pairs, scale, noise)
+
+
+class KrigingNetwork(KrigingResidual):
+    """(n, bands, y, x) to (n, bands, (y - 2 consumed) * upscale, ...), reflectance in and out, without padding.
+
+    bands: names of bands of Sentinel-2 with pixels of 10 m. strength: of the addition, 0 is kriging alone. Weights are
+    those of `KrigingResidual`. Kriging is computed in float32 at any precision of the weights.
+    """
+
+    takes_float32 = True
+
+    def __init__(
+        self,
+        bands: Sequence[str] = ("B04", "B03", "B02", "B08"),
+        channels: int = 32,
+        pairs: int = 4,
+        upscale: int = 4,
+        strength: float = 1.0,
+    ) -> None:
+        super().__init__(len(bands), channels, pairs, upscale)
+        spec = check_kriging(Kriging(MODELED.name, MODELED.summary, scale=upscale))
+        self.kriger = Kriger(observed(spec, tuple(bands), 1, 10.0), 1.0)
+        self.strength = strength
+        self.own, self.consumed = self.consumed, max(self.consumed, Kriger.reach)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return kriging with the addition."""
+        fine = self.kriger.predict(trim(x, self.consumed - Kriger.reach), 0)
+        if not self.strength:
+            return fine
+        features, spread = self.read(trim(x, self.consumed - self.own))
+        return fine.add_(self.added(features, spread), alpha=self.strength)
