@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import xr_sr
 from tests.architectures import Plain
-from tests.cubes import array, dataset, geobox_of
+from tests.cubes import array, dataset, geobox_of, reflectance
 from tests.pipeline.test_fusion import COARSE, FINE, TEN, at_10m, close, computed, tree_of
 from xr_sr.catalog import registry
 from xr_sr.catalog.models import ModelSpec
@@ -239,3 +239,13 @@ def test_a_network_of_ones_own_falls_back_to_its_own_scale(tmp_path, monkeypatch
 
     assert made.sizes == {"y": 48, "x": 48}
     assert made["B11"].attrs["xr_sr:guided"].endswith("then bicubic, 2 times")
+
+
+def test_fuse_warns_where_nothing_is_to_be_sharpened():
+    cube = array(reflectance(4, 16, 16))
+
+    with pytest.warns(BandWarning, match=r"fuse.*B04.*other="):
+        cube.sr.fuse()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BandWarning)
+        cube.sr.fuse(bands=["B04"])

@@ -50,7 +50,7 @@ def guided_steps(
     coarser: cubes of coarser pixels over the same ground. wanted: canonical names. spec: of the fusion, with the user's
     options. scale: output pixels per fine pixel, by bicubic interpolation after the fusion.
     Raises MissingBandError where no cube has a band, or no finer band is there to guide it; GridError where grids do
-    not fit; ModelError for bands that were fused before.
+    not fit; ModelError for bands that were fused before. Warns BandWarning where `fuse` has nothing to sharpen.
     """
     fine, groups = sorted_by_grid(cube, coarser, wanted)
     guides = _fine_bands(cube)
@@ -58,6 +58,12 @@ def guided_steps(
         raise MissingBandError(
             f"{spec.name!r} guides coarse bands by finer ones, and the cube has none, only {list(cube.available)}. Add "
             "bands of 10 m, or use model='bicubic'."
+        )
+    if request.fusing and request.bands is None and not groups:
+        warn_caller(
+            f"fuse: the cube has no band with larger pixels to sharpen, only {list(fine)}, which are returned as "
+            "reflectance. Pass the bands of 20 m as other= or in a tree; for finer pixels use cube.sr.upscale().",
+            BandWarning,
         )
     planes_in = pick(cube, guides or cube.available[:1], reader=spec.name)
     radiometry = resolve(cube, planes_in, **request.numbers)
