@@ -28,6 +28,7 @@ CALLS = {
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
     "evaluate(align)": lambda flag: xr_sr.evaluate(LR, HR, HR, align=flag),
     "explain(fuse)": lambda flag: xr_sr.explain(LR, fuse=flag),
+    "explain(allow_gsd)": lambda flag: LR.sr.explain("bicubic", allow_gsd=flag),
     "fuse(allow_gsd)": lambda flag: LR.sr.fuse("bicubic", allow_gsd=flag),
     "load(mask)": lambda flag: xr_sr.load([], mask=flag),
     "register_model(check)": lambda flag: xr_sr.register_model(SPEC, check=flag),

@@ -14,8 +14,10 @@ import numpy as np
 
 from .errors import ModelError
 
-Option: TypeAlias = bool | int | float | str | tuple[float, ...] | Mapping[str, float] | tuple[tuple[str, float], ...]
-"""A value that an option of a model may have; numbers by band are kept as pairs."""
+Option: TypeAlias = (
+    bool | int | float | str | tuple[float, ...] | tuple[str, ...] | Mapping[str, float] | tuple[tuple[str, float], ...]
+)
+"""A value that an option or an argument of a model may have; numbers by band are kept as pairs."""
 
 
 @dataclass(frozen=True)

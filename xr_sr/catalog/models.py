@@ -21,6 +21,9 @@ from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
 SCALES = range(1, 17)
 """Output pixels per input pixel along an axis that a model may have."""
 
+MOST_STRENGTH = 1.5
+"""Of the detail that a model adds; 1 is as it was made."""
+
 KRIGING_SCALES = range(2, 25)
 """The same of kriging: from 60 m to 2.5 m are 24."""
 
@@ -205,7 +208,8 @@ class Network(Card):
         halo, the side in input pixels of the fixed windows of a network whose output depends on all of its input;
         overlap: pixels that neighboring windows share, at most half of a window.
     gsd_m: ground size in meters of the input pixels it was trained on; None if any size is right.
-    level: product level of the training data, such as "L2A". config: arguments of the architecture.
+    level: product level of the training data, such as "L2A". config: arguments of the architecture; if `strength` is
+        one of them, it is an option of `upscale`, from 0 to 1.5.
     normalization: applied to its input, and inverted on its output. non_negative: the output is clamped at zero before
         the constraint. low_pass: its constraint. constrained: the network contains its constraint.
     selects: the network's `folded(gives=...)` receives the sorted indices of the requested bands, so that others cost
@@ -305,6 +309,11 @@ class Network(Card):
                 f"{said}: coarse={list(self.coarse)}: expected the last of bands={list(self.bands)}, and a halo, "
                 "not a window."
             )
+
+    @property
+    def options(self) -> tuple[tuple[str, Option], ...]:
+        """Those arguments of the architecture that a user may set: the strength of an addition."""
+        return tuple(pair for pair in self.config if pair[0] == "strength")
 
     @property
     def files(self) -> tuple[WeightsFile, ...]:

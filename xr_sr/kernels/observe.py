@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arguments import check_choice, check_number, check_numbers, is_number, shown
 from ..bands import find_band
-from ..catalog.models import Kriging
+from ..catalog.models import MOST_STRENGTH, Kriging
 from ..catalog.registry import canonical
 from ..errors import OptionError
 from ..spec import Option
@@ -16,8 +16,6 @@ from .kriging_filters import Observation
 from .protocol import BandSensor
 from .psf import MTF_AT_NYQUIST, gaussian_psf
 from .sensor_noise import SIGNAL_TO_NOISE, Strength, strength_of
-
-MOST_STRENGTH = 1.5
 
 NOMINAL_M = 10.0
 """Size of a pixel whose size is not known."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import kernels
-from ..arguments import check_path, whole_or_none
+from ..arguments import check_number, check_path, whole_or_none
 from ..catalog import fetch, registry
-from ..catalog.models import Cascade, Kriging, Model, Network, scales_of
+from ..catalog.models import MOST_STRENGTH, Cascade, Kriging, Model, Network, scales_of
 from ..errors import OptionError, WeightsNotFoundError
 from ..spec import Option
 from .observe import check_kriging
@@ -20,11 +20,14 @@ M = TypeVar("M", bound=Model)
 
 
 def with_options(spec: M, options: Mapping[str, Option]) -> M:
-    """Check options against those of a model, and apply `scale`, the one of interpolation. Raises OptionError."""
+    """Check options against those of a model, and apply `scale` and `strength`. Raises OptionError."""
     _check_names(spec, options)
     known = dict(spec.options)
+    if "strength" in options and isinstance(spec, Network):
+        strength = check_number("strength", options["strength"], least=0, most=MOST_STRENGTH)
+        spec = replace(spec, config=tuple({**dict(spec.config), "strength": float(strength)}.items()))
     for name, value in options.items():
-        if name != "scale" and (type(value) is bool or not isinstance(value, type(known[name]))):
+        if name not in ("scale", "strength") and (type(value) is bool or not isinstance(value, type(known[name]))):
             kind = type(known[name]).__name__
             raise OptionError(
                 f"{name}={value!r}: expected {kind}, such as {known[name]!r}; got {type(value).__name__}."
