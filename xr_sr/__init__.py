@@ -23,6 +23,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import analytics, errors, metrics, networks, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
+    from .catalog.calibration import Calibration
     from .catalog.listing import list_models
     from .catalog.models import ModelSpec
     from .cube.align import snap_geobox
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from .metrics import evaluate
     from .pipeline.api import explain, fuse, upscale
     from .pipeline.cluster import configure
+    from .pipeline.interval import interval
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
     from .radiometry.written import set_radiometry
     from .registration import align
     from .spec import LowPass, Normalization, RadialSigmoid
+    from .training.calibrating import calibrate, calibration_report
 
 __all__ = [
+    "Calibration",
     "LowPass",
     "ModelSpec",
     "Normalization",
@@ -53,6 +57,8 @@ __all__ = [
     "align",
     "analytics",
     "areas",
+    "calibrate",
+    "calibration_report",
     "compare",
     "configure",
     "errors",
@@ -63,6 +69,7 @@ __all__ = [
     "flood_between",
     "index",
     "fuse",
+    "interval",
     "list_models",
     "load",
     "make_pairs",
@@ -106,6 +113,7 @@ _MODULES = {
 }
 
 _ROOMS = {
+    "Calibration": "catalog.calibration",
     "LowPass": "spec",
     "ModelSpec": "catalog.models",
     "Normalization": "spec",
@@ -113,6 +121,8 @@ _ROOMS = {
     "agreement": "analytics",
     "align": "registration",
     "areas": "analytics",
+    "calibrate": "training.calibrating",
+    "calibration_report": "training.calibrating",
     "compare": "plot",
     "configure": "pipeline.cluster",
     "evaluate": "metrics",
@@ -120,6 +130,7 @@ _ROOMS = {
     "flood": "analytics",
     "flood_between": "analytics",
     "index": "analytics",
+    "interval": "pipeline.interval",
     "explain": "pipeline.api",
     "fuse": "pipeline.api",
     "list_models": "catalog.listing",

@@ -163,6 +163,7 @@ class SuperResolution:
 
     upscale = _Method("pipeline.api:upscale")
     fuse = _Method("pipeline.api:fuse")
+    interval = _Method("pipeline.interval:interval")
     explain = _Method("pipeline.api:explain")
     reflectance = _Method("radiometry.cubes:reflectance")
     mask = _Method("radiometry.cubes:mask")

@@ -108,6 +108,11 @@ class Card:
         return False
 
     @property
+    def error_scale(self) -> bool:
+        """Whether the model knows the scale of its error at each pixel, so that `interval` can use it."""
+        return False
+
+    @property
     def fine_alone(self) -> bool:
         """Whether the fine bands do not depend on the coarse ones."""
         return False
@@ -174,6 +179,11 @@ class Kriging(Card):
     def options(self) -> tuple[tuple[str, Option], ...]:
         """All that the user may choose."""
         return tuple((name, getattr(self, name)) for name in ("scale", "mtf", "noise", "prior", "strength"))
+
+    @property
+    def error_scale(self) -> bool:
+        """As of any model whose error has a known variance."""
+        return True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import BandSensor, Guidance, guidance_halo, measured_reach
+from .protocol import BandSensor, Guidance, Spread, guidance_halo, measured_reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ __all__ = [
     "Guidance",
     "KernelRef",
     "BandSensor",
+    "Spread",
     "agree",
     "build",
     "constrain_blend",
@@ -51,6 +52,7 @@ class KernelRef:
         of the identity of the kernel.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
     parts: of a cascade, by role; bands: those that it returns. sensors: for kriging, how each band was observed.
+    spread: what is returned beside the estimates; None is nothing.
     """
 
     spec: Model
@@ -62,6 +64,7 @@ class KernelRef:
     parts: tuple[tuple[str, KernelRef], ...] = ()
     bands: tuple[str, ...] = ()
     sensors: tuple[BandSensor, ...] = ()
+    spread: Spread | None = None
 
     @property
     def constraints(self) -> str:
@@ -172,10 +175,10 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     if isinstance(spec, Kriging):
         from .kriging import Kriger
 
-        kriger = Kriger(ref.sensors, spec.strength)
+        kriger = Kriger(ref.sensors, spec.strength, ref.spread)
         constraint = constraint_of(ref.low_pass, kriger.scale) if ref.low_pass else None
-        halo = halo_for(spec, ref.low_pass)
-        return WindowKernel(kriger, constraint, scale=kriger.scale, halo=halo, bands_out=None, device=device)
+        planes, halo = kriger.planes * len(ref.sensors), halo_for(spec, ref.low_pass)
+        return WindowKernel(kriger, constraint, scale=kriger.scale, halo=halo, bands_out=planes, device=device)
     if isinstance(spec, Cascade):
         parts = {
             # The last part works on the output's grid already; its output is constrained by bands of the input's.

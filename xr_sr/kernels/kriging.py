@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..networks import separable
 from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS, filters_of
-from .protocol import BandSensor
+from .kriging_spread import ErrorScale
+from .protocol import BandSensor, Spread
 from .sensor_noise import DARKEST
 
 SIGNAL_SHARE = 12.5
@@ -36,33 +37,41 @@ STRIP = 64
 class Kriger:
     """Each band by itself, as a `Predictor`.
 
-    strength: how much of the detail beyond bicubic interpolation is kept; 1 is kriging.
+    strength: how much of the detail beyond bicubic interpolation is kept; 1 is kriging. spread: what is returned beside
+    the estimates.
     """
 
     reach = RADIUS + SMOOTHING_RADIUS
     side_cpu = 512  # matrix products of long rows are faster; only STRIP rows are upsampled at once
 
-    def __init__(self, sensors: Sequence[BandSensor], strength: float) -> None:
-        self.bands = [_Band(each) for each in sensors]
+    def __init__(self, sensors: Sequence[BandSensor], strength: float, spread: Spread | None = None) -> None:
+        factors = spread.factors if spread and spread.factors else [(1.0, 1.0, 1.0)] * len(sensors)
+        self.bands = [_Band(sensor, own) for sensor, own in zip(sensors, factors, strict=True)]
         self.scale = sensors[0].observation.scale
         self.strength = strength
+        self.planes = spread.planes if spread else 1
 
     def predict(self, window: Tensor, margin: int) -> Tensor:
         """See `protocol.Predictor`."""
         n, bands, height, width = window.shape
         rows, columns = (side - 2 * self.reach for side in (height, width))
-        out = window.new_empty(n, bands, rows * self.scale, columns * self.scale)
-        for date in range(n):
-            for place, band in enumerate(self.bands):
-                band.apply(window[date, place], out[date, place], self.strength)
+        out = window.new_empty(n, bands * self.planes, rows * self.scale, columns * self.scale)
+        self.predict_into(window, out)
         cut = -(-margin // self.scale) * self.scale - margin
         return out[..., cut : out.shape[-2] - cut, cut : out.shape[-1] - cut]
+
+    def predict_into(self, window: Tensor, out: Tensor) -> None:
+        """See `protocol.PredictorInto`."""
+        for date in range(window.shape[0]):
+            for place, band in enumerate(self.bands):
+                estimate, *beside = out[date, place :: len(self.bands)]
+                band.apply(window[date, place], estimate, self.strength, beside)
 
 
 class _Band:
     """The filters of one band."""
 
-    def __init__(self, sensor: BandSensor) -> None:
+    def __init__(self, sensor: BandSensor, factors: Sequence[float]) -> None:
         filters = filters_of(sensor.observation)
         self.noise = sensor.noise
         self.upsampling = separable.Products(filters.along_y, filters.along_x)
@@ -71,10 +80,21 @@ class _Band:
             for along_y, along_x in zip(filters.smoothing_y, filters.smoothing_x, strict=True)
         ]
         self.bicubic = separable.bicubic(sensor.observation.scale)
+        self.error_scale = ErrorScale(filters, factors)
 
-    def apply(self, plane: Tensor, out: Tensor, strength: float) -> None:
-        """Upscale (rows + 2 reach, columns + 2 reach) to (rows * scale, columns * scale), in `out`."""
-        clean = self.without_noise(plane)
+    def apply(self, plane: Tensor, out: Tensor, strength: float, beside: Sequence[Tensor] = ()) -> None:
+        """Upscale (rows + 2 reach, columns + 2 reach) to (rows * scale, columns * scale), in `out`.
+
+        beside: filled with the standard deviation of the error, and with the strata.
+        """
+        noise, signal = self.noise_and_signal(plane)
+        level = _level(noise, signal)
+        clean = self.without_noise(plane, level)
+        if beside:
+            cut = Kriger.reach - separable.MEANS
+            inner = tuple(slice(cut, side - cut) for side in level.shape)
+            near = plane[Kriger.reach - 2 : 2 - Kriger.reach, Kriger.reach - 2 : 2 - Kriger.reach]
+            self.error_scale.write(near, noise[inner], level[inner], *beside)
         reach, scale = Kriger.reach, self.bicubic.scale
         rows, columns = (side // scale for side in out.shape)
         for start in range(0, rows, STRIP):
@@ -88,10 +108,9 @@ class _Band:
         self.bicubic.along_x(tall, reach, columns, smooth)
         out.lerp_(smooth, 1 - strength)
 
-    def without_noise(self, plane: Tensor) -> Tensor:
+    def without_noise(self, plane: Tensor, level: Tensor) -> Tensor:
         """Filter (rows, columns) as its own variance asks for, to SMOOTHING_RADIUS less on each side."""
         cut = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)  # separable.MEANS of the level are as wide
-        level = self.level(plane)
         clean = plane[cut, cut] * (1 - level).clamp_(min=0)
         filtered = torch.empty_like(clean)
         for place, smoothing in enumerate(self.smoothing, start=1):
@@ -100,13 +119,20 @@ class _Band:
                 clean.addcmul_(share, smoothing.apply(plane, filtered))
         return clean
 
-    def level(self, plane: Tensor) -> Tensor:
-        """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
+    def noise_and_signal(self, plane: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the variance of the noise, and that of the ground, with MEANS pixels less on each side."""
         mean, variance = separable.local_moments(plane)
         if self.noise.at:
             noise = self.noise.deviation**2 / self.noise.at * mean.clamp_(min=DARKEST)
         else:
             noise = torch.full_like(mean, self.noise.deviation**2)
-        signal = SIGNAL_SHARE * (variance - noise).clamp_(min=LEAST_VARIANCE)
-        step = math.log10(LEVELS[1] / LEVELS[0])
-        return noise.div_(signal).log10_().sub_(math.log10(LEVELS[0])).div_(step).clamp_(0, len(LEVELS) - 1)
+        return noise, SIGNAL_SHARE * (variance - noise).clamp_(min=LEAST_VARIANCE)
+
+    def level(self, plane: Tensor) -> Tensor:
+        """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
+        return _level(*self.noise_and_signal(plane))
+
+
+def _level(noise: Tensor, signal: Tensor) -> Tensor:
+    step = math.log10(LEVELS[1] / LEVELS[0])
+    return (noise / signal).log10_().sub_(math.log10(LEVELS[0])).div_(step).clamp_(0, len(LEVELS) - 1)

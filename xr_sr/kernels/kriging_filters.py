@@ -66,6 +66,8 @@ class Filters:
     first, which needs none.
     variance: (level, scale, scale), posterior variance of each phase as a fraction of the prior variance.
     error: largest difference of a filter from its products, as a fraction of its norm.
+    roughness: expected energy of second differences between coarse pixels, as a fraction of the prior variance: half
+    the sum of the mean squares of those along y and along x, divided by 6, so that white noise has its own variance.
     """
 
     along_y: Doubles
@@ -74,6 +76,7 @@ class Filters:
     smoothing_x: Doubles
     variance: Doubles
     error: float
+    roughness: float
 
 
 @lru_cache(maxsize=64)
@@ -91,6 +94,7 @@ def filters_of(seen: Observation) -> Filters:
         np.stack([pair[1][:, 0] for pair in pairs]),
         variance,
         max(error, *(pair[2] for pair in pairs)),
+        float(sum(6 * line[0] - 8 * line[1] + 2 * line[2] for line in (coarse[0], coarse[:, 0])) / 12),
     )
 
 

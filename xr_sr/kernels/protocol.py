@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .kriging_filters import RADIUS as KRIGING_RADIUS
 from .kriging_filters import Observation
@@ -54,6 +54,33 @@ class Predictor(Protocol):
 
         k: `reach + ceil(margin / scale)`. margin: output pixels of context that the caller still needs.
         """
+
+
+@runtime_checkable
+class PredictorInto(Predictor, Protocol):
+    """A predictor that can write its result where it belongs, without a margin."""
+
+    def predict_into(self, window: Tensor, out: Tensor) -> None:
+        """As `predict` without a margin, into the first planes of `out`."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a predictor returns beside its estimates: the scales of their errors.
+
+    A predictor that knows the scale of its error at each fine pixel, a formula or a network with a head for it, returns
+    `planes` times as many bands for a kernel with a spread: all estimates, then all scales. A scale is what the
+    absolute error is compared with when intervals are calibrated: a standard deviation, or what grows as it does.
+    factors: for each band, by which scales are multiplied in the strata flat, edge and bright (`strata`). Without any,
+    scales come as they are, and after them the numbers of the strata, 0 to 2.
+    """
+
+    factors: tuple[tuple[float, float, float], ...] = ()
+
+    @property
+    def planes(self) -> int:
+        """Planes per band."""
+        return 2 if self.factors else 3
 
 
 @dataclass(frozen=True)

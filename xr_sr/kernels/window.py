@@ -22,7 +22,7 @@ from ..errors import ModelError
 from ..runtime.device import in_batches, settle_threads
 from ..spec import LowPass, RadialSigmoid, Tile
 from .constrain import Constraint, constraint_of
-from .protocol import FloatArray, Predictor
+from .protocol import FloatArray, Predictor, PredictorInto
 
 WINDOW_CPU, WINDOW_GPU = 128, 512
 """Side of a window in input pixels. On a CPU what larger windows save in context they lose in cache and page faults:
@@ -117,19 +117,38 @@ class WindowKernel:
         batch = (pieces[0] if len(pieces) == 1 else torch.cat(pieces)).to(self.device, torch.float32)
         inner = context - self.reach
         seen = batch[..., inner : batch.shape[-2] - inner, inner : batch.shape[-1] - inner]
-        fine = self.predictor.predict(seen, self.margin)
         kept = batch if self.sources is None else batch[:, self.sources]
-        for index, (top, height, left, width) in enumerate(windows):
+        places = [
+            target[:, :, top * s : (top + height) * s, left * s : (left + width) * s]
+            for top, height, left, width in windows
+        ]
+        direct = len(places) == 1 and self.constraint is None and target.device == batch.device
+        if direct and isinstance(self.predictor, PredictorInto):  # else a window is copied, and memory fetched for it
+            self.predictor.predict_into(seen, places[0])
+            self._finish(kept, places[0])
+            return
+        fine = self.predictor.predict(seen, self.margin)
+        for index, out in enumerate(places):
             part = slice(index * n, (index + 1) * n)
-            out = target[:, :, top * s : (top + height) * s, left * s : (left + width) * s]
-            if self.constraint is None:
-                out.copy_(fine[part])
-            elif target.device == fine.device:
-                self.constraint.apply(fine[part], kept[part], out)
-            else:
-                local = fine.new_empty(out.shape)
-                self.constraint.apply(fine[part], kept[part], local)
-                out.copy_(local)
+            self._constrain(fine[part], kept[part], out)
+            self._finish(kept[part], out)
+
+    def _constrain(self, fine: Tensor, kept: Tensor, out: Tensor) -> None:
+        """Write a window to its place in the block.
+
+        fine: what the predictor returned. kept: input pixels of the bands that constrain it.
+        """
+        if self.constraint is None:
+            out.copy_(fine)
+        elif out.device == fine.device:
+            self.constraint.apply(fine, kept, out)
+        else:
+            local = fine.new_empty(out.shape)
+            self.constraint.apply(fine, kept, local)
+            out.copy_(local)
+
+    def _finish(self, kept: Tensor, out: Tensor) -> None:
+        """Change a window in its place; here nothing is left to do."""
 
 
 def constrain_block(low_pass: LowPass | RadialSigmoid, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:

@@ -1,0 +1,148 @@
+"""`interval` on cubes: the estimate of `upscale`, bounds, levels, blocks, NaN, calibrations and errors."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.cubes import array, reflectance
+from tests.pipeline.test_pansharpen import FINE, R20M, R60M, geobox_of, tree_of
+from xr_sr.catalog.calibration import LEVELS, Calibration
+from xr_sr.errors import OptionError
+
+
+def within(cube: xr.DataArray | xr.Dataset | xr.DataTree, level: float = 0.9, **options: object) -> xr.Dataset:
+    with dask.config.set(scheduler="synchronous"):
+        return cube.sr.interval(level, device="cpu", **options).compute()
+
+
+def cube_of(height: int = 40, width: int = 36) -> xr.DataArray:
+    return array(reflectance(2, height, width), bands=("B04", "B08"), geobox=geobox_of(height, width))
+
+
+def calibration(width: float) -> Calibration:
+    return Calibration("kriging", {("all", "all"): tuple(width * level for level in LEVELS)}, note="mine")
+
+
+def test_the_estimate_is_that_of_upscale_with_its_dims_coordinates_and_grid():
+    cube = cube_of()
+    whole = cube.sr.upscale("kriging", device="cpu").compute()
+
+    made = within(cube)
+
+    assert list(made.data_vars) == ["estimate", "std", "lower", "upper"]
+    np.testing.assert_array_equal(made["estimate"].values, whole.values)
+    for each in made.data_vars.values():
+        assert each.dims == whole.dims and each.dtype == "float32"
+        assert each.odc.geobox == whole.odc.geobox
+    xr.testing.assert_equal(made["estimate"].coords.to_dataset(), whole.coords.to_dataset())
+
+
+def test_bounds_lie_around_the_estimate_and_widen_with_the_level():
+    cube = cube_of()
+
+    narrow, wide = within(cube, 0.5), within(cube, 0.95)
+
+    for each in (narrow, wide):
+        assert (each["lower"] < each["estimate"]).all() and (each["estimate"] < each["upper"]).all()
+    assert (wide["upper"] > narrow["upper"]).all()
+    assert wide.attrs["xr_sr:level"] == 0.95
+    assert "aerial" in wide["upper"].attrs["xr_sr:calibration"]
+
+
+def test_bands_of_a_tree_lie_along_band_each_from_its_own_grid():
+    tree = tree_of(96, 108)
+    whole = tree.sr.upscale("kriging", device="cpu").compute()
+
+    made = within(tree)
+
+    assert list(made["band"].values) == list(whole.data_vars)
+    assert set(made["band"].values) == {*FINE, *R20M, *R60M}
+    for band in whole.data_vars:
+        np.testing.assert_array_equal(made["estimate"].sel(band=band).values, whole[band].values)
+    assert (made["std"] > 0).all()
+
+
+@pytest.mark.parametrize("sides", [(96, 108), (40, 24), (17, 61)])
+def test_values_do_not_depend_on_blocks(sides):
+    tree = tree_of(96, 108)
+    tree["r20m/B11"][14:19, 15] = np.nan
+    tree["r10m/B03"][40:44, 31] = np.nan
+
+    made, whole = within(tree, chunks=sides), within(tree)
+
+    for name in whole.data_vars:
+        np.testing.assert_allclose(made[name].values, whole[name].values, rtol=0, atol=1e-6)
+        assert np.isnan(whole[name].sel(band="B11").values).sum() == 5 * 64
+        assert np.isnan(whole[name].sel(band="B03").values).sum() == 4 * 16
+
+
+def test_a_crop_has_the_values_of_the_whole():
+    cube = cube_of(80, 80)
+    whole = within(cube)
+
+    crop = within(cube.isel(y=slice(8, 60), x=slice(12, 70)))
+
+    inner = crop.isel(y=slice(80, 128), x=slice(80, 152))
+    part = whole.sel(y=inner.y, x=inner.x)
+    for name in whole.data_vars:
+        np.testing.assert_allclose(inner[name].values, part[name].values, rtol=0, atol=1e-6)
+
+
+def test_uncalibrated_deviations_are_those_of_a_normal_distribution():
+    cube = cube_of()
+
+    plain, other = within(cube, 0.9, calibrated=False), within(cube, 0.5, calibrated=False)
+
+    np.testing.assert_array_equal(plain["std"].values, other["std"].values)
+    half = (plain["upper"] - plain["estimate"]).values
+    np.testing.assert_allclose(half, 1.6449 * plain["std"].values, rtol=1e-3)
+    assert plain.attrs["xr_sr:calibration"] == "none"
+
+
+def test_a_calibration_of_ones_own_scales_the_width(tmp_path):
+    cube = cube_of()
+    calibration(3.0).save(tmp_path / "mine.json")
+
+    plain = within(cube, 0.9, calibrated=False)["std"].values
+    mine, from_file = within(cube, calibration=calibration(3.0)), within(cube, calibration=tmp_path / "mine.json")
+
+    np.testing.assert_allclose((mine["upper"] - mine["estimate"]).values, 2.7 * plain, rtol=1e-3)
+    xr.testing.assert_equal(mine, from_file)
+
+
+def test_nothing_is_computed_and_equal_calls_have_equal_graphs():
+    cube = cube_of().chunk(y=20)
+
+    one, other = (cube.sr.interval(device="cpu") for _ in range(2))
+
+    assert all(one[name].data.name == other[name].data.name for name in one.data_vars)
+
+
+@pytest.mark.parametrize("level", [0, 1, 0.999, "high", True, None])
+def test_levels_that_are_none_are_refused(level):
+    with pytest.raises(OptionError, match="level"):
+        cube_of().sr.interval(level)
+
+
+@pytest.mark.parametrize("model", ["bicubic", "bilinear"])
+def test_models_without_an_error_scale_are_refused(model):
+    with pytest.raises(OptionError, match=f"model='{model}"):
+        cube_of().sr.interval(model=model)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"calibration": "no/such/file.json"},
+        {"calibration": 3},
+        {"calibrated": False, "calibration": calibration(1)},
+        {"calibration": Calibration("bicubic", calibration(1).quantiles)},
+        {"calibrated": "yes"},
+    ],
+)
+def test_calibrations_that_do_not_fit_are_refused(options):
+    with pytest.raises(OptionError, match="calibrat"):
+        cube_of().sr.interval(**options)

@@ -1,0 +1,144 @@
+"""Calibrations as data: by how much the error scale of a model is too small or too large, by band and stratum.
+
+Split conformal prediction (Papadopoulos et al. 2002, doi:10.1007/3-540-36755-1_29; Lei et al. 2018,
+doi:10.1080/01621459.2017.1307116): on pairs with a reference, the score of a pixel is its absolute error over the scale
+that the model gives it; the quantile of the scores at a level is what scales are multiplied by for an interval of that
+level. It covers as much as it says where pixels are like those that it was fitted on, whatever their distribution.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arguments import check_path, shown
+from ..errors import OptionError
+
+__all__ = ["LEVELS", "STRATA", "Calibration", "gaussian_width", "shipped"]
+
+STRATA = ("flat", "edge", "bright")
+"""In the order of their numbers; the rule is in `kernels.strata`."""
+
+LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
+"""Levels at which the quantiles of scores are kept; between them they are interpolated."""
+
+ALL = "all"
+"""The name of all bands, or of all strata, together."""
+
+Quantiles = tuple[float, ...]
+Table = Mapping[tuple[str, str], Quantiles]
+
+
+def gaussian_width(level: float) -> float:
+    """Return half the width of the central interval of a normal distribution, in its standard deviations."""
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Quantiles of |error| / scale of a model, by band and stratum.
+
+    model: its name. quantiles: at LEVELS, by (band, stratum), either of which may be "all", for those without an entry
+    of their own. pixels: how many each rests on. note: what it was fitted on.
+    """
+
+    model: str
+    quantiles: Table
+    pixels: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if (ALL, ALL) not in self.quantiles:
+            raise OptionError(f"a calibration needs quantiles of ({ALL!r}, {ALL!r}), for what has none of its own.")
+        for key, values in self.quantiles.items():
+            if len(values) != len(LEVELS) or not all(np.diff((0.0, *values)) >= 0) or not values[-1] > 0:
+                raise OptionError(f"a calibration has {len(LEVELS)} rising quantiles for {key}; got {shown(values)}.")
+
+    def __repr__(self) -> str:
+        pixels = self.pixels.get((ALL, ALL))
+        bands = ", ".join(dict.fromkeys(band for band, _ in self.quantiles if band != ALL)) or "all bands together"
+        return f"Calibration of {self.model!r}: {bands}" + (f"; {pixels:,} pixels" if pixels else "")
+
+    def width(self, band: str, stratum: str, level: float) -> float:
+        """Return half the width of an interval as a multiple of the error scale."""
+        places = ((band, stratum), (ALL, stratum), (band, ALL), (ALL, ALL))
+        known = next(self.quantiles[place] for place in places if place in self.quantiles)
+        return float(np.interp(level, LEVELS, known))
+
+    def factors(self, band: str, level: float) -> tuple[float, float, float]:
+        """Return by which scales are multiplied for the normal distribution whose interval has that width."""
+        flat, edge, bright = (self.width(band, stratum, level) / gaussian_width(level) for stratum in STRATA)
+        return flat, edge, bright
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file of JSON."""
+        entries = [
+            {"band": band, "stratum": stratum, "pixels": self.pixels.get((band, stratum), 0), "quantiles": [*values]}
+            for (band, stratum), values in self.quantiles.items()
+        ]
+        head = {"model": self.model, "note": self.note, "levels": [*LEVELS]}
+        lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
+        Path(path).write_text(json.dumps(head)[:-1] + ', "scores": [\n' + lines + "\n]}\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Calibration:
+        """Read what `save` wrote. Raises OptionError for another file, and where there is none."""
+        file = check_path("calibration", os.fspath(path), OptionError)
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if tuple(found["levels"]) != LEVELS:
+                raise ValueError("its levels are not those of this release")
+            entries = {(each["band"], each["stratum"]): each for each in found["scores"]}
+            quantiles = {key: tuple(map(float, each["quantiles"])) for key, each in entries.items()}
+            pixels = {key: int(each["pixels"]) for key, each in entries.items()}
+            return cls(str(found["model"]), quantiles, pixels, str(found["note"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OptionError(
+                f"calibration={os.fspath(path)!r}: expected a file that Calibration.save wrote; {error}."
+            ) from None
+
+
+@lru_cache(maxsize=8)
+def shipped(model: str) -> Calibration | None:
+    """Return the calibration in the package for a model, or None."""
+    path = Path(__file__).parent / f"calibration_{model}.json"
+    return Calibration.load(path) if path.is_file() else None
+
+
+EDGES = np.logspace(-4, 3, 701)
+"""Edges of the bins of scores: 2.3 % wide. Smaller scores count in the first bin, larger ones in the last."""
+
+
+def fitted(model: str, bands: Sequence[str], counts: npt.NDArray[np.float64], note: str, least: int) -> Calibration:
+    """Return the calibration of histograms of scores.
+
+    counts: (band, stratum, bin) with the bins of EDGES, from as many pixels, or weights of the same sum. least: pixels
+    that an entry needs; what has fewer is left to the entries of all bands or all strata.
+    """
+    whole = {
+        **{(band, stratum): counts[b, s] for b, band in enumerate(bands) for s, stratum in enumerate(STRATA)},
+        **{(ALL, stratum): counts[:, s].sum(0) for s, stratum in enumerate(STRATA)},
+        **{(band, ALL): counts[b].sum(0) for b, band in enumerate(bands)},
+        (ALL, ALL): counts.sum((0, 1)),
+    }
+    kept = {key: each for key, each in whole.items() if each.sum() >= least or key == (ALL, ALL)}
+    quantiles = {key: _quantiles(each) for key, each in kept.items()}
+    return Calibration(model, quantiles, {key: round(float(each.sum())) for key, each in kept.items()}, note)
+
+
+def _quantiles(counts: npt.NDArray[np.float64]) -> Quantiles:
+    """Interpolate the quantiles at LEVELS, with the correction of conformal prediction for the number of scores."""
+    total = counts.sum()
+    share = np.concatenate([[0.0], counts.cumsum() / total])
+    levels = np.minimum(np.asarray(LEVELS) * (1 + 1 / total), 1)
+    # Where bins are empty the share does not rise, and the first edge that reaches the level counts.
+    rising = np.concatenate([[True], np.diff(share) > 0])
+    return tuple(round(float(value), 4) for value in np.interp(levels, share[rising], EDGES[rising]))
