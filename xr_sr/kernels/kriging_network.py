@@ -38,7 +38,7 @@ class KrigingNetwork(KrigingResidual):
     """(n, bands, y, x) to (n, bands, (y - 2 consumed) * upscale, ...), reflectance in and out, without padding.
 
     bands: names of bands of Sentinel-2 with pixels of 10 m. strength: of the addition, 0 is kriging alone. Weights are
-    those of `KrigingResidual`. Kriging is computed in float32 at any precision of the weights.
+    those of `KrigingResidual`. Kriging is computed in float32 at any precision of the weights, and has no gradient.
     """
 
     takes_float32 = True
@@ -59,8 +59,11 @@ class KrigingNetwork(KrigingResidual):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return kriging with the addition."""
-        fine = self.kriger.predict(trim(x, self.consumed - Kriger.reach), 0)
+        # Kriging works on planes, the network on channels that lie together.
+        with torch.no_grad():  # it works in place
+            fine = self.kriger.predict(trim(x, self.consumed - Kriger.reach).contiguous(), 0)
         if not self.strength:
             return fine
         features, spread = self.read(trim(x, self.consumed - self.own))
-        return fine.add_(self.added(features, spread), alpha=self.strength)
+        added = self.added(features, spread)
+        return fine + self.strength * added if added.requires_grad else fine.add_(added, alpha=self.strength)

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from .lean import trim
 from .separable import MEANS, local_moments
+from .span import shuffle
 
 DARKEST = 0.01
 """Reflectance below which the noise of a sensor falls no further."""
@@ -89,7 +90,7 @@ class KrigingResidual(nn.Module):
             assert isinstance(pair, nn.ModuleList)
             first, last = pair
             features = trim(features, 2) + last(functional.relu(first(features)))
-        return features, trim(spread, self.consumed - MEANS)
+        return features, trim(spread, (spread.shape[-1] - features.shape[-1]) // 2)
 
     def added(self, features: Tensor, spread: Tensor) -> Tensor:
         """Return the addition to kriging, in reflectance."""
@@ -100,5 +101,9 @@ class KrigingResidual(nn.Module):
         return self._fine(self.error(features.detach()).clamp(-8, 4).exp(), spread.detach())
 
     def _fine(self, phases: Tensor, spread: Tensor) -> Tensor:
-        scaled = phases.to(spread.dtype).unflatten(1, (self.bands, -1)) * spread[:, :, None]
-        return functional.pixel_shuffle(scaled.flatten(1, 2), self.upscale)
+        phases = phases.to(spread.dtype)
+        if phases.requires_grad:
+            scaled = phases.unflatten(1, (self.bands, -1)) * spread[:, :, None]
+            return functional.pixel_shuffle(scaled.flatten(1, 2), self.upscale)
+        phases.unflatten(1, (self.bands, -1)).mul_(spread[:, :, None])
+        return shuffle(phases, self.upscale)
