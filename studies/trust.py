@@ -1,6 +1,6 @@
 """Evaluate models on scenes with a reference, with the right and with a wrong model of the sensor.
 
-    python -m studies.trust [--models bicubic kriging sen2sr-lite sen2sr sen2sr-fast] [--tried NAME=FILE ...] [--write]
+    python -m studies.trust [--models bicubic kriging sen2sr-lite sen2sr ...] [--tried NAME=FILE ...] [--write]
 
 Aerial imagery is degraded by `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
 2.5 m. Then the sensor is not the assumed one: its point spread 20 % wider or narrower, its noise doubled, its
@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import ROOT, Side, Spread, parser, run
 
-MODELS = ("bicubic", "kriging", "sen2sr-lite", "sen2sr", "sen2sr-fast")
+MODELS = ("bicubic", "kriging", "sen2sr-lite", "sen2sr", "sen2sr-fast", "sen2sr-v2")
 
 SHOWN = {
     "psnr": "PSNR, dB",
