@@ -19,7 +19,10 @@ from typing import Any
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import ROOT, Side, Spread, parser, run
 
-MODELS = ("bicubic", "kriging", "sen2sr-lite", "sen2sr", "sen2sr-fast", "sen2sr-v2")
+MODELS = ("bicubic", "kriging", "kriging-estimate", "sen2sr-lite", "sen2sr", "sen2sr-fast", "sen2sr-v2")
+
+WITH_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {"kriging-estimate": ("kriging", {"mtf": "estimate"})}
+"""Names of models with options of their own: kriging with the MTF measured from the cube."""
 
 SHOWN = {
     "psnr": "PSNR, dB",
@@ -102,7 +105,7 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
     for place in aerial.places():
         for sensor, options in SENSORS.items():
             lr = see(place, seed=seed, **options)
-            fine = {model: lr.sr.upscale(model, device="cpu") for model in models}
+            fine = {model: _upscaled(lr, model) for model in models}
             found = xr_sr.evaluate(lr, fine, place.hr).compute()
             for model in models:
                 one = found.sel(model=model)
@@ -112,6 +115,11 @@ def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, 
                 _draw(lr, fine, place.hr)
         print(place.name, place.hr.shape, file=sys.stderr, flush=True)
     return rows
+
+
+def _upscaled(lr: Any, model: str) -> Any:
+    name, options = WITH_OPTIONS.get(model, (model, {}))
+    return lr.sr.upscale(name, device="cpu", **options)
 
 
 def see(place: Any, *, seed: int, wider: float = 1.0, **options: Any) -> Any:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .pipeline.api import explain, fuse, upscale
     from .pipeline.cluster import configure
     from .pipeline.interval import interval
+    from .pipeline.sharpness import estimate_mtf
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
     from .radiometry.written import set_radiometry
@@ -62,6 +63,7 @@ __all__ = [
     "compare",
     "configure",
     "errors",
+    "estimate_mtf",
     "evaluate",
     "explain",
     "explore",
@@ -125,6 +127,7 @@ _ROOMS = {
     "calibration_report": "training.calibrating",
     "compare": "plot",
     "configure": "pipeline.cluster",
+    "estimate_mtf": "pipeline.sharpness",
     "evaluate": "metrics",
     "explore": "plot",
     "flood": "analytics",

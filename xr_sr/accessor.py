@@ -165,6 +165,7 @@ class SuperResolution:
     fuse = _Method("pipeline.api:fuse")
     interval = _Method("pipeline.interval:interval")
     explain = _Method("pipeline.api:explain")
+    estimate_mtf = _Method("pipeline.sharpness:estimate_mtf")
     reflectance = _Method("radiometry.cubes:reflectance")
     mask = _Method("radiometry.cubes:mask")
     set_radiometry = _Method("radiometry.written:set_radiometry")

@@ -11,13 +11,26 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, SupportsFloat, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import ModelError
 
+PsfWeights: TypeAlias = npt.NDArray[np.float64] | tuple[tuple[float, ...], ...]
+"""Weights of a point spread function, (y, x)."""
+
 Option: TypeAlias = (
-    bool | int | float | str | tuple[float, ...] | tuple[str, ...] | Mapping[str, float] | tuple[tuple[str, float], ...]
+    bool
+    | int
+    | float
+    | str
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | PsfWeights
+    | Mapping[str, float]
+    | Mapping[str, float | str | PsfWeights]
+    | tuple[tuple[str, float | str | PsfWeights], ...]
 )
-"""A value that an option or an argument of a model may have; numbers by band are kept as pairs."""
+"""A value that an option or an argument of a model may have; what is given by band is kept as pairs."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import dask
 import numpy as np
@@ -156,6 +157,51 @@ def test_numbers_of_numpy_are_recorded_as_they_are():
     assert json.loads(made.attrs["xr_sr:options"]) == {"mtf": 0.25, "noise": {"red": 0.002}, "scale": 2}
 
 
+def test_a_point_spread_function_is_given_by_its_width_or_its_weights():
+    cube = array(reflectance(2, 40, 40), bands=("B04", "B08"), geobox=geobox_of(40, 40))
+    width = math.sqrt(-2 * math.log(0.2)) / math.pi
+    by_mtf = kriged(cube, mtf=0.2)
+
+    for psf in (width, f"{width * 10} m", {"red": width, "B08": width}):
+        close(kriged(cube, psf=psf), by_mtf)
+    even = np.exp(-0.5 * ((np.arange(24) - 11.5) / 4 / width) ** 2)
+    sampled = kriged(cube, psf=np.outer(even, even))
+    assert float(abs(sampled - by_mtf).max()) < 2e-3 * float(abs(by_mtf - kriged(cube)).max())
+    assert json.loads(sampled.attrs["xr_sr:options"])["psf"][0] == pytest.approx(even[0] * even)
+    only_red = kriged(cube, psf={"B04": width})
+    close(only_red.sel(band="B08"), kriged(cube).sel(band="B08"))
+
+
+@pytest.mark.parametrize("factor", [4, 3])
+def test_a_kernel_of_any_shape_agrees_with_degrade(factor):
+    fine, _ = pair()
+    rows, columns = np.mgrid[-6:7, -5:6]
+    kernel = np.exp(-0.5 * ((rows - 0.8) ** 2 / 4 + (columns + 0.5) ** 2 / 6)) * (rows + columns > -6)
+    seen = xr_sr.simulate.degrade(fine, factor=factor, kernel=kernel).compute()
+
+    made = kriged(seen, scale=factor, psf=kernel, noise=1e-5)
+
+    again = xr_sr.simulate.degrade(made, factor=factor, kernel=kernel) - seen
+    smooth = xr_sr.simulate.degrade(kriged(seen, scale=factor, noise=1e-5), factor=factor, kernel=kernel) - seen
+    inner = {"y": slice(12, -12), "x": slice(12, -12)}
+    assert float(again.isel(inner).std()) < 0.2 * float(smooth.isel(inner).std())
+
+
+def test_the_measured_constraint_sees_through_the_same_point_spread_function():
+    fine, _ = pair()
+    rows, columns = np.mgrid[-6:6, -6:6] + 0.5
+    kernel = np.exp(-0.5 * ((rows + columns) ** 2 / 8 + (rows - columns) ** 2 / 14))
+    seen = xr_sr.simulate.degrade(fine, factor=4, kernel=kernel).compute()
+
+    made = kriged(seen, psf=kernel, constraint="measured")
+
+    again = xr_sr.simulate.degrade(made, factor=4, kernel=kernel) - seen
+    plain = xr_sr.simulate.degrade(kriged(seen, constraint="measured"), factor=4, kernel=kernel) - seen
+    inner = {"y": slice(16, -16), "x": slice(16, -16)}
+    assert float(again.isel(inner).std()) < 0.2 * float(plain.isel(inner).std())
+    assert "psf=" in made.attrs["xr_sr:constraint"]
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [
@@ -166,6 +212,15 @@ def test_numbers_of_numpy_are_recorded_as_they_are():
         ({"mtf": (0.2, 0.3)}, r"mtf=\(0.2, 0.3\)"),
         ({"mtf": [0.2]}, "mtf"),
         ({"mtf": "measured"}, "published"),
+        ({"psf": 0}, "psf=0"),
+        ({"psf": True}, "psf=True"),
+        ({"psf": 5}, "B04"),
+        ({"psf": "53"}, "meters"),
+        ({"psf": [0.5, 0.5]}, "psf"),
+        ({"psf": [[0.0]]}, "kernel"),
+        ({"psf": {"B4x": 0.5}}, "B4x"),
+        ({"psf": {"B04": "wide"}}, "B04"),
+        ({"psf": 0.5, "mtf": 0.3}, "psf="),
         ({"noise": -1}, "noise=-1"),
         ({"noise": "photon"}, "sentinel2"),
         ({"prior": 1.35}, "prior"),

@@ -160,13 +160,16 @@ class Kriging(Card):
     """Each band by itself, from pixels of its own grid, by area-to-point kriging; see `kernels.kriging`.
 
     scale: output pixels per pixel of the cube's finest grid. halo: in pixels of a band's own grid. mtf: "published",
-    one number for all bands, or pairs of a band and its number. noise: "sentinel2", or numbers likewise. prior: the
-    exponent of the power spectrum, and the outer scale in meters. strength: of the detail beyond bicubic interpolation.
+    "estimate", one number for all bands, or pairs of a band and its number. psf: "mtf", the Gaussian of that; a
+    standard deviation in pixels, or in meters as text; rows of a sampled kernel; or pairs of a band and one of these.
+    noise: "sentinel2", or numbers as for mtf. prior: the exponent of the power spectrum, and the outer scale in meters.
+    strength: of the detail beyond bicubic interpolation.
     """
 
     scale: int = 4
     halo: int = 10
     mtf: Option = "published"
+    psf: Option = "mtf"
     noise: Option = "sentinel2"
     prior: tuple[float, ...] = (1.35, 1000.0)
     strength: float = 1.0
@@ -178,7 +181,7 @@ class Kriging(Card):
     @property
     def options(self) -> tuple[tuple[str, Option], ...]:
         """All that the user may choose."""
-        return tuple((name, getattr(self, name)) for name in ("scale", "mtf", "noise", "prior", "strength"))
+        return tuple((name, getattr(self, name)) for name in ("scale", "mtf", "psf", "noise", "prior", "strength"))
 
     @property
     def error_scale(self) -> bool:

@@ -36,6 +36,9 @@ SMOOTHING_RADIUS = 4
 RANK, SMOOTHING_RANK = 4, 3
 """Products of two one-dimensional filters that approximate each filter; see `Filters.error`."""
 
+MOST_ERROR, MOST_RANK = 0.006, 16
+"""Error above which a filter gets more products than RANK, as few as it takes, and the most."""
+
 _PERIOD = 256
 """Coarse pixels after which the sampled spectrum repeats itself: many times the distance of correlation."""
 
@@ -86,7 +89,13 @@ def filters_of(seen: Observation) -> Filters:
     upsampling, variance = _kriging(coarse, mixed, LEVELS)
     smoothing = np.stack([_smoothing(coarse, level) for level in LEVELS[1:]])
     along_y, along_x, error = _products(upsampling[0], RANK)
+    for rank in range(RANK + 1, MOST_RANK + 1):  # a kernel without symmetry may need more
+        if error <= MOST_ERROR:
+            break
+        along_y, along_x, error = _products(upsampling[0], rank)
     pairs = [_products(each[None, :, None, :], SMOOTHING_RANK) for each in smoothing]
+    here = len(coarse) // 2  # no distance
+    lines = (coarse[here, here:], coarse[here:, here])
     return Filters(
         along_y,
         along_x,
@@ -94,15 +103,15 @@ def filters_of(seen: Observation) -> Filters:
         np.stack([pair[1][:, 0] for pair in pairs]),
         variance,
         max(error, *(pair[2] for pair in pairs)),
-        float(sum(6 * line[0] - 8 * line[1] + 2 * line[2] for line in (coarse[0], coarse[:, 0])) / 12),
+        float(sum(6 * line[0] - 8 * line[1] + 2 * line[2] for line in lines) / 12),
     )
 
 
 def _covariances(seen: Observation) -> tuple[Doubles, Doubles]:
     """Return the covariances of coarse pixels with each other, and of fine ones with coarse ones.
 
-    Both as fractions of the variance of a fine pixel: (2 n, 2 n) by distance along y and x, n = 2 RADIUS + 1, of which
-    entry 0 is no distance; and (phase y, pixel y, phase x, pixel x).
+    Both as fractions of the variance of a fine pixel: (2 n - 1, 2 n - 1) by distance along y and x, n = 2 RADIUS + 1,
+    of which the middle is no distance; and (phase y, pixel y, phase x, pixel x).
     """
     scale, side = seen.scale, 2 * RADIUS + 1
     reach = max(seen.psf.reach)
@@ -114,10 +123,10 @@ def _covariances(seen: Observation) -> tuple[Doubles, Doubles]:
     # those between a fine pixel and the center of a coarse one.
     center = (scale - 1) / 2
     taps = np.arange(math.ceil(center) - reach - 1, math.floor(center) + reach + 2, dtype=np.float64)
-    coarse = np.zeros((side, side))
+    coarse = np.zeros((2 * side - 1, 2 * side - 1))
     mixed = np.zeros((scale, side, scale, side))
     places = np.arange(scale)[:, None] - scale * np.arange(-RADIUS, RADIUS + 1)
-    apart = scale * np.arange(side)
+    apart = scale * np.arange(1 - side, side)  # signed: a kernel need not be symmetric
     weights = [[profile.weights((taps - center)[None])[0] for profile in term] for term in seen.psf.terms]
     for rows, columns in weights:
         across = [_summed(places, taps, each, longest) for each in (rows, columns)]
@@ -157,7 +166,7 @@ def _prior(seen: Observation, longest: int) -> Doubles:
 
 def _matrix(coarse: Doubles, side: int) -> Doubles:
     """Return the covariance of the coarse pixels of a window with each other: (side^2, side^2)."""
-    apart = np.abs(np.arange(side)[:, None] - np.arange(side))
+    apart = np.arange(side)[:, None] - np.arange(side) + len(coarse) // 2
     return np.asarray(coarse[apart[:, None, :, None], apart[None, :, None, :]].reshape(side**2, side**2))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..arguments import check_choice, check_number, check_numbers, is_number, shown
+import numpy as np
+
+from ..arguments import check_choice, check_number, check_numbers, is_number, is_one_of, shown
 from ..bands import find_band
 from ..catalog.models import MOST_STRENGTH, Kriging
 from ..catalog.registry import canonical
@@ -14,8 +18,13 @@ from ..errors import OptionError
 from ..spec import Option
 from .kriging_filters import Observation
 from .protocol import BandSensor
-from .psf import MTF_AT_NYQUIST, gaussian_psf
+from .psf import MTF_AT_NYQUIST, Psf, gaussian, gaussian_psf, kernel_psf
 from .sensor_noise import SIGNAL_TO_NOISE, Strength, strength_of
+
+LEAST_WIDTH, MOST_WIDTH = 0.1, 3.0
+"""Standard deviations of a point spread function, in pixels of its band, that are accepted."""
+
+_METERS = re.compile(r"\d+(\.\d+)? *m")
 
 NOMINAL_M = 10.0
 """Size of a pixel whose size is not known."""
@@ -30,9 +39,12 @@ def check_kriging(spec: Kriging) -> Kriging:
             f"prior={shown(spec.prior)}: expected an exponent above 1 and up to 3, and meters above 0, such as "
             "(1.35, 1000)."
         )
+    if not (is_one_of(spec.psf, ("mtf",)) or is_one_of(spec.mtf, ("published",))):
+        raise OptionError("kriging takes mtf= or psf=, not both: each defines the width of the blur.")
     return replace(
         spec,
-        mtf=_by_band("mtf", spec.mtf, "published"),
+        mtf=_by_band("mtf", spec.mtf, "published", "estimate"),
+        psf=_psfs(spec.psf),
         noise=_by_band("noise", spec.noise, "sentinel2"),
         prior=(exponent, outer_scale),
         strength=float(spec.strength),
@@ -47,20 +59,80 @@ def observed(spec: Kriging, bands: Sequence[str], ratio: int, pixel_m: float | N
     Raises OptionError for a band whose MTF or noise is not known.
     """
     return tuple(
-        BandSensor(observation_of(spec, mtf, spec.scale * ratio, ratio, pixel_m), _noise(spec, band))
-        for band, mtf in zip(bands, mtf_of(spec, bands), strict=True)
+        BandSensor(observation_of(spec, band, spec.scale * ratio, ratio, pixel_m), _noise(spec, band)) for band in bands
     )
 
 
-def observation_of(spec: Kriging, mtf: float, scale: int, ratio: int, pixel_m: float | None) -> Observation:
-    """Return how a band was observed. mtf: at Nyquist. scale: fine pixels per one of its own. Others: as `observed`."""
+def observation_of(spec: Kriging, band: str, scale: int, ratio: int, pixel_m: float | None) -> Observation:
+    """Return how a band was observed. scale: fine pixels per one of its own. Others: as `observed`."""
     exponent, outer_scale = spec.prior
     own_m = float(f"{pixel_m or NOMINAL_M:.0e}") * ratio
-    return Observation(gaussian_psf(mtf, scale), scale, exponent, outer_scale / own_m)
+    psf = _psf_of(spec, band, scale, float(f"{pixel_m or NOMINAL_M:.1e}") * ratio)
+    return Observation(psf, scale, exponent, outer_scale / own_m)
+
+
+def _psf_of(spec: Kriging, band: str, factor: int, pixel_m: float) -> Psf:
+    """Return the point spread function of a band, whose pixels are `factor` fine ones or `pixel_m` meters wide."""
+    given: Any = spec.psf
+    if _is_by_band(given):
+        given = dict(given).get(band, "mtf")
+    if given == "mtf":
+        return gaussian_psf(mtf_of(spec, [band])[0], factor)
+    if isinstance(given, tuple):
+        return kernel_psf(given)
+    pixels = given if isinstance(given, float) else _meters(given) / pixel_m
+    if not LEAST_WIDTH <= pixels <= MOST_WIDTH:
+        raise OptionError(
+            f"psf={shown(given)} of {band} is a standard deviation of {pixels:g} of its pixels; expected "
+            f"{LEAST_WIDTH:g} to {MOST_WIDTH:g} pixels. Sentinel-2's are 0.44 to 0.56."
+        )
+    return gaussian(pixels * factor)
+
+
+def _psfs(value: Option) -> Option:
+    """Check point spread functions, one for all bands or by band, and make them hashable."""
+    if isinstance(value, Mapping) or _is_by_band(value):
+        pairs: Any = value.items() if isinstance(value, Mapping) else value
+        if unknown := [band for band, _ in pairs if not isinstance(band, str) or find_band(band) is None]:
+            raise OptionError(
+                f"psf=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
+            )
+        found = {canonical(band): _one_psf(f"psf[{band!r}]", each) for band, each in pairs}
+        return tuple((band, found[band]) for band in sorted(found))
+    return "mtf" if is_one_of(value, ("mtf",)) else _one_psf("psf", value)
+
+
+def _one_psf(what: str, value: Any) -> Any:
+    """Return pixels as a number, meters as text, a kernel as rows."""
+    if is_number(value) and value > 0 and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str) and _METERS.fullmatch(value) and _meters(value) > 0:
+        return value
+    if isinstance(value, str | Mapping) or is_number(value) or np.ndim(value) != 2:
+        raise OptionError(
+            f"{what}={shown(value)}: expected a standard deviation in pixels of the band, such as 0.5, one in meters, "
+            "such as '5.3 m', or a (y, x) array of weights, one per output pixel."
+        )
+    kernel_psf(value)
+    return tuple(tuple(map(float, row)) for row in np.asarray(value))
+
+
+def _meters(text: str) -> float:
+    return float(text.removesuffix("m"))
+
+
+def _is_by_band(value: object) -> bool:
+    """Return whether these are pairs of a band and what belongs to it, as `_psfs` returns them."""
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], tuple) and isinstance(value[0][0], str)
 
 
 def mtf_of(spec: Kriging, bands: Sequence[str]) -> tuple[float, ...]:
     """Return the MTF of bands at the Nyquist frequency of their own pixels. Raises OptionError if one is not known."""
+    if is_one_of(spec.mtf, ("estimate",)):
+        raise OptionError(
+            "mtf='estimate': the MTF is measured for model='kriging' alone. Pass what `cube.sr.estimate_mtf()` found, "
+            "as numbers by band: mtf={'B04': 0.25}."
+        )
     given = dict(MTF_AT_NYQUIST) if spec.mtf == "published" else _numbers(spec.mtf, bands, MTF_AT_NYQUIST)
     if unknown := [band for band in bands if band not in given]:
         raise OptionError(
@@ -90,7 +162,7 @@ def _numbers(value: Option, bands: Sequence[str], known: Mapping[str, float]) ->
     return {**known, **dict(value)}  # type: ignore[arg-type]
 
 
-def _by_band(name: str, value: Option, word: str) -> Option:
+def _by_band(name: str, value: Option, word: str, *more: str) -> Option:
     """Check a word, a number, or numbers by band, which are returned as pairs with canonical names."""
     if isinstance(value, Mapping | tuple):
         pairs: Any = value.items() if isinstance(value, Mapping) else value
@@ -102,7 +174,7 @@ def _by_band(name: str, value: Option, word: str) -> Option:
             )
         return tuple(sorted((canonical(band), _number(f"{name}[{band!r}]", name, each)) for band, each in pairs))
     if isinstance(value, str):
-        check_choice(name, value, (word,))
+        check_choice(name, value, (word, *more))
         return value
     return _number(name, name, value)
 

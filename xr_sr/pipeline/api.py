@@ -71,7 +71,7 @@ def upscale(
 
     obj: a DataArray with a dimension of bands, a Dataset of bands, or a DataTree with a node of 10 m bands; any order
         of dimensions, with or without time; DN or BOA reflectance; dask-backed, file-backed or in memory. Nothing is
-        read here.
+        read here, unless an option says so.
     model: a name of `xr_sr.list_models()`: "sen2sr", whose weights are inside the package, "sen2sr-lite", the official
         network, "bicubic" ..., one of your own (`register_model`), or the path of a file of weights of a known
         architecture, "mine.safetensors".
@@ -104,7 +104,8 @@ def upscale(
         what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and
         where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
-    options: the model's own; interpolation has `scale`; kriging has `scale`, `mtf`, `noise`, `prior`, `strength`.
+    options: the model's own; interpolation has `scale`; kriging has `scale`, `mtf`, `psf`, `noise`, `prior`,
+        `strength`; its mtf="estimate" reads the pixels of the cube at once (`estimate_mtf`).
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its

@@ -13,18 +13,20 @@ from ..cube.select import AnyCube, Cube
 from ..cube.sensors import native_ratio, other_sensor
 from ..errors import OptionError
 from ..kernels.kriging_filters import Observation
-from ..kernels.observe import check_kriging, mtf_of, observation_of
+from ..kernels.observe import check_kriging, observation_of
 from ..spec import Option
 from .request import Request
 
 CONSTRAINT = "measured"
 
-_OPTION = "mtf"
+_OPTION, _PSF = "mtf", "psf"
+"""Options that describe the sensor; the latter is one of kriging alone."""
 
 
 def refuse_unknown_sensor(obj: AnyCube, cube: Cube, request: Request) -> None:
     """Raise OptionError where the MTF of Sentinel-2 would be taken for a cube of another sensor."""
-    if request.constraint == CONSTRAINT and not request.options.get(_OPTION) and (reason := other_sensor(obj, cube)):
+    given = request.options.get(_OPTION) or _PSF in request.options
+    if request.constraint == CONSTRAINT and not given and (reason := other_sensor(obj, cube)):
         raise OptionError(
             "constraint='measured' needs the modulation transfer function (MTF) of each band, and knows Sentinel-2's "
             f"only; the cube seems to come from another sensor: {reason}. Pass its value at the Nyquist frequency: "
@@ -57,14 +59,14 @@ def observations(
         return ()
     kriging = registry.get("kriging")
     assert isinstance(kriging, Kriging)
-    given = request.options.get(_OPTION) or kriging.mtf
-    spec = check_kriging(replace(kriging, mtf=given))
+    mtf, psf = request.options.get(_OPTION) or kriging.mtf, request.options.get(_PSF, kriging.psf)
+    spec = check_kriging(replace(kriging, mtf=mtf, psf=psf))
     size = pixel_size_m(cube.geobox)
     pixel_m = None if size is None else (size[0] * size[1]) ** 0.5
     found: list[Observation | None] = []
-    for band, mtf in zip(bands, mtf_of(spec, bands), strict=True):
+    for band in bands:
         wider = native_ratio(cube.geobox, band) if ratio is None else ratio
-        found.append(observation_of(spec, mtf, scale * wider, wider, pixel_m) if scale * wider > 1 else None)
+        found.append(observation_of(spec, band, scale * wider, wider, pixel_m) if scale * wider > 1 else None)
     return tuple(found)
 
 
@@ -73,6 +75,8 @@ def constraints(request: Request, bands: Sequence[str], kernel_text: str) -> str
     if request.constraint != CONSTRAINT:
         return kernel_text or "none"
     given = request.options.get(_OPTION)
-    mtf = "Sentinel-2's published" if not given or given == "published" else shown(given)
-    text = f"measured, through the PSF of each of {', '.join(bands)} at its own pixels, MTF {mtf}"
+    sensor = "MTF Sentinel-2's published" if not given or given == "published" else f"MTF {shown(given)}"
+    if _PSF in request.options:
+        sensor = "as psf= says"
+    text = f"measured, through the PSF of each of {', '.join(bands)} at its own pixels, {sensor}"
     return f"{kernel_text} and {text}" if kernel_text else text

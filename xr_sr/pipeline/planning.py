@@ -30,6 +30,7 @@ from .kriging import kriging_steps
 from .measured import CONSTRAINT, constraints, model_options, observations, refuse_unknown_sensor
 from .plan import Plan
 from .request import Request
+from .sharpness import measure
 from .steps import Step
 from .tasks import Recipe
 
@@ -250,12 +251,16 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
     spec = registry.get(request.model)
     assert isinstance(spec, Kriging)
     spec = kriging_with(spec, request.options)
-    kernel = kernel_ref(spec, request.weights, request.device, request.constraint)
-    if request.precision != "float32":
-        raise OptionError(f"precision={request.precision!r}: {spec.name!r} is computed in float32. Leave it out.")
     grids = coarser_cubes(obj, cube, request.other)
     available = tuple(dict.fromkeys([*cube.available, *(band for grid in grids for band in grid.available)]))
     _, wanted = registry.choose(request.model, available, request.bands)
+    if spec.mtf == "estimate":
+        numbers = measure(obj, wanted, request.other, request.mask, request.numbers)
+        request = replace(request, options={**request.options, "mtf": numbers})
+        spec = kriging_with(spec, request.options)
+    kernel = kernel_ref(spec, request.weights, request.device, request.constraint)
+    if request.precision != "float32":
+        raise OptionError(f"precision={request.precision!r}: {spec.name!r} is computed in float32. Leave it out.")
     made = kriging_steps(cube, grids, wanted, request, kernel)
     attrs = Provenance(
         model=spec.name,
@@ -293,8 +298,8 @@ def _common_facts(cube: Cube, request: Request, radiometry: Radiometry, read_as:
 
 
 def _as_python(number: Any) -> Any:
-    """Return a number of NumPy as one of Python's, for JSON."""
-    return number.item()
+    """Return a number of NumPy as one of Python's, an array as lists, for JSON."""
+    return number.tolist()
 
 
 def _joined_all(cube: Cube, coarser: Sequence[Cube]) -> Cube:

@@ -1,0 +1,132 @@
+"""`estimate_mtf` and `mtf="estimate"`: accuracy, chunks, dates, grids, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.cubes import array, reflectance
+from tests.pipeline.test_pansharpen import geobox_of, on_one_grid, tree_of
+from xr_sr.errors import OptionError
+from xr_sr.kernels.psf import MTF_AT_NYQUIST
+
+
+def scene(side: int = 400, **options: object) -> xr.DataArray:
+    """What a sensor sees of a simulated landscape: (band, y, x)."""
+    fine = xr_sr.simulate_scene(side // 4, seed=3, bands=("B02", "B04", "B08"))["hr"].to_dataset()
+    fine = fine.to_dataarray("band").isel(time=0, drop=True).compute()
+    return xr_sr.simulate.degrade(fine, factor=4, noise="sentinel2", **options).compute()
+
+
+def estimated(cube: object, **options: object) -> xr.Dataset:
+    with dask.config.set(scheduler="synchronous"):
+        return xr_sr.estimate_mtf(cube, **options).compute()  # type: ignore[arg-type]
+
+
+def test_at_places_that_it_has_not_learnt_from(shared: Path):
+    from studies import aerial
+
+    errors = []
+    for place in aerial.places():
+        like = place.hr.odc.geobox.zoom_out(aerial.SCALE)
+        for mtf in (0.15, 0.2, 0.3, 0.4):
+            for gain in (0.5, 1.0, 2.0):
+                seen = xr_sr.simulate.degrade(place.native, like=like, mtf=mtf, noise="sentinel2", noise_gain=gain)
+                errors.append(estimated(seen).mtf.values - mtf)
+    found = np.array(errors)
+    measured = found[np.isfinite(found)]
+
+    assert measured.size == 3 * 12 * 4  # nothing on bare land
+    assert np.sqrt((measured**2).mean()) < 0.034
+    assert (abs(measured) < 0.03).mean() > 0.6  # two thirds
+    assert abs(measured).max() < 0.09
+    assert abs(measured.mean()) < 0.02
+
+
+def test_chunks_and_dates_do_not_matter():
+    cube = scene()
+    cube[0, 20:24, 30] = np.nan
+    dates = xr.concat([cube, cube], xr.DataArray(np.array(["2024-05-01", "2024-05-06"], "M8[ns]"), dims="time"))
+
+    whole = estimated(cube)
+
+    xr.testing.assert_identical(estimated(cube.chunk(y=17, x=40)), whole)
+    twice = estimated(dates.chunk(time=1, y=50))
+    np.testing.assert_allclose(twice.mtf_measured, whole.mtf_measured, atol=2e-4)
+    assert list(twice.windows.values) == [2 * count for count in whole.windows.values]
+
+
+def test_nothing_is_computed_before_it_is_asked_for_and_the_method_is_named():
+    found = scene().chunk(y=40).sr.estimate_mtf()
+
+    assert dask.is_dask_collection(found)
+    assert set(found.data_vars) == {"mtf", "mtf_std", "mtf_measured", "windows", "reason"}
+    assert "published" in found.attrs["method"]
+    assert "doi" in found.attrs["source"]
+
+
+def test_a_sharper_sensor_has_a_larger_estimate():
+    found = [estimated(scene(mtf=mtf), toward=None).mtf.mean() for mtf in (0.15, 0.25, 0.4)]
+
+    assert found[0] < found[1] < found[2]
+
+
+def test_bands_of_all_grids_are_measured_on_their_own_pixels():
+    tree = tree_of(96, 108)
+
+    found, repeated = estimated(tree), estimated(on_one_grid(tree))
+
+    assert {"B04", "B11"} <= set(found.band.values)
+    for band in ("B04", "B11"):
+        assert int(found.windows.sel(band=band)) == int(repeated.windows.sel(band=band))
+    assert int(found.windows.sel(band="B11")) < int(found.windows.sel(band="B04")) / 3
+
+
+def test_where_nothing_can_be_measured_it_says_why():
+    small = estimated(array(reflectance(1, 20, 20), bands=("B04",), geobox=geobox_of(20, 20)))
+    noise = 0.05 + np.random.default_rng(1).normal(0, 0.002, (1, 80, 80))
+    flat = estimated(array(noise.astype("float32"), bands=("B04",), geobox=geobox_of(80, 80)))
+
+    for found, word in ((small, "windows"), (flat, "contrast")):
+        assert np.isnan(found.mtf.values).all()
+        assert word in str(found.reason.values[0])
+
+
+def test_kriging_records_the_numbers_which_give_the_same_values_for_any_crop():
+    cube = scene(mtf=0.4)
+    with dask.config.set(scheduler="synchronous"):
+        made = cube.sr.upscale("kriging", mtf="estimate", device="cpu").compute()
+        numbers = json.loads(made.attrs["xr_sr:options"])["mtf"]
+        crop = cube.isel(y=slice(20, 80), x=slice(10, 90)).sr.upscale("kriging", mtf=numbers, device="cpu").compute()
+
+    assert numbers == dict(zip(*[estimated(cube)[name].values.tolist() for name in ("band", "mtf")], strict=True))
+    inner = crop.isel(y=slice(48, -48), x=slice(48, -48))
+    np.testing.assert_allclose(inner.values, made.sel(y=inner.y, x=inner.x).values, rtol=0, atol=1e-6)
+
+
+def test_kriging_takes_the_published_value_where_nothing_can_be_measured():
+    cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
+
+    made = cube.sr.upscale("kriging", mtf="estimate", device="cpu")
+
+    assert json.loads(made.attrs["xr_sr:options"])["mtf"] == {"B04": MTF_AT_NYQUIST["B04"]}
+
+
+def test_what_is_wrong_is_refused():
+    cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
+    unknown = array(reflectance(1, 24, 24), bands=("B10",), geobox=geobox_of(144, 144).zoom_out(6))
+
+    with pytest.raises(OptionError, match="toward"):
+        xr_sr.estimate_mtf(cube, toward="nominal")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="bands"):
+        xr_sr.estimate_mtf(cube, bands=[4])  # type: ignore[list-item]
+    with pytest.raises(OptionError, match="B10"):
+        unknown.sr.upscale("kriging", mtf="estimate")
+    with pytest.raises(OptionError, match="estimate_mtf"):
+        cube.sr.upscale("bicubic", constraint="measured", mtf="estimate")

@@ -1,0 +1,171 @@
+"""Estimate the MTF of the bands of a cube, each on its own grid, from statistics of the whole cube."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from ..arguments import is_one_of, items_of, shown
+from ..catalog import registry
+from ..cube.align import coarser_cubes, phase_of, to_grid
+from ..cube.lazy import in_chunks
+from ..cube.select import AnyCube, Cube, pick
+from ..cube.select import recognize as recognize_cube
+from ..errors import GeoreferenceWarning, OptionError, warns_once
+from ..kernels.psf import MTF_AT_NYQUIST
+from ..kernels.sharpness import Sharpness, merged, sharpness, window_sums
+from ..radiometry.cubes import reflectance
+from ..radiometry.resolve import Nodata, Offset, Quantification
+from ..runtime.precompute import once_name
+from .guided import sorted_by_grid
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["estimate_mtf", "measure"]
+
+Toward: TypeAlias = Literal["published"] | None
+
+SIDE = 512
+"""Of the blocks that windows lie in, counted from the first pixel: whatever the chunks, they are the same windows."""
+
+_FAN_IN = 16
+
+METHOD = "spectra of the windows of most contrast (8 x 8 pixels), linear in their logarithms"
+
+
+@warns_once
+def estimate_mtf(
+    cube: xr.DataArray | xr.Dataset | xr.DataTree,
+    *,
+    bands: Sequence[str] | None = None,
+    toward: Toward = "published",
+    other: xr.DataArray | xr.Dataset | xr.DataTree | None = None,
+    offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Estimate the modulation transfer function (MTF) at the Nyquist frequency of each band, from the image itself.
+
+    cube: bands of Sentinel-2 as the sensor took them, DN or reflectance, with any dates; not a result that is finer.
+        Each band is measured on the grid of its own pixels; windows with NaN, nodata or masked pixels do not count.
+        At least some 30 x 30 pixels with edges; 100 x 100 are better.
+    bands: names; None: all that the cube has. other, offset, quantification, nodata, mask: as in `upscale`.
+    toward: "published" weighs what was measured with the published MTF, each by its spread; None gives what was
+        measured alone.
+    Returns a lazy Dataset along `band`: `mtf`, the contrast at Nyquist, 0 to 1; `mtf_std`, its standard deviation, from
+    the errors at places that were held out; `mtf_measured`, without the published value; `windows`, how many were read.
+    NaN where nothing could be measured, for lack of pixels or of contrast over the noise: `reason`, a text, says which.
+    One number for the whole cube and all its dates, the same however it is chunked; each block is read once.
+    Raises OptionError for options, CubeError and RadiometryError as `upscale` does.
+    Source: `kernels.sharpness`.
+    """
+    if not is_one_of(toward, ("published", None)):
+        raise OptionError(f"toward={shown(toward)}: expected 'published', or None for what was measured alone.")
+    sums = _sums_by_band(cube, bands, other, mask, offset=offset, quantification=quantification, nodata=nodata)
+    return _dataset(sums, toward)
+
+
+def measure(
+    cube: AnyCube, bands: Sequence[str], other: AnyCube | None, mask: Any, numbers: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the MTF of bands, at once; the published one where nothing was measured. Reads the pixels of the cube."""
+    found = estimate_mtf(cube, bands=bands, other=other, mask=mask, **numbers).compute()
+    names = [str(name) for name in found.band.values]
+    values = dict(zip(names, found["mtf"].values.tolist(), strict=True))
+    if lacking := [name for name in names if np.isnan(values[name]) and name not in MTF_AT_NYQUIST]:
+        raise OptionError(
+            f"mtf='estimate': nothing could be measured of {lacking} ({found.reason.sel(band=lacking[0]).item()}), and "
+            "none is published. Pass numbers, or a larger piece of the cube."
+        )
+    return {name: MTF_AT_NYQUIST[name] if np.isnan(value) else value for name, value in values.items()}
+
+
+def _sums_by_band(
+    obj: AnyCube, bands: Sequence[str] | None, other: AnyCube | None, mask: Any, **numbers: Any
+) -> dict[str, Any]:
+    """Return for each band a lazy sum over its windows, `kernels.sharpness.window_sums`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
+        obj = _as_reflectance(obj, numbers)
+        other = None if other is None else _as_reflectance(other, numbers)
+        cube = recognize_cube(obj, model_gsd_m=10.0)
+    grids = coarser_cubes(obj, cube, other)
+    available = list(dict.fromkeys([*cube.available, *(band for grid in grids for band in grid.available)]))
+    names = [bands] if isinstance(bands, str) else items_of(bands)
+    if bands is not None and (names is None or not all(isinstance(name, str) for name in names)):
+        raise OptionError(f"bands={shown(bands)}: expected names of bands, such as bands=['B04', 'B08'].")
+    wanted = available if names is None else [registry.canonical(name) for name in names]
+    fine, groups = sorted_by_grid(cube, grids, wanted)
+    found = {band: _sums(cube, band, mask, 1) for band in fine}
+    for (place, ratio), coarse in groups.items():
+        for band in coarse:
+            found[band] = _sums(cube if place is None else grids[place], band, mask, ratio if place is None else 1)
+    return {band: found[band] for band in wanted}
+
+
+def _as_reflectance(obj: AnyCube, numbers: Mapping[str, Any]) -> AnyCube:
+    if isinstance(obj, xr.DataArray):  # each type by itself, for type checkers
+        return reflectance(obj, **numbers)
+    if isinstance(obj, xr.Dataset):
+        return reflectance(obj, **numbers)
+    return reflectance(obj, **numbers)
+
+
+def _sums(cube: Cube, band: str, mask: Any, ratio: int | None) -> Any:
+    from dask.delayed import delayed
+
+    plane = pick(cube, [band], reader="estimate_mtf")[0]
+    array = plane.array if plane.index is None else plane.array.isel({str(cube.band_dim): plane.index}, drop=True)
+    array = array.transpose(*cube.lead, cube.y, cube.x)
+    if mask is not None:
+        keep = to_grid(mask, cube, "mask=")
+        array = array.where(keep.drop_vars(list(keep.coords)))
+    if ratio is not None and ratio > 1:  # each pixel of the sensor repeated: take one of each
+        row, column = phase_of(cube, ratio)
+        array = array.isel({cube.y: slice(-row % ratio, None, ratio), cube.x: slice(-column % ratio, None, ratio)})
+    data: da.Array = in_chunks(array, lead=cube.lead, band_dim=None).variable.data
+    data = data.rechunk((*((1,) * (data.ndim - 2)), SIDE, SIDE))
+    summed, add = delayed(_of_block, pure=True), delayed(merged, pure=True)
+    parts = [summed(block) for block in data.to_delayed().ravel()]
+    while len(parts) > 1:  # a few at a time, so that sums of blocks need not all be kept
+        parts = [add(parts[start : start + _FAN_IN]) for start in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
+def _of_block(block: Any) -> Any:
+    return window_sums(np.asarray(block)[(0,) * (np.ndim(block) - 2)])
+
+
+def _dataset(sums: Mapping[str, Any], toward: Toward) -> xr.Dataset:
+    import dask.array as da
+    from dask.delayed import delayed
+
+    bands = list(sums)
+    result = delayed(sharpness, pure=True)(list(sums.values()), bands, shrink=toward is not None)
+
+    def along_band(name: str, dtype: Any, **attrs: str) -> xr.DataArray:
+        value = delayed(_field, pure=True)(result, name)
+        lazy = da.from_delayed(value, (len(bands),), dtype, name=once_name("mtf", value.key))
+        return xr.DataArray(lazy, dims="band", coords={"band": bands}, attrs=attrs)
+
+    weighed = "; weighed with the published value by the spread of both" if toward else ""
+    return xr.Dataset(
+        {
+            "mtf": along_band("mtf", "float64", long_name="MTF at the Nyquist frequency", units="1"),
+            "mtf_std": along_band("std", "float64", long_name="standard deviation of mtf", units="1"),
+            "mtf_measured": along_band("raw", "float64", long_name="MTF of the image alone", units="1"),
+            "windows": along_band("windows", "int64", long_name="windows that were read"),
+            "reason": along_band("reason", "<U80", long_name="why nothing was measured"),
+        },
+        attrs={"method": METHOD + weighed, "source": "doi:10.1117/1.1760573, ISO 12233; fitted to aerial imagery"},
+    )
+
+
+def _field(measured: Sharpness, name: str) -> Any:
+    return np.array(getattr(measured, name), dtype="<U80" if name == "reason" else None)
