@@ -25,6 +25,10 @@ OBJECTS = xr.DataArray(np.eye(8, dtype=int), dims=("y", "x"))
 SPEC = xr_sr.ModelSpec("flags", "", "torch.nn:Identity", bands=("B04",), scale=1)
 
 CALLS = {
+    "calibrate(equal)": lambda flag: xr_sr.calibrate(LR, HR, equal=flag),
+    "calibration_report(calibrated)": lambda flag: xr_sr.calibration_report(LR, HR, calibrated=flag),
+    "interval(allow_gsd)": lambda flag: LR.sr.interval(allow_gsd=flag),
+    "interval(calibrated)": lambda flag: LR.sr.interval(calibrated=flag),
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
     "evaluate(align)": lambda flag: xr_sr.evaluate(LR, HR, HR, align=flag),
     "explain(fuse)": lambda flag: xr_sr.explain(LR, fuse=flag),
@@ -63,6 +67,9 @@ DATED = xr.concat([LR, LR], "time").assign_coords(time=np.array(["2023-06-01", "
 FLOODED = xr_sr.flood_between(LR, LR, index="NDWI", threshold=0.1)
 
 NUMBERS = {
+    "calibrate": lambda **number: xr_sr.calibrate(LR, HR, **number),
+    "calibration_report": lambda **number: xr_sr.calibration_report(LR, HR, **number),
+    "interval": lambda **number: LR.sr.interval(**number),
     "align": lambda **number: xr_sr.align(DATED, **number),
     "animate": lambda **number: xr_sr.plot.animate(DATED, **number),
     "compare": lambda **number: xr_sr.compare(sr=LR, **number),

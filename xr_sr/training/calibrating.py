@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_number, check_numbers, check_text, check_whole, shown
+from ..arguments import check_flag, check_number, check_numbers, check_text, check_whole, shown
 from ..catalog.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..errors import OptionError
 from ..metrics.inputs import check_same_grid, read, together
@@ -70,6 +70,7 @@ def calibrate(
     pairs = _pairs(lr, hr)
     check_whole("border", border, least=0)
     check_text("note", note)
+    check_flag("equal", equal)
     names: list[str] = []
     found: list[tuple[list[str], DoubleArray]] = []
     for coarse, fine in pairs:
