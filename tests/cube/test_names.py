@@ -146,6 +146,7 @@ NAMED_BY_DASK = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:fuse")  # nothing to sharpen among bands of one size
 @pytest.mark.parametrize("door", NAMED_BY_DASK, ids=range(len(NAMED_BY_DASK)))
 def test_results_have_the_name_that_a_user_gave_and_none_by_dask(door):
     named = cubes.array(cubes.reflectance(4, 24, 24)).chunk(y=12)

@@ -25,7 +25,15 @@ import xr_sr
 from tests.cubes import array, dataset, geobox_of, reflectance, times
 from xr_sr.analytics.area import area_text
 from xr_sr.analytics.classes import CLASS_COLORS
-from xr_sr.errors import CubeError, GeoreferenceWarning, GridError, MissingLibraryError, OptionError, StoreError
+from xr_sr.errors import (
+    CubeError,
+    GeoreferenceWarning,
+    GridError,
+    MissingLibraryError,
+    OptionError,
+    ReferenceWarning,
+    StoreError,
+)
 from xr_sr.plot import Explorer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -86,7 +94,8 @@ def test_a_cube_alone_is_lr_unless_a_model_made_it(lr, sr):
         ("SR (bicubic), 2.5 m",),
         ("LR, 2.5 m",),
     ]
-    assert foreign.sr.explore(hr=sr).layers == ("SR (SR), 2.5 m", "HR, 2.5 m")
+    with pytest.warns(ReferenceWarning):
+        assert foreign.sr.explore(hr=sr).layers == ("SR (SR), 2.5 m", "HR, 2.5 m")
 
 
 def test_one_stretch_holds_for_all_cubes(lr, sr):

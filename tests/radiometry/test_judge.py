@@ -204,6 +204,7 @@ def test_one_value_that_is_no_reflectance_in_many_pixels_is_an_error_that_names_
         read_block(block, radiometry, TILE)
 
 
+@pytest.mark.filterwarnings("ignore:fuse")  # nothing to sharpen among bands of one size
 @pytest.mark.parametrize(
     "door",
     [

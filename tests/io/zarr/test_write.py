@@ -186,7 +186,7 @@ def test_a_place_without_permission_is_refused(tmp_path):
         (lambda c: c.assign_coords(band=["B04", "B08"]), "labels.band", "B03", "B08"),
         (lambda c: c.to_dataset("band"), "object.kind", "DataArray", "Dataset"),
         (lambda c: c.rename("other"), "object.name", "reflectance", "other"),
-        (lambda c: c.isel(time=0, drop=True), "time.dim", "time", "no such field"),
+        (lambda c: c.isel(time=0, drop=True), "time", "time", "none"),
         (lambda c: c > 0.5, "variables.reflectance.dtype", "int16", "bool"),
     ],
 )
@@ -194,7 +194,9 @@ def test_another_result_is_refused_and_the_field_is_named(tmp_path, change, fiel
     to_zarr(cube(), tmp_path / "out.zarr")
     before = tree(tmp_path)
 
-    with pytest.raises(StoreMismatchError, match=f"{field}.*: the store has .*{old}.*, this (is|result has) .*{new}"):
+    with pytest.raises(
+        StoreMismatchError, match=f"{field}.*: the store has .*{old}.*, this (is|has|result has) .*{new}"
+    ):
         to_zarr(change(cube()), tmp_path / "out.zarr")
 
     assert tree(tmp_path) == before
