@@ -68,7 +68,7 @@ def test_nothing_is_computed_before_it_is_asked_for_and_the_method_is_named():
     assert dask.is_dask_collection(found)
     assert set(found.data_vars) == {"mtf", "mtf_std", "mtf_measured", "windows", "reason"}
     assert "published" in found.attrs["method"]
-    assert "doi" in found.attrs["source"]
+    assert "spectrum" in found.attrs["source"]
 
 
 def test_a_sharper_sensor_has_a_larger_estimate():

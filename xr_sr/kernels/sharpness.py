@@ -7,8 +7,8 @@ others, and averaged over rings of frequency. The width of the point spread func
 the rings and of the ratio of noise to signal; the coefficients were fitted by least squares to aerial images seen
 through Gaussians of known width, with aliasing and noise as in the modeled sensor (`python -m studies.mtf --fit`).
 
-Sources: the fall of the spectrum as a measure of the point spread: Delvit et al. 2004, doi:10.1117/1.1760573 (an
-estimate learnt from images of known sharpness); ISO 12233 (edges). Arrays and numbers only. Sums are of whole numbers,
+The fit is our own; that the fall of a spectrum tells the point spread follows from the model of observation,
+whose Gaussian multiplies it (see `psf`). Arrays and numbers only. Sums are of whole numbers,
 so they are the same in any order.
 """
 

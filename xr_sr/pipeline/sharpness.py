@@ -163,7 +163,7 @@ def _dataset(sums: Mapping[str, Any], toward: Toward) -> xr.Dataset:
             "windows": along_band("windows", "int64", long_name="windows that were read"),
             "reason": along_band("reason", "<U80", long_name="why nothing was measured"),
         },
-        attrs={"method": METHOD + weighed, "source": "doi:10.1117/1.1760573, ISO 12233; fitted to aerial imagery"},
+        attrs={"method": METHOD + weighed, "source": "fall of the spectrum, fitted to aerial imagery"},
     )
 
 
