@@ -46,7 +46,7 @@ def sentinel_scenes(data: Path) -> Iterator[Scene]:
     yield Scene("DSen2, T33UUB 2017-05-27, L1C", _float(dsen2, 1e-4), 4.0, f"CC BY 4.0; {COPERNICUS}")
     spyndex = np.load(data / "s2_spyndex" / "S2_10m.npz")["data"][[2, 1, 0, 3]]
     yield Scene("spyndex sample, L2A", _float(spyndex, 1e-4), 3.0, f"MIT; {COPERNICUS}")
-    patagonia = _raster(data / "s2_patagonia_10_20m" / "s2_10m.tif").assign_coords(band=["B02", "B03", "B04", "B08"])
+    patagonia = raster_of(data / "s2_patagonia_10_20m" / "s2_10m.tif").assign_coords(band=["B02", "B03", "B04", "B08"])
     yield from scenes_of(patagonia, BANDS, name="Patagonia", weight=2.0, note=f"MIT; {COPERNICUS}", offset=0)
     months = xr.open_dataset(data / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc")
     months = months.set_coords("crs")[[f"S2-L2A-{band}" for band in BANDS]]
@@ -58,19 +58,19 @@ def sentinel_scenes(data: Path) -> Iterator[Scene]:
 def aerial_scenes(data: Path) -> Iterator[tuple[str, xr.DataArray, float, str]]:
     """Read the aerial imagery for training, with pixels of 2.5 m or taken as such: name, cube, weight, license."""
     for day in DAKOTA:
-        counts = _raster(data / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{day}.tif")
+        counts = raster_of(data / "hr_naip_nd_5m" / f"m_4709963_se_14_1_{day}.tif")
         values = counts.values[:, 4:-4, 8:-8].astype("float32")
         values[:, (values == 0).all(axis=0)] = np.nan
         gain = np.array(REFLECTANCE_AT_255, "float32")[:, None, None] / 255
-        yield f"North Dakota {str(day)[:4]}, 5 m as if 2.5 m", _cube(values * gain), 0.4, "NAIP, public domain"
-    counts = _raster(data / "hr_noaa_tn_1m" / "20200307aC0853900w361030n.tif")
+        yield f"North Dakota {str(day)[:4]}, 5 m as if 2.5 m", cube_of(values * gain), 0.4, "NAIP, public domain"
+    counts = raster_of(data / "hr_noaa_tn_1m" / "20200307aC0853900w361030n.tif")
     counts = counts.rio.write_nodata(0).rio.reproject("EPSG:32616", resolution=2.5, resampling=5)  # average
     red, green, blue = (counts.values[:3].astype("float32") / 255 * 0.4).clip(0)
     # Near infrared was not measured: it is simulated as bright over vegetation, so that four bands can be trained.
     near = (0.12 + 0.4 * green - 0.16 * red + 0.16 * blue).clip(0)
     values = np.stack([red, green, blue, near])
     values[:, (counts.values == 0).all(axis=0)] = np.nan
-    yield "Tennessee 2020, 2.5 m, NIR made up", _cube(values), 2.0, "NOAA, public domain"
+    yield "Tennessee 2020, 2.5 m, NIR made up", cube_of(values), 2.0, "NOAA, public domain"
 
 
 def synthetic_scenes() -> Iterator[Scene]:
@@ -86,9 +86,9 @@ def held_out_scenes(data: Path) -> dict[str, FloatArray]:
     found = {}
     chips = (("637U_59R_1_3", "Jutland", 0), ("433D_629L_3_1", "Araucania", -1000), ("609U_541L_3_0", "Ontario", 0))
     for chip, name, offset in chips:
-        stack = _raster(data / "s2_terramesh" / f"{chip}_S2L2A.tif").values[[3, 2, 1, 7]]
+        stack = raster_of(data / "s2_terramesh" / f"{chip}_S2L2A.tif").values[[3, 2, 1, 7]]
         found[name] = _float(stack.astype("int32") + offset, 1e-4)
-    flood = _raster(data / "flood_spain" / "Spain_7370579_S2Hand.tif").values[[3, 2, 1, 7]]
+    flood = raster_of(data / "flood_spain" / "Spain_7370579_S2Hand.tif").values[[3, 2, 1, 7]]
     return {**found, "Spain": _float(flood, 1e-4)}
 
 
@@ -98,7 +98,8 @@ def _as_lr(name: str, fine: xr.DataArray, weight: float, note: str) -> Iterator[
     yield from scenes_of(degrade(fine, factor=4), BANDS, name=f"{name}, seen at 10 m", weight=weight / 2, note=note)
 
 
-def _raster(path: Path) -> xr.DataArray:
+def raster_of(path: Path) -> xr.DataArray:
+    """Open a raster as (band, y, x)."""
     import rioxarray
 
     opened = rioxarray.open_rasterio(path)
@@ -110,15 +111,15 @@ def _float(values: NDArray[Any], gain: float) -> FloatArray:
     return np.ascontiguousarray(values.astype("float32") * np.float32(gain))
 
 
-def _cube(values: NDArray[Any]) -> xr.DataArray:
-    """Wrap (band, y, x) as a cube of 2.5 m pixels somewhere in UTM."""
+def cube_of(values: NDArray[Any], size_m: float = 2.5) -> xr.DataArray:
+    """Wrap (band, y, x) as a cube of pixels of this size somewhere in UTM."""
     import rioxarray  # noqa: F401  # registers .rio
 
     bands, height, width = values.shape
     coords = {
         "band": list(BANDS[:bands]),
-        "y": 5_000_000 - 2.5 * (np.arange(height) + 0.5),
-        "x": 500_000 + 2.5 * (np.arange(width) + 0.5),
+        "y": 5_000_000 - size_m * (np.arange(height) + 0.5),
+        "x": 500_000 + size_m * (np.arange(width) + 0.5),
     }
     cube = xr.DataArray(values.astype("float32"), dims=("band", "y", "x"), coords=coords)
     referenced: xr.DataArray = cube.rio.write_crs("EPSG:32614")
@@ -139,9 +140,9 @@ def held_out_ten_bands(data: Path) -> dict[str, FloatArray]:
     found = {}
     chips = (("637U_59R_1_3", "Jutland", 0), ("433D_629L_3_1", "Araucania", -1000), ("609U_541L_3_0", "Ontario", 0))
     for chip, name, offset in chips:
-        stack = _raster(data / "s2_terramesh" / f"{chip}_S2L2A.tif").values[[1, 2, 3, 7, 4, 5, 6, 8, 10, 11]]
+        stack = raster_of(data / "s2_terramesh" / f"{chip}_S2L2A.tif").values[[1, 2, 3, 7, 4, 5, 6, 8, 10, 11]]
         found[name] = interpolated(_float(stack.astype("int32") + offset, 1e-4), len(COARSE))
-    flood = _raster(data / "flood_spain" / "Spain_7370579_S2Hand.tif").values[[1, 2, 3, 7, 4, 5, 6, 8, 11, 12]]
+    flood = raster_of(data / "flood_spain" / "Spain_7370579_S2Hand.tif").values[[1, 2, 3, 7, 4, 5, 6, 8, 11, 12]]
     return {**found, "Spain": _float(flood, 1e-4)}  # its 20 m bands were resampled by its authors
 
 
@@ -153,15 +154,15 @@ def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
     yield Scene("DSen2, T33UUB 2017-05-27, L1C", values, 6.0, f"CC BY 4.0; {COPERNICUS}")
     folder, product = data / "s2_l1c_brandenburg", "T33UUU_20170216T102101"
     fine, coarse = (
-        np.stack([_raster(folder / f"{product}_{band}.jp2").values[0] for band in bands]) for bands in (FINE, COARSE)
+        np.stack([raster_of(folder / f"{product}_{band}.jp2").values[0] for band in bands]) for bands in (FINE, COARSE)
     )
     # Its values come in steps of 8 to 16 DN, which would be learned as edges.
     chance = np.random.default_rng(0)
     fine, coarse = (part + chance.uniform(-6, 6, part.shape) for part in (fine, coarse))
     values = repeated(_float(fine, 1e-4), _float(coarse, 1e-4))
     yield Scene("Brandenburg, 2017-02-16, L1C, dithered", values, 3.0, f"MIT; {COPERNICUS}")
-    fine = _float(_raster(data / "s2_patagonia_10_20m" / "s2_10m.tif").values, 1e-4)
-    swir = _float(_raster(data / "s2_patagonia_10_20m" / "s2_20m.tif").values[:, :100, :150], 1e-4)
+    fine = _float(raster_of(data / "s2_patagonia_10_20m" / "s2_10m.tif").values, 1e-4)
+    swir = _float(raster_of(data / "s2_patagonia_10_20m" / "s2_20m.tif").values[:, :100, :150], 1e-4)
     coarse = np.concatenate([_red_edge(halved(fine)), swir])
     yield Scene("Patagonia", repeated(fine, coarse), 1.0, f"MIT; {COPERNICUS}; red edge made up")
     months = xr.open_dataset(data / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc").set_coords("crs")

@@ -20,7 +20,7 @@ import xr_sr
 from benchmarks.harness.runs import ROOT, shared
 from xr_sr.simulate import MTF_AT_NYQUIST, degrade
 
-from .imagery import BANDS, aerial_scenes
+from .imagery import BANDS, aerial_scenes, cube_of
 
 HR_MTF = 0.3
 """Contrast at the Nyquist frequency of the reference at 2.5 m, as in the study of trust."""
@@ -57,7 +57,7 @@ def pairs() -> Iterator[tuple[str, xr.DataArray, xr.DataArray]]:
         counts = rioxarray.open_rasterio(shared() / "data" / "hr_more" / file)
         assert isinstance(counts, xr.DataArray)
         values = counts.values[:3].astype("float32") * np.float32(0.4 / 255)
-        native = _cube(np.concatenate([values, values[1:2]]), size_m)
+        native = cube_of(np.concatenate([values, values[1:2]]), size_m)
         fine = _whole(degrade(native, gsd=2.5, mtf=HR_MTF).compute())
         like = fine.odc.geobox.zoom_out(SCALE)
         mtf: dict[Hashable, float] = {band: MTF_AT_NYQUIST[band] for band in BANDS}
@@ -72,17 +72,6 @@ def _whole(fine: xr.DataArray) -> xr.DataArray:
     """Cut a scene to whole pixels of the sensor."""
     y, x = fine.dims[-2:]
     return fine.isel({y: slice(fine.sizes[y] // SCALE * SCALE), x: slice(fine.sizes[x] // SCALE * SCALE)})
-
-
-def _cube(values: np.ndarray, size_m: float) -> xr.DataArray:
-    _, height, width = values.shape
-    coords = {
-        "band": list(BANDS),
-        "y": 5_000_000 - size_m * (np.arange(height) + 0.5),
-        "x": 500_000 + size_m * (np.arange(width) + 0.5),
-    }
-    cube: xr.DataArray = xr.DataArray(values, dims=("band", "y", "x"), coords=coords).rio.write_crs("EPSG:32630")
-    return cube
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from xr_sr.training.loop import Settings
 from xr_sr.training.residual import Sensed, SensorDraw, fit_residual
 from xr_sr.training.scenes import FloatArray, Scene
 
-from .imagery import BANDS, _cube, _raster, aerial_scenes
+from .imagery import BANDS, aerial_scenes, cube_of, raster_of
 from .model_card import card_of
 
 REFERENCE_MTF = 0.3
@@ -46,9 +46,9 @@ def reference_scenes(data: Path) -> Iterator[Scene]:
     for name, cube, weight, note in aerial_scenes(data):
         if name.startswith("North Dakota"):
             yield Scene(name, cube.values, weight, note)
-    counts = _raster(data / "hr_noaa_tn_1m" / "20200307aC0853900w361030n.tif")
+    counts = raster_of(data / "hr_noaa_tn_1m" / "20200307aC0853900w361030n.tif")
     tennessee = counts.rio.write_nodata(0).rio.reproject("EPSG:32616", resolution=1.25, resampling=5).values
-    berkeley = _raster(data / "hr_more" / "berkeley_us" / "naip.tif").values
+    berkeley = raster_of(data / "hr_more" / "berkeley_us" / "naip.tif").values
     for name, pixels, steps, note in (
         ("Tennessee 2020", tennessee, ((2.0, 1.6), (1.4, 1.0)), "NOAA, public domain"),
         ("Chateaugiron", chateaugiron(data)[..., :HELD_OUT_FROM], ((2.94, 3.0), (2.2, 2.0)), IGN),
@@ -70,7 +70,7 @@ def colored(pixels: NDArray[np.uint8], step: float) -> FloatArray:
     """Return counts of a camera as reflectance, one pixel for `step` of them; NaN where all colors are zero."""
     values = pixels[:3].astype("float32") / 255 * np.float32(0.4)
     values[:, (pixels[:3] == 0).all(axis=0)] = np.nan
-    return np.asarray(degrade(_cube(values), factor=step, mtf=REFERENCE_MTF).values, "float32")
+    return np.asarray(degrade(cube_of(values), factor=step, mtf=REFERENCE_MTF).values, "float32")
 
 
 def vegetation(colors: FloatArray) -> FloatArray:
@@ -84,12 +84,15 @@ def greener(colors: FloatArray) -> FloatArray:
     return np.concatenate([colors, 1.5 * colors[1:2]])
 
 
-def gains(data: Path) -> Callable[[nn.Module], dict[str, float]]:
-    """Return a function that measures how many dB the error is below that of kriging, on the held-out strip."""
+def gains(data: Path, context: int) -> Callable[[nn.Module], dict[str, float]]:
+    """Return a function that measures how many dB the error is below that of kriging, on the held-out strip.
+
+    context: input pixels that the network consumes on each side.
+    """
     scene = Scene("held out", vegetation(colored(chateaugiron(data)[..., HELD_OUT_FROM:], 2.94)))
     pools = {}
     for name, wide, noisy in (("as modeled", 1.0, 1.0), ("wider", 1.2, 1.0), ("narrower", 0.8, 1.0), ("noise", 1, 2)):
-        maker = Fixed(scene, wide, noisy)
+        maker = Fixed(scene, wide, noisy, context)
         pools[name] = maker(0)
 
     def measure(network: nn.Module) -> dict[str, float]:
@@ -109,9 +112,9 @@ def gains(data: Path) -> Callable[[nn.Module], dict[str, float]]:
 class Fixed(Sensed):
     """Eight patches of one scene, through a sensor of given width and noise."""
 
-    def __init__(self, scene: Scene, wide: float, noisy: float) -> None:
+    def __init__(self, scene: Scene, wide: float, noisy: float, context: int) -> None:
         same = SensorDraw(width=0, band_width=0, anisotropy=0, noise=0, shift_px=0, flat=0)
-        super().__init__([scene], BANDS, same, GENTLE, scale=4, context=13, seed=1, patch=40, count=8)
+        super().__init__([scene], BANDS, same, GENTLE, scale=4, context=context, seed=1, patch=40, count=8)
         self.draw.augmentation = None
         self.wide, self.noisy = wide, noisy
 
@@ -142,13 +145,14 @@ def fit_command(
     data: Path, folder: Path, channels: int, pairs: int, steps: int, rate: float, seed: int, threads: int
 ) -> None:
     """Train, or resume the run in the folder."""
+    network = residual_of(BANDS, channels=channels, pairs=pairs, seed=seed)
     fit_residual(
-        residual_of(BANDS, channels=channels, pairs=pairs, seed=seed),
+        network,
         list(reference_scenes(data)),
         folder,
         Settings(steps, rate, seed=seed, threads=threads, save_every=200, log_every=50),
         bands=BANDS,
-        evaluate=gains(data),
+        evaluate=gains(data, network.consumed),
         show=click.echo,
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xr_sr.kernels.kriging import SIGNAL_SHARE, Kriger
+from xr_sr.kernels.kriging import SIGNAL_SHARE, Kriger, level_of
 from xr_sr.kernels.kriging_filters import LEVELS, Observation, filters_of
 from xr_sr.kernels.protocol import BandSensor
 from xr_sr.kernels.psf import gaussian_psf
@@ -67,7 +67,7 @@ def test_the_ratio_of_noise_to_signal_follows_the_variance(place):
     image = 0.3 + swing * (-1.0) ** np.add.outer(np.arange(40), np.arange(40))
     (band,) = Kriger([sensor(Strength(deviation))], 1.0).bands
 
-    level = band.level(torch.from_numpy(image.astype("float32")))
+    level = level_of(*band.noise_and_signal(torch.from_numpy(image.astype("float32"))))
 
     np.testing.assert_allclose(level.numpy(), place, atol=0.02)
 
@@ -77,7 +77,8 @@ def test_the_noise_of_a_band_rises_with_the_light():
     ripple = 0.004 * (-1.0) ** np.add.outer(rows, rows)
     (band,) = Kriger([sensor(strength_of("B02"))], 1.0).bands
 
-    dark, bright = (band.level(torch.from_numpy((each + ripple).astype("float32"))).mean() for each in (0.05, 0.8))
+    images = (torch.from_numpy((each + ripple).astype("float32")) for each in (0.05, 0.8))
+    dark, bright = (level_of(*band.noise_and_signal(image)).mean() for image in images)
 
     assert bright > dark + 0.5
 

@@ -21,8 +21,7 @@ import numpy.typing as npt
 
 from ..arguments import check_path, shown
 from ..errors import OptionError
-
-__all__ = ["LEVELS", "STRATA", "Calibration", "gaussian_width", "shipped"]
+from ..runtime.files import file_target, write_whole
 
 STRATA = ("flat", "edge", "bright")
 """In the order of their numbers; the rule is in `kernels.strata`."""
@@ -79,14 +78,16 @@ class Calibration:
         return flat, edge, bright
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of JSON."""
+        """Write a file of JSON, completely or not at all. Raises StoreError for a folder that does not exist."""
         entries = [
             {"band": band, "stratum": stratum, "pixels": self.pixels.get((band, stratum), 0), "quantiles": [*values]}
             for (band, stratum), values in self.quantiles.items()
         ]
         head = {"model": self.model, "note": self.note, "levels": [*LEVELS]}
         lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
-        Path(path).write_text(json.dumps(head)[:-1] + ', "scores": [\n' + lines + "\n]}\n", encoding="utf-8")
+        text = json.dumps(head)[:-1] + ', "scores": [\n' + lines + "\n]}\n"
+        target = file_target(os.fspath(path), "calibration.json")
+        write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Calibration:

@@ -116,7 +116,8 @@ def name_single(array: xr.DataArray) -> tuple[Hashable, Band]:
         band = match_bands([text])[0]
         if band and not is_flag_name(text):
             return text, band
-    _refuse_products({array.name: array})
+    if (error := _product_error({array.name: array})) is not None:
+        raise error
     raise MissingBandError(
         f"the DataArray {array.name!r} has {dims_text(array.dims)}, none of them of bands, and no name of a "
         "Sentinel-2 band. Name it: cube.rename('B04'), or add a dimension: cube.expand_dims(band=['B04'])."
@@ -168,8 +169,8 @@ def name_variables(variables: Mapping[Hashable, xr.DataArray]) -> dict[Hashable,
     return {name: found[name] for name in light if name in found}
 
 
-def _refuse_products(variables: Mapping[Hashable, xr.DataArray]) -> None:
-    """Raise MissingBandError for maps of classes and indices, which renaming would not turn into bands."""
+def _product_error(variables: Mapping[Hashable, xr.DataArray]) -> MissingBandError | None:
+    """Return the error for maps of classes and indices, which renaming would not turn into bands; None for others."""
     for name, array in variables.items():
         what = ""
         if meanings := array.attrs.get("flag_meanings"):
@@ -177,17 +178,16 @@ def _refuse_products(variables: Mapping[Hashable, xr.DataArray]) -> None:
         elif index := stated(array.attrs, "xr_sr:index"):
             what = f"the index {index}"
         if what:
-            raise MissingBandError(
+            return MissingBandError(
                 f"{name!r} is {what}, and no band of Sentinel-2 is beside it. Pass the cube that it was made from, or "
                 "work with the map itself."
             )
+    return None
 
 
 def no_bands(variables: Mapping[Hashable, xr.DataArray]) -> MissingBandError:
     """Return the error for a Dataset whose variables on the grid name no band; with a remedy for each case."""
-    try:
-        _refuse_products(variables)
-    except MissingBandError as error:
+    if (error := _product_error(variables)) is not None:
         return error
     for name, array in variables.items():
         for dim in array.dims:

@@ -23,7 +23,7 @@ SIGNAL_SHARE = 12.5
 """Variance that the ground is taken to have per variance of the coarse pixels around a place, its noise subtracted.
 
 The prior alone would have 4. More keeps edges sharp, whose variance is spread over the whole window, and leaves more of
-the noise: on aerial imagery as Sentinel-2 sees it 12.5 was the best compromise between sensors (docs/kriging.md).
+the noise: on aerial imagery as Sentinel-2 sees it 12.5 was the best compromise between sensors (docs/models.md).
 """
 
 LEAST_VARIANCE = 1e-9
@@ -88,7 +88,7 @@ class _Band:
         beside: filled with the standard deviation of the error, and with the strata.
         """
         noise, signal = self.noise_and_signal(plane)
-        level = _level(noise, signal)
+        level = level_of(noise, signal)
         clean = self.without_noise(plane, level)
         if beside:
             cut = Kriger.reach - separable.MEANS
@@ -128,11 +128,8 @@ class _Band:
             noise = torch.full_like(mean, self.noise.deviation**2)
         return noise, SIGNAL_SHARE * (variance - noise).clamp_(min=LEAST_VARIANCE)
 
-    def level(self, plane: Tensor) -> Tensor:
-        """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
-        return _level(*self.noise_and_signal(plane))
 
-
-def _level(noise: Tensor, signal: Tensor) -> Tensor:
+def level_of(noise: Tensor, signal: Tensor) -> Tensor:
+    """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
     step = math.log10(LEVELS[1] / LEVELS[0])
     return (noise / signal).log10_().sub_(math.log10(LEVELS[0])).div_(step).clamp_(0, len(LEVELS) - 1)

@@ -107,6 +107,14 @@ def filters_of(seen: Observation) -> Filters:
     )
 
 
+def taps_of(seen: Observation) -> tuple[Doubles, Doubles]:
+    """Return fine pixels around a coarse one, counted from its first, and their weights, (term, axis, pixel)."""
+    center, reach = (seen.scale - 1) / 2, max(seen.psf.reach)
+    taps = np.arange(math.ceil(center) - reach - 1, math.floor(center) + reach + 2, dtype=np.float64)
+    weights = [[profile.weights((taps - center)[None])[0] for profile in term] for term in seen.psf.terms]
+    return taps, np.array(weights)
+
+
 def _covariances(seen: Observation) -> tuple[Doubles, Doubles]:
     """Return the covariances of coarse pixels with each other, and of fine ones with coarse ones.
 
@@ -121,13 +129,11 @@ def _covariances(seen: Observation) -> tuple[Doubles, Doubles]:
     field = prior[np.ix_(signed, signed)]
     # Weights of fine pixels around the center of a coarse one, at all whole distances between fine pixels, and at
     # those between a fine pixel and the center of a coarse one.
-    center = (scale - 1) / 2
-    taps = np.arange(math.ceil(center) - reach - 1, math.floor(center) + reach + 2, dtype=np.float64)
+    taps, weights = taps_of(seen)
     coarse = np.zeros((2 * side - 1, 2 * side - 1))
     mixed = np.zeros((scale, side, scale, side))
     places = np.arange(scale)[:, None] - scale * np.arange(-RADIUS, RADIUS + 1)
     apart = scale * np.arange(1 - side, side)  # signed: a kernel need not be symmetric
-    weights = [[profile.weights((taps - center)[None])[0] for profile in term] for term in seen.psf.terms]
     for rows, columns in weights:
         across = [_summed(places, taps, each, longest) for each in (rows, columns)]
         mixed += np.einsum("pid,de,qje->piqj", across[0], field, across[1], optimize=True)

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ..catalog import registry
 from ..catalog.models import Kriging
+from ..errors import MissingBandError
 from ..networks.kriging_residual import KrigingResidual
 from ..networks.lean import trim
 from .kriging import Kriger
 from .observe import check_kriging, observed
-from .sensor_noise import strength_of
+from .sensor_noise import SIGNAL_TO_NOISE, strength_of
 
-__all__ = ["KrigingNetwork", "residual_of"]
 
-MODELED = Kriging("kriging", "with the published point spread function and noise")
-"""The kriging that the network was trained to add to."""
+def kriger_of(bands: Sequence[str], scale: int) -> Kriger:
+    """Return kriging of 10 m bands with the published point spread function and noise, to which the network adds."""
+    spec = registry.get("kriging")
+    assert isinstance(spec, Kriging)
+    return Kriger(observed(check_kriging(replace(spec, scale=scale)), bands, 1, 10.0), 1.0)
 
 
 def residual_of(
     bands: Sequence[str], *, channels: int = 32, pairs: int = 4, scale: int = 4, seed: int | None = None
 ) -> KrigingResidual:
-    """Create the network that adds to kriging, with the published noise of bands of Sentinel-2, untrained.
+    """Create the network that adds to kriging, untrained, with the published noise of bands of Sentinel-2.
 
-    seed: of its random numbers; None takes those of the process.
+    bands: by any of their names, in the order in which they are read. channels, pairs: see `KrigingResidual`. scale:
+    output pixels per input pixel. seed: of its random numbers; None takes those of the process.
+    Raises MissingBandError for a band whose noise is not known.
     """
+    bands = [registry.canonical(band) for band in bands]
+    if unknown := [band for band in bands if band not in SIGNAL_TO_NOISE]:
+        raise MissingBandError(f"bands= has {unknown}, whose noise is not known; expected bands of Sentinel-2.")
     noise = [(0.0, strength.deviation**2 / strength.at) for strength in map(strength_of, bands)]
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -52,8 +62,7 @@ class KrigingNetwork(KrigingResidual):
         strength: float = 1.0,
     ) -> None:
         super().__init__(len(bands), channels, pairs, upscale)
-        spec = check_kriging(Kriging(MODELED.name, MODELED.summary, scale=upscale))
-        self.kriger = Kriger(observed(spec, tuple(bands), 1, 10.0), 1.0)
+        self.kriger = kriger_of(bands, upscale)
         self.strength = strength
         self.own, self.consumed = self.consumed, max(self.consumed, Kriger.reach)
 

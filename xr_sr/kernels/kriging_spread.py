@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..networks.separable import local_mean, local_moments
 from .kriging_filters import LEVELS, Filters
-from .strata import by_stratum, moments_of_nine, strata_of
+from .strata import by_stratum, strata_of
 
 FLOOR = 4
 """Prior variance that is always there, in variances of the noise: ground may vary where nothing of it is seen."""
@@ -48,7 +49,7 @@ class ErrorScale:
         ratio of noise to signal among LEVELS. strata: filled with their numbers, as large as `out`.
         """
         rows, columns = level.shape
-        found = strata_of(*moments_of_nine(plane[1:-1, 1:-1]))
+        found = strata_of(*local_moments(plane[1:-1, 1:-1], 1))
         prior = (_roughness(plane) - noise).clamp_(min=0).mul_(self.per_roughness).add_(noise, alpha=FLOOR)
         basis = level.new_empty(len(LEVELS), rows * columns)
         torch.mul(prior.sqrt_(), by_stratum(self.factors, found), out=basis[0].view(rows, columns))
@@ -69,8 +70,4 @@ def _roughness(plane: Tensor) -> Tensor:
     """Return the energy of second differences, as `Filters.roughness`, over nine pixels: two less on each side."""
     middle, sides = plane[1:-1, 1:-1], (plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2], plane[1:-1, 2:])
     along_y, along_x = 2 * middle - sides[0] - sides[1], 2 * middle - sides[2] - sides[3]
-    energy = along_y.square_().add_(along_x.square_())
-    for axis in (-2, -1):
-        side = energy.shape[axis] - 2
-        energy = energy.narrow(axis, 0, side) + energy.narrow(axis, 1, side) + energy.narrow(axis, 2, side)
-    return energy.div_(9 * 12)
+    return local_mean(along_y.square_().add_(along_x.square_()), 1).div_(12)

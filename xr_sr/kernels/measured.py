@@ -10,20 +10,18 @@ finite support, so a pixel depends on no other than those around it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..networks import separable
 from ..runtime.device import settle_threads
-from .kriging_filters import RADIUS, Observation, filters_of
+from .kriging_filters import RADIUS, Observation, filters_of, taps_of
 from .protocol import FloatArray
-from .window import from_tensor, to_tensor
+from .window import from_tensor, new_block, to_tensor
 
 STRIP = 64
 """Coarse rows that are corrected at once, so that what lies between two filters stays in the cache."""
@@ -122,10 +120,7 @@ def agree(
         images = to_tensor(fine)
         n, bands, height, width = images.shape
         shape = (n, bands, height - 2 * context, width - 2 * context)
-        if images.device.type == "cpu":
-            out = torch.from_numpy(np.empty(shape, np.float32))  # see `window`
-        else:
-            out = torch.empty(shape, dtype=torch.float32, device=images.device)
+        out = new_block(shape, images.device)
         for band, (own, place, seen) in enumerate(zip(measured, at, observations, strict=True)):
             planes = None if own is None else to_tensor(own).to(images.device, torch.float32)
             for date in range(n):
@@ -140,11 +135,7 @@ def agree(
 
 def _taps(seen: Observation) -> tuple[int, list[tuple[list[float], list[float]]]]:
     """Return the weights of fine pixels along y and x of each term, and the first one's offset in a coarse pixel."""
-    center, reach = (seen.scale - 1) / 2, max(seen.psf.reach)
-    taps: NDArray[np.float64] = np.arange(
-        math.ceil(center) - reach - 1, math.floor(center) + reach + 2, dtype=np.float64
-    )
-    weights = np.stack([[profile.weights((taps - center)[None])[0] for profile in term] for term in seen.psf.terms])
+    taps, weights = taps_of(seen)
     used = np.flatnonzero(weights.any(axis=(0, 1)))
     first, last = int(used[0]), int(used[-1]) + 1
     return int(taps[first]), [(rows[first:last].tolist(), columns[first:last].tolist()) for rows, columns in weights]

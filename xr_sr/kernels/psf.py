@@ -125,13 +125,21 @@ def gaussian(sigma: float | tuple[float, float]) -> Psf:
     return Psf(((Gaussian(float(rows)), Gaussian(float(columns))),))
 
 
+def width_of(mtf: float) -> float:
+    """Return the standard deviation, in pixels, of the Gaussian with this MTF at the pixels' Nyquist frequency.
+
+    The MTF exp(-2 (pi sigma f)^2) is m at f = 1/2 cycle per pixel, so sigma = sqrt(-2 ln m) / pi.
+    """
+    return math.sqrt(-2 * math.log(mtf)) / math.pi
+
+
 def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
     """Return the Gaussian PSF with the MTF of a band at the Nyquist frequency of the coarse pixel.
 
     band: canonical name of a Sentinel-2 band, or the modulation transfer function (MTF) at Nyquist itself, in (0, 1).
     factor: size of a coarse pixel in fine pixels, along (y, x) where two are given.
-    The MTF exp(-2 (pi sigma f)^2) is m at f = 1 / (2 factor), so sigma = factor / pi * sqrt(-2 ln m) fine pixels; a
-    system wider by w has the MTF m ** (w * w) there. Source: Ulfarsson et al. 2019, doi:10.1109/TGRS.2019.2906048.
+    Its standard deviation is `width_of` of the MTF, times factor; a system wider by w has the MTF m ** (w * w) there.
+    Source: Ulfarsson et al. 2019, doi:10.1109/TGRS.2019.2906048.
     Raises OptionError for a band without a known MTF, or an MTF that is not between 0 and 1.
     """
     mtf = MTF_AT_NYQUIST.get(band) if isinstance(band, str) else float(band)
@@ -140,7 +148,7 @@ def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
     if not 0 < mtf < 1:
         raise OptionError(f"an MTF at Nyquist lies between 0 and 1; got {mtf:g}. Sentinel-2's are 0.22 to 0.38.")
     rows, columns = factor if isinstance(factor, tuple) else (factor, factor)
-    width = math.sqrt(-2 * math.log(mtf)) / math.pi
+    width = width_of(mtf)
     return gaussian((abs(rows) * width, abs(columns) * width))
 
 

@@ -248,8 +248,7 @@ def open_model(model: str, weights: str | Path | None = None) -> tuple[str, str 
     file the architecture is recognized (`xr_sr.networks.from_state_dict`), and a record is registered with what is
     published for it; its name has the file's name and hash. The bands are known for four (B04, B03, B02, B08) and ten.
     Raises WeightsNotFoundError, WeightsFormatError for an unknown architecture, ModelError for another number of bands
-    and for a folder,
-    OptionError where `weights` are passed too.
+    and for a folder, OptionError where `weights` are passed too.
     """
     if registry.is_name(model):
         return model, weights

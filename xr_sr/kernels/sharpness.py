@@ -1,15 +1,15 @@
-"""Measure how sharp an image is: statistics of its windows with the most contrast, and the point spread they tell of.
+"""Estimate how sharp an image is: the width of its point spread function, from its windows with the most contrast.
 
-The windows of the most contrast hold edges, whose spectra are much alike wherever they are: what remains of them at
-high frequencies tells of the point spread function. Each window of 8 x 8 pixels is transformed (discrete cosine
+The windows with the most contrast hold edges, whose spectra are much alike wherever they are: their energy at high
+frequencies depends on the point spread function. Each window of 8 x 8 pixels is transformed (discrete cosine
 transform, of the second kind, orthonormal), its energy is divided by its sum, so that strong edges do not outweigh the
 others, and averaged over rings of frequency. The width of the point spread function is linear in the logarithms of
 the rings and of the ratio of noise to signal; the coefficients were fitted by least squares to aerial images seen
 through Gaussians of known width, with aliasing and noise as in the modeled sensor (`python -m studies.mtf --fit`).
 
-The fit is our own; that the fall of a spectrum tells the point spread follows from the model of observation,
-whose Gaussian multiplies it (see `psf`). Arrays and numbers only. Sums are of whole numbers,
-so they are the same in any order.
+The fit is our own; that the spectrum falls with the width follows from the model of observation, in which it is
+multiplied by the transfer function (see `psf`). Arrays and numbers only. Sums are of whole numbers, so they are the
+same in any order.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .psf import MTF_AT_NYQUIST
+from .psf import MTF_AT_NYQUIST, width_of
 from .sensor_noise import SIGNAL_TO_NOISE, strength_of
-
-__all__ = ["Sharpness", "features", "merged", "sharpness", "window_sums"]
 
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -39,7 +37,7 @@ LEAST_WINDOWS = 100
 """Windows without which nothing is measured: an image of 30 x 30 pixels has 144."""
 
 MOST_NOISE = -9.5
-"""Logarithm of noise variance over energy of the windows that count, above which noise hides what edges tell."""
+"""Logarithm of noise variance over energy of the windows that count, above which noise hides the edges."""
 
 OTHER_NOISE = 0.0015
 """Standard deviation in reflectance that is taken for bands whose noise is not known."""
@@ -174,7 +172,7 @@ def sharpness(sums: Sequence[IntArray], bands: Sequence[str | None], *, shrink: 
     log_width, spread = np.log(raw), np.sqrt(error)
     if shrink and known.any():
         there = np.flatnonzero(known)
-        published = np.log([_width(MTF_AT_NYQUIST[str(bands[int(n)])]) for n in there])
+        published = np.log([width_of(MTF_AT_NYQUIST[str(bands[int(n)])]) for n in there])
         prior = PRIOR_COMMON**2 + PRIOR_OWN**2 * np.eye(len(there))
         noise = SPREAD_COMMON**2 + np.diag(own[there])
         gain = np.linalg.solve(prior + noise, prior).T
@@ -184,11 +182,6 @@ def sharpness(sums: Sequence[IntArray], bands: Sequence[str | None], *, shrink: 
     # d mtf / d ln(width) = 2 mtf ln(mtf)
     std = np.abs(2 * mtf * np.log(mtf)) * spread
     return Sharpness(np.round(mtf, 4), np.round(std, 4), np.round(_mtf(raw), 4), windows, tuple(reasons))
-
-
-def _width(mtf: float) -> float:
-    """Return the standard deviation in pixels of the Gaussian with an MTF at Nyquist."""
-    return math.sqrt(-2 * math.log(mtf)) / math.pi
 
 
 def _mtf(width: DoubleArray) -> DoubleArray:

@@ -11,27 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["by_stratum", "moments_of_nine", "strata_of"]
-
 FLAT, BRIGHT = 0.05, 0.3
 
 DARK = 0.02
 """Least mean that FLAT is taken of: over dark water noise would count as contrast. In reflectance, as BRIGHT."""
 
 
-def moments_of_nine(plane: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of each pixel and its eight neighbors: (..., y, x) with one less on each side."""
-    both = torch.stack([plane, plane.square()])
-    for axis in (-2, -1):
-        # Three terms in a fixed order: the same in every block.
-        side = both.shape[axis] - 2
-        both = both.narrow(axis, 0, side) + both.narrow(axis, 1, side) + both.narrow(axis, 2, side)
-    mean, square = both.div_(9)
-    return mean, square - mean.square()
-
-
 def strata_of(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where pixels are flat, and where they are bright; the rest are edges. Moments as of `moments_of_nine`."""
+    """Return where pixels are flat, and where they are bright; the rest are edges. Moments of nine pixels."""
     flat = variance < (FLAT * mean.clamp(min=DARK)).square()
     return flat, (mean >= BRIGHT) & ~flat
 

@@ -82,12 +82,7 @@ class WindowKernel:
             source = to_tensor(block)
             n, bands = source.shape[:2]
             shape = (n, self.bands_out or bands, tile.height * self.scale, tile.width * self.scale)
-            # The result is where the block is: CuPy on the GPU, NumPy on the host, where NumPy requests huge
-            # pages and torch does not: 33 page faults instead of 16,000 for a block of 64 MiB.
-            if source.device.type == "cpu":
-                target = torch.from_numpy(np.empty(shape, np.float32))
-            else:
-                target = torch.empty(shape, dtype=torch.float32, device=source.device)
+            target = new_block(shape, source.device)
             windows = self._windows(tile)
             if self.device.type == "cpu":
                 for window in windows:
@@ -125,13 +120,11 @@ class WindowKernel:
         direct = len(places) == 1 and self.constraint is None and target.device == batch.device
         if direct and isinstance(self.predictor, PredictorInto):  # else a window is copied, and memory fetched for it
             self.predictor.predict_into(seen, places[0])
-            self._finish(kept, places[0])
             return
         fine = self.predictor.predict(seen, self.margin)
         for index, out in enumerate(places):
             part = slice(index * n, (index + 1) * n)
             self._constrain(fine[part], kept[part], out)
-            self._finish(kept[part], out)
 
     def _constrain(self, fine: Tensor, kept: Tensor, out: Tensor) -> None:
         """Write a window to its place in the block.
@@ -146,9 +139,6 @@ class WindowKernel:
             local = fine.new_empty(out.shape)
             self.constraint.apply(fine, kept, local)
             out.copy_(local)
-
-    def _finish(self, kept: Tensor, out: Tensor) -> None:
-        """Change a window in its place; here nothing is left to do."""
 
 
 def constrain_block(low_pass: LowPass | RadialSigmoid, scale: int, fine: FloatArray, coarse: FloatArray) -> FloatArray:
@@ -189,6 +179,16 @@ def by_size(windows: list[Window]) -> list[list[Window]]:
     for window in windows:
         groups.setdefault((window[1], window[3]), []).append(window)
     return list(groups.values())
+
+
+def new_block(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return memory for a result, where its input is: CuPy on the GPU, NumPy on the host.
+
+    NumPy requests huge pages and torch does not: 33 page faults instead of 16,000 for a block of 64 MiB.
+    """
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, dtype=torch.float32, device=device)
 
 
 def to_tensor(block: FloatArray) -> Tensor:

@@ -271,13 +271,17 @@ def _upsampling(scale: int, support: int, weight: object) -> Operator:
     return Operator(taps[:, used[0] : used[-1] + 1], int(offsets[used[0]]))
 
 
-def local_moments(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted mean and variance of the pixels around each one: (..., y, x) to MEANS less on each side."""
-    both = torch.stack([image, image.square()])
+def local_mean(image: Tensor, times: int) -> Tensor:
+    """Average three pixels along y and x, `times` in turn: (..., y, x) to `times` less on each side."""
     for axis in (-2, -1):
-        for _ in range(MEANS):
+        for _ in range(times):
             # Three terms in a fixed order: a matrix product might add them in another in another block.
-            side = both.shape[axis] - 2
-            both = both.narrow(axis, 0, side) + both.narrow(axis, 1, side) + both.narrow(axis, 2, side)
-    mean, square = both.div_(3 ** (2 * MEANS))
+            side = image.shape[axis] - 2
+            image = image.narrow(axis, 0, side) + image.narrow(axis, 1, side) + image.narrow(axis, 2, side)
+    return image.div_(3 ** (2 * times))
+
+
+def local_moments(image: Tensor, times: int = MEANS) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean and variance around each pixel: (..., y, x) to `times` less on each side."""
+    mean, square = local_mean(torch.stack([image, image.square()]), times)
     return mean, square - mean.square()

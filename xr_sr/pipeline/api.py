@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from inspect import cleandoc
+from inspect import cleandoc, signature
 from pathlib import Path
 from typing import Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -142,11 +142,16 @@ def _arguments_in(docstring: str) -> dict[str, str]:
     return {match[1]: match[0] for match in found}
 
 
-def _described_as_in_upscale(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def described_as_in_upscale(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Replace the line on other arguments by their description in `upscale`: `?` shows all that a function takes."""
     if function.__doc__ and upscale.__doc__:  # none with python -OO
         own = cleandoc(function.__doc__)
-        entries = {name: text for name, text in _arguments_in(upscale.__doc__).items() if f"{name}: " not in own}
+        taken = signature(function).parameters
+        entries = {
+            name: text
+            for name, text in _arguments_in(upscale.__doc__).items()
+            if name in taken and f"{name}: " not in own
+        }
         function.__doc__ = own.replace("Other arguments: as in `upscale`.\n", "".join(entries.values()))
     return function
 
@@ -154,7 +159,7 @@ def _described_as_in_upscale(function: Callable[_P, _R]) -> Callable[_P, _R]:
 @_typed_by_cube
 @warns_once
 @explains_sensors(FOR_MODELS)
-@_described_as_in_upscale
+@described_as_in_upscale
 def fuse(
     obj: xr.DataArray | xr.Dataset | xr.DataTree,
     model: str = "glp-hpm",
@@ -214,7 +219,7 @@ def fuse(
 
 @warns_once
 @explains_sensors(FOR_MODELS)
-@_described_as_in_upscale
+@described_as_in_upscale
 def explain(
     obj: AnyCube,
     model: str | None = None,

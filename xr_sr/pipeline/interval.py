@@ -18,12 +18,11 @@ from ..errors import OptionError, warns_once
 from ..kernels import Spread
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
+from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
 from .plan import Plan, graph, rebuild
 from .planning import plan
 from .request import Request
-
-__all__ = ["LEVEL_ATTR", "GivenCalibration", "calibration_for", "interval", "scored"]
 
 LEVEL_ATTR, CALIBRATION_ATTR = "xr_sr:level", "xr_sr:calibration"
 
@@ -37,6 +36,7 @@ Arrays: TypeAlias = tuple[xr.DataArray, ...]
 
 @warns_once
 @explains_sensors(FOR_MODELS)
+@described_as_in_upscale
 def interval(
     obj: AnyCube,
     level: float = 0.9,
@@ -68,14 +68,16 @@ def interval(
     calibration: from `xr_sr.calibrate` on pairs of your own, or a file of one; None takes that of the package, fitted
         for the model with its default options on aerial imagery as Sentinel-2 sees it. Bands that it lacks take what
         was found for all bands together.
-    Other arguments, and what is raised: as in `upscale`. No constraint is applied beyond the model's own.
+    Other arguments: as in `upscale`.
 
     Returns a Dataset of four float32 variables on the finer grid, with the dims of `upscale` of a DataArray: bands lie
     along the cube's dimension of bands, or along `band` where they are variables. `estimate`: what `upscale` returns.
     `std`: standard deviation of the error, in reflectance, of the normal distribution whose central interval of this
     level has the calibrated width. `lower`, `upper`: the bounds of that interval, which may be below 0. NaN in all four
-    where `upscale` has NaN. Errors of neighboring pixels belong together: for sums and areas use `ensemble`.
-    Raises OptionError for a model without an error scale, a level out of range, or a calibration of another model.
+    where `upscale` has NaN. Errors of neighboring pixels belong together: the interval of a sum or an area is not the
+    sum of intervals. No constraint is applied beyond the model's own.
+    Raises what `upscale` raises, and OptionError for a model without an error scale, a level out of range, or a
+    calibration of another model.
     """
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
     request = Request(

@@ -26,8 +26,6 @@ from .guided import sorted_by_grid
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["estimate_mtf", "measure"]
-
 Toward: TypeAlias = Literal["published"] | None
 
 SIDE = 512
@@ -110,11 +108,8 @@ def _sums_by_band(
 
 
 def _as_reflectance(obj: AnyCube, numbers: Mapping[str, Any]) -> AnyCube:
-    if isinstance(obj, xr.DataArray):  # each type by itself, for type checkers
-        return reflectance(obj, **numbers)
-    if isinstance(obj, xr.Dataset):
-        return reflectance(obj, **numbers)
-    return reflectance(obj, **numbers)
+    converted: AnyCube = reflectance(obj, **numbers)  # type: ignore[type-var]  # of the same kind as obj
+    return converted
 
 
 def _sums(cube: Cube, band: str, mask: Any, ratio: int | None) -> Any:

@@ -21,8 +21,6 @@ from ..metrics.reduce import Layout, map_images
 from ..pipeline.interval import GivenCalibration, calibration_for, scored
 from ..spec import Option
 
-__all__ = ["calibrate", "calibration_report"]
-
 Cubes: TypeAlias = xr.DataArray | xr.Dataset | Sequence[xr.DataArray | xr.Dataset]
 DoubleArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -53,7 +51,7 @@ def calibrate(
     note: str = "",
     **options: Option,
 ) -> Calibration:
-    """Fit how far errors lie from what a model expects, on pairs with a reference, for `interval` and `ensemble`.
+    """Fit how far errors lie from what a model expects, on pairs with a reference, for `interval`.
 
     lr, hr: a cube and its reference, on the grid of the model's result and in reflectance, or as many of each in two
         lists. Bands are matched by name; pixels that are NaN in either do not count.
@@ -154,7 +152,7 @@ class _Widths:
     @property
     def shape(self) -> tuple[int, int]:
         """Strata, and numbers that are summed for each."""
-        return len(STRATA), 2 + 3 * len(self.levels) + PIT_BINS + SIDE * SIDE + len(FINE) - 1
+        return len(STRATA), _count_of_sums(self.levels)
 
     def of(self, band: str) -> DoubleArray:
         """Return (stratum, level) half widths."""
@@ -235,14 +233,17 @@ def _scores(*blocks: npt.NDArray[Any], table: None, levels: None) -> DoubleArray
 
 def _measures(*blocks: npt.NDArray[Any], table: DoubleArray, levels: Sequence[float]) -> DoubleArray:
     """Sum what the report needs by band and stratum; `_row` reads it."""
-    size = 2 + 3 * len(levels) + PIT_BINS + SIDE * SIDE + len(FINE) - 1
-    made = np.zeros((1, blocks[0].shape[1], len(STRATA), size, 1, 1))
+    made = np.zeros((1, blocks[0].shape[1], len(STRATA), _count_of_sums(levels), 1, 1))
     for band in range(made.shape[1]):
         whole = _valid(blocks, band)
         for stratum in range(len(STRATA)):
             mine = whole[2] == stratum
             made[0, band, stratum, :, 0, 0] = _sums(whole[0][mine], whole[1][mine], table[band, stratum], levels)
     return made
+
+
+def _count_of_sums(levels: Sequence[float]) -> int:
+    return 2 + 3 * len(levels) + PIT_BINS + SIDE * SIDE + len(FINE) - 1
 
 
 def _sums(error: DoubleArray, scale: DoubleArray, widths: DoubleArray, levels: Sequence[float]) -> DoubleArray:

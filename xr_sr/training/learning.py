@@ -321,7 +321,7 @@ def fit(
     kinds = {"sensors": (sensors, SensorRange), "augmentation": (augmentation, Augmentation)}
     check_kinds({"settings": (settings, Settings), **kinds})
     settings = settings or Settings()
-    consumed, bands = consumed_by(network), _sensed(bands)
+    consumed, bands = consumed_by(network), sensed_bands(bands)
     if type(scale) is not int or scale < 2:
         raise TrainingError(f"scale={scale!r}: expected a whole number, at least 2.")
     check_shares(hr_weight=hr_weight)
@@ -352,7 +352,7 @@ def fit(
     return train(network, batches, relative_square_error, Path(folder), settings, evaluate=evaluate, show=show)
 
 
-def _sensed(bands: Sequence[str]) -> tuple[str, ...]:
+def sensed_bands(bands: Sequence[str]) -> tuple[str, ...]:
     """Return the canonical names of bands whose point spread is known. Raises MissingBandError for others."""
     names = (bands,) if isinstance(bands, str) else tuple(bands)
     found = tuple(band.name if (band := find_band(name)) else str(name) for name in names)

@@ -18,21 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import check_number
-from ..catalog import registry
-from ..catalog.models import Kriging
 from ..errors import OptionError
 from ..kernels.kriging import Kriger
-from ..kernels.observe import check_kriging, observed
-from ..kernels.psf import MTF_AT_NYQUIST, Axis, Gaussian
-from ..kernels.sensor_noise import DARKEST, strength_of
+from ..kernels.kriging_network import kriger_of
+from ..kernels.psf import MTF_AT_NYQUIST, Axis, Gaussian, width_of
+from ..kernels.sensor_noise import strength_of
 from .checks import check_kinds, check_network, check_seen, check_sizes, consumed_by, scenes_for
-from .learning import GENTLE
+from .learning import GENTLE, MARGIN, sensed_bands
 from .loop import Batch, Settings, relative_square_error, train
 from .patches import Augmentation, Draw, Pool, PooledBatches
 from .scenes import FloatArray, Scene
-
-MARGIN = 3
-"""Input pixels of context for the point spread function."""
 
 STEP = 1e-4
 """Of reflectance between two digital numbers of Sentinel-2."""
@@ -66,11 +61,6 @@ class SensorDraw:
             raise OptionError(f"reference_mtf={self.reference_mtf!r}: expected a contrast between 0 and 1.")
 
 
-def width_of(mtf: float) -> float:
-    """Return the standard deviation, in pixels, of the Gaussian with this contrast at the Nyquist frequency."""
-    return math.sqrt(-2 * math.log(mtf)) / math.pi
-
-
 class Sensed:
     """Create pools of patches as drawn sensors see them, with what kriging leaves of each; see `patches.Maker`."""
 
@@ -88,11 +78,9 @@ class Sensed:
         count: int,
     ) -> None:
         self.bands, self.sensors, self.scale = tuple(bands), sensors, scale
-        self.context, self.seed, self.count, self.patch = max(context, Kriger.reach), seed, count, patch
+        self.context, self.seed, self.count = max(context, Kriger.reach), seed, count
         self.draw = Draw(scenes, (patch + 2 * (self.context + MARGIN)) * scale, augmentation, zooms=(1.0,))
-        spec = registry.get("kriging")
-        assert isinstance(spec, Kriging)
-        self.kriger = Kriger(observed(check_kriging(spec), self.bands, 1, 10.0), 1.0)
+        self.kriger = kriger_of(self.bands, scale)
 
     def __call__(self, number: int) -> Pool:
         """See `patches.Maker`."""
@@ -135,9 +123,7 @@ class Sensed:
                 for length, factor, move in zip(plane.shape, (ratio, 1 / ratio), moves, strict=True)
             )
             clean = rows @ plane.astype("float64") @ columns.T
-            strength = strength_of(band)
-            deviation = strength.deviation * np.sqrt(clean.clip(DARKEST) / strength.at)
-            seen.append(clean + noisy * deviation * chance.standard_normal(clean.shape))
+            seen.append(clean + noisy * strength_of(band)(clean) * chance.standard_normal(clean.shape))
         lr = np.stack(seen)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         return np.asarray(np.round(lr / STEP) * STEP if chance.random() < 0.7 else lr, "float32")
 
@@ -194,10 +180,12 @@ def fit_residual(
     """Train a network to predict what kriging leaves; see `loop.train` for resuming and files.
 
     network: `KrigingResidual`, or another that returns an addition and the scale of its error. scenes: the reference,
-    (band, y, x) reflectance at the output's pixel size, in the order of `bands`. sensors: how much they vary. evaluate:
-    numbers for the log. batch: patches of a step; patch: their side in input pixels; pool: how many are simulated at a
-    time; seen: how often each is used. evenness: 1 counts all patches the same, 0 by what kriging leaves of them.
-    Returns the network with its averaged weights. Raises TrainingError, MissingLibraryError (the extra `train`).
+    (band, y, x) reflectance at the output's pixel size, in the order of `bands` (any alias). sensors: how much they
+    vary. evaluate: numbers for the log. batch: patches of a step; patch: their side in input pixels; pool: how many are
+    simulated at a time; seen: how often each is used. evenness: 1 counts all patches the same, 0 by what kriging leaves
+    of them.
+    Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError (the
+    extra `train`).
     """
     check_kinds(
         {
@@ -206,7 +194,7 @@ def fit_residual(
             "augmentation": (augmentation, Augmentation),
         }
     )
-    settings, consumed = settings or Settings(), consumed_by(network)
+    settings, consumed, bands = settings or Settings(), consumed_by(network), sensed_bands(bands)
     check_sizes(side=patch, batch=batch, patch=patch, pool=pool)
     check_seen(seen)
     check_network(network, bands=len(bands), bands_out=2 * len(bands), scale=scale, side=patch)
