@@ -1,6 +1,6 @@
 """Fit the calibration of kriging's intervals that is part of the package.
 
-    python -m recipes.kriging_intervals [--out xr_sr/catalog/calibration_kriging.json]
+    python -m recipes.kriging_intervals [--out xr_sr/kernels/calibration_kriging.json]
 
 Aerial imagery as Sentinel-2 sees it at 10 m (`xr_sr.simulate`, noise of seed 0), estimated at 2.5 m and compared with
 itself. Every place has the same weight. None of the places of the study of trust is among these, so that
@@ -38,7 +38,7 @@ SCALE, SEED = 4, 0
 def main() -> None:
     """Fit on all places, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "xr_sr" / "catalog" / "calibration_kriging.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "xr_sr" / "kernels" / "calibration_kriging.json")
     out = parser.parse_args().out
     names, lr, hr = zip(*pairs(), strict=True)
     note = f"aerial imagery as Sentinel-2 sees it at 10 m, seed {SEED}: " + "; ".join(names)

@@ -53,7 +53,7 @@ def test_types_are_spelled_out(name):
     assert "xarray.core" not in shown
 
 
-@pytest.mark.parametrize("name", ["fuse", "explain"])
+@pytest.mark.parametrize("name", ["fuse", "explain", "interval"])
 def test_what_is_as_in_upscale_is_described(name):
     """Every argument, `obj` aside, has its own entry, as in the docstring of `upscale`."""
     for text in (inspect.getdoc(function_of(name)), inspect.getdoc(getattr(SuperResolution, name))):

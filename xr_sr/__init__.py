@@ -23,7 +23,6 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import analytics, errors, metrics, networks, plot, registration, simulate, training
     from .analytics import agreement, areas, flood, flood_between, index, water
-    from .catalog.calibration import Calibration
     from .catalog.listing import list_models
     from .catalog.models import ModelSpec
     from .cube.align import snap_geobox
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .io.files import open
     from .io.stac import load, to_stac
     from .io.zarr import open_zarr, to_zarr, verify
+    from .kernels.calibration import Calibration
     from .kernels.register import measure_halo, register_model
     from .metrics import evaluate
     from .pipeline.api import explain, fuse, upscale
@@ -115,7 +115,7 @@ _MODULES = {
 }
 
 _ROOMS = {
-    "Calibration": "catalog.calibration",
+    "Calibration": "kernels.calibration",
     "LowPass": "spec",
     "ModelSpec": "catalog.models",
     "Normalization": "spec",

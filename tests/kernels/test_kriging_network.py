@@ -9,9 +9,12 @@ import xr_sr
 from tests.cubes import array, reflectance
 from xr_sr.catalog import registry
 from xr_sr.catalog.models import Kriging
+from xr_sr.errors import MissingBandError
+from xr_sr.kernels import sensor_noise
 from xr_sr.kernels.kriging import Kriger
 from xr_sr.kernels.kriging_network import KrigingNetwork, residual_of
 from xr_sr.kernels.observe import check_kriging, observed
+from xr_sr.networks import kriging_residual
 from xr_sr.networks.lean import trim
 
 BANDS = ("B04", "B08")
@@ -86,3 +89,15 @@ def test_it_upscales_a_cube_as_a_model(tmp_path, monkeypatch):
     np.testing.assert_allclose(parts.values, whole.values, atol=2e-6)
     assert np.isnan(whole.values[:, 80:92, 120:124]).all()
     assert np.isfinite(whole.values[:, 80:92, 124:]).all()
+
+
+def test_bands_have_any_of_their_names_and_must_be_known():
+    """The noise that goes with the weights is that of the bands."""
+    torch.testing.assert_close(residual_of(("red", "nir"), seed=1).noise, residual_of(("B04", "B08"), seed=1).noise)
+    with pytest.raises(MissingBandError, match="B99"):
+        residual_of(("B04", "B99"))
+
+
+def test_darkness_is_the_same_in_kriging_and_in_the_network():
+    """Below it the noise of a sensor falls no further."""
+    assert kriging_residual.DARKEST == sensor_noise.DARKEST

@@ -9,8 +9,8 @@ import xarray as xr
 
 from tests.cubes import array, reflectance
 from tests.pipeline.test_pansharpen import FINE, R20M, R60M, geobox_of, tree_of
-from xr_sr.catalog.calibration import LEVELS, Calibration
 from xr_sr.errors import OptionError
+from xr_sr.kernels.calibration import LEVELS, Calibration
 
 
 def within(cube: xr.DataArray | xr.Dataset | xr.DataTree, level: float = 0.9, **options: object) -> xr.Dataset:

@@ -9,8 +9,8 @@ import xarray as xr
 from scipy.stats import norm, spearmanr
 
 import xr_sr
-from xr_sr.catalog.calibration import gaussian_width
 from xr_sr.errors import GridError, OptionError
+from xr_sr.kernels.calibration import gaussian_width
 
 LEVELS = (0.8, 0.9)
 

@@ -127,3 +127,12 @@ def test_what_cannot_be_learned_is_refused(tmp_path):
         SensorDraw(reference_mtf=1.5)
     with pytest.raises(OptionError, match="width"):
         SensorDraw(width=-1)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_kriging_has_the_scale_that_is_learned(scale):
+    """The target has as many fine pixels per input pixel."""
+    maker = made(Quiet, scale=scale)
+    pool = maker(0)
+    assert pool.target.shape == (6, 2, 12 * scale, 12 * scale)
+    assert np.abs(pool.target).mean() < 0.05

@@ -17,128 +17,26 @@ from ..arguments import check_flag, checked_fields, count_of, former_name, items
 from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
-
-SCALES = range(1, 17)
-"""Output pixels per input pixel along an axis that a model may have."""
+from .card import SCALES, Card, check_sizes
 
 MOST_STRENGTH = 1.5
 """Of the detail that a model adds; 1 is as it was made."""
 
 KRIGING_SCALES = range(2, 25)
-"""The same of kriging: from 60 m to 2.5 m are 24."""
+"""Output pixels per input pixel that kriging may have: from 60 m to 2.5 m are 24."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """Identify a model, and answer for the properties that only other kinds of models have.
-
-    name: full name, "family" or "family.variant". license: SPDX identifier of the weights. url: where they come from.
-    """
-
-    name: str
-    summary: str
-    license: str = field(default="", kw_only=True)
-    citation: str = field(default="", kw_only=True)
-    url: str = field(default="", kw_only=True)
-
-    licence = former_name("licence", "license")
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(self.name)):
-            raise ModelError(f"name={self.name!r}: expected letters, digits, '.', '-' and '_', such as 'mine-x2'.")
-
-    @property
-    def family(self) -> str:
-        """The part of the name before the first dot."""
-        return self.name.split(".", 1)[0]
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Canonical names of the bands that the model reads, in its order; () if it processes any band by itself."""
-        return ()
-
-    @property
-    def bands_out(self) -> tuple[str, ...]:
-        """Names of the bands that the model returns, in its order; () if these are the ones that it reads."""
-        return ()
-
-    @property
-    def coarse(self) -> tuple[str, ...]:
-        """Those of `bands`, the last ones, whose pixels are twice as wide; blocks hold them linearly interpolated."""
-        return ()
-
-    @property
-    def window(self) -> int:
-        """Side in input pixels of the windows on which the model works; 0 for a model with a halo."""
-        return 0
-
-    @property
-    def overlap(self) -> int:
-        """Input pixels shared by neighboring windows."""
-        return 0
-
-    @property
-    def gsd_m(self) -> float | None:
-        """Ground size in meters of the input pixels that the model was trained on; None if any size is right."""
-        return None
-
-    @property
-    def level(self) -> str:
-        """Product level of the training data, such as "L2A"; "" without training."""
-        return ""
-
-    @property
-    def options(self) -> tuple[tuple[str, Option], ...]:
-        """Options that a user may set, with their defaults."""
-        return ()
-
-    @property
-    def low_pass(self) -> LowPass | RadialSigmoid | None:
-        """The model's own low-frequency constraint, which is applied to its output."""
-        return None
-
-    @property
-    def constrained(self) -> bool:
-        """Whether a network contains its constraint, so that none is added and none can be turned off."""
-        return False
-
-    @property
-    def selects(self) -> bool:
-        """Whether bands that are not requested cost nothing."""
-        return False
-
-    @property
-    def error_scale(self) -> bool:
-        """Whether the model knows the scale of its error at each pixel, so that `interval` can use it."""
-        return False
-
-    @property
-    def fine_alone(self) -> bool:
-        """Whether the fine bands do not depend on the coarse ones."""
-        return False
-
-    @property
-    def guided(self) -> bool:
-        """Whether coarse bands are sharpened with the detail of finer bands, by a formula."""
-        return False
+class Single(Card):
+    """A model that is no cascade of others."""
 
     @property
     def parts(self) -> tuple[tuple[str, Network], ...]:
-        """The networks of a cascade, with their roles."""
+        """The networks of a cascade, with their roles; here none."""
         return ()
-
-    @property
-    def files(self) -> tuple[WeightsFile, ...]:
-        """The files of weights of the model and of its parts."""
-        return ()
-
-    def digest(self) -> str:
-        """Return 12 hex digits of all in the record that values depend on; "" if the name stands for it."""
-        return ""
 
 
 @dataclass(frozen=True)
-class Interpolation(Card):
+class Interpolation(Single):
     """Each band upsampled by itself, by one separable operator. halo: in input pixels."""
 
     method: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
@@ -147,7 +45,7 @@ class Interpolation(Card):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+        check_sizes(self.name, scale=self.scale, halo=self.halo)
 
     @property
     def options(self) -> tuple[tuple[str, Option], ...]:
@@ -156,7 +54,7 @@ class Interpolation(Card):
 
 
 @dataclass(frozen=True)
-class Kriging(Card):
+class Kriging(Single):
     """Each band by itself, from pixels of its own grid, by area-to-point kriging; see `kernels.kriging`.
 
     scale: output pixels per pixel of the cube's finest grid. halo: in pixels of a band's own grid. mtf: "published",
@@ -176,7 +74,7 @@ class Kriging(Card):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sizes(self.name, KRIGING_SCALES, scale=self.scale, halo=self.halo)
+        check_sizes(self.name, KRIGING_SCALES, scale=self.scale, halo=self.halo)
 
     @property
     def options(self) -> tuple[tuple[str, Option], ...]:
@@ -190,7 +88,7 @@ class Kriging(Card):
 
 
 @dataclass(frozen=True)
-class Pansharpening(Card):
+class Pansharpening(Single):
     """Coarse bands on the grid of finer ones by a formula, each by itself, and no finer.
 
     guided: with the detail of the finer bands; else by cubic convolution alone. scale: of the bicubic interpolation
@@ -204,12 +102,12 @@ class Pansharpening(Card):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+        check_sizes(self.name, scale=self.scale, halo=self.halo)
 
 
 @checked_fields("xr_sr.ModelSpec")
 @dataclass(frozen=True)
-class Network(Card):
+class Network(Single):
     """A torch network and all that is known of it before its weights are read.
 
     architecture: "module:attribute" of torch, called with `config`; it maps (n, band, y, x) to (n, band_out, y * scale,
@@ -267,7 +165,7 @@ class Network(Card):
         for what in ("non_negative", "constrained", "selects", "fine_alone"):
             check_flag(f"{self.name!r}: {what}", getattr(self, what))
         object.__setattr__(self, "config", _pairs(self.name, self.config))
-        _check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
+        check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
         self._check_kinds()
         self._check_bands()
         if self.window and self.halo:
@@ -361,7 +259,7 @@ class Cascade(Card):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_sizes(self.name, scale=self.scale, halo=self.halo)
+        check_sizes(self.name, scale=self.scale, halo=self.halo)
         roles = tuple(role for role, _ in self.parts)
         expected = (("x2",) if self.scale == 1 else ("x2", "fine", "x4")) if self.coarse else ("fine",)
         if roles != expected or self.bands[len(self.bands) - len(self.coarse) :] != self.coarse:
@@ -412,12 +310,3 @@ def _pairs(name: str, config: Any) -> tuple[tuple[str, Option], ...]:
             f"as (('width', 16),) ({error})."
         ) from error
     return found
-
-
-def _check_sizes(name: str, scales: range = SCALES, **sizes: int) -> None:
-    for what, value in sizes.items():
-        least = 1 if what == "scale" else 0
-        if type(value) is not int or value < least:
-            raise ModelError(f"{name!r}: {what}={value!r}: expected a whole number, at least {least}.")
-    if sizes["scale"] > max(scales):
-        raise ModelError(f"{name!r}: scale={sizes['scale']}: expected at most {max(scales)}.")

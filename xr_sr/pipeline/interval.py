@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias
 import xarray as xr
 
 from ..arguments import check_flag, check_number, shown
-from ..catalog.calibration import Calibration, gaussian_width, shipped
 from ..cube.select import AnyCube, pick
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
 from ..kernels import Spread
+from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
 from .api import described_as_in_upscale

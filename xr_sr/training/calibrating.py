@@ -14,8 +14,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_numbers, check_text, check_whole, shown
-from ..catalog.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..errors import OptionError
+from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..metrics.inputs import check_same_grid, read, together
 from ..metrics.reduce import Layout, map_images
 from ..pipeline.interval import GivenCalibration, calibration_for, scored

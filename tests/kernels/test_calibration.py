@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xr_sr.catalog.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width, shipped
 from xr_sr.errors import OptionError
+from xr_sr.kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width, shipped
 
 
 def counts_of(scores: np.ndarray) -> np.ndarray:
