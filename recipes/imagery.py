@@ -132,7 +132,8 @@ def ten_band_scenes(data: Path) -> list[Scene]:
         _with_made_up(name, fine.values, weight / 2, note, seed=seed)
         for seed, (name, fine, weight, note) in enumerate(aerial_scenes(data))
     ]
-    return [_mirrored(scene) for scene in (*_ten_of_sentinel(data), *aerial, *_ten_of_synthetic())]
+    scenes = (*_ten_of_sentinel(data), *aerial, *_ten_of_synthetic())
+    return [Scene(scene.name, mirrored(scene.values), scene.weight, scene.note) for scene in scenes]
 
 
 def held_out_ten_bands(data: Path) -> dict[str, FloatArray]:
@@ -175,11 +176,10 @@ def _ten_of_sentinel(data: Path) -> Iterator[Scene]:
         yield Scene(scene.name, repeated(fine, coarse), scene.weight, note)
 
 
-def _mirrored(scene: Scene, side: int = 256) -> Scene:
-    """Pad an image by reflection to at least `side` pixels, so that a patch with the teacher's wide context fits."""
-    rows, columns = (max(0, side - length) for length in scene.values.shape[-2:])
-    values = np.pad(scene.values, ((0, 0), (0, rows), (0, columns)), mode="symmetric")
-    return Scene(scene.name, np.ascontiguousarray(values), scene.weight, scene.note)
+def mirrored(values: FloatArray, side: int = 256) -> FloatArray:
+    """Pad (band, y, x) by reflection to at least `side` pixels, so that a patch with its context fits."""
+    rows, columns = (max(0, side - length) for length in values.shape[-2:])
+    return np.ascontiguousarray(np.pad(values, ((0, 0), (0, rows), (0, columns)), mode="symmetric"))
 
 
 def _ten_of_synthetic() -> Iterator[Scene]:

@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from xr_sr.datasets import simulate_scene
 from xr_sr.kernels.kriging_network import residual_of
 from xr_sr.simulate import degrade
 from xr_sr.training.journal import read_checkpoint, read_run, save_weights
 from xr_sr.training.learning import GENTLE
 from xr_sr.training.loop import Settings
 from xr_sr.training.residual import Sensed, SensorDraw, fit_residual
-from xr_sr.training.scenes import FloatArray, Scene
+from xr_sr.training.scenes import FloatArray, Scene, scenes_of
 
-from .imagery import BANDS, aerial_scenes, cube_of, raster_of
+from .imagery import BANDS, aerial_scenes, cube_of, mirrored, raster_of, sentinel_scenes
 from .model_card import card_of
 
 REFERENCE_MTF = 0.3
@@ -37,12 +38,17 @@ REFERENCE_MTF = 0.3
 
 IGN = "IGN, BD ORTHO, Licence Ouverte 2.0"
 
+SIDE = 448
+"""Least side of a scene, in pixels of the reference, so that a patch with its context fits."""
+
 HELD_OUT_FROM = 3100
 """Column of the picture of Chateaugiron from which it is not trained on."""
 
 
 def reference_scenes(data: Path) -> Iterator[Scene]:
     """Read aerial imagery as a good camera sees it, at 2.5 m or with pixels taken as such."""
+    yield from real_scenes(data)
+    yield from made_scenes()
     for name, cube, weight, note in aerial_scenes(data):
         if name.startswith("North Dakota"):
             yield Scene(name, cube.values, weight, note)
@@ -58,6 +64,37 @@ def reference_scenes(data: Path) -> Iterator[Scene]:
             values = colored(pixels, step)
             for kind, near in (("made up", vegetation), ("as green", greener)):
                 yield Scene(f"{name}, every {step:g} pixels, NIR {kind}", near(values), weight / 2, note)
+
+
+def real_scenes(data: Path) -> Iterator[Scene]:
+    """Read Sentinel-2 at 10 m, to be seen at 40 m: spectra and bands as they are, of fields, forests and mountains."""
+    for scene in sentinel_scenes(data):
+        yield Scene(f"{scene.name}, seen at 40 m", mirrored(scene.values, SIDE), 0.4 * scene.weight, scene.note)
+
+
+def made_scenes() -> Iterator[Scene]:
+    """Make landscapes, and textures without a shape for which kriging is as good as can be."""
+    for seed, day in ((21, "2023-02-10"), (22, "2023-06-15"), (23, "2023-09-20")):
+        tree = simulate_scene(192, day, seed=seed, flood_m=1.0 if seed == 22 else 0.0)
+        (scene,) = scenes_of(tree["hr"].to_dataset(), BANDS, name=f"synthetic, seed {seed}", weight=0.3, note="ours")
+        yield scene
+    for seed, exponent in enumerate((1.05, 1.2, 1.35, 1.5, 1.7)):
+        yield Scene(f"texture, exponent {exponent}", texture(exponent, seed), 0.3, "ours")
+
+
+def texture(exponent: float, seed: int, side: int = 768) -> FloatArray:
+    """Draw four bands of Gaussian noise with the power spectrum f^(-2 exponent), partly common to all bands."""
+    chance = np.random.default_rng([3, seed])
+    squares = np.add.outer(np.fft.fftfreq(side) ** 2, np.fft.rfftfreq(side) ** 2) + (1 / 400) ** 2
+    fields = []
+    for _ in range(len(BANDS) + 1):
+        field = np.fft.irfft2(np.fft.rfft2(chance.standard_normal((side, side))) * squares ** (-exponent / 2))
+        fields.append(field / field.std())
+    common, own = fields[0], np.stack(fields[1:])
+    level, contrast = np.array([0.08, 0.08, 0.06, 0.3]), np.array([0.25, 0.2, 0.2, 0.2])
+    relative = 0.8 * common + 0.6 * own
+    values = level[:, None, None] * (1 + contrast[:, None, None] * relative)
+    return values.clip(0.005).astype("float32")
 
 
 def chateaugiron(data: Path) -> NDArray[np.uint8]:
