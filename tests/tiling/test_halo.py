@@ -241,3 +241,14 @@ def test_stacks_are_taken_apart():
     )
 
     assert_array_equal(out.compute()[0], np.where(mask, image, 0))
+
+
+def test_some_bands_are_views_of_the_blocks_that_hold_all():
+    image = np.arange(3 * 2 * 12 * 10).reshape(3, 2, 12, 10)
+    whole = da.from_array(image, chunks=(1, 2, 5, 10)).rechunk({1: 2})
+
+    part = gathering.some_bands(whole, 1, 1)
+
+    assert_array_equal(part.compute(scheduler="synchronous"), image[:, 1:2])
+    assert part.chunks == (*whole.chunks[:1], (1,), *whole.chunks[2:])
+    assert "bands-1-1" in part.name

@@ -248,15 +248,27 @@ def as_array(
 
 def _one_band(whole: da.Array, band: int, name: str) -> da.Array:
     """Return one band of blocks that hold all of them: (*lead, y, x), one small task a block."""
+    return _view(whole, band, (*whole.chunks[:-3], *whole.chunks[-2:]), name)
+
+
+def some_bands(whole: da.Array, first: int, count: int) -> da.Array:
+    """Return consecutive bands of blocks that hold all of them, (*lead, count, y, x), one small task a block.
+
+    Each block is a view of the whole one; slices by dask would be copies.
+    """
+    chunks = (*whole.chunks[:-3], (count,), *whole.chunks[-2:])
+    return _view(whole, slice(first, first + count), chunks, f"{whole.name}-bands-{first}-{count}")
+
+
+def _view(whole: da.Array, bands: int | slice, chunks: tuple[tuple[int, ...], ...], name: str) -> da.Array:
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    chunks = (*whole.chunks[:-3], *whole.chunks[-2:])
-    index = (*[slice(None)] * (whole.ndim - 3), band)
-    graph: dict[Any, Any] = {
-        (name, *at): (operator.getitem, (whole.name, *at[:-2], 0, *at[-2:]), index)
-        for at in itertools.product(*(range(len(sizes)) for sizes in chunks))
-    }
+    index = (*[slice(None)] * (whole.ndim - 3), bands)
+    graph: dict[Any, Any] = {}
+    for at in itertools.product(*(range(len(sizes)) for sizes in chunks)):
+        lead = at[: whole.ndim - 3]
+        graph[(name, *at)] = (operator.getitem, (whole.name, *lead, 0, *at[-2:]), index)
     layer = HighLevelGraph.from_collections(name, graph, dependencies=[whole])  # type: ignore[list-item]
     return da.Array(layer, name, chunks=chunks, meta=whole._meta.reshape((0,) * len(chunks)))
 
