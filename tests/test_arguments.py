@@ -27,6 +27,9 @@ SPEC = xr_sr.ModelSpec("flags", "", "torch.nn:Identity", bands=("B04",), scale=1
 CALLS = {
     "calibrate(equal)": lambda flag: xr_sr.calibrate(LR, HR, equal=flag),
     "calibration_report(calibrated)": lambda flag: xr_sr.calibration_report(LR, HR, calibrated=flag),
+    "ensemble(allow_gsd)": lambda flag: LR.sr.ensemble(allow_gsd=flag),
+    "ensemble(calibrated)": lambda flag: LR.sr.ensemble(calibrated=flag),
+    "ensemble(members)": lambda flag: LR.sr.ensemble(members=flag),
     "interval(allow_gsd)": lambda flag: LR.sr.interval(allow_gsd=flag),
     "interval(calibrated)": lambda flag: LR.sr.interval(calibrated=flag),
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
@@ -69,6 +72,7 @@ FLOODED = xr_sr.flood_between(LR, LR, index="NDWI", threshold=0.1)
 NUMBERS = {
     "calibrate": lambda **number: xr_sr.calibrate(LR, HR, **number),
     "calibration_report": lambda **number: xr_sr.calibration_report(LR, HR, **number),
+    "ensemble": lambda **number: LR.sr.ensemble(**number),
     "interval": lambda **number: LR.sr.interval(**number),
     "align": lambda **number: xr_sr.align(DATED, **number),
     "animate": lambda **number: xr_sr.plot.animate(DATED, **number),

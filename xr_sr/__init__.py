@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .metrics import evaluate
     from .pipeline.api import explain, fuse, upscale
     from .pipeline.cluster import configure
+    from .pipeline.ensemble import ensemble
     from .pipeline.interval import interval
     from .pipeline.sharpness import estimate_mtf
     from .plot import compare, explore
@@ -62,6 +63,7 @@ __all__ = [
     "calibration_report",
     "compare",
     "configure",
+    "ensemble",
     "errors",
     "estimate_mtf",
     "evaluate",
@@ -127,6 +129,7 @@ _ROOMS = {
     "calibration_report": "training.calibrating",
     "compare": "plot",
     "configure": "pipeline.cluster",
+    "ensemble": "pipeline.ensemble",
     "estimate_mtf": "pipeline.sharpness",
     "evaluate": "metrics",
     "explore": "plot",

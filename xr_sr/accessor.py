@@ -164,6 +164,7 @@ class SuperResolution:
     upscale = _Method("pipeline.api:upscale")
     fuse = _Method("pipeline.api:fuse")
     interval = _Method("pipeline.interval:interval")
+    ensemble = _Method("pipeline.ensemble:ensemble")
     explain = _Method("pipeline.api:explain")
     estimate_mtf = _Method("pipeline.sharpness:estimate_mtf")
     reflectance = _Method("radiometry.cubes:reflectance")

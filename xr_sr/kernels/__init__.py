@@ -16,7 +16,7 @@ from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import BandSensor, Guidance, Spread, guidance_halo, measured_reach
+from .protocol import BandSensor, Draws, Guidance, Spread, guidance_halo, measured_reach, simulation_halo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ __all__ = [
     "Guidance",
     "KernelRef",
     "BandSensor",
+    "Draws",
     "Spread",
     "agree",
     "build",
@@ -39,6 +40,7 @@ __all__ = [
     "halo_for",
     "measured_reach",
     "sharpen",
+    "simulation_halo",
 ]
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -52,7 +54,7 @@ class KernelRef:
         of the identity of the kernel.
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
     parts: of a cascade, by role; bands: those that it returns. sensors: for kriging, how each band was observed.
-    spread: what is returned beside the estimates; None is nothing.
+    spread: what is returned beside the estimates; None is nothing. draws: members of an ensemble that are.
     """
 
     spec: Model
@@ -65,6 +67,7 @@ class KernelRef:
     bands: tuple[str, ...] = ()
     sensors: tuple[BandSensor, ...] = ()
     spread: Spread | None = None
+    draws: Draws | None = None
 
     @property
     def constraints(self) -> str:
@@ -175,6 +178,10 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     if isinstance(spec, Kriging):
         from .kriging import Kriger
 
+        if ref.draws is not None:
+            from .simulation import SimulationKernel
+
+            return SimulationKernel(ref.sensors, ref.draws, device)
         kriger = Kriger(ref.sensors, spec.strength, ref.spread)
         constraint = constraint_of(ref.low_pass, kriger.scale) if ref.low_pass else None
         planes, halo = kriger.planes * len(ref.sensors), halo_for(spec, ref.low_pass)

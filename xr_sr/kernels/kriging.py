@@ -46,7 +46,7 @@ class Kriger:
 
     def __init__(self, sensors: Sequence[BandSensor], strength: float, spread: Spread | None = None) -> None:
         factors = spread.factors if spread and spread.factors else [(1.0, 1.0, 1.0)] * len(sensors)
-        self.bands = [_Band(sensor, own) for sensor, own in zip(sensors, factors, strict=True)]
+        self.bands = [KrigedBand(sensor, own) for sensor, own in zip(sensors, factors, strict=True)]
         self.scale = sensors[0].observation.scale
         self.strength = strength
         self.planes = spread.planes if spread else 1
@@ -68,7 +68,7 @@ class Kriger:
                 band.apply(window[date, place], estimate, self.strength, beside)
 
 
-class _Band:
+class KrigedBand:
     """The filters of one band."""
 
     def __init__(self, sensor: BandSensor, factors: Sequence[float]) -> None:
@@ -89,24 +89,29 @@ class _Band:
         """
         noise, signal = self.noise_and_signal(plane)
         level = level_of(noise, signal)
-        clean = self.without_noise(plane, level)
         if beside:
             cut = Kriger.reach - separable.MEANS
             inner = tuple(slice(cut, side - cut) for side in level.shape)
             near = plane[Kriger.reach - 2 : 2 - Kriger.reach, Kriger.reach - 2 : 2 - Kriger.reach]
             self.error_scale.write(near, noise[inner], level[inner], *beside)
-        reach, scale = Kriger.reach, self.bicubic.scale
-        rows, columns = (side // scale for side in out.shape)
-        for start in range(0, rows, STRIP):
-            stop = min(start + STRIP, rows)
-            self.upsampling.apply(clean[start : stop + 2 * RADIUS], out[start * scale : stop * scale])
+        self.krige(plane, level, out)
         if strength == 1:
             return
+        reach, scale = Kriger.reach, self.bicubic.scale
+        rows, columns = (side // scale for side in out.shape)
         tall = plane.new_empty(rows * scale, plane.shape[1])
         self.bicubic.along_y(plane, reach, rows, tall)
         smooth = torch.empty_like(out)
         self.bicubic.along_x(tall, reach, columns, smooth)
         out.lerp_(smooth, 1 - strength)
+
+    def krige(self, plane: Tensor, level: Tensor, out: Tensor) -> None:
+        """Upscale as `apply`, with ratios of noise to signal that may be those of another image."""
+        clean, scale = self.without_noise(plane, level), self.bicubic.scale
+        rows = out.shape[0] // scale
+        for start in range(0, rows, STRIP):
+            stop = min(start + STRIP, rows)
+            self.upsampling.apply(clean[start : stop + 2 * RADIUS], out[start * scale : stop * scale])
 
     def without_noise(self, plane: Tensor, level: Tensor) -> Tensor:
         """Filter (rows, columns) as its own variance asks for, to SMOOTHING_RADIUS less on each side."""

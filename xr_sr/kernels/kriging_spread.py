@@ -49,10 +49,8 @@ class ErrorScale:
         ratio of noise to signal among LEVELS. strata: filled with their numbers, as large as `out`.
         """
         rows, columns = level.shape
-        found = strata_of(*local_moments(plane[1:-1, 1:-1], 1))
-        prior = (_roughness(plane) - noise).clamp_(min=0).mul_(self.per_roughness).add_(noise, alpha=FLOOR)
         basis = level.new_empty(len(LEVELS), rows * columns)
-        torch.mul(prior.sqrt_(), by_stratum(self.factors, found), out=basis[0].view(rows, columns))
+        torch.sqrt(self.prior(plane, noise, strata), out=basis[0].view(rows, columns))
         for place in range(1, len(LEVELS)):
             torch.mul((level - (place - 1)).clamp_(0, 1).view(-1), basis[0], out=basis[place])
         fine = out.view(rows, self.scale, columns, self.scale)
@@ -61,9 +59,16 @@ class ErrorScale:
             by_phase = steps @ basis[:, start * columns : (start + STRIP) * columns]
             by_phase = by_phase.view(self.scale, self.scale, -1, columns)
             fine[start : start + STRIP].copy_(by_phase.permute(2, 0, 3, 1))
+
+    def prior(self, plane: Tensor, noise: Tensor, strata: Tensor | None = None) -> Tensor:
+        """Return the prior variance around each coarse pixel, times the square of its factor; arguments as `write`."""
+        found = strata_of(*local_moments(plane[1:-1, 1:-1], 1))
         if strata is not None:
             numbers = by_stratum((0, 1, 2), found)[:, None, :, None]
-            strata.view(rows, self.scale, columns, self.scale).copy_(numbers.expand_as(fine))
+            by_pixel = strata.view(noise.shape[0], self.scale, noise.shape[1], self.scale)
+            by_pixel.copy_(numbers.expand_as(by_pixel))
+        prior = (_roughness(plane) - noise).clamp_(min=0).mul_(self.per_roughness).add_(noise, alpha=FLOOR)
+        return prior.mul_(by_stratum([factor**2 for factor in self.factors], found))
 
 
 def _roughness(plane: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Agreement:
     def __init__(self, seen: Observation) -> None:
         filters = filters_of(seen)
         self.scale = seen.scale
-        self.first, self.taps = _taps(seen)
+        self.first, self.taps = terms_of(seen)
         length = len(self.taps[0][0])
         self.before, self.after = max(0, -self.first), max(0, self.first + length - self.scale)
         self._upsampling = separable.Products(filters.along_y, filters.along_x)
@@ -133,7 +133,7 @@ def agree(
         return from_tensor(out, fine)
 
 
-def _taps(seen: Observation) -> tuple[int, list[tuple[list[float], list[float]]]]:
+def terms_of(seen: Observation) -> tuple[int, list[tuple[list[float], list[float]]]]:
     """Return the weights of fine pixels along y and x of each term, and the first one's offset in a coarse pixel."""
     taps, weights = taps_of(seen)
     used = np.flatnonzero(weights.any(axis=(0, 1)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from .kriging_filters import RADIUS as KRIGING_RADIUS
-from .kriging_filters import Observation
+from .kriging_filters import SMOOTHING_RADIUS, Observation
 from .psf import gaussian_psf
 from .sensor_noise import Strength
 
@@ -90,6 +90,57 @@ class BandSensor:
     observation: Observation
     noise: Strength
 
+
+@dataclass(frozen=True)
+class Draws:
+    """Which members of an ensemble a kernel returns, and by what their random numbers are addressed.
+
+    count: of members, which come in pairs on both sides of the estimate. kept: whether they are returned, after
+    estimates and standard deviations. bands: for each a key. lead: for each leading dimension a key for each place.
+    common: a key of all. origin: row and column of the first pixel of the bands' grid, counted from that of its CRS.
+    factors: by band, as in `Spread`.
+    """
+
+    count: int
+    seed: int
+    kept: bool
+    bands: tuple[int, ...]
+    lead: tuple[tuple[int, ...], ...]
+    common: tuple[int, ...]
+    origin: tuple[int, int]
+    factors: tuple[tuple[float, float, float], ...]
+
+    @property
+    def fields(self) -> int:
+        """Fields that are drawn: one for each pair of members."""
+        return -(-self.count // 2)
+
+    @property
+    def planes(self) -> int:
+        """Planes per band."""
+        return 2 + self.count * self.kept
+
+    def key(self, band: int, lead: Sequence[tuple[int, int]], number: int) -> tuple[int, ...]:
+        """Return the key of a band at one place along the leading dimensions: the number of a plane of a tile."""
+        found = []
+        for keys, (start, stop) in zip(reversed(self.lead), reversed(lead), strict=True):
+            number, place = divmod(number, stop - start)
+            found.append(keys[start + place])
+        return (self.bands[band], *sorted((*found, *self.common)))
+
+
+def simulation_halo(sensors: Sequence[BandSensor]) -> int:
+    """Return the pixels around a block that drawing members of an ensemble reads, an even number."""
+    halo = 0
+    for sensor in sensors:
+        seen = sensor.observation
+        beyond = math.ceil(max(0, max(seen.psf.reach) + 1 - seen.scale / 2) / seen.scale) + COLORING_RADIUS
+        halo = max(halo, KRIGING_RADIUS + 2 * SMOOTHING_RADIUS + beyond)  # local moments read as far
+    return halo + halo % 2
+
+
+COLORING_RADIUS = 2
+"""Half the support of the filter that colors fields, in coarse pixels."""
 
 RADIUS = 3
 """Half the side, in coarse pixels, of the window of the regression; its weights are a Gaussian of half of that."""

@@ -8,21 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import dask.array as da
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ..arguments import check_flag, check_number, shown
 from ..cube.select import AnyCube, pick
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
-from ..kernels import Spread
+from ..kernels import KernelRef, Spread, simulation_halo
 from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
+from ..tiling.source import some_bands
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
 from .plan import Plan, graph, rebuild
 from .planning import plan
 from .request import Request
+from .steps import Step
 
 LEVEL_ATTR, CALIBRATION_ATTR = "xr_sr:level", "xr_sr:calibration"
 
@@ -32,6 +37,8 @@ GivenCalibration: TypeAlias = Calibration | str | os.PathLike[str] | None
 """A calibration, a file that one was saved in, or None for that of the package."""
 
 Arrays: TypeAlias = tuple[xr.DataArray, ...]
+
+Factors: TypeAlias = tuple[float, float, float]
 
 
 @warns_once
@@ -100,15 +107,33 @@ def interval(
     check_error_scale(made)
     used = calibration_for(made.spec.name, calibrated, calibration)
 
-    def spread_of(names: Sequence[str]) -> Spread:
-        if used is None:
-            return Spread(((1.0, 1.0, 1.0),) * len(names))
-        return Spread(tuple(used.factors(name, level) for name in names))
+    def with_spread(kernel: KernelRef, step: Step) -> KernelRef:
+        return replace(kernel, spread=Spread(factors_of(used, step.bands, level)))
 
-    estimate, std = _variables(made, spread_of)
-    width = std * gaussian_width(level)
-    found = {"estimate": estimate, "std": std, "lower": estimate - width, "upper": estimate + width}
-    return together(found, {LEVEL_ATTR: float(level), CALIBRATION_ATTR: "none" if used is None else used.note})
+    estimate, std = planes_of(made, with_spread, 2)
+    return together(
+        bounded(estimate, std, level),
+        {LEVEL_ATTR: float(level), CALIBRATION_ATTR: "none" if used is None else used.note},
+    )
+
+
+def bounded(estimate: xr.DataArray, std: xr.DataArray, level: float) -> dict[str, xr.DataArray]:
+    """Return the variables of a result: with the bounds of the central interval of normal distributions."""
+    width = gaussian_width(level)
+    bounds = [
+        estimate.copy(
+            data=da.map_blocks(_bound, estimate.data, std.data, sign * width, dtype="float32", meta=estimate.data._meta)
+        )
+        for sign in (-1, 1)
+    ]
+    return {"estimate": estimate, "std": std, "lower": bounds[0], "upper": bounds[1]}
+
+
+def _bound(estimate: NDArray[np.float32], std: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Return estimate + factor * std; in one array, since fetching memory costs more than the sum."""
+    out = std * np.float32(factor)
+    out += estimate
+    return out
 
 
 def together(found: dict[str, xr.DataArray], more: dict[str, float | str]) -> xr.Dataset:
@@ -128,7 +153,7 @@ def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, *
     """
     made = plan(obj, Request(model, bands=bands, device=device, options=options))
     check_error_scale(made)
-    return _variables(made, lambda names: Spread())
+    return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread()), 3)
 
 
 def check_error_scale(made: Plan) -> None:
@@ -157,28 +182,42 @@ def calibration_for(model: str, calibrated: bool, given: GivenCalibration) -> Ca
     return found
 
 
-def _variables(made: Plan, spread_of: Callable[[Sequence[str]], Spread]) -> Arrays:
-    """Return all planes of a plan with spreads: the estimates, their deviations, and so on, each as a DataArray."""
+def factors_of(used: Calibration | None, bands: Sequence[str], level: float) -> tuple[Factors, ...]:
+    """Return for each band by which its error scales are multiplied: 1 without a calibration."""
+    return tuple((1.0, 1.0, 1.0) if used is None else used.factors(band, level) for band in bands)
+
+
+def planes_of(made: Plan, kernel_of: Callable[[KernelRef, Step], KernelRef], planes: int) -> Arrays:
+    """Return all planes of a plan whose kernels return several per band, each as a DataArray.
+
+    kernel_of: changes the kernel of a step into one that returns all bands, then all of the second plane, and so on.
+    """
     steps = []
     for step in made.steps:
-        spread, recipe, count = spread_of(step.bands), step.recipe, len(step.bands)
-        planes = range(spread.planes)
+        kernel, count = kernel_of(step.recipe.kernel, step), len(step.bands)
         recipe = replace(
-            recipe,
-            kernel=replace(recipe.kernel, spread=spread),
-            out_of=recipe.out_of * spread.planes,
-            give=tuple(place + number * count for number in planes for place in recipe.give),
+            step.recipe,
+            kernel=kernel,
+            halo=max(step.recipe.halo, halo_of(kernel, step)),
+            out_of=step.recipe.out_of * planes,
+            give=tuple(place + number * count for number in range(planes) for place in step.recipe.give),
         )
-        steps.append(replace(step, recipe=recipe, bands=_named(step.bands, spread.planes)))
-    wide = replace(made, steps=tuple(steps), wanted=_named(made.wanted, spread.planes))
+        steps.append(replace(step, recipe=recipe, bands=_named(step.bands, planes)))
+    wide = replace(made, steps=tuple(steps), wanted=_named(made.wanted, planes))
     arrays, count = graph(wide), len(made.wanted)
     found = []
-    for number in planes:
-        part = slice(number * count, (number + 1) * count)
-        found.append(
-            _as_array(made, rebuild(made, arrays[part] if isinstance(arrays, list) else arrays[..., part, :, :]))
-        )
+    for number in range(planes):
+        first = number * count
+        own = arrays[first : first + count] if isinstance(arrays, list) else some_bands(arrays, first, count)
+        found.append(_as_array(made, rebuild(made, own)))
     return tuple(found)
+
+
+def halo_of(kernel: KernelRef, step: Step) -> int:
+    """Return the pixels of the finest grid around a block that drawing members reads; 0 where none are drawn."""
+    if kernel.draws is None:
+        return 0
+    return simulation_halo(kernel.sensors) * (step.coarse.ratio if step.coarse is not None else 1)
 
 
 def _named(bands: Sequence[str], planes: int) -> tuple[str, ...]:

@@ -143,7 +143,15 @@ def upscale_coarse_block(source: Source, tile: Tile, recipe: Recipe, second: Sec
         under = Tile(y=(0, counts[0]), x=(0, counts[1]), halo=context)
         own = replace(recipe, around=recipe.around // ratio, place=(0, 0))
         block = np.ascontiguousarray(samples.filled()[..., rows, columns])
-        whole = _agreeing(own, under, _network(own, under, block), block, width=ratio)
+        (y0, x0), (y1, x1) = (  # where in the coarse image that is
+            [
+                (begin + origin) // ratio + more
+                for begin, origin, more in zip((tile.y[0], tile.x[0]), second.origin, each, strict=True)
+            ]
+            for each in ((0, 0), counts)
+        )
+        there = Tile(y=(y0, y1), x=(x0, x1), lead=tile.lead, halo=context)
+        whole = _agreeing(own, under, _network(own, there, block), block, width=ratio)
         top, left = (scale * (start - ratio * first) for start, first in zip(starts, firsts, strict=True))
         return whole[..., top : top + tile.height * scale, left : left + tile.width * scale]
 

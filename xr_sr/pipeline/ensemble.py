@@ -1,0 +1,169 @@
+"""The public function `ensemble`: images that the sensor may have seen as it did, by conditional simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from ..arguments import check_flag, check_number, check_whole
+from ..catalog.models import Kriging
+from ..cube.grid import place_of
+from ..cube.select import AnyCube, Cube
+from ..cube.sensors import FOR_MODELS, explains_sensors
+from ..errors import OptionError, warns_once
+from ..kernels import Draws, KernelRef
+from ..kernels.chance import key_of
+from ..radiometry.resolve import Nodata, Offset, Quantification
+from ..spec import Option
+from .api import described_as_in_upscale
+from .inputs import Chunks, LayoutChoice
+from .interval import (
+    CALIBRATION_ATTR,
+    LEAST_LEVEL,
+    LEVEL_ATTR,
+    MOST_LEVEL,
+    GivenCalibration,
+    bounded,
+    calibration_for,
+    factors_of,
+    planes_of,
+    together,
+)
+from .planning import plan
+from .request import Request
+from .steps import Step
+
+MOST_MEMBERS = 1000
+
+SEED_ATTR, MEMBERS_ATTR = "xr_sr:seed", "xr_sr:members"
+
+
+@warns_once
+@explains_sensors(FOR_MODELS)
+@described_as_in_upscale
+def ensemble(
+    obj: AnyCube,
+    n: int = 16,
+    model: str = "kriging",
+    *,
+    seed: int = 0,
+    members: bool = False,
+    level: float = 0.9,
+    calibrated: bool = True,
+    calibration: GivenCalibration = None,
+    bands: Sequence[str] | None = None,
+    other: AnyCube | None = None,
+    layout: LayoutChoice = "auto",
+    device: str = "auto",
+    offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+    chunks: Chunks = None,
+    allow_gsd: bool = False,
+    **options: Option,
+) -> xr.Dataset:
+    """Draw fine images that the sensor may have seen as it did, and sum up how they differ; lazily.
+
+    n: number of members, 2 to 1000. They come in pairs on both sides of the estimate: 16 members are 8 draws, and an
+        even number of them has the estimate as its mean.
+    model: "kriging", by conditional simulation: x_i = K y + (z_i - K (D H z_i + n_i)), with z_i a random field with the
+        spectrum of kriging's prior and the local variance of the ground, and n_i the noise of the sensor. Seen again
+        through the sensor's point spread function, a member differs from the input by the sensor's noise.
+    seed: 0 or more. Random numbers depend on it, on the band, the date, the member and the place on the grid of the
+        CRS: members are the same in every chunking and crop.
+    members: keep them, as a variable `members` along a first dimension `member`; else memory does not grow with n.
+    level, calibrated, calibration: as in `interval`; the local variance is multiplied by what was found.
+    Other arguments: as in `upscale`.
+
+    Returns a Dataset as `interval` does: `estimate`, what `upscale` returns; `std`, the root of the mean squared
+    difference of members from it; `lower`, `upper`, the bounds of the interval of that level of a normal distribution
+    with this deviation. NaN where `upscale` has NaN. From few members `std` is rough: of 16, within a quarter in most
+    pixels; `interval` gives it in closed form. What members are for is what depends on many pixels at once, such as
+    an area: neighbors within about two input pixels differ together. Bands are drawn independently of each other.
+    No constraint is applied.
+    Raises what `upscale` raises, and OptionError for another model, `strength` other than 1, or numbers out of range.
+    """
+    check_whole("n", n, least=2)
+    check_number("n", n, most=MOST_MEMBERS)
+    check_whole("seed", seed, least=0)
+    check_flag("members", members)
+    check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
+    request = Request(
+        model,
+        bands=bands,
+        other=other,
+        layout=layout,
+        device=device,
+        offset=offset,
+        quantification=quantification,
+        nodata=nodata,
+        mask=mask,
+        chunks=chunks,
+        allow_gsd=allow_gsd,
+        options=options,
+    )
+    made = plan(obj, request)
+    spec = made.spec
+    if not isinstance(spec, Kriging):
+        raise OptionError(f"model={spec.name!r} cannot draw members. Use one that can: model='kriging'.")
+    if options.get("strength", 1) != 1:
+        raise OptionError("strength=: members belong to kriging itself, strength=1. Leave it out.")
+    used = calibration_for(spec.name, calibrated, calibration)
+    lead, common = _date_keys(made.cube)
+    place = place_of(made.cube.grid)
+
+    def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
+        ratio, origin = (
+            (1, (0, 0)) if step.coarse is None or step.second is None else (step.coarse.ratio, step.second.origin)
+        )
+        draws = Draws(
+            int(n),
+            int(seed),
+            members,
+            tuple(key_of("band", band) for band in step.bands),
+            lead,
+            common,
+            ((place[0] - origin[0]) // ratio, (place[1] - origin[1]) // ratio),
+            factors_of(used, step.bands, level),
+        )
+        return replace(kernel, draws=draws)
+
+    estimate, std, *each = planes_of(made, with_draws, 2 + int(n) * members)
+    found = bounded(estimate, std, level)
+    if members:
+        found["members"] = xr.concat(each, xr.Variable("member", np.arange(int(n))))
+    facts: dict[str, float | str] = {
+        LEVEL_ATTR: float(level),
+        CALIBRATION_ATTR: "none" if used is None else used.note,
+        SEED_ATTR: int(seed),
+        MEMBERS_ATTR: int(n),
+    }
+    return together(found, facts)
+
+
+def _date_keys(cube: Cube) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Return keys for the places along each leading dimension, and those of a date that is no dimension.
+
+    Dates count by their time, so that one is drawn alike alone and in a series; all else by its position.
+    """
+    coords = cube.planes[0].array.coords
+    dates = {name: coord for name, coord in coords.items() if coord.dtype.kind == "M"}
+    lead = tuple(
+        _stamps(dates[dim])
+        if dim in dates
+        else tuple(key_of(dim, place) for place in range(cube.planes[0].array.sizes[dim]))
+        for dim in cube.lead
+    )
+    scalars = {name: coord for name, coord in dates.items() if not coord.ndim}
+    alone = scalars.get("time", next(iter(scalars.values())) if len(scalars) == 1 else None)
+    return lead, () if alone is None or set(dates) & set(cube.lead) else _stamps(alone)
+
+
+def _stamps(dates: xr.DataArray) -> tuple[int, ...]:
+    return tuple(
+        key_of("date", date) for date in dates.values.astype("datetime64[ns]").astype("int64").ravel().tolist()
+    )
