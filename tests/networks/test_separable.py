@@ -95,6 +95,33 @@ def test_a_sum_of_products_is_the_blur_of_its_kernel():
     torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 5, 6, 7, 8, 24])
+@pytest.mark.parametrize("columns", [9, 32])
+def test_an_upsampling_is_the_sum_of_its_products(scale, columns):
+    """One product of small matrices after another, and along x as one convolution, whatever the phases and columns."""
+    random = np.random.default_rng(scale)
+    along_y, along_x = random.normal(size=(2, 3, scale, 13))
+    image = torch.rand(11 + 12, columns + 12)
+
+    out = separable.Upsampling(along_y, along_x).apply(image)
+
+    wanted = separable.Products(along_y, along_x).apply(image, torch.empty(11 * scale, columns * scale))
+    torch.testing.assert_close(out, wanted, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_a_bank_gives_each_filter_of_the_same_image(even):
+    kernels = np.random.default_rng(3).normal(size=(4, 9, 9))
+    if even:
+        kernels = kernels + kernels[..., ::-1]
+    image = torch.rand(45 + 8, 21 + 8)
+
+    out = separable.Bank(kernels).apply(image)
+
+    wanted = functional.conv2d(image[None, None], torch.from_numpy(kernels).float()[:, None])[0]
+    torch.testing.assert_close(out.transpose(0, 1), wanted, rtol=1e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("reach", [4, 12, 20])
 def test_a_sampling_is_a_strided_convolution(reach):
     image = torch.rand(19 * 4 + reach, 17 * 4 + reach)

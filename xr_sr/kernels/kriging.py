@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..networks import separable
-from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS, filters_of
+from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS, Filters, filters_of
 from .kriging_spread import ErrorScale
 from .protocol import BandSensor, Spread
 from .sensor_noise import DARKEST
@@ -30,8 +31,8 @@ LEAST_VARIANCE = 1e-9
 """Below which a window counts as flat; a standard deviation of 3e-5 reflectance."""
 
 
-STRIP = 64
-"""Rows that are upsampled at once, so that what lies between two filters stays in the cache."""
+STRIP = 512
+"""Fine rows that are computed at once: more take fewer calls, fewer take less memory."""
 
 
 class Kriger:
@@ -42,7 +43,7 @@ class Kriger:
     """
 
     reach = RADIUS + SMOOTHING_RADIUS
-    side_cpu = 512  # matrix products of long rows are faster; only STRIP rows are upsampled at once
+    side_cpu = 512  # fewer calls, and long rows; only STRIP fine rows are computed at once
 
     def __init__(self, sensors: Sequence[BandSensor], strength: float, spread: Spread | None = None) -> None:
         factors = spread.factors if spread and spread.factors else [(1.0, 1.0, 1.0)] * len(sensors)
@@ -74,11 +75,8 @@ class KrigedBand:
     def __init__(self, sensor: BandSensor, factors: Sequence[float]) -> None:
         filters = filters_of(sensor.observation)
         self.noise = sensor.noise
-        self.upsampling = separable.Products(filters.along_y, filters.along_x)
-        self.smoothing = [
-            separable.Products(along_y[:, None], along_x[:, None])
-            for along_y, along_x in zip(filters.smoothing_y, filters.smoothing_x, strict=True)
-        ]
+        self.upsampling = separable.Upsampling(filters.along_y, filters.along_x)
+        self.smoothing = _steps(filters)
         self.bicubic = separable.bicubic(sensor.observation.scale)
         self.error_scale = ErrorScale(filters, factors)
 
@@ -108,20 +106,17 @@ class KrigedBand:
     def krige(self, plane: Tensor, level: Tensor, out: Tensor) -> None:
         """Upscale as `apply`, with ratios of noise to signal that may be those of another image."""
         clean, scale = self.without_noise(plane, level), self.bicubic.scale
-        rows = out.shape[0] // scale
-        for start in range(0, rows, STRIP):
-            stop = min(start + STRIP, rows)
-            self.upsampling.apply(clean[start : stop + 2 * RADIUS], out[start * scale : stop * scale])
+        rows, step = out.shape[0] // scale, max(1, STRIP // scale)
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            out[start * scale : stop * scale] = self.upsampling.apply(clean[start : stop + 2 * RADIUS])
 
     def without_noise(self, plane: Tensor, level: Tensor) -> Tensor:
         """Filter (rows, columns) as its own variance asks for, to SMOOTHING_RADIUS less on each side."""
         cut = slice(SMOOTHING_RADIUS, -SMOOTHING_RADIUS)  # separable.MEANS of the level are as wide
-        clean = plane[cut, cut] * (1 - level).clamp_(min=0)
-        filtered = torch.empty_like(clean)
-        for place, smoothing in enumerate(self.smoothing, start=1):
-            share = (1 - (level - place).abs_()).clamp_(min=0)
-            if share.any():  # else nothing is added, whatever the block
-                clean.addcmul_(share, smoothing.apply(plane, filtered))
+        clean, share = plane[cut, cut].clone(), torch.empty_like(level)
+        for place, step in enumerate(self.smoothing.apply(plane).unbind(1)):
+            clean.addcmul_(torch.sub(level, place, out=share).clamp_(0, 1), step)
         return clean
 
     def noise_and_signal(self, plane: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,3 +133,11 @@ def level_of(noise: Tensor, signal: Tensor) -> Tensor:
     """Return where the ratio of noise to signal lies among LEVELS, from 0 to the last, between them by its log."""
     step = math.log10(LEVELS[1] / LEVELS[0])
     return (noise / signal).log10_().sub_(math.log10(LEVELS[0])).div_(step).clamp_(0, len(LEVELS) - 1)
+
+
+def _steps(filters: Filters) -> separable.Bank:
+    """Return the filters of all levels, each without that of the level before."""
+    kernels = np.einsum("lri,lrj->lij", filters.smoothing_y, filters.smoothing_x)
+    unchanged = np.zeros_like(kernels[:1])
+    unchanged[:, SMOOTHING_RADIUS, SMOOTHING_RADIUS] = 1
+    return separable.Bank(np.diff(kernels, axis=0, prepend=unchanged))

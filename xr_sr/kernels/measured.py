@@ -39,7 +39,7 @@ class Agreement:
         self.first, self.taps = terms_of(seen)
         length = len(self.taps[0][0])
         self.before, self.after = max(0, -self.first), max(0, self.first + length - self.scale)
-        self._upsampling = separable.Products(filters.along_y, filters.along_x)
+        self._upsampling = separable.Upsampling(filters.along_y, filters.along_x)
 
     def see(self, fine: Tensor, at: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """Return D H of an image: coarse (*size) of fine (y, x).
@@ -62,8 +62,7 @@ class Agreement:
 
     def spread(self, coarse: Tensor) -> Tensor:
         """Return K0 of an image: (y, x) to ((y - 2 RADIUS) * scale, (x - 2 RADIUS) * scale)."""
-        rows, columns = (side - 2 * RADIUS for side in coarse.shape)
-        return self._upsampling.apply(coarse, coarse.new_empty(rows * self.scale, columns * self.scale))
+        return self._upsampling.apply(coarse)
 
     def apply(self, fine: Tensor, measured: Tensor | None, at: tuple[int, int], context: int) -> Tensor:
         """Return x + K0 (y - D H x) without the context; for `measured` None, where y is 0, P x.

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 RUN_FINE, RUN_COARSE = 32, 16
 """Input pixels per matrix product of a blur and of an upsampling. Longer runs multiply more zeros, shorter ones leave
 the processor idle: 32 and 16 took 60 % of the time of 128 and 64 (Zen 3, one thread)."""
 
+TALLEST = 128
+"""Rows of output per matrix product: with many for each input pixel, shorter runs are as fast, and multiply less."""
 
 MEANS = 4
 """Means of three pixels along each axis, one after another, that weigh the pixels around a place: a bell of nine."""
@@ -90,7 +93,7 @@ class Operator:
         return self._matrices[key]
 
     def _runs(self, pixels: int) -> list[tuple[int, int]]:
-        step = RUN_FINE if self.scale == self.stride == 1 else RUN_COARSE
+        step = RUN_FINE if self.scale == self.stride == 1 else max(1, min(RUN_COARSE, TALLEST // self.scale))
         return [(start, min(step, pixels - start)) for start in range(0, pixels, step)]
 
     def along_x(self, source: Tensor, origin: int, pixels: int, out: Tensor, *, add: int = 0) -> Tensor:
@@ -142,17 +145,22 @@ class Products:
         add: as of `Operator.along_x`.
         """
         rows, columns = out.shape[0] // self.scale, out.shape[1]
-        step = RUN_FINE if self.scale == self.stride == 1 else RUN_COARSE
         # The products of one row lie together, so a run of rows is one matrix, and their sum one matrix product.
         blurred = source.new_empty((rows - 1) * self.stride + self.reach, self.rank, columns)
         for k, operator in enumerate(self.along_x):
             operator.along_x(source, 0, columns // self.scale, blurred[:, k])
+        return self.sum_along_y(blurred, out, add=add)
+
+    def sum_along_y(self, blurred: Tensor, out: Tensor, *, add: int = 0) -> Tensor:
+        """Filter what lies in (row, rank, columns) along y, and add what belongs together, in `out`."""
+        rows, columns = out.shape[0] // self.scale, out.shape[1]
+        step = RUN_FINE if self.scale == self.stride == 1 else RUN_COARSE
         for start in range(0, rows, step):
             count = min(step, rows - start)
             at = start * self.stride
             window = blurred[at : at + (count - 1) * self.stride + self.reach].view(-1, columns)
             part = out[start * self.scale : (start + count) * self.scale]
-            _multiply(self._matrix(count, source.device), window, part, add)
+            _multiply(self._matrix(count, blurred.device), window, part, add)
         return out
 
     def _matrix(self, count: int, device: torch.device) -> Tensor:
@@ -165,6 +173,97 @@ class Products:
                 block[row, :, row * self.stride : row * self.stride + self.reach] = taps
             self._matrices[key] = torch.from_numpy(block.reshape(count * self.scale, -1)).to(device)
         return self._matrices[key]
+
+
+class Across:
+    """A sum of filters along x, one for each of `rank` rows that lie one after another, as one convolution.
+
+    taps: (rank, scale, reach), as of `Products`. The channels of the convolution are a few neighboring pixels, so that
+    its output lies in memory as the pixels of a row do; a third of the time of matrix products that write a few
+    columns each.
+    """
+
+    def __init__(self, taps: NDArray[np.float64]) -> None:
+        self.rank, self.scale = taps.shape[:2]
+        reach = int(taps.shape[2])
+        self.group = 4 if self.scale % 2 == 0 else 8  # pixels, as many as make eight numbers of output or a multiple
+        self.span = -(-(self.group + reach - 1) // self.group)
+        weights = np.zeros((self.group, self.scale, self.span * self.group, self.rank))
+        for pixel in range(self.group):
+            weights[pixel, :, pixel : pixel + reach] = taps.transpose(1, 2, 0)
+        weights = weights.reshape(self.group * self.scale, self.span, self.group, self.rank)
+        self._weights = torch.from_numpy(weights.transpose(0, 2, 3, 1).astype(np.float32))
+        self._on: dict[torch.device, Tensor] = {}
+
+    def width(self, pixels: int) -> int:
+        """Return the columns that rows must have for as many output pixels; the last may hold any number but NaN."""
+        return (-(-pixels // self.group) + self.span - 1) * self.group
+
+    def apply(self, rows: Tensor, pixels: int) -> Tensor:
+        """Filter (rows * rank, width(pixels)) to (rows, pixels * scale), a view of new memory."""
+        weights = self._on.get(rows.device)
+        if weights is None:
+            if rows.is_cuda:  # float32 with the mantissa of float32; see `predictors.NetworkPredictor`
+                torch.backends.cudnn.allow_tf32 = False
+            weights = self._weights.to(rows.device).contiguous(memory_format=torch.channels_last)
+            self._on[rows.device] = weights
+        image = rows.view(len(rows), -1, self.group).permute(2, 0, 1)[None]
+        out = functional.conv2d(image, weights, stride=(self.rank, 1))[0].permute(1, 2, 0)
+        return out.reshape(len(out), -1)[:, : pixels * self.scale]
+
+
+class Upsampling:
+    """A sum of products of two one-dimensional filters with several phases, as `Products`; faster if they are few.
+
+    along_y, along_x: (rank, scale, reach). The first tap of an output pixel lies on its own input pixel.
+    """
+
+    def __init__(self, along_y: NDArray[np.float64], along_x: NDArray[np.float64]) -> None:
+        self.scale, self.reach = along_y.shape[1:]
+        # All products of an output row lie together, as `Across` reads them.
+        self.along_y = Operator(along_y.transpose(1, 0, 2).reshape(-1, self.reach), 0)
+        self.across = Across(along_x)
+
+    def apply(self, source: Tensor) -> Tensor:
+        """Filter (rows + reach - 1, columns + reach - 1) to (rows * scale, columns * scale)."""
+        rows, columns = (side - self.reach + 1 for side in source.shape)
+        stacked = source.new_empty(rows * self.along_y.scale, self.across.width(columns))
+        stacked[:, source.shape[1] :] = 0
+        self.along_y.along_y(source, 0, rows, stacked[:, : source.shape[1]])
+        return self.across.apply(stacked, columns)
+
+
+class Bank:
+    """Several two-dimensional filters of one image, which need not be separable.
+
+    kernels: (filter, side, side). Pixels of a row at the same distance on both sides are added first, if all filters
+    are even along x.
+    """
+
+    def __init__(self, kernels: NDArray[np.float64]) -> None:
+        self.count, self.side = kernels.shape[:2]
+        middle = self.side // 2
+        self.even = np.allclose(kernels, kernels[..., ::-1], rtol=0, atol=1e-9)
+        columns = kernels[..., middle:] if self.even else kernels
+        # As one filter along y for each column of the kernels, the output rows of all filters together.
+        self.columns = columns.shape[-1]
+        self._products = Products(columns.transpose(2, 0, 1), np.ones((self.columns, 1, 1)))
+
+    def apply(self, image: Tensor) -> Tensor:
+        """Filter (rows + side - 1, columns + side - 1) to (rows, filter, columns)."""
+        rows, columns = (side - self.side + 1 for side in image.shape)
+        middle = self.side // 2
+        stacked = image.new_empty(len(image), self.columns, columns)
+        for place in range(self.columns):
+            if self.even and place:
+                sides = (image[:, start : start + columns] for start in (middle - place, middle + place))
+                torch.add(*sides, out=stacked[:, place])
+            else:
+                start = middle if self.even else place
+                stacked[:, place] = image[:, start : start + columns]
+        out = image.new_empty(rows * self.count, columns)
+        self._products.sum_along_y(stacked, out)
+        return out.view(rows, self.count, columns)
 
 
 def products_of(kernel: NDArray[np.float64], rank: int, stride: int = 1) -> Products:
@@ -277,7 +376,7 @@ def local_mean(image: Tensor, times: int) -> Tensor:
         for _ in range(times):
             # Three terms in a fixed order: a matrix product might add them in another in another block.
             side = image.shape[axis] - 2
-            image = image.narrow(axis, 0, side) + image.narrow(axis, 1, side) + image.narrow(axis, 2, side)
+            image = (image.narrow(axis, 0, side) + image.narrow(axis, 1, side)).add_(image.narrow(axis, 2, side))
     return image.div_(3 ** (2 * times))
 
 
