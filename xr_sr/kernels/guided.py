@@ -19,7 +19,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..networks import separable
@@ -27,12 +26,8 @@ from ..runtime.device import resolve_device, settle_threads
 from ..spec import Tile
 from .protocol import CONTEXT, RADIUS, FloatArray, Guidance
 from .psf import gaussian_psf
+from .regression import regress, weighed
 from .window import from_tensor, to_tensor
-
-RIDGE, NOISE = 1e-3, 1e-3
-"""Added to the variances of guides: this share of their mean, and about the square of the sensor's noise. Less would
-put noise into the result, mostly on even ground; more costs detail (Wald's protocol: 3 % of the error at most).
-"""
 
 LEAST, MOST = 0.005, 5.0
 """Reflectance below which the guide does not modulate, and the largest factor by which it does."""
@@ -120,7 +115,7 @@ def _modulation(
         sharp = fine[chosen, rows, columns]
         smooth = _up(seen[chosen].float(), cubic, within)[inside]
     else:
-        weights = _regress(band, seen)
+        (weights,) = regress(band[None], seen)
         # The window has used up some of the context.
         left = [(CONTEXT - RADIUS, count, into) for _, count, into in spans]
         shares = _up(weights.float(), linear, left)[:, *inside]
@@ -133,44 +128,6 @@ def _modulation(
     return (sharp.clamp(min=LEAST) / smooth.clamp(min=LEAST)).clamp(max=MOST)
 
 
-def _regress(band: Tensor, guides: Tensor) -> Tensor:
-    """Fit the band by the guides around each coarse pixel: weights of the guides and a constant, (guide + 1, y, x).
-
-    Least squares with a little ridge, in float64; the result is smaller than the input by RADIUS on each side.
-    """
-    taps = separable.gaussian(RADIUS / 2, RADIUS).taps[0]
-
-    count = len(guides)
-    pairs = [(i, j) for i in range(count) for j in range(i, count)]
-    planes = torch.cat(
-        [guides, band[None], guides * band, torch.stack([guides[i] * guides[j] for i, j in pairs])]
-    )  # one pass over the window for all of them
-    for axis in (-2, -1):
-        planes = _weighed(planes, taps, axis, 0, planes.shape[axis] - 2 * RADIUS)
-    means, mean, mixed, squares = planes.tensor_split((count, count + 1, 2 * count + 1))
-    mean = mean[0]
-    upper = {(i, j): square - means[i] * means[j] for (i, j), square in zip(pairs, squares, strict=True)}
-    known = list((mixed - means * mean).unbind())
-    extra = RIDGE / count * sum((upper[i, i] for i in range(count)), torch.zeros_like(mean)) + NOISE**2
-    for i in range(count):
-        upper[i, i] = upper[i, i] + extra
-    # Elimination without pivots, all pixels at once: the ridge keeps the matrices positive definite.
-    for i in range(count):
-        for j in range(i + 1, count):
-            factor = upper[i, j] / upper[i, i]
-            known[j] = known[j] - factor * known[i]
-            for k in range(j, count):
-                upper[j, k] = upper[j, k] - factor * upper[i, k]
-    weights: list[Tensor] = [mean] * count
-    for i in reversed(range(count)):
-        rest = known[i]
-        for j in range(i + 1, count):
-            rest = rest - upper[i, j] * weights[j]
-        weights[i] = rest / upper[i, i]
-    constant = mean - sum((weight * m for weight, m in zip(weights, means, strict=True)), torch.zeros_like(mean))
-    return torch.stack([*weights, constant])
-
-
 def _seen(fine: Tensor, mtf: float, ratio: int, at: tuple[int, int], cut: tuple[slice, ...]) -> Tensor:
     """See the guides as the coarse pixels do: (guide, y, x) float64 of the coarse pixels `cut` of the block."""
     ((profile, _),) = gaussian_psf(mtf, ratio).terms
@@ -180,7 +137,7 @@ def _seen(fine: Tensor, mtf: float, ratio: int, at: tuple[int, int], cut: tuple[
     planes = fine.double()
     for axis, part, shift in zip((-2, -1), cut, at, strict=True):
         start = part.start * ratio - shift + int(pixels[0])
-        planes = _weighed(planes, taps, axis, start, part.stop - part.start, ratio)
+        planes = weighed(planes, taps, axis, start, part.stop - part.start, ratio)
     return planes
 
 
@@ -192,22 +149,9 @@ def _up(planes: Tensor, operator: separable.Operator, spans: Sequence[tuple[int,
     """
     for axis, (first, count, _) in zip((planes.ndim - 2, planes.ndim - 1), spans, strict=True):
         start = first + operator.first
-        phases = [_weighed(planes, taps, axis, start, count) for taps in operator.taps]
+        phases = [weighed(planes, taps, axis, start, count) for taps in operator.taps]
         planes = torch.stack(phases, axis + 1).flatten(axis, axis + 1)
     return planes
-
-
-def _weighed(planes: Tensor, taps: NDArray[np.float64], axis: int, start: int, count: int, step: int = 1) -> Tensor:
-    """Sum along an axis: out[i] = sum_k taps[k] * planes[start + i * step + k], in the order of k, bit for bit."""
-    assert 0 <= start <= start + (count - 1) * step + len(taps) <= planes.shape[axis], "the context is too small"
-    out = None
-    for k, weight in enumerate(taps):
-        where = [slice(None)] * planes.ndim
-        where[axis] = slice(start + k, start + k + (count - 1) * step + 1, step)
-        part = planes[tuple(where)] * float(weight)
-        out = part if out is None else out.add_(part)
-    assert out is not None
-    return out
 
 
 def _repeat(plane: Tensor, ratio: int) -> Tensor:
