@@ -94,7 +94,7 @@ def texture(exponent: float, seed: int, side: int = 768) -> FloatArray:
     level, contrast = np.array([0.08, 0.08, 0.06, 0.3]), np.array([0.25, 0.2, 0.2, 0.2])
     relative = 0.8 * common + 0.6 * own
     values = level[:, None, None] * (1 + contrast[:, None, None] * relative)
-    return values.clip(0.005).astype("float32")
+    return np.asarray(values.clip(0.005), "float32")
 
 
 def chateaugiron(data: Path) -> NDArray[np.uint8]:
