@@ -274,7 +274,9 @@ def test_its_constraint_cannot_be_taken_off_and_is_told():
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_halo_is_what_the_network_needs(name):
-    assert xr_sr.measure_halo(name).halo == registry.get(name).halo
+    spec = registry.get(name)
+    begins = spec.step if spec.step > 1 else 0  # with a whole coarse pixel
+    assert -(-xr_sr.measure_halo(name).halo // spec.step) * spec.step + begins == spec.halo
 
 
 def test_the_result_is_the_stored_one():

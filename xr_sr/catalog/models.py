@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ..arguments import check_flag, checked_fields, count_of, former_name, items_of, renamed
+from ..arguments import check_choice, check_flag, checked_fields, count_of, former_name, items_of, renamed
 from ..bands import find_band
 from ..errors import ModelError
 from ..spec import LowPass, Normalization, Option, RadialSigmoid, WeightsFile
@@ -21,6 +21,9 @@ from .card import SCALES, Card, check_sizes
 
 MOST_STRENGTH = 1.5
 """Of the detail that a model adds; 1 is as it was made."""
+
+COARSE_AS = ("interpolated", "repeated")
+"""How a network receives bands with pixels twice as wide."""
 
 KRIGING_SCALES = range(2, 25)
 """Output pixels per input pixel that kriging may have: from 60 m to 2.5 m are 24."""
@@ -125,9 +128,11 @@ class Network(Single):
         the constraint. low_pass: its constraint. constrained: the network contains its constraint.
     selects: the network's `folded(gives=...)` receives the sorted indices of the requested bands, so that others cost
         nothing; `bands_out` is then in the order of `bands`.
-    coarse: those of `bands`, the last ones, whose pixels are twice as wide; the network receives them linearly
-        interpolated. fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not
-        read if only others are requested.
+    coarse: those of `bands`, the last ones, whose pixels are twice as wide. coarse_as: how the network receives them,
+        linearly "interpolated", or "repeated": as they are, each pixel 2 x 2 times. The network's input then begins
+        with a whole coarse pixel, for which `halo` is 2 above what it consumes.
+    fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not read if only
+        others are requested.
     Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
     OptionError for a field that is unknown or missing.
     """
@@ -150,6 +155,7 @@ class Network(Single):
     fine_alone: bool = False
     weights: WeightsFile | None = None
     coarse: tuple[str, ...] = ()
+    coarse_as: str = "interpolated"
 
     normalisation = former_name("normalisation", "normalization")
 
@@ -166,6 +172,7 @@ class Network(Single):
             check_flag(f"{self.name!r}: {what}", getattr(self, what))
         object.__setattr__(self, "config", _pairs(self.name, self.config))
         check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
+        check_choice(f"{self.name!r}: coarse_as", self.coarse_as, COARSE_AS)
         self._check_kinds()
         self._check_bands()
         if self.window and self.halo:
@@ -222,6 +229,11 @@ class Network(Single):
             )
 
     @property
+    def step(self) -> int:
+        """Input pixels at whose multiples the network's input may begin: 2 where coarse pixels come repeated."""
+        return 2 if self.coarse and self.coarse_as == "repeated" else 1
+
+    @property
     def options(self) -> tuple[tuple[str, Option], ...]:
         """Those arguments of the architecture that a user may set: the strength of an addition."""
         return tuple(pair for pair in self.config if pair[0] == "strength")
@@ -233,7 +245,17 @@ class Network(Single):
 
     def digest(self) -> str:
         """Return 12 hex digits of all in the record that values depend on, but for the weights."""
-        parts = (self.architecture, self.bands, self.bands_out, self.scale, self.window, self.overlap, self.config)
+        parts: tuple[object, ...] = (
+            self.architecture,
+            self.bands,
+            self.bands_out,
+            self.scale,
+            self.window,
+            self.overlap,
+            self.config,
+        )
+        if self.coarse_as != COARSE_AS[0]:  # else as before there was a choice
+            parts += (self.coarse_as,)
         norm = f"Normalisation(shift={self.normalization.shift!r}, scale={self.normalization.scale!r})"
         # The text that 0.1 hashed, with its spelling: stores that were written then hold this digest.
         text = f"({parts!r}, ({norm}, {self.non_negative!r}, {self.low_pass!r}))"

@@ -93,6 +93,28 @@ SEN2SR_TEN = replace(
     ),
 )
 
+SEN2SR_V2_TEN = replace(
+    SEN2SR_V2_RGBN,
+    name="sen2sr-v2.ten-x4",
+    summary="As sen2sr-v2 for the 10 m bands, and with their detail the 20 m bands to 2.5 m, by regression kriging",
+    architecture="xr_sr.kernels.kriging_network:KrigingFusion",
+    bands=(*RGBN, *COARSE),
+    bands_out=(*RGBN, *COARSE),
+    coarse=COARSE,
+    coarse_as="repeated",
+    selects=True,
+    fine_alone=True,
+    halo=32,  # 30 of regression kriging, and 2 to begin at a coarse pixel, tested
+    config=(
+        ("bands", RGBN),
+        ("coarse", COARSE),
+        ("channels", 32),
+        ("pairs", 4),
+        ("upscale", 4),
+        ("strength", 1.0),
+    ),
+)
+
 _TO_10M = Network(
     "sen2sr-lite.main",
     "The six 20 m bands of SEN2SRLite to 10 m, guided by the 10 m bands",
@@ -195,6 +217,7 @@ MODELS: tuple[Model, ...] = (
     SEN2SR_FAST,
     SEN2SR_TEN,
     SEN2SR_V2_RGBN,
+    SEN2SR_V2_TEN,
     SEN2SR_LITE_RGBN,
     Pansharpening(
         "glp-hpm",
@@ -217,7 +240,7 @@ MODELS: tuple[Model, ...] = (
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "sen2sr": ("sen2sr.rgbn-x4", "sen2sr.ten-x4"),
-    "sen2sr-v2": ("sen2sr-v2.rgbn-x4",),
+    "sen2sr-v2": ("sen2sr-v2.rgbn-x4", "sen2sr-v2.ten-x4"),
     "sen2sr-lite": ("sen2sr-lite.rgbn-x4", "sen2sr-lite.main"),
 }
 """Variants for `upscale`, the one that reads least first: the first that returns all requested bands is chosen."""

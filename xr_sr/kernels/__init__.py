@@ -203,6 +203,7 @@ def _make(ref: KernelRef, device: str) -> Kernel:
         scale=spec.scale,
         halo=halo_for(spec, ref.low_pass),
         whole=spec.window > 0,
+        step=spec.step if isinstance(spec, Network) else 1,
         bands_out=len(spec.bands_out) or None,
         sources=_sources(spec),
         device=device,

@@ -105,7 +105,11 @@ class KrigedBand:
 
     def krige(self, plane: Tensor, level: Tensor, out: Tensor) -> None:
         """Upscale as `apply`, with ratios of noise to signal that may be those of another image."""
-        clean, scale = self.without_noise(plane, level), self.bicubic.scale
+        self.upsample(self.without_noise(plane, level), out)
+
+    def upsample(self, clean: Tensor, out: Tensor) -> None:
+        """Krige pixels without noise, (rows + 2 RADIUS, columns + 2 RADIUS) to (rows * scale, columns * scale)."""
+        scale = self.bicubic.scale
         rows, step = out.shape[0] // scale, max(1, STRIP // scale)
         for start in range(0, rows, step):
             stop = min(start + step, rows)

@@ -12,9 +12,10 @@ from ..catalog import registry
 from ..catalog.models import Kriging
 from ..errors import MissingBandError
 from ..networks.kriging_residual import KrigingResidual
-from ..networks.lean import trim
+from ..networks.lean import refuse_clamp, trim
 from .kriging import Kriger
 from .observe import check_kriging, observed
+from .regression_kriging import RegressionKriger
 from .sensor_noise import SIGNAL_TO_NOISE, strength_of
 
 
@@ -65,14 +66,84 @@ class KrigingNetwork(KrigingResidual):
         self.kriger = kriger_of(bands, upscale)
         self.strength = strength
         self.own, self.consumed = self.consumed, max(self.consumed, Kriger.reach)
+        self.fine_consumed = self.consumed
 
     def forward(self, x: Tensor) -> Tensor:
         """Return kriging with the addition."""
         # Kriging works on planes, the network on channels that lie together.
         with torch.no_grad():  # it works in place
-            fine = self.kriger.predict(trim(x, self.consumed - Kriger.reach).contiguous(), 0)
+            fine = self.kriger.predict(trim(x, self.fine_consumed - Kriger.reach).contiguous(), 0)
         if not self.strength:
             return fine
-        features, spread = self.read(trim(x, self.consumed - self.own))
+        features, spread = self.read(trim(x, self.fine_consumed - self.own))
         added = self.added(features, spread)
         return fine + self.strength * added if added.requires_grad else fine.add_(added, alpha=self.strength)
+
+
+class KrigingFusion(KrigingNetwork):
+    """(n, bands, y, x) of two pixel sizes to (n, bands, (y - 2 consumed) * upscale, ...), reflectance, without padding.
+
+    bands: the fine ones, which come as those of `KrigingNetwork`, whose weights these are. coarse: those with pixels
+    twice as wide, by regression kriging on the upscaled fine ones. Of the input the coarse bands are the last ones,
+    each pixel repeated 2 x 2 from the corner on. `gives` are the indices of the bands that are returned.
+    """
+
+    side_cpu = 256
+    """Windows of this side: the context is wide, and more of it would be computed twice."""
+
+    def __init__(
+        self,
+        bands: Sequence[str] = ("B04", "B03", "B02", "B08"),
+        coarse: Sequence[str] = ("B05", "B06", "B07", "B8A", "B11", "B12"),
+        channels: int = 32,
+        pairs: int = 4,
+        upscale: int = 4,
+        strength: float = 1.0,
+    ) -> None:
+        super().__init__(bands, channels, pairs, upscale, strength)
+        self.coarse, self.reads_coarse = tuple(coarse), len(coarse)
+        self.gives = tuple(range(len(bands) + len(coarse)))
+        self.regression = self._regression_of(coarse)
+        around = self.regression.around
+        self.consumed = max(self.regression.consumed, around + self.fine_consumed + (around + self.fine_consumed) % 2)
+
+    def folded(self, *, non_negative: bool = False, gives: Sequence[int] | None = None) -> KrigingFusion:
+        """Return the same network for some output bands alone, by their sorted indices; None is all.
+
+        Raises ModelError for non_negative: clamping would undo the agreement with the input.
+        """
+        refuse_clamp(non_negative)
+        if gives is not None:
+            self.gives = tuple(gives)
+            self.regression = self._regression_of([self.coarse[place - self.bands] for place in self._coarse_given])
+        return self
+
+    @property
+    def _coarse_given(self) -> list[int]:
+        return [place for place in self.gives if place >= self.bands]
+
+    def _regression_of(self, coarse: Sequence[str]) -> RegressionKriger:
+        spec = registry.get("kriging")
+        assert isinstance(spec, Kriging)
+        sensors = observed(check_kriging(replace(spec, scale=self.upscale)), coarse or self.coarse, 2, 10.0)
+        return RegressionKriger(sensors, self.upscale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the bands upscaled."""
+        scale, count = self.upscale, self.bands
+        fine_given = [place for place in self.gives if place < count]
+        around = self.regression.around if self._coarse_given else 0
+        n, _, height, width = x.shape
+        rows, columns = ((side - 2 * self.consumed) * scale for side in (height, width))
+        out = x.new_empty(n, len(self.gives), rows, columns)
+        with torch.no_grad():
+            fine = super().forward(trim(x[:, :count], self.consumed - around - self.fine_consumed))
+            out[:, : len(fine_given)] = trim(fine[:, fine_given], around * scale)
+            if self._coarse_given:
+                measured = trim(x, self.consumed - self.regression.consumed)
+                coarse = measured[:, self._coarse_given, ::2, ::2]
+                for date in range(n):
+                    self.regression.apply(
+                        coarse[date], measured[date, :count], fine[date], out[date, len(fine_given) :]
+                    )
+        return out

@@ -59,8 +59,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class NetworkPredictor:
     """A network on normalized reflectance in channels-last layout, at the requested precision."""
 
-    side_cpu = 0
-
     def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec
         self.dtype = DTYPES[precision]
@@ -73,6 +71,7 @@ class NetworkPredictor:
             if value.ndim == 4:
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         self.consumed = int(getattr(network, "consumed", 0))
+        self.side_cpu = int(getattr(network, "side_cpu", 0))
         self.reach = reach_of(spec, network)
         self.clamps = spec.non_negative and not getattr(network, "clamps_itself", False)
         norm, gives = spec.normalization, spec.bands_out or spec.bands

@@ -43,7 +43,8 @@ class Probe:
     """Run a network on random images.
 
     network: is copied. label: its name in messages. bands, bands_out: their number; None is any. scale: output pixels
-    per input pixel; None is any. shift, width: normalization of reflectance.
+    per input pixel; None is any. shift, width: normalization of reflectance. step: pixels at whose multiples an image
+    may begin and end.
     """
 
     def __init__(
@@ -56,11 +57,12 @@ class Probe:
         scale: int | None = None,
         shift: float | Tensor = 0.0,
         width: float | Tensor = 1.0,
+        step: int = 1,
     ) -> None:
         self.network = copy.deepcopy(network).cpu().eval()
         self.label = label
         self.bands, self.bands_out, self.scale = bands, bands_out, scale
-        self.shift, self.width = shift, width
+        self.shift, self.width, self.step = shift, width, step
         self.consumed = getattr(network, "consumed", 0)
         if type(self.consumed) is not int or self.consumed < 0:
             raise ModelError(
@@ -289,25 +291,25 @@ class Probe:
         return [place // (self.scale or 1) for place in fine]
 
     def _check_places(self, field: ReceptiveField, levels: tuple[float, float]) -> None:
-        """Check that an image shifted by one pixel, or a larger crop, has the same output in the common interior."""
-        halo = max(field.halo, self.consumed)
-        side = 2 * halo + 21  # odd, and of no use to a network that halves
-        scale, lost = self.scale or 1, self.consumed
-        image = self.image(side + 3, side + 3, levels=levels)
+        """Check that an image shifted by a step, or a larger crop, has the same output in the common interior."""
+        step, scale, lost = self.step, self.scale or 1, self.consumed
+        halo = -(-max(field.halo, lost) // step) * step
+        side = 2 * halo + 21 * step  # at a step of one odd, and of no use to a network that halves
+        image = self.image(side + 3 * step, side + 3 * step, levels=levels)
 
         def inside(top: int, left: int, size: int) -> Tensor:
             """Return the output for a crop in the interior of all crops."""
             with torch.no_grad():
                 fine = self.run(image[..., top : top + size, left : left + size])
-            y, x = ((1 + halo - start - lost) * scale for start in (top, left))
-            kept = (side - 1 - 2 * halo) * scale
+            y, x = ((step + halo - start - lost) * scale for start in (top, left))
+            kept = (side - step - 2 * halo) * scale
             return fine[..., y : y + kept, x : x + kept]
 
-        plain = inside(0, 0, side)
+        plain, far = inside(0, 0, side), "one pixel" if step == 1 else f"{step} pixels"
         others = {
-            "moved down by one pixel": inside(1, 0, side),
-            "moved to the right by one pixel": inside(0, 1, side),
-            "with three more rows and columns": inside(0, 0, side + 3),
+            f"moved down by {far}": inside(step, 0, side),
+            f"moved to the right by {far}": inside(0, step, side),
+            "with more rows and columns": inside(0, 0, side + 3 * step),
         }
         for what, other in others.items():
             if _far(plain, other) > self._tolerance(plain):

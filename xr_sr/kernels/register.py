@@ -125,7 +125,7 @@ def _check(spec: Network) -> ModelCheck:
     if (coarse := getattr(predictor.network, "reads_coarse", len(spec.coarse))) != len(spec.coarse):
         raise ModelError(
             f"{spec.name!r}: its network expects that the last {coarse} of its bands have pixels twice as wide, "
-            f"interpolated; its record has coarse={list(spec.coarse)}. Write coarse={spec.bands[-coarse:]}."
+            f"{spec.coarse_as}; its record has coarse={list(spec.coarse)}. Write coarse={spec.bands[-coarse:]}."
         )
     if spec.fine_alone:
         _check_fine_alone(spec, predictor)
@@ -150,6 +150,7 @@ def _check(spec: Network) -> ModelCheck:
             f"`{declared}` says {shown}. Correct the attribute, or leave it out."
         )
     needed = max((shown if declared else field.halo) + blur, least)
+    needed += spec.step if spec.step > 1 else 0  # to begin with a whole coarse pixel
     if spec.halo < needed:
         parts = f" ({field.halo} of the network, {needed - field.halo} of its low_pass)" if spec.low_pass else ""
         raise ModelError(
@@ -203,6 +204,7 @@ def _probe(spec: Network, predictor: NetworkPredictor) -> Probe:
         scale=spec.scale,
         shift=predictor.shift,
         width=predictor.scale,
+        step=spec.step,
     )
 
 

@@ -41,7 +41,8 @@ Window: TypeAlias = tuple[int, int, int, int]
 class WindowKernel:
     """A predictor with an optional constraint, as a `Kernel`.
 
-    whole: pass each block as one, for a model whose output depends on all of its input.
+    whole: pass each block as one, for a model whose output depends on all of its input. step: windows begin at its
+    multiples, and blocks are a multiple of it high and wide.
     sources: for each output band the index of the input band that constrains it; None if they are the same.
     """
 
@@ -55,6 +56,7 @@ class WindowKernel:
         bands_out: int | None,
         device: str,
         whole: bool = False,
+        step: int = 1,
         sources: Sequence[int] | None = None,
     ) -> None:
         self.predictor = predictor
@@ -63,7 +65,7 @@ class WindowKernel:
         self.halo = halo
         self.bands_out = bands_out
         self.device = torch.device(device)
-        self.whole = whole
+        self.whole, self.step = whole, step
         self.sources = list(sources) if sources else None
         self.margin = constraint.margin if constraint else 0
         self.reach = predictor.reach + math.ceil(self.margin / scale)
@@ -96,7 +98,7 @@ class WindowKernel:
         if self.whole:
             return [(0, tile.height, 0, tile.width)]
         on_cpu = self.predictor.side_cpu or (WINDOW_CPU_WIDE if self.reach >= WIDE else WINDOW_CPU)
-        return cut(tile.height, tile.width, on_cpu if self.device.type == "cpu" else WINDOW_GPU)
+        return cut(tile.height, tile.width, on_cpu if self.device.type == "cpu" else WINDOW_GPU, self.step)
 
     def _run(self, source: Tensor, target: Tensor, halo: int, windows: list[Window]) -> None:
         """Compute windows of one size for all dates of the block."""
@@ -160,16 +162,16 @@ def _constraint(low_pass: LowPass | RadialSigmoid, scale: int) -> Constraint:
     return constraint_of(low_pass, scale)
 
 
-def cut(height: int, width: int, side: int) -> list[Window]:
-    """Cut a block into the fewest windows with sides not above `side`, as equal as can be."""
-    rows, columns = _split(height, side), _split(width, side)
+def cut(height: int, width: int, side: int, step: int = 1) -> list[Window]:
+    """Cut a block into the fewest windows with sides not above `side`, as equal as can be, of multiples of `step`."""
+    rows, columns = _split(height, side, step), _split(width, side, step)
     return [(top, tall, left, wide) for top, tall in rows for left, wide in columns]
 
 
-def _split(length: int, side: int) -> list[tuple[int, int]]:
+def _split(length: int, side: int, step: int) -> list[tuple[int, int]]:
     """Cut a length into the fewest parts not above `side`, as equal as can be: (start, length) each."""
     parts = max(1, -(-length // side))
-    edges = [length * part // parts for part in range(parts + 1)]
+    edges = [length // step * part // parts * step for part in range(parts + 1)]
     return [(start, stop - start) for start, stop in pairwise(edges)]
 
 

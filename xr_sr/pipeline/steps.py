@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..catalog.models import Kriging
+from ..catalog.models import Kriging, Network
 from ..tiling.halo import map_tiles
 from ..tiling.lattice import Lattice, least_side, map_windows
 from ..tiling.source import choose_blocks
@@ -16,6 +16,7 @@ from .tasks import (
     Recipe,
     blend_block,
     fuse_block,
+    fuse_repeated_block,
     guide_block,
     upscale_block,
     upscale_coarse_block,
@@ -58,13 +59,19 @@ class Step:
         """Input pixels around a block that its values may depend on, NaN filled."""
         if self.coarse is None:
             return self.recipe.reach
-        samples = self.reads_samples or self.recipe.measured
+        samples = self.reads_samples or self.repeats or self.recipe.measured
         return self.recipe.reach + (far(self.coarse.ratio) if samples else FAR)
 
     @property
     def reads_samples(self) -> bool:
         """Whether the coarse bands are read as pixels of their own grid, of any ratio."""
         return self.guidance is not None or isinstance(self.recipe.kernel.spec, Kriging)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a network reads the coarse bands as they are, each pixel repeated."""
+        spec = self.recipe.kernel.spec
+        return isinstance(spec, Network) and spec.step > 1
 
     @property
     def own_grid(self) -> Coarse | None:
@@ -108,7 +115,8 @@ class Step:
         elif self.coarse is not None and self.reads_samples:
             function, args = upscale_coarse_block, (self.recipe, self.second, self.coarse.ratio)
         elif self.second is not None:
-            function, args = fuse_block, (self.recipe, self.second)
+            function = fuse_repeated_block if self.repeats else fuse_block
+            args = (self.recipe, self.second)
         return map_tiles(function, self.all_stacks, halo=self.recipe.halo, args=args, coarse=self.own_grid, **common)
 
 

@@ -96,6 +96,39 @@ def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> ND
     return _finish(source, tile, recipe, fine.block, missing, computed)
 
 
+def fuse_repeated_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> NDArray[np.float32]:
+    """Compute one block of a network that reads coarse pixels as they are, each repeated; as `fuse_block`.
+
+    The kernel's block begins and ends with whole coarse pixels. recipe.halo: 2 or more above what the kernel reads.
+    """
+    halo, scale = recipe.halo, recipe.kernel.spec.scale
+    fine = fine_pixels(source, tile, recipe.radiometry, halo)
+    own = coarse_samples(source, tile, second, halo, 2)
+    size = (tile.height + 2 * halo, tile.width + 2 * halo)
+    missing = np.concatenate([fine.missing, own.missing_on(size)], axis=-3)
+
+    def computed() -> NDArray[np.float32]:
+        block, samples, context = fine.filled(), own.filled(), halo - 2
+        # Along each axis: fine pixels of the tile's first coarse pixel before the tile, and of its last one after it.
+        before = [(start + halo) % 2 for start in own.start]
+        after = [(start + halo + side) % 2 for start, side in zip(own.start, (tile.height, tile.width), strict=True)]
+        sides = [side + b + a for side, b, a in zip((tile.height, tile.width), before, after, strict=True)]
+        rows, columns = (slice(2 - b, 2 - b + side + 2 * context) for side, b in zip(sides, before, strict=True))
+        coarse_rows, coarse_columns = (
+            slice((start + 2 - b) // 2, (start + 2 - b + side) // 2 + context)
+            for start, side, b in zip(own.start, sides, before, strict=True)
+        )
+        repeated = samples[..., coarse_rows, coarse_columns].repeat(2, axis=-2).repeat(2, axis=-1)
+        whole = Tile(y=(0, sides[0]), x=(0, sides[1]), lead=tile.lead, halo=context)
+        made = _network(recipe, whole, np.concatenate([block[..., rows, columns], repeated], axis=-3))
+        top, left = (b * scale for b in before)
+        height, width = ((side + 2 * recipe.around) * scale for side in (tile.height, tile.width))
+        made = made[..., top : top + height, left : left + width]
+        return _agreeing(recipe, tile, made, block, samples, own.start)
+
+    return _finish(source, tile, recipe, fine.block, missing, computed)
+
+
 def guide_block(
     source: Source, tile: Tile, recipe: Recipe, second: Second, guidance: kernels.Guidance
 ) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from .. import kernels
 from ..catalog import registry
-from ..catalog.models import Model, Pansharpening
+from ..catalog.models import Model, Network, Pansharpening
 from ..errors import ModelError, OptionError, TrainingError
 from ..kernels.resolve import kernel_ref, with_options
 from ..spec import Tile
@@ -44,6 +44,11 @@ class Teacher:
             raise ModelError(
                 f"{self.spec.name!r} sharpens coarse bands, and is not a function of one image; expected a model "
                 "for `upscale`, see xr_sr.list_models()."
+            )
+        if isinstance(self.spec, Network) and self.spec.step > 1:
+            raise ModelError(
+                f"{self.spec.name!r} reads the coarse bands as they are, and a teacher gets them interpolated; "
+                "expected a model such as 'sen2sr-lite.main'."
             )
         if scale is not None:
             self.spec = with_options(self.spec, {"scale": scale})
