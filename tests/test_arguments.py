@@ -30,6 +30,7 @@ CALLS = {
     "ensemble(allow_gsd)": lambda flag: LR.sr.ensemble(allow_gsd=flag),
     "ensemble(calibrated)": lambda flag: LR.sr.ensemble(calibrated=flag),
     "ensemble(members)": lambda flag: LR.sr.ensemble(members=flag),
+    "ensemble(same_ground)": lambda flag: LR.sr.ensemble(same_ground=flag),
     "interval(allow_gsd)": lambda flag: LR.sr.interval(allow_gsd=flag),
     "interval(calibrated)": lambda flag: LR.sr.interval(calibrated=flag),
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),

@@ -12,7 +12,7 @@ from tests.kernels.test_kriging import SCALE, sensor
 from tests.kernels.test_kriging_spread import draw_of_the_prior
 from xr_sr.kernels.chance import Chance
 from xr_sr.kernels.kriging_filters import filters_of
-from xr_sr.kernels.protocol import Draws, simulation_halo
+from xr_sr.kernels.protocol import Draws, LeadKeys, simulation_halo
 from xr_sr.kernels.sensor_noise import Strength
 from xr_sr.kernels.simulation import SimulationKernel, coloring_of
 from xr_sr.simulate import degrade
@@ -21,7 +21,7 @@ from xr_sr.spec import Tile
 NOISE = 5e-4
 SENSOR = sensor(Strength(NOISE))
 HALO = simulation_halo((SENSOR,))
-DRAWS = Draws(8, 0, True, (1,), ((0,),), (), (0, 0), ((1.0, 1.0, 1.0),))
+DRAWS = Draws(8, 0, True, (1,), LeadKeys(((0,),)), LeadKeys(((0,),)), (0, 0), ((1.0, 1.0, 1.0),))
 
 
 def see(image: np.ndarray) -> np.ndarray:
@@ -112,13 +112,29 @@ def test_windows_blocks_and_crops_leave_no_trace():
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"bands": (2,)}, {"lead": ((5,),)}, {"common": (7,)}, {"origin": (1, 0)}]
+    "change",
+    [
+        {"seed": 1},
+        {"bands": (2,)},
+        {"ground": LeadKeys(((5,),))},
+        {"ground": LeadKeys(((0,),), (7,))},
+        {"origin": (1, 0)},
+    ],
 )
 def test_other_seeds_bands_dates_and_places_are_drawn_otherwise(change):
     seen = 0.2 + 0.05 * np.random.default_rng(3).standard_normal((60, 60))
     one, other = (simulated(seen, draws)[2] - simulated(seen, draws)[0] for draws in (DRAWS, replace(DRAWS, **change)))
 
     assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.15
+
+
+def test_other_noise_on_the_same_ground_changes_a_little():
+    seen = 0.2 + 0.05 * np.random.default_rng(3).standard_normal((60, 60))
+    other = replace(DRAWS, noise=LeadKeys(((5,),)))
+
+    one, two = (simulated(seen, draws)[2] - simulated(seen, draws)[0] for draws in (DRAWS, other))
+
+    assert 0 < np.abs(one - two).max() < 0.1 * np.abs(one).max()
 
 
 def test_bytes_are_those_of_the_pixels_wherever_a_row_begins():

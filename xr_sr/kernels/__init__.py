@@ -16,7 +16,7 @@ from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import BandSensor, Draws, Guidance, Spread, guidance_halo, measured_reach, simulation_halo
+from .protocol import BandSensor, Draws, Guidance, LeadKeys, Spread, guidance_halo, measured_reach, simulation_halo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,7 @@ __all__ = [
     "KernelRef",
     "BandSensor",
     "Draws",
+    "LeadKeys",
     "Spread",
     "agree",
     "build",

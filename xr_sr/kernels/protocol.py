@@ -92,21 +92,37 @@ class BandSensor:
 
 
 @dataclass(frozen=True)
+class LeadKeys:
+    """Keys of the places along leading dimensions. lead: for each dimension one for each place. common: of all."""
+
+    lead: tuple[tuple[int, ...], ...]
+    common: tuple[int, ...] = ()
+
+    def at(self, lead: Sequence[tuple[int, int]], number: int) -> tuple[int, ...]:
+        """Return the keys of one place: the number of a plane of a tile."""
+        found = []
+        for keys, (start, stop) in zip(reversed(self.lead), reversed(lead), strict=True):
+            number, place = divmod(number, stop - start)
+            found.append(keys[start + place])
+        return tuple(sorted((*found, *self.common)))
+
+
+@dataclass(frozen=True)
 class Draws:
     """Which members of an ensemble a kernel returns, and by what their random numbers are addressed.
 
     count: of members, which come in pairs on both sides of the estimate. kept: whether they are returned, after
-    estimates and standard deviations. bands: for each a key. lead: for each leading dimension a key for each place.
-    common: a key of all. origin: row and column of the first pixel of the bands' grid, counted from that of its CRS.
-    factors: by band, as in `Spread`.
+    estimates and standard deviations. bands: for each a key. ground, noise: keys of the fields that are drawn for the
+    ground, and of the sensor's noise. origin: row and column of the first pixel of the bands' grid, counted from that
+    of its CRS. factors: by band, as in `Spread`.
     """
 
     count: int
     seed: int
     kept: bool
     bands: tuple[int, ...]
-    lead: tuple[tuple[int, ...], ...]
-    common: tuple[int, ...]
+    ground: LeadKeys
+    noise: LeadKeys
     origin: tuple[int, int]
     factors: tuple[tuple[float, float, float], ...]
 
@@ -119,14 +135,6 @@ class Draws:
     def planes(self) -> int:
         """Planes per band."""
         return 2 + self.count * self.kept
-
-    def key(self, band: int, lead: Sequence[tuple[int, int]], number: int) -> tuple[int, ...]:
-        """Return the key of a band at one place along the leading dimensions: the number of a plane of a tile."""
-        found = []
-        for keys, (start, stop) in zip(reversed(self.lead), reversed(lead), strict=True):
-            number, place = divmod(number, stop - start)
-            found.append(keys[start + place])
-        return (self.bands[band], *sorted((*found, *self.common)))
 
 
 def simulation_halo(sensors: Sequence[BandSensor]) -> int:

@@ -74,8 +74,11 @@ class SimulationKernel:
                             date, number::bands, top * self.scale : (top + height) * self.scale,
                             left * self.scale : (left + width) * self.scale,
                         ]  # fmt: skip
-                        key = self.draws.key(number, tile.lead, date)
-                        band.draw(source[date, number, rows, columns], planes, place, key)
+                        keys = tuple(
+                            (self.draws.bands[number], *each.at(tile.lead, date))
+                            for each in (self.draws.ground, self.draws.noise)
+                        )
+                        band.draw(source[date, number, rows, columns], planes, place, keys)
             return from_tensor(out, block)
 
 
@@ -119,10 +122,11 @@ class _Simulator:
         self.psf = [[separable.Operator(np.array([each]), 0, seen.scale) for each in term] for term in taps]
         self.around = halo - separable.MEANS
 
-    def draw(self, plane: Tensor, planes: Tensor, place: tuple[int, int], key: tuple[int, ...]) -> None:
+    def draw(self, plane: Tensor, planes: Tensor, place: tuple[int, int], keys: tuple[tuple[int, ...], ...]) -> None:
         """Fill the planes of a window: estimate, standard deviation, and members if they are kept.
 
         plane: (rows + 2 halo, columns + 2 halo). place: absolute row and column of the window's first coarse pixel.
+        keys: of the field and of the noise.
         """
         noise, signal = self.band.noise_and_signal(plane)
         level = level_of(noise, signal)
@@ -136,10 +140,11 @@ class _Simulator:
         squares = deviation.zero_()
         kriged = torch.empty_like(estimate)
         for number in range(self.draws.fields):
-            chance = Chance(self.draws.seed, key_of(*key, number) >> 2)
-            field = self._field(chance, prior, place)
+            # Both may have one key, so the noise is drawn from the next stream; a stream doubles its key.
+            ground, other = (key_of(*key, number) >> 2 for key in keys)
+            field = self._field(Chance(self.draws.seed, ground), prior, place)
             seen = self._seen(field, noise.shape)
-            seen.addcmul_(noise, self._noise(chance, place, noise))
+            seen.addcmul_(noise, self._noise(Chance(self.draws.seed, other + 1), place, noise))
             self.band.krige(seen, level, kriged)
             margin = (field.shape[0] - kriged.shape[0]) // 2
             error = _inner(field, margin).sub_(kriged)
@@ -175,8 +180,7 @@ class _Simulator:
             np.arange(first - Kriger.reach, first - Kriger.reach + count)
             for first, count in zip(place, like.shape, strict=True)
         )
-        other = Chance(chance.seed, chance.key + 1)
-        return torch.from_numpy(other.plane_normal(rows, columns)).to(like.device)
+        return torch.from_numpy(chance.plane_normal(rows, columns)).to(like.device)
 
 
 def _inner(plane: Tensor, margin: int) -> Tensor:

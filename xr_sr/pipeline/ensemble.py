@@ -14,7 +14,7 @@ from ..cube.grid import place_of
 from ..cube.select import AnyCube, Cube
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
-from ..kernels import Draws, KernelRef
+from ..kernels import Draws, KernelRef, LeadKeys
 from ..kernels.chance import key_of
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import Option
@@ -51,6 +51,7 @@ def ensemble(
     *,
     seed: int = 0,
     members: bool = False,
+    same_ground: bool = True,
     level: float = 0.9,
     calibrated: bool = True,
     calibration: GivenCalibration = None,
@@ -73,9 +74,12 @@ def ensemble(
     model: "kriging", by conditional simulation: x_i = K y + (z_i - K (D H z_i + n_i)), with z_i a random field with the
         spectrum of kriging's prior and the local variance of the ground, and n_i the noise of the sensor. Seen again
         through the sensor's point spread function, a member differs from the input by the sensor's noise.
-    seed: 0 or more. Random numbers depend on it, on the band, the date, the member and the place on the grid of the
-        CRS: members are the same in every chunking and crop.
+    seed: 0 or more. Random numbers depend on it, on the band, the member and the place on the grid of the CRS, those of
+        the noise on the date too: members are the same in every chunking and crop, and of a date alone and in a series.
     members: keep them, as a variable `members` along a first dimension `member`; else memory does not grow with n.
+    same_ground: draw the detail that no date shows once for all dates, as it is where the ground stays the same, and
+        the sensor's noise for each date: members differ between dates by what was seen of them. False draws dates
+        independently of each other.
     level, calibrated, calibration: as in `interval`; the local variance is multiplied by what was found.
     Other arguments: as in `upscale`.
 
@@ -91,6 +95,7 @@ def ensemble(
     check_number("n", n, most=MOST_MEMBERS)
     check_whole("seed", seed, least=0)
     check_flag("members", members)
+    check_flag("same_ground", same_ground)
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
     request = Request(
         model,
@@ -113,7 +118,8 @@ def ensemble(
     if options.get("strength", 1) != 1:
         raise OptionError("strength=: members belong to kriging itself, strength=1. Leave it out.")
     used = calibration_for(spec.name, calibrated, calibration)
-    lead, common = _date_keys(made.cube)
+    noise = _keys(made.cube, dated=True)
+    ground = _keys(made.cube, dated=not same_ground)
     place = place_of(made.cube.grid)
 
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
@@ -125,8 +131,8 @@ def ensemble(
             int(seed),
             members,
             tuple(key_of("band", band) for band in step.bands),
-            lead,
-            common,
+            ground,
+            noise,
             ((place[0] - origin[0]) // ratio, (place[1] - origin[1]) // ratio),
             factors_of(used, step.bands, level),
         )
@@ -145,25 +151,25 @@ def ensemble(
     return together(found, facts)
 
 
-def _date_keys(cube: Cube) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+def _keys(cube: Cube, *, dated: bool) -> LeadKeys:
     """Return keys for the places along each leading dimension, and those of a date that is no dimension.
 
-    Dates count by their time, so that one is drawn alike alone and in a series; all else by its position.
+    Dates count by their time, so that one is drawn alike alone and in a series, or not at all; other dimensions by
+    position.
     """
     coords = cube.planes[0].array.coords
     dates = {name: coord for name, coord in coords.items() if coord.dtype.kind == "M"}
     lead = tuple(
-        _stamps(dates[dim])
+        _stamps(dates[dim], dated)
         if dim in dates
         else tuple(key_of(dim, place) for place in range(cube.planes[0].array.sizes[dim]))
         for dim in cube.lead
     )
     scalars = {name: coord for name, coord in dates.items() if not coord.ndim}
     alone = scalars.get("time", next(iter(scalars.values())) if len(scalars) == 1 else None)
-    return lead, () if alone is None or set(dates) & set(cube.lead) else _stamps(alone)
+    return LeadKeys(lead, () if alone is None or set(dates) & set(cube.lead) else _stamps(alone, dated))
 
 
-def _stamps(dates: xr.DataArray) -> tuple[int, ...]:
-    return tuple(
-        key_of("date", date) for date in dates.values.astype("datetime64[ns]").astype("int64").ravel().tolist()
-    )
+def _stamps(dates: xr.DataArray, dated: bool) -> tuple[int, ...]:
+    stamps = dates.values.astype("datetime64[ns]").astype("int64").ravel().tolist()
+    return tuple(key_of("date", stamp if dated else "any") for stamp in stamps)
