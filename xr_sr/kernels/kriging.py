@@ -61,12 +61,12 @@ class Kriger:
         cut = -(-margin // self.scale) * self.scale - margin
         return out[..., cut : out.shape[-2] - cut, cut : out.shape[-1] - cut]
 
-    def predict_into(self, window: Tensor, out: Tensor) -> None:
-        """See `protocol.PredictorInto`."""
+    def predict_into(self, window: Tensor, out: Tensor, *, add: bool = False) -> None:
+        """See `protocol.PredictorInto`. add: to what `out` holds, for a strength of 1."""
         for date in range(window.shape[0]):
             for place, band in enumerate(self.bands):
                 estimate, *beside = out[date, place :: len(self.bands)]
-                band.apply(window[date, place], estimate, self.strength, beside)
+                band.apply(window[date, place], estimate, self.strength, beside, add=add)
 
 
 class KrigedBand:
@@ -80,7 +80,9 @@ class KrigedBand:
         self.bicubic = separable.bicubic(sensor.observation.scale)
         self.error_scale = ErrorScale(filters, factors)
 
-    def apply(self, plane: Tensor, out: Tensor, strength: float, beside: Sequence[Tensor] = ()) -> None:
+    def apply(
+        self, plane: Tensor, out: Tensor, strength: float, beside: Sequence[Tensor] = (), *, add: bool = False
+    ) -> None:
         """Upscale (rows + 2 reach, columns + 2 reach) to (rows * scale, columns * scale), in `out`.
 
         beside: filled with the standard deviation of the error, and with the strata.
@@ -92,7 +94,7 @@ class KrigedBand:
             inner = tuple(slice(cut, side - cut) for side in level.shape)
             near = plane[Kriger.reach - 2 : 2 - Kriger.reach, Kriger.reach - 2 : 2 - Kriger.reach]
             self.error_scale.write(near, noise[inner], level[inner], *beside)
-        self.krige(plane, level, out)
+        self.krige(plane, level, out, add=add)
         if strength == 1:
             return
         reach, scale = Kriger.reach, self.bicubic.scale
@@ -103,17 +105,21 @@ class KrigedBand:
         self.bicubic.along_x(tall, reach, columns, smooth)
         out.lerp_(smooth, 1 - strength)
 
-    def krige(self, plane: Tensor, level: Tensor, out: Tensor) -> None:
+    def krige(self, plane: Tensor, level: Tensor, out: Tensor, *, add: bool = False) -> None:
         """Upscale as `apply`, with ratios of noise to signal that may be those of another image."""
-        self.upsample(self.without_noise(plane, level), out)
+        self.upsample(self.without_noise(plane, level), out, add=add)
 
-    def upsample(self, clean: Tensor, out: Tensor) -> None:
+    def upsample(self, clean: Tensor, out: Tensor, *, add: bool = False) -> None:
         """Krige pixels without noise, (rows + 2 RADIUS, columns + 2 RADIUS) to (rows * scale, columns * scale)."""
         scale = self.bicubic.scale
         rows, step = out.shape[0] // scale, max(1, STRIP // scale)
         for start in range(0, rows, step):
             stop = min(start + step, rows)
-            out[start * scale : stop * scale] = self.upsampling.apply(clean[start : stop + 2 * RADIUS])
+            fine, place = self.upsampling.apply(clean[start : stop + 2 * RADIUS]), out[start * scale : stop * scale]
+            if add:
+                place.add_(fine)
+            else:
+                place.copy_(fine)
 
     def without_noise(self, plane: Tensor, level: Tensor) -> Tensor:
         """Filter (rows, columns) as its own variance asks for, to SMOOTHING_RADIUS less on each side."""

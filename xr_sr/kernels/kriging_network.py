@@ -53,6 +53,7 @@ class KrigingNetwork(KrigingResidual):
     """
 
     takes_float32 = True
+    side_cpu = 256  # less context than in smaller windows; features of larger ones leave the cache
 
     def __init__(
         self,
@@ -70,14 +71,24 @@ class KrigingNetwork(KrigingResidual):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return kriging with the addition."""
-        # Kriging works on planes, the network on channels that lie together.
+        if not torch.is_grad_enabled():
+            return self._written(x, self.bands)
         with torch.no_grad():  # it works in place
-            fine = self.kriger.predict(trim(x, self.fine_consumed - Kriger.reach).contiguous(), 0)
-        if not self.strength:
-            return fine
-        features, spread = self.read(trim(x, self.fine_consumed - self.own))
-        added = self.added(features, spread)
-        return fine + self.strength * added if added.requires_grad else fine.add_(added, alpha=self.strength)
+            fine = self.kriger.predict(trim(x, self.fine_consumed - Kriger.reach), 0)
+        return fine + self.strength * self.added(*self.read(trim(x, self.fine_consumed - self.own)))
+
+    def write(self, x: Tensor, out: Tensor) -> None:
+        """Write kriging with the addition to `out`; without a gradient."""
+        if self.strength:
+            features, spread = self.read(trim(x, self.fine_consumed - self.own))
+            self.write_added(features, spread * self.strength, out)
+        self.kriger.predict_into(trim(x, self.fine_consumed - Kriger.reach), out, add=self.strength != 0)
+
+    def _written(self, x: Tensor, bands: int) -> Tensor:
+        rows, columns = ((side - 2 * self.consumed) * self.upscale for side in x.shape[-2:])
+        out = x.new_empty(len(x), bands, rows, columns)
+        self.write(x, out)
+        return out
 
 
 class KrigingFusion(KrigingNetwork):
@@ -130,20 +141,21 @@ class KrigingFusion(KrigingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the bands upscaled."""
+        with torch.no_grad():
+            return self._written(x, len(self.gives))
+
+    def write(self, x: Tensor, out: Tensor) -> None:
+        """Write the bands upscaled to `out`; without a gradient."""
         scale, count = self.upscale, self.bands
         fine_given = [place for place in self.gives if place < count]
         around = self.regression.around if self._coarse_given else 0
-        n, _, height, width = x.shape
-        rows, columns = ((side - 2 * self.consumed) * scale for side in (height, width))
-        out = x.new_empty(n, len(self.gives), rows, columns)
-        with torch.no_grad():
-            fine = super().forward(trim(x[:, :count], self.consumed - around - self.fine_consumed))
-            out[:, : len(fine_given)] = trim(fine[:, fine_given], around * scale)
-            if self._coarse_given:
-                measured = trim(x, self.consumed - self.regression.consumed)
-                coarse = measured[:, self._coarse_given, ::2, ::2]
-                for date in range(n):
-                    self.regression.apply(
-                        coarse[date], measured[date, :count], fine[date], out[date, len(fine_given) :]
-                    )
-        return out
+        seen = trim(x[:, :count], self.consumed - around - self.fine_consumed)
+        rows, columns = ((side - 2 * self.fine_consumed) * scale for side in seen.shape[-2:])
+        fine = x.new_empty(len(x), count, rows, columns)
+        super().write(seen, fine)
+        out[:, : len(fine_given)] = trim(fine[:, fine_given], around * scale)
+        if self._coarse_given:
+            measured = trim(x, self.consumed - self.regression.consumed)
+            coarse = measured[:, self._coarse_given, ::2, ::2]
+            for date in range(len(x)):
+                self.regression.apply(coarse[date], measured[date, :count], fine[date], out[date, len(fine_given) :])

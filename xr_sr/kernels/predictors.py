@@ -57,7 +57,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class NetworkPredictor:
-    """A network on normalized reflectance in channels-last layout, at the requested precision."""
+    """A network on normalized reflectance in channels-last layout, at the requested precision.
+
+    A network may have `side_cpu`, as of `protocol.Predictor`, and `write(window, out)` for what `forward` returns.
+    """
 
     def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
         self.spec = spec
@@ -96,6 +99,14 @@ class NetworkPredictor:
             fine = fine * self.scale_out + self.shift_out
         # Folded networks clamp inside their last convolution; for others this is a cheap pass.
         return fine.clamp_(min=0) if self.clamps else fine
+
+    def predict_into(self, window: Tensor, out: Tensor) -> None:
+        """See `protocol.PredictorInto`."""
+        write: Callable[[Tensor, Tensor], None] | None = getattr(self.network, "write", None)
+        if write is None or self.normalizes or self.clamps or self.reach != self.consumed:
+            out.copy_(self.predict(window, 0))
+        else:
+            write(window, out)
 
 
 def reach_of(spec: Network, network: nn.Module) -> int:

@@ -35,6 +35,9 @@ ROUNDING = 2.0**-22
 HIGHEST_RATIO = 4.0
 """Decades of the ratio of noise to signal, on each side of one, beyond which it makes no difference."""
 
+STRIP = 32
+"""Rows of input pixels whose addition is computed at once, so that it stays in the cache until it is in its place."""
+
 START = 0.1
 """Factor of the initial weights of the last convolution, so that training begins near kriging."""
 
@@ -80,17 +83,27 @@ class KrigingResidual(nn.Module):
         """Return features, (n, channels, y - 2 consumed, ...), and the standard deviation there, (n, bands, ...)."""
         mean, variance = local_moments(x)
         fixed, per_reflectance = self.noise.T[:, :, None, None]
-        noise = fixed + per_reflectance * mean.clamp(min=DARKEST)
-        spread = ((variance - ROUNDING * mean.square()).clamp(min=0) + LEAST_VARIANCE).sqrt()
-        ratio = (noise / (variance - noise).clamp(min=LEAST_VARIANCE) + 1e-30).log10()
-        ratio = ratio.clamp(-HIGHEST_RATIO, HIGHEST_RATIO) / HIGHEST_RATIO
-        seen = torch.cat([(trim(x, MEANS) - mean) / spread, ratio], dim=1)
+        noise = mean.clamp(min=DARKEST).mul_(per_reflectance).add_(fixed)
+        spread = mean.square().mul_(-ROUNDING).add_(variance).clamp_(min=0).add_(LEAST_VARIANCE).sqrt_()
+        ratio = (noise / (variance - noise).clamp_(min=LEAST_VARIANCE)).add_(1e-30).log10_()
+        ratio.clamp_(-HIGHEST_RATIO, HIGHEST_RATIO).div_(HIGHEST_RATIO)
+        seen = torch.cat([(trim(x, MEANS) - mean).div_(spread), ratio], dim=1)
         features: Tensor = self.features(seen.to(self.features.weight.dtype))
         for pair in self.pairs:
             assert isinstance(pair, nn.ModuleList)
             first, last = pair
-            features = trim(features, 2) + last(functional.relu(first(features)))
+            features = last(functional.relu(first(features), inplace=True)).add_(trim(features, 2))
         return features, trim(spread, (spread.shape[-1] - features.shape[-1]) // 2)
+
+    def write_added(self, features: Tensor, spread: Tensor, out: Tensor) -> None:
+        """Write the addition to kriging to `out`, (n, bands, y * upscale, x * upscale); without a gradient."""
+        by_pixel = spread.permute(0, 2, 3, 1)[..., None].contiguous()
+        for start in range(0, features.shape[-2], STRIP):
+            rows = slice(start, min(start + STRIP, features.shape[-2]))
+            phases = self.tail(features[:, :, rows]).to(spread.dtype)
+            phases = phases.contiguous(memory_format=torch.channels_last)
+            phases.permute(0, 2, 3, 1).unflatten(-1, (self.bands, -1)).mul_(by_pixel[:, rows])
+            shuffle(phases, self.upscale, out[..., rows.start * self.upscale : rows.stop * self.upscale, :])
 
     def added(self, features: Tensor, spread: Tensor) -> Tensor:
         """Return the addition to kriging, in reflectance."""
@@ -101,9 +114,5 @@ class KrigingResidual(nn.Module):
         return self._fine(self.error(features.detach()).clamp(-8, 4).exp(), spread.detach())
 
     def _fine(self, phases: Tensor, spread: Tensor) -> Tensor:
-        phases = phases.to(spread.dtype)
-        if phases.requires_grad:
-            scaled = phases.unflatten(1, (self.bands, -1)) * spread[:, :, None]
-            return functional.pixel_shuffle(scaled.flatten(1, 2), self.upscale)
-        phases.unflatten(1, (self.bands, -1)).mul_(spread[:, :, None])
-        return shuffle(phases, self.upscale)
+        scaled = phases.to(spread.dtype).unflatten(1, (self.bands, -1)) * spread[:, :, None]
+        return functional.pixel_shuffle(scaled.flatten(1, 2), self.upscale)
