@@ -22,6 +22,7 @@ step() { # package.module, options
 step benchmarks.peer_env
 step benchmarks.import_time > >(tee benchmarks/results/import_time.md)
 step benchmarks.against_peer --malloc-kept --write
+step benchmarks.kriging_speed --write
 step benchmarks.overhead --write
 step benchmarks.kernel --write
 step benchmarks.scaling --write
