@@ -1,4 +1,4 @@
-"""Measure kriging and the network that adds to it: their kernels beside `sen2sr`'s, and kriging beside the peer.
+"""Measure kriging and the network that adds to it: their kernels beside `sen2sr-v1`'s, and kriging beside the peer.
 
     python -m benchmarks.peer_env                        # once: the peer's environment
     python -m benchmarks.kriging_speed [--part kernels] [--write]
@@ -26,8 +26,8 @@ from benchmarks.harness.runs import Side, Spread, by_turns, column, parser, rati
 if TYPE_CHECKING:
     from xr_sr.kernels.protocol import Kernel
 
-FIRST = "sen2sr.rgbn-x4"
-KERNELS = {FIRST: None, "kriging": 4.0, "kriging, with deviations": None, "sen2sr-v2.rgbn-x4": 0.8}
+FIRST = "sen2sr-v1.rgbn-x4"
+KERNELS = {FIRST: None, "kriging": 4.0, "kriging, with deviations": None, "sen2sr.rgbn-x4": 0.8}
 """How many times as fast as FIRST they are to be."""
 PEER = f"package sen2sr {PEER_VERSION}"
 DOORS = {"compute": 12.0, "persist": 25.0}

@@ -39,7 +39,7 @@ def main() -> int:
     arguments.add_argument("--part", choices=["equality", "speed", "all"], default="all")
     arguments.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     arguments.add_argument(
-        "--models", nargs="+", default=[OFFICIAL, "sen2sr"], help="ten-band models (default: %(default)s)"
+        "--models", nargs="+", default=[OFFICIAL, "sen2sr-v1"], help="ten-band models (default: %(default)s)"
     )
     arguments.add_argument("--inputs", type=Path, help=argparse.SUPPRESS)
     arguments.add_argument("--outputs", type=Path, help=argparse.SUPPRESS)

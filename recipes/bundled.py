@@ -1,6 +1,6 @@
-"""Reproduce the training of the weights in the package: imagery, networks, steps and seeds.
+"""Reproduce the training of the distilled weights in the package: imagery, networks, steps and seeds.
 
-    python -m recipes.bundled distil --data ../shared/data --folder runs/sen2sr --channels 24
+    python -m recipes.bundled distil --data ../shared/data --folder runs/sen2sr-v1 --channels 24
 
 A run saves checkpoints; the same command resumes it. The imagery is in `imagery`.
 """

@@ -1,4 +1,4 @@
-"""Compare the bundled weights with the official network: closeness, speed, and the effect of their size.
+"""Compare the first edition of our networks with the official network: closeness, speed, the effect of their size.
 
     python -m studies.bundled [--runs FOLDER] [--write]
 
@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import ROOT, Side, Spread, by_turns, column, parser, run, shared
 
-MODELS = ("sen2sr", "sen2sr-fast")
-"""Those of four bands in the package."""
+MODELS = ("sen2sr-v1", "sen2sr-v1-fast")
+"""The distilled ones of four bands in the package."""
 
 SIZES = (12, 16, 24, 32)
 """Channels of LeanSPAN."""
@@ -66,7 +66,7 @@ def main() -> int:
 def _report_cards(report: Report) -> None:
     """List the metadata of the files."""
     cards = {f"`{name}`": _card(name) for name in MODELS}
-    cards["`sen2sr`, 20 m bands"] = _card("sen2sr.ten-x4")["coarse"]
+    cards["`sen2sr-v1`, 20 m bands"] = _card("sen2sr-v1.ten-x4")["coarse"]
     shown: dict[str, str] = {}
     for name, card in cards.items():
         settings, teacher = card["settings"], card["teacher"]
@@ -167,7 +167,7 @@ def _report_sizes(report: Report, given: argparse.Namespace) -> None:
         rows.append((name, f"{_cost(name):,}", *(times[name, cores].text() for cores in (1, 2)), *found))
     head = ["network", "multiply-adds", "one core, times as fast", "two cores"]
     report.table([*head, "closeness by place, short run", "long run"], rows)
-    for name, channels in (("sen2sr", 24), ("sen2sr-fast", 12)):
+    for name, channels in (("sen2sr-v1", 24), ("sen2sr-v1-fast", 12)):
         found = [times[f"{channels} channels", cores] for cores in (1, 2)]
         said = " on one core, ".join(spread.text() for spread in found)
         report.target(
@@ -249,10 +249,9 @@ def _draw() -> None:
     """Draw one place with a reference: LR, bicubic, the official network, ours, HR."""
     import matplotlib.pyplot as plt
     import numpy as np
-    import trust
 
     import xr_sr  # noqa: F401  # registers .sr
-    from studies import aerial
+    from studies import aerial, trust
 
     place = next(place for place in aerial.places() if place.name == trust.PICTURED)
     lr = trust.see(place, seed=0)

@@ -3,7 +3,7 @@
     python -m studies.consistency [--write] [--pictures]
 
 Each output is averaged over the 4 x 4 pixels of each input pixel and compared with the input's reflectance, nodata
-left out. Our network, the official one, that without its constraint, and bicubic interpolation. Writes
+left out. Our networks, the official one, that without its constraint, and bicubic interpolation. Writes
 results/real_scenes.md, and docs/_static/real_*.jpg with --pictures.
 """
 
@@ -18,7 +18,8 @@ from benchmarks.harness.runs import ROOT, Side, parser, run
 
 WAYS = {
     "sen2sr": {"model": "sen2sr"},
-    "sen2sr-fast": {"model": "sen2sr-fast"},
+    "sen2sr-v1": {"model": "sen2sr-v1"},
+    "sen2sr-v1-fast": {"model": "sen2sr-v1-fast"},
     "sen2sr-lite": {"model": "sen2sr-lite"},
     "without constraint": {"model": "sen2sr-lite", "constraint": "none"},
     "bicubic": {"model": "bicubic"},

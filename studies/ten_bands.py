@@ -27,7 +27,7 @@ FUSED: dict[str, dict[str, Any]] = {
 }
 """The rows of the table of Wald's protocol, and the options of `fuse` for each."""
 
-OFFICIAL, OURS = "sen2sr-lite.main", "sen2sr.ten-x4"
+OFFICIAL, OURS = "sen2sr-lite.main", "sen2sr-v1.ten-x4"
 
 TRAINED_ON = ("DSen2", "Brandenburg")
 """Scenes on which our models were trained."""
@@ -392,7 +392,7 @@ def _pairs() -> list[tuple[str, float, float]]:
         told = {key: value for key, value in scene.options.items() if key != "layout"}
         r10m = scene.cube["r10m"].to_dataset() if hasattr(scene.cube, "children") else scene.cube
         plain, found = four(r10m, "bicubic", told), []
-        for ten, rgbn in ((OFFICIAL, "sen2sr-lite.rgbn-x4"), (OURS, "sen2sr.rgbn-x4")):
+        for ten, rgbn in ((OFFICIAL, "sen2sr-lite.rgbn-x4"), (OURS, "sen2sr-v1.rgbn-x4")):
             # Asked for fine bands alone, the models of ten bands read the others neither.
             found.append(_share(four(scene.cube, ten, scene.options), four(r10m, rgbn, told), plain))
         rows.append((scene.name, *found))

@@ -5,8 +5,8 @@
 Aerial imagery is degraded by `xr_sr.simulate` as Sentinel-2 sees it at 10 m, upscaled, and evaluated against itself at
 2.5 m. Then the sensor is not the assumed one: its point spread 20 % wider or narrower, its noise doubled, its
 bands 0.2 pixels apart. Each number is the median over places with the least and the largest: places differ more than
-models do. --tried: weights of our form and size that are not in the package, by names of their own. Writes
-results/trust.md and, with --write, docs/_static/trust*.
+models do. --tried: weights of the form and size of `sen2sr-v1` that are not in the package, by names of their own.
+Writes results/trust.md and, with --write, docs/_static/trust*.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import ROOT, Side, Spread, parser, run
 
-MODELS = ("bicubic", "kriging", "kriging-estimate", "sen2sr-lite", "sen2sr", "sen2sr-fast", "sen2sr-v2")
+MODELS = ("bicubic", "kriging", "kriging-estimate", "sen2sr-lite", "sen2sr", "sen2sr-fast", "sen2sr-v1")
 
 WITH_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {"kriging-estimate": ("kriging", {"mtf": "estimate"})}
 """Names of models with options of their own: kriging with the MTF measured from the cube."""
@@ -88,13 +88,13 @@ def main() -> int:
 
 
 def _register(name: str, path: str) -> None:
-    """Register weights of the architecture and size of the package's own as a model."""
+    """Register weights of the architecture and size of the first edition's as a model."""
     from dataclasses import replace
 
     import xr_sr
     from xr_sr.catalog import registry
 
-    xr_sr.register_model(replace(registry.get("sen2sr"), name=name, weights=None), weights=path, check=False)
+    xr_sr.register_model(replace(registry.get("sen2sr-v1"), name=name, weights=None), weights=path, check=False)
 
 
 def _measure(models: list[str], seed: int, *, pictures: bool) -> list[dict[str, Any]]:

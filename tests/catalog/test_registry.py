@@ -301,7 +301,7 @@ def test_small_weights_have_a_size(monkeypatch):
 
     sizes = list_models().set_index("name")["size_mb"]
     assert sizes["own.small-x4"] == 0.0002
-    assert sizes["sen2sr.rgbn-x4"] == 0.2 and sizes["bicubic"] == 0
+    assert sizes["sen2sr.rgbn-x4"] == 0.3 and sizes["bicubic"] == 0
 
 
 def test_the_table_says_where_the_weights_are(tmp_path: Path, monkeypatch):

@@ -13,7 +13,7 @@ from tests.cubes import array, reflectance
 from xr_sr.catalog import fetch, registry
 from xr_sr.errors import OptionError
 
-NAME = "sen2sr-v2.rgbn-x4"
+NAME = "sen2sr.rgbn-x4"
 RGBN = ("B04", "B03", "B02", "B08")
 
 
@@ -33,20 +33,20 @@ def test_the_card_says_what_it_was_made_of():
 def test_even_ground_stays_even(level):
     """Its standard deviation is at most 2e-5: there is no pattern of four pixels."""
     flat = array(np.full((4, 40, 40), level, "float32"), RGBN)
-    assert float(flat.sr.upscale("sen2sr-v2", device="cpu").std()) <= 2e-5
+    assert float(flat.sr.upscale("sen2sr", device="cpu").std()) <= 2e-5
 
 
 def test_strength_is_an_option():
     """0 is kriging alone, to the bit; beyond 1.5 it is refused, and first-edition networks have none."""
     cube = array(reflectance(4, 40, 44), RGBN)
     none, half, whole = (
-        cube.sr.upscale("sen2sr-v2", strength=strength, device="cpu").values for strength in (0, 0.5, 1.0)
+        cube.sr.upscale("sen2sr", strength=strength, device="cpu").values for strength in (0, 0.5, 1.0)
     )
     np.testing.assert_array_equal(none, cube.sr.upscale("kriging", device="cpu").values)
     np.testing.assert_allclose(half, (none + whole) / 2, atol=2e-6)
-    np.testing.assert_array_equal(whole, cube.sr.upscale("sen2sr-v2", device="cpu").values)
+    np.testing.assert_array_equal(whole, cube.sr.upscale("sen2sr", device="cpu").values)
     assert np.abs(whole - none).max() > 1e-3
-    for model, strength in (("sen2sr-v2", 1.6), ("sen2sr-v2", -0.1), ("sen2sr", 0.5)):
+    for model, strength in (("sen2sr", 1.6), ("sen2sr", -0.1), ("sen2sr-v1", 0.5)):
         with pytest.raises(OptionError, match="strength"):
             cube.sr.upscale(model, strength=strength)
 
@@ -54,11 +54,11 @@ def test_strength_is_an_option():
 def test_values_depend_neither_on_chunks_nor_on_crops():
     """Beyond the declared halo nothing matters."""
     cube = array(reflectance(4, 70, 64), RGBN)
-    whole = cube.sr.upscale("sen2sr-v2", device="cpu").values
-    parts = cube.chunk(y=23, x=17).sr.upscale("sen2sr-v2", device="cpu").values
+    whole = cube.sr.upscale("sen2sr", device="cpu").values
+    parts = cube.chunk(y=23, x=17).sr.upscale("sen2sr", device="cpu").values
     np.testing.assert_allclose(parts, whole, atol=2e-6)
     halo = registry.get(NAME).halo
-    crop = cube[:, 10:60, 8:58].sr.upscale("sen2sr-v2", device="cpu").values
+    crop = cube[:, 10:60, 8:58].sr.upscale("sen2sr", device="cpu").values
     inner = slice(4 * halo, -4 * halo)
     np.testing.assert_allclose(crop[:, inner, inner], whole[:, 40:240, 32:232][:, inner, inner], atol=2e-6)
 
@@ -67,12 +67,12 @@ def test_phases_of_a_real_scene_are_as_even_as_those_of_kriging():
     """The mean of each of the 16 phases over the scene: their spread is 1.5 times kriging's, or below 1e-4."""
     scene = xr_sr.sample("havel")["r10m"].to_dataset()[list(RGBN)]
     spread = {}
-    for model in ("kriging", "sen2sr-v2"):
+    for model in ("kriging", "sen2sr"):
         fine = scene.sr.upscale(model, device="cpu").to_array().values
         fine = fine[:, 64:-64, 64:-64].astype("float64")
         bands, height, width = fine.shape
         spread[model] = fine.reshape(bands, height // 4, 4, width // 4, 4).mean((1, 3)).std((1, 2))
-    assert (spread["sen2sr-v2"] <= np.maximum(1.5 * spread["kriging"], 1e-4)).all(), spread
+    assert (spread["sen2sr"] <= np.maximum(1.5 * spread["kriging"], 1e-4)).all(), spread
 
 
 def test_it_is_nearer_to_the_reference_than_kriging_and_the_first_edition(shared):
@@ -85,9 +85,9 @@ def test_it_is_nearer_to_the_reference_than_kriging_and_the_first_edition(shared
             model: np.square(
                 (lr.sr.upscale(model, offset=0, quantification=1, device="cpu").values - place.hr.values)[:, edge, edge]
             ).mean(axis=(1, 2))
-            for model in ("kriging", "sen2sr", "sen2sr-v2")
+            for model in ("kriging", "sen2sr-v1", "sen2sr")
         }
-        gains.append([10 * np.log10(error[other] / error["sen2sr-v2"]).mean() for other in ("sen2sr", "kriging")])
+        gains.append([10 * np.log10(error[other] / error["sen2sr"]).mean() for other in ("sen2sr-v1", "kriging")])
     over_first, over_kriging = np.mean(gains, axis=0)
     assert over_first > 0.5
     assert over_kriging > 0.05

@@ -133,7 +133,7 @@ def test_other_arguments_are_refused(wrong):
 # -- files as models
 
 
-@pytest.mark.parametrize("name", ["sen2sr.rgbn-x4", "sen2sr-fast"])
+@pytest.mark.parametrize("name", ["sen2sr-v1.rgbn-x4", "sen2sr-v1-fast"])
 def test_the_files_in_the_package_give_the_values_of_its_models(name):
     path = fetch.locate(registry.get(name)).path
     module, found = networks.from_state_dict(load_file(path))

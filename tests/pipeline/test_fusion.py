@@ -60,7 +60,7 @@ def computed(made: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return made.sel(band=[band for band in TEN if band in made.band.values])
 
 
-TEN_BANDS = pytest.mark.parametrize("model", ["sen2sr-lite", "sen2sr.ten-x4"])
+TEN_BANDS = pytest.mark.parametrize("model", ["sen2sr-lite", "sen2sr-v1.ten-x4"])
 """The official networks, one after the other, and ours in one pass."""
 
 
@@ -164,7 +164,7 @@ def test_slivers(side):
     tree = tree_of(at_10m(14, 12))
 
     close(fused(tree, chunks=side), fused(tree), 4e-6)
-    close(lite(tree, "sen2sr.ten-x4", chunks=side), lite(tree, "sen2sr.ten-x4"), 4e-6)
+    close(lite(tree, "sen2sr-v1.ten-x4", chunks=side), lite(tree, "sen2sr-v1.ten-x4"), 4e-6)
 
 
 @TEN_BANDS
@@ -214,7 +214,7 @@ def test_dates_do_not_see_each_other_and_are_matched():
 
     for n in range(3):
         close(fused(tree_of(values[n])), together.isel(time=n))
-    for model in ("sen2sr-lite", "sen2sr.ten-x4"):
+    for model in ("sen2sr-lite", "sen2sr-v1.ten-x4"):
         close(lite(tree, model, chunks={"time": 3}).isel(time=1), lite(tree_of(values[1]), model))
     with pytest.raises(GridError, match="2"):
         r10m.sr.fuse("sen2sr-lite", other=r20m.isel(time=[0, 1]))
@@ -254,7 +254,7 @@ def test_10_m_bands_do_not_read_20_m_bands():
     made = lite(lazy, bands=["B04"])
 
     assert made.shape == (1, 64, 64)
-    for model in ("sen2sr-lite.main", "sen2sr.ten-x4"):
+    for model in ("sen2sr-lite.main", "sen2sr-v1.ten-x4"):
         for cube in (lazy, tree["r10m"].to_dataset()):
             alone = computed(cube.sr.upscale(model, bands=["B08", "B04"]))
             close(alone, lite(tree, model).sel(band=["B04", "B08"]))
@@ -301,7 +301,7 @@ def test_holes_do_not_depend_on_chunks():
     tree["r20m/B11"][3:14, 6:12] = np.nan
     tree["r10m/B03"][22:, 30:33] = np.nan
 
-    for model in ("sen2sr-lite", "sen2sr.ten-x4"):
+    for model in ("sen2sr-lite", "sen2sr-v1.ten-x4"):
         close(lite(tree, model, chunks=13), lite(tree, model, chunks=100))
     close(fused(tree, chunks=9), fused(tree, chunks=100))
 

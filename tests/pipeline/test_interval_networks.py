@@ -13,7 +13,7 @@ from xr_sr.kernels.calibration import LEVELS, Calibration, gaussian_width
 from xr_sr.kernels.kriging_network import KrigingNetwork
 
 RGBN = ("B04", "B03", "B02", "B08")
-NAME = "sen2sr-v2.rgbn-x4"
+NAME = "sen2sr.rgbn-x4"
 ONES = Calibration(NAME, {("all", "all"): tuple(gaussian_width(level) for level in LEVELS)})
 """Scales come as they are."""
 
@@ -67,8 +67,8 @@ def test_values_depend_neither_on_chunks_nor_on_other_bands():
 def test_bands_without_an_error_scale_are_refused_with_those_that_have_one():
     tree = tree_of(at_10m(40, 40))
     with pytest.raises(OptionError, match="bands="):
-        tree.sr.interval(model="sen2sr-v2")
-    made = tree.sr.interval(model="sen2sr-v2", bands=list(RGBN), calibration=ONES, device="cpu")
+        tree.sr.interval(model="sen2sr")
+    made = tree.sr.interval(model="sen2sr", bands=list(RGBN), calibration=ONES, device="cpu")
     assert list(made.band.values) == list(RGBN)
 
 

@@ -11,7 +11,7 @@ from xr_sr.errors import ModelError, OptionError
 from xr_sr.metrics import consistency
 from xr_sr.training import Teacher
 
-MODEL = "sen2sr-v2.ten-x4"
+MODEL = "sen2sr.ten-x4"
 FINE = ("B04", "B03", "B02", "B08")
 COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")
 CLOSE = 2e-6
@@ -63,7 +63,7 @@ def test_scenes_may_begin_in_the_middle_of_a_coarse_pixel():
 def test_fine_bands_are_those_of_the_model_of_four():
     """To the last digit but rounding, and 20 m bands are not read for them."""
     values = at_10m(72, 64)
-    four = array(values[:4], FINE).sr.upscale("sen2sr-v2.rgbn-x4", device="cpu").values
+    four = array(values[:4], FINE).sr.upscale("sen2sr.rgbn-x4", device="cpu").values
     np.testing.assert_allclose(upscaled(tree_of(values))[:4], four, rtol=0, atol=CLOSE)
     np.testing.assert_allclose(upscaled(array(values[:4], FINE), bands=list(FINE)), four, rtol=0, atol=CLOSE)
 

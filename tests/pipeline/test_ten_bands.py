@@ -214,7 +214,7 @@ def test_a_second_cube_without_wider_bands_is_refused():
 @pytest.mark.parametrize(
     ("model", "bands", "words"),
     [
-        ("sen2sr-fast", ["B04", "B11"], r"\['B11'\].*another model: \['sen2sr', 'sen2sr-lite', 'near"),
+        ("sen2sr-fast", ["B04", "B11"], r"\['B11'\].*another model: \['sen2sr', 'sen2sr-v1', 'sen2sr-lite', 'near"),
         ("sen2sr", ["B99"], r"bands=.*\['B99'\]"),
         ("sen2sr", 4, r"bands=4"),
         ("sen2sr", [4], r"bands=\[4\]"),

@@ -149,7 +149,7 @@ def test_a_scale_is_for_models_that_have_one():
         (
             {
                 "network": LeanSPAN(),
-                "teacher": Teacher("sen2sr.ten-x4", device="cpu"),
+                "teacher": Teacher("sen2sr-v1.ten-x4", device="cpu"),
                 "scenes": [Scene("ten", cubes.reflectance(10, 80, 80))],
             },
             r"cannot be run on \(1, 10, .*LeanFusion\(bands=10, coarse=6, upscale=4\)",

@@ -180,7 +180,7 @@ def test_a_card_that_json_cannot_hold_is_refused(tmp_path):
 @pytest.mark.parametrize("shape", [(4, 40, 40), (1, 3, 40, 40), (1, 4, 20, 40)])
 def test_a_teacher_says_which_images_it_takes(shape):
     with pytest.raises(OptionError, match=r"shape.*\(n, 4, y, x\).* 20 pixels"):
-        Teacher("sen2sr", device="cpu")(np.zeros(shape, "float32"))
+        Teacher("sen2sr-v1", device="cpu")(np.zeros(shape, "float32"))
 
 
 def test_the_curve_of_a_run_is_drawn(official, tmp_path):

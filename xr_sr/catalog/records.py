@@ -1,7 +1,7 @@
 """Records of the package's models, in reading order: interpolation, pansharpening, our networks, SEN2SRLite.
 
-Data alone, for `registry`. How the weights in the package were made: `recipes/bundled.py` of the repository, and
-docs/model_card.md. SEN2SRLite is listed as its authors published it.
+Data alone, for `registry`. How the weights in the package were made: `recipes/residual.py` and, of the first edition,
+`recipes/bundled.py` of the repository, and docs/model_card.md. SEN2SRLite is listed as its authors published it.
 """
 
 from __future__ import annotations
@@ -21,42 +21,7 @@ TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 SEN2SR_RGBN = Network(
     "sen2sr.rgbn-x4",
-    "Ours, the four 10 m bands to 2.5 m: distilled from SEN2SRLite, weights in the package",
-    "xr_sr.networks.lean:LeanSPAN",
-    bands=RGBN,
-    bands_out=RGBN,
-    scale=4,
-    halo=10,  # receptive field 6 + constraint 4, tested
-    level="L2A",
-    config=(("bands", 4), ("channels", 24), ("upscale", 4)),
-    constrained=True,
-    selects=True,
-    weights=WeightsFile(
-        path="distilled_24.safetensors",
-        sha256="6d1a26cdd1fe026a3ee9079587dd6b1423e0c7177415c0f8d80e9142b03cf0ec",
-        size=231_808,
-        home="package",
-    ),
-    license="Apache-2.0",
-    citation="xr_sr, and what it learnt from: doi:10.1016/j.rse.2025.115222",
-)
-
-SEN2SR_FAST = replace(
-    SEN2SR_RGBN,
-    name="sen2sr-fast",
-    summary="As sen2sr for the 10 m bands, half as wide: faster, slightly farther from SEN2SRLite",
-    config=(("bands", 4), ("channels", 12), ("upscale", 4)),
-    weights=WeightsFile(
-        path="distilled_12.safetensors",
-        sha256="5f3a3f143fa0ca9860bc4eb9ac4220e461b405a0efa80d3e65f40ce547a97216",
-        size=80_792,
-        home="package",
-    ),
-)
-
-SEN2SR_V2_RGBN = Network(
-    "sen2sr-v2.rgbn-x4",
-    "Kriging and what a small network adds to it, the four 10 m bands to 2.5 m: second edition of sen2sr",
+    "Ours, the four 10 m bands to 2.5 m: kriging and what a small network adds to it, in the package",
     "xr_sr.kernels.kriging_network:KrigingNetwork",
     bands=RGBN,
     bands_out=RGBN,
@@ -77,26 +42,7 @@ SEN2SR_V2_RGBN = Network(
 SEN2SR_TEN = replace(
     SEN2SR_RGBN,
     name="sen2sr.ten-x4",
-    summary="Ours, ten bands of 10 m and 20 m to 2.5 m in one pass: distilled from SEN2SRLite, weights in the package",
-    architecture="xr_sr.networks.lean_fusion:LeanFusion",
-    bands=(*FINE, *COARSE),
-    bands_out=(*FINE, *COARSE),
-    coarse=COARSE,
-    fine_alone=True,
-    halo=14,  # receptive field 6 + constraint 8, tested
-    config=(("bands", 10), ("coarse", 6), ("channels", 24), ("coarse_channels", 24), ("upscale", 4)),
-    weights=WeightsFile(
-        path="distilled_ten.safetensors",
-        sha256="be85d74d8fb59a94fa728fb67dca50e264e6c8b2683a8ac591c3ca33448c44fd",
-        size=491_400,
-        home="package",
-    ),
-)
-
-SEN2SR_V2_TEN = replace(
-    SEN2SR_V2_RGBN,
-    name="sen2sr-v2.ten-x4",
-    summary="As sen2sr-v2 for the 10 m bands, and with their detail the 20 m bands to 2.5 m, by regression kriging",
+    summary="Ours, ten bands to 2.5 m: 10 m bands as alone, and with their detail the others, by regression kriging",
     architecture="xr_sr.kernels.kriging_network:KrigingFusion",
     bands=(*RGBN, *COARSE),
     bands_out=(*RGBN, *COARSE),
@@ -114,6 +60,63 @@ SEN2SR_V2_TEN = replace(
         ("strength", 1.0),
     ),
 )
+
+SEN2SR_V1_RGBN = Network(
+    "sen2sr-v1.rgbn-x4",
+    "First edition of sen2sr, the four 10 m bands to 2.5 m: distilled from SEN2SRLite, in the package",
+    "xr_sr.networks.lean:LeanSPAN",
+    bands=RGBN,
+    bands_out=RGBN,
+    scale=4,
+    halo=10,  # receptive field 6 + constraint 4, tested
+    level="L2A",
+    config=(("bands", 4), ("channels", 24), ("upscale", 4)),
+    constrained=True,
+    selects=True,
+    weights=WeightsFile(
+        path="distilled_24.safetensors",
+        sha256="6d1a26cdd1fe026a3ee9079587dd6b1423e0c7177415c0f8d80e9142b03cf0ec",
+        size=231_808,
+        home="package",
+    ),
+    license="Apache-2.0",
+    citation="xr_sr, and what it learnt from: doi:10.1016/j.rse.2025.115222",
+)
+
+SEN2SR_V1_FAST = replace(
+    SEN2SR_V1_RGBN,
+    name="sen2sr-v1-fast",
+    summary="As sen2sr-v1 for the 10 m bands, half as wide: faster, slightly farther from SEN2SRLite",
+    config=(("bands", 4), ("channels", 12), ("upscale", 4)),
+    weights=WeightsFile(
+        path="distilled_12.safetensors",
+        sha256="5f3a3f143fa0ca9860bc4eb9ac4220e461b405a0efa80d3e65f40ce547a97216",
+        size=80_792,
+        home="package",
+    ),
+)
+
+SEN2SR_V1_TEN = replace(
+    SEN2SR_V1_RGBN,
+    name="sen2sr-v1.ten-x4",
+    summary="First edition of sen2sr, ten bands to 2.5 m in one pass: distilled from SEN2SRLite, in the package",
+    architecture="xr_sr.networks.lean_fusion:LeanFusion",
+    bands=(*FINE, *COARSE),
+    bands_out=(*FINE, *COARSE),
+    coarse=COARSE,
+    fine_alone=True,
+    halo=14,  # receptive field 6 + constraint 8, tested
+    config=(("bands", 10), ("coarse", 6), ("channels", 24), ("coarse_channels", 24), ("upscale", 4)),
+    weights=WeightsFile(
+        path="distilled_ten.safetensors",
+        sha256="be85d74d8fb59a94fa728fb67dca50e264e6c8b2683a8ac591c3ca33448c44fd",
+        size=491_400,
+        home="package",
+    ),
+)
+
+SEN2SR_FAST = replace(SEN2SR_V1_FAST, name="sen2sr-fast")
+"""There is one edition of it, under both names."""
 
 _TO_10M = Network(
     "sen2sr-lite.main",
@@ -214,10 +217,11 @@ MODELS: tuple[Model, ...] = (
         citation="doi:10.1111/j.1538-4632.2004.tb01135.x, doi:10.1016/j.rse.2015.06.003",
     ),
     SEN2SR_RGBN,
-    SEN2SR_FAST,
     SEN2SR_TEN,
-    SEN2SR_V2_RGBN,
-    SEN2SR_V2_TEN,
+    SEN2SR_V1_RGBN,
+    SEN2SR_V1_TEN,
+    SEN2SR_V1_FAST,
+    SEN2SR_FAST,
     SEN2SR_LITE_RGBN,
     Pansharpening(
         "glp-hpm",
@@ -239,8 +243,8 @@ MODELS: tuple[Model, ...] = (
 """All models, in reading order."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "sen2sr": ("sen2sr.rgbn-x4", "sen2sr.ten-x4"),
-    "sen2sr-v2": ("sen2sr-v2.rgbn-x4", "sen2sr-v2.ten-x4"),
+    "sen2sr": (SEN2SR_RGBN.name, SEN2SR_TEN.name),
+    "sen2sr-v1": (SEN2SR_V1_RGBN.name, SEN2SR_V1_TEN.name),
     "sen2sr-lite": ("sen2sr-lite.rgbn-x4", "sen2sr-lite.main"),
 }
 """Variants for `upscale`, the one that reads least first: the first that returns all requested bands is chosen."""
@@ -251,3 +255,10 @@ FUSING: dict[str, tuple[str, ...]] = {
     "bicubic": ("bicubic.same-grid",),
 }
 """Variants for `fuse`, which sharpen coarse bands to the grid of the fine ones."""
+
+FORMER_NAMES = {
+    SEN2SR_V1_RGBN.name: "sen2sr.rgbn-x4",
+    SEN2SR_V1_TEN.name: "sen2sr.ten-x4",
+    SEN2SR_V1_FAST.name: "sen2sr-fast",
+}
+"""What networks were called when stores were written that hold the hashes of their weights."""

@@ -122,6 +122,19 @@ def get(name: str) -> Model:
     return current.variants(name)[0]
 
 
+def name_now(name: str, sha256: str) -> str:
+    """Return the present name of the model that a result names, whose weights had this hash.
+
+    Networks of the package were renamed when another edition took their name; see `records.FORMER_NAMES`.
+    """
+
+    def has(full: str) -> bool:
+        return full in current.models and sha256 in {file.sha256 for file in current.models[full].files}
+
+    renamed = (now for now, former in records.FORMER_NAMES.items() if former == name and has(now))
+    return name if has(name) else next(renamed, name)
+
+
 def is_own(name: str) -> bool:
     """Return whether a full name is that of a model that the user registered."""
     return name in current.own

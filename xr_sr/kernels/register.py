@@ -334,10 +334,10 @@ _PUBLISHED = {
     (record.architecture, len(record.bands), len(record.bands_out)): record
     for record in (
         records.SEN2SR_LITE_RGBN,
-        records.SEN2SR_RGBN,
-        records.SEN2SR_TEN,
+        records.SEN2SR_V1_RGBN,
+        records.SEN2SR_V1_TEN,
         _ten(records.SEN2SR_LITE_RGBN),
-        _ten(records.SEN2SR_RGBN),
+        _ten(records.SEN2SR_V1_RGBN),
     )
 }
 """Records by architecture and numbers of bands in and out."""

@@ -92,7 +92,7 @@ def upscale(
         band: seen again through the band's point spread function, it gives what was measured (`mtf=` for bands whose
         function is not Sentinel-2's: its value at the Nyquist frequency, one number or a dict by band); "lowpass" takes
         low frequencies from the input, for any model; "none" is refused where the network holds its constraint inside,
-        as "sen2sr" does.
+        as "sen2sr-v1" does.
     offset: in DN, to be added; "auto" reads it from the metadata and raises if it is unknown.
     quantification: DN per unit of reflectance; 10000 unless `set_radiometry` wrote another number into the cube.
     nodata: values that mean "not measured"; "auto" is 0 for DN and what attributes declare; NaN always does.
@@ -104,8 +104,9 @@ def upscale(
         what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and
         where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
-    options: the model's own; interpolation has `scale`; kriging has `scale`, `mtf`, `psf`, `noise`, `prior`,
-        `strength`; its mtf="estimate" reads the pixels of the cube at once (`estimate_mtf`).
+    options: the model's own; "sen2sr" has `strength`, of what its network adds to kriging, 0 to 1.5; interpolation has
+        `scale`; kriging has `scale`, `mtf`, `psf`, `noise`, `prior`, `strength`; its mtf="estimate" reads the pixels of
+        the cube at once (`estimate_mtf`).
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its

@@ -1,6 +1,7 @@
 """A store that an earlier commit wrote, 29d1a77 of 2026-11-28: it is read, resumed and extended.
 
-`written_by_29d1a77.zip` holds what that commit made of `image(1).sr.upscale("sen2sr").sr.to_zarr("sen2sr.zarr")`.
+`written_by_29d1a77.zip` holds what that commit made of `image(1).sr.upscale("sen2sr").sr.to_zarr("sen2sr.zarr")`, when
+the first edition had that name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 
 import xr_sr
+from xr_sr.catalog import registry
+from xr_sr.catalog.records import FORMER_NAMES
+from xr_sr.errors import StoreMismatchError
+from xr_sr.io.zarr.record import check_fingerprint
+from xr_sr.spec import MODEL_ATTR, WEIGHTS_ATTR
 
 HALF_A_STEP = 0.5e-4 + 1e-6
 """What packing as int16 loses, and what processors differ by."""
@@ -38,20 +44,71 @@ def store(tmp_path):
 
 
 def test_it_is_read_and_its_values_are_those_of_today(store):
-    read, now = xr_sr.open_zarr(store), image(1).sr.upscale("sen2sr")
+    read, now = xr_sr.open_zarr(store), image(1).sr.upscale("sen2sr-v1")
 
     assert read.odc.geobox == now.odc.geobox and read.sizes == now.sizes
     np.testing.assert_allclose(read, now, rtol=0, atol=HALF_A_STEP)
 
 
 def test_it_is_resumed_without_writing_anything_and_extended_by_a_date(store):
-    assert image(1).sr.upscale("sen2sr").sr.to_zarr(store, progress=False) == 0
-    assert image(2).sr.upscale("sen2sr").sr.to_zarr(store, progress=False) == 1
+    """By the model that made it, under its name of today: the hash of the weights is the same."""
+    before = (store / "data/c/0/2/0/0").read_bytes()
+    assert image(1).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 0
+    assert image(2).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 1
 
-    np.testing.assert_allclose(xr_sr.open_zarr(store), image(2).sr.upscale("sen2sr"), rtol=0, atol=HALF_A_STEP)
+    read = xr_sr.open_zarr(store)
+    np.testing.assert_allclose(read, image(2).sr.upscale("sen2sr-v1"), rtol=0, atol=HALF_A_STEP)
+    assert read.attrs["xr_sr:model"] == "sen2sr.rgbn-x4"
+    assert (store / "data/c/0/2/0/0").read_bytes() == before
     assert xr_sr.verify(store, progress=False).ok
 
 
-def test_another_model_is_refused_in_it(store):
-    with pytest.raises(xr_sr.errors.StoreMismatchError, match="model"):
-        image(1).sr.upscale("bicubic").sr.to_zarr(store, progress=False)
+@pytest.mark.parametrize("model", ["sen2sr", "bicubic"])
+def test_another_model_is_refused_in_it_and_the_one_that_goes_on_is_named(store, model):
+    with pytest.raises(StoreMismatchError, match="model='sen2sr-v1'"):
+        image(2).sr.upscale(model).sr.to_zarr(store, progress=False)
+
+    assert xr_sr.open_zarr(store).sizes["time"] == 1
+
+
+def test_a_difference_that_the_edition_does_not_make_is_not_put_down_to_it(store):
+    with pytest.raises(StoreMismatchError, match="lowpass|low-pass") as caught:
+        image(1).sr.upscale("sen2sr-v1", constraint="lowpass").sr.to_zarr(store, progress=False)
+
+    assert "sen2sr-v1" not in str(caught.value)
+
+
+def test_products_of_it_are_extended_too(store, tmp_path):
+    """An index depends on the same model: its attributes name the model as it was called then."""
+    xr_sr.open_zarr(store).sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
+
+    added = image(2).sr.upscale("sen2sr-v1").sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
+
+    assert added == 1
+    with pytest.raises(StoreMismatchError, match="model='sen2sr-v1'"):
+        image(2).sr.upscale("sen2sr").sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
+
+
+def test_a_catalog_names_the_model_that_made_it(store):
+    assert xr_sr.to_stac(store).properties["mlm:name"] == "sen2sr-v1.rgbn-x4"
+
+
+@pytest.mark.parametrize("now", FORMER_NAMES)
+def test_every_model_of_the_first_edition_is_known_by_the_hash_of_its_weights(now):
+    """Under the name that it had, whichever model has that name today, and no other weights are taken for it."""
+    former, sha256 = FORMER_NAMES[now], registry.get(now).weights.sha256
+    stored, wanted = ({"attrs": {MODEL_ATTR: name, WEIGHTS_ATTR: sha256}} for name in (former, now))
+
+    check_fingerprint(stored, wanted, "it")
+    assert registry.get(registry.name_now(former, sha256)).weights == registry.get(now).weights
+    assert registry.name_now(former, "0" * 64) == former
+    with pytest.raises(StoreMismatchError):
+        check_fingerprint({"attrs": {MODEL_ATTR: former, WEIGHTS_ATTR: "0" * 64}}, wanted, "it")
+
+
+def test_weights_of_ones_own_are_the_same_under_both_names():
+    """`weights=` replaced those of the first edition, whose hash is in no catalog."""
+    stored, wanted = (
+        {"attrs": {MODEL_ATTR: name, WEIGHTS_ATTR: "1" * 64}} for name in ("sen2sr.rgbn-x4", "sen2sr-v1.rgbn-x4")
+    )
+    check_fingerprint(stored, wanted, "it")

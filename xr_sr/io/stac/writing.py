@@ -27,7 +27,7 @@ from ...cube.grid import pixel_size_m
 from ...cube.time import read_date
 from ...errors import OptionError, StoreError, UnknownModelError
 from ...runtime.files import write_whole
-from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS
+from ...spec import BEFORE_ATTR, MODEL_ATTR, NOTE, SOURCE_ITEMS, SOURCE_LINKS, WEIGHTS_ATTR
 from .stored import Stored, StoredBand, add_projection, outline, read_stored
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _add_model(item: Item, spec: Model, stored: Stored) -> None:
         hyperparameters=mlm.Hyperparameters.create(
             scale=spec.scale,
             constraint=str(stored.attrs.get("xr_sr:constraint", "")),
-            weights_sha256=str(stored.attrs.get("xr_sr:weights_sha256", "")),
+            weights_sha256=str(stored.attrs.get(WEIGHTS_ATTR, "")),
         ),
     )
     for number, file in enumerate(spec.files):
@@ -200,11 +200,12 @@ def _spec_of(stored: Stored) -> Model | None:
 
     A result of other weights than the catalog's is not a result of that model, so the Item does not describe it.
     """
+    sha256 = str(stored.attrs.get(WEIGHTS_ATTR, ""))
     try:
-        spec = registry.get(str(stored.attrs.get(MODEL_ATTR, "")))
+        spec = registry.get(registry.name_now(str(stored.attrs.get(MODEL_ATTR, "")), sha256))
     except UnknownModelError:
         return None
-    hashes = str(stored.attrs.get("xr_sr:weights_sha256", "")).split()
+    hashes = sha256.split()
     same = bool(hashes) and set(hashes) <= {file.sha256 for file in spec.files}
     return spec if same and spec.bands else None
 

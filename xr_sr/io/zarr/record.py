@@ -13,8 +13,11 @@ from enum import Enum
 from typing import Any, Literal
 
 from ...arguments import shown
+from ...catalog import registry
+from ...catalog.records import FORMER_NAMES
 from ...errors import StoreDamageError, StoreError, StoreMismatchError
 from ...radiometry.resolve import OFFSET_COORD, OWN_ATTR
+from ...spec import MODEL_ATTR, WEIGHTS_ATTR
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
 from .target import Target, join_path
@@ -145,7 +148,7 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
     hint: what to do, beside writing elsewhere.
     """
     old, new = dict(_flat(stored)), dict(_flat(wanted))
-    differing = [name for name in {**old, **new} if _compared(name, old) != _compared(name, new)]
+    differing = [name for name in {**old, **new} if not _same(name, old, new)]
     if differing:
         words, said = _in_words(stored, wanted)
         lines = "".join(f"\n  {line}" for line in words) + "".join(
@@ -155,7 +158,7 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
             if not f"{name}.".startswith(said)
         )
         known = (text for name, text in _HINTS.items() if name in differing)
-        hints = "".join(f"{text}\n" for text in (*known, hint) if text)
+        hints = "".join(f"{text}\n" for text in (*known, _other_edition(old, differing), hint) if text)
         raise StoreMismatchError(
             f"{label} holds something else:{lines}\n{hints}"
             "Write to another path, or pass overwrite=True to replace the store."
@@ -181,6 +184,32 @@ def _in_words(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
     return lines, tuple(said)
 
 
+def _same(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether a field is the same, the name of a model also if it was renamed and has the same weights."""
+    if _compared(name, old) == _compared(name, new):
+        return True
+    renamed = name.endswith(_MODEL) and name in old and FORMER_NAMES.get(str(new.get(name))) == old[name]
+    return renamed and bool(_weights_of(name, old)) and _weights_of(name, old) == _weights_of(name, new)
+
+
+def _weights_of(name: str, fields: Mapping[str, Any]) -> str:
+    """Return the hash of the weights that belongs to the name of a model; a variable has its own if they differ."""
+    own = f"{name.removesuffix(_MODEL)}{_WEIGHTS}"
+    return str(fields.get(own, fields.get(WEIGHTS_ATTR, "")))
+
+
+def _other_edition(old: Mapping[str, Any], differing: Sequence[str]) -> str:
+    """Say how a store is continued that holds another edition of the model that has its name now; "" for others."""
+    models = [name for name in old if name.endswith(_MODEL)]
+    changed = [name for name in models if {name, f"{name.removesuffix(_MODEL)}{_WEIGHTS}", WEIGHTS_ATTR} & {*differing}]
+    now = {str(old[name]): registry.name_now(str(old[name]), _weights_of(name, old)) for name in changed}
+    families = sorted({registry.get(name).family for former, name in now.items() if name != former})
+    if not families:
+        return ""
+    said = " or ".join(f"model={family!r}" for family in families)
+    return f"The store was written by an edition of the model that has another name now. To continue it: {said}."
+
+
 def _compared(name: str, fields: Mapping[str, Any]) -> Any:
     """Return what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
 
@@ -189,6 +218,9 @@ def _compared(name: str, fields: Mapping[str, Any]) -> Any:
     value = fields.get(name, _ABSENT)
     return _OFFSET_FROM.sub("", value) if name == OWN_ATTR and isinstance(value, str) else value
 
+
+_MODEL, _WEIGHTS = (attr.removeprefix("xr_sr:") for attr in (MODEL_ATTR, WEIGHTS_ATTR))
+"""Ends of the names of fields: of the model itself, of that of a variable, and of that of earlier dates."""
 
 _OFFSET_FROM = re.compile(r"; offset .*(?=; nodata )")
 _ABSENT = object()
