@@ -127,15 +127,16 @@ def gains(data: Path, context: int) -> Callable[[nn.Module], dict[str, float]]:
     context: input pixels that the network consumes on each side.
     """
     scene = Scene("held out", vegetation(colored(chateaugiron(data)[..., HELD_OUT_FROM:], 2.94)))
-    pools = {}
+    pools, more = {}, 0
     for name, wide, noisy in (("as modeled", 1.0, 1.0), ("wider", 1.2, 1.0), ("narrower", 0.8, 1.0), ("noise", 1, 2)):
         maker = Fixed(scene, wide, noisy, context)
-        pools[name] = maker(0)
+        pools[name], more = maker(0), maker.context - context  # kriging may read more than the network
 
     def measure(network: nn.Module) -> dict[str, float]:
         found = {}
         for name, pool in pools.items():
-            out = network(torch.from_numpy(pool.lr).contiguous(memory_format=torch.channels_last)).numpy()
+            lr = torch.from_numpy(pool.lr[..., more : pool.lr.shape[-2] - more, more : pool.lr.shape[-1] - more])
+            out = network(lr.contiguous(memory_format=torch.channels_last)).numpy()
             addition = out[:, : len(BANDS)]
             before, after = (
                 np.square(wrong, dtype="float64").mean() for wrong in (pool.target, pool.target - addition)
