@@ -68,6 +68,7 @@ CALLS = {
 
 
 DATED = xr.concat([LR, LR], "time").assign_coords(time=np.array(["2023-06-01", "2023-07-01"], "datetime64[ns]"))
+MAPPED = LR.sr.ensemble(2, members=True).sr.water("NDWI", 0.1)
 FLOODED = xr_sr.flood_between(LR, LR, index="NDWI", threshold=0.1)
 
 NUMBERS = {
@@ -75,6 +76,7 @@ NUMBERS = {
     "calibration_report": lambda **number: xr_sr.calibration_report(LR, HR, **number),
     "ensemble": lambda **number: LR.sr.ensemble(**number),
     "interval": lambda **number: LR.sr.interval(**number),
+    "areas": lambda **number: MAPPED.sr.areas(**number),
     "align": lambda **number: xr_sr.align(DATED, **number),
     "animate": lambda **number: xr_sr.plot.animate(DATED, **number),
     "compare": lambda **number: xr_sr.compare(sr=LR, **number),

@@ -206,6 +206,9 @@ WEIGHTS_ATTR = "xr_sr:weights_sha256"
 
 NOTE_ATTR = "xr_sr:note"
 
+INTERVAL_LEVEL_ATTR = "xr_sr:level"
+"""The attribute with the level of the bounds of a result with its error."""
+
 SOURCE_ITEMS, SOURCE_LINKS = "source_items", "source_links"
 """Coordinates along time: names of the STAC items of a date, and their addresses, separated by spaces."""
 

@@ -122,6 +122,29 @@ def test_a_map_is_the_same_from_a_geotiff(found, tmp_path):
     assert "flooded" in texts(flood_map(read))
 
 
+def test_a_flood_with_its_error_has_uncertain_pixels_and_bounds_in_the_legend():
+    index = np.linspace(-1, 1, 24).repeat(30).reshape(1, 24, 30).astype("f4")
+    estimate = xr.DataArray(
+        np.concatenate([index * 0 - 0.5, index]), dims=("time", "y", "x"),
+        coords={**xr_coords(geobox_of(24, 30)), "time": times(2)},
+    )  # fmt: skip
+    members = xr.concat([estimate + shift for shift in (-0.3, -0.1, 0.1, 0.3)], "member")
+    cube = xr.Dataset({"estimate": estimate, "std": xr.full_like(estimate, 0.2), "members": members})
+    found = cube.sr.flood(*times(2), index=None, threshold=0.0).compute()
+
+    figure = flood_map(found)
+
+    lower, area, upper = (
+        area_text(float(found[name].sel(state="flooded")[0])) for name in ("area_lower", "area", "area_upper")
+    )
+    assert f"flooded\n{area}\n({lower} to {upper})" in texts(figure) and "uncertain" in texts(figure)
+    image, uncertain = image_of(figure), found["flood"].values[0] == 4
+    assert uncertain.any()
+    np.testing.assert_allclose(image[uncertain] - to_rgb(CLASS_COLORS["uncertain"]), 0, atol=1e-6)
+    assert "flooded" in [line.get_label() for line in xr_sr.plot.series(found).axes[0].lines]
+    assert xr_sr.plot.series(cube.sr.water(None, 0.0)).axes[0].lines
+
+
 # Viénot, Brettel and Mollon 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243: linear RGB as seen without L or M cones.
 DICHROMATS = {
     "protanopia": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]],
@@ -133,7 +156,11 @@ DICHROMATS = {
 @pytest.mark.parametrize("vision", DICHROMATS)
 @pytest.mark.parametrize(
     "together",
-    [("dry", "permanent", "flooded", "receded", "unknown"), ("background", "water", "lr_only", "sr_only", "unknown")],
+    [
+        ("dry", "permanent", "flooded", "receded", "uncertain", "unknown"),
+        ("dry", "water", "uncertain", "unknown"),
+        ("background", "water", "lr_only", "sr_only", "unknown"),
+    ],
 )
 def test_colors_of_a_map_differ_for_every_vision(vision, together):
     from skimage.color import deltaE_ciede2000, rgb2lab

@@ -6,14 +6,14 @@ flox would replace two functions of eight lines, at the price of a dependency of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from ..arguments import check_choice
+from ..arguments import check_choice, check_number
 from ..bands import is_scl
 from ..cube.coordinates import coords
 from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
@@ -21,6 +21,7 @@ from ..cube.lazy import kept_unread
 from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
 from .classes import UNKNOWN, Classes, classes_of
+from .uncertain import MEMBER, MEMBERS, Limits, check_limits, is_decision, level_in, passed_by, shares_at
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -212,25 +213,98 @@ SCL: Classes = {
 _MASK: Classes = {"false": 0, "true": 1}
 
 
+@overload
 def areas(
-    mask: xr.DataArray | xr.Dataset, *, classes: Mapping[str, int] | None = None, area: AreaMethod = "ellipsoidal"
-) -> xr.DataArray:
+    mask: xr.DataArray,
+    *,
+    classes: Mapping[str, int] | None = ...,
+    area: AreaMethod = ...,
+    level: float | None = ...,
+    shares: Limits | None = ...,
+) -> xr.DataArray: ...
+
+
+@overload
+def areas(
+    mask: xr.DataArray | xr.Dataset,
+    *,
+    classes: Mapping[str, int] | None = ...,
+    area: AreaMethod = ...,
+    level: float | None = ...,
+    shares: Limits | None = ...,
+) -> xr.DataArray | xr.Dataset: ...
+
+
+def areas(
+    mask: xr.DataArray | xr.Dataset,
+    *,
+    classes: Mapping[str, int] | None = None,
+    area: AreaMethod = "ellipsoidal",
+    level: float | None = None,
+    shares: Limits | None = None,
+) -> xr.DataArray | xr.Dataset:
     """Add up the area of each class and date of a mask, in hectares.
 
     mask: (time?, y, x), and further dimensions: what `water`, `flood` or `agreement` gave, booleans such as
         `ndvi > 0.4`, SCL, a map with `flag_values` and `flag_meanings`, or 0 and 1 with NaN or 255 for unknown; or a
         Dataset with one of these. classes: what numbers mean, {"water": 6}, where nothing says it, or for a choice.
     area: "ellipsoidal", on the Earth; "projected", in the plane of the projection.
+    level: of the interval of a Dataset that `water` or `flood` made of an ensemble, 0.05 to 0.99; by default that of
+        the ensemble. shares: instead of those of the level, the shares of members between which areas are counted.
     Returns (time?, ..., state) float64, lazy, units "ha"; `.to_pandas()` makes a table of it. States are the classes,
     or "false" and "true"; what is NaN or none of the classes is "unknown", or "other" beside `classes`. Each pixel
     counts in one state, so the sum over states is the area of the map. A comparison with NaN is false: to have it
     unknown, `(ndvi > 0.4).where(ndvi.notnull())`.
-    Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), GridError
-    without a CRS, OptionError for classes that are no names with whole numbers.
+    Of a Dataset made of an ensemble with members, a Dataset of (time?, state): `area`, the mean of the areas of the
+    members, each of which is a whole map; `area_lower`, the area of what more than the larger share of the members has
+    as this class, and `area_upper`, of what more than the smaller one has. The quantiles of the members' own areas are
+    far too narrow: their errors cancel along an edge, while an edge that is taken too far out is so in all of a scene.
+    Which shares bound the true area in how many scenes was fitted on synthetic floods with a reference, mapped by NDWI
+    (`studies/flood_areas.py`); where a reference of your own says better, pass `shares`.
+    Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), and for a
+    Dataset with an error but without members, of which no interval of an area is known; GridError without a CRS,
+    OptionError for classes that are no names with whole numbers, and for shares that are not two in order.
     """
+    if isinstance(mask, xr.Dataset) and is_decision(mask):
+        if classes is not None:
+            raise OptionError("classes=: the maps of members say what their classes are. Leave it out.")
+        return _areas_with_error(mask, area, level, shares)
+    if not (level is None and shares is None):
+        raise OptionError("level= and shares=: only areas of an ensemble have an interval. Leave them out.")
     array = _mask_of(mask)
     meaning, rest = _meaning_of(array, classes)
     return class_areas(_whole(array, meaning, rest, checked=classes is None), meaning, area)
+
+
+def _areas_with_error(found: xr.Dataset, area: AreaMethod, level: float | None, shares: Limits | None) -> xr.Dataset:
+    if level is not None:
+        check_number("level", level, least=0.05, most=0.99)
+    if shares is not None:
+        shares = check_limits(shares, name="shares")
+    if MEMBERS not in found:
+        name = next(name for name in ("flood", "water") if name in found)
+        raise CubeError(
+            "the interval of an area needs members: errors of neighboring pixels belong together, so those of single "
+            "pixels do not say it. Draw them: cube.sr.ensemble(16, members=True). For the areas of the map itself, "
+            f"uncertain pixels among them: found[{name!r}].sr.areas()."
+        )
+    members = kept_unread(found[MEMBERS])
+    return areas_of_members(members, area, shares or shares_at(level_in(found) if level is None else level))
+
+
+def areas_of_members(members: xr.DataArray, area: AreaMethod, shares: Limits) -> xr.Dataset:
+    """Return the mean area of each class in the maps of members, and bounds, in hectares: (time?, state), lazy."""
+    meaning = classes_of(members.attrs)
+    mean = class_areas(members, meaning, area).mean(MEMBER, keep_attrs=True)
+    passed = passed_by(members, tuple(meaning.values()), shares)
+    bounds = class_areas(passed, {"no": 0, "yes": 1}, area).sel(state="yes", drop=True).rename(code="state")
+    bounds = bounds.assign_coords(state=list(meaning)).transpose(*mean.dims, "bound")
+    lower, upper = np.minimum(bounds.isel(bound=0), mean), np.maximum(bounds.isel(bound=1), mean)
+    found = xr.Dataset({"area": mean, "area_lower": lower, "area_upper": upper})
+    for name, what in (("area_lower", "lower bound of the area"), ("area_upper", "upper bound of the area")):
+        found[name].attrs = {"units": "ha", "long_name": f"{what}, {area}"}
+    found.attrs["xr_sr:shares"] = list(shares)
+    return found
 
 
 def _mask_of(mask: Any) -> xr.DataArray:

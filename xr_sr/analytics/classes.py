@@ -23,12 +23,20 @@ WATER: Classes = {"dry": 0, "water": 1, "unknown": UNKNOWN}
 
 FLOOD: Classes = {"dry": 0, "permanent": 1, "flooded": 2, "receded": 3, "unknown": UNKNOWN}
 
+UNCERTAIN_WATER: Classes = {"dry": 0, "water": 1, "uncertain": 2, "unknown": UNKNOWN}
+
+UNCERTAIN_FLOOD: Classes = {
+    "dry": 0, "permanent": 1, "flooded": 2, "receded": 3, "uncertain": 4, "unknown": UNKNOWN,
+}  # fmt: skip
+"""Of maps with an error: uncertain is what has a probability between two limits, unknown what nothing was seen of."""
+
 AGREEMENT: Classes = {"background": 0, "water": 1, "lr_only": 2, "sr_only": 3, "unknown": UNKNOWN}
 
 # Okabe and Ito 2008, "Color Universal Design": distinguishable with any color vision, and ordered by lightness in gray.
 CLASS_COLORS: Mapping[str, str] = {
     "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
     "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
+    "uncertain": "#56B4E9",
 }  # fmt: skip
 
 _EXPECTED = (
@@ -96,10 +104,16 @@ def whole_classes(classes: xr.DataArray) -> xr.DataArray:
 def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
     """Read a mask of water: 0 and 1 or false and true, beside them NaN or 255 for unknown; returns uint8 of `WATER`.
 
+    What is uncertain becomes unknown.
+
     role: for the message of the CubeError that is raised for a DataArray of another kind.
     """
     if is_map_of(mask, "water"):
-        return whole_classes(placed(kept_unread(mask)))
+        made = whole_classes(placed(kept_unread(mask)))
+        if "uncertain" not in classes_of(made.attrs):
+            return made
+        made = made.where(made != UNCERTAIN_WATER["uncertain"], UNKNOWN).assign_attrs(made.attrs)
+        return made.assign_attrs(flag_values=list(WATER.values()), flag_meanings=" ".join(WATER))
     if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
         raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_EXPECTED}")
     if kind := next((kind for kind in ("flood", "agreement") if is_map_of(mask, kind)), None):

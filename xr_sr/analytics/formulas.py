@@ -97,6 +97,37 @@ def _of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbers: Mappin
         return np.clip((first - second) / np.where(total > 0, total, np.nan), -1, 1).astype(blocks[0].dtype)
 
 
+def propagate_formula(formula: IndexFormula, values: Mapping[str, Any], deviations: Mapping[str, xr.DataArray]) -> Any:
+    """Return the standard deviation of a formula's value, of first order, lazily; NaN where a band has none.
+
+    values: as in `evaluate_formula`. deviations: of the letters that are arrays, whose errors are taken as independent:
+    the root of the sum of (derivative times deviation) squared. A derivative is the slope over `STEP` on either side.
+    """
+    letters = tuple(letter for letter in values if letter in deviations)
+    arrays = [values[letter] for letter in letters]
+    numbers = {letter: value for letter, value in values.items() if letter not in deviations}
+    return xr.apply_ufunc(
+        _deviation_of_block, *arrays, *(deviations[letter] for letter in letters),
+        kwargs={"text": formula.text, "letters": letters, "numbers": numbers},
+        dask="parallelized", output_dtypes=[np.result_type(*(array.dtype for array in arrays))],
+    )  # fmt: skip
+
+
+STEP = 1e-5
+"""Half the step of derivatives, in reflectance: exact to 1e-6 for bands that add up to 0.01 or more, in float64."""
+
+
+def _deviation_of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbers: Mapping[str, float]) -> Any:
+    tree, count = _parsed(text), len(letters)
+    bands = dict(zip(letters, (block.astype("float64") for block in blocks[:count]), strict=True))
+    total = np.zeros(np.broadcast_shapes(*(block.shape for block in blocks)))
+    with np.errstate(all="ignore"):
+        for letter, deviation in zip(letters, blocks[count:], strict=True):
+            above, below = (_value(tree, {**numbers, **bands, letter: bands[letter] + step}) for step in (STEP, -STEP))
+            total += ((above - below) / (2 * STEP) * deviation) ** 2
+    return np.where(np.isfinite(total), np.sqrt(total), np.nan).astype(blocks[0].dtype)
+
+
 @cache
 def _parsed(text: str) -> ast.expr:
     return parse(text).tree

@@ -58,9 +58,11 @@ def water_history(mask: xr.DataArray) -> xr.Dataset:
     return made
 
 
-def usual_water(mask: xr.DataArray) -> xr.DataArray:
-    """Return the one state of several dates: water where at least half of those that saw the pixel have it; (y, x)."""
-    dim = time_dim(mask)
+def usual_water(mask: xr.DataArray, dim: str | None) -> xr.DataArray:
+    """Return the one state of several dates: water where at least half of those that saw the pixel have it.
+
+    dim: the dimension of time, which the result, (..., y, x), lacks; None where there is one date.
+    """
     if dim is None:
         return mask
     whole = _across_time(mask, dim)
@@ -97,7 +99,7 @@ def object_series(
     check_array("values", values)
     check_array("labels", labels)
     is_water = is_map_of(values, "water")
-    values = kept_unread(values)
+    values = as_water(values, role="values") if is_water else kept_unread(values)
     numbers = values.where(values != UNKNOWN) if is_water else values
     numbers = numbers.drop_vars("threshold", errors="ignore")
     dims, time = spatial_dims(numbers), time_dim(numbers)

@@ -14,10 +14,24 @@ from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .bands import GridChoice, check_options, read_bands
-from .formulas import LETTERS, constants_of, evaluate_formula, find_index
+from .formulas import LETTERS, constants_of, evaluate_formula, find_index, propagate_formula
+from .uncertain import Uncertain, bounded, deviation_of, uncertain_of
 
 NAME_ATTR = "xr_sr:index"
 """The attribute in which an index says its name."""
+
+
+@overload
+def index(
+    cube: xr.DataArray | xr.DataTree,
+    name: str,
+    *,
+    grid: GridChoice | None = ...,
+    offset: Offset = ...,
+    quantification: Quantification = ...,
+    nodata: Nodata = ...,
+    **constants: float,
+) -> xr.DataArray: ...
 
 
 @overload
@@ -30,7 +44,7 @@ def index(
     quantification: Quantification = ...,
     nodata: Nodata = ...,
     **constants: float,
-) -> xr.DataArray: ...
+) -> xr.DataArray | xr.Dataset: ...
 
 
 @overload
@@ -60,9 +74,10 @@ def index(
 ) -> xr.DataArray | xr.Dataset:
     """Compute a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
 
-    cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance.
+    cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance; or a result of
+        `ensemble` or `interval`, for the index with its error.
     name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any of spyndex (extra
-        "indices"); several give a Dataset.
+        "indices"); several give a Dataset; of an ensemble or interval one at a time.
     grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also
         done by default, with a BandWarning. "coarse": the finer bands are averaged; NaN where one pixel is NaN.
     offset, quantification, nodata: as in `reflectance`. constants: other letters of the formula, such as L=0.5.
@@ -70,11 +85,19 @@ def index(
     Returns a DataArray (*lead, y, x), float32, lazy, with formula and source in its attributes. NaN where a band is NaN
     or the quotient is undefined. Normalised differences lie in -1..1: they are NaN where the sum of both bands is not
     positive, and `to_zarr` packs them as int16; others it stores as float32.
+    Of an ensemble or interval, a Dataset: `estimate`, the index of its estimate; `std`; `lower` and `upper`, the bounds
+    of a normal distribution of that deviation at the level of the bands, within those of the index; and `members`, the
+    index of each member, where there are any. From members, `std` is the root of their mean squared difference from the
+    estimate, and knows how the errors of bands belong together as far as members do. Without them it is propagated to
+    first order, the errors of different bands taken as independent: too large for a difference of bands whose errors
+    have one sign, as along the edge of soil and water; too small where they have opposite signs.
     Raises OptionError for an unknown index or constant, MissingLibraryError where spyndex would be needed,
     MissingBandError, GridError and RadiometryError.
     """
     options: dict[str, Any] = {"grid": grid, "offset": offset, "quantification": quantification, "nodata": nodata}
     check_options(**options)
+    if (given := uncertain_of(cube)) is not None:
+        return _with_error(given, name, constants, options)
     if isinstance(name, str):
         return _one(cube, name, constants, options)
     if not isinstance(name, list | tuple) or not name:
@@ -94,6 +117,34 @@ def _constants_attr(values: dict[str, Any], bands: list[str]) -> dict[str, str]:
     """Return the constants of a formula as an attribute; a store is resumed only with the same ones."""
     text = ", ".join(f"{letter} {value:g}" for letter, value in sorted(values.items()) if letter not in bands)
     return {"xr_sr:constants": text} if text else {}
+
+
+def _with_error(given: Uncertain, name: object, constants: dict[str, float], options: dict[str, Any]) -> xr.Dataset:
+    """Compute an index of an estimate, and its deviation from members or from the deviations of the bands."""
+    if not isinstance(name, str):
+        raise OptionError(f"name={shown(name)}: of an ensemble or interval, expected the name of one index.")
+    estimate = _one(given.estimate, name, constants, options)
+    if given.members is None:
+        return bounded(estimate, _propagated(given, name, constants, options), None, given.level)
+    members = _one(given.members, name, constants, options)
+    return bounded(estimate, deviation_of(members, estimate), members, given.level)
+
+
+def _propagated(given: Uncertain, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:
+    """Return the deviation of an index, of first order, where its estimate is a number."""
+    chosen = find_index(name)
+    wanted = {letter: LETTERS[letter] for letter in chosen.formula.letters if letter in LETTERS}
+    reader = f"index {chosen.name!r}"
+    values, spreads = (
+        read_bands(array, list(wanted.values()), reader=reader, **options) for array in (given.estimate, given.std)
+    )
+    numbers = constants_of(chosen, constants)
+    found: xr.DataArray = propagate_formula(
+        chosen.formula,
+        {**numbers, **{letter: values[band] for letter, band in wanted.items()}},
+        {letter: spreads[band] for letter, band in wanted.items()},
+    )
+    return found.astype("float32")
 
 
 def _one(cube: AnyCube, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:

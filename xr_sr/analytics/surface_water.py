@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,16 @@ from ..runtime.precompute import once_name
 from .bands import GridChoice, check_options
 from .classes import LEVEL_ATTR, UNKNOWN, WATER, as_class_map, as_water, is_map_of
 from .indices import NAME_ATTR, index
+from .uncertain import (
+    USUAL_LIMITS,
+    Uncertain,
+    chance_above,
+    check_limits,
+    share_of,
+    uncertain_of,
+    water_within,
+    with_chances,
+)
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -37,6 +47,36 @@ Threshold: TypeAlias = "float | Literal['otsu'] | xr.DataArray"
 """A threshold of the index, the method that finds it, or thresholds found before, one number or one for each date."""
 
 
+@overload
+def water(
+    cube: xr.DataArray | xr.DataTree,
+    index: str | None = ...,
+    threshold: Threshold = ...,
+    per: Per = ...,
+    *,
+    limits: tuple[float, float] = ...,
+    grid: GridChoice | None = ...,
+    offset: Offset = ...,
+    quantification: Quantification = ...,
+    nodata: Nodata = ...,
+) -> xr.DataArray: ...
+
+
+@overload
+def water(
+    cube: AnyCube,
+    index: str | None = ...,
+    threshold: Threshold = ...,
+    per: Per = ...,
+    *,
+    limits: tuple[float, float] = ...,
+    grid: GridChoice | None = ...,
+    offset: Offset = ...,
+    quantification: Quantification = ...,
+    nodata: Nodata = ...,
+) -> xr.DataArray | xr.Dataset: ...
+
+
 @warns_once
 @explains_sensors(FOR_INDICES)
 def water(
@@ -45,47 +85,86 @@ def water(
     threshold: Threshold = "otsu",
     per: Per = "cube",
     *,
+    limits: tuple[float, float] = USUAL_LIMITS,
     grid: GridChoice | None = None,
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
-) -> xr.DataArray:
+) -> xr.DataArray | xr.Dataset:
     """Map water: where an index is above a threshold.
 
     cube: bands at LR or SR; clouds are unknown where they were masked before (`cube.sr.mask()`). A map that `water`
         made comes back as it is, and the other arguments are checked only. index: of which water has high values;
-        None where `cube` is the index itself.
+        None where `cube` is the index itself. A result of `ensemble` or `interval`, or of `index` of one, is mapped
+        with its error.
     threshold: "otsu", a number, or thresholds as `otsu` returns them. per: with "otsu", one threshold for the whole
-        "cube" or one for each "date"; lazy, and the same for every chunking. grid and the rest: as in `index`.
+        "cube" or one for each "date"; lazy, and the same for every chunking. limits: with an error, the
+        probabilities between which a pixel is uncertain. grid and the rest: as in `index`.
 
     Returns (time?, y, x) uint8, lazy: 0 dry, 1 water, 255 unknown, with the coordinate `threshold`. Otsu's method
     splits any scene in two: without water it splits land. Look at the threshold, and pass a number where it is
     implausible.
+    With an error, a lazy Dataset of (time?, y, x): `water` uint8, 0 dry, 1 water, 2 uncertain, 255 unknown;
+    `probability` of water, float32, NaN where unknown, which is the share of members with water, or without members
+    what a normal distribution with the deviation of the index gives to values above the threshold; and `members`, the
+    map of each member (member, time?, y, x), of which `areas` gives the area with an interval. Otsu's threshold is that
+    of the estimate, and its own error is not counted.
     """
     check_threshold(threshold, per)
+    within = check_limits(limits)
     check_options(grid=grid, offset=offset, quantification=quantification, nodata=nodata)
     if is_map_of(cube, "water"):
         assert isinstance(cube, xr.DataArray)
         return as_water(cube, role="the cube")
-    values = index_of(
+    values = index_with_error(
         cube, index, grid=grid, offset=offset, quantification=quantification, nodata=nodata, reader="water"
     )
+    if isinstance(values, Uncertain):
+        level = level_of([values.estimate], threshold, per)
+        probability, members = water_chances(values, level, level_text(threshold, per))
+        return with_chances(water_within(probability, within), probability, members, values.level, level)
     made = classify(values, level_of([values], threshold, per))
     made.attrs[LEVEL_ATTR] = level_text(threshold, per)
     return made
 
 
+def water_chances(values: Uncertain, level: xr.DataArray, how: str) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """Return the probability that an index is above a level, and the map of each member; None without members.
+
+    how: the level in words, for the attributes.
+    """
+    of_estimate = classify(values.estimate, level).drop_vars("threshold").assign_attrs({LEVEL_ATTR: how})
+    if values.members is None:
+        members, probability = None, chance_above(values.estimate, values.std, level)
+    else:
+        found = _compared(values.members, level)
+        members = as_class_map(found, WATER, kind="water", title="water, by member", like=values.members)
+        members.attrs = {**of_estimate.attrs, **members.attrs}
+        probability = share_of(members, WATER["water"])
+    probability = probability.transpose(*of_estimate.dims).assign_coords(of_estimate.coords)
+    probability.attrs = of_estimate.attrs  # with its provenance; what are classes is replaced
+    return probability, members
+
+
 def index_of(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray:
     """Compute an index, or take the DataArray that is one."""
-    if name is not None:
-        computed: xr.DataArray = index(cube, name, **options)
-        return computed
-    if not isinstance(cube, xr.DataArray) or cube.dtype.kind != "f":
+    found = index_with_error(cube, name, reader=reader, **options)
+    if isinstance(found, Uncertain):
+        raise CubeError(f"{reader} does not take ensembles and intervals. Pass the estimate: drawn['estimate'].")
+    return found
+
+
+def index_with_error(cube: AnyCube, name: str | None, *, reader: str, **options: Any) -> xr.DataArray | Uncertain:
+    """Compute an index, or take what is one: a DataArray, or a result of `index` with its error."""
+    computed = cube if name is None else index(cube, name, **options)
+    if (given := uncertain_of(computed)) is not None:
+        return given
+    if not isinstance(computed, xr.DataArray) or computed.dtype.kind != "f":
         raise CubeError(
             f"{reader} with index=None expects the index itself, a DataArray of floats, as index() returns it; this is "
-            f"a {type(cube).__name__}. Name an index to compute it from bands."
+            f"a {type(computed).__name__}. Name an index to compute it from bands."
         )
-    return placed(kept_unread(cube))
+    return computed if name is not None else placed(kept_unread(computed))
 
 
 def check_threshold(threshold: Threshold, per: Per) -> None:
@@ -137,19 +216,23 @@ def classify(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
                 f"threshold= is of other dates than the cube, {wrong} of {len(dates)}: expected one for each date, "
                 f"in the order of the cube: threshold.sel({time}=cube.{time})."
             )
+    made = as_class_map(_compared(values, level), WATER, kind="water", title="water", like=values)
+    name = str(values.attrs.get(NAME_ATTR, values.name or "index"))
+    made.attrs[NAME_ATTR] = name
+    if OWN_ATTR in values.attrs:
+        made.attrs[OWN_ATTR] = values.attrs[OWN_ATTR]
+    return made.assign_coords(threshold=(level.dims, level.data, dict(level.attrs)))
+
+
+def _compared(values: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
+    """Return the classes of an index, or of one for each member, that is compared with a level."""
     bare = level.variable  # coordinates of the level would be aligned, and dates dropped in silence
     compared = xr.apply_ufunc(
         _classify_block, values.drop_vars(list(values.coords)), xr.DataArray(bare), dask="parallelized",
         output_dtypes=[np.uint8],
     )  # fmt: skip
-    made = as_class_map(
-        compared.transpose(*values.dims).assign_coords(values.coords), WATER, kind="water", title="water", like=values
-    )
-    name = str(values.attrs.get(NAME_ATTR, values.name or "index"))
-    made.attrs[NAME_ATTR] = name
-    if OWN_ATTR in values.attrs:
-        made.attrs[OWN_ATTR] = values.attrs[OWN_ATTR]
-    return made.assign_coords(threshold=(bare.dims, bare.data, dict(level.attrs)))
+    made: xr.DataArray = compared.transpose(*values.dims).assign_coords(values.coords)
+    return made
 
 
 def _classify_block(values: npt.NDArray[Any], level: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -26,18 +26,20 @@ _MAPS = ("flood", "agreement", "water")
 def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels: int = 1024) -> Figure:
     """Draw a result of `flood`, `agreement` or `water` for one date.
 
-    found: their result. date: a time stamp (the nearest date is used) or an index; the first by default.
+    found: their result, of an ensemble or interval too. date: a time stamp (the nearest date is used) or an index; the
+        first by default.
     max_pixels: longest side of the figure; of larger maps every n-th pixel is drawn, but areas are of all pixels.
 
     Returns a matplotlib Figure, north up, with a scale bar and a legend (with the hectares of each class if the result
-    has them). Computes the map and the areas. Raises CubeError for other inputs, MissingLibraryError without
-    matplotlib.
+    has them, and their bounds if it has those). Computes the map and the areas. Raises CubeError for other inputs,
+    MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     classes, areas = parts_of(found)
     dims = spatial_dims(classes)
     assert dims is not None
     classes, areas, stamp = at_date(classes, areas, dims, date)
+    bounds = _bounds_of(found, dims, date)
     values, step = thinned(classes, max_pixels)
     meaning = classes_of(classes.attrs)
     names, codes = list(meaning), list(meaning.values())
@@ -46,7 +48,7 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     title = f"{classes.attrs.get('long_name', classes.name)}  {when_of(classes, stamp)}".strip()
     figure, axes, _ = draw_ground(class_colors(values, names, codes), geobox, title, step=step)
     present = {name for name, code in zip(names, codes, strict=True) if code in values}
-    _legend(figure, axes, names, areas, present=present)
+    _legend(figure, axes, names, areas, bounds, present=present)
     return finish(figure)
 
 
@@ -91,15 +93,38 @@ def when_of(classes: xr.DataArray, stamp: str) -> str:
     return f"{before} → {stamp}" if before and stamp else stamp
 
 
-def _legend(figure: Any, axes: Any, names: list[str], areas: xr.DataArray | None, *, present: set[str]) -> None:
+def _by_state(areas: xr.DataArray | None) -> dict[str, float]:
+    return {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
+
+
+def _bounds_of(found: xr.Dataset | xr.DataArray, dims: tuple[str, str], date: Date) -> list[dict[str, float]]:
+    """Return the lower and the upper bound of the area of each class; [] where a result has none."""
+    names = ("area_lower", "area_upper")
+    if not isinstance(found, xr.Dataset) or not set(names) <= set(found.data_vars):
+        return []
+    classes, _ = parts_of(found)
+    return [_by_state(at_date(classes, found[name], dims, date)[1]) for name in names]
+
+
+def _legend(
+    figure: Any,
+    axes: Any,
+    names: list[str],
+    areas: xr.DataArray | None,
+    bounds: list[dict[str, float]],
+    *,
+    present: set[str],
+) -> None:
     """Draw the legend with the area of each class; classes without pixels are left out."""
-    known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
+    known = _by_state(areas)
     entries = []
     for name in names:
         if name not in present and not known.get(name):
             continue
         title = CLASS_TITLES.get(name, name)
         label = f"{title}\n{area_text(known[name])}" if name in known else title
+        if name in known and all(name in each for each in bounds) and bounds:
+            label += f"\n({area_text(bounds[0][name])} to {area_text(bounds[1][name])})"
         entries.append((CLASS_COLORS.get(name, CLASS_COLORS["unknown"]), label))
     patch_key(figure, axes, entries)
 

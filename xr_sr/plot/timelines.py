@@ -94,6 +94,8 @@ def _lines(
     data: xr.Dataset | xr.DataArray, objects: Sequence[int] | None
 ) -> tuple[xr.DataArray, str, Mapping[str, Mapping[str, Any]]]:
     """Return computed (time, line) values, the label of the axis, and the styles of lines that have their own."""
+    if isinstance(data, xr.Dataset) and "water" in data and KIND_ATTR in data["water"].attrs:
+        data = data["water"]  # of an ensemble, beside its probability
     if isinstance(data, xr.DataArray) and KIND_ATTR in data.attrs:
         data = whole_classes(data)
         return _classes(class_areas(data, classes_of(data.attrs), "ellipsoidal"))
