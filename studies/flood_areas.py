@@ -204,10 +204,10 @@ def show(report: Report, rows: list[dict[str, Any]]) -> None:
         "of shoreline they cancel, and neighbors that differ together hardly matter: members and independent pixels "
         "give nearly the same. What is left does not cancel. A pixel of 10 m that is half water and half a bright "
         "field has the NDWI of land, beside dark asphalt that of water; a threshold finds the edge too far inside or "
-        "outside, by as much as the land along it is bright, all along a field or a whole scene. So the interval has to "
-        "be that of errors that belong together over the scene; if they did so entirely, it would be far too wide. How "
-        "much they do is fitted: the share of members at which the area is the true one lies in a narrow range in all "
-        "scenes."
+        "outside, by as much as the land along it is bright, all along a field or a whole scene. So the interval has "
+        "to be that of errors that belong together over the scene; if they did so entirely, it would be far too wide. "
+        "How much they do is fitted: the share of members at which the area is the true one lies in a narrow range in "
+        "all scenes."
     )
     inside = covered["shares"]
     report.target(f"at least 40 scenes: {count}", count >= 40)
