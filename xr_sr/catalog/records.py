@@ -31,8 +31,8 @@ SEN2SR_RGBN = Network(
     config=(("bands", RGBN), ("channels", 32), ("pairs", 4), ("upscale", 4), ("strength", 1.0)),
     weights=WeightsFile(
         path="kriging_residual_32.safetensors",
-        sha256="0a2013dfd5a12d297fdf8b5d8db907d247de41abfba747f9923b93144f0ebffe",
-        size=328_120,
+        sha256="ce7abf2be32dda7209c1b8eb74f7e78b6318dfbb31490aea3c55f91b0325efd7",
+        size=331_232,
         home="package",
     ),
     license="Apache-2.0",
