@@ -133,6 +133,8 @@ class Network(Single):
         with a whole coarse pixel, for which `halo` is 2 above what it consumes.
     fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not read if only
         others are requested.
+    error_scale: the network has a method `with_scale`, which returns for all bands out the estimate, and after them the
+        scale of its error, for `interval`.
     Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
     OptionError for a field that is unknown or missing.
     """
@@ -153,6 +155,7 @@ class Network(Single):
     constrained: bool = False
     selects: bool = False
     fine_alone: bool = False
+    error_scale: bool = False
     weights: WeightsFile | None = None
     coarse: tuple[str, ...] = ()
     coarse_as: str = "interpolated"
@@ -168,7 +171,7 @@ class Network(Single):
             )
         for what in ("bands", "bands_out", "coarse"):
             object.__setattr__(self, what, _canonical(self.name, what, getattr(self, what)))
-        for what in ("non_negative", "constrained", "selects", "fine_alone"):
+        for what in ("non_negative", "constrained", "selects", "fine_alone", "error_scale"):
             check_flag(f"{self.name!r}: {what}", getattr(self, what))
         object.__setattr__(self, "config", _pairs(self.name, self.config))
         check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
@@ -193,6 +196,11 @@ class Network(Single):
         if not isinstance(self.normalization, Normalization):
             raise ModelError(
                 f"{said}: normalization={self.normalization!r}: expected xr_sr.Normalization(shift=0.1, scale=0.2)."
+            )
+        if self.error_scale and (self.normalization != Normalization() or self.window or self.coarse):
+            raise ModelError(
+                f"{said}: error_scale=True: expected a network that reads and returns reflectance, of bands of one "
+                "pixel size, without normalization= and window=."
             )
         for what in ("shift", "scale"):
             value = getattr(self.normalization, what)

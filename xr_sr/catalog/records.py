@@ -28,6 +28,7 @@ SEN2SR_RGBN = Network(
     scale=4,
     halo=13,  # 9 of the network + 4 of the moments that it sees pixels by, tested
     level="L2A",
+    error_scale=True,
     config=(("bands", RGBN), ("channels", 32), ("pairs", 4), ("upscale", 4), ("strength", 1.0)),
     weights=WeightsFile(
         path="kriging_residual_32.safetensors",
@@ -50,6 +51,7 @@ SEN2SR_TEN = replace(
     coarse_as="repeated",
     selects=True,
     fine_alone=True,
+    error_scale=False,
     halo=32,  # 30 of regression kriging, and 2 to begin at a coarse pixel, tested
     config=(
         ("bands", RGBN),

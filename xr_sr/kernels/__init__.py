@@ -205,7 +205,7 @@ def _make(ref: KernelRef, device: str) -> Kernel:
         halo=halo_for(spec, ref.low_pass),
         whole=spec.window > 0,
         step=spec.step if isinstance(spec, Network) else 1,
-        bands_out=len(spec.bands_out) or None,
+        bands_out=(ref.spread.planes if ref.spread else 1) * len(spec.bands_out) or None,
         sources=_sources(spec),
         device=device,
     )
@@ -223,7 +223,7 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
         sent = fetch.sent_file(ref.sha256, path.suffix)
         path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
     network = load_network(ref.spec, path, ref.sha256)
-    return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision)
+    return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision, spread=ref.spread)
 
 
 def _sources(spec: Model) -> list[int] | None:

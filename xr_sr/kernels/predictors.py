@@ -23,6 +23,8 @@ from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..networks import separable
 from ..networks.detect import load_strict, unwrapped
+from .protocol import Spread
+from .strata import by_stratum, strata_of
 
 OPERATORS = {"nearest": separable.nearest, "bilinear": separable.bilinear, "bicubic": separable.bicubic}
 
@@ -60,10 +62,13 @@ class NetworkPredictor:
     """A network on normalized reflectance in channels-last layout, at the requested precision.
 
     A network may have `side_cpu`, as of `protocol.Predictor`, and `write(window, out)` for what `forward` returns.
+    spread: what is returned beside the estimates.
     """
 
-    def __init__(self, spec: Network, network: nn.Module, *, device: str, precision: str) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: Network, network: nn.Module, *, device: str, precision: str, spread: Spread | None = None
+    ) -> None:
+        self.spec, self.spread = spec, spread
         self.dtype = DTYPES[precision]
         if precision == "float32" and device.startswith("cuda"):
             # TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 instead of 1e-5. The switch is
@@ -91,7 +96,10 @@ class NetworkPredictor:
         if self.normalizes:
             window = (window - self.shift) / self.scale
         seen = window if getattr(self.network, "takes_float32", False) else window.to(self.dtype)
-        fine: Tensor = self.network(seen.contiguous(memory_format=torch.channels_last)).float()
+        run = self.network if self.spread is None else self.network.with_scale
+        fine: Tensor = run(seen.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[operator]
+        if self.spread is not None:
+            fine = self._judged(fine, window, self.spread)
         extra = -(-margin // self.spec.scale)
         cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
@@ -103,10 +111,30 @@ class NetworkPredictor:
     def predict_into(self, window: Tensor, out: Tensor) -> None:
         """See `protocol.PredictorInto`."""
         write: Callable[[Tensor, Tensor], None] | None = getattr(self.network, "write", None)
-        if write is None or self.normalizes or self.clamps or self.reach != self.consumed:
+        if self.spread is not None or write is None or self.normalizes or self.clamps or self.reach != self.consumed:
             out.copy_(self.predict(window, 0))
         else:
             write(window, out)
+
+    def _judged(self, fine: Tensor, window: Tensor, spread: Spread) -> Tensor:
+        """Multiply error scales, the second half of the planes, by the factors of their strata, or add these."""
+        scale, count, cut = self.spec.scale, fine.shape[1] // 2, self.consumed - 1
+        if cut < 0:  # a network that pads
+            near = torch.nn.functional.pad(window, (1, 1, 1, 1), mode="replicate")
+        else:
+            near = window[..., cut : window.shape[-2] - cut, cut : window.shape[-1] - cut]
+        strata = strata_of(*separable.local_moments(near, 1))
+        gives = [self.spec.bands.index(band) for band in self.spec.bands_out or self.spec.bands]
+
+        def on_fine(band: int, values: Sequence[float]) -> Tensor:
+            flat, bright = (one[:, gives[band]] for one in strata)
+            return by_stratum(values, (flat, bright)).repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+
+        if spread.factors:
+            for band, factors in enumerate(spread.factors):
+                fine[:, count + band] *= on_fine(band, factors)
+            return fine
+        return torch.cat([fine, torch.stack([on_fine(band, (0, 1, 2)) for band in range(count)], 1)], 1)
 
 
 def reach_of(spec: Network, network: nn.Module) -> int:

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..arguments import check_flag, check_number, shown
+from ..catalog import registry
 from ..cube.select import AnyCube, pick
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
@@ -68,7 +69,8 @@ def interval(
     """Upscale a cube, and say for each value how far the truth may be from it; lazily, in one pass.
 
     level: share of pixels that the interval is to cover, 0.05 to 0.99.
-    model: one that knows the scale of its error: "kriging", whose Gaussian model gives a variance in closed form.
+    model: one that knows the scale of its error: "kriging", whose Gaussian model gives a variance in closed form, or
+        for the four 10 m bands "sen2sr", which takes the same, since it adds to kriging.
     calibrated: multiply error scales by what was found on places with a reference (`calibration`), by band and by
         stratum of the input pixel: flat, edge or bright. False takes the scale of the model as the standard deviation
         of a normal distribution.
@@ -108,7 +110,7 @@ def interval(
     used = calibration_for(made.spec.name, calibrated, calibration)
 
     def with_spread(kernel: KernelRef, step: Step) -> KernelRef:
-        return replace(kernel, spread=Spread(factors_of(used, step.bands, level)))
+        return replace(kernel, spread=Spread(factors_of(used, bands_of(step), level)))
 
     estimate, std = planes_of(made, with_spread, 2)
     return together(
@@ -158,10 +160,15 @@ def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, *
 
 def check_error_scale(made: Plan) -> None:
     """Raise OptionError if the model of a plan does not know the scale of its error."""
-    if not made.spec.error_scale:
-        raise OptionError(
-            f"model={made.spec.name!r} does not know the scale of its error. Use one that does: model='kriging'."
-        )
+    if made.spec.error_scale and all(step.guidance is None for step in made.steps):
+        return
+    family = registry.variants_of(made.spec.family) if registry.is_name(made.spec.family) else ()
+    known = next((each for each in family if each.error_scale), None)
+    hint = f"name bands for which it does: bands={list(known.bands)}, or use" if known else "Use"
+    raise OptionError(
+        f"model={made.spec.name!r} does not know the scale of its error{' for all bands' if known else ''}. "
+        f"{hint[0].upper()}{hint[1:]} one that does: model='kriging'."
+    )
 
 
 def calibration_for(model: str, calibrated: bool, given: GivenCalibration) -> Calibration | None:
@@ -194,7 +201,8 @@ def planes_of(made: Plan, kernel_of: Callable[[KernelRef, Step], KernelRef], pla
     """
     steps = []
     for step in made.steps:
-        kernel, count = kernel_of(step.recipe.kernel, step), len(step.bands)
+        kernel = kernel_of(step.recipe.kernel, step)
+        count = len(bands_of(step))
         recipe = replace(
             step.recipe,
             kernel=kernel,
@@ -211,6 +219,12 @@ def planes_of(made: Plan, kernel_of: Callable[[KernelRef, Step], KernelRef], pla
         own = arrays[first : first + count] if isinstance(arrays, list) else some_bands(arrays, first, count)
         found.append(_as_array(made, rebuild(made, own)))
     return tuple(found)
+
+
+def bands_of(step: Step) -> tuple[str, ...]:
+    """Return the bands that the kernel of a step returns, in its order."""
+    spec = step.recipe.kernel.spec
+    return spec.bands_out or spec.bands or step.bands
 
 
 def halo_of(kernel: KernelRef, step: Step) -> int:
