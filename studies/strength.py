@@ -24,8 +24,8 @@ KNOB, WHOLE = "sen2sr, strength", "sen2sr, all detail"
 
 STEPS: dict[str, tuple[float, ...]] = {
     KNOB: (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
-    WHOLE: (0.25, 0.5, 0.75, 1.0, 1.25),
-    PEER: (0.5, 1.0, 1.5, 2.0, 2.5),
+    WHOLE: (0.25, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25),
+    PEER: (0.5, 1.0, 1.5, 1.75, 2.0, 2.5),
     "kriging, strength": (0.25, 0.5, 0.75, 1.0, 1.25),
     "bicubic, unsharp mask": (0.5, 1.0, 2.0, 3.0, 4.0),
 }

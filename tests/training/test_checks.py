@@ -192,7 +192,7 @@ def test_a_scale_is_for_models_that_have_one():
     ],
 )
 def test_what_cannot_be_distilled_is_refused_before_the_first_step(tmp_path, change, words):
-    run = {"network": student(), "teacher": Teacher("sen2sr", device="cpu"), "scenes": scenes(), "settings": SHORT}
+    run = {"network": student(), "teacher": Teacher("sen2sr-v1", device="cpu"), "scenes": scenes(), "settings": SHORT}
     run |= {**SIZES, **change}
 
     with pytest.raises(TrainingError, match=words):
