@@ -40,7 +40,7 @@ def drawn(
 
 
 def ndwi(bands: xr.DataArray) -> np.ndarray:
-    green, near = (bands.sel(band=band).values.astype("f8") for band in BANDS)
+    green, near = (bands.sel(band=band).values.astype("f8").clip(1e-4) for band in BANDS)
     return (green - near) / (green + near)
 
 
@@ -91,6 +91,14 @@ class TestIndex:
 
         for name in ("estimate", "std", "lower", "upper"):
             assert np.argwhere(np.isnan(found[name].values)).tolist() == [[5, 3]]
+
+    def test_members_below_zero_have_the_index_of_dark_water(self):
+        cube = drawn()
+        cube["members"][{"band": 1, "y": 3}] = -0.3
+
+        found = cube.sr.index("NDWI")
+
+        assert (found["members"].isel(y=3) > 0.95).all() and found["std"].notnull().all()
 
     def test_one_index_at_a_time(self):
         with pytest.raises(OptionError, match="name="):
@@ -180,7 +188,7 @@ class TestFlood:
         found = cube.sr.flood(before, after, **AT)
 
         for number in range(6):
-            member = cube["members"].isel(member=number).drop_vars("member")
+            member = cube["members"].isel(member=number).drop_vars("member").clip(1e-4, keep_attrs=True)
             alone = member.sr.flood(before, after, **AT)
             np.testing.assert_array_equal(found["members"].isel(member=number), alone["flood"])
         share = (found["members"] == FLOOD["flooded"]).mean("member")

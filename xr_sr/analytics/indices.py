@@ -17,6 +17,10 @@ from .bands import GridChoice, check_options, read_bands
 from .formulas import LETTERS, constants_of, evaluate_formula, find_index, propagate_formula
 from .uncertain import Uncertain, bounded, deviation_of, uncertain_of
 
+LEAST = 1e-4
+"""Reflectance that members have at least in an index: their errors are normal, and over dark water reach below 0, where
+a sum of bands that is not positive would leave them without an index."""
+
 NAME_ATTR = "xr_sr:index"
 """The attribute in which an index says its name."""
 
@@ -87,10 +91,10 @@ def index(
     positive, and `to_zarr` packs them as int16; others it stores as float32.
     Of an ensemble or interval, a Dataset: `estimate`, the index of its estimate; `std`; `lower` and `upper`, the bounds
     of a normal distribution of that deviation at the level of the bands, within those of the index; and `members`, the
-    index of each member, where there are any. From members, `std` is the root of their mean squared difference from the
-    estimate, and knows how the errors of bands belong together as far as members do. Without them it is propagated to
-    first order, the errors of different bands taken as independent: too large for a difference of bands whose errors
-    have one sign, as along the edge of soil and water; too small where they have opposite signs.
+    index of each member, where there are any. Members count as 0.0001 where they are below it, since reflectance is not
+    negative. From them, `std` is the root of their mean squared difference from the estimate. Without them it is
+    propagated to first order, the errors of different bands taken as independent: too large for a difference of bands
+    whose errors have one sign, as along the edge of soil and water; too small where they have opposite signs.
     Raises OptionError for an unknown index or constant, MissingLibraryError where spyndex would be needed,
     MissingBandError, GridError and RadiometryError.
     """
@@ -126,7 +130,7 @@ def _with_error(given: Uncertain, name: object, constants: dict[str, float], opt
     estimate = _one(given.estimate, name, constants, options)
     if given.members is None:
         return bounded(estimate, _propagated(given, name, constants, options), None, given.level)
-    members = _one(given.members, name, constants, options)
+    members = _one(given.members.clip(LEAST, keep_attrs=True), name, constants, options)
     return bounded(estimate, deviation_of(members, estimate), members, given.level)
 
 
