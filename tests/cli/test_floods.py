@@ -165,7 +165,8 @@ def test_another_map_is_not_written_over_unless_told(stores, tmp_path):
 
 
 def test_options_are_called_as_the_arguments_of_the_function():
-    arguments = set(inspect.signature(xr_sr.flood_between).parameters) - {"before", "after"}
+    """But for `limits`, which are those of ensembles and intervals: none is read from files."""
+    arguments = set(inspect.signature(xr_sr.flood_between).parameters) - {"before", "after", "limits"}
 
     assert arguments <= set(_spellings(main.commands["flood"]))
 

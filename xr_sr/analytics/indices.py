@@ -15,7 +15,7 @@ from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
 from ..spec import WEIGHTS_ATTR, provenance_of
 from .bands import GridChoice, check_options, read_bands
 from .formulas import LETTERS, constants_of, evaluate_formula, find_index, propagate_formula
-from .uncertain import Uncertain, bounded, deviation_of, uncertain_of
+from .uncertain import Uncertain, deviation_of, uncertain_of, with_bounds
 
 LEAST = 1e-4
 """Reflectance that members have at least in an index: their errors are normal, and over dark water reach below 0, where
@@ -129,9 +129,9 @@ def _with_error(given: Uncertain, name: object, constants: dict[str, float], opt
         raise OptionError(f"name={shown(name)}: of an ensemble or interval, expected the name of one index.")
     estimate = _one(given.estimate, name, constants, options)
     if given.members is None:
-        return bounded(estimate, _propagated(given, name, constants, options), None, given.level)
+        return with_bounds(estimate, _propagated(given, name, constants, options), None, given.level)
     members = _one(given.members.clip(LEAST, keep_attrs=True), name, constants, options)
-    return bounded(estimate, deviation_of(members, estimate), members, given.level)
+    return with_bounds(estimate, deviation_of(members, estimate), members, given.level)
 
 
 def _propagated(given: Uncertain, name: str, constants: dict[str, float], options: dict[str, Any]) -> xr.DataArray:

@@ -80,7 +80,7 @@ def level_in(obj: xr.Dataset) -> float:
         return USUAL_LEVEL
 
 
-def bounded(estimate: xr.DataArray, std: xr.DataArray, members: xr.DataArray | None, level: float) -> xr.Dataset:
+def with_bounds(estimate: xr.DataArray, std: xr.DataArray, members: xr.DataArray | None, level: float) -> xr.Dataset:
     """Return an index with its error as a Dataset: estimate, std, lower, upper, and members where there are any.
 
     Bounds are those of a normal distribution, within those of the index.

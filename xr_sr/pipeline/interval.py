@@ -21,7 +21,7 @@ from ..errors import OptionError, warns_once
 from ..kernels import KernelRef, Spread, simulation_halo
 from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import Option
+from ..spec import INTERVAL_LEVEL_ATTR, Option
 from ..tiling.source import some_bands
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
@@ -30,7 +30,7 @@ from .planning import plan
 from .request import Request
 from .steps import Step
 
-LEVEL_ATTR, CALIBRATION_ATTR = "xr_sr:level", "xr_sr:calibration"
+LEVEL_ATTR, CALIBRATION_ATTR = INTERVAL_LEVEL_ATTR, "xr_sr:calibration"
 
 LEAST_LEVEL, MOST_LEVEL = 0.05, 0.99
 
