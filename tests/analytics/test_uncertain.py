@@ -356,6 +356,16 @@ def test_an_ensemble_of_a_tree_goes_all_the_way(tmp_path):
         assert file.colormap(1)[4][:3] == (0x56, 0xB4, 0xE9)
 
 
+def test_a_map_that_was_stored_has_the_same_interval(tmp_path):
+    found = drawn(2).chunk().sr.water(**AT)
+
+    found.sr.to_zarr(tmp_path / "water.zarr", progress=False)
+
+    stored = xr_sr.open_zarr(tmp_path / "water.zarr")
+    for name, areas in stored.sr.areas(level=0.8).items():
+        np.testing.assert_allclose(areas, found.sr.areas(level=0.8)[name])
+
+
 def test_an_ensemble_of_one_date_is_mapped():
     cube = drawn()
 
