@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,9 @@ def test_demo_uses_the_weights_of_the_package_and_can_be_run_again(tmp_path):
     np.testing.assert_allclose(written.B04, upscale(sample()["r10m"]).B04, atol=6e-5)
     assert written.odc.geobox == sample()["r10m"].to_dataset().odc.geobox.zoom_to((1280, 1280))
     assert (folder / "havel.png").stat().st_size > 50_000
+    assert (folder / "virginia.png").stat().st_size > 50_000
+    bicubic, ours = map(float, re.search(r"bicubic ([\d.]+) dB, sen2sr ([\d.]+) dB", first.stdout).groups())
+    assert 30 < bicubic < ours < 40
 
 
 def test_demo_without_matplotlib_still_writes_the_cube(tmp_path, monkeypatch):

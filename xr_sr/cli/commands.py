@@ -108,9 +108,9 @@ def main() -> None:
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 def demo(out: Path, quiet: bool) -> None:
-    """Upscale the sample scene and draw it next to its input.
+    """Upscale the sample scenes and draw them next to their input, one with a reference.
 
-    Uses sen2sr, whose weights are inside the package. Writes havel.zarr and havel.png. Needs no network.
+    Uses sen2sr, whose weights are inside the package. Writes havel.zarr, havel.png and virginia.png. Needs no network.
     """
     from .run import run_demo
 
