@@ -40,6 +40,20 @@ SEN2SR_RGBN = Network(
     citation="xr_sr; of kriging: doi:10.1111/j.1538-4632.2004.tb01135.x",
 )
 
+SEN2SR_FAST = replace(
+    SEN2SR_RGBN,
+    name="sen2sr-fast",
+    summary="As sen2sr for the 10 m bands, with a smaller network: twice as fast, in the package",
+    halo=10,  # of kriging, tested
+    config=(("bands", RGBN), ("channels", 24), ("pairs", 2), ("upscale", 4), ("strength", 1.0)),
+    weights=WeightsFile(
+        path="kriging_residual_24.safetensors",
+        sha256="6b463b6b09ce0bf33d61c88f2d648004f93ce990da866452ef025524a3dcb2a9",
+        size=111_528,
+        home="package",
+    ),
+)
+
 SEN2SR_TEN = replace(
     SEN2SR_RGBN,
     name="sen2sr.ten-x4",
@@ -116,9 +130,6 @@ SEN2SR_V1_TEN = replace(
         home="package",
     ),
 )
-
-SEN2SR_FAST = replace(SEN2SR_V1_FAST, name="sen2sr-fast")
-"""There is one edition of it, under both names."""
 
 _TO_10M = Network(
     "sen2sr-lite.main",
@@ -220,10 +231,10 @@ MODELS: tuple[Model, ...] = (
     ),
     SEN2SR_RGBN,
     SEN2SR_TEN,
+    SEN2SR_FAST,
     SEN2SR_V1_RGBN,
     SEN2SR_V1_TEN,
     SEN2SR_V1_FAST,
-    SEN2SR_FAST,
     SEN2SR_LITE_RGBN,
     Pansharpening(
         "glp-hpm",
