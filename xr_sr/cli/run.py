@@ -183,7 +183,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     say(f"{picture}: LR, bicubic and SR of a part of it, and what each says when averaged back to 10 m")
     pair = sample("virginia")
     lr, hr = pair["lr/r10m"].to_dataset(), pair["hr"].to_dataset()
-    images: dict[str, AnyCube] = {model: upscale(lr, model) for model in ("bicubic", DEFAULT_MODEL)}
+    images: dict[str, xr.DataArray | xr.Dataset] = {name: upscale(lr, name) for name in ("bicubic", DEFAULT_MODEL)}
     psnr = evaluate(lr, images, hr)["psnr"].mean("band").compute()
     reached = ", ".join(f"{name} {float(psnr.sel(model=name)):.1f} dB" for name in images)
     picture = folder / "virginia.png"
