@@ -18,7 +18,7 @@ def test_a_network_computes_all_of_its_wider_bands_or_none(held, apart, lost):
     wide = [band for band in COARSE if band in held]
     fine = [band for band in FINE if band not in lost]
 
-    found = fallback.incomplete("sen2sr", None, fine if apart else fine + wide, wide if apart else [])
+    found = fallback.incomplete("sen2sr-v1", None, fine if apart else fine + wide, wide if apart else [])
 
     if not lost and held == set(COARSE):
         assert not found
@@ -28,7 +28,7 @@ def test_a_network_computes_all_of_its_wider_bands_or_none(held, apart, lost):
 
 
 def test_wider_bands_on_two_grids_are_no_input_of_a_network():
-    assert fallback.incomplete("sen2sr", ["swir16"], [*FINE, *COARSE[:3]], COARSE[3:]) == {"B11": ()}
+    assert fallback.incomplete("sen2sr-v1", ["swir16"], [*FINE, *COARSE[:3]], COARSE[3:]) == {"B11": ()}
 
 
 @pytest.mark.parametrize("model", ["bicubic", "sen2sr-fast", "sen2sr-lite.rgbn-x4"])
@@ -47,3 +47,10 @@ def test_bands_of_60_m_are_beyond_a_network_and_not_beyond_interpolation():
     assert fallback.beyond("sen2sr", ["B09", "red", "coastal"], fusing=False) == ("B09", "B01")
     assert not fallback.beyond("bicubic", ["B09"], fusing=False)
     assert not fallback.beyond("sen2sr", None, fusing=False)
+
+
+def test_bands_that_need_no_other_wide_band_are_never_incomplete():
+    """Those of `sen2sr`, but where the requested ones lie on two grids."""
+    assert not fallback.incomplete("sen2sr", ["B11"], FINE, ["B11"])
+    assert not fallback.incomplete("sen2sr", None, [*FINE, "B05", "B12"], [])
+    assert set(fallback.incomplete("sen2sr", ["B05", "B11"], [*FINE, "B05"], ["B11"])) == {"B05", "B11"}

@@ -41,7 +41,7 @@ def scene_with(held: tuple[str, ...], layout: str = "tree", fine: tuple[str, ...
 def upscaled(held: tuple[str, ...], layout: str = "tree", **options: object) -> xr.Dataset:
     cube, more = scene_with(held, layout)
     with pytest.warns(BandWarning, match="xr_sr:guided"):
-        return cube.sr.upscale(**more, **options)
+        return cube.sr.upscale("sen2sr-v1", **more, **options)
 
 
 @settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,7 +52,7 @@ def test_all_bands_come_out_of_any_subset_in_any_layout(held, layout):
     missing = [band for band in COARSE if band not in held]
 
     with pytest.warns(BandWarning, match=re.escape(f"{list(held)}")) as told:
-        made = cube.sr.upscale(**more)
+        made = cube.sr.upscale("sen2sr-v1", **more)
 
     assert set(made) == {*FINE, *held}
     assert made.sizes["y"] == 96
@@ -60,7 +60,7 @@ def test_all_bands_come_out_of_any_subset_in_any_layout(held, layout):
     assert f"{missing} are missing" in words
     attrs = made[held[0]].attrs
     assert attrs["xr_sr:model"] == "glp-hpm" and "xr_sr:weights_sha256" not in attrs
-    assert made["B04"].attrs["xr_sr:model"] == "sen2sr.rgbn-x4" and "xr_sr:weights_sha256" in made["B04"].attrs
+    assert made["B04"].attrs["xr_sr:model"] == "sen2sr-v1.rgbn-x4" and "xr_sr:weights_sha256" in made["B04"].attrs
     assert attrs["xr_sr:guided"].startswith(", ".join(held) + ": glp-hpm, pixels 2 times wider, guided by B02")
     assert attrs["xr_sr:guided"].endswith("then bicubic, 4 times")
 
@@ -72,7 +72,7 @@ def test_values_are_those_of_the_network_and_of_fusion_then_interpolation(layout
 
     made = upscaled(held, layout)
 
-    close(computed(made[list(FINE)]), computed(cube.sr.upscale(bands=FINE)))
+    close(computed(made[list(FINE)]), computed(cube.sr.upscale("sen2sr-v1", bands=FINE)))
     at_10m = computed(cube.sr.fuse(bands=held, **more))
     again = computed(dataset(at_10m.values, held, geobox=geobox_of(24, 24)).sr.upscale("bicubic", scale=4))
     inner = {"y": slice(8, -8), "x": slice(8, -8)}  # at the edge of the scene the fused band is mirrored there
@@ -100,11 +100,11 @@ def test_an_array_on_one_grid_keeps_its_form():
     cube = array(at_10m(24, 24, 3, 2)[:, [TEN.index(band) for band in bands]], bands)
 
     with pytest.warns(BandWarning, match=r"\['B8A'\]"):
-        made = cube.sr.upscale()
+        made = cube.sr.upscale("sen2sr-v1")
 
     assert made.dims == cube.dims
     assert list(made.band.values) == bands
-    one = cube.isel(time=1).sr.upscale(bands=["B12", "B02"])
+    one = cube.isel(time=1).sr.upscale("sen2sr-v1", bands=["B12", "B02"])
     close(computed(made).isel(time=1).sel(band=["B02", "B12"]), computed(one))
 
 
@@ -115,13 +115,13 @@ def test_neither_chunks_nor_holes_of_others_change_a_band(layout, side, cut):
     where = cube["r20m"] if layout == "tree" else more.get("other", cube)
     (where["B11"][4:6, 6:8] if layout == "one grid" else where["B11"][2:3, 3:4])[...] = np.nan
     (cube["r10m/B03"] if layout == "tree" else cube["B03"])[15, 16] = np.nan
-    whole = computed(cube.sr.upscale(**more, chunks=100))
+    whole = computed(cube.sr.upscale("sen2sr-v1", **more, chunks=100))
     if layout == "tree":
         lazy = xr.DataTree.from_dict({path: node.to_dataset().chunk(y=cut) for path, node in cube.children.items()})
     else:
         lazy = cube.chunk(x=cut)
 
-    cut_up = computed(lazy.sr.upscale(**more, chunks=side))
+    cut_up = computed(lazy.sr.upscale("sen2sr-v1", **more, chunks=side))
 
     close(cut_up, whole)
     missing = np.isnan(whole)
@@ -138,16 +138,16 @@ def test_numbers_of_both_grids_are_read_as_their_own_metadata_says():
     wide = (dn["r20m"] - 1000).astype("uint16").assign_coords(boa_add_offset=0)
     mixed = xr.DataTree.from_dict({"r10m": fine, "r20m": wide})
 
-    made = mixed.sr.upscale()
+    made = mixed.sr.upscale("sen2sr-v1")
 
-    np.testing.assert_allclose(computed(made), computed(exact.sr.upscale()), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(computed(made), computed(exact.sr.upscale("sen2sr-v1")), rtol=0, atol=2e-6)
     assert "; B11: " in made["B11"].attrs["xr_sr:radiometry"]
 
 
 def test_a_store_says_so_and_refuses_what_the_network_made(tmp_path):
     first, _ = scene_with(("B11", "B12"), "tree", FINE, 2)
     whole, _ = scene_with(COARSE, "tree", FINE, 2)
-    made = first.sr.upscale(bands=["B03", "B11"])
+    made = first.sr.upscale("sen2sr-v1", bands=["B03", "B11"])
 
     made.isel(time=[0]).sr.to_zarr(tmp_path / "sr.zarr")
     made.sr.to_zarr(tmp_path / "sr.zarr")
@@ -156,7 +156,7 @@ def test_a_store_says_so_and_refuses_what_the_network_made(tmp_path):
     close(computed(read), computed(made), 6e-5)
     assert read["B11"].attrs["xr_sr:guided"] == made["B11"].attrs["xr_sr:guided"]
     with pytest.raises(StoreError, match="xr_sr:guided"):
-        whole.sr.upscale(bands=["B03", "B11"]).sr.to_zarr(tmp_path / "sr.zarr")
+        whole.sr.upscale("sen2sr-v1", bands=["B03", "B11"]).sr.to_zarr(tmp_path / "sr.zarr")
 
 
 def test_a_complete_scene_is_left_to_the_network():
@@ -164,8 +164,8 @@ def test_a_complete_scene_is_left_to_the_network():
         cube, more = scene_with(COARSE, layout)
         with warnings.catch_warnings():
             warnings.simplefilter("error", BandWarning)
-            made = cube.sr.upscale(**more, bands=["B03", "B11"])
-        assert made["B11"].attrs["xr_sr:model"] == "sen2sr.ten-x4"
+            made = cube.sr.upscale("sen2sr-v1", **more, bands=["B03", "B11"])
+        assert made["B11"].attrs["xr_sr:model"] == "sen2sr-v1.ten-x4"
         assert "xr_sr:guided" not in made["B11"].attrs
 
 
@@ -177,10 +177,10 @@ def test_without_its_10_m_bands_the_network_is_not_replaced(layout):
         with warnings.catch_warnings():
             warnings.simplefilter("error", BandWarning)  # nothing is said to be computed that is then refused
             with pytest.raises(MissingBandError, match=r"'B02', 'B04', 'B08'\]") as told:
-                cube.sr.upscale(**more, bands=bands)
+                cube.sr.upscale("sen2sr-v1", **more, bands=bands)
         assert "bands=['B11'] need none of them" in str(told.value)
     with pytest.warns(BandWarning, match=r"\['B03'\]"):
-        assert list(cube.sr.upscale(**more, bands=["B11"])) == ["B11"]
+        assert list(cube.sr.upscale("sen2sr-v1", **more, bands=["B11"])) == ["B11"]
     assert set(cube.sr.fuse(**more)) == {"B03", "B11"}
 
 
@@ -189,15 +189,15 @@ def test_without_any_10_m_band_nothing_can_guide():
 
     for bands in (None, ["B11"]):
         with pytest.raises(MissingBandError, match="'B02', 'B03', 'B04', 'B08'"):
-            wide.sr.upscale(bands=bands, allow_gsd=True)
+            wide.sr.upscale("sen2sr-v1", bands=bands, allow_gsd=True)
 
 
 def test_options_of_a_network_have_no_meaning_for_guided_fusion_alone():
     cube, _ = scene_with(("B11",))
 
     with pytest.raises(OptionError, match=r"B11.*precision="):
-        cube.sr.upscale(bands=["B11"], precision="bfloat16")
-    assert cube.sr.upscale(precision="bfloat16")["B04"].attrs["xr_sr:precision"] == "bfloat16"
+        cube.sr.upscale("sen2sr-v1", bands=["B11"], precision="bfloat16")
+    assert cube.sr.upscale("sen2sr-v1", precision="bfloat16")["B04"].attrs["xr_sr:precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize("bands", [["B11"], ["B03", "B11"], None])
@@ -206,7 +206,7 @@ def test_what_was_fused_is_not_fused_again(bands):
     ten = cube.sr.fuse().compute()
 
     with pytest.raises(ModelError, match="fuse"):
-        ten.sr.upscale(bands=bands)
+        ten.sr.upscale("sen2sr-v1", bands=bands)
     with pytest.raises(ModelError, match="fuse"):
         ten.sr.fuse()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.cubes import array, dataset, geobox_of, reflectance
+from tests.cubes import array, dataset, geobox_of, reflectance, untouchable
 from xr_sr.catalog import registry
 from xr_sr.catalog.models import ModelSpec
 from xr_sr.errors import ModelError, OptionError
@@ -68,10 +68,20 @@ def test_fine_bands_are_those_of_the_model_of_four():
     np.testing.assert_allclose(upscaled(array(values[:4], FINE), bands=list(FINE)), four, rtol=0, atol=CLOSE)
 
 
-def test_one_coarse_band_alone_is_the_same():
-    """Other bands are then not computed."""
-    tree = tree_of(at_10m(64, 64))
-    np.testing.assert_allclose(upscaled(tree, bands=["B11"]), upscaled(tree)[8:9], rtol=0, atol=CLOSE)
+def test_other_coarse_bands_are_neither_read_nor_needed():
+    """B11 is the same without them, and where reading them fails; the family chooses this model."""
+    values = at_10m(64, 64)
+    tree = tree_of(values)
+    whole = upscaled(tree)[8:9]
+    r20m = tree["r20m"].to_dataset()
+    few = xr.DataTree.from_dict({"r10m": tree["r10m"].to_dataset(), "r20m": r20m[["B11"]]})
+    unread = r20m.assign({band: untouchable(r20m.odc.geobox, dtype="float32") for band in COARSE if band != "B11"})
+    lazy = xr.DataTree.from_dict({"r10m": tree["r10m"].to_dataset(), "r20m": unread})
+    for cube in (tree, few, lazy):
+        np.testing.assert_allclose(upscaled(cube, bands=["B11"]), whole, rtol=0, atol=CLOSE)
+    made = few.sr.upscale(device="cpu")
+    assert list(made) == ["B04", "B03", "B02", "B08", "B11"] and made.attrs["xr_sr:model"] == MODEL
+    np.testing.assert_allclose(made["B11"], whole[0], rtol=0, atol=CLOSE)
 
 
 def test_missing_pixels_stay_missing_in_their_band():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..bands import BANDS
-from .registry import canonical, given_by, in_order, variants_of
+from .registry import canonical, coarse_for, given_by, in_order, variants_of
 
 BEYOND = tuple(band.name for band in BANDS if band.gsd_m == 60 and band.name != "B10")  # which does not show the ground
 
@@ -36,13 +36,14 @@ def incomplete(
     """
     there = dict.fromkeys((*fine, *wide))
     found: dict[str, tuple[str, ...]] = {}
-    for band in there if bands is None else map(canonical, bands):
+    wanted = [*there] if bands is None else [canonical(band) for band in bands]
+    for band in wanted:
         variants = [each for each in variants_of(model) if band in each.coarse and band in given_by(each, ())]
         whole = [
             each
             for each in variants
             if set(each.bands) - set(each.coarse) <= set(fine)
-            and (set(each.coarse) <= set(fine) or set(each.coarse) <= set(wide))
+            and (coarse_for(each, wanted) <= set(fine) or coarse_for(each, wanted) <= set(wide))
         ]
         if band in there and variants and not whole:
             found[band] = tuple(in_order(set(variants[0].bands) - set(there)))

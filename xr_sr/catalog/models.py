@@ -132,7 +132,8 @@ class Network(Single):
         linearly "interpolated", or "repeated": as they are, each pixel 2 x 2 times. The network's input then begins
         with a whole coarse pixel, for which `halo` is 2 above what it consumes.
     fine_alone: for a network that selects, the others do not depend on the coarse ones, which are not read if only
-        others are requested.
+        others are requested. coarse_alone: each coarse band depends on itself and the others alone; the architecture
+        has an argument `coarse`, and is built for the requested ones.
     error_scale: the network has a method `with_scale`, which returns for all bands out the estimate, and after them the
         scale of its error, for `interval`.
     Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
@@ -155,6 +156,7 @@ class Network(Single):
     constrained: bool = False
     selects: bool = False
     fine_alone: bool = False
+    coarse_alone: bool = False
     error_scale: bool = False
     weights: WeightsFile | None = None
     coarse: tuple[str, ...] = ()
@@ -171,7 +173,7 @@ class Network(Single):
             )
         for what in ("bands", "bands_out", "coarse"):
             object.__setattr__(self, what, _canonical(self.name, what, getattr(self, what)))
-        for what in ("non_negative", "constrained", "selects", "fine_alone", "error_scale"):
+        for what in ("non_negative", "constrained", "selects", "fine_alone", "coarse_alone", "error_scale"):
             check_flag(f"{self.name!r}: {what}", getattr(self, what))
         object.__setattr__(self, "config", _pairs(self.name, self.config))
         check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
@@ -230,6 +232,10 @@ class Network(Single):
             )
         if self.fine_alone and not (self.selects and self.coarse):
             raise ModelError(f"{said}: fine_alone=True: expected a record with coarse=(...) and selects=True.")
+        if self.coarse_alone and not (self.selects and dict(self.config).get("coarse") == self.coarse):
+            raise ModelError(
+                f"{said}: coarse_alone=True: expected a record with selects=True, and its coarse bands in config=."
+            )
         if self.coarse and (self.window or self.bands[-len(self.coarse) :] != self.coarse):
             raise ModelError(
                 f"{said}: coarse={list(self.coarse)}: expected the last of bands={list(self.bands)}, and a halo, "

@@ -65,6 +65,7 @@ SEN2SR_TEN = replace(
     coarse_as="repeated",
     selects=True,
     fine_alone=True,
+    coarse_alone=True,
     error_scale=False,
     halo=32,  # 30 of regression kriging, and 2 to begin at a coarse pixel, tested
     config=(
@@ -226,7 +227,7 @@ MODELS: tuple[Model, ...] = (
     ),
     Kriging(
         "kriging",
-        "Area-to-point kriging of each band with its point spread function: no weights, agrees with what was measured",
+        "Area-to-point kriging of each band with its point spread function: no weights, as sharp as was measured",
         citation="doi:10.1111/j.1538-4632.2004.tb01135.x, doi:10.1016/j.rse.2015.06.003",
     ),
     SEN2SR_RGBN,

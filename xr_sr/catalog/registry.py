@@ -190,7 +190,8 @@ def choose(
         )
     usable = [band for band in available if band not in fallback]
     if bands is None:
-        whole = [each for each in variants if set(each.bands) <= set(usable)] or variants
+        needed = [{*each.bands} - {*each.coarse} | coarse_for(each, usable) for each in variants]
+        whole = [each for each, inputs in zip(variants, needed, strict=True) if inputs <= {*usable}] or variants
         possible = {band for each in whole for band in given_by(each, usable)}
         wanted = tuple(band for band in usable if band in possible)
         if not wanted:
@@ -232,6 +233,11 @@ def narrowed(model: Model, wanted: Iterable[str]) -> Model:
     wanted = set(wanted)
     if isinstance(model, Network) and model.selects:
         model = replace(model, bands_out=tuple(band for band in model.bands_out or model.bands if band in wanted))
+    if isinstance(model, Network) and model.coarse_alone and set(model.coarse) & wanted:
+        coarse = tuple(band for band in model.coarse if band in wanted)
+        config = tuple((key, coarse if key == "coarse" else value) for key, value in model.config)
+        bands = tuple(band for band in model.bands if band not in model.coarse or band in coarse)
+        return replace(model, bands=bands, coarse=coarse, config=config)
     if not (model.parts or model.fine_alone) or set(model.coarse) & wanted:
         return model
     fine = tuple(band for band in model.bands if band not in model.coarse)
@@ -244,7 +250,13 @@ def narrowed(model: Model, wanted: Iterable[str]) -> Model:
         parts = tuple((role, part) for role, part in model.parts if role == "fine")
         return replace(model, bands=fine, coarse=(), parts=parts)
     assert isinstance(model, Network)
-    return replace(model, bands=fine, coarse=(), fine_alone=False)
+    return replace(model, bands=fine, coarse=(), fine_alone=False, coarse_alone=False)
+
+
+def coarse_for(model: Model, wanted: Iterable[str]) -> set[str]:
+    """Return the coarse bands that a model reads for these bands of the output."""
+    alone = isinstance(model, Network) and model.coarse_alone
+    return set(model.coarse) & set(wanted) if alone else set(model.coarse)
 
 
 def given_by(model: Model, asked: Iterable[str]) -> tuple[str, ...]:
