@@ -13,7 +13,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array, reflectance
 from tests.pipeline.test_pansharpen import geobox_of, on_one_grid, tree_of
-from xr_sr.errors import OptionError
+from xr_sr.errors import OptionError, SensorWarning
 from xr_sr.kernels.psf import MTF_AT_NYQUIST
 
 
@@ -113,7 +113,8 @@ def test_kriging_records_the_numbers_which_give_the_same_values_for_any_crop():
 def test_kriging_takes_the_published_value_where_nothing_can_be_measured():
     cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
 
-    made = cube.sr.upscale("kriging", mtf="estimate", device="cpu")
+    with pytest.warns(SensorWarning, match="B04"):
+        made = cube.sr.upscale("kriging", mtf="estimate", device="cpu")
 
     assert json.loads(made.attrs["xr_sr:options"])["mtf"] == {"B04": MTF_AT_NYQUIST["B04"]}
 

@@ -257,8 +257,9 @@ def areas(
     unknown, `(ndvi > 0.4).where(ndvi.notnull())`.
     Of a Dataset made of an ensemble with members, a Dataset of (time?, state): `area`, the mean of the areas of the
     members, each of which is a whole map; `area_lower`, the area of what more than the larger share of the members has
-    as this class, and `area_upper`, of what more than the smaller one has. The quantiles of the members' own areas are
-    far too narrow: their errors cancel along an edge, while an edge that is taken too far out is so in all of a scene.
+    as this class, and `area_upper`, of what more than the smaller one has; neither lies beyond the mean. Few members
+    have few shares: of 8, the bounds of 0.9 and 0.99 are the same. The quantiles of the members' own areas are far too
+    narrow: their errors cancel along an edge, while an edge that is taken too far out is so in all of a scene.
     Which shares bound the true area in how many scenes was fitted on synthetic floods with a reference, mapped by NDWI
     (`studies/flood_areas.py`); where a reference of your own says better, pass `shares`.
     Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), and for a

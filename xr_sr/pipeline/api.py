@@ -104,9 +104,9 @@ def upscale(
         what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and
         where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
-    options: the model's own; "sen2sr" has `strength`, of what its network adds to kriging, 0 to 1.5; interpolation has
-        `scale`; kriging has `scale`, `mtf`, `psf`, `noise`, `prior`, `strength`; its mtf="estimate" reads the pixels of
-        the cube at once (`estimate_mtf`).
+    options: the model's own; "sen2sr" has `strength`, of what its network adds to kriging, 0 to 1.5 (0 is kriging,
+        which is sharper, not more cautious); interpolation has `scale`; kriging has `scale`, `mtf`, `psf`, `noise`,
+        `prior`, `strength`; its mtf="estimate" reads the pixels of the cube at once (`estimate_mtf`).
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its

@@ -158,6 +158,11 @@ def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, *
     return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread()), 3)
 
 
+def full_name(model: str) -> str:
+    """Return the name of the variant of a family that knows the scale of its error, any other name as it is."""
+    return next((each.name for each in registry.variants_of(model) if each.error_scale), model)
+
+
 def check_error_scale(made: Plan) -> None:
     """Raise OptionError if the model of a plan does not know the scale of its error."""
     if made.spec.error_scale and all(step.guidance is None for step in made.steps):

@@ -25,7 +25,7 @@ _OPTION, _PSF = "mtf", "psf"
 
 def refuse_unknown_sensor(obj: AnyCube, cube: Cube, request: Request) -> None:
     """Raise OptionError where the MTF of Sentinel-2 would be taken for a cube of another sensor."""
-    given = request.options.get(_OPTION) or _PSF in request.options
+    given = request.options.get(_OPTION) is not None or _PSF in request.options
     if request.constraint == CONSTRAINT and not given and (reason := other_sensor(obj, cube)):
         raise OptionError(
             "constraint='measured' needs the modulation transfer function (MTF) of each band, and knows Sentinel-2's "
@@ -59,7 +59,8 @@ def observations(
         return ()
     kriging = registry.get("kriging")
     assert isinstance(kriging, Kriging)
-    mtf, psf = request.options.get(_OPTION) or kriging.mtf, request.options.get(_PSF, kriging.psf)
+    mtf, psf = request.options.get(_OPTION), request.options.get(_PSF, kriging.psf)
+    mtf = kriging.mtf if mtf is None else mtf
     spec = check_kriging(replace(kriging, mtf=mtf, psf=psf))
     size = pixel_size_m(cube.geobox)
     pixel_m = None if size is None else (size[0] * size[1]) ** 0.5
@@ -75,7 +76,7 @@ def constraints(request: Request, bands: Sequence[str], kernel_text: str) -> str
     if request.constraint != CONSTRAINT:
         return kernel_text or "none"
     given = request.options.get(_OPTION)
-    sensor = "MTF Sentinel-2's published" if not given or given == "published" else f"MTF {shown(given)}"
+    sensor = "MTF Sentinel-2's published" if given is None or given == "published" else f"MTF {shown(given)}"
     if _PSF in request.options:
         sensor = "as psf= says"
     text = f"measured, through the PSF of each of {', '.join(bands)} at its own pixels, {sensor}"

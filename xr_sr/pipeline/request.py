@@ -90,6 +90,10 @@ class Request:
 def _refuse_misspelled(option: str, function: str) -> None:
     """Raise OptionError for what is an option of no model, and nearly the name of an argument."""
     arguments = [each.name for each in fields(Request) if each.name not in ("fusing", "gsd_m", "options")]
+    if option in arguments:
+        raise OptionError(
+            f"{option}= is an argument of upscale and fuse that this function does not take. Leave it out."
+        )
     options = {name for model in registry.current.models.values() for name, _ in model.options}
     near = [] if option in options else get_close_matches(option, arguments, 1, 0.75)
     if near:

@@ -15,7 +15,7 @@ from ..cube.align import coarser_cubes, phase_of, to_grid
 from ..cube.lazy import in_chunks
 from ..cube.select import AnyCube, Cube, pick
 from ..cube.select import recognize as recognize_cube
-from ..errors import GeoreferenceWarning, OptionError, warns_once
+from ..errors import GeoreferenceWarning, OptionError, SensorWarning, warn_caller, warns_once
 from ..kernels.psf import MTF_AT_NYQUIST
 from ..kernels.sharpness import Sharpness, merged, sharpness, window_sums
 from ..radiometry.cubes import reflectance
@@ -80,6 +80,13 @@ def measure(
         raise OptionError(
             f"mtf='estimate': nothing could be measured of {lacking} ({found.reason.sel(band=lacking[0]).item()}), and "
             "none is published. Pass numbers, or a larger piece of the cube."
+        )
+    if kept := [name for name in names if np.isnan(values[name])]:
+        reasons = dict.fromkeys(str(found.reason.sel(band=name).item()) for name in kept)
+        warn_caller(
+            f"mtf='estimate': nothing could be measured of {kept} ({'; '.join(reasons)}); the published MTF is used. "
+            f"To silence this, pass numbers: mtf={{{kept[0]!r}: 0.25}}.",
+            SensorWarning,
         )
     return {name: MTF_AT_NYQUIST[name] if np.isnan(value) else value for name, value in values.items()}
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_flag, check_number, check_numbers, check_text, check_whole, shown
+from ..arguments import check_flag, check_number, check_numbers, check_text, check_whole, count_of, shown
 from ..errors import OptionError
 from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..metrics.inputs import check_same_grid, read, together
 from ..metrics.reduce import Layout, map_images
-from ..pipeline.interval import GivenCalibration, calibration_for, scored
+from ..pipeline.interval import GivenCalibration, calibration_for, full_name, scored
 from ..spec import Option
 
 Cubes: TypeAlias = xr.DataArray | xr.Dataset | Sequence[xr.DataArray | xr.Dataset]
@@ -57,7 +57,7 @@ def calibrate(
         lists. Bands are matched by name; pixels that are NaN in either do not count.
     bands, device, options: as in `upscale`.
     border: fine pixels at the edge of each cube that do not count. equal: all pairs have the same weight, whatever
-        their size; else all pixels. note: what it was fitted on, for the record.
+        their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
 
     Returns a `Calibration`, small: pass it as `calibration=`, or `save` it. Quantiles of |error| / scale are kept by
     band and stratum of the input pixel (flat, edge, bright) where there are 2000 pixels of it. What it says holds for
@@ -65,7 +65,7 @@ def calibrate(
     Raises OptionError for a model without an error scale, or without a pixel to compare; GridError where a reference is
     not on the grid of the result.
     """
-    pairs = _pairs(lr, hr)
+    pairs, model = _pairs(lr, hr), full_name(model)
     check_whole("border", border, least=0)
     check_text("note", note)
     check_flag("equal", equal)
@@ -85,7 +85,7 @@ def calibrate(
         raise OptionError("calibrate(lr, hr): no pixel is valid in both, border=... left out. Pass larger pairs.")
     if equal:
         sums *= sum(counts.sum() > 0 for _, counts in found) * 1e6
-    return fitted(model, names, sums, note, LEAST_PIXELS)
+    return fitted(model, names, sums, note or f"fitted on {count_of(len(pairs), 'pair')} of one's own", LEAST_PIXELS)
 
 
 def calibration_report(
@@ -121,7 +121,9 @@ def calibration_report(
     with the smallest standard deviations, along `kept` (risk-coverage curve).
     Raises as `calibrate` and `interval`.
     """
-    pairs = _pairs(lr, hr)
+    pairs, model = _pairs(lr, hr), full_name(model)
+    if isinstance(levels, list | tuple) and not levels:
+        raise OptionError("levels=[]: expected one level or more, such as levels=(0.8, 0.9, 0.95).")
     given = [*check_numbers("levels", levels, len(levels) if isinstance(levels, list | tuple) else 1)]
     for level in given:
         check_number("levels", level, least=LEVELS[0], most=LEVELS[-1])
