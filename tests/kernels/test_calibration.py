@@ -20,7 +20,7 @@ def example() -> Calibration:
         for stratum in range(3):
             counts[band, stratum] = counts_of(np.abs(chance.standard_normal(50_000)) * (1 + band) * (1 + stratum))
     counts[1, 2] = 0
-    return fitted("kriging", ["B04", "B08"], counts, "made up", 1000)
+    return fitted("kriging", ["B04", "B08"], counts, counts.sum(-1), "made up", 1000)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.cubes import array, reflectance
+from xr_sr.errors import OptionError
 from xr_sr.kernels.kriging import SIGNAL_SHARE, Kriger, level_of
 from xr_sr.kernels.kriging_filters import LEVELS, Observation, filters_of
 from xr_sr.kernels.protocol import BandSensor
@@ -122,3 +124,10 @@ def test_a_pixel_depends_on_pixels_within_the_reach_only(dy, dx):
         assert places.max() // SCALE <= 30
     moved = upscaled(np.roll(changed, (dy, dx), (0, 1))) != upscaled(np.roll(image, (dy, dx), (0, 1)))
     assert moved.sum() > 0
+
+
+@pytest.mark.parametrize("option", ["mtf", "noise", "psf"])
+def test_a_band_by_two_of_its_names_is_refused(option):
+    """One of the two values would be lost."""
+    with pytest.raises(OptionError, match="B04"):
+        array(reflectance(1, 24, 24), bands=("B04",)).sr.upscale("kriging", **{option: {"B04": 0.3, "red": 0.2}})

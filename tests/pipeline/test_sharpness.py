@@ -13,7 +13,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array, reflectance
 from tests.pipeline.test_pansharpen import geobox_of, on_one_grid, tree_of
-from xr_sr.errors import OptionError, SensorWarning
+from xr_sr.errors import OptionError, SensorWarning, XrSrError
 from xr_sr.kernels.psf import MTF_AT_NYQUIST
 
 
@@ -131,3 +131,26 @@ def test_what_is_wrong_is_refused():
         unknown.sr.upscale("kriging", mtf="estimate")
     with pytest.raises(OptionError, match="estimate_mtf"):
         cube.sr.upscale("bicubic", constraint="measured", mtf="estimate")
+
+
+def test_masks_that_are_no_booleans_and_finer_results_are_refused():
+    cube = scene()
+    classes = xr.full_like(cube.isel(band=0, drop=True), 4, dtype="uint8")
+    with pytest.raises(OptionError, match="mask"):
+        cube.sr.estimate_mtf(mask=classes)
+    with pytest.raises(XrSrError, match="super-resolved"):
+        cube.sr.upscale("bicubic", device="cpu").sr.estimate_mtf()
+
+
+def test_a_band_has_one_number_whichever_are_asked_for():
+    """Also for kriging: the same band of fewer bands has the same values."""
+    cube = scene()
+    whole = estimated(cube)
+    for names in (["B04"], ["B08", "B02"]):
+        xr.testing.assert_identical(estimated(cube, bands=names), whole.sel(band=names))
+    with dask.config.set(scheduler="synchronous"):
+        one, all_bands = (
+            cube.sr.upscale("kriging", mtf="estimate", bands=names, device="cpu").sel(band="B04").values
+            for names in (["B04"], None)
+        )
+    np.testing.assert_array_equal(one, all_bands)

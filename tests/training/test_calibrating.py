@@ -132,6 +132,34 @@ def test_equal_places_count_alike_whatever_their_size(pairs):
 
     found = [each.width("all", "all", 0.9) for each in (once, twice, other)]
     assert found == sorted(found) or found == sorted(found, reverse=True)
+    every = ("all", "all")
+    assert twice.pixels[every] == once.pixels[every] + 2 * other.pixels[every]
+    pooled = xr_sr.calibrate([lr, small_lr, small_lr], [hr, small_hr, small_hr], device="cpu").width(*every, 0.9)
+    assert abs(twice.width(*every, 0.9) - other.width(*every, 0.9)) < abs(pooled - other.width(*every, 0.9))
+
+
+def test_few_pixels_have_no_quantiles_of_their_own_however_they_are_weighed(pairs):
+    lr, hr = (each.isel(y=slice(n), x=slice(n)) for each, n in zip(pairs[0], (16, 64), strict=True))
+
+    made = xr_sr.calibrate([lr], [hr], equal=True, border=10, device="cpu")
+
+    assert all(pixels >= 2000 for key, pixels in made.pixels.items() if key != ("all", "all"))
+    assert made.pixels["all", "all"] == 2 * 44**2
+
+
+def test_the_name_of_a_family_is_that_of_its_model(pairs):
+    lr, hr = pairs[0]
+    four = xr.concat([lr, lr], "band").assign_coords(band=["B04", "B08", "B03", "B02"])
+    reference = xr.concat([hr, hr], "band").assign_coords(band=["B04", "B08", "B03", "B02"])
+
+    made = xr_sr.calibrate(four, reference, "sen2sr", device="cpu")
+
+    assert made.model == "sen2sr.rgbn-x4" and made.note == "fitted on 1 pair of one's own"
+    four.sr.interval(model="sen2sr", calibration=made, device="cpu")
+    report = xr_sr.calibration_report(four, reference, "sen2sr", calibration=made, device="cpu")
+    assert abs(report["coverage"].sel(stratum="all", level=0.9).item() - 0.9) < 0.02
+    with pytest.raises(OptionError, match="levels"):
+        xr_sr.calibration_report(four, reference, levels=[])
 
 
 def test_pixels_that_are_nan_do_not_count(pairs):

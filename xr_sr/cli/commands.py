@@ -167,7 +167,7 @@ def demo(out: Path, quiet: bool) -> None:
     multiple=True,
     callback=assignments,
     metavar="NAME=VALUE",
-    help="An option of the model, such as noise=0.002 or strength=0.5 of kriging; may be repeated.",
+    help="An option of the model, such as strength=0.5 of sen2sr or noise=0.002 of kriging; may be repeated.",
 )
 @click.option(
     "--chunks",

@@ -118,28 +118,38 @@ EDGES = np.logspace(-4, 3, 701)
 """Edges of the bins of scores: 2.3 % wide. Smaller scores count in the first bin, larger ones in the last."""
 
 
-def fitted(model: str, bands: Sequence[str], counts: npt.NDArray[np.float64], note: str, least: int) -> Calibration:
+def fitted(
+    model: str,
+    bands: Sequence[str],
+    counts: npt.NDArray[np.float64],
+    pixels: npt.NDArray[np.float64],
+    note: str,
+    least: int,
+) -> Calibration:
     """Return the calibration of histograms of scores.
 
-    counts: (band, stratum, bin) with the bins of EDGES, from as many pixels, or weights of the same sum. least: pixels
-    that an entry needs; what has fewer is left to the entries of all bands or all strata.
+    counts: (band, stratum, bin) with the bins of EDGES, numbers of pixels or weights. pixels: (band, stratum), how many
+    there are. least: those that an entry needs; what has fewer is left to the entries of all bands or all strata.
     """
-    whole = {
-        **{(band, stratum): counts[b, s] for b, band in enumerate(bands) for s, stratum in enumerate(STRATA)},
-        **{(ALL, stratum): counts[:, s].sum(0) for s, stratum in enumerate(STRATA)},
-        **{(band, ALL): counts[b].sum(0) for b, band in enumerate(bands)},
-        (ALL, ALL): counts.sum((0, 1)),
-    }
-    kept = {key: each for key, each in whole.items() if each.sum() >= least or key == (ALL, ALL)}
-    quantiles = {key: _quantiles(each) for key, each in kept.items()}
-    return Calibration(model, quantiles, {key: round(float(each.sum())) for key, each in kept.items()}, note)
+
+    def by_key(sums: npt.NDArray[np.float64]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
+        return {
+            **{(band, stratum): sums[b, s] for b, band in enumerate(bands) for s, stratum in enumerate(STRATA)},
+            **{(ALL, stratum): sums[:, s].sum(0) for s, stratum in enumerate(STRATA)},
+            **{(band, ALL): sums[b].sum(0) for b, band in enumerate(bands)},
+            (ALL, ALL): sums.sum((0, 1)),
+        }
+
+    known = {key: round(float(each)) for key, each in by_key(pixels).items()}
+    kept = {key: each for key, each in by_key(counts).items() if known[key] >= least or key == (ALL, ALL)}
+    quantiles = {key: _quantiles(each, known[key]) for key, each in kept.items()}
+    return Calibration(model, quantiles, {key: known[key] for key in kept}, note)
 
 
-def _quantiles(counts: npt.NDArray[np.float64]) -> Quantiles:
+def _quantiles(counts: npt.NDArray[np.float64], pixels: int) -> Quantiles:
     """Interpolate the quantiles at LEVELS, with the correction of conformal prediction for the number of scores."""
-    total = counts.sum()
-    share = np.concatenate([[0.0], counts.cumsum() / total])
-    levels = np.minimum(np.asarray(LEVELS) * (1 + 1 / total), 1)
+    share = np.concatenate([[0.0], counts.cumsum() / counts.sum()])
+    levels = np.minimum(np.asarray(LEVELS) * (1 + 1 / pixels), 1)
     # Where bins are empty the share does not rise, and the first edge that reaches the level counts.
     rising = np.concatenate([[True], np.diff(share) > 0])
     return tuple(round(float(value), 4) for value in np.interp(levels, share[rising], EDGES[rising]))

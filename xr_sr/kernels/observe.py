@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import check_choice, check_number, check_numbers, is_number, is_one_of, shown
+from ..arguments import check_number, check_numbers, is_number, is_one_of, shown
 from ..bands import find_band
 from ..catalog.models import MOST_STRENGTH, Kriging
 from ..catalog.registry import canonical
@@ -97,9 +97,16 @@ def _psfs(value: Option) -> Option:
             raise OptionError(
                 f"psf=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
             )
+        _refuse_twice("psf", [canonical(band) for band, _ in pairs])
         found = {canonical(band): _one_psf(f"psf[{band!r}]", each) for band, each in pairs}
         return tuple((band, found[band]) for band in sorted(found))
     return "mtf" if is_one_of(value, ("mtf",)) else _one_psf("psf", value)
+
+
+def _refuse_twice(name: str, bands: Sequence[str]) -> None:
+    """Raise OptionError for a band that is there under two of its names."""
+    if twice := [band for band in bands if bands.count(band) > 1]:
+        raise OptionError(f"{name}=: {twice[0]} is given twice, by two of its names. Leave one of them out.")
 
 
 def _one_psf(what: str, value: Any) -> Any:
@@ -172,9 +179,12 @@ def _by_band(name: str, value: Option, word: str, *more: str) -> Option:
             raise OptionError(
                 f"{name}=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
             )
+        _refuse_twice(name, [canonical(band) for band, _ in pairs])
         return tuple(sorted((canonical(band), _number(f"{name}[{band!r}]", name, each)) for band, each in pairs))
     if isinstance(value, str):
-        check_choice(name, value, (word, *more))
+        if value not in (word, *more):
+            words = ", ".join(map(repr, (word, *more)))
+            raise OptionError(f"{name}={shown(value)}: expected {words}, a number, or numbers by band: {{'B04': 0.2}}.")
         return value
     return _number(name, name, value)
 

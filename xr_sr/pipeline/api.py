@@ -250,8 +250,8 @@ def explain(
     Returns a Plan, whose `repr` (HTML in Jupyter) has a line for each of: the variant of the model and its weights;
     the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
     reflectance, with the offset of each date in DN on both grids; the pixels around a block that it depends on; the
-    number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read
-    and nothing is downloaded: weights that `upscale` would download are named.
+    number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read,
+    but for mtf="estimate", and nothing is downloaded: weights that `upscale` would download are named.
     Raises what `upscale` raises.
     """
     check_flag("fuse", fuse)

@@ -74,6 +74,14 @@ def stacks_of(
         stack.append((arrays[key], plane.index))
     if mask is None:
         return [stack]
+    keep = checked_mask(mask, cube)
+    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
+    keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
+    return [stack, [(_lazy(keep, cube), None)]]
+
+
+def checked_mask(mask: object, cube: Cube) -> xr.DataArray:
+    """Return a mask on the grid of a cube. Raises GridError and OptionError for what is none, or does not fit."""
     if not isinstance(mask, xr.DataArray):
         raise GridError(
             f"mask=: expected a boolean DataArray with {cube.y} and {cube.x}, True where values are kept; got a "
@@ -86,10 +94,7 @@ def stacks_of(
             f"classification pass mask=~scl.isin({list(CLOUDY_CLASSES)}), or mask the input by cube.sr.mask(scl=scl); "
             "for numbers 1 (keep), 0 and NaN pass mask=(keep == 1)."
         )
-    keep = to_grid(mask, cube, "mask=")
-    sizes = {dim: planes[0].array.sizes[dim] for dim in (*cube.lead, cube.y, cube.x)}
-    keep = keep.expand_dims({dim: sizes[dim] for dim in cube.lead if dim not in keep.dims}).transpose(*sizes)
-    return [stack, [(_lazy(keep, cube), None)]]
+    return to_grid(mask, cube, "mask=")
 
 
 def mask_token(mask: xr.DataArray | None, cube: Cube) -> str:

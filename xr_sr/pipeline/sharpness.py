@@ -11,9 +11,9 @@ import xarray as xr
 
 from ..arguments import is_one_of, items_of, shown
 from ..catalog import registry
-from ..cube.align import coarser_cubes, phase_of, to_grid
+from ..cube.align import coarser_cubes, phase_of
 from ..cube.lazy import in_chunks
-from ..cube.select import AnyCube, Cube, pick
+from ..cube.select import AnyCube, Cube, check_measured, pick
 from ..cube.select import recognize as recognize_cube
 from ..errors import GeoreferenceWarning, OptionError, SensorWarning, warn_caller, warns_once
 from ..kernels.psf import MTF_AT_NYQUIST
@@ -22,6 +22,7 @@ from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.precompute import once_name
 from .guided import sorted_by_grid
+from .inputs import checked_mask
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -59,14 +60,15 @@ def estimate_mtf(
     Returns a lazy Dataset along `band`: `mtf`, the contrast at Nyquist, 0 to 1; `mtf_std`, its standard deviation, from
     the errors at places that were held out; `mtf_measured`, without the published value; `windows`, how many were read.
     NaN where nothing could be measured, for lack of pixels or of contrast over the noise: `reason`, a text, says which.
-    One number for the whole cube and all its dates, the same however it is chunked; each block is read once.
+    One number for each band of the whole cube and all its dates, the same however it is chunked and whichever bands are
+    asked for: all bands are read, since how far they lie from the published values together is weighed in.
     Raises OptionError for options, CubeError and RadiometryError as `upscale` does.
     Source: `kernels.sharpness`.
     """
     if not is_one_of(toward, ("published", None)):
         raise OptionError(f"toward={shown(toward)}: expected 'published', or None for what was measured alone.")
-    sums = _sums_by_band(cube, bands, other, mask, offset=offset, quantification=quantification, nodata=nodata)
-    return _dataset(sums, toward)
+    sums, wanted = _sums_by_band(cube, bands, other, mask, offset=offset, quantification=quantification, nodata=nodata)
+    return _dataset(sums, toward).sel(band=wanted)
 
 
 def measure(
@@ -93,25 +95,27 @@ def measure(
 
 def _sums_by_band(
     obj: AnyCube, bands: Sequence[str] | None, other: AnyCube | None, mask: Any, **numbers: Any
-) -> dict[str, Any]:
-    """Return for each band a lazy sum over its windows, `kernels.sharpness.window_sums`."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Return for each band a lazy sum over its windows, `kernels.sharpness.window_sums`, and the names asked for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
         obj = _as_reflectance(obj, numbers)
         other = None if other is None else _as_reflectance(other, numbers)
         cube = recognize_cube(obj, model_gsd_m=10.0)
+        check_measured(cube, allow=False)
     grids = coarser_cubes(obj, cube, other)
     available = list(dict.fromkeys([*cube.available, *(band for grid in grids for band in grid.available)]))
     names = [bands] if isinstance(bands, str) else items_of(bands)
     if bands is not None and (names is None or not all(isinstance(name, str) for name in names)):
         raise OptionError(f"bands={shown(bands)}: expected names of bands, such as bands=['B04', 'B08'].")
     wanted = available if names is None else [registry.canonical(name) for name in names]
-    fine, groups = sorted_by_grid(cube, grids, wanted)
+    measured = list(dict.fromkeys([*available, *wanted]))  # a band that is missing is told by `sorted_by_grid`
+    fine, groups = sorted_by_grid(cube, grids, measured)
     found = {band: _sums(cube, band, mask, 1) for band in fine}
     for (place, ratio), coarse in groups.items():
         for band in coarse:
             found[band] = _sums(cube if place is None else grids[place], band, mask, ratio if place is None else 1)
-    return {band: found[band] for band in wanted}
+    return {band: found[band] for band in measured}, wanted
 
 
 def _as_reflectance(obj: AnyCube, numbers: Mapping[str, Any]) -> AnyCube:
@@ -126,7 +130,7 @@ def _sums(cube: Cube, band: str, mask: Any, ratio: int | None) -> Any:
     array = plane.array if plane.index is None else plane.array.isel({str(cube.band_dim): plane.index}, drop=True)
     array = array.transpose(*cube.lead, cube.y, cube.x)
     if mask is not None:
-        keep = to_grid(mask, cube, "mask=")
+        keep = checked_mask(mask, cube)
         array = array.where(keep.drop_vars(list(keep.coords)))
     if ratio is not None and ratio > 1:  # each pixel of the sensor repeated: take one of each
         row, column = phase_of(cube, ratio)

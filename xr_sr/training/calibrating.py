@@ -75,17 +75,18 @@ def calibrate(
         keys, counts = _tallied(
             _scores, (len(STRATA), len(EDGES) - 1), coarse, fine, model, bands, border, device, options
         )
-        total = counts.sum()
-        found.append((keys, counts / total if equal and total else counts))
+        found.append((keys, counts))
         names += [key for key in keys if key not in names]
     sums = np.zeros((len(names), len(STRATA), len(EDGES) - 1))
+    pixels = np.zeros((len(names), len(STRATA)))
     for keys, counts in found:
-        sums[[names.index(key) for key in keys]] += counts
+        places = [names.index(key) for key in keys]
+        sums[places] += counts / max(counts.sum(), 1) if equal else counts
+        pixels[places] += counts.sum(-1)
     if not sums.any():
         raise OptionError("calibrate(lr, hr): no pixel is valid in both, border=... left out. Pass larger pairs.")
-    if equal:
-        sums *= sum(counts.sum() > 0 for _, counts in found) * 1e6
-    return fitted(model, names, sums, note or f"fitted on {count_of(len(pairs), 'pair')} of one's own", LEAST_PIXELS)
+    note = note or f"fitted on {count_of(len(pairs), 'pair')} of one's own"
+    return fitted(model, names, sums, pixels, note, LEAST_PIXELS)
 
 
 def calibration_report(
