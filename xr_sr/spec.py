@@ -209,6 +209,9 @@ NOTE_ATTR = "xr_sr:note"
 INTERVAL_LEVEL_ATTR = "xr_sr:level"
 """The attribute with the level of the bounds of a result with its error."""
 
+LEAST_LEVEL, MOST_LEVEL = 0.05, 0.99
+"""Levels that intervals may have."""
+
 SOURCE_ITEMS, SOURCE_LINKS = "source_items", "source_links"
 """Coordinates along time: names of the STAC items of a date, and their addresses, separated by spaces."""
 

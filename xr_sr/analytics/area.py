@@ -20,6 +20,7 @@ from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.lazy import kept_unread
 from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
+from ..spec import LEAST_LEVEL, MOST_LEVEL
 from .classes import UNKNOWN, Classes, classes_of
 from .uncertain import MEMBER, MEMBERS, Limits, check_limits, is_decision, level_in, passed_by, shares_at
 
@@ -279,7 +280,7 @@ def areas(
 
 def _areas_with_error(found: xr.Dataset, area: AreaMethod, level: float | None, shares: Limits | None) -> xr.Dataset:
     if level is not None:
-        check_number("level", level, least=0.05, most=0.99)
+        check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
     if shares is not None:
         shares = check_limits(shares, name="shares")
     if MEMBERS not in found:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from ..arguments import check_numbers, shown
 from ..errors import CubeError, OptionError
+from ..kernels.calibration import gaussian_width
 from ..spec import INTERVAL_LEVEL_ATTR
 from .classes import KIND_ATTR, UNCERTAIN_WATER, UNKNOWN, as_class_map, is_map_of
 
@@ -86,7 +87,7 @@ def with_bounds(estimate: xr.DataArray, std: xr.DataArray, members: xr.DataArray
     Bounds are those of a normal distribution, within those of the index.
     """
     std = std.where(estimate.notnull())
-    half = std * np.float32(NormalDist().inv_cdf((1 + level) / 2))
+    half = std * np.float32(gaussian_width(level))
     bounds = {"lower": estimate - half, "upper": estimate + half}
     if limits := estimate.attrs.get("xr_sr:bounds"):
         bounds = {name: bound.clip(*limits) for name, bound in bounds.items()}

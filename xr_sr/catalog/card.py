@@ -1,4 +1,4 @@
-"""Say what every model answers, whatever its kind: the card that the records of `models` have in common."""
+"""Define the fields and properties that the records of all models have, whatever their kind; see `models`."""
 
 from __future__ import annotations
 

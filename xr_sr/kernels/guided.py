@@ -14,10 +14,8 @@ take their local statistics, since a regression over the scene would make a pixe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +24,7 @@ from ..runtime.device import resolve_device, settle_threads
 from ..spec import Tile
 from .protocol import CONTEXT, RADIUS, FloatArray, Guidance
 from .psf import gaussian_psf
-from .regression import regress, weighed
+from .regression import regress, samples_of, weighed
 from .window import from_tensor, to_tensor
 
 LEAST, MOST = 0.005, 5.0
@@ -131,12 +129,10 @@ def _modulation(
 def _seen(fine: Tensor, mtf: float, ratio: int, at: tuple[int, int], cut: tuple[slice, ...]) -> Tensor:
     """See the guides as the coarse pixels do: (guide, y, x) float64 of the coarse pixels `cut` of the block."""
     ((profile, _),) = gaussian_psf(mtf, ratio).terms
-    center, reach = (ratio - 1) / 2, math.ceil(profile.reach)
-    pixels = np.arange(math.ceil(center - reach), math.floor(center + reach) + 1, dtype=np.float64)
-    taps = profile.weights((pixels - center)[None])[0]
+    first, taps = samples_of(profile, ratio)
     planes = fine.double()
     for axis, part, shift in zip((-2, -1), cut, at, strict=True):
-        start = part.start * ratio - shift + int(pixels[0])
+        start = part.start * ratio - shift + first
         planes = weighed(planes, taps, axis, start, part.stop - part.start, ratio)
     return planes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,16 +16,21 @@ from ..networks.kriging_residual import KrigingResidual
 from ..networks.lean import refuse_clamp, trim
 from .kriging import Kriger
 from .observe import check_kriging, observed
-from .protocol import Spread
+from .protocol import BandSensor, Spread
 from .regression_kriging import RegressionKriger
 from .sensor_noise import SIGNAL_TO_NOISE, strength_of
 
 
-def kriger_of(bands: Sequence[str], scale: int, spread: Spread | None = None) -> Kriger:
-    """Return kriging of 10 m bands with the published point spread function and noise, to which the network adds."""
+def sensors_of(bands: Sequence[str], scale: int, ratio: int = 1) -> tuple[BandSensor, ...]:
+    """Return how Sentinel-2 observes bands with pixels of `ratio` times 10 m, as published. scale: as of 10 m bands."""
     spec = registry.get("kriging")
     assert isinstance(spec, Kriging)
-    return Kriger(observed(check_kriging(replace(spec, scale=scale)), bands, 1, 10.0), 1.0, spread)
+    return observed(check_kriging(replace(spec, scale=scale)), bands, ratio, 10.0)
+
+
+def kriger_of(bands: Sequence[str], scale: int) -> Kriger:
+    """Return kriging of 10 m bands with the published point spread function and noise, to which the network adds."""
+    return Kriger(sensors_of(bands, scale), 1.0)
 
 
 def residual_of(
@@ -66,8 +72,7 @@ class KrigingNetwork(KrigingResidual):
     ) -> None:
         super().__init__(len(bands), channels, pairs, upscale)
         self.kriger = kriger_of(bands, upscale)
-        self.judging = kriger_of(bands, upscale, Spread(((1.0, 1.0, 1.0),) * len(bands)))
-        self.strength = strength
+        self.names, self.strength = tuple(bands), strength
         self.own, self.consumed = self.consumed, max(self.consumed, Kriger.reach)
         self.fine_consumed = self.consumed
 
@@ -92,6 +97,10 @@ class KrigingNetwork(KrigingResidual):
         self.write(x, out)
         return out
 
+    @cached_property
+    def _judging(self) -> Kriger:
+        return Kriger(sensors_of(self.names, self.upscale), 1.0, Spread(((1.0, 1.0, 1.0),) * self.bands))
+
     def with_scale(self, x: Tensor) -> Tensor:
         """Return the bands, and after all of them the scale of their errors; without a gradient.
 
@@ -99,7 +108,7 @@ class KrigingNetwork(KrigingResidual):
         the error was 0.14 to 0.42, that of the scale which the network learned 0.11 to 0.41, lower on each.
         """
         with torch.no_grad():
-            found = self.judging.predict(trim(x, self.fine_consumed - Kriger.reach).contiguous(), 0)
+            found = self._judging.predict(trim(x, self.fine_consumed - Kriger.reach), 0)
             if self.strength:
                 features, spread = self.read(trim(x, self.fine_consumed - self.own))
                 found[:, : self.bands].add_(self.added(features, spread), alpha=self.strength)
@@ -129,7 +138,7 @@ class KrigingFusion(KrigingNetwork):
         super().__init__(bands, channels, pairs, upscale, strength)
         self.coarse, self.reads_coarse = tuple(coarse), len(coarse)
         self.gives = tuple(range(len(bands) + len(coarse)))
-        self.regression = self._regression_of(coarse)
+        self.regression = RegressionKriger(sensors_of(coarse, upscale, 2), upscale)
         around = self.regression.around
         self.consumed = max(self.regression.consumed, around + self.fine_consumed + (around + self.fine_consumed) % 2)
 
@@ -141,18 +150,13 @@ class KrigingFusion(KrigingNetwork):
         refuse_clamp(non_negative)
         if gives is not None:
             self.gives = tuple(gives)
-            self.regression = self._regression_of([self.coarse[place - self.bands] for place in self._coarse_given])
+            given = [self.coarse[place - self.bands] for place in self._coarse_given]
+            self.regression = RegressionKriger(sensors_of(given or self.coarse, self.upscale, 2), self.upscale)
         return self
 
     @property
     def _coarse_given(self) -> list[int]:
         return [place for place in self.gives if place >= self.bands]
-
-    def _regression_of(self, coarse: Sequence[str]) -> RegressionKriger:
-        spec = registry.get("kriging")
-        assert isinstance(spec, Kriging)
-        sensors = observed(check_kriging(replace(spec, scale=self.upscale)), coarse or self.coarse, 2, 10.0)
-        return RegressionKriger(sensors, self.upscale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the bands upscaled."""

@@ -6,6 +6,8 @@ most, since a regression over the scene would make a pixel depend on all others.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from ..networks import separable
 from .protocol import RADIUS
+from .psf import Profile
 
 RIDGE, NOISE = 1e-3, 1e-3
 """Added to the variances of guides: this share of their mean, and about the square of the sensor's noise. Less would
@@ -67,6 +70,13 @@ def _weights(
         weights[i] = rest / upper[i, i]
     constant = mean - sum((weight * m for weight, m in zip(weights, means, strict=True)), torch.zeros_like(mean))
     return torch.stack([*weights, constant])
+
+
+def samples_of(profile: Profile, ratio: int) -> tuple[int, NDArray[np.float64]]:
+    """Return the weights of fine pixels in a coarse one, `ratio` times as wide, and the first's place in it."""
+    center, reach = (ratio - 1) / 2, math.ceil(profile.reach)
+    pixels = np.arange(math.ceil(center - reach), math.floor(center + reach) + 1, dtype=np.float64)
+    return int(pixels[0]), profile.weights((pixels - center)[None])[0]
 
 
 def _windowed(planes: Tensor, taps: NDArray[np.float64]) -> Tensor:

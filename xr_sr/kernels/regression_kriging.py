@@ -24,7 +24,7 @@ from .kriging_filters import RADIUS as KRIGING_RADIUS
 from .measured import agreement_of
 from .protocol import RADIUS, BandSensor
 from .psf import Gaussian
-from .regression import regress, weighed
+from .regression import regress, samples_of, weighed
 
 EXTRA_WIDTH = 0.8
 """Standard deviation, in fine input pixels, of the blur that makes a measured fine band as blurred as a coarse one:
@@ -47,11 +47,7 @@ class RegressionKriger:
         beyond = max(max(one.before, one.after) for one in self.seeing)
         self.around = self.ratio * (KRIGING_RADIUS + math.ceil(beyond / wide))
         """Fine input pixels around the result, an even number, on which upscaled guides are read."""
-        profile = Gaussian(EXTRA_WIDTH)
-        center, reach = (self.ratio - 1) / 2, math.ceil(profile.reach)
-        places = torch.arange(math.ceil(center - reach), math.floor(center + reach) + 1).double()
-        self.first = int(places[0])
-        self.taps = profile.weights((places - center).numpy()[None])[0]
+        self.first, self.taps = samples_of(Gaussian(EXTRA_WIDTH), self.ratio)
         self.blur = math.ceil(max(-self.first, len(self.taps) + self.first - self.ratio) / self.ratio)
         self.bilinear = separable.bilinear(wide)
         coarse = self.around // self.ratio + self.bilinear.margin + RADIUS + self.blur

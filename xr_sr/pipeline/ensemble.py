@@ -17,14 +17,12 @@ from ..errors import OptionError, warns_once
 from ..kernels import Draws, KernelRef, LeadKeys
 from ..kernels.chance import key_of
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import Option
+from ..spec import LEAST_LEVEL, MOST_LEVEL, Option
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
 from .interval import (
     CALIBRATION_ATTR,
-    LEAST_LEVEL,
     LEVEL_ATTR,
-    MOST_LEVEL,
     GivenCalibration,
     bounded,
     calibration_for,

@@ -21,7 +21,7 @@ from ..errors import OptionError, warns_once
 from ..kernels import KernelRef, Spread, simulation_halo
 from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import INTERVAL_LEVEL_ATTR, Option
+from ..spec import INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
 from ..tiling.source import some_bands
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
@@ -31,8 +31,6 @@ from .request import Request
 from .steps import Step
 
 LEVEL_ATTR, CALIBRATION_ATTR = INTERVAL_LEVEL_ATTR, "xr_sr:calibration"
-
-LEAST_LEVEL, MOST_LEVEL = 0.05, 0.99
 
 GivenCalibration: TypeAlias = Calibration | str | os.PathLike[str] | None
 """A calibration, a file that one was saved in, or None for that of the package."""
@@ -168,11 +166,10 @@ def check_error_scale(made: Plan) -> None:
     if made.spec.error_scale and all(step.guidance is None for step in made.steps):
         return
     family = registry.variants_of(made.spec.family) if registry.is_name(made.spec.family) else ()
-    known = next((each for each in family if each.error_scale), None)
-    hint = f"name bands for which it does: bands={list(known.bands)}, or use" if known else "Use"
+    known = next((f", or bands={list(each.bands)}" for each in family if each.error_scale), "")
     raise OptionError(
-        f"model={made.spec.name!r} does not know the scale of its error{' for all bands' if known else ''}. "
-        f"{hint[0].upper()}{hint[1:]} one that does: model='kriging'."
+        f"model={made.spec.name!r} does not know the scale of its error for these bands. Use one that does: "
+        f"model='kriging'{known}."
     )
 
 

@@ -109,7 +109,7 @@ def _sums_by_band(
     if bands is not None and (names is None or not all(isinstance(name, str) for name in names)):
         raise OptionError(f"bands={shown(bands)}: expected names of bands, such as bands=['B04', 'B08'].")
     wanted = available if names is None else [registry.canonical(name) for name in names]
-    measured = list(dict.fromkeys([*available, *wanted]))  # a band that is missing is told by `sorted_by_grid`
+    measured = list(dict.fromkeys([*available, *wanted]))  # `sorted_by_grid` raises for a missing band
     fine, groups = sorted_by_grid(cube, grids, measured)
     found = {band: _sums(cube, band, mask, 1) for band in fine}
     for (place, ratio), coarse in groups.items():

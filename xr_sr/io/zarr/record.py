@@ -199,7 +199,7 @@ def _weights_of(name: str, fields: Mapping[str, Any]) -> str:
 
 
 def _other_edition(old: Mapping[str, Any], differing: Sequence[str]) -> str:
-    """Say how a store is continued that holds another edition of the model that has its name now; "" for others."""
+    """Return a hint on how to extend a store written by an earlier edition of a model; "" for other stores."""
     models = [name for name in old if name.endswith(_MODEL)]
     changed = [name for name in models if {name, f"{name.removesuffix(_MODEL)}{_WEIGHTS}", WEIGHTS_ATTR} & {*differing}]
     now = {str(old[name]): registry.name_now(str(old[name]), _weights_of(name, old)) for name in changed}
@@ -207,7 +207,9 @@ def _other_edition(old: Mapping[str, Any], differing: Sequence[str]) -> str:
     if not families:
         return ""
     said = " or ".join(f"model={family!r}" for family in families)
-    return f"The store was written by an edition of the model that has another name now. To continue it: {said}."
+    return (
+        f"The store was written by an earlier edition of the model, which has another name now. To extend it: {said}."
+    )
 
 
 def _compared(name: str, fields: Mapping[str, Any]) -> Any:
