@@ -16,6 +16,9 @@ the output.
 4. The error is the rms of what the best gain for the detail (all that is shorter than 8 pixels of LR) leaves, in
    reflectance. That gain is 1 for a right amplitude, above 1 for an output that is too soft.
 
+What cannot be used ends the command with one line and exit code 2: files that cannot be read, two CRS, no common
+ground, images that cannot be registered.
+
 `unsharp` is bicubic interpolation with an unsharp mask, a baseline without knowledge. Models whose weights or bands are
 missing are left out, and named.
 """
@@ -26,7 +29,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +42,13 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 import xr_sr
+from xr_sr.arguments import check_number, check_whole
 from xr_sr.catalog import registry
 from xr_sr.catalog.fetch import find_file
-from xr_sr.errors import MissingBandError
+from xr_sr.cube.crs import crs_label
+from xr_sr.errors import AmbiguousBandError, CubeError, GridError, MissingBandError, OptionError, XrSrError
 from xr_sr.registration import Shift, estimate_shift, warp
+from xr_sr.registration.estimate import MIN_QUALITY
 from xr_sr.simulate import degrade
 
 Array = NDArray[np.floating[Any]]
@@ -76,14 +83,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-shift", type=float, default=3.0, help="in pixels of LR (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     given = parser.parse_args(arguments)
+    try:
+        run(given)
+    except (XrSrError, OSError) as error:
+        print(f"real_pair: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(given: argparse.Namespace) -> None:
+    """Read, compare and print. Raises XrSrError for files and options that cannot be used; OSError in writing JSON."""
     options = {} if given.offset is None else {"offset": given.offset}
-    lr = stacked(xr_sr.reflectance(opened(given.lr, given.lr_bands), **options), given.lr).compute()
-    hr = stacked(opened(given.hr, given.hr_bands), given.hr)
+    for model in given.models:
+        registry.get("bicubic" if model == "unsharp" else model)
+    if given.json and not given.json.parent.is_dir():
+        raise OptionError(f"--json {given.json}: there is no folder {given.json.parent}. Create it first.")
+    with reading("LR", given.lr, "--lr-bands"):
+        lr = stacked(xr_sr.reflectance(opened(given.lr, given.lr_bands), **options)).compute()
+    with reading("HR", given.hr, "--hr-bands"):
+        hr = stacked(opened(given.hr, given.hr_bands))
     found = study(lr, hr, given.models, scale=given.scale, max_shift=given.max_shift)
     print(text_of(found))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0
+
+
+@contextmanager
+def reading(role: str, path: Path, names: str) -> Iterator[None]:
+    """Say in errors which of the two files they are about, and by which option its bands are named."""
+    try:
+        yield
+    except AmbiguousBandError:
+        raise AmbiguousBandError(
+            f"{role}, {path}: its bands are numbered. Name them in their order: {names} B02 B03 B04 B08."
+        ) from None
+    except XrSrError as error:
+        message = str(error).replace("names=", f"{names} ").removeprefix(f"{path}").strip()
+        raise CubeError(f"{role}, {path}: {message}") from error
 
 
 def opened(path: Path, names: Sequence[str] | None) -> xr.DataArray | xr.Dataset:
@@ -92,14 +128,14 @@ def opened(path: Path, names: Sequence[str] | None) -> xr.DataArray | xr.Dataset
     return xr_sr.open(path, names=names or (), part="r10m") if isinstance(cube, xr.DataTree) else cube
 
 
-def stacked(cube: xr.DataArray | xr.Dataset, path: Path) -> xr.DataArray:
-    """Return the bands of one date as (band, y, x)."""
+def stacked(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Return the bands of one date as (band, y, x). Raises CubeError for several dates."""
     if isinstance(cube, xr.Dataset):
         planes = cube[[name for name, plane in cube.data_vars.items() if plane.ndim >= 2]]
         cube = planes.to_dataarray("band").assign_attrs(planes.attrs)
     extra = [dim for dim in cube.dims[:-2] if dim != "band"]
     if any(cube.sizes[dim] > 1 for dim in extra):
-        raise SystemExit(f"{path} has {dict(cube.sizes)}; select one date, and pass that.")
+        raise CubeError(f"it has {dict(cube.sizes)}. Select one date, and pass that.")
     return cube.squeeze(extra)
 
 
@@ -109,21 +145,31 @@ def study(
     """Compare models on a pair: shift, radiometry, and for each model the correlations and the error.
 
     lr: (band, y, x) reflectance. hr: (band, y, x) in any unit, NaN or its `_FillValue` where not valid.
+    Raises GridError where the grids or the ground do not fit, MissingBandError without a common band, OptionError for
+    numbers out of range, CubeError where the images cannot be registered.
     """
+    check_whole("scale", scale, least=2)
+    check_number("max_shift", max_shift, above=0)
     bands = [band for band in lr.band.values.tolist() if band in set(hr.band.values.tolist())]
     if not bands:
-        raise SystemExit(
+        raise MissingBandError(
             f"LR has the bands {lr.band.values.tolist()}, HR {hr.band.values.tolist()}: none in common. Name those of "
             "HR by --hr-bands."
         )
     fine = lr.odc.geobox.zoom_to(tuple(size * scale for size in lr.odc.geobox.shape))
+    check_ground(lr, hr)
     reference = on_grid(floating(hr.sel(band=bands)), fine)
+    if np.isfinite(reference.values).all(axis=0).sum() < (16 * scale) ** 2:
+        raise too_small()
     measured = lr.sel(band=bands).transpose("band", "y", "x").values.astype("float64")
 
     shift = estimate_shift(seen(reference, lr), measured, max_shift=max_shift)
     if not shift.ok:
-        raise SystemExit(
-            f"The images could not be registered: {shift}. Pass a pair that shows the same ground, or --max-shift."
+        too_far = f"the shift found, {shift.dy:.2f}, {shift.dx:.2f} pixels of LR along y and x, exceeds {max_shift:g}"
+        uncertain = f"no shift is certain, the standard error is {shift.error:.2g} pixels of LR"
+        raise CubeError(
+            f"the images could not be registered: {uncertain if shift.quality < MIN_QUALITY else too_far}. Pass a pair "
+            "that shows the same ground, or a larger --max-shift."
         )
     moved, coarse, rest = registered(reference, lr, measured, shift, scale)
     if rest.ok:
@@ -138,7 +184,7 @@ def study(
         valid &= np.isfinite(image).all(axis=0)
     inner = binary_erosion(valid, np.ones((3, 3)), iterations=BORDER * scale, border_value=0)
     if inner.sum() < (16 * scale) ** 2:
-        raise SystemExit("Less than 16 x 16 pixels of LR are covered by both images, away from edges and gaps.")
+        raise too_small()
     found = {model: scores(image, target, valid, inner, scale) for model, image in outputs.items()}
     return {
         "bands": bands,
@@ -151,6 +197,14 @@ def study(
         "models": found,
         "left out": left_out,
     }
+
+
+def too_small() -> GridError:
+    """Return the error for a pair with too little ground in common."""
+    return GridError(
+        "less than 16 x 16 pixels of LR are covered by valid pixels of both images, away from edges and gaps. Pass "
+        "images of the same and of more ground."
+    )
 
 
 def registered(
@@ -172,15 +226,33 @@ def floating(hr: xr.DataArray) -> xr.DataArray:
     return values
 
 
+def check_ground(lr: xr.DataArray, hr: xr.DataArray) -> None:
+    """Raise GridError unless both images have one CRS and overlap."""
+    ours, theirs = lr.odc.geobox, hr.odc.geobox
+    if theirs is None or ours is None:
+        raise GridError(
+            f"{'LR' if ours is None else 'HR'} has no coordinates along y and x. Pass a georeferenced image."
+        )
+    if ours.crs != theirs.crs:
+        raise GridError(
+            f"the CRS of LR is {crs_label(ours.crs)}, that of HR {crs_label(theirs.crs)}. Reproject HR to that of LR, "
+            "or state it where it is missing."
+        )
+    one, other = ours.boundingbox, theirs.boundingbox
+    if one.left >= other.right or other.left >= one.right or one.bottom >= other.top or other.bottom >= one.top:
+        spans = [", ".join(f"{value:.10g}" for value in box.bbox) for box in (one, other)]
+        raise GridError(
+            f"LR and HR do not overlap: LR covers ({spans[0]}), HR ({spans[1]}), as left, bottom, right, top. Pass "
+            "images of the same ground."
+        )
+
+
 def on_grid(hr: xr.DataArray, fine: GeoBox) -> xr.DataArray:
     """Resample HR to the pixels of the output: a finer one as a camera of such pixels sees it, another by cubic."""
     mine = hr.odc.geobox
-    if mine.crs != fine.crs:
-        here, there = (crs and (crs.to_epsg() or crs.to_wkt()) for crs in (fine.crs, mine.crs))
-        raise SystemExit(f"The CRS (EPSG) of LR is {here}, that of HR {there}. Reproject HR to that of LR first.")
     size, wanted = abs(mine.resolution.x), abs(fine.resolution.x)
     if size > 1.2 * wanted:
-        raise SystemExit(f"HR has pixels of {size:g}, the output of {wanted:g}: pass a finer HR or a smaller --scale.")
+        raise GridError(f"HR has pixels of {size:g}, the output of {wanted:g}: pass a finer HR or a smaller --scale.")
     if size < 0.8 * wanted:
         return degrade(hr, like=fine, mtf=HR_MTF).transpose("band", "y", "x").compute()
     same = hr if mine == fine else hr.odc.reproject(fine, resampling="cubic", dst_nodata=math.nan)

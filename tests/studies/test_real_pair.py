@@ -12,12 +12,14 @@ import xarray as xr
 
 import xr_sr
 from studies import real_pair
+from xr_sr.errors import CubeError, GridError, MissingBandError, OptionError
 from xr_sr.registration import warp
 
 DY, DX, GAIN, OFFSET = 0.3, -0.2, 250.0, 40.0
 """What is done to the reference: pixels of LR, and counts of the aerial image per unit of reflectance."""
 
 MODELS = ["bicubic", "unsharp", "kriging", "sen2sr"]
+NAMED = ["--hr-bands", "B02", "B03", "B04", "B08", "--models", "bicubic"]
 
 
 def stack(node: xr.DataTree) -> xr.DataArray:
@@ -37,6 +39,13 @@ def pair() -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
 def found(pair):
     lr, _, aerial = pair
     return real_pair.study(lr, aerial, MODELS)
+
+
+@pytest.fixture
+def files(pair, tmp_path) -> tuple[str, str]:
+    xr_sr.sample("virginia")["lr/r10m"].to_dataset().to_zarr(tmp_path / "lr.zarr")
+    pair[2].odc.assign_crs("EPSG:26917").rio.to_raster(tmp_path / "hr.tif")
+    return str(tmp_path / "lr.zarr"), str(tmp_path / "hr.tif")
 
 
 def test_shift_and_gain_are_recovered(found):
@@ -82,12 +91,8 @@ def test_each_band_of_frequency_holds_its_own_waves(wavelength, part):
     assert max(energy, key=energy.__getitem__) == part
 
 
-def test_the_command_reads_files_and_writes_json(pair, tmp_path, capsys):
-    aerial = pair[2]
-    xr_sr.sample("virginia")["lr/r10m"].to_dataset().to_zarr(tmp_path / "lr.zarr")
-    aerial.odc.assign_crs("EPSG:26917").rio.to_raster(tmp_path / "hr.tif")
-    files = [str(tmp_path / "lr.zarr"), str(tmp_path / "hr.tif"), "--hr-bands", "B02", "B03", "B04", "B08"]
-    code = real_pair.main([*files, "--models", "bicubic", "sen2sr-lite", "--json", str(tmp_path / "pair.json")])
+def test_the_command_reads_files_and_writes_json(files, tmp_path, capsys):
+    code = real_pair.main([*files, *NAMED, "sen2sr-lite", "--json", str(tmp_path / "pair.json")])
     table, numbers = capsys.readouterr().out, json.loads((tmp_path / "pair.json").read_text())
 
     assert code == 0
@@ -100,11 +105,54 @@ def test_pairs_that_cannot_be_compared_are_refused(pair):
     lr, _, aerial = pair
     noise = aerial.copy(data=np.random.default_rng(0).normal(size=aerial.shape))
 
-    with pytest.raises(SystemExit, match="registered"):
+    with pytest.raises(CubeError, match="registered.* certain"):
         real_pair.study(lr, noise, ["bicubic"])
-    with pytest.raises(SystemExit, match="--hr-bands"):
+    with pytest.raises(CubeError, match="registered.* exceeds 3"):
+        real_pair.study(lr, aerial.roll(x=14), ["bicubic"])
+    with pytest.raises(MissingBandError, match="--hr-bands"):
         real_pair.study(lr, aerial.assign_coords(band=["1", "2", "3", "4"]), ["bicubic"])
-    with pytest.raises(SystemExit, match="32633"):
+    with pytest.raises(GridError, match="32633"):
         real_pair.study(lr, aerial.odc.assign_crs("EPSG:32633"), ["bicubic"])
-    with pytest.raises(SystemExit, match="--scale"):
+    with pytest.raises(GridError, match="--scale"):
         real_pair.study(lr, aerial.isel(x=slice(None, None, 3), y=slice(None, None, 3)), ["bicubic"])
+    with pytest.raises(GridError, match="overlap"):
+        real_pair.study(lr, aerial.assign_coords(x=aerial.x + 1e5), ["bicubic"])
+    for less in (aerial.isel(x=slice(20)), aerial.where(aerial.x < aerial.x[20])):
+        with pytest.raises(GridError, match="16 x 16"):
+            real_pair.study(lr, less, ["bicubic"])
+    for options in ({"scale": 0}, {"scale": 1}, {"max_shift": -1}):
+        with pytest.raises(OptionError, match="scale=|max_shift="):
+            real_pair.study(lr, aerial, ["bicubic"], **options)
+
+
+@pytest.mark.parametrize(
+    ("lr", "hr", "options", "named"),
+    [
+        ("none.tif", "hr.tif", NAMED, ["LR", "none.tif"]),
+        ("lr.zarr", "none.tif", NAMED, ["HR", "none.tif"]),
+        ("lr.zarr", "text.tif", NAMED, ["HR", "text.tif"]),
+        ("lr.zarr", "crs.tif", NAMED, ["EPSG:26917", "EPSG:32633"]),
+        ("lr.zarr", "far.tif", NAMED, ["overlap"]),
+        ("lr.zarr", "noise.tif", NAMED, ["registered"]),
+        ("hr.tif", "lr.zarr", NAMED, ["--lr-bands"]),
+        ("lr.zarr", "hr.tif", ["--hr-bands", "B02"], ["HR", "--hr-bands"]),
+        ("lr.zarr", "hr.tif", [*NAMED, "nonsense"], ["nonsense"]),
+        ("lr.zarr", "hr.tif", [*NAMED, "--offset", "nan"], ["offset"]),
+        ("lr.zarr", "hr.tif", [*NAMED, "--max-shift", "-1"], ["max_shift"]),
+        ("lr.zarr", "hr.tif", [*NAMED, "--json", "no/folder.json"], ["--json"]),
+    ],
+)
+def test_the_command_ends_with_one_line_and_code_2(pair, files, tmp_path, capsys, lr, hr, options, named):
+    aerial = pair[2].odc.assign_crs("EPSG:26917")
+    (tmp_path / "text.tif").write_text("not an image")
+    aerial.odc.assign_crs("EPSG:32633").rio.to_raster(tmp_path / "crs.tif")
+    aerial.assign_coords(x=aerial.x + 1e5).odc.assign_crs("EPSG:26917").rio.to_raster(tmp_path / "far.tif")
+    noise = np.random.default_rng(0).normal(size=aerial.shape)
+    aerial.copy(data=noise).rio.to_raster(tmp_path / "noise.tif")
+
+    code = real_pair.main([str(tmp_path / lr), str(tmp_path / hr), *options])
+
+    written = capsys.readouterr()
+    assert (code, written.out, written.err.count("\n")) == (2, "", 1)
+    assert written.err.startswith("real_pair: error: ")
+    assert all(word in written.err for word in named)
