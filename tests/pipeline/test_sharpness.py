@@ -142,6 +142,80 @@ def test_masks_that_are_no_booleans_and_finer_results_are_refused():
         cube.sr.upscale("bicubic", device="cpu").sr.estimate_mtf()
 
 
+def without(tree: xr.DataTree, mask: xr.DataArray) -> xr.DataTree:
+    """The same with NaN in each pixel with a pixel of 10 m under it that the mask drops, or with none at all."""
+    nodes = {}
+    for name, ratio in (("r10m", 1), ("r20m", 2), ("r60m", 6)):
+        node = tree[name].to_dataset()
+        kept = np.zeros(node["y"].shape + node["x"].shape, bool)
+        for row, y in enumerate(node["y"].values):
+            for column, x in enumerate(node["x"].values):
+                near = [abs(mask[dim].values - at) < 5 * ratio for dim, at in (("y", y), ("x", x))]
+                under = mask.values[np.ix_(*near)]
+                kept[row, column] = under.size > 0 and under.all()
+        nodes[name] = node.where(xr.DataArray(kept, dims=("y", "x")))
+    return xr.DataTree.from_dict(nodes)
+
+
+@pytest.mark.parametrize(("top", "left", "end"), [(0, 0, None), (1, 0, None), (13, 7, 90), (18, 24, -5)])
+def test_a_mask_of_10_m_counts_on_all_grids_wherever_they_begin(top, left, end):
+    """The rest of the pipeline takes such a mask: kriging runs through, with the numbers that are recorded."""
+    tree = tree_of(96, 108)
+    fine = tree["r10m"].to_dataset().isel(y=slice(top, end), x=slice(left, end))
+    tree["r10m"] = xr.DataTree(fine)
+    mask = fine["B04"] > 0
+    mask[20:27, 31:44] = False
+
+    found = estimated(tree, mask=mask)
+
+    xr.testing.assert_identical(found, estimated(without(tree, mask)))
+    assert int(found.windows.sel(band="B11")) < int(estimated(tree).windows.sel(band="B11"))
+    with dask.config.set(scheduler="synchronous"):
+        made = tree.sr.upscale("kriging", bands=["B04", "B11"], mask=mask, mtf="estimate", device="cpu")
+    recorded = json.loads(made.attrs["xr_sr:options"])["mtf"]
+    assert recorded == dict(zip(("B04", "B11"), found.mtf.sel(band=["B04", "B11"]).values.tolist(), strict=True))
+
+
+def test_a_mask_counts_alike_for_repeated_pixels_and_those_of_a_grid_of_their_own():
+    tree = tree_of(96, 108)
+    mask = tree["r10m/B04"] > 0
+    mask[21, 32:44] = False
+
+    found = estimated(on_one_grid(tree), mask=mask)
+
+    xr.testing.assert_equal(found.windows, estimated(tree, mask=mask).windows.sel(band=found.band))
+    for cube in (tree, on_one_grid(tree)):
+        xr.testing.assert_identical(estimated(cube, mask=mask | True), estimated(cube))
+
+
+def test_a_mask_with_dates_counts_on_the_dates_of_each_grid():
+    """A coarse grid with more dates than the fine one: those of the mask are its own."""
+    tree = tree_of(96, 108, 2)
+    dates = np.array(["2024-05-01", "2024-05-06"], "M8[ns]")
+    tree = tree.map_over_datasets(lambda node: node.assign_coords(time=dates) if node.data_vars else node)
+    mask = tree["r10m/B04"] > 0
+    mask[0] = False
+    second = xr.DataTree.from_dict({name: node.to_dataset().isel(time=[1]) for name, node in tree.children.items()})
+
+    found = estimated(tree, mask=mask)
+
+    xr.testing.assert_equal(found, estimated(second))
+    tree["r10m"] = xr.DataTree(second["r10m"].to_dataset())
+    xr.testing.assert_equal(estimated(tree, mask=mask.isel(time=[1])), estimated(second))
+
+
+def test_a_mask_beside_a_coarse_grid_keeps_nothing_of_it():
+    tree = tree_of(96, 108)
+    far = tree["r20m"].to_dataset()
+    far = far.assign_coords(x=far.x + 6000)
+    fine = tree["r10m"].to_dataset()
+
+    found = estimated(fine, other=far, mask=fine["B04"] > 0)
+
+    assert int(found.windows.sel(band="B11")) == 0 < int(found.windows.sel(band="B04"))
+    assert int(estimated(fine, other=far).windows.sel(band="B11")) > 0
+
+
 def test_a_band_has_one_number_whichever_are_asked_for():
     """Also for kriging: the same band of fewer bands has the same values."""
     cube = scene()

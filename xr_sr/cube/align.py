@@ -243,20 +243,21 @@ def phase_of(cube: Cube, ratio: int = 2) -> tuple[int, int]:
     return row % ratio, col % ratio
 
 
-def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
-    """Find how a coarser cube lies on the grid of a finer one.
+_WAY = (
+    "Load both with one geobox, xr_sr.snap_geobox(geobox), the coarser one with geobox.zoom_out(2); or cut the "
+    "finer one with .isel to what both have."
+)
 
-    ratio: width of its pixels in finer ones; None finds it, a whole number from 2 to 6.
-    Raises GridError where its pixels are not as wide, do not begin where finer ones do, or do not cover the finer grid.
+
+def start_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> tuple[int, int, int]:
+    """Return the finer (row, column) at which a coarser cube begins, which may be negative, and its pixels' width.
+
+    Both in pixels of the finer cube. ratio and errors: as in `overlay_of`, but for covering.
     """
-    way = (
-        "Load both with one geobox, xr_sr.snap_geobox(geobox), the coarser one with geobox.zoom_out(2); or cut the "
-        "finer one with .isel to what both have."
-    )
     size = "coarser" if ratio is None else "20 m"
     here, there = cube.geobox.crs, coarse.geobox.crs
     if here is not None and there is not None and here != there:
-        raise GridError(f"the {size} bands are in {crs_label(there)}, the 10 m bands in {crs_label(here)}. {way}")
+        raise GridError(f"the {size} bands are in {crs_label(there)}, the 10 m bands in {crs_label(here)}. {_WAY}")
     # Without a location both begin at the same corner.
     beside = Affine.scale(ratio or max(2, round(cube.geobox.shape.x / coarse.geobox.shape.x)))
     located = cube.grid.located and coarse.grid.located
@@ -269,7 +270,7 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
         raise GridError(
             f"the pixels of the second grid are not {wanted} those of the first, along the same axes: "
             f"{abs(place.e):.4g} times in y, {abs(place.a):.4g} times in x."
-            f"{turned if min(place.a, place.e) < 0 else ''} {way}"
+            f"{turned if min(place.a, place.e) < 0 else ''} {_WAY}"
         )
     row, col = round(place.f), round(place.c)
     if max(abs(place.f - row), abs(place.c - col)) > 0.05:
@@ -280,7 +281,18 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
                 f"{found}, as where x and y are the corners of pixels and are read as their centers. Load both with "
                 "centers (xy_coords='center' in stackstac and cubo), or move the coordinates of both by half a pixel."
             )
-        raise GridError(f"{found}. {way}")
+        raise GridError(f"{found}. {_WAY}")
+    return row, col, times
+
+
+def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
+    """Find how a coarser cube lies on the grid of a finer one.
+
+    ratio: width of its pixels in finer ones; None finds it, a whole number from 2 to 6.
+    Raises GridError where its pixels are not as wide, do not begin where finer ones do, or do not cover the finer grid.
+    """
+    row, col, times = start_of(cube, coarse, ratio)
+    size = "coarser" if ratio is None else "20 m"
     spans = []
     for start, fine, count in (
         (row, cube.geobox.shape.y, coarse.geobox.shape.y),
@@ -290,7 +302,7 @@ def overlay_of(cube: Cube, coarse: Cube, ratio: int | None = 2) -> Overlay:
         if first < 0 or last > count:
             raise GridError(
                 f"the {size} bands ({coarse.geobox.shape.y} x {coarse.geobox.shape.x} pixels) do not cover the 10 m "
-                f"bands ({cube.geobox.shape.y} x {cube.geobox.shape.x} pixels). {way}"
+                f"bands ({cube.geobox.shape.y} x {cube.geobox.shape.x} pixels). {_WAY}"
             )
         spans.append((slice(first, last), -start % times))
     (rows, outside_y), (columns, outside_x) = spans

@@ -11,10 +11,11 @@ import xarray as xr
 
 from ..arguments import is_one_of, items_of, shown
 from ..catalog import registry
-from ..cube.align import coarser_cubes, phase_of
+from ..cube.align import coarser_cubes, phase_of, start_of
 from ..cube.lazy import in_chunks
 from ..cube.select import AnyCube, Cube, check_measured, pick
 from ..cube.select import recognize as recognize_cube
+from ..cube.time import on_dates_of
 from ..errors import GeoreferenceWarning, OptionError, SensorWarning, warn_caller, warns_once
 from ..kernels.psf import MTF_AT_NYQUIST
 from ..kernels.sharpness import Sharpness, merged, sharpness, window_sums
@@ -54,7 +55,9 @@ def estimate_mtf(
     cube: bands of Sentinel-2 as the sensor took them, DN or reflectance, with any dates; not a result that is finer.
         Each band is measured on the grid of its own pixels; windows with NaN, nodata or masked pixels do not count.
         At least some 30 x 30 pixels with edges; 100 x 100 are better.
-    bands: names; None: all that the cube has. other, offset, quantification, nodata, mask: as in `upscale`.
+    bands: names; None: all that the cube has. other, offset, quantification, nodata: as in `upscale`.
+    mask: as in `upscale`, for the pixels of the finest grid. A wider pixel counts if at least one of those under it is
+        on that grid, and all that are there are kept.
     toward: "published" weighs what was measured with the published MTF, each by its spread; None gives what was
         measured alone.
     Returns a lazy Dataset along `band`: `mtf`, the contrast at Nyquist, 0 to 1; `mtf_std`, its standard deviation, from
@@ -111,10 +114,11 @@ def _sums_by_band(
     wanted = available if names is None else [registry.canonical(name) for name in names]
     measured = list(dict.fromkeys([*available, *wanted]))  # `sorted_by_grid` raises for a missing band
     fine, groups = sorted_by_grid(cube, grids, measured)
-    found = {band: _sums(cube, band, mask, 1) for band in fine}
+    keep = None if mask is None else checked_mask(mask, cube)
+    found = {band: _sums(cube, band, keep) for band in fine}
     for (place, ratio), coarse in groups.items():
-        for band in coarse:
-            found[band] = _sums(cube if place is None else grids[place], band, mask, ratio if place is None else 1)
+        own, kept = (cube, keep) if place is None else _masked_alike(cube, grids[place], keep)
+        found |= {band: _sums(own, band, kept, 1 if place is not None or ratio is None else ratio) for band in coarse}
     return {band: found[band] for band in measured}, wanted
 
 
@@ -123,18 +127,59 @@ def _as_reflectance(obj: AnyCube, numbers: Mapping[str, Any]) -> AnyCube:
     return converted
 
 
-def _sums(cube: Cube, band: str, mask: Any, ratio: int | None) -> Any:
+def _masked_alike(cube: Cube, coarse: Cube, keep: xr.DataArray | None) -> tuple[Cube, xr.DataArray | None]:
+    """Return a cube of wider pixels, on the dates of the mask where it has some, and the mask on its grid.
+
+    keep: on the grid of `cube`. Raises GridError where the pixels of one do not begin where those of the other do.
+    """
+    if keep is None:
+        return coarse, None
+    start = start_of(cube, coarse, None)
+    keep = _kept_under(keep, (cube.y, cube.x), start[:2], coarse.geobox.shape, start[2])
+    dated = bool({*keep.dims} & {*cube.lead})
+    return (
+        on_dates_of(coarse, cube, "the cube of coarse bands") if dated else coarse,
+        keep.rename({cube.y: coarse.y, cube.x: coarse.x}),
+    )
+
+
+def _kept_under(
+    keep: xr.DataArray, dims: tuple[str, str], start: Sequence[int], shape: Sequence[int], times: int
+) -> xr.DataArray:
+    """Return a mask for wider pixels: those that lie under the mask, on no pixel that it drops, at least in part.
+
+    start: (row, column) of the mask at which the first wider pixel begins, which may be negative. shape: (rows,
+    columns) of wider pixels, each `times` as wide.
+    """
+    keep = keep.drop_vars(list(keep.coords))
+    outside = {}
+    for dim, begin, count in zip(dims, start, shape, strict=True):
+        size = keep.sizes[dim]
+        first, last = max(0, -begin // times), min(count, -(-(size - begin) // times))
+        if first >= last:  # beside each other
+            return keep.isel({dim: [0] * count for dim, count in zip(dims, shape, strict=True)}) & False
+        low, high = begin + first * times, begin + last * times
+        keep = keep.isel({dim: slice(max(low, 0), min(high, size))})
+        # Nothing is known of pixels beside the mask: they drop none that it covers in part.
+        keep = keep.pad({dim: (max(0, -low), max(0, high - size))}, constant_values=True)
+        outside[dim] = (first, count - last)
+    return keep.coarsen(dict.fromkeys(dims, times)).all().pad(outside, constant_values=False)
+
+
+def _sums(cube: Cube, band: str, keep: xr.DataArray | None, ratio: int = 1) -> Any:
+    """Return the lazy sum over the windows of a band. keep: a mask on its grid. ratio: fine pixels that repeat one."""
     from dask.delayed import delayed
 
     plane = pick(cube, [band], reader="estimate_mtf")[0]
     array = plane.array if plane.index is None else plane.array.isel({str(cube.band_dim): plane.index}, drop=True)
     array = array.transpose(*cube.lead, cube.y, cube.x)
-    if mask is not None:
-        keep = checked_mask(mask, cube)
+    if ratio > 1:  # each pixel of the sensor repeated: take one of each
+        start = [-phase % ratio for phase in phase_of(cube, ratio)]
+        array = array.isel({dim: slice(at, None, ratio) for dim, at in zip((cube.y, cube.x), start, strict=True)})
+        if keep is not None:
+            keep = _kept_under(keep, (cube.y, cube.x), start, array.shape[-2:], ratio)
+    if keep is not None:
         array = array.where(keep.drop_vars(list(keep.coords)))
-    if ratio is not None and ratio > 1:  # each pixel of the sensor repeated: take one of each
-        row, column = phase_of(cube, ratio)
-        array = array.isel({cube.y: slice(-row % ratio, None, ratio), cube.x: slice(-column % ratio, None, ratio)})
     data: da.Array = in_chunks(array, lead=cube.lead, band_dim=None).variable.data
     data = data.rechunk((*((1,) * (data.ndim - 2)), SIDE, SIDE))
     summed, add = delayed(_of_block, pure=True), delayed(merged, pure=True)
