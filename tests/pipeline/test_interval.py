@@ -121,10 +121,12 @@ def test_nothing_is_computed_and_equal_calls_have_equal_graphs():
     assert all(one[name].data.name == other[name].data.name for name in one.data_vars)
 
 
-@pytest.mark.parametrize("level", [0, 1, 0.999, "high", True, None])
+@pytest.mark.parametrize("level", [0, 1, 0.999, "high", True, None, [0.8, 0.9], (0.9,), np.array([0.8, 0.9])])
 def test_levels_that_are_none_are_refused(level):
-    with pytest.raises(OptionError, match="level"):
+    with pytest.raises(OptionError, match="level=.*number"):
         cube_of().sr.interval(level)
+    with pytest.raises(OptionError, match="level=.*number"):
+        cube_of().sr.ensemble(level=level)
 
 
 @pytest.mark.parametrize("model", ["bicubic", "bilinear"])

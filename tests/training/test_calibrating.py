@@ -188,9 +188,23 @@ def test_what_does_not_fit_is_refused(pairs, arguments, options, error):
 
 
 def test_levels_and_names_of_a_report_are_checked(pairs):
-    for options in ({"levels": (0.5, 2)}, {"levels": 0.9}, {"names": ["one", "two"]}):
+    wrong = [(0.5, 2), 0.9, np.array(0.9), np.array([]), np.ones((2, 2)), "0.9", (0.8, 0.9, 0.8), (0.9, None)]
+    for options in [*({"levels": levels} for levels in wrong), {"names": ["one", "two"]}, {"names": "one"}]:
         with pytest.raises(OptionError, match=next(iter(options))):
             xr_sr.calibration_report(*pairs[0], **options)
+    with pytest.raises(OptionError, match="names"):
+        xr_sr.calibration_report(*zip(*pairs, strict=True), names=["one", "one"])
+
+
+def test_levels_come_in_any_order_and_as_an_array(pairs):
+    lr, hr = pairs[0]
+    rising, other = (
+        xr_sr.calibration_report(lr, hr, device="cpu", levels=levels)
+        for levels in ((0.8, 0.9, 0.95), np.array([0.9, 0.95, 0.8]))
+    )
+
+    assert other["level"].values.tolist() == [0.9, 0.95, 0.8]
+    xr.testing.assert_equal(other.sortby("level"), rising)
 
 
 def test_widths_are_those_of_a_normal_distribution():

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from ..arguments import check_flag, check_number, check_numbers, check_text, check_whole, count_of, shown
+from ..arguments import check_flag, check_number, check_text, check_whole, count_of, items_of, shown
 from ..errors import OptionError
 from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..metrics.inputs import check_same_grid, read, together
@@ -105,8 +105,8 @@ def calibration_report(
 ) -> xr.Dataset:
     """Measure how well the intervals of a model hold what they say, on pairs with a reference.
 
-    lr, hr, border, bands, device, options: as in `calibrate`; each pair is a place. levels: of the intervals. names: of
-        the places. calibrated, calibration: as in `interval`.
+    lr, hr, border, bands, device, options: as in `calibrate`; each pair is a place. levels: of the intervals, in any
+        order, each once. names: of the places, each once. calibrated, calibration: as in `interval`.
 
     Returns a Dataset in memory, by place, and where it says so by stratum (flat, edge, bright, all) and level; over all
     bands together:
@@ -123,20 +123,14 @@ def calibration_report(
     Raises as `calibrate` and `interval`.
     """
     pairs, model = _pairs(lr, hr), full_name(model)
-    if isinstance(levels, list | tuple) and not levels:
-        raise OptionError("levels=[]: expected one level or more, such as levels=(0.8, 0.9, 0.95).")
-    given = [*check_numbers("levels", levels, len(levels) if isinstance(levels, list | tuple) else 1)]
-    for level in given:
-        check_number("levels", level, least=LEVELS[0], most=LEVELS[-1])
-    places = [f"place {place + 1}" for place in range(len(pairs))] if names is None else [*map(str, names)]
-    if len(places) != len(pairs):
-        raise OptionError(f"names={shown(names)}: expected {len(pairs)}, one for each pair.")
+    given = _levels(levels)
+    places = _places(names, len(pairs))
     check_whole("border", border, least=0)
     used = calibration_for(model, calibrated, calibration)
     found: list[tuple[list[str], DoubleArray]] = []
     errors: dict[str, DoubleArray] = {}
     for coarse, fine in pairs:
-        factors = _Widths(tuple(given), used)
+        factors = _Widths(given, used)
         keys, sums = _tallied(_measures, factors.shape, coarse, fine, model, bands, border, device, options, factors)
         found.append((keys, sums))
         for key, one in zip(keys, sums.sum(1)[:, 1 - len(FINE) :], strict=True):
@@ -144,6 +138,27 @@ def calibration_report(
     halves = {key: [_quantile(one, level) for level in given] for key, one in errors.items()}
     rows = [_row(sums, given, [halves[key] for key in keys]) for keys, sums in found]
     return xr.concat(rows, xr.Variable("place", places))
+
+
+def _levels(levels: object) -> tuple[float, ...]:
+    """Return several levels in the order given. Raises OptionError for none, for equal ones, and out of range."""
+    items = items_of(levels)
+    if not items:
+        raise OptionError(f"levels={shown(levels)}: expected one level or more in a list, such as (0.8, 0.9, 0.95).")
+    numbers = tuple(check_number("levels", level, least=LEVELS[0], most=LEVELS[-1]) for level in items)
+    if twice := [level for level in numbers if numbers.count(level) > 1]:
+        raise OptionError(f"levels={shown(levels)}: {twice[0]:g} is there twice. Name each level once.")
+    return numbers
+
+
+def _places(names: object, count: int) -> list[str]:
+    """Return a name for each pair. Raises OptionError for another number of names, or equal ones."""
+    if names is None:
+        return [f"place {place + 1}" for place in range(count)]
+    places = [*map(str, items_of(names) or ())]
+    if len(places) != count or len(set(places)) < count:
+        raise OptionError(f"names={shown(names)}: expected {count_of(count, 'name')}, one of its own for each pair.")
+    return places
 
 
 class _Widths:
@@ -250,7 +265,7 @@ def _count_of_sums(levels: Sequence[float]) -> int:
 
 
 def _sums(error: DoubleArray, scale: DoubleArray, widths: DoubleArray, levels: Sequence[float]) -> DoubleArray:
-    size, middle = np.abs(error), len(levels) // 2
+    size, middle = np.abs(error), int(np.argsort(levels)[len(levels) // 2])
     deviation = scale * (widths[middle] / gaussian_width(levels[middle]))
     parts: list[npt.ArrayLike] = [[float(len(size)), _crps(error, deviation).sum()]]
     for width, level in zip(widths, levels, strict=True):
