@@ -189,6 +189,19 @@ def test_classes_have_their_colors_names_and_areas(lr, found):
     assert legend["text"] == "2023-06-01 → 2023-06-06"
 
 
+def test_uncertain_pixels_count_in_no_other_class(lr):
+    index = lr.sr.index("NDWI").drop_attrs()
+    found = xr.Dataset({"estimate": index, "std": xr.full_like(index, 0.2)}).sr.water(None, 0.0).compute()
+
+    page = xr_sr.explore(lr, layers={"water": found})
+
+    (legend,) = [layer["legend"] for layer in data_of(page)["layers"] if layer["name"].startswith("water")]
+    each = found["water"].sr.areas().to_series()
+    assert each["uncertain"] > 0
+    labels = [entry["label"] for entry in legend["entries"]]
+    assert {f"{name}, {area_text(each[name])}" for name in ("water", "uncertain")} <= set(labels)
+
+
 def test_a_map_alone_is_enough(found):
     page = found.sr.explore()
     mask = xr_sr.explore(layers={"water": found["flood"].isel(time=0, drop=True) == 2})

@@ -122,27 +122,65 @@ def test_a_map_is_the_same_from_a_geotiff(found, tmp_path):
     assert "flooded" in texts(flood_map(read))
 
 
-def test_a_flood_with_its_error_has_uncertain_pixels_and_bounds_in_the_legend():
+@pytest.fixture
+def uncertain() -> xr.Dataset:
+    """An index that rises from north to south, as estimate, deviation and four members; dry on the first date."""
     index = np.linspace(-1, 1, 24).repeat(30).reshape(1, 24, 30).astype("f4")
     estimate = xr.DataArray(
-        np.concatenate([index * 0 - 0.5, index]), dims=("time", "y", "x"),
+        np.concatenate([index * 0 - 0.9, index]), dims=("time", "y", "x"),
         coords={**xr_coords(geobox_of(24, 30)), "time": times(2)},
     )  # fmt: skip
     members = xr.concat([estimate + shift for shift in (-0.3, -0.1, 0.1, 0.3)], "member")
-    cube = xr.Dataset({"estimate": estimate, "std": xr.full_like(estimate, 0.2), "members": members})
-    found = cube.sr.flood(*times(2), index=None, threshold=0.0).compute()
+    return xr.Dataset({"estimate": estimate, "std": xr.full_like(estimate, 0.2), "members": members})
+
+
+def test_the_hectares_of_a_class_are_those_of_its_pixels_in_the_map(uncertain):
+    found = uncertain.sr.flood(*times(2), index=None, threshold=0.0).compute()
 
     figure = flood_map(found)
+
+    image, text = image_of(figure), texts(figure)
+    for name in ("dry", "flooded", "uncertain"):
+        pixels = int((np.abs(image - to_rgb(CLASS_COLORS[name])).max(-1) < 1e-6).sum())
+        share = float(found["flood"].sr.areas(area="projected").sel(state=name)[0])
+        assert pixels > 0 and share == pytest.approx(0.01 * pixels)
+        assert f"{name}\n{area_text(float(found['flood'].sr.areas().sel(state=name)[0]))}" in text
+    assert float(found["area"].sel(state="flooded")[0]) > 1.1 * float(found["flood"].sr.areas().sel(state="flooded")[0])
+
+
+def test_the_flooded_area_and_its_interval_have_lines_of_their_own(uncertain):
+    found = uncertain.sr.flood(*times(2), index=None, threshold=0.0).compute()
+
+    text = texts(flood_map(found))
 
     lower, area, upper = (
         area_text(float(found[name].sel(state="flooded")[0])) for name in ("area_lower", "area", "area_upper")
     )
-    assert f"flooded\n{area}\n({lower} to {upper})" in texts(figure) and "uncertain" in texts(figure)
-    image, uncertain = image_of(figure), found["flood"].values[0] == 4
-    assert uncertain.any()
-    np.testing.assert_allclose(image[uncertain] - to_rgb(CLASS_COLORS["uncertain"]), 0, atol=1e-6)
+    assert f"total flooded area:\n{area}, 90 % between\n{lower} and {upper}" in text
+    assert "total" not in texts(flood_map(found.isel(y=slice(12, None))))  # its areas are of more than is drawn
+    assert "total" not in texts(flood_map(found["flood"]))
+    assert "total" not in texts(flood_map(uncertain.drop_vars("members").sr.flood(*times(2), index=None, threshold=0)))
     assert "flooded" in [line.get_label() for line in xr_sr.plot.series(found).axes[0].lines]
-    assert xr_sr.plot.series(cube.sr.water(None, 0.0)).axes[0].lines
+
+
+@pytest.mark.parametrize("members", [True, False])
+def test_water_has_hectares_too(uncertain, members):
+    cube = uncertain if members else uncertain.drop_vars("members")
+    found = cube.sr.water(None, 0.0).compute()
+
+    text = texts(flood_map(found, date=1, max_pixels=7))
+
+    each = found["water"].sr.areas().isel(time=1).to_series()
+    for name in ("dry", "water", "uncertain"):
+        assert f"{name}\n{area_text(each[name])}" in text
+    assert "water\n" in texts(flood_map(xr_sr.water(uncertain["estimate"], None, 0.0), date=1))
+    assert xr_sr.plot.series(found).axes[0].lines
+
+
+def test_a_map_of_no_known_place_has_no_hectares(found):
+    nowhere = found["flood"].drop_vars(["spatial_ref", "x", "y"], errors="ignore")
+
+    assert " ha" not in texts(flood_map(nowhere, date=1)) and "flooded" in texts(flood_map(nowhere, date=1))
 
 
 # Viénot, Brettel and Mollon 1999, doi:10.1002/(SICI)1520-6378(199908)24:4<243: linear RGB as seen without L or M cones.

@@ -32,7 +32,7 @@ from .layers import (
     quantity_limits,
     sheet_of,
 )
-from .maps import parts_of
+from .maps import map_in
 from .views import Frame, Placed, RadiometryChoice, View, choose_frame
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _placed(cube: AnyCube, bands: Sequence[str] | None, radiometry: RadiometryCh
         _check(count)
         return [view.at(view.stamp(place)) for place in range(count)]
     # Without areas: they are those of one date, and there is one legend for all.
-    array = parts_of(cube)[0] if isinstance(cube, xr.Dataset) else cube
+    array = map_in(cube) if isinstance(cube, xr.Dataset) else cube
     assert isinstance(array, xr.DataArray)
     dim = time_dim(array)
     _check(0 if dim is None else array.sizes[dim])

@@ -119,7 +119,8 @@ def explore(
         all maps of a quantity.
 
     Returns an Explorer: the last line of a cell displays it, `.save("explore.html")` writes a file that works offline.
-    Computes only the window, except for areas: those of the result of `flood` are of the whole map.
+    Computes only the window, except for areas: those of a Dataset with a map of classes, as of `flood`, are of the
+    whole map.
     As a method of SR, `sr.sr.explore(lr)`, as of `compare`; a cube that no model made is LR where it is alone.
     Raises CubeError if no pixel is valid, GridError if grids do not nest or lr is not the coarsest,
     MissingLibraryError without matplotlib.

@@ -206,11 +206,17 @@ def color_key(figure: Figure, axes: Axes, colors: Any, ticks: Mapping[float, str
 
 
 def patch_key(figure: Figure, axes: Axes, entries: Sequence[tuple[str, str]], below: float | None = None) -> None:
-    """Draw a legend to the right of a map. entries: (color, label). below: its top as a fraction of the figure."""
+    """Draw a legend to the right of a map. below: its top as a fraction of the figure.
+
+    entries: (color, label); with the color "none", text without a patch.
+    """
     from matplotlib.patches import Patch
 
     box = axes.get_position()
     top = box.y1 + 0.01 if below is None else below - 0.08 / figure.get_size_inches()[1]
-    handles = [Patch(facecolor=color, edgecolor="0.4", linewidth=0.5, label=label) for color, label in entries]
+    handles = [
+        Patch(facecolor=color, edgecolor="none" if color == "none" else "0.4", linewidth=0.5, label=label)
+        for color, label in entries
+    ]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(box.x1 + 0.005, top), frameon=False,
                   fontsize=8.5, labelspacing=0.8, handlelength=1.4, handleheight=1.2)  # fmt: skip

@@ -22,7 +22,7 @@ from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, colored
-from .maps import CLASS_TITLES, at_date, parts_of, when_of
+from .maps import CLASS_TITLES, at_date, map_areas, map_in, when_of
 from .views import Frame, ImageArray, Placed
 
 Legend = dict[str, Any]
@@ -58,7 +58,7 @@ class PageLayer:
 class Sheet(Placed):
     """A map (y, x) of classes or of one quantity, of one date.
 
-    areas: hectares by class, if known. when: its date, for a flood with the dates before; "" without.
+    areas: hectares by class, of the whole map, or {}. when: its date, for a flood with the dates before; "" without.
     date: "2023-07-01", "" without.
     """
 
@@ -110,7 +110,7 @@ def cube_or_none(obj: Any) -> Cube | None:
 def _is_map(obj: Any) -> bool:
     if isinstance(obj, xr.Dataset):
         try:
-            parts_of(obj)
+            map_in(obj)
         except CubeError:
             return False
         return True
@@ -119,19 +119,18 @@ def _is_map(obj: Any) -> bool:
 
 def sheet_of(name: str, obj: AnyCube, date: Date) -> Sheet:
     """Return a map at the date nearest to `date`. name: "" for the name of the map."""
-    areas: xr.DataArray | None = None
     if isinstance(obj, xr.DataArray) and obj.dtype.kind == "b":
         array = as_water(obj, role=name)
     elif isinstance(obj, xr.Dataset) or "flag_meanings" in obj.attrs:
         assert not isinstance(obj, xr.DataTree)
-        array, areas = parts_of(obj)
+        array = map_in(obj)
     else:
         assert isinstance(obj, xr.DataArray)
         array = obj if obj.dtype.kind == "f" else as_water(obj, role=name)
     dims = spatial_dims(array)
     assert dims is not None
-    array, areas, stamp = at_date(array, areas, dims, date)
-    known = {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
+    array, stamp = at_date(array, dims, date)
+    known = map_areas(array) if isinstance(obj, xr.Dataset) else {}
     title = name or str(array.name or array.attrs.get("long_name", "map"))
     return Sheet(title, array, known, when_of(array, stamp), stamp)
 

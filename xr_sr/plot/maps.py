@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from ..analytics.area import area_text
-from ..analytics.classes import CLASS_COLORS, classes_of, whole_classes
+from ..analytics.area import AREA_METHODS, area_text, class_areas
+from ..analytics.classes import AREA_ATTR, CLASS_COLORS, classes_of, whole_classes
+from ..analytics.uncertain import level_in
 from ..cube.grid import geobox_of, spatial_dims
 from ..cube.time import Date, place_of
-from ..errors import CubeError
+from ..errors import CubeError, GridError
 from ..optional import require
 from .figure import color_key, draw_ground, finish, patch_key, thinned
 from .views import scalar_date
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 CLASS_TITLES = {"lr_only": "water in LR only", "sr_only": "water in SR only", "permanent": "permanent water"}
 _MAPS = ("flood", "agreement", "water")
+_MOST_CODES = 65536
+"""Numbers of classes that are counted are below this."""
 
 
 def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels: int = 1024) -> Figure:
@@ -30,50 +34,87 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
         first by default.
     max_pixels: longest side of the figure; of larger maps every n-th pixel is drawn, but areas are of all pixels.
 
-    Returns a matplotlib Figure, north up, with a scale bar and a legend (with the hectares of each class if the result
-    has them, and their bounds if it has those). Computes the map and the areas. Raises CubeError for other inputs,
-    MissingLibraryError without matplotlib.
+    Returns a matplotlib Figure, north up, with a scale bar and a legend. The hectares of a class are those of its
+    pixels in this map, so uncertain pixels count in no other class; a map without CRS has none. Of an ensemble, the
+    total flooded area with its interval (`area`, `area_lower`, `area_upper`: part of what is uncertain is in it) has
+    lines of its own, unless the map was cut out of the one that they belong to. Computes the map and the areas. Raises
+    CubeError for other inputs, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
-    classes, areas = parts_of(found)
+    classes = map_in(found)
     dims = spatial_dims(classes)
     assert dims is not None
-    classes, areas, stamp = at_date(classes, areas, dims, date)
-    bounds = _bounds_of(found, dims, date)
+    classes, stamp = at_date(classes, dims, date)
+    if max(classes.sizes[dim] for dim in dims) <= max_pixels:
+        classes = classes.compute()  # else every n-th pixel is computed, and the areas again
     values, step = thinned(classes, max_pixels)
     meaning = classes_of(classes.attrs)
     names, codes = list(meaning), list(meaning.values())
+    areas = map_areas(classes)
     geobox = geobox_of(classes)
     assert geobox is not None
     title = f"{classes.attrs.get('long_name', classes.name)}  {when_of(classes, stamp)}".strip()
     figure, axes, _ = draw_ground(class_colors(values, names, codes), geobox, title, step=step)
     present = {name for name, code in zip(names, codes, strict=True) if code in values}
-    _legend(figure, axes, names, areas, bounds, present=present)
+    entries = []
+    for name in names:
+        if name in present or areas.get(name):  # classes without pixels are left out
+            label = CLASS_TITLES.get(name, name) + (f"\n{area_text(areas[name])}" if name in areas else "")
+            entries.append((CLASS_COLORS.get(name, CLASS_COLORS["unknown"]), label))
+    if interval := _interval_of(found, dims, date, sum(areas.values())):
+        entries.append(("none", interval))
+    patch_key(figure, axes, entries)
     return finish(figure)
 
 
-def parts_of(found: xr.Dataset | xr.DataArray) -> tuple[xr.DataArray, xr.DataArray | None]:
-    """Return the map of classes and, where there are any, the areas."""
+def map_in(found: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the map of classes of a result. Raises CubeError where it has none."""
     if isinstance(found, xr.Dataset):
         name = next((name for name in _MAPS if name in found), None)
         if name is not None:
-            return whole_classes(found[name]), found.get("area")
+            return whole_classes(found[name])
     elif isinstance(found, xr.DataArray) and "flag_meanings" in found.attrs and spatial_dims(found) is not None:
-        return whole_classes(found), None
+        return whole_classes(found)
     raise CubeError("found= has no map of classes; expected the result of flood(), agreement() or water().")
 
 
-def at_date(
-    classes: xr.DataArray, areas: xr.DataArray | None, dims: tuple[str, str], date: Date
-) -> tuple[xr.DataArray, xr.DataArray | None, str]:
+def at_date(classes: xr.DataArray, dims: tuple[str, str], date: Date) -> tuple[xr.DataArray, str]:
     """Select one date; returns its text too, "" without a date."""
     time = next((str(dim) for dim in classes.dims if dim not in dims), None)
     if time is None:
         alone = scalar_date(classes)  # of a date chosen before
-        return classes, areas, "" if alone is None else str(alone)[:10]
+        return classes, "" if alone is None else str(alone)[:10]
     place = place_of(date, classes[time].values, holder="the map")
     stamp = str(classes[time].values[place])[:10] if time in classes.coords else ""
-    return classes.isel({time: place}), None if areas is None else areas.isel({time: place}), stamp
+    return classes.isel({time: place}), stamp
+
+
+def map_areas(classes: xr.DataArray) -> dict[str, float]:
+    """Compute the hectares of each class in a map (y, x), all pixels; {} where it has no place on Earth."""
+    meaning = classes_of(classes.attrs)
+    if not meaning or not all(0 <= code < _MOST_CODES for code in meaning.values()) or classes.dtype.kind not in "iu":
+        return {}
+    method = classes.attrs.get(AREA_ATTR)
+    try:
+        hectares = class_areas(classes, meaning, method if method in AREA_METHODS else "ellipsoidal")
+    except GridError:
+        return {}
+    return dict(zip(meaning, hectares.values.tolist(), strict=True))
+
+
+def _interval_of(found: xr.Dataset | xr.DataArray, dims: tuple[str, str], date: Date, whole: float) -> str:
+    """Return the flooded area of an ensemble in words; "" without. whole: the hectares of the map that is drawn."""
+    names = ("area", "area_lower", "area_upper")
+    if not isinstance(found, xr.Dataset) or not set(names) <= set(found.data_vars):
+        return ""
+    classes, states = map_in(found), found["area"]["state"].values.tolist()
+    time = next((dim for dim in classes.dims if dim not in dims), None)
+    at = {} if time is None else {time: place_of(date, classes[time].values, holder="the map")}
+    here = found[list(names)].isel(at).compute()
+    if "flooded" not in states or not math.isclose(float(here["area"].sum()), whole, rel_tol=1e-6):
+        return ""
+    area, lower, upper = (area_text(float(here[name].sel(state="flooded"))) for name in names)
+    return f"total flooded area:\n{area}, {100 * level_in(found):g} % between\n{lower} and {upper}"
 
 
 def class_colors(values: Any, names: list[str], codes: Any) -> Any:
@@ -91,42 +132,6 @@ def when_of(classes: xr.DataArray, stamp: str) -> str:
     """Return the date of a map, for floods with the dates before; "" without."""
     before = classes.attrs.get("xr_sr:before")
     return f"{before} → {stamp}" if before and stamp else stamp
-
-
-def _by_state(areas: xr.DataArray | None) -> dict[str, float]:
-    return {} if areas is None else dict(zip(areas["state"].values.tolist(), areas.values.tolist(), strict=True))
-
-
-def _bounds_of(found: xr.Dataset | xr.DataArray, dims: tuple[str, str], date: Date) -> list[dict[str, float]]:
-    """Return the lower and the upper bound of the area of each class; [] where a result has none."""
-    names = ("area_lower", "area_upper")
-    if not isinstance(found, xr.Dataset) or not set(names) <= set(found.data_vars):
-        return []
-    classes, _ = parts_of(found)
-    return [_by_state(at_date(classes, found[name], dims, date)[1]) for name in names]
-
-
-def _legend(
-    figure: Any,
-    axes: Any,
-    names: list[str],
-    areas: xr.DataArray | None,
-    bounds: list[dict[str, float]],
-    *,
-    present: set[str],
-) -> None:
-    """Draw the legend with the area of each class; classes without pixels are left out."""
-    known = _by_state(areas)
-    entries = []
-    for name in names:
-        if name not in present and not known.get(name):
-            continue
-        title = CLASS_TITLES.get(name, name)
-        label = f"{title}\n{area_text(known[name])}" if name in known else title
-        if name in known and all(name in each for each in bounds) and bounds:
-            label += f"\n({area_text(bounds[0][name])} to {area_text(bounds[1][name])})"
-        entries.append((CLASS_COLORS.get(name, CLASS_COLORS["unknown"]), label))
-    patch_key(figure, axes, entries)
 
 
 def frequency_map(history: xr.Dataset | xr.DataArray, *, max_pixels: int = 1024) -> Figure:
