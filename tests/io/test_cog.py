@@ -257,11 +257,53 @@ def test_clipped_values_are_warned_of(tmp_path):
         to_cog(cube(dates=None, values=values), tmp_path / "out.tif")
 
 
-def test_the_dimension_that_a_raster_cannot_have_is_named(tmp_path):
-    members = cube(dates=None).expand_dims(member=2)
+@pytest.mark.parametrize("chunks", [None, {"member": 1, "y": 16}])
+def test_members_and_bands_are_named_planes(tmp_path, chunks):
+    members = xr.concat([cube(dates=None) + shift / 100 for shift in range(3)], "member").assign_coords(
+        member=[0, 1, 2]
+    )
+    members = members.transpose("band", "y", "member", "x").chunk(chunks) if chunks else members
 
-    with pytest.raises(StoreError, match=r"'member': obj\.isel\(member=0\)"):
-        to_cog(members, tmp_path / "a.tif")
+    path = to_cog(members.rename("members"), tmp_path / "a.tif", packing="float32", progress=False)
+
+    with rasterio.open(path) as raster:
+        labels = [(member, band) for member in range(3) for band in ("B04", "B03")]
+        assert raster.descriptions == tuple(f"member {member} {band}" for member, band in labels)
+        for number, (member, band) in enumerate(labels, 1):
+            expected = members.sel(member=member, band=band).transpose("y", "x")
+            np.testing.assert_array_equal(raster.read(number), expected)
+    path = to_cog(members.sel(band="B04", drop=True), tmp_path / "b.tif", progress=False)
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == ("member 0", "member 1", "member 2")
+
+
+@pytest.mark.parametrize("how", ["interval", "ensemble"])
+def test_an_estimate_with_its_error_is_written_with_the_names_of_its_parts(tmp_path, how):
+    scene = xr_sr.simulate_scene(24, bands=["B03", "B08"], seed=3)["lr/r10m"].to_dataset().isel(time=0)
+    drawn = scene.sr.ensemble(2, members=True, device="cpu") if how == "ensemble" else scene.sr.interval(device="cpu")
+    drawn = drawn.compute()
+
+    path = to_cog(drawn, tmp_path / "a.tif", progress=False)
+
+    parts = ["estimate", "std", "lower", "upper", *(["member 0", "member 1"] if how == "ensemble" else [])]
+    with rasterio.open(path) as raster:
+        assert raster.descriptions == tuple(f"{part} {band}" for part in parts for band in ("B03", "B08"))
+        assert raster.tags()["xr_sr_level"] == "0.9" and raster.dtypes[0] == "int16"
+        np.testing.assert_allclose(raster.read(4) * 1e-4, drawn["std"].sel(band="B08"), atol=0.51e-4)
+        if how == "ensemble":
+            np.testing.assert_allclose(raster.read(11) * 1e-4, drawn["members"].sel(member=1, band="B03"), atol=0.51e-4)
+    index = drawn.sr.index("NDWI")
+    with pytest.raises(StoreError, match="packing='float32'"):
+        to_cog(index, tmp_path / "index.tif")
+    with rasterio.open(to_cog(index, tmp_path / "index.tif", packing="float32", progress=False)) as raster:
+        assert raster.descriptions == tuple(parts)
+
+
+def test_planes_of_one_name_are_refused(tmp_path):
+    twice = xr.Dataset({"a": cube(dates=None, bands=["B04", "B04"], values=reflectance(2, 40, 56))})
+
+    with pytest.raises(StoreError, match=r"named \['a B04'\]"):
+        to_cog(twice, tmp_path / "a.tif")
 
 
 def test_bands_of_a_file_that_was_read_again_are_selected_by_name(tmp_path):

@@ -20,18 +20,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from ..analytics.area import sum_by_class
 from ..analytics.classes import classes_of
 from ..arguments import check_flag, check_path, check_whole, count_of, first_line
 from ..cube.axes import XarrayObject
-from ..cube.grid import spatial_dims
-from ..cube.time import is_time
 from ..errors import BandWarning, ClippingWarning, OptionError, StoreError, warn_caller
 from ..runtime.execute import Graph, progress_bar, run_graphs
 from ..task_warnings import collecting
+from .planes import as_raster, label_of
 from .tags import area_tag, areas_to_measure, class_tags, color_interpretation, color_table, file_tags, unknown_class
 from .zarr.content import Content, Field, describe
 from .zarr.encoding import Packing, pack_block
@@ -72,8 +70,9 @@ def to_cog(
 ) -> Path:
     """Write a raster as a Cloud-Optimized GeoTIFF with overviews; returns its path.
 
-    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands; other dimensions must have one element, so
-        write one file per date: `obj.isel(time=0)`.
+    obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands, of one date: of several, write one file for
+        each, `obj.isel(time=0)`. Results of `interval` and `ensemble`, and arrays with other dimensions, are written
+        plane by plane, with descriptions such as "estimate B04", "std B04" and "member 3 B04".
     path: of a local file. blocksize: side of a tile in the file, in pixels: a multiple of 128, at most 4096.
     packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
         `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are
@@ -91,8 +90,8 @@ def to_cog(
     measured while the blocks are written. CRS and transform are exact. Blocks are computed on the active scheduler of
     dask and written here, a few at a time; the file appears under its name when it is whole, and nothing is left behind
     where writing fails.
-    Raises OptionError for a wrong option; StoreError for other dimensions, for bands of different dtypes, for a path
-    that exists, and if writing fails.
+    Raises OptionError for a wrong option; StoreError for several dates, for bands of different dtypes (an index packed
+    as int16 beside its deviation, which is not: pass packing="float32"), for a path that exists, and if writing fails.
     """
     check_flag("overwrite", overwrite)
     check_flag("progress", progress, optional=True)
@@ -108,7 +107,7 @@ def to_cog(
         raise StoreError(f"{str(target)!r} is a folder; name a file, such as {str(target / 'out.tif')!r}.")
     if target.exists() and not overwrite:
         raise StoreError(f"{target} exists; pass overwrite=True to replace it.")
-    content = describe(_flattened(obj), packing)
+    content = describe(as_raster(obj), packing)
     layers = _layers(content)
     with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,30 +127,13 @@ def to_cog(
     return target
 
 
-def _flattened(obj: XarrayObject) -> XarrayObject:
-    """Drop dimensions of one element, and put what is left in the order (band, y, x)."""
-    dims = spatial_dims(obj)
-    if dims is None:
-        raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
-    flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)
-    if isinstance(flat, xr.Dataset):
-        flat = flat[[name for name, var in flat.data_vars.items() if set(dims) <= set(var.dims)]]
-    others = [dim for dim in flat.dims if dim not in dims]
-    most = 1 if isinstance(flat, xr.DataArray) else 0
-    if len(others) > most or any(is_time(str(dim), flat.coords) for dim in others):
-        first = f"{others[0]}=0" if str(others[0]).isidentifier() else f"{{{others[0]!r}: 0}}"
-        raise StoreError(
-            f"a GeoTIFF holds (y, x) or (band, y, x), this has also {list(map(str, others))}. Write a file "
-            f"for each place along {others[0]!r}: obj.isel({first}); a Dataset's variables are its bands already."
-        )
-    return flat.transpose(*others, *dims)
-
-
 def _layers(content: Content) -> list[Layer]:
     fields = _alike([field for field in content.fields if not field.coordinate])
     if len({replace(field.packing, nodata=None) for field in fields}) > 1:
         kinds = {field.name: field.packing.dtype for field in fields}
-        raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. Write them apart, or cast them.")
+        floats = all(field.array.dtype.kind == "f" for field in fields)
+        advice = "Pass packing='float32', or write them apart." if floats else "Write them apart, or cast them."
+        raise StoreError(f"the bands of a GeoTIFF have one dtype, these have {kinds}. {advice}")
     layers: list[Layer] = []
     for field in fields:
         first = 1 + sum(len(layer.names) for layer in layers)
@@ -178,8 +160,7 @@ def _band_names(field: Field, content: Content) -> tuple[str, ...]:
         label = content.small.coords.get("band") if content.kind == "DataArray" else None
         return (field.name if label is None or label.ndim else str(label.values),)
     dim, size = field.dims[0], field.array.shape[0]
-    labels = content.small.coords[dim].values if dim in content.small.coords else range(1, size + 1)
-    return tuple(map(str, labels))
+    return tuple(label_of(dim, content.small.coords, place) for place in range(size))
 
 
 def _write_plain(content: Content, layers: list[Layer], path: Path, progress: bool | None) -> int:
