@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ import xarray as xr
 
 from tests.cubes import array, reflectance
 from tests.pipeline.test_pansharpen import FINE, R20M, R60M, geobox_of, tree_of
-from xr_sr.errors import OptionError
+from xr_sr.errors import CalibrationWarning, OptionError
 from xr_sr.kernels.calibration import LEVELS, Calibration
+from xr_sr.kernels.psf import MTF_AT_NYQUIST
+from xr_sr.kernels.resolve import options_with
 
 
 def within(cube: xr.DataArray | xr.Dataset | xr.DataTree, level: float = 0.9, **options: object) -> xr.Dataset:
@@ -133,6 +138,52 @@ def test_levels_that_are_none_are_refused(level):
 def test_models_without_an_error_scale_are_refused(model):
     with pytest.raises(OptionError, match=f"model='{model}"):
         cube_of().sr.interval(model=model)
+
+
+MTF = {"B04": 0.3, "B08": 0.2}
+
+
+def fitted_with(**options) -> Calibration:
+    """A calibration with a record of the options that it was fitted with."""
+    return replace(calibration(1.0), options=options_with("kriging", options))
+
+
+@pytest.mark.parametrize("options", [{"scale": 2}, {"strength": 0.3}, {"psf": "5.3 m"}, {"mtf": 0.3}, {"noise": 0.01}])
+@pytest.mark.parametrize("made_by", ["interval", "ensemble"])
+def test_a_calibration_of_other_options_is_refused_and_that_of_the_package_warns(options, made_by):
+    if made_by == "ensemble" and "strength" in options:
+        pytest.skip("an ensemble has no strength")
+    name, make = next(iter(options)), getattr(cube_of().sr, made_by)
+
+    with pytest.raises(OptionError, match=f"calibration= .*{name}=.*{name}="):
+        make(calibration=fitted_with(), **options)
+    with pytest.raises(OptionError, match=f"calibration= .*{name}=.*{name}="):
+        make(calibration=fitted_with(**options))
+    with pytest.warns(CalibrationWarning, match=f"calibration .*{name}=.*{name}=") as issued:
+        make(**options)
+    assert [each.filename for each in issued if each.category is CalibrationWarning] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CalibrationWarning)
+        make(calibration=fitted_with(**options), **options)
+        make(calibration=calibration(1.0), **options)  # without a record
+        make(calibrated=False, **options)
+        make()
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked"),
+    [
+        ({}, {"strength": 1, "scale": 4, "mtf": "published", "psf": "mtf"}),
+        ({}, {"mtf": {"B04": MTF_AT_NYQUIST["B04"], "red edge 1": 0.2}}),  # of bands that are there, as published
+        ({"mtf": {"red": 0.3, "nir": 0.2}}, {"mtf": MTF}),
+        ({"mtf": "estimate"}, {"mtf": MTF}),
+        ({"psf": np.ones((5, 5))}, {"psf": np.ones((5, 5)).tolist()}),
+    ],
+)
+def test_options_that_say_the_same_are_the_same(fitted, asked, tmp_path):
+    fitted_with(**fitted).save(tmp_path / "mine.json")
+
+    cube_of().sr.interval(calibration=tmp_path / "mine.json", **asked)
 
 
 @pytest.mark.parametrize(

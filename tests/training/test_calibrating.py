@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.stats import norm, spearmanr
 
 import xr_sr
-from xr_sr.errors import GridError, OptionError
+from xr_sr.errors import CalibrationWarning, GridError, OptionError
 from xr_sr.kernels.calibration import gaussian_width
 
 LEVELS = (0.8, 0.9)
@@ -185,6 +185,21 @@ def test_pixels_that_are_nan_do_not_count(pairs):
 def test_what_does_not_fit_is_refused(pairs, arguments, options, error):
     with pytest.raises(error):
         xr_sr.calibrate(*arguments(*pairs[0]), device="cpu", **options)
+
+
+def test_a_calibration_records_the_options_it_was_fitted_with(pairs, tmp_path):
+    lr, hr = pairs[0]
+    made = xr_sr.calibrate(lr, hr, device="cpu", strength=0.5)
+    made.save(tmp_path / "half.json")
+
+    assert made.options["strength"] == 0.5 and made.options["scale"] == 4
+    again = xr_sr.Calibration.load(tmp_path / "half.json")
+    assert again == made
+    xr_sr.calibration_report(lr, hr, calibration=again, device="cpu", strength=0.5)
+    with pytest.raises(OptionError, match="strength=0.5.*strength=1"):
+        xr_sr.calibration_report(lr, hr, calibration=again)
+    with pytest.warns(CalibrationWarning, match="strength=0.5"):
+        xr_sr.calibration_report(lr, hr, device="cpu", strength=0.5)
 
 
 def test_levels_and_names_of_a_report_are_checked(pairs):

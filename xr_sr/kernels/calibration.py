@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ import numpy.typing as npt
 from ..arguments import check_path, shown
 from ..errors import OptionError
 from ..runtime.files import file_target, write_whole
+from ..spec import Option
+from .psf import MTF_AT_NYQUIST
 
 STRATA = ("flat", "edge", "bright")
 """In the order of their numbers; the rule is in `kernels.strata`."""
@@ -46,13 +49,15 @@ class Calibration:
     """Quantiles of |error| / scale of a model, by band and stratum.
 
     model: its name. quantiles: at LEVELS, by (band, stratum), either of which may be "all", for those without an entry
-    of their own. pixels: how many each rests on. note: what it was fitted on.
+    of their own. pixels: how many each rests on. note: what it was fitted on. options: those of the model that it was
+    fitted with, all of them; None where that is not known, as of files of earlier releases.
     """
 
     model: str
     quantiles: Table
     pixels: Mapping[tuple[str, str], int] = field(default_factory=dict)
     note: str = ""
+    options: Mapping[str, Option] | None = None
 
     def __post_init__(self) -> None:
         if (ALL, ALL) not in self.quantiles:
@@ -77,13 +82,30 @@ class Calibration:
         flat, edge, bright = (self.width(band, stratum, level) / gaussian_width(level) for stratum in STRATA)
         return flat, edge, bright
 
+    def changed(self, options: Mapping[str, Option], bands: Sequence[str]) -> dict[str, tuple[Option, Option]]:
+        """Return by name the options that are not as it was fitted, for one of the bands: (fitted, given).
+
+        options: all of the model, as they are checked. Numbers of an MTF may be those that were estimated, so that they
+        do not differ from "estimate".
+        """
+        known = self.options or {}
+        found = {}
+        for name in (name for name in known if name in options):
+            values = [[_of_band(name, each[name], band) for band in bands] for each in (known, options)]
+            estimated = name == "mtf" and known[name] == "estimate" and options[name] != "published"
+            if values[0] != values[1] and not estimated:
+                found[name] = known[name], options[name]
+        return found
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of JSON, completely or not at all. Raises StoreError for a folder that does not exist."""
         entries = [
             {"band": band, "stratum": stratum, "pixels": self.pixels.get((band, stratum), 0), "quantiles": [*values]}
             for (band, stratum), values in self.quantiles.items()
         ]
-        head = {"model": self.model, "note": self.note, "levels": [*LEVELS]}
+        head: dict[str, Any] = {"model": self.model, "note": self.note, "levels": [*LEVELS]}
+        if self.options is not None:
+            head["options"] = dict(self.options)
         lines = ",\n".join("  " + json.dumps(entry) for entry in entries)
         text = json.dumps(head)[:-1] + ', "scores": [\n' + lines + "\n]}\n"
         target = file_target(os.fspath(path), "calibration.json")
@@ -100,11 +122,28 @@ class Calibration:
             entries = {(each["band"], each["stratum"]): each for each in found["scores"]}
             quantiles = {key: tuple(map(float, each["quantiles"])) for key, each in entries.items()}
             pixels = {key: int(each["pixels"]) for key, each in entries.items()}
-            return cls(str(found["model"]), quantiles, pixels, str(found["note"]))
+            options = found.get("options")
+            if not isinstance(options, dict | None):
+                raise ValueError("its options are no object")
+            known = None if options is None else {name: _hashable(value) for name, value in options.items()}
+            return cls(str(found["model"]), quantiles, pixels, str(found["note"]), known)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OptionError(
                 f"calibration={os.fspath(path)!r}: expected a file that Calibration.save wrote; {error}."
             ) from None
+
+
+def _of_band(name: str, value: Option, band: str) -> Option:
+    """Return the part of an option that a band depends on: of numbers by band its own."""
+    usual: dict[str, Option] = {"mtf": MTF_AT_NYQUIST.get(band, "published"), "psf": "mtf", "noise": "sentinel2"}
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple) and isinstance(value[0][0], str):
+        value = dict(value).get(band, usual.get(name, ""))
+    return usual["mtf"] if name == "mtf" and value == "published" else value
+
+
+def _hashable(value: Any) -> Any:
+    """Return lists of JSON as the tuples that they were."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=8)
@@ -125,11 +164,13 @@ def fitted(
     pixels: npt.NDArray[np.float64],
     note: str,
     least: int,
+    options: Mapping[str, Option] | None = None,
 ) -> Calibration:
     """Return the calibration of histograms of scores.
 
     counts: (band, stratum, bin) with the bins of EDGES, numbers of pixels or weights. pixels: (band, stratum), how many
     there are. least: those that an entry needs; what has fewer is left to the entries of all bands or all strata.
+    options: of the model, for the record.
     """
 
     def by_key(sums: npt.NDArray[np.float64]) -> dict[tuple[str, str], npt.NDArray[np.float64]]:
@@ -143,7 +184,7 @@ def fitted(
     known = {key: round(float(each)) for key, each in by_key(pixels).items()}
     kept = {key: each for key, each in by_key(counts).items() if known[key] >= least or key == (ALL, ALL)}
     quantiles = {key: _quantiles(each, known[key]) for key, each in kept.items()}
-    return Calibration(model, quantiles, {key: known[key] for key in kept}, note)
+    return Calibration(model, quantiles, {key: known[key] for key in kept}, note, options)
 
 
 def _quantiles(counts: npt.NDArray[np.float64], pixels: int) -> Quantiles:

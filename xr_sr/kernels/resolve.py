@@ -42,6 +42,12 @@ def kriging_with(spec: Kriging, options: Mapping[str, Option]) -> Kriging:
     return check_kriging(replace(spec, **chosen))
 
 
+def options_with(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
+    """Return all options of a model, those of a user among them. Raises OptionError."""
+    spec = registry.get(name)
+    return dict((kriging_with(spec, options) if isinstance(spec, Kriging) else with_options(spec, options)).options)
+
+
 def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
     known = dict(spec.options)
     for name, value in options.items():

@@ -87,7 +87,8 @@ def ensemble(
     pixels; `interval` gives it in closed form. What members are for is what depends on many pixels at once, such as
     an area: neighbors within about two input pixels differ together. Bands are drawn independently of each other.
     No constraint is applied.
-    Raises what `upscale` raises, and OptionError for another model, `strength` other than 1, or numbers out of range.
+    Raises what `upscale` raises, and OptionError for another model, `strength` other than 1, numbers out of range, or a
+    calibration of other options. Warns CalibrationWarning as `interval` does.
     """
     check_whole("n", n, least=2)
     check_number("n", n, most=MOST_MEMBERS)
@@ -115,7 +116,7 @@ def ensemble(
         raise OptionError(f"model={spec.name!r} cannot draw members. Use one that can: model='kriging'.")
     if options.get("strength", 1) != 1:
         raise OptionError("strength=: members belong to kriging itself, strength=1. Leave it out.")
-    used = calibration_for(spec.name, calibrated, calibration)
+    used = calibration_for(spec.name, calibrated, calibration, options, made.wanted)
     noise = _keys(made.cube, dated=True)
     ground = _keys(made.cube, dated=not same_ground)
     place = place_of(made.cube.grid)

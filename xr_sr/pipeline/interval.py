@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,9 +17,10 @@ from ..arguments import check_flag, check_number, shown
 from ..catalog import registry
 from ..cube.select import AnyCube, pick
 from ..cube.sensors import FOR_MODELS, explains_sensors
-from ..errors import OptionError, warns_once
+from ..errors import CalibrationWarning, OptionError, warn_caller, warns_once
 from ..kernels import KernelRef, Spread, simulation_halo
 from ..kernels.calibration import Calibration, gaussian_width, shipped
+from ..kernels.resolve import options_with
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
 from ..tiling.source import some_bands
@@ -74,7 +75,8 @@ def interval(
         of a normal distribution.
     calibration: from `xr_sr.calibrate` on pairs of your own, or a file of one; None takes that of the package, fitted
         for the model with its default options on aerial imagery as Sentinel-2 sees it. Bands that it lacks take what
-        was found for all bands together.
+        was found for all bands together. It is for the options that it was fitted with, such as `scale`, `strength`,
+        `mtf` and `psf`, where it has a record of them.
     Other arguments: as in `upscale`.
 
     Returns a Dataset of four float32 variables on the finer grid, with the dims of `upscale` of a DataArray: bands lie
@@ -84,7 +86,8 @@ def interval(
     where `upscale` has NaN. Errors of neighboring pixels belong together: the interval of a sum or an area is not the
     sum of intervals. No constraint is applied beyond the model's own.
     Raises what `upscale` raises, and OptionError for a model without an error scale, a level out of range, or a
-    calibration of another model.
+    calibration of another model or other options of it. Warns CalibrationWarning where options are not those that the
+    package's calibration was fitted with.
     """
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
     request = Request(
@@ -105,7 +108,7 @@ def interval(
     )
     made = plan(obj, request)
     check_error_scale(made)
-    used = calibration_for(made.spec.name, calibrated, calibration)
+    used = calibration_for(made.spec.name, calibrated, calibration, options, made.wanted)
 
     def with_spread(kernel: KernelRef, step: Step) -> KernelRef:
         return replace(kernel, spread=Spread(factors_of(used, bands_of(step), level)))
@@ -173,8 +176,18 @@ def check_error_scale(made: Plan) -> None:
     )
 
 
-def calibration_for(model: str, calibrated: bool, given: GivenCalibration) -> Calibration | None:
-    """Return the calibration to be used for a model, None for none. Raises OptionError for one of another model."""
+def calibration_for(
+    model: str,
+    calibrated: bool,
+    given: GivenCalibration,
+    options: Mapping[str, Option],
+    bands: Sequence[str],
+) -> Calibration | None:
+    """Return the calibration to be used for some bands of a model, None for none. options: as the user set them.
+
+    Raises OptionError for one of another model, and for one of the user's that was fitted with other options; warns
+    with a CalibrationWarning where that is the package's.
+    """
     check_flag("calibrated", calibrated)
     if not calibrated:
         if given is not None:
@@ -188,6 +201,22 @@ def calibration_for(model: str, calibrated: bool, given: GivenCalibration) -> Ca
         raise OptionError(f"{what} a calibration, as xr_sr.calibrate(lr, hr) returns it, or a file of one.")
     if found.model != model:
         raise OptionError(f"calibration= is of {found.model!r}, the model is {model!r}. Fit one for it.")
+    if changed := found.changed(options_with(model, options), bands):
+        fitted, now = (", ".join(f"{name}={shown(pair[i])}" for name, pair in changed.items()) for i in (0, 1))
+        way = (
+            f"fit one with the same options, xr_sr.calibrate(lr, hr, {model!r}, {now}), or take the model's own error "
+            "scale, calibrated=False"
+        )
+        if given is not None:
+            raise OptionError(
+                f"calibration= was fitted with {fitted}; with {now} intervals would not cover what they say. Use the "
+                f"options that it was fitted with; or {way}."
+            )
+        warn_caller(
+            f"the package's calibration of {model!r} was fitted with {fitted}; with {now} intervals may cover more or "
+            f"less than they say. To be sure, {way}.",
+            CalibrationWarning,
+        )
     return found
 
 

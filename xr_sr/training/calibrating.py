@@ -16,6 +16,7 @@ import xarray as xr
 from ..arguments import check_flag, check_number, check_text, check_whole, count_of, items_of, shown
 from ..errors import OptionError
 from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
+from ..kernels.resolve import options_with
 from ..metrics.inputs import check_same_grid, read, together
 from ..metrics.reduce import Layout, map_images
 from ..pipeline.interval import GivenCalibration, calibration_for, full_name, scored
@@ -60,7 +61,8 @@ def calibrate(
         their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
 
     Returns a `Calibration`, small: pass it as `calibration=`, or `save` it. Quantiles of |error| / scale are kept by
-    band and stratum of the input pixel (flat, edge, bright) where there are 2000 pixels of it. What it says holds for
+    band and stratum of the input pixel (flat, edge, bright) where there are 2000 pixels of it, with the options of the
+    model, outside of which it is refused. What it says holds for
     places like those of the pairs: judge it on others (`calibration_report`), never on pixels of the same place.
     Raises OptionError for a model without an error scale, or without a pixel to compare; GridError where a reference is
     not on the grid of the result.
@@ -86,7 +88,7 @@ def calibrate(
     if not sums.any():
         raise OptionError("calibrate(lr, hr): no pixel is valid in both, border=... left out. Pass larger pairs.")
     note = note or f"fitted on {count_of(len(pairs), 'pair')} of one's own"
-    return fitted(model, names, sums, pixels, note, LEAST_PIXELS)
+    return fitted(model, names, sums, pixels, note, LEAST_PIXELS, options_with(model, options))
 
 
 def calibration_report(
@@ -120,13 +122,13 @@ def calibration_report(
     parts along `part`: 0.1 each where it is right. `spread_error`: Spearman's rank correlation of standard deviation
     and absolute error over all pixels and bands; in bins 12 % wide. `risk`: mean absolute error of the share of pixels
     with the smallest standard deviations, along `kept` (risk-coverage curve).
-    Raises as `calibrate` and `interval`.
+    Raises and warns as `calibrate` and `interval`.
     """
     pairs, model = _pairs(lr, hr), full_name(model)
     given = _levels(levels)
     places = _places(names, len(pairs))
     check_whole("border", border, least=0)
-    used = calibration_for(model, calibrated, calibration)
+    used = calibration_for(model, calibrated, calibration, options, [*map(str, read(pairs[0][1], "HR").keys)])
     found: list[tuple[list[str], DoubleArray]] = []
     errors: dict[str, DoubleArray] = {}
     for coarse, fine in pairs:
