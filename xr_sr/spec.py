@@ -204,6 +204,14 @@ SCALE_ATTR = "xr_sr:scale"
 WEIGHTS_ATTR = "xr_sr:weights_sha256"
 """The attribute with the hashes of a network's weights; results of a formula do not have it."""
 
+OPTIONS_ATTR = "xr_sr:options"
+"""The attribute with the options of the model, as JSON; see `kernels.recorded`."""
+
+CONSTRAINT_ATTR = "xr_sr:constraint"
+
+SEEN_BY = " at its own pixels, "
+"""What precedes the description of the sensor in that attribute."""
+
 NOTE_ATTR = "xr_sr:note"
 
 INTERVAL_LEVEL_ATTR = "xr_sr:level"

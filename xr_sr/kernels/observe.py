@@ -114,7 +114,7 @@ def _one_psf(what: str, value: Any) -> Any:
     if is_number(value) and value > 0 and math.isfinite(value):
         return float(value)
     if isinstance(value, str) and _METERS.fullmatch(value) and _meters(value) > 0:
-        return value
+        return f"{_meters(value)!r} m"  # the same text for the same width
     if isinstance(value, str | Mapping) or is_number(value) or np.ndim(value) != 2:
         raise OptionError(
             f"{what}={shown(value)}: expected a standard deviation in pixels of the band, such as 0.5, one in meters, "

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from ..arguments import shown
-from ..catalog import registry
+from ..arguments import is_number, shown
 from ..catalog.models import Kriging
 from ..cube.grid import pixel_size_m
 from ..cube.select import AnyCube, Cube
 from ..cube.sensors import native_ratio, other_sensor
 from ..errors import OptionError
 from ..kernels.kriging_filters import Observation
-from ..kernels.observe import check_kriging, observation_of
-from ..spec import Option
+from ..kernels.observe import observation_of
+from ..kernels.recorded import sensor_of
+from ..spec import SEEN_BY, Option
 from .request import Request
 
 CONSTRAINT = "measured"
@@ -25,7 +24,7 @@ _OPTION, _PSF = "mtf", "psf"
 
 def refuse_unknown_sensor(obj: AnyCube, cube: Cube, request: Request) -> None:
     """Raise OptionError where the MTF of Sentinel-2 would be taken for a cube of another sensor."""
-    given = request.options.get(_OPTION) is not None or _PSF in request.options
+    given = _given_mtf(request) is not None or _PSF in request.options
     if request.constraint == CONSTRAINT and not given and (reason := other_sensor(obj, cube)):
         raise OptionError(
             "constraint='measured' needs the modulation transfer function (MTF) of each band, and knows Sentinel-2's "
@@ -57,11 +56,8 @@ def observations(
     """
     if request.constraint != CONSTRAINT:
         return ()
-    kriging = registry.get("kriging")
-    assert isinstance(kriging, Kriging)
-    mtf, psf = request.options.get(_OPTION), request.options.get(_PSF, kriging.psf)
-    mtf = kriging.mtf if mtf is None else mtf
-    spec = check_kriging(replace(kriging, mtf=mtf, psf=psf))
+    spec = sensor(request)
+    assert spec is not None
     size = pixel_size_m(cube.geobox)
     pixel_m = None if size is None else (size[0] * size[1]) ** 0.5
     found: list[Observation | None] = []
@@ -71,13 +67,25 @@ def observations(
     return tuple(found)
 
 
+def sensor(request: Request) -> Kriging | None:
+    """Return the sensor with which a result shall agree, as options of kriging; None where that was not asked for."""
+    return sensor_of(_given_mtf(request), request.options.get(_PSF)) if request.constraint == CONSTRAINT else None
+
+
+def _given_mtf(request: Request) -> Option | None:
+    """Return the MTF that was passed; None for none, as 0 of `fuse`."""
+    given = request.options.get(_OPTION)
+    return None if request.fusing and is_number(given) and given == 0 else given
+
+
 def constraints(request: Request, bands: Sequence[str], kernel_text: str) -> str:
     """Return the constraints of a result as text, "none" without any. kernel_text: those of the kernel itself."""
-    if request.constraint != CONSTRAINT:
+    seen = sensor(request)
+    if seen is None:
         return kernel_text or "none"
-    given = request.options.get(_OPTION)
-    sensor = "MTF Sentinel-2's published" if given is None or given == "published" else f"MTF {shown(given)}"
-    if _PSF in request.options:
-        sensor = "as psf= says"
-    text = f"measured, through the PSF of each of {', '.join(bands)} at its own pixels, {sensor}"
+    given = dict(seen.mtf) if isinstance(seen.mtf, tuple) else seen.mtf  # type: ignore[arg-type]
+    how = "MTF Sentinel-2's published" if given in ("published", {}) else f"MTF {shown(given)}"
+    if seen.psf != "mtf":
+        how = "as psf= says"
+    text = f"measured, through the PSF of each of {', '.join(bands)}{SEEN_BY}{how}"
     return f"{kernel_text} and {text}" if kernel_text else text

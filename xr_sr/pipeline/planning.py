@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from ..cube.select import AnyCube, Cube, check_gsd, check_measured, pick, recogn
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.time import on_dates_of
 from ..errors import GridError, MissingBandError, OptionError
+from ..kernels.recorded import recorded
 from ..kernels.resolve import kernel_ref, kriging_with, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve
 from ..spec import Provenance
@@ -27,7 +27,7 @@ from ..tiling.lattice import Lattice
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
 from .kriging import kriging_steps
-from .measured import CONSTRAINT, constraints, model_options, observations, refuse_unknown_sensor
+from .measured import CONSTRAINT, constraints, model_options, observations, refuse_unknown_sensor, sensor
 from .plan import Plan
 from .request import Request
 from .sharpness import measure
@@ -110,7 +110,7 @@ def _network_plan(
         record=spec.digest() if registry.is_own(spec.name) else "",
         layout=layout,
         guided=how,
-        **_common_facts(cube, request, radiometry, read_as),
+        **_common_facts(cube, request, radiometry, read_as, spec, wanted),
     )
     by_formula = replace(
         made_by,
@@ -230,7 +230,7 @@ def _formula_plan(obj: AnyCube, cube: Cube, request: Request, model: str, what: 
         precision="float32",
         scale=scale,
         guided=made.how,
-        **_common_facts(cube, request, made.radiometry, made.read_as),
+        **_common_facts(cube, request, made.radiometry, made.read_as, spec, wanted),
     ).attrs()
     return Plan(
         request,
@@ -268,7 +268,7 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
         constraint=constraints(request, wanted, kernel.constraints),
         precision="float32",
         scale=spec.scale,
-        **_common_facts(cube, request, made.radiometry, made.read_as),
+        **_common_facts(cube, request, made.radiometry, made.read_as, spec, wanted),
     ).attrs()
     return Plan(
         request,
@@ -284,22 +284,19 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
     )
 
 
-def _common_facts(cube: Cube, request: Request, radiometry: Radiometry, read_as: str) -> dict[str, Any]:
-    """Return the fields of a Provenance that do not depend on the kernel."""
+def _common_facts(
+    cube: Cube, request: Request, radiometry: Radiometry, read_as: str, spec: Model, wanted: Sequence[str]
+) -> dict[str, Any]:
+    """Return the fields of a Provenance that do not depend on the kernel. spec: with the user's options."""
     size = pixel_size_m(cube.geobox)
     return {
         "version": __version__,
         "radiometry": read_as,
         "nodata": ", ".join(f"{value:g}" for value in radiometry.nodata),
         "mask": mask_token(request.mask, cube),
-        "options": json.dumps(dict(request.options), sort_keys=True, default=_as_python) if request.options else "",
+        "options": recorded(spec, wanted, sensor(request)),
         "source_gsd_m": None if size is None else round((size[0] * size[1]) ** 0.5, 3),
     }
-
-
-def _as_python(number: Any) -> Any:
-    """Return a number of NumPy as one of Python's, an array as lists, for JSON."""
-    return number.tolist()
 
 
 def _joined_all(cube: Cube, coarser: Sequence[Cube]) -> Cube:

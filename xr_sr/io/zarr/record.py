@@ -13,11 +13,13 @@ from enum import Enum
 from typing import Any, Literal
 
 from ...arguments import shown
+from ...bands import find_band
 from ...catalog import registry
 from ...catalog.records import FORMER_NAMES
 from ...errors import StoreDamageError, StoreError, StoreMismatchError
+from ...kernels.recorded import same_options
 from ...radiometry.resolve import OFFSET_COORD, OWN_ATTR
-from ...spec import MODEL_ATTR, WEIGHTS_ATTR
+from ...spec import CONSTRAINT_ATTR, MODEL_ATTR, OPTIONS_ATTR, SEEN_BY, WEIGHTS_ATTR
 from .encoding import ZarrFormat
 from .layout import Cut, stored_cut
 from .target import Target, join_path
@@ -148,7 +150,8 @@ def check_fingerprint(stored: Mapping[str, Any], wanted: Mapping[str, Any], labe
     hint: what to do, beside writing elsewhere.
     """
     old, new = dict(_flat(stored)), dict(_flat(wanted))
-    differing = [name for name in {**old, **new} if not _same(name, old, new)]
+    bands = _bands_of(wanted)
+    differing = [name for name in {**old, **new} if not _same(name, old, new, bands)]
     if differing:
         words, said = _in_words(stored, wanted)
         lines = "".join(f"\n  {line}" for line in words) + "".join(
@@ -184,18 +187,39 @@ def _in_words(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
     return lines, tuple(said)
 
 
-def _same(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether a field is the same, the name of a model also if it was renamed and has the same weights."""
+def _same(name: str, old: Mapping[str, Any], new: Mapping[str, Any], bands: set[str] | None) -> bool:
+    """Return whether a field is the same, the name of a model also if it was renamed and has the same weights.
+
+    bands: whose options count; None for any.
+    """
     if _compared(name, old) == _compared(name, new):
         return True
+    if name.endswith(_OPTIONS):
+        one, other = (str(fields.get(name, "")) for fields in (old, new))
+        model, constraint = (_beside(name, _OPTIONS, end, new) for end in (_MODEL, _CONSTRAINT))
+        return same_options(model, one, other, bands, seen=SEEN_BY in constraint)
     renamed = name.endswith(_MODEL) and name in old and FORMER_NAMES.get(str(new.get(name))) == old[name]
     return renamed and bool(_weights_of(name, old)) and _weights_of(name, old) == _weights_of(name, new)
 
 
 def _weights_of(name: str, fields: Mapping[str, Any]) -> str:
     """Return the hash of the weights that belongs to the name of a model; a variable has its own if they differ."""
-    own = f"{name.removesuffix(_MODEL)}{_WEIGHTS}"
-    return str(fields.get(own, fields.get(WEIGHTS_ATTR, "")))
+    return _beside(name, _MODEL, _WEIGHTS, fields)
+
+
+def _beside(name: str, end: str, other: str, fields: Mapping[str, Any]) -> str:
+    """Return the attribute that ends in `other` instead of `end`; that of the object where a variable has no own."""
+    return str(fields.get(f"{name.removesuffix(end)}{other}", fields.get(f"xr_sr:{other}", "")))
+
+
+def _bands_of(fields: Mapping[str, Any]) -> set[str] | None:
+    """Return canonical names of the bands that a store holds; None if it holds anything else, such as an index."""
+    labels, variables = (fields.get(key) or {} for key in ("labels", "variables"))
+    for names in (*(names for names in labels.values() if isinstance(names, list)), [*variables]):
+        found = [find_band(name) if isinstance(name, str) else None for name in names]
+        if found and None not in found:
+            return {band.name for band in found if band is not None}
+    return None
 
 
 def _other_edition(old: Mapping[str, Any], differing: Sequence[str]) -> str:
@@ -215,16 +239,22 @@ def _other_edition(old: Mapping[str, Any], differing: Sequence[str]) -> str:
 def _compared(name: str, fields: Mapping[str, Any]) -> Any:
     """Return what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
 
-    An offset that was read from the metadata of one date may be passed for the next.
+    An offset that was read from the metadata of one date may be passed for the next, and reflectance is reflectance
+    whether the cube or the user says so. Of a constraint, the sensor is
+    compared with the options.
     """
     value = fields.get(name, _ABSENT)
+    if name.endswith(_CONSTRAINT) and isinstance(value, str):
+        return value.partition(SEEN_BY)[0]
     return _OFFSET_FROM.sub("", value) if name == OWN_ATTR and isinstance(value, str) else value
 
 
-_MODEL, _WEIGHTS = (attr.removeprefix("xr_sr:") for attr in (MODEL_ATTR, WEIGHTS_ATTR))
+_MODEL, _WEIGHTS, _OPTIONS, _CONSTRAINT = (
+    attr.removeprefix("xr_sr:") for attr in (MODEL_ATTR, WEIGHTS_ATTR, OPTIONS_ATTR, CONSTRAINT_ATTR)
+)
 """Ends of the names of fields: of the model itself, of that of a variable, and of that of earlier dates."""
 
-_OFFSET_FROM = re.compile(r"; offset .*(?=; nodata )")
+_OFFSET_FROM = re.compile(r"; offset .*(?=; nodata )|(?<=reflectance), as [^;]*")
 _ABSENT = object()
 _HINTS = {
     "xr_sr:mask": "A mask without time belongs to the whole store: pass the one it was begun with. Where masks differ "

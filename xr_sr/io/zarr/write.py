@@ -93,9 +93,10 @@ def to_zarr(
     Returns the number of blocks that this call wrote, counted for each variable, date and level of a pyramid, and for
     each chunk along other dimensions, such as bands; 0 if nothing was left to do.
     Raises StoreMismatchError, before anything is changed, if the store holds another grid, other variables, or results
-    of another model, options or radiometry (every attribute `xr_sr:*`, and `radiometry_offset` of each date; neither
-    input pixels nor masks with time are compared), or if it cannot take small variables of new dates without loss. A
-    raster of one date, or of none, must also agree with the one that is there in its other coordinates.
+    of another model, options or radiometry (every attribute `xr_sr:*`, options by what they mean, and
+    `radiometry_offset` of each date; neither input pixels nor masks with time are compared), or if it cannot take small
+    variables of new dates without loss. A raster of one date, or of none, must also agree with the one that is there in
+    its other coordinates.
     DuplicateTimeError for equal dates. StoreError for a target that is not a store of this package, is read-only, full,
     written by another call, or out of reach of the workers of dask's active scheduler: what is written is kept, the
     same call resumes.
