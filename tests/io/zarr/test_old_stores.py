@@ -6,6 +6,7 @@ the first edition had that name.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -51,15 +52,69 @@ def test_it_is_read_and_its_values_are_those_of_today(store):
 
 
 def test_it_is_resumed_without_writing_anything_and_extended_by_a_date(store):
-    """By the model that made it, under its name of today: the hash of the weights is the same."""
+    """By the model that made it, whose name of today it then has: the hash of the weights is the same."""
     before = (store / "data/c/0/2/0/0").read_bytes()
     assert image(1).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 0
+    assert xr_sr.open_zarr(store).attrs["xr_sr:model"] == "sen2sr.rgbn-x4"
     assert image(2).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 1
 
     read = xr_sr.open_zarr(store)
     np.testing.assert_allclose(read, image(2).sr.upscale("sen2sr-v1"), rtol=0, atol=HALF_A_STEP)
-    assert read.attrs["xr_sr:model"] == "sen2sr.rgbn-x4"
+    assert read.attrs["xr_sr:model"] == "sen2sr-v1.rgbn-x4"
+    assert image(3).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 1
     assert (store / "data/c/0/2/0/0").read_bytes() == before
+    assert xr_sr.verify(store, progress=False).ok
+
+
+def models_in(store: Path) -> dict[str, set[str]]:
+    """Every name of a model in the documents of a store, by document, the record of the store included."""
+    documents = [path for path in store.rglob("*") if path.name in ("zarr.json", ".zattrs", ".zmetadata")]
+    texts = {str(path.relative_to(store)): path.read_text(encoding="utf-8") for path in documents}
+    return {
+        name: found
+        for name, text in texts.items()
+        if (found := set(re.findall(r"sen2sr[\w-]*\.rgbn-x4", text.replace('"', " "))))
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"zarr_format": 2}, {"pyramid": 1}], ids=str)
+@pytest.mark.parametrize("form", ["DataArray", "Dataset"])
+def test_after_an_extension_all_of_a_store_names_the_model_as_it_is_called_now(tmp_path, form, options):
+    def result(dates: int, **named: str) -> xr.DataArray | xr.Dataset:
+        cube = image(dates) if form == "DataArray" else image(dates).to_dataset("band")
+        made = cube.sr.upscale("sen2sr-v1")
+        for each in [made, *(made.values() if form == "Dataset" else ())]:
+            each.attrs.update(named)
+        return made
+
+    former = {MODEL_ATTR: "sen2sr.rgbn-x4"}
+    result(1, **former).sr.to_zarr(tmp_path / "it", progress=False, **options)
+    result(2).sr.to_zarr(tmp_path / "fresh", progress=False, **options)
+    assert {"sen2sr.rgbn-x4"} == set().union(*models_in(tmp_path / "it").values())
+
+    result(2).sr.to_zarr(tmp_path / "it", progress=False, **options)
+
+    assert models_in(tmp_path / "it") == models_in(tmp_path / "fresh")
+    read = xr_sr.open_zarr(tmp_path / "it")
+    xr.testing.assert_identical(read, xr_sr.open_zarr(tmp_path / "fresh"))
+    assert xr_sr.verify(tmp_path / "it", progress=False).ok
+    assert result(2).sr.to_zarr(tmp_path / "it", progress=False, **options) == 0
+
+
+def test_a_store_killed_while_names_are_written_is_extended_by_the_next_call(store, monkeypatch):
+    def killed(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xr_sr.io.zarr.template.consolidate", killed)
+        patch.setattr("xr_sr.io.zarr.run.publish", lambda *args, **more: None)
+        with pytest.raises(KeyboardInterrupt):
+            image(2).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False)
+    assert len(set().union(*models_in(store).values())) == 2
+
+    assert image(2).sr.upscale("sen2sr-v1").sr.to_zarr(store, progress=False) == 1
+
+    assert set().union(*models_in(store).values()) == {"sen2sr-v1.rgbn-x4"}
     assert xr_sr.verify(store, progress=False).ok
 
 
@@ -85,8 +140,9 @@ def test_products_of_it_are_extended_too(store, tmp_path):
     added = image(2).sr.upscale("sen2sr-v1").sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
 
     assert added == 1
-    with pytest.raises(StoreMismatchError, match="model='sen2sr-v1'"):
-        image(2).sr.upscale("sen2sr").sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
+    assert xr_sr.open_zarr(tmp_path / "ndvi.zarr").attrs["xr_sr:model"] == "sen2sr-v1.rgbn-x4"
+    with pytest.raises(StoreMismatchError, match="xr_sr:model"):
+        image(3).sr.upscale("sen2sr").sr.index("NDVI").sr.to_zarr(tmp_path / "ndvi.zarr", progress=False)
 
 
 def test_a_catalog_names_the_model_that_made_it(store):

@@ -20,7 +20,8 @@ from odc.geo.geobox import GeoBox
 from zarr.storage import MemoryStore
 
 from ...cube.coordinates import coords
-from .content import Content, Field
+from ...spec import MODEL_ATTR
+from .content import Content, Field, fingerprint
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .documents import consolidate, dimensions, read_group, require_array, stretched, write_array, write_group
 from .encoding import ZarrFormat, small_codec, variable_encoding
@@ -86,6 +87,32 @@ def publish(target: Target, record: Record, length: int | None, *, root: Documen
     if root is None:
         root = read_group(target, "", record.zarr_format)
     consolidate(target, "", record.zarr_format, everything, root)
+
+
+def rename_models(target: Target, record: Record, content: Content) -> None:
+    """Write the present names of models into a store that is being extended, where it has former ones.
+
+    The content has passed `check_fingerprint`: a name that differs belongs to the same weights. After a kill in
+    between, the store has both names, and the next call that extends it goes on.
+    """
+    root = read_group(target, "", record.zarr_format)
+    stated = _renamed(record.fingerprint["attrs"], fingerprint(content)["attrs"])
+    if stated == record.fingerprint["attrs"]:
+        return
+    for level, group in enumerate(record.groups):
+        for each in content.fields:
+            document = require_array(target, record, level, each.name)
+            attrs = document.get("attributes", {})
+            if (fresh := _renamed(attrs, each.attrs)) != attrs:
+                write_array(target, join_path(group, each.name), {**document, "attributes": fresh})
+    renamed = replace(record, fingerprint={**record.fingerprint, "attrs": stated})
+    root = {**_renamed(root, content.attrs), KEY: renamed.to_attribute()}
+    publish(target, record, stored_length(target, record), root=root)
+
+
+def _renamed(stored: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes with the names of models that are now in others of the same object."""
+    return {name: now.get(name, value) if name.endswith(MODEL_ATTR) else value for name, value in stored.items()}
 
 
 def stored_length(target: Target, record: Record) -> int | None:

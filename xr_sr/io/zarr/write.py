@@ -29,7 +29,7 @@ from .reach import refuse_unreachable
 from .record import LEDGER, CutRecord, Record, StoreState, check_fingerprint, find, refuse_others
 from .run import Run
 from .target import StoreLike, Target, join_path
-from .template import build
+from .template import build, rename_models
 from .verification import inspect, refuse, refuse_damaged
 
 
@@ -157,7 +157,9 @@ def to_zarr(
             claim.check()
             target.sweep()
             run = Run.begin(target, record, content.cut_like(*cuts), cuts, claim)
-        total, done = run.total_blocks, run.done_blocks
+            total, done = run.total_blocks, run.done_blocks
+            if done < total:
+                rename_models(target, record, content)
         if done == total and record.time is None:
             warn_caller(
                 f"{target.label} is complete, so nothing was written: it holds no date, and whether this is the same "
