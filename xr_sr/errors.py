@@ -25,7 +25,7 @@
 
     XrSrWarning (UserWarning)
     ├── BandWarning · CatalogWarning · GeoreferenceWarning · ResolutionWarning · RadiometryWarning · ClippingWarning
-    └── SensorWarning · StoreWarning · ReferenceWarning
+    └── SensorWarning · StoreWarning · ReferenceWarning · CalibrationWarning
 
 A message says what was expected, what was found, and what to do.
 """
@@ -43,6 +43,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 __all__ = [
     "AmbiguousBandError",
     "BandWarning",
+    "CalibrationWarning",
     "CatalogWarning",
     "CatalogError",
     "ClippingWarning",
@@ -175,6 +176,10 @@ class XrSrWarning(UserWarning):
 
 class BandWarning(XrSrWarning):
     """Bands or variables are left out."""
+
+
+class CalibrationWarning(XrSrWarning):
+    """An interval rests on numbers that were fitted for something else."""
 
 
 class GeoreferenceWarning(XrSrWarning):

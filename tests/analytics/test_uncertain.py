@@ -13,7 +13,10 @@ import xr_sr
 from tests.cubes import array, reflectance, times
 from xr_sr.analytics.classes import FLOOD, UNCERTAIN_FLOOD, UNCERTAIN_WATER
 from xr_sr.analytics.uncertain import majority_of
-from xr_sr.errors import CubeError, OptionError
+from xr_sr.errors import CalibrationWarning, CubeError, OptionError
+
+pytestmark = pytest.mark.filterwarnings("ignore::xr_sr.errors.CalibrationWarning")
+"""Of all members here: they are fewer, of other maps, and nothing is said of how well their intervals hold."""
 
 U = 255
 BANDS = ("B03", "B08")
@@ -303,6 +306,75 @@ class TestAreas:
                 xr_sr.water(drawn()["estimate"], **AT).sr.areas(**option)
         with pytest.raises(OptionError, match="shares="):
             drawn().sr.water(**AT).sr.areas(shares=(0.6, 0.3))
+
+
+AS_FITTED = {"index": "NDWI", "threshold": -0.1}
+
+
+class TestCalibration:
+    """Shares are those of floods by NDWI > -0.1 and 16 members; whatever else they are used for is said."""
+
+    def of_flood(self, cube: xr.Dataset, **options: object) -> xr.Dataset:
+        return cube.sr.flood(*cube.time.values, **{**AS_FITTED, **options})
+
+    @pytest.mark.filterwarnings("error::xr_sr.errors.CalibrationWarning")
+    def test_nothing_is_said_of_what_they_were_fitted_for(self):
+        cube = drawn(2, 16)
+
+        found = self.of_flood(cube)
+        areas = (found.sr.areas(), found.sr.areas(level=0.8), found.sr.areas(shares=(0.2, 0.7)))
+
+        assert "flooded" in areas[0]["area_upper"].attrs["comment"] and "comment" not in areas[2]["area_upper"].attrs
+        drawn(2, 6).sr.water("NDWI", 0.3).sr.areas(shares=(0.2, 0.7))
+        xr_sr.flood(cube["estimate"], *cube.time.values, **AS_FITTED)
+
+    @pytest.mark.parametrize(
+        ("what", "members", "options"),
+        [
+            ("5 members", 5, {}),
+            ("17 members", 17, {}),
+            ("threshold 0.2", 16, {"threshold": 0.2}),
+            ("threshold otsu, one per cube", 16, {"threshold": "otsu"}),
+            ("index NDVI", 16, {"index": "NDVI"}),
+        ],
+    )
+    def test_what_differs_is_named_with_what_to_do(self, what, members, options):
+        cube = drawn(2, members)
+        if "NDVI" in what:
+            cube = cube.assign_coords(band=["B04", "B08"])
+
+        with pytest.warns(CalibrationWarning, match=rf"here: {what}\. .*shares=") as caught:
+            self.of_flood(cube, **options)
+
+        ours = [each for each in caught if each.category is CalibrationWarning]
+        assert len(ours) == 1 and ours[0].filename == __file__
+
+    def test_all_water_and_other_models_are_no_flood(self):
+        water = drawn(2, 16).sr.water(**AS_FITTED)
+        with pytest.warns(CalibrationWarning, match="here: maps of water\\. "):
+            water.sr.areas()
+        other = drawn(2, 16)
+        for each in other.data_vars.values():
+            each.attrs["xr_sr:model"] = "mine"
+        with pytest.warns(CalibrationWarning, match="here: model mine"):
+            self.of_flood(other)
+
+    def test_a_threshold_passed_as_an_array_counts(self):
+        cube = drawn(2, 16)
+
+        with pytest.warns(CalibrationWarning, match="threshold 0.1"):
+            self.of_flood(cube, threshold=xr.DataArray(0.1))
+
+    def test_one_member_has_no_interval_and_few_have_no_step_between_close_shares(self):
+        found = drawn(0, 4).sr.water(**AT)
+
+        with pytest.raises(CubeError, match="one member"):
+            found.isel(member=[0]).sr.areas()
+        with pytest.warns(CalibrationWarning, match="4 members have no share between 0.5 and 0.6.* at least 1[01]"):
+            areas = found.sr.areas(shares=(0.5, 0.6))
+        with pytest.warns(CalibrationWarning, match="3 members have no share between 0.4.* at least"):
+            found.isel(member=slice(3)).sr.areas(shares=(0.4, 0.6))
+        assert areas.sizes == {"state": 3}
 
 
 @pytest.mark.parametrize("members", [0, 4])

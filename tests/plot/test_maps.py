@@ -134,6 +134,7 @@ def uncertain() -> xr.Dataset:
     return xr.Dataset({"estimate": estimate, "std": xr.full_like(estimate, 0.2), "members": members})
 
 
+@pytest.mark.filterwarnings("ignore::xr_sr.errors.CalibrationWarning")
 def test_the_hectares_of_a_class_are_those_of_its_pixels_in_the_map(uncertain):
     found = uncertain.sr.flood(*times(2), index=None, threshold=0.0).compute()
 
@@ -148,6 +149,7 @@ def test_the_hectares_of_a_class_are_those_of_its_pixels_in_the_map(uncertain):
     assert float(found["area"].sel(state="flooded")[0]) > 1.1 * float(found["flood"].sr.areas().sel(state="flooded")[0])
 
 
+@pytest.mark.filterwarnings("ignore::xr_sr.errors.CalibrationWarning")
 def test_the_flooded_area_and_its_interval_have_lines_of_their_own(uncertain):
     found = uncertain.sr.flood(*times(2), index=None, threshold=0.0).compute()
 

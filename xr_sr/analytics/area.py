@@ -22,7 +22,8 @@ from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
 from ..spec import LEAST_LEVEL, MOST_LEVEL
 from .classes import UNKNOWN, Classes, classes_of
-from .uncertain import MEMBER, MEMBERS, Limits, check_limits, is_decision, level_in, passed_by, shares_at
+from .shares import FITTED_CLASS, check_members, passed_by, shares_for
+from .uncertain import MEMBER, MEMBERS, Limits, check_limits, is_decision, level_in
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -258,13 +259,13 @@ def areas(
     unknown, `(ndvi > 0.4).where(ndvi.notnull())`.
     Of a Dataset made of an ensemble with members, a Dataset of (time?, state): `area`, the mean of the areas of the
     members, each of which is a whole map; `area_lower`, the area of what more than the larger share of the members has
-    as this class, and `area_upper`, of what more than the smaller one has; neither lies beyond the mean. Few members
-    have few shares: of 8, the bounds of 0.9 and 0.99 are the same. The quantiles of the members' own areas are far too
-    narrow: their errors cancel along an edge, while an edge that is taken too far out is so in all of a scene.
-    Which shares bound the true area in how many scenes was fitted on synthetic floods with a reference, mapped by NDWI
-    (`studies/flood_areas.py`); where a reference of your own says better, pass `shares`.
+    as this class, and `area_upper`, of what more than the smaller one has; neither lies beyond the mean. The default
+    shares were fitted for the flooded area of synthetic floods, NDWI > -0.1, from 16 members of kriging: other maps
+    issue a CalibrationWarning, and bounds of other classes are not tested. Bounds move in steps of one member: of 8,
+    those of 0.9 and 0.99 are the same. Quantiles of the members' own areas are far too narrow: errors along an edge
+    cancel, but not what a whole scene has in common.
     Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), and for a
-    Dataset with an error but without members, of which no interval of an area is known; GridError without a CRS,
+    Dataset with an error but fewer than two members, of which no interval of an area is known; GridError without a CRS,
     OptionError for classes that are no names with whole numbers, and for shares that are not two in order.
     """
     if isinstance(mask, xr.Dataset) and is_decision(mask):
@@ -286,16 +287,20 @@ def _areas_with_error(found: xr.Dataset, area: AreaMethod, level: float | None, 
     if MEMBERS not in found:
         name = next(name for name in ("flood", "water") if name in found)
         raise CubeError(
-            "the interval of an area needs members: errors of neighboring pixels belong together, so those of single "
-            "pixels do not say it. Draw them: cube.sr.ensemble(16, members=True). For the areas of the map itself, "
-            f"uncertain pixels among them: found[{name!r}].sr.areas()."
+            "the interval of an area lies between shares of members, and there are none. Draw them: "
+            "cube.sr.ensemble(16, members=True). For the areas of the map itself, uncertain pixels among them: "
+            f"found[{name!r}].sr.areas()."
         )
     members = kept_unread(found[MEMBERS])
-    return areas_of_members(members, area, shares or shares_at(level_in(found) if level is None else level))
+    return areas_of_members(members, area, shares, level_in(found) if level is None else level)
 
 
-def areas_of_members(members: xr.DataArray, area: AreaMethod, shares: Limits) -> xr.Dataset:
-    """Return the mean area of each class in the maps of members, and bounds, in hectares: (time?, state), lazy."""
+def areas_of_members(members: xr.DataArray, area: AreaMethod, shares: Limits | None, level: float) -> xr.Dataset:
+    """Return the mean area of each class in the maps of members, and bounds, in hectares: (time?, state), lazy.
+
+    shares: None for those that were fitted for the level, with a CalibrationWarning for other maps.
+    """
+    usual, shares = shares is None, check_members(members, shares or shares_for(members, level))
     meaning = classes_of(members.attrs)
     mean = class_areas(members, meaning, area).mean(MEMBER, keep_attrs=True)
     passed = passed_by(members, tuple(meaning.values()), shares)
@@ -303,8 +308,9 @@ def areas_of_members(members: xr.DataArray, area: AreaMethod, shares: Limits) ->
     bounds = bounds.assign_coords(state=list(meaning)).transpose(*mean.dims, "bound")
     lower, upper = np.minimum(bounds.isel(bound=0), mean), np.maximum(bounds.isel(bound=1), mean)
     found = xr.Dataset({"area": mean, "area_lower": lower, "area_upper": upper})
+    note = {"comment": f"the shares of members were fitted for the class {FITTED_CLASS!r} alone"} if usual else {}
     for name, what in (("area_lower", "lower bound of the area"), ("area_upper", "upper bound of the area")):
-        found[name].attrs = {"units": "ha", "long_name": f"{what}, {area}"}
+        found[name].attrs = {"units": "ha", "long_name": f"{what}, {area}", **note}
     found.attrs["xr_sr:shares"] = list(shares)
     return found
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -129,49 +128,6 @@ def share_of(maps: xr.DataArray, code: int) -> xr.DataArray:
     known = (maps != UNKNOWN).sum(MEMBER, dtype="int32")
     found = (maps == code).sum(MEMBER, dtype="int32")
     return (found / known.where(known > 0)).astype("float32")
-
-
-AREA_SHARES = NormalDist(0.01, 0.21)
-"""Of the standard normal quantile of the share of members at which the area of a flood is the true one, over scenes:
-by `python -m studies.flood_areas --fit`."""
-
-
-def shares_at(level: float) -> Limits:
-    """Return the shares of members between which the true area lies in that part of scenes."""
-    low, high = (NormalDist().cdf(AREA_SHARES.inv_cdf((1 + sign * level) / 2)) for sign in (-1, 1))
-    return low, high
-
-
-def passed_by(members: xr.DataArray, codes: tuple[int, ...], shares: Limits) -> xr.DataArray:
-    """Return where more than a share of the members that know a pixel has a class: (code, bound, ..., y, x), 0 and 1.
-
-    codes: of the classes. bound: the larger share, of which the area is the lower bound, then the smaller one.
-    """
-    whole = members.chunk({MEMBER: -1}) if members.chunks is not None else members
-    found: xr.DataArray = xr.apply_ufunc(
-        _passed_of_block,
-        whole,
-        input_core_dims=[[MEMBER]],
-        output_core_dims=[["code", "bound"]],
-        kwargs={"codes": codes, "shares": shares[::-1]},
-        dask="parallelized",
-        output_dtypes=[np.uint8],
-        dask_gufunc_kwargs={"output_sizes": {"code": len(codes), "bound": 2}},
-    )
-    return found.transpose("code", "bound", ...)
-
-
-def _passed_of_block(
-    maps: npt.NDArray[np.uint8], *, codes: tuple[int, ...], shares: tuple[float, ...]
-) -> npt.NDArray[np.uint8]:
-    """(..., member) to (..., code, bound)."""
-    known = (maps != UNKNOWN).sum(-1)
-    found = np.empty((*maps.shape[:-1], len(codes), len(shares)), np.uint8)
-    for place, code in enumerate(codes):
-        count, whole = (maps == code).sum(-1), maps.shape[-1] if code == UNKNOWN else known
-        for number, share in enumerate(shares):
-            found[..., place, number] = count > share * whole
-    return found
 
 
 def chance_above(estimate: xr.DataArray, std: xr.DataArray, level: xr.DataArray) -> xr.DataArray:
