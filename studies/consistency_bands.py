@@ -223,17 +223,16 @@ def _one(scene: Any) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for node in nodes:
         seen = _bands(node.sr.upscale("nearest", scale=1, **plain))
-        wide = {name: seen[name][..., ::2, ::2] for name in seen if repeated and name not in GROUPS["10 m"]}
+        # Some blocks of 2 x 2 are not constant: their mean is what the package takes for the pixel of 20 m.
+        wide = {name: seen[name].coarsen(y=2, x=2).mean() for name in seen if repeated and name not in GROUPS["10 m"]}
         lr |= seen | wide
         times = 4 if "B02" in seen else 8
         bicubic |= _bands(node.sr.upscale("bicubic", scale=times, **plain))
         held |= _bands(node.sr.upscale("bicubic", scale=times, constraint="measured", **plain))
         if wide:
-            dims = {dim: slice(None, None, 2) for dim in ("y", "x")}
-            of_20m = [name for name in node.data_vars if str(name)[-3:] in wide]
-            coarse = node[of_20m].isel(dims)
-            bicubic |= _bands(coarse.sr.upscale("bicubic", scale=8, **plain))
-            held |= _bands(coarse.sr.upscale("bicubic", scale=8, constraint="measured", **plain))
+            coarse = xr.Dataset(wide)
+            bicubic |= _bands(coarse.sr.upscale("bicubic", scale=8))
+            held |= _bands(coarse.sr.upscale("bicubic", scale=8, constraint="measured"))
     made = {"bicubic": bicubic, MEASURED["bicubic"]: held, **_networks(scene.cube, options, set(lr))}
     block = {way: _offs(bands, lr, _block) for way, bands in made.items()}
     resampled = options.get("layout") == "resampled"
