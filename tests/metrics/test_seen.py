@@ -10,7 +10,7 @@ import xr_sr
 from tests.cubes import array, dataset, reflectance
 from tests.metrics.scenes import triple
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import OptionError
+from xr_sr.errors import CubeError, GridError, MissingBandError, OptionError, RadiometryError
 from xr_sr.metrics import consistency
 
 
@@ -77,9 +77,84 @@ def test_a_sensor_whose_mtf_is_not_known_needs_it(pair):
     by_band = consistency(landsat, pair[1], mtf={"B02": 0.26, "B03": 0.28, "B04": 0.24, "B08": 0.26})
     assert float(by_band.reflectance) == float(consistency(*pair).reflectance)
     assert consistency(lr, hr, operator="block").attrs["operator"] == "block"
-    for options in ({"operator": "mean"}, {"mtf": 1.5}, {"operator": "block", "mtf": 0.2}):
-        with pytest.raises(OptionError, match=r"operator=|mtf="):
-            consistency(lr, hr, **options)
+    wrong = (
+        {"operator": "mean"}, {"mtf": 1.5}, {"operator": "block", "mtf": 0.2}, {"mtf": {"zz": 0.2}}, {"psf": "wide"},
+        {"psf": 9.0}, {"psf": 0.5, "mtf": 0.2}, {"operator": "block", "psf": 0.5}, {"psf": {"zz": 0.5}},
+        {"psf": {"a": 0.5}}, {"psf": np.zeros((3, 3))},
+    )  # fmt: skip
+    for options in wrong:
+        for call in (consistency, xr_sr.evaluate):
+            with pytest.raises(OptionError, match=r"operator=|mtf=|psf=|kernel"):
+                call(lr, hr, **options)
+
+
+@pytest.mark.parametrize(
+    ("psf", "degraded"),
+    [
+        (0.45, {"mtf": float(np.exp(-0.5 * (np.pi * 0.45) ** 2))}),
+        ("4.5 m", {"mtf": float(np.exp(-0.5 * (np.pi * 0.45) ** 2))}),
+        (np.ones((4, 4)), {"kernel": np.ones((4, 4))}),
+        ("mtf", {}),
+    ],
+)
+def test_through_the_point_spread_function_that_is_passed_the_right_image_agrees(pair, psf, degraded):
+    hr = pair[1]
+    lr = xr_sr.simulate.degrade(hr, factor=4, **degraded).compute()
+    nominal = not degraded
+    mapped = psf if nominal else {"B02": psf, "green": psf, "red": psf, "B08": psf}
+
+    for given in (psf, mapped):
+        assert float(consistency(lr, hr, psf=given, border=16).reflectance) < 1e-6
+        assert float(xr_sr.evaluate(lr, hr, psf=given)["reflectance"]) < 1e-6
+    if not nominal:
+        assert float(consistency(lr, hr, border=16).reflectance) > 1e-4
+        other = lr.assign_attrs(platform="landsat-8").assign_coords(band=["a", "b", "c", "d"])
+        assert float(consistency(other, hr.assign_coords(band=other.band), psf=psf, border=16).reflectance) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def two_grids() -> tuple[xr.DataTree, xr.Dataset]:
+    """What the modeled sensor measures at 10 m and 20 m, and the right image of both."""
+    geobox = geobox_of(48, 60)
+    hr = dataset(reflectance(4, 192, 240), ("B04", "B08", "B11", "B12"), geobox=geobox.zoom_to((192, 240)))
+    fine = xr_sr.simulate.degrade(hr[["B04", "B08"]], factor=4).compute()
+    coarse = xr_sr.simulate.degrade(hr[["B11", "B12"]], factor=8).compute()
+    # As products have it: at 20 m the 10 m bands too, which are not what the sensor measured.
+    coarse["B04"] = coarse["B11"] * 0 + 0.5
+    return xr.DataTree.from_dict({"r10m": fine, "r20m": coarse}), hr
+
+
+@pytest.mark.parametrize("at", ["image", "pixel"])
+def test_each_node_of_a_tree_is_compared_on_its_own_grid(two_grids, at):
+    tree, hr = two_grids
+    found = hr.sr.consistency(tree, at=at, border=16)
+
+    assert isinstance(found, xr.DataTree) and set(found.children) == {"r10m", "r20m"}
+    for path, bands in (("r10m", ["B04", "B08"]), ("r20m", ["B11", "B12"])):
+        alone = consistency(tree[path].to_dataset()[bands], hr, at=at, border=16)
+        xr.testing.assert_identical(found[path].to_dataset(), alone)
+        assert float(found[path]["reflectance"].max()) < 1e-6
+
+
+def test_sr_may_be_a_tree_several_models_or_without_the_bands_of_a_node(two_grids):
+    tree, hr = two_grids
+    other = xr.DataTree.from_dict({"r20m": hr[["B11"]], "r60m": hr})
+    models = consistency(tree, {"right": hr, "darker": hr * 0.9})
+
+    assert set(consistency(tree, other).children) == {"r20m"}
+    assert set(consistency(tree, hr[["B12"]]).children) == {"r20m"}
+    assert models["r20m"]["model"].values.tolist() == ["right", "darker"]
+    assert float(models["r20m"]["reflectance"].diff("model").item()) > 0.01
+    with pytest.raises(MissingBandError, match="B04"):
+        consistency(tree, hr[["B12"]].rename(B12="B05"))
+    with pytest.raises(MissingBandError, match="r10m"):
+        consistency(tree, xr.DataTree.from_dict({"other": hr}))
+    with pytest.raises(GridError, match="'r10m'"):
+        consistency(tree, hr.isel(y=slice(1, None)))
+    with pytest.raises(RadiometryError, match="'r10m'"):
+        consistency(tree.map_over_datasets(lambda node: (node * 1e4).astype("uint16")), hr)
+    with pytest.raises(CubeError, match="DataTree"):
+        consistency(tree["r10m"].to_dataset(), other)
 
 
 def test_a_result_made_to_agree_is_found_to_agree():

@@ -78,6 +78,15 @@ def _psf_of(spec: Kriging, band: str, factor: int, pixel_m: float) -> Psf:
         given = dict(given).get(band, "mtf")
     if given == "mtf":
         return gaussian_psf(mtf_of(spec, [band])[0], factor)
+    return psf_from(given, band, factor, pixel_m)
+
+
+def psf_from(given: Any, band: object, factor: int, pixel_m: float) -> Psf:
+    """Return a point spread function as `check_psf` returned it, in fine pixels.
+
+    band: for the message. factor: fine pixels per one of the band. pixel_m: size of the band's pixels in meters.
+    Raises OptionError for a Gaussian that is much narrower or wider than a pixel.
+    """
     if isinstance(given, tuple):
         return kernel_psf(given)
     pixels = given if isinstance(given, float) else _meters(given) / pixel_m
@@ -98,9 +107,9 @@ def _psfs(value: Option) -> Option:
                 f"psf=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
             )
         _refuse_twice("psf", [canonical(band) for band, _ in pairs])
-        found = {canonical(band): _one_psf(f"psf[{band!r}]", each) for band, each in pairs}
+        found = {canonical(band): check_psf(f"psf[{band!r}]", each) for band, each in pairs}
         return tuple((band, found[band]) for band in sorted(found))
-    return "mtf" if is_one_of(value, ("mtf",)) else _one_psf("psf", value)
+    return "mtf" if is_one_of(value, ("mtf",)) else check_psf("psf", value)
 
 
 def _refuse_twice(name: str, bands: Sequence[str]) -> None:
@@ -109,8 +118,11 @@ def _refuse_twice(name: str, bands: Sequence[str]) -> None:
         raise OptionError(f"{name}=: {twice[0]} is given twice, by two of its names. Leave one of them out.")
 
 
-def _one_psf(what: str, value: Any) -> Any:
-    """Return pixels as a number, meters as text, a kernel as rows."""
+def check_psf(what: str, value: Any) -> Any:
+    """Return a point spread function as kriging takes it: pixels as a number, meters as text, a kernel as rows.
+
+    what: the argument, for the message. Raises OptionError for anything else.
+    """
     if is_number(value) and value > 0 and math.isfinite(value):
         return float(value)
     if isinstance(value, str) and _METERS.fullmatch(value) and _meters(value) > 0:

@@ -20,7 +20,7 @@ from .matching import Spectral
 from .published import OpenSRTest, OpenSRTestOption, configured, measured
 from .records import METRICS, PER_OBJECT, record_of
 from .reduce import Layout, Level
-from .seen import NyquistMtf, SeenBy, check_operator
+from .seen import BandPsf, NyquistMtf, ObservationOperator, SeenBy, check_operator
 from .triples import bring_together, inside
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def evaluate(
     objects: xr.DataArray | None = None,
     operator: SeenBy = "psf",
     mtf: NyquistMtf = None,
+    psf: BandPsf = None,
     **options: OpenSRTestOption,
 ) -> xr.Dataset:
     """Compute all metrics that the given references allow.
@@ -72,7 +73,7 @@ def evaluate(
         default profile, the other one has options of its own. peak: as in `psnr`.
     border: SR pixels at the edges that no metric counts. objects: (y, x) integers on the grid of SR, 0 for none: adds
         `<name>_per_object` for all but consistency and synthesis, along `object`.
-    operator, mtf: as in `consistency`; opensr-test averages over pixels.
+    operator, mtf, psf: as in `consistency`; opensr-test averages over pixels.
 
     Returns a Dataset of numbers, lazy if an input is, with the dimensions `model`, time and band as they apply:
         rmse, mae, psnr (dB), ssim, q_index per band; sam (degrees), ergas; all of SR against HR without harmonization;
@@ -100,11 +101,13 @@ def evaluate(
         )  # fmt: skip
         config = configured(options)
         border = config.border_mask
-    check_operator(operator, mtf)
+    seen = check_operator(operator, mtf, psf)
     if profile == "opensr-test":
-        if operator != "psf" or mtf is not None:
-            raise OptionError("operator=, mtf=: of profile='default'; opensr-test averages pixels. Leave them out.")
-        operator = "block"
+        if operator != "psf" or mtf is not None or psf is not None:
+            raise OptionError(
+                "operator=, mtf=, psf=: of profile='default'; opensr-test averages pixels. Leave them out."
+            )
+        seen = ObservationOperator("block")
     support = check_support("image", support, distance)
     scoring = Scoring() if scoring is None else scoring
     check_judging("auto", quantile, scoring)
@@ -121,9 +124,9 @@ def evaluate(
             triple = bring_together(
                 low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
             )
-            rest = agree(low, fine, "l1", "sad", "image", max_shift, border, operator, mtf)
+            rest = agree(low, fine, "l1", "sad", "image", max_shift, border, seen)
             rest["synthesis"] = added(triple, "l1", "image", "pixel")
-        made = _by_formula(low, fine, true, {"peak": peak, "scale": float(scale)}, border, objects, (operator, mtf))
+        made = _by_formula(low, fine, true, {"peak": peak, "scale": float(scale)}, border, objects, seen)
         if true is not None and profile == "default":
             judged = judge(triple, distance, "image", support, "auto", quantile, scoring)
             rest = rest.assign({str(name): array for name, array in judged.items()})
@@ -134,7 +137,7 @@ def evaluate(
         for name, array in result.data_vars.items():
             array.attrs = record_of(str(name)).attrs | array.attrs
         result.attrs = {"profile": profile, "scale": scale, "border": border, "versions": f"xr_sr {__version__}"}
-        result.attrs["operator"] = operator
+        result.attrs["operator"] = seen.kind
         if config is not None:
             result.attrs |= _as_default_attrs(config) | {"peak": peak}
         elif true is None:
@@ -240,7 +243,7 @@ def _by_formula(
     options: dict[str, float],
     border: int,
     objects: xr.DataArray | None,
-    seen: tuple[SeenBy, NyquistMtf],
+    seen: ObservationOperator,
 ) -> dict[str, xr.DataArray]:
     """Compute the metrics that have a formula and whose cubes are given."""
     given = {"lr": lr, "sr": sr} | ({"hr": hr} if hr is not None else {})
@@ -251,7 +254,7 @@ def _by_formula(
             continue
         own: dict[str, Any] = {option: options[option] for option in formula.options}
         if metric.needs == ("lr", "sr"):
-            named, layout, *images = on_lr_grid(lr, sr, "image", border, *seen)
+            named, layout, *images = on_lr_grid(lr, sr, "image", border, seen)
             if len(named.keys) >= formula.least_bands:
                 made[name] = measure_blocks(named, images, layout, metric, **own)
             continue

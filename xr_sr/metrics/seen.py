@@ -5,52 +5,90 @@ Both images then lie on the grid of LR, where each wider pixel of the sensor is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import dask.array as da
 import numpy as np
 
-from ..arguments import check_choice, is_number, shown
+from ..arguments import check_choice, is_number, is_one_of, shown
 from ..bands import find_band
+from ..cube.grid import pixel_size_m
 from ..cube.sensors import native_ratio
 from ..errors import OptionError
+from ..kernels.observe import NOMINAL_M, check_psf, psf_from
 from ..kernels.psf import MTF_AT_NYQUIST, Axis, Psf, gaussian_psf, kernel_psf
 from ..simulate.sense import Response, Sensor, sense
+from ..spec import PsfWeights
 from .inputs import ImageSeries
 
 SeenBy: TypeAlias = Literal["psf", "block"]
 """How SR is compared with LR: seen through the point spread function, or averaged over pixels."""
 
-NyquistMtf: TypeAlias = "float | Mapping[str, float] | None"
-"""Transfer at the Nyquist frequency of a band's own pixels: one number, numbers by band, None for Sentinel-2's."""
+NyquistMtf: TypeAlias = "float | Mapping[str, float] | str | None"
+"""Transfer at the Nyquist frequency of a band's own pixels: a number, numbers by band, None or "published" for
+Sentinel-2's."""
 
 
-def check_operator(operator: str, mtf: NyquistMtf) -> None:
-    """Raise OptionError for options that are wrong whatever the cubes are."""
+BandPsf: TypeAlias = "float | str | PsfWeights | Mapping[str, float | str | PsfWeights] | None"
+"""A point spread function as kriging takes it, or several by band; None for the Gaussian of the MTF."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObservationOperator:
+    """How SR is brought to the pixels of LR: kind, and of "psf" the MTF, or the point spread function; see `check`."""
+
+    kind: SeenBy
+    mtf: NyquistMtf = None
+    psf: Any = None
+
+
+def check_operator(operator: SeenBy, mtf: NyquistMtf, psf: BandPsf) -> ObservationOperator:
+    """Return the operator; raises OptionError for options that are wrong whatever the cubes are."""
     check_choice("operator", operator, ("psf", "block"))
-    if operator == "block" and mtf is not None:
-        raise OptionError(f"mtf={shown(mtf)}: operator='block' averages pixels, and has no MTF. Leave one of them out.")
-    numbers = list(mtf.values()) if isinstance(mtf, Mapping) else [] if mtf is None else [mtf]
+    mtf = None if is_one_of(mtf, ("published",)) else mtf
+    psf = None if is_one_of(psf, ("mtf",)) else psf
+    for name, value in (("mtf", mtf), ("psf", psf)):
+        if operator == "block" and value is not None:
+            raise OptionError(
+                f"{name}={shown(value)}: operator='block' averages pixels, and has no {name.upper()}. Leave one of "
+                "them out."
+            )
+    if mtf is not None and psf is not None:
+        raise OptionError("mtf= and psf=: each defines the width of the blur. Pass one of them.")
+    if isinstance(psf, Mapping):
+        psf = {band: check_psf(f"psf[{band!r}]", each) for band, each in psf.items()}
+    elif psf is not None:
+        psf = check_psf("psf", psf)
+    numbers: list[Any] = list(mtf.values()) if isinstance(mtf, Mapping) else [] if mtf is None else [mtf]
     if not all(is_number(value) and 0 < value < 1 for value in numbers):
         raise OptionError(
             f"mtf={shown(mtf)}: expected the contrast at the Nyquist frequency, between 0 and 1: one number, or "
             "numbers by band."
         )
+    return ObservationOperator(operator, mtf, psf)
 
 
-def seen_again(lr: ImageSeries, sr: ImageSeries, scale: int, mtf: NyquistMtf) -> tuple[da.Array, da.Array]:
+def seen_again(
+    lr: ImageSeries, sr: ImageSeries, scale: int, operator: ObservationOperator
+) -> tuple[da.Array, da.Array]:
     """Return what the sensor measured and what it would see of SR, lazily: (time, band, y, x) each, on the grid of LR.
 
     Of a band whose own pixels are wider, LR is averaged to them: each pixel stands there as often as it is wide.
     Raises OptionError for a band whose MTF is not known.
     """
-    known = _mtf_of(lr, mtf)
+    given = _by_key(lr, "psf", operator.psf)
+    mtf = _mtf_of(lr, [key for key in lr.keys if key not in given], operator.mtf)
+    size = pixel_size_m(lr.geobox)
+    # As kriging takes it: to two digits, so that crops of a cube in degrees are compared through one function.
+    pixel_m = float(f"{NOMINAL_M if size is None else (size[0] * size[1]) ** 0.5:.1e}")
     measured, seen = [], []
     for place, key in enumerate(lr.keys):
         ratio = native_ratio(lr.geobox, key)
         row, column = _phase(lr, ratio)
-        psf = gaussian_psf(known[key], scale * ratio)
+        wide = scale * ratio
+        psf = psf_from(given[key], key, wide, pixel_m * ratio) if key in given else gaussian_psf(mtf[key], wide)
         seen.append(_on_own_pixels(sr.data[:, place], psf, lr.shape, (row, column), ratio, scale))
         own = lr.data[:, place]
         measured.append(
@@ -89,21 +127,32 @@ def _phase(lr: ImageSeries, ratio: int) -> tuple[int, int]:
     return round(affine.f / affine.e) % ratio, round(affine.c / affine.a) % ratio
 
 
-def _mtf_of(lr: ImageSeries, mtf: NyquistMtf) -> dict[Hashable, float]:
-    """Return the MTF of each band of LR. Raises OptionError where one is not known."""
-    if mtf is not None and not isinstance(mtf, Mapping):
-        return dict.fromkeys(lr.keys, float(mtf))
-    given: dict[Hashable, float] = {}
-    if not lr.sensor:
-        given.update(MTF_AT_NYQUIST)
-    for band, value in (mtf or {}).items():
-        found = find_band(band)
-        given[found.name if found else band] = float(value)
-    if unknown := [key for key in lr.keys if key not in given]:
+def _by_key(lr: ImageSeries, name: str, value: Any) -> dict[Hashable, Any]:
+    """Return an option by the keys of bands, of one value for all bands or a dict. Raises OptionError for no band."""
+    if not isinstance(value, Mapping):
+        return {} if value is None else dict.fromkeys(lr.keys, value)
+    found: dict[Hashable, Any] = {}
+    for band, each in value.items():
+        key = band if band in lr.keys else getattr(find_band(band), "name", None)
+        if key is None:
+            raise OptionError(
+                f"{name}=: {shown(band)} is no band of Sentinel-2, nor of LR, which has {shown(lr.keys)}."
+            )
+        if key in found:
+            raise OptionError(f"{name}=: {key} is given twice, by two of its names. Leave one of them out.")
+        found[key] = each
+    return found
+
+
+def _mtf_of(lr: ImageSeries, keys: Sequence[Hashable], mtf: NyquistMtf) -> dict[Hashable, float]:
+    """Return the MTF of some bands of LR, at least. Raises OptionError where one is not known."""
+    given: dict[Hashable, float] = {} if lr.sensor else dict(MTF_AT_NYQUIST.items())
+    given |= {key: float(value) for key, value in _by_key(lr, "mtf", mtf).items()}
+    if unknown := [key for key in keys if key not in given]:
         why = f" The cube seems to come from another sensor than Sentinel-2: {lr.sensor}." if lr.sensor else ""
         raise OptionError(
             f"operator='psf': no modulation transfer function (MTF) is known of {shown(unknown)}.{why} Name the bands "
-            "as Sentinel-2's, pass the MTF at the Nyquist frequency, mtf=0.25 or mtf={'B04': 0.25}, or average over "
-            "pixels: operator='block'."
+            "as Sentinel-2's, pass the MTF at the Nyquist frequency, mtf=0.25 or mtf={'B04': 0.25}, or the point "
+            "spread function, psf='5.3 m', or average over pixels: operator='block'."
         )
     return given

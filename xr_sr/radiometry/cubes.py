@@ -101,7 +101,7 @@ def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
         warnings.simplefilter("ignore", GeoreferenceWarning)  # nothing here depends on where on Earth the pixels lie
         if isinstance(obj, xr.DataTree):
             nodes = {_path(obj, node): node.to_dataset(inherit=node is obj) for node in obj.subtree}
-            cubes = _cubes_of(obj)
+            cubes = cubes_of(obj)
             if not cubes:
                 recognize(obj)  # its error names what is there instead
             for path, cube in cubes.items():
@@ -112,7 +112,7 @@ def each_cube(obj: Obj, change: Callable[[Cube, Any], Any]) -> Obj:
         return changed
 
 
-def _cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
+def cubes_of(tree: xr.DataTree) -> dict[str, Cube]:
     """Recognize the nodes of a tree that hold bands; masks and angles are filed under names of bands too."""
     cubes = {}
     for node in tree.subtree:
