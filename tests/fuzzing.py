@@ -40,7 +40,8 @@ METHODS = sorted(name for name in vars(SuperResolution) if not name.startswith("
 TAKERS = (
     "agreement align areas compare evaluate explain explore flood flood_between fuse index make_pairs mask reflectance "
     "set_radiometry to_cog to_zarr upscale water snap_geobox open_zarr analytics.anomaly analytics.object_series "
-    "analytics.otsu analytics.pixel_areas analytics.water_history simulate.degrade simulate.harmonize simulate.hybrid "
+    "analytics.otsu analytics.pixel_areas analytics.water_history simulate.degrade simulate.degrade_series "
+    "simulate.displace simulate.harmonize simulate.hybrid "
     "metrics.consistency metrics.correctness metrics.ergas metrics.mae metrics.psnr metrics.q_index metrics.rmse "
     "metrics.sam metrics.ssim metrics.synthesis metrics.detection_rate metrics.object_scores metrics.edge_response "
     "metrics.mtf metrics.opensr_test plot.flood_map plot.frequency_map plot.series plot.trust_maps training.scenes_of"
@@ -107,6 +108,12 @@ USUAL: dict[str, tuple[Any, ...]] = {
     "factor": (2, 4, 1.5),
     "gsd": (None, 20, 40.0),
     "noise": (None, "sentinel2", 0.01),
+    "shifts": (0.5, None, [(0, 0), (0.2, -0.4)], {"B04": (0, 0.2)}),
+    "clouds": (0.0, 0.3, [0.1, 0.2], 1),
+    "haze": (0.0, 0.03, [0, 0.1]),
+    "gains": (0.0, 0.1, [1, 1.1]),
+    "change": (0.0, 0.05, 1),
+    "dates": (None, 2, "2023-06-01", ["2023-06-01", "2023-07-01"]),
     "mtf": (None, 0.2, {"B04": 0.3}),
     "size": (4, 8),
     "harmonize": ("histogram", "linear", None),

@@ -61,6 +61,7 @@ CALLS = {
     "synthesis(align)": lambda flag: xr_sr.metrics.synthesis(LR, HR, HR, align=flag),
     "table(describe)": lambda flag: xr_sr.metrics.table(xr_sr.evaluate(LR, HR), describe=flag),
     "estimate_shift(window)": lambda flag: xr_sr.registration.estimate_shift(IMAGE, IMAGE, window=flag),
+    "degrade_series(snap)": lambda flag: xr_sr.simulate.degrade_series(HR, 4, snap=flag),
     "degrade(snap)": lambda flag: xr_sr.simulate.degrade(HR, 4, snap=flag),
     "harmonize(now)": lambda flag: xr_sr.simulate.harmonize(LR, LR, now=flag),
 }
@@ -84,6 +85,9 @@ NUMBERS = {
     "consistency": lambda **number: xr_sr.metrics.consistency(LR, HR, **number),
     "correctness": lambda **number: xr_sr.metrics.correctness(LR, HR, HR, **number),
     "degrade": lambda **number: xr_sr.simulate.degrade(
+        HR, **({} if {"factor", "gsd"} & set(number) else {"factor": 4}) | number
+    ),
+    "degrade_series": lambda **number: xr_sr.simulate.degrade_series(
         HR, **({} if {"factor", "gsd"} & set(number) else {"factor": 4}) | number
     ),
     "detection_rate": lambda **number: xr_sr.metrics.detection_rate(OBJECTS, OBJECTS * 0.5, **number),

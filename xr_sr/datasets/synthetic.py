@@ -21,8 +21,9 @@ from dask.array.core import normalize_chunks
 from ..arguments import check_number
 from ..errors import GridError
 from ..kernels.psf import MTF_AT_NYQUIST
+from ..simulate.dates import SceneDates, Times, days_of, for_each_date, read_dates, read_whole
 from ..simulate.noise import Chance, FloatArray, IntArray
-from .arguments import SceneDates, Times, read_bands, read_dates, read_floods, read_pair, read_size, read_whole
+from .arguments import read_bands, read_pair, read_size
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
 
@@ -120,15 +121,14 @@ def simulate_scene(
     if origin[0] % 60 or origin[1] % 60:
         raise GridError(f"origin={origin}: expected multiples of 60 m, where all Sentinel-2 grids share a corner.")
     times = read_dates(dates)
-    new_year = times.astype("datetime64[Y]").astype("datetime64[D]")
     world = SceneSetup(
         seed=seed,
         scale=scale,
         north_row=-origin[1] * scale // 10,
         west_column=origin[0] * scale // 10,
-        days=tuple(((times.astype("datetime64[D]") - new_year).astype("int64") + 1).tolist()),
+        days=days_of(times),
         stamps=tuple(times.astype("int64").tolist()),
-        flood_m=read_floods(flood_m, times.size),
+        flood_m=for_each_date("flood_m", flood_m, times.size),
         noise=check_number("noise", noise, least=0),
     )
 

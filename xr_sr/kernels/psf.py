@@ -67,7 +67,25 @@ class Sampled:
         return np.interp(offset, places, (0.0, *self.samples, 0.0), left=0, right=0)
 
 
-Profile: TypeAlias = Gaussian | Sampled
+@dataclass(frozen=True)
+class Lanczos:
+    """A sinc in a window of `lobes` lobes to each side: interpolation between fine pixels that keeps detail."""
+
+    lobes: int = 4
+
+    @property
+    def reach(self) -> float:
+        """Fine pixels from the center to the last weight."""
+        return float(self.lobes)
+
+    def weights(self, offset: DoubleArray) -> DoubleArray:
+        """Weigh fine pixels, (pixel, tap) offsets from the center; the weights of each pixel sum to one."""
+        weights = np.sinc(offset) * np.sinc(offset / self.lobes)
+        weights[np.abs(offset) >= self.lobes] = 0
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+Profile: TypeAlias = Gaussian | Sampled | Lanczos
 
 
 @dataclass(frozen=True)

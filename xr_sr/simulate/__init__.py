@@ -7,11 +7,15 @@ from typing import Any
 from ..errors import warn_caller
 from ..kernels.psf import MTF_AT_NYQUIST, gaussian_psf, kernel_psf
 from .degradation import degrade, hybrid
+from .displacement import displace
 from .harmonization import harmonize, match_histogram
+from .series import degrade_series
 
 __all__ = [
     "MTF_AT_NYQUIST",
     "degrade",
+    "degrade_series",
+    "displace",
     "gaussian_psf",
     "harmonize",
     "hybrid",

@@ -83,7 +83,7 @@ def degrade(
     check_whole("seed", seed)
     if kernel is not None and mtf is not None:
         raise OptionError("degrade takes mtf= or kernel=, not both: each defines the width of the blur.")
-    moves = None if shifts is None else _moves(hr, shifts)
+    moves = None if shifts is None else moves_of(hr, shifts)
 
     def of_array(array: xr.DataArray) -> xr.DataArray:
         image = read(array)
@@ -92,7 +92,7 @@ def degrade(
         psfs = _psfs(image, sizes, mtf, kernel)
         moved = _by_band(image, moves or {}, "shifts", (0.0, 0.0))
         responses = tuple(Response(psf, shift) for psf, shift in zip(psfs, moved, strict=True))
-        after = _noise(image, target, noise, noise_gain, seed)
+        after = noise_of(image, target, noise, noise_gain, seed)
         data = sense(image.array.data, Sensor(rows, columns, responses, image.band_axis, after=after), name="degrade")
         summary = _how(sizes, mtf, kernel, noise, noise_gain, seed, moves)
         return image.rebuilt(data, geobox=target, attrs={"xr_sr:degraded": summary})
@@ -186,12 +186,15 @@ def _by_band(image: ImageCube, given: Mapping[Hashable, Value], what: str, defau
     return values
 
 
-def _moves(
-    hr: xr.DataArray | xr.Dataset, shifts: Mapping[Hashable, tuple[float, float]]
+def moves_of(
+    hr: xr.DataArray | xr.Dataset, shifts: Mapping[Hashable, tuple[float, float]], what: str = "shifts"
 ) -> dict[Hashable, tuple[float, float]]:
-    """Check shifts: each a pair of finite numbers, of a band that the cube, or a variable of a Dataset, has."""
+    """Check shifts: each a pair of finite numbers, of a band that the cube, or a variable of a Dataset, has.
+
+    what: name of the argument, for messages. Raises OptionError, and MissingBandError for other bands.
+    """
     if not isinstance(shifts, Mapping):
-        raise OptionError(f"shifts={shifts!r}: expected a mapping such as {{'B08': (0.0, 0.2)}}, (dy, dx) by band.")
+        raise OptionError(f"{what}={shifts!r}: expected a mapping such as {{'B08': (0.0, 0.2)}}, (dy, dx) by band.")
     moves: dict[Hashable, tuple[float, float]] = {}
     for name, shift in shifts.items():
         try:
@@ -199,18 +202,19 @@ def _moves(
         except (TypeError, ValueError):
             dy = dx = math.nan
         if not (math.isfinite(dy) and math.isfinite(dx)):
-            raise OptionError(f"shifts={{{name!r}: {shift!r}}}: expected (dy, dx), two numbers in coarse pixels.")
+            raise OptionError(f"{what}={{{name!r}: {shift!r}}}: expected (dy, dx), two numbers in coarse pixels.")
         moves[name] = (dy, dx)
     arrays = sorted_variables(converted_if_written(hr))[0].values() if isinstance(hr, xr.Dataset) else [hr]
     images = [read(array) for array in arrays]
     labels = [label for image in images for label in image.labels]
     known = {*labels, *(band for image in images for band in image.bands)}
     if unknown := [name for name in moves if name not in known]:
-        raise MissingBandError(f"shifts= names {listed(unknown)}; the cube has {listed(labels)}. Use those names.")
+        raise MissingBandError(f"{what}= names {listed(unknown)}; the cube has {listed(labels)}. Use those names.")
     return moves
 
 
-def _noise(image: ImageCube, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
+def noise_of(image: ImageCube, target: GeoBox, noise: NoiseModel, gain: float, seed: int) -> Noise | None:
+    """Read the noise of `degrade` for a cube with the bands and dates of `image` on the grid `target`."""
     if noise is None:
         return None
     if isinstance(noise, str):
