@@ -210,10 +210,6 @@ class SensorWarning(XrSrWarning):
     """Metadata or band names say that the pixels come from another sensor than Sentinel-2's."""
 
 
-class CalibrationWarning(XrSrWarning):
-    """Intervals are calibrated for other options of the model, and may cover more or less than they say."""
-
-
 class StoreWarning(XrSrWarning):
     """A call wrote nothing to a store, waits for a writer that may be gone, or would not notice another writer."""
 
