@@ -173,6 +173,43 @@ def test_a_point_spread_function_is_given_by_its_width_or_its_weights():
     close(only_red.sel(band="B08"), kriged(cube).sel(band="B08"))
 
 
+def bell(side: int, width: float) -> np.ndarray:
+    """Weights of a Gaussian, (side, side). width: standard deviation in samples."""
+    profile = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / width) ** 2)
+    return np.outer(profile, profile)
+
+
+@pytest.mark.parametrize("constraint", ["auto", "measured"])
+def test_a_kernel_may_be_as_wide_as_the_window_of_the_filters(constraint):
+    """13 pixels of its own band, on each grid."""
+    tree = tree_of(48, 54)
+
+    def made(psf: object, bands: list[str]) -> xr.DataArray:
+        return kriged(tree, scale=2, bands=bands, psf=psf, constraint=constraint).to_dataarray("band")
+
+    wide = {"B04": bell(26, 2 * 0.53), "B11": bell(52, 4 * 0.53)}
+    gaussian = made(0.53, ["B04", "B11"])
+    assert float(abs(made(wide, ["B04", "B11"]) - gaussian).max()) < 0.02 * float(gaussian.std())
+    for band, side in (("B04", 26), ("B11", 52)):
+        for shape in ((side + 1, 3), (3, side + 1)):
+            with pytest.raises(OptionError, match=rf"psf= of {band}.* {shape[0]} x {shape[1]} .* {side} a side"):
+                tree.sr.upscale("kriging", scale=2, bands=[band], psf={band: np.ones(shape)}, constraint=constraint)
+
+
+def test_what_no_filter_could_see_is_refused_before_anything_is_computed_of_it():
+    """A kernel of some 10 000 x 10 000 weights would take gigabytes as rows of numbers, and hours as products."""
+    cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
+    enormous = np.broadcast_to(np.float32(1), (100_000, 100_000))
+
+    for psf in (enormous, {"B04": enormous}):
+        with pytest.raises(OptionError, match="psf.*100000 x 100000 .* 1872"):
+            cube.sr.upscale("kriging", psf=psf)
+    for model, options in (("kriging", {}), ("bicubic", {"constraint": "measured"})):
+        with pytest.raises(OptionError, match="mtf=1e-30 of B04 .* at most 3"):
+            cube.sr.upscale(model, mtf=1e-30, **options)
+    assert np.isfinite(kriged(cube, mtf=1e-19)).all()
+
+
 @pytest.mark.parametrize("factor", [4, 3])
 def test_a_kernel_of_any_shape_agrees_with_degrade(factor):
     fine, _ = pair()

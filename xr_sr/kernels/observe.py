@@ -12,17 +12,27 @@ import numpy as np
 
 from ..arguments import check_number, check_numbers, is_number, is_one_of, shown
 from ..bands import find_band
-from ..catalog.models import MOST_STRENGTH, Kriging
+from ..catalog.models import KRIGING_SCALES, MOST_STRENGTH, Kriging
 from ..catalog.registry import canonical
 from ..errors import OptionError
 from ..spec import Option
-from .kriging_filters import Observation
+from .kriging_filters import RADIUS, Observation
 from .protocol import BandSensor
-from .psf import MTF_AT_NYQUIST, Psf, gaussian, gaussian_psf, kernel_psf
+from .psf import MTF_AT_NYQUIST, Psf, checked_kernel, gaussian, gaussian_psf, kernel_psf, width_of
 from .sensor_noise import SIGNAL_TO_NOISE, Strength, strength_of
 
 LEAST_WIDTH, MOST_WIDTH = 0.1, 3.0
 """Standard deviations of a point spread function, in pixels of its band, that are accepted."""
+
+MOST_SIDE = 2 * RADIUS + 1
+"""Pixels of its band that a sampled point spread function may be wide: the window of the filters, which see no more.
+
+Filters are computed from all pairs of the products that a kernel is a sum of, nearly as many as its rows: at this width
+some seconds, once in a process, and twice as wide ten times as long.
+"""
+
+_MOST_SAMPLES = MOST_SIDE * max(KRIGING_SCALES) * 6
+"""Output pixels in that, of bands six times as wide as the finest, at the largest scale."""
 
 _METERS = re.compile(r"\d+(\.\d+)? *m")
 
@@ -77,7 +87,13 @@ def _psf_of(spec: Kriging, band: str, factor: int, pixel_m: float) -> Psf:
     if _is_by_band(given):
         given = dict(given).get(band, "mtf")
     if given == "mtf":
-        return gaussian_psf(mtf_of(spec, [band])[0], factor)
+        (mtf,) = mtf_of(spec, [band])
+        if width_of(mtf) > MOST_WIDTH:
+            raise OptionError(
+                f"mtf={mtf:g} of {band} is a Gaussian with a standard deviation of {width_of(mtf):.3g} of its pixels; "
+                f"expected at most {MOST_WIDTH:g}. Sentinel-2's MTF is 0.22 to 0.38."
+            )
+        return gaussian_psf(mtf, factor)
     return psf_from(given, band, factor, pixel_m)
 
 
@@ -85,9 +101,10 @@ def psf_from(given: Any, band: object, factor: int, pixel_m: float) -> Psf:
     """Return a point spread function as `check_psf` returned it, in fine pixels.
 
     band: for the message. factor: fine pixels per one of the band. pixel_m: size of the band's pixels in meters.
-    Raises OptionError for a Gaussian that is much narrower or wider than a pixel.
+    Raises OptionError for a Gaussian that is much narrower or wider than a pixel, and a kernel wider than MOST_SIDE.
     """
     if isinstance(given, tuple):
+        _refuse_wide(f"psf= of {band}", np.shape(given), MOST_SIDE * factor)
         return kernel_psf(given)
     pixels = given if isinstance(given, float) else _meters(given) / pixel_m
     if not LEAST_WIDTH <= pixels <= MOST_WIDTH:
@@ -132,8 +149,18 @@ def check_psf(what: str, value: Any) -> Any:
             f"{what}={shown(value)}: expected a standard deviation in pixels of the band, such as 0.5, one in meters, "
             "such as '5.3 m', or a (y, x) array of weights, one per output pixel."
         )
-    kernel_psf(value)
-    return tuple(tuple(map(float, row)) for row in np.asarray(value))
+    _refuse_wide(what, np.shape(value), _MOST_SAMPLES)
+    return tuple(tuple(map(float, row)) for row in checked_kernel(value))
+
+
+def _refuse_wide(what: str, shape: tuple[int, ...], most: int) -> None:
+    """Raise OptionError for a kernel wider than `most` output pixels."""
+    if max(shape) > most:
+        raise OptionError(
+            f"{what} is a kernel of {shape[0]} x {shape[1]} output pixels; expected at most {most} a side, "
+            f"{MOST_SIDE} pixels of the band, beyond which the filters do not reach. Cut it to its middle, where "
+            "a sensor has nearly all of its weight."
+        )
 
 
 def _meters(text: str) -> float:

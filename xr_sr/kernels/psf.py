@@ -170,14 +170,8 @@ def gaussian_psf(band: str | float, factor: float | tuple[float, float]) -> Psf:
     return gaussian((abs(rows) * width, abs(columns) * width))
 
 
-def kernel_psf(kernel: npt.ArrayLike) -> Psf:
-    """Return a point spread function from a (y, x) array of weights, one per fine pixel, centered on the pixel.
-
-    kernel: any size, finite, of a sum above 0, by which it is divided. Where a coarse pixel's center does not lie as
-    the middle of the array does (on a fine pixel for an odd size, between two for an even one), it is interpolated
-    linearly.
-    Raises OptionError for anything else.
-    """
+def checked_kernel(kernel: npt.ArrayLike) -> DoubleArray:
+    """Return a (y, x) array of weights. Raises OptionError unless they are finite with a sum above 0."""
     try:
         array = np.asarray(kernel, dtype="float64")
     except (TypeError, ValueError) as error:
@@ -187,6 +181,18 @@ def kernel_psf(kernel: npt.ArrayLike) -> Psf:
             "a kernel is a (y, x) array of finite weights with a sum above 0; this one has the shape "
             f"{array.shape} and the sum {array.sum():g}."
         )
+    return array
+
+
+def kernel_psf(kernel: npt.ArrayLike) -> Psf:
+    """Return a point spread function from a (y, x) array of weights, one per fine pixel, centered on the pixel.
+
+    kernel: any size, finite, of a sum above 0, by which it is divided. Where a coarse pixel's center does not lie as
+    the middle of the array does (on a fine pixel for an odd size, between two for an even one), it is interpolated
+    linearly.
+    Raises OptionError for anything else.
+    """
+    array = checked_kernel(kernel)
     # Any matrix is a sum of products of columns and rows; a Gaussian or a box is a single one.
     left, strength, right = np.linalg.svd(array / array.sum())
     count = int((strength > 1e-12 * strength[0]).sum())

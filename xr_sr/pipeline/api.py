@@ -106,7 +106,8 @@ def upscale(
         where the cube is the finer result of a model already, which is refused otherwise, for interpolation too.
     options: the model's own; "sen2sr" has `strength`, of what its network adds to kriging, 0 to 1.5 (0 is kriging,
         which is sharper, not more cautious); interpolation has `scale`; kriging has `scale`, `mtf`, `psf`, `noise`,
-        `prior`, `strength`; its mtf="estimate" reads the pixels of the cube at once (`estimate_mtf`).
+        `prior`, `strength`; its mtf="estimate" reads the pixels of the cube at once (`estimate_mtf`), and a kernel
+        passed as `psf` has at most 13 pixels of its band a side.
 
     Returns the same type (a Dataset for a DataTree): float32 reflectance, unitless, mostly 0 to 1,
     slightly negative over dark water; NaN exactly where the input is nodata, NaN or masked: one bad pixel costs its
