@@ -252,3 +252,22 @@ def test_some_bands_are_views_of_the_blocks_that_hold_all():
     assert_array_equal(part.compute(scheduler="synchronous"), image[:, 1:2])
     assert part.chunks == (*whole.chunks[:1], (1,), *whole.chunks[2:])
     assert "bands-1-1" in part.name
+
+
+def plus_table(source: halo.Source, tile: halo.Tile) -> np.ndarray:
+    return source.take(0).astype("int64") + int(source.table.sum())
+
+
+def test_a_table_reaches_each_task_whole_and_changes_the_names_of_results():
+    image = image_of(2, 40, 30)
+    planes = [[(da.from_array(image, chunks=(1, 16, 16)), 0)]]
+    tables = [da.from_array(np.arange(6).reshape(2, 3) + more, chunks=-1) for more in (0, 1)]
+
+    made = [
+        halo.map_tiles(plus_table, planes, scale=1, halo=0, bands_out=1, dtype="int64", chunks=(16, 16), table=table)
+        for table in tables
+    ]
+
+    assert_array_equal(made[0].compute()[0], image[0].astype("int64") + 15)
+    assert_array_equal(made[1].compute()[0], image[0].astype("int64") + 21)
+    assert made[0].name != made[1].name

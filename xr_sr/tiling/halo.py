@@ -37,6 +37,7 @@ def map_tiles(
     dtype: Any = np.float32,
     split: bool = False,
     coarse: Coarse | None = None,
+    table: da.Array | None = None,
     name: str = "map-tiles",
 ) -> da.Array | list[da.Array]:
     """Apply `function` to every output block of lazy arrays on one grid; nothing is called or read before compute.
@@ -48,6 +49,7 @@ def map_tiles(
     chunks: sides of an output block in input pixels, along (*lead, y, x). None, as a whole or in a place, is one
         element of a leading dimension, and the input's chunk, at least 64, at most 512, and at most 256 MiB of output.
     coarse: planes on a second grid with wider pixels; `source.coarse.take(halo)` gives them.
+    table: an array of one chunk, small, which each task gets whole as `source.table`: what was found of the scene.
     split: give one array (*lead, y, x) per output band (one small task more each) instead of one (*lead, band, y, x).
 
     Returns `dtype`. After optimization there is one task per block, two where an input chunk
@@ -62,7 +64,10 @@ def map_tiles(
     token = tokenize(function, names_of(stacks), scale, halo, reach, args, blocks, str(dtype))
     if coarse is not None:
         token = tokenize(token, names_of([coarse.planes]), coarse.row, coarse.col, coarse.ratio)
+    if table is not None:
+        token = tokenize(token, table.name)
     key = f"{name}-{token}"
+    shared = [] if table is None else [(table.name, *(0,) * table.ndim)]
 
     *lead_blocks, rows, columns = ([*itertools.accumulate(sizes, initial=0)] for sizes in blocks)
     reader = Reader(stacks, f"{name}-slice-{token}")
@@ -75,10 +80,10 @@ def map_tiles(
         keys, pieces = reader.gather(graph, tile, reach, at)
         job = Job(function, args, pieces, tile, reader.height, reader.width, reach)
         if second is None:
-            graph[(key, *lead_at, 0, i, j)] = (job, keys)
+            graph[(key, *lead_at, 0, i, j)] = (job, keys, None, *shared) if shared else (job, keys)
         else:
             more, both = second.gather(graph, job, at)
-            graph[(key, *lead_at, 0, i, j)] = (both, keys, more)
+            graph[(key, *lead_at, 0, i, j)] = (both, keys, more, *shared)
     return as_array(
         graph,
         key,
@@ -88,5 +93,5 @@ def map_tiles(
         dtype=dtype,
         reader=reader,
         split=split,
-        also=second.arrays if second else (),
+        also=[*(second.arrays if second else ()), *([] if table is None else [table])],
     )

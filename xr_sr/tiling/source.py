@@ -63,7 +63,7 @@ class Piece:
 class Source:
     """The input of one tile, inside its task: `take` assembles as much context as is asked for.
 
-    coarse: that of the same ground on wider pixels, where there is a second grid.
+    coarse: that of the same ground on wider pixels, where there is a second grid. table: numbers that all tiles share.
     """
 
     arrays: Sequence[Array]
@@ -73,6 +73,7 @@ class Source:
     width: int
     reach: int
     coarse: TakesCoarse | None = None
+    table: Array | None = None
 
     def has(self, stack: int) -> bool:
         """Return whether there is such a group of planes."""
@@ -104,9 +105,9 @@ class Job:
     width: int
     reach: int
 
-    def __call__(self, arrays: Sequence[Array], coarse: TakesCoarse | None = None) -> Array:
+    def __call__(self, arrays: Sequence[Array], coarse: TakesCoarse | None = None, table: Array | None = None) -> Array:
         """Run the function on the chunks that the pieces describe."""
-        source = Source(arrays, self.pieces, self.tile, self.height, self.width, self.reach, coarse)
+        source = Source(arrays, self.pieces, self.tile, self.height, self.width, self.reach, coarse, table)
         return self.function(source, self.tile, *self.args)
 
 

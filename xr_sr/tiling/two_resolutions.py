@@ -85,11 +85,11 @@ class TwoGridJob:
     col: int
     ratio: int
 
-    def __call__(self, arrays: Sequence[Array], coarse: Sequence[Array]) -> Array:
+    def __call__(self, arrays: Sequence[Array], coarse: Sequence[Array], table: Array | None = None) -> Array:
         """Run the function on chunks of both grids."""
         job = self.job
         place = (job.tile, job.height, job.width, self.row, self.col, self.ratio)
-        return job(arrays, CoarseSource(coarse, self.pieces, *place))
+        return job(arrays, CoarseSource(coarse, self.pieces, *place), table)
 
 
 class CoarseReader:
