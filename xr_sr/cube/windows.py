@@ -1,0 +1,172 @@
+"""Sort the dates of a cube into windows of time, and choose the date of each that a result is to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from xarray.groupers import Grouper, TimeResampler
+
+from ..arguments import items_of, shown
+from ..errors import CubeError, OptionError
+from .time import read_date
+
+TimeWindow: TypeAlias = "str | Sequence[str | np.datetime64] | Grouper | xr.DataArray"
+"""A length as of `resample`, "30D"; dates at which windows begin; a grouper of xarray; or a label for each date."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Dates that make one image. dates: their positions along time, in order of time. start, stop: its bounds."""
+
+    dates: tuple[int, ...]
+    start: np.datetime64
+    stop: np.datetime64
+
+
+def windows_of(times: xr.DataArray, window: TimeWindow) -> list[Window]:
+    """Sort dates into windows; those without a date are left out.
+
+    times: (time,) dates of a cube, in any order; dates may be there twice. window: see `multiframe`. A date before the
+    first of a list of dates is refused.
+    Raises OptionError for what is no window of time, CubeError for a cube without dates.
+    """
+    stamps = np.asarray(times.values)
+    if stamps.dtype.kind != "M" or not stamps.size:
+        raise CubeError(
+            f"multiframe needs a dimension of dates; {times.name!r} holds {stamps.dtype}. Decode times when opening, "
+            "or assign_coords(time=...) with datetime64."
+        )
+    if np.isnat(stamps).any():
+        raise CubeError("a date is missing (NaT) along time. Leave it out: cube.dropna('time', subset=...), or isel.")
+    stamps = stamps.astype("datetime64[ns]")
+    if isinstance(window, str):
+        return _calendar(stamps, window)
+    if isinstance(window, xr.DataArray):
+        return _labelled(stamps, window)
+    if isinstance(window, Grouper):
+        return _grouped(stamps, window)
+    listed = items_of(window)
+    if not listed:
+        raise OptionError(
+            f"window={shown(window)}: expected a length of time such as '30D' or '1MS', a list of dates at which "
+            "windows begin, a grouper of xarray such as xarray.groupers.SeasonResampler, or a DataArray with a label "
+            "for each date."
+        )
+    starts = np.sort(np.array([read_date(each, argument=f"window= has {each!r}, which") for each in listed]))
+    if (early := stamps < starts[0]).any():
+        raise OptionError(
+            f"window= begins on {_day(starts[0])}, and {int(early.sum())} dates of the cube are earlier, the first "
+            f"{_day(stamps.min())}. Add a date before them, or select the dates: cube.sel(time=slice(...))."
+        )
+    places = np.searchsorted(starts, stamps, side="right") - 1
+    last = max(stamps.max() + np.timedelta64(1, "ns"), starts[-1])
+    return _sorted(stamps, places, [*zip(starts, [*starts[1:], last], strict=True)])
+
+
+def _calendar(stamps: Any, length: str) -> list[Window]:
+    series = pd.Series(np.arange(len(stamps)), index=pd.DatetimeIndex(stamps)).sort_index()
+    try:
+        offset = pd.tseries.frequencies.to_offset(length)
+        groups = series.resample(length, origin="start_day")
+        found = [(start, tuple(int(place) for place in group)) for start, group in groups]
+    except (ValueError, TypeError) as error:
+        raise OptionError(f"window={length!r} is no length of time; expected such as '30D', '1MS' or '10D'.") from error
+    starts = [pd.Timestamp(str(start)) for start, _ in found]
+    return [
+        Window(dates, start.to_datetime64(), (start + offset).to_datetime64())
+        for start, (_, dates) in zip(starts, found, strict=True)
+        if dates
+    ]
+
+
+def _grouped(stamps: Any, grouper: Grouper) -> list[Window]:
+    if isinstance(grouper, TimeResampler) and isinstance(grouper.freq, str) and grouper.origin == "start_day":
+        return _calendar(stamps, grouper.freq)
+    order = np.argsort(stamps, kind="stable")
+    numbers = xr.DataArray(np.arange(len(stamps)), dims="time", coords={"time": stamps[order]})
+    try:
+        groups = numbers.groupby({"time": grouper}).groups
+    except (ValueError, TypeError) as error:
+        raise OptionError(f"window={grouper!r} cannot group these dates: {error}") from error
+    found = []
+    for group in groups.values():
+        dates = tuple(int(order[place]) for place in np.atleast_1d(numbers.isel(time=group).values))
+        if dates:
+            found.append(_of_dates(stamps, dates))
+    return sorted(found, key=lambda each: each.start)
+
+
+def _labelled(stamps: Any, labels: xr.DataArray) -> list[Window]:
+    if labels.ndim != 1 or labels.size != len(stamps):
+        raise OptionError(
+            f"window= is a DataArray with the dimensions {dict(labels.sizes)}; expected one label for each of the "
+            f"{len(stamps)} dates."
+        )
+    values = pd.Series(np.asarray(labels.values).ravel())
+    if values.isna().any():
+        raise OptionError("window= has a label that is missing (NaN). Give each date one, or leave the date out.")
+    order = np.argsort(stamps, kind="stable")
+    found: dict[Any, list[int]] = {}
+    for place in order:
+        found.setdefault(values[int(place)], []).append(int(place))
+    return sorted((_of_dates(stamps, tuple(dates)) for dates in found.values()), key=lambda each: each.start)
+
+
+def _of_dates(stamps: Any, dates: tuple[int, ...]) -> Window:
+    own = stamps[list(dates)]
+    return Window(dates, own.min(), own.max())
+
+
+def _sorted(stamps: Any, places: Any, bounds: Sequence[tuple[Any, Any]]) -> list[Window]:
+    order = np.argsort(stamps, kind="stable")
+    found = []
+    for number, (start, stop) in enumerate(bounds):
+        if dates := tuple(int(place) for place in order if places[place] == number):
+            found.append(Window(dates, start, stop))
+    return found
+
+
+def shown_dates(times: xr.DataArray, windows: Sequence[Window], reference: object) -> list[int]:
+    """Return for each window the position of the date that its image is to show.
+
+    reference: "latest", or a date, or one for each window: the last date of the cube on that day, or at that time.
+    Raises OptionError for a date that is not in its window.
+    """
+    if isinstance(reference, str) and reference == "latest":
+        return [window.dates[-1] for window in windows]
+    single = isinstance(reference, str | np.datetime64 | pd.Timestamp)
+    listed: list[Any] = [reference] * len(windows) if single else list(items_of(reference) or [])
+    if not single and len(listed) != len(windows):
+        raise OptionError(
+            f"reference={shown(reference)}: expected 'latest', 'median', a date, or one date for each of the "
+            f"{len(windows)} windows."
+        )
+    stamps = np.asarray(times.values).astype("datetime64[ns]")
+    found = []
+    for window, date in zip(windows, listed, strict=True):
+        moment = read_date(date, argument=f"reference={date!r}")
+        exact = [place for place in window.dates if stamps[place] == moment]
+        day = [place for place in window.dates if stamps[place].astype("datetime64[D]") == moment]
+        if not (exact or day):
+            raise OptionError(
+                f"reference={date!r} is no date of the window from {_day(window.start)} on, which has "
+                f"{', '.join(_day(stamps[place]) for place in window.dates[:6])}"
+                f"{' ...' if len(window.dates) > 6 else ''}. With several windows give one date for each."
+            )
+        found.append((exact or day)[-1])
+    return found
+
+
+def _day(moment: Any) -> str:
+    return str(moment.astype("datetime64[D]"))
+
+
+def bounds_of(windows: Sequence[Window], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
+    """Return the bounds of windows, (time, bounds), as CF writes them: from the first moment to that after the last."""
+    values = np.array([[window.start, window.stop] for window in windows]).astype("datetime64[ns]")
+    return xr.Variable(("time", "bounds"), values, dict(attrs or {}))
