@@ -16,7 +16,18 @@ from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
-from .protocol import BandSensor, Draws, Guidance, LeadKeys, Spread, guidance_halo, measured_reach, simulation_halo
+from .protocol import (
+    SERIES_REACH,
+    BandSensor,
+    Draws,
+    Guidance,
+    LeadKeys,
+    SeriesDate,
+    Spread,
+    guidance_halo,
+    measured_reach,
+    simulation_halo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +42,9 @@ __all__ = [
     "BandSensor",
     "Draws",
     "LeadKeys",
+    "SERIES_REACH",
+    "SeriesDate",
+    "SeriesResult",
     "Spread",
     "agree",
     "build",
@@ -39,6 +53,7 @@ __all__ = [
     "constraint_reach",
     "guidance_halo",
     "halo_for",
+    "join_dates",
     "measured_reach",
     "sharpen",
     "simulation_halo",
@@ -98,6 +113,31 @@ def agree(
     from . import measured as module
 
     return module.agree(fine, measured, at, observations, context)
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesResult:
+    """What several dates give: estimate, std (band, rows * scale, columns * scale); weights (date, rows, columns)."""
+
+    estimate: FloatArray
+    std: FloatArray
+    weights: FloatArray
+
+
+def join_dates(
+    made_of: tuple[tuple[BandSensor, ...], tuple[SeriesDate, ...], tuple[tuple[float, float, float], ...], str],
+    reference: FloatArray,
+    others: FloatArray,
+    valid: FloatArray,
+) -> SeriesResult:
+    """Join dates of the same ground by kriging; see `multiframe.SeriesKriger.join`.
+
+    made_of: how the bands were observed, the other dates, factors of deviations, and the device. reference: (band, y,
+    x); others: (date, band, y, x); both without NaN. valid: (date, y, x), boolean.
+    """
+    from .multiframe import joined
+
+    return joined(*made_of, reference, others, valid)
 
 
 def constraint_for(spec: Model, constraint: str) -> LowPass | RadialSigmoid | None:

@@ -147,6 +147,34 @@ def simulation_halo(sensors: Sequence[BandSensor]) -> int:
     return halo + halo % 2
 
 
+UPDATE_RADIUS = 3
+"""Half the side, in coarse pixels, of the window of other dates' innovations that a fine pixel is computed from."""
+
+AVERAGED = 2
+"""Coarse pixels on each side over which the energy of innovations is averaged, before it is compared."""
+
+SERIES_REACH = KRIGING_RADIUS + SMOOTHING_RADIUS + UPDATE_RADIUS + AVERAGED
+"""Coarse pixels around its own that a fine pixel depends on, in each date after its whole pixels of shift."""
+
+
+@dataclass(frozen=True)
+class SeriesDate:
+    """One date beside the reference. shift: of its content, (down, right) in coarse pixels. weight: in (0, 1]."""
+
+    shift: tuple[float, float]
+    weight: float = 1.0
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """The nearest whole pixels of the shift, by which the date is read from elsewhere."""
+        return math.floor(self.shift[0] + 0.5), math.floor(self.shift[1] + 0.5)
+
+    @property
+    def part(self) -> tuple[float, float]:
+        """What is left of the shift, at most half a pixel."""
+        return self.shift[0] - self.whole[0], self.shift[1] - self.whole[1]
+
+
 COLORING_RADIUS = 2
 """Half the support of the filter that colors fields, in coarse pixels."""
 
