@@ -1,0 +1,158 @@
+"""Compare the dates of a series with one of them, region by region: shift, brightness, and how well they agree.
+
+NumPy arrays only; which dates and regions are compared is decided in `pipeline.multiframe`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .estimate import NOTHING, Shift, combined, estimate_shift
+from .warping import FloatArray, warp
+
+WEIGHTS = (1.0, 0.5, 0.25, 0.1)
+"""What the weight of a date in a region is rounded to, so that few filters serve all; below the half of the last, 0."""
+
+LEAST_CONTRAST = 0.004
+"""Standard deviation of reflectance below which a region says nothing of a gain, only of an offset."""
+
+MOST_GAIN = 2.0
+"""Gains beyond this, or below its inverse, are no measurement."""
+
+LEAST_SHARE = 0.05
+"""Share of pixels that two dates must have in common."""
+
+TURNS = 8
+"""Repetitions of the robust regression."""
+
+USUAL = 1.5
+"""Residuals up to this many times the median count fully: shifts by half a pixel leave more than shifts by none."""
+
+SAME = 0.03
+"""Pixels by which the shift of a region must differ, beside three standard errors, from the median of all regions."""
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """How one date lies and looks against the reference in one region.
+
+    shift: by which its content must be moved to lie on the reference. gain, offset: (band,), value = gain * reference
+    + offset. residual: robust standard deviation of the rest, in reflectance, over all bands; infinite where nothing
+    can be said.
+    """
+
+    shift: Shift
+    gain: Doubles
+    offset: Doubles
+    residual: float
+
+
+def compare(moving: FloatArray, reference: FloatArray, measured: Sequence[int], max_shift: float) -> Compared:
+    """Compare one date with the reference, (band, y, x) reflectance with NaN where not valid.
+
+    measured: indices of the bands that the shift is measured in. The gain of a band is the geometric mean of the robust
+    regressions of each image on the other, of means of 3 x 3 pixels: one regression alone would be too flat, since
+    both images have noise and detail that the other has not.
+    """
+    bands = len(reference)
+    nothing = Compared(NOTHING, np.ones(bands), np.zeros(bands), math.inf)
+    picked = list(measured)
+    if min(reference.shape[-2:]) < 16:
+        return nothing
+    shift = estimate_shift(moving[picked], reference[picked], max_shift=max_shift)
+    if not shift.ok:
+        return Compared(shift, nothing.gain, nothing.offset, math.inf)
+    moved = warp(np.asarray(moving, "float64"), shift.dy, shift.dx)
+    gains, offsets, rests = np.ones(bands), np.zeros(bands), []
+    for band, (one, other) in enumerate(zip(reference, moved, strict=True)):
+        common = np.isfinite(one) & np.isfinite(other)
+        if common.mean() < LEAST_SHARE:
+            return nothing
+        smooth = [_averaged(np.where(common, image, np.nan)) for image in (one, other)]
+        inside = np.isfinite(smooth[0]) & np.isfinite(smooth[1])
+        inside = inside if inside.sum() > 64 else common
+        gains[band], offsets[band] = _line(
+            np.asarray(smooth[0][inside], "float64"), np.asarray(smooth[1][inside], "float64")
+        )
+        rest = (other[common] - offsets[band]) / gains[band] - one[common]
+        rests.append(_spread(rest))
+    return Compared(shift, gains, offsets, float(np.sqrt(np.mean(np.square(rests)))))
+
+
+def weights_of(residuals: Sequence[float]) -> list[float]:
+    """Return the weights of the dates of one region by their residuals, rounded to WEIGHTS."""
+    known = [residual for residual in residuals if math.isfinite(residual)]
+    if not known:
+        return [0.0] * len(residuals)
+    usual = max(float(np.median(known)), 1e-4)
+    return [rounded(min(1.0, (USUAL * usual / residual) ** 2)) if residual else 1.0 for residual in residuals]
+
+
+def rounded(weight: float) -> float:
+    """Round a weight, by its logarithm, to one of WEIGHTS, or to 0."""
+    if weight < WEIGHTS[-1] / 2:
+        return 0.0
+    return min(WEIGHTS, key=lambda choice: abs(math.log(choice / weight)))
+
+
+def settled(shifts: Sequence[Shift], max_shift: float) -> list[Shift]:
+    """Return the shifts of one date's regions: one for all, unless a region differs from the median surely.
+
+    So one shift, and one set of filters, serves a date whose regions differ by no more than their errors.
+    """
+    good = [shift for shift in shifts if shift.ok]
+    if not good:
+        return [NOTHING] * len(shifts)
+    middle = np.median([(shift.dy, shift.dx) for shift in good], axis=0)
+
+    def near(shift: Shift) -> bool:
+        return math.hypot(shift.dy - middle[0], shift.dx - middle[1]) <= SAME + 3 * shift.error
+
+    together = [shift for shift in good if near(shift)]
+    whole = combined(together or good, max_shift)
+    return [shift if shift.ok and not near(shift) else whole for shift in shifts]
+
+
+def _averaged(image: Doubles) -> Doubles:
+    """Return means of 3 x 3 pixels, NaN where one is not valid."""
+    out = np.full_like(image, np.nan)
+    height, width = image.shape
+    parts = [image[y : height - 2 + y, x : width - 2 + x] for y in range(3) for x in range(3)]
+    out[1:-1, 1:-1] = np.sum(parts, axis=0) / 9
+    return out
+
+
+def _line(one: Doubles, other: Doubles) -> tuple[float, float]:
+    """Return gain and offset of other = gain * one + offset, robustly: pixels far off the line count little."""
+    weights = np.ones_like(one)
+    gain, offset = 1.0, float(np.median(other - one))
+    if min(_spread(one), _spread(other)) < LEAST_CONTRAST:
+        return gain, offset
+    for _ in range(TURNS):
+        rest = other - gain * one - offset
+        scale = max(_spread(rest), 1e-5)
+        weights = 1 / (1 + np.square(rest / (2 * scale)))
+        total = weights.sum()
+        centers = [(weights * image).sum() / total for image in (one, other)]
+        left, right = one - centers[0], other - centers[1]
+        variances = [(weights * np.square(image)).sum() for image in (left, right)]
+        common = (weights * left * right).sum()
+        if common <= 0:
+            break
+        gain = math.sqrt(variances[1] / variances[0])
+        offset = float(centers[1] - gain * centers[0])
+    if not 1 / MOST_GAIN <= gain <= MOST_GAIN:
+        return 1.0, float(np.median(other - one))
+    return float(gain), offset
+
+
+def _spread(values: Doubles) -> float:
+    """Return the robust standard deviation around the median."""
+    return float(1.4826 * np.median(np.abs(values - np.median(values))))
