@@ -30,7 +30,7 @@ def test_each_public_function_of_a_cube_is_called():
     """A new function whose first argument is a cube, an array or a Dataset is called too, or listed with the reason."""
     # They read what others have measured, weights, or NumPy's arrays; a movie takes seconds; intervals, ensembles,
     # calibration and the MTF are called in tests/pipeline, and their flags and numbers in tests/test_arguments.py.
-    new = {"interval", "ensemble", "calibrate", "calibration_report", "estimate_mtf"}
+    new = {"interval", "ensemble", "multiframe", "calibrate", "calibration_report", "estimate_mtf"}
     without = new | {"class_areas", "report", "ternary", "table", "clip_distance", "lpips", "animate"}
     rooms = [xr_sr, *(getattr(xr_sr, name) for name in ("analytics", "metrics", "plot", "simulate"))]
     takers = set()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .pipeline.cluster import configure
     from .pipeline.ensemble import ensemble
     from .pipeline.interval import interval
+    from .pipeline.multiframe import multiframe
     from .pipeline.sharpness import estimate_mtf
     from .plot import compare, explore
     from .radiometry.cubes import mask, reflectance
@@ -80,6 +81,7 @@ __all__ = [
     "mask",
     "measure_halo",
     "metrics",
+    "multiframe",
     "networks",
     "open",
     "open_zarr",
@@ -137,6 +139,7 @@ _ROOMS = {
     "flood_between": "analytics",
     "index": "analytics",
     "interval": "pipeline.interval",
+    "multiframe": "pipeline.multiframe",
     "explain": "pipeline.api",
     "fuse": "pipeline.api",
     "list_models": "catalog.listing",

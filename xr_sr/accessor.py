@@ -165,6 +165,7 @@ class SuperResolution:
     fuse = _Method("pipeline.api:fuse")
     interval = _Method("pipeline.interval:interval")
     ensemble = _Method("pipeline.ensemble:ensemble")
+    multiframe = _Method("pipeline.multiframe:multiframe")
     explain = _Method("pipeline.api:explain")
     estimate_mtf = _Method("pipeline.sharpness:estimate_mtf")
     reflectance = _Method("radiometry.cubes:reflectance")

@@ -60,7 +60,7 @@ def test_a_list_of_dates_says_where_windows_begin():
 
     assert [each.dates for each in found] == [(0, 1), (2, 3)]
     assert found[0].stop == found[1].start == np.datetime64("2023-02-01")
-    with pytest.raises(OptionError, match=r"window= begins on 2023-02-01, and 2 dates of the cube are earlier"):
+    with pytest.raises(OptionError, match=r"window=.* 2 dates"):
         windows_of(times(), ["2023-02-01"])
 
 
@@ -73,12 +73,12 @@ def test_groupers_of_xarray_and_labels_make_windows():
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        ("30 potatoes", "is no length of time"),
-        ([], "expected a length of time"),
-        (30, "expected a length of time"),
-        (["first of May"], "is no date"),
-        (xr.DataArray([1, 2], dims="time"), "one label for each of the 4 dates"),
-        (xr.DataArray([1.0, 2, np.nan, 3], dims="time"), "label that is missing"),
+        ("30 potatoes", "30 potatoes"),
+        ([], "window="),
+        (30, "window="),
+        (["first of May"], "first of May"),
+        (xr.DataArray([1, 2], dims="time"), "each of the 4 dates"),
+        (xr.DataArray([1.0, 2, np.nan, 3], dims="time"), "NaN"),
     ],
 )
 def test_what_is_no_window_is_refused_with_what_is_wanted(window: object, words: str):
@@ -87,7 +87,7 @@ def test_what_is_no_window_is_refused_with_what_is_wanted(window: object, words:
 
 
 def test_cubes_without_dates_are_refused():
-    with pytest.raises(CubeError, match="needs a dimension of dates"):
+    with pytest.raises(CubeError, match="dimension of dates"):
         windows_of(xr.DataArray([0, 1], dims="time", name="time"), "30D")
     with pytest.raises(CubeError, match="NaT"):
         windows_of(xr.DataArray(np.array(["2023-01-01", "NaT"], "datetime64[ns]"), dims="time", name="time"), "30D")
@@ -99,9 +99,9 @@ def test_the_date_shown_is_the_last_or_the_one_asked_for():
     assert shown_dates(own, windows, "latest") == [2, 3]
     assert shown_dates(own, windows, ["2023-01-20", "2023-05-01T10:30"]) == [1, 3]
     assert shown_dates(own, windows[:1], np.datetime64("2023-01-05")) == [0]
-    with pytest.raises(OptionError, match=r"'2023-01-06' is no date of the window from 2023-01-05 on, which has"):
+    with pytest.raises(OptionError, match=r"reference='2023-01-06'.* 2023-01-05"):
         shown_dates(own, windows[:1], "2023-01-06")
-    with pytest.raises(OptionError, match="or one date for each of the 2 windows"):
+    with pytest.raises(OptionError, match="the 2 windows"):
         shown_dates(own, windows, ["2023-01-20"])
 
 

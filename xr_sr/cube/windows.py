@@ -20,7 +20,7 @@ TimeWindow: TypeAlias = "str | Sequence[str | np.datetime64] | Grouper | xr.Data
 
 
 @dataclass(frozen=True)
-class Window:
+class DateWindow:
     """Dates that make one image. dates: their positions along time, in order of time. start, stop: its bounds."""
 
     dates: tuple[int, ...]
@@ -28,7 +28,7 @@ class Window:
     stop: np.datetime64
 
 
-def windows_of(times: xr.DataArray, window: TimeWindow) -> list[Window]:
+def windows_of(times: xr.DataArray, window: TimeWindow) -> list[DateWindow]:
     """Sort dates into windows; those without a date are left out.
 
     times: (time,) dates of a cube, in any order; dates may be there twice. window: see `multiframe`. A date before the
@@ -68,7 +68,7 @@ def windows_of(times: xr.DataArray, window: TimeWindow) -> list[Window]:
     return _sorted(stamps, places, [*zip(starts, [*starts[1:], last], strict=True)])
 
 
-def _calendar(stamps: Any, length: str) -> list[Window]:
+def _calendar(stamps: Any, length: str) -> list[DateWindow]:
     series = pd.Series(np.arange(len(stamps)), index=pd.DatetimeIndex(stamps)).sort_index()
     try:
         offset = pd.tseries.frequencies.to_offset(length)
@@ -78,13 +78,13 @@ def _calendar(stamps: Any, length: str) -> list[Window]:
         raise OptionError(f"window={length!r} is no length of time; expected such as '30D', '1MS' or '10D'.") from error
     starts = [pd.Timestamp(str(start)) for start, _ in found]
     return [
-        Window(dates, start.to_datetime64(), (start + offset).to_datetime64())
+        DateWindow(dates, start.to_datetime64(), (start + offset).to_datetime64())
         for start, (_, dates) in zip(starts, found, strict=True)
         if dates
     ]
 
 
-def _grouped(stamps: Any, grouper: Grouper) -> list[Window]:
+def _grouped(stamps: Any, grouper: Grouper) -> list[DateWindow]:
     if isinstance(grouper, TimeResampler) and isinstance(grouper.freq, str) and grouper.origin == "start_day":
         return _calendar(stamps, grouper.freq)
     order = np.argsort(stamps, kind="stable")
@@ -101,7 +101,7 @@ def _grouped(stamps: Any, grouper: Grouper) -> list[Window]:
     return sorted(found, key=lambda each: each.start)
 
 
-def _labelled(stamps: Any, labels: xr.DataArray) -> list[Window]:
+def _labelled(stamps: Any, labels: xr.DataArray) -> list[DateWindow]:
     if labels.ndim != 1 or labels.size != len(stamps):
         raise OptionError(
             f"window= is a DataArray with the dimensions {dict(labels.sizes)}; expected one label for each of the "
@@ -117,21 +117,21 @@ def _labelled(stamps: Any, labels: xr.DataArray) -> list[Window]:
     return sorted((_of_dates(stamps, tuple(dates)) for dates in found.values()), key=lambda each: each.start)
 
 
-def _of_dates(stamps: Any, dates: tuple[int, ...]) -> Window:
+def _of_dates(stamps: Any, dates: tuple[int, ...]) -> DateWindow:
     own = stamps[list(dates)]
-    return Window(dates, own.min(), own.max())
+    return DateWindow(dates, own.min(), own.max())
 
 
-def _sorted(stamps: Any, places: Any, bounds: Sequence[tuple[Any, Any]]) -> list[Window]:
+def _sorted(stamps: Any, places: Any, bounds: Sequence[tuple[Any, Any]]) -> list[DateWindow]:
     order = np.argsort(stamps, kind="stable")
     found = []
     for number, (start, stop) in enumerate(bounds):
         if dates := tuple(int(place) for place in order if places[place] == number):
-            found.append(Window(dates, start, stop))
+            found.append(DateWindow(dates, start, stop))
     return found
 
 
-def shown_dates(times: xr.DataArray, windows: Sequence[Window], reference: object) -> list[int]:
+def shown_dates(times: xr.DataArray, windows: Sequence[DateWindow], reference: object) -> list[int]:
     """Return for each window the position of the date that its image is to show.
 
     reference: "latest", or a date, or one for each window: the last date of the cube on that day, or at that time.
@@ -166,7 +166,7 @@ def _day(moment: Any) -> str:
     return str(moment.astype("datetime64[D]"))
 
 
-def bounds_of(windows: Sequence[Window], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
+def bounds_of(windows: Sequence[DateWindow], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
     """Return the bounds of windows, (time, bounds), as CF writes them: from the first moment to that after the last."""
     values = np.array([[window.start, window.stop] for window in windows]).astype("datetime64[ns]")
     return xr.Variable(("time", "bounds"), values, dict(attrs or {}))

@@ -23,6 +23,7 @@ from .protocol import (
     Guidance,
     LeadKeys,
     SeriesDate,
+    SeriesResult,
     Spread,
     guidance_halo,
     measured_reach,
@@ -113,15 +114,6 @@ def agree(
     from . import measured as module
 
     return module.agree(fine, measured, at, observations, context)
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesResult:
-    """What several dates give: estimate, std (band, rows * scale, columns * scale); weights (date, rows, columns)."""
-
-    estimate: FloatArray
-    std: FloatArray
-    weights: FloatArray
 
 
 def join_dates(

@@ -19,11 +19,10 @@ from torch.nn import functional
 
 from ..networks.separable import MEANS
 from ..runtime.device import resolve_device
-from . import SeriesResult
 from .kriging import KrigedBand, level_of
 from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS
 from .multiframe_filters import Series, SeriesFilters, series_filters
-from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate
+from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate, SeriesResult
 
 TOLERATED = 2.0
 """Ratio of the energy of innovations to its expectation from which on weights fall, as one over the ratio."""

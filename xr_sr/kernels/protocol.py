@@ -175,6 +175,15 @@ class SeriesDate:
         return self.shift[0] - self.whole[0], self.shift[1] - self.whole[1]
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesResult:
+    """What several dates give: estimate, std (band, rows * scale, columns * scale); weights (date, rows, columns)."""
+
+    estimate: FloatArray
+    std: FloatArray
+    weights: FloatArray
+
+
 COLORING_RADIUS = 2
 """Half the support of the filter that colors fields, in coarse pixels."""
 

@@ -248,7 +248,7 @@ def planes_of(made: Plan, kernel_of: Callable[[KernelRef, Step], KernelRef], pla
     for number in range(planes):
         first = number * count
         own = arrays[first : first + count] if isinstance(arrays, list) else some_bands(arrays, first, count)
-        found.append(_as_array(made, rebuild(made, own)))
+        found.append(as_array(made, rebuild(made, own)))
     return tuple(found)
 
 
@@ -270,7 +270,7 @@ def _named(bands: Sequence[str], planes: int) -> tuple[str, ...]:
     return tuple(band if number == 0 else f"{band} {number}" for number in range(planes) for band in bands)
 
 
-def _as_array(made: Plan, result: xr.DataArray | xr.Dataset) -> xr.DataArray:
+def as_array(made: Plan, result: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Return a result as a DataArray, variables of bands along `band`. Flags on the grid are left out."""
     if isinstance(result, xr.DataArray):
         return result

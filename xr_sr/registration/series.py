@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..kernels.kriging_filters import Doubles
 from .estimate import NOTHING, Shift, combined, estimate_shift
 from .warping import FloatArray, warp
 
@@ -35,8 +35,6 @@ USUAL = 1.5
 
 SAME = 0.03
 """Pixels by which the shift of a region must differ, beside three standard errors, from the median of all regions."""
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

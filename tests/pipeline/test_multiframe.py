@@ -1,0 +1,278 @@
+"""`multiframe` on cubes: one date, detail of several, change, blocks, NaN, windows, coordinates and errors."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import xr_sr
+from tests.cubes import array
+from tests.pipeline.test_pansharpen import geobox_of, tree_of
+from xr_sr.errors import CubeError, OptionError
+from xr_sr.simulate import degrade
+
+SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
+"""Of the content of the dates, in input pixels; the last one is shown."""
+
+SIDE = 48
+
+
+def fine_ground(side: int = SIDE, seed: int = 0) -> xr.DataArray:
+    """Two bands at 2.5 m with fields, roads and texture."""
+    chance = np.random.default_rng(seed)
+    size = 4 * side
+    squares = np.add.outer(np.fft.fftfreq(size) ** 2, np.fft.rfftfreq(size) ** 2) + 1e-4
+    texture = np.fft.irfft2(np.fft.rfft2(chance.standard_normal((size, size))) * squares**-0.75)
+    rows, columns = np.indices((size, size))
+    fields = 0.05 * ((rows // 37 + columns // 53) % 2) + 0.08 * ((rows + 2 * columns) % 90 < 6)
+    red = 0.08 + fields + 0.01 * texture / texture.std()
+    near = 0.3 - fields + 0.02 * texture / texture.std()
+    box = geobox_of(side, side).zoom_to((size, size))
+    return array(np.stack([red, near]).astype("float32"), bands=("B04", "B08"), geobox=box)
+
+
+def series(shifts: tuple[tuple[float, float], ...] = SHIFTS, side: int = SIDE) -> xr.DataArray:
+    """The ground as Sentinel-2 sees it on several dates."""
+    fine = fine_ground(side)
+    dates = [
+        degrade(fine, factor=4, noise="sentinel2", seed=number, shifts={"B04": shift, "B08": shift})
+        for number, shift in enumerate(shifts)
+    ]
+    days = pd.date_range("2023-06-01T10:30", periods=len(shifts), freq="3D")
+    return xr.concat(dates, "time").assign_coords(time=days).compute()
+
+
+@pytest.fixture(scope="module")
+def cube() -> xr.DataArray:
+    return series()
+
+
+def joined(cube: xr.DataArray | xr.Dataset | xr.DataTree, window: object = "60D", **options: object) -> xr.Dataset:
+    with dask.config.set(scheduler="synchronous"):
+        return cube.sr.multiframe(window, device="cpu", **options).compute()
+
+
+def upscaled(cube: xr.DataArray) -> xr.DataArray:
+    with dask.config.set(scheduler="synchronous"):
+        return cube.sr.upscale("kriging", device="cpu").compute()
+
+
+def psnr(found: xr.DataArray, truth: xr.DataArray) -> float:
+    inner = (slice(None), slice(24, -24), slice(24, -24))
+    return float(-10 * np.log10(np.square(found.values[inner] - truth.values[inner], dtype="float64").mean()))
+
+
+def test_several_dates_are_sharper_than_one_with_shifts_that_were_measured(cube: xr.DataArray):
+    truth = fine_ground()
+
+    made = joined(cube)
+
+    alone = psnr(upscaled(cube.isel(time=-1)), truth)
+    together = psnr(made["estimate"].isel(time=0), truth)
+    assert together > alone + 1.0
+    found = np.stack([made["shift_y"].values.ravel(), made["shift_x"].values.ravel()], -1)
+    np.testing.assert_allclose(found, SHIFTS, atol=0.05)
+    assert (made["shift_quality"] > 0.9).all()
+
+
+def test_one_date_is_its_single_image(cube: xr.DataArray):
+    one = cube.isel(time=[-1])
+
+    made = joined(one)
+
+    np.testing.assert_array_equal(made["estimate"].values, upscaled(one).values)
+    assert (made["n_effective"] == 1).all()
+    assert made.sizes["time"] == 1
+    np.testing.assert_array_equal(made["std"].values, one.sr.interval(device="cpu")["std"].values)
+
+
+def test_the_result_has_the_form_and_grid_of_upscale_and_says_when(cube: xr.DataArray):
+    made = joined(cube, "9D")
+
+    whole = upscaled(cube.isel(time=[2, 4]))
+    assert made["estimate"].dims == whole.dims
+    assert made["estimate"].odc.geobox == whole.odc.geobox
+    np.testing.assert_array_equal(made["time"].values, cube["time"].values[[2, 4]])
+    np.testing.assert_array_equal(
+        made["time_bounds"].values.astype("datetime64[D]"),
+        np.array([["2023-06-01", "2023-06-10"], ["2023-06-10", "2023-06-19"]], "datetime64[D]"),
+    )
+    np.testing.assert_array_equal(made["window"].values, cube["time"].values[[2, 2, 2, 4, 4]])
+    assert made["weight"].dims == ("date", "y", "x") and made.sizes["date"] == 5
+    assert made["gain"].sizes["measured_band"] == 2
+    assert made.attrs["xr_sr:model"] == "kriging"
+    assert (made["lower"] < made["estimate"]).all() and (made["estimate"] < made["upper"]).all()
+
+
+def test_nothing_is_read_before_it_is_computed(cube: xr.DataArray):
+    def refuse(block: np.ndarray) -> np.ndarray:
+        raise AssertionError("was read")
+
+    lazy = cube.chunk({"time": 1, "y": 24, "x": 24})
+    lazy = lazy.copy(data=lazy.data.map_blocks(refuse, dtype="float32", meta=np.empty((0,) * 4, "float32")))
+
+    made = lazy.sr.multiframe("60D", device="cpu")
+
+    assert made.chunks
+    with pytest.raises(AssertionError, match="was read"):
+        made["estimate"].compute(scheduler="synchronous")
+
+
+def test_values_do_not_depend_on_how_the_cube_is_cut(cube: xr.DataArray):
+    whole = joined(cube.chunk(-1))
+
+    for chunks, block in (({"time": 1, "y": 17, "x": 48}, None), ({"time": 2, "y": 48, "x": 11}, 16)):
+        cut = joined(cube.chunk(chunks), chunks=block)
+        for name in ("estimate", "std", "n_effective", "weight"):
+            np.testing.assert_allclose(cut[name].values, whole[name].values, rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_changed_ground_falls_back_to_the_single_image_and_says_so(cube: xr.DataArray):
+    changed = cube.copy(deep=True)
+    changed[:-1, :, 14:26, 14:26] += 0.15  # on all dates but the one that is shown
+
+    made = joined(changed)
+
+    inside, beside = (slice(72, 88),) * 2, (slice(150, 186),) * 2
+    single, clean = upscaled(cube.isel(time=-1)), joined(cube)
+    apart = np.abs(made["estimate"][0].values - single.values)[:, *inside].max()
+    assert apart < 0.004
+    assert made["n_effective"][0].values[inside].max() < 1.5
+    assert made["n_effective"][0].values[beside].min() > 3
+    assert (made["std"][0].values[:, *inside] > clean["std"][0].values[:, *inside]).all()
+
+
+def test_a_brighter_date_is_brought_to_the_reference(cube: xr.DataArray):
+    bright = cube.copy(deep=True)
+    bright[1] = bright[1] * 1.1 + 0.01
+
+    made, clean = joined(bright), joined(cube)
+
+    np.testing.assert_allclose(made["gain"].values[1].ravel(), 1.1, atol=0.02)
+    np.testing.assert_allclose(made["offset"].values[1].ravel(), 0.01, atol=0.003)
+    assert abs(psnr(made["estimate"][0], fine_ground()) - psnr(clean["estimate"][0], fine_ground())) < 0.15
+
+
+def test_dates_and_pixels_without_values_do_not_count(cube: xr.DataArray):
+    holes = cube.copy(deep=True)
+    holes[0] = np.nan  # a whole date
+    holes[1, :, :20] = np.nan  # a part of one
+    holes[:, :, 40:, 40:] = np.nan  # on all dates
+
+    made = joined(holes)
+
+    assert (made["weight"][0] == 0).all()
+    assert (made["weight"][1, : 20 * 4] == 0).all() and made["weight"][1, 100:150, :150].mean() > 0.5
+    assert np.isnan(made["estimate"][0, :, 160:, 160:]).all()
+    assert (made["n_effective"][0, 160:, 160:] == 0).all()
+    assert np.isfinite(made["estimate"][0, :, :160, :160]).all()
+    assert np.isnan(made["shift_y"][0]).all() and made["region_weight"][0] == 0
+
+
+def test_holes_of_the_reference_are_filled_from_other_dates_and_marked(cube: xr.DataArray):
+    holes = cube.copy(deep=True)
+    holes[-1, :, 10:20, 12:22] = np.nan
+
+    made = joined(holes)
+
+    filled = made["estimate"][0].values[:, 40:80, 48:88]
+    assert np.isfinite(filled).all()
+    assert (made["weight"][-1, 40:80, 48:88] == 0).all()
+    truth = fine_ground().values[:, 40:80, 48:88]
+    plain = upscaled(cube.isel(time=-1)).values[:, 40:80, 48:88]
+    assert np.square(filled - truth).mean() < 1.5 * np.square(plain - truth).mean()
+
+
+def test_a_mask_with_dates_leaves_out_what_it_hides(cube: xr.DataArray):
+    keep = xr.ones_like(cube.isel(band=0, drop=True), dtype=bool)
+    keep[1, :20] = False
+    hidden = cube.where(keep)
+
+    np.testing.assert_allclose(
+        joined(cube, mask=keep)["estimate"].values, joined(hidden)["estimate"].values, rtol=0, atol=1e-6
+    )
+
+
+def test_digital_numbers_with_offsets_are_joined_as_reflectance(cube: xr.DataArray):
+    counts = (cube * 10_000 + 1000).round().astype("uint16")
+
+    made = joined(counts, offset=-1000)
+
+    np.testing.assert_allclose(made["estimate"].values, joined(cube)["estimate"].values, atol=3e-3)
+
+
+def test_duplicate_dates_count_twice(cube: xr.DataArray):
+    twice = xr.concat([cube, cube.isel(time=[1])], "time").sortby("time")
+
+    made = joined(twice)
+
+    assert made.sizes["date"] == 6
+    assert made["n_effective"].max() > 5
+
+
+def test_the_reference_may_be_a_date_or_the_one_nearest_to_the_median_shift(cube: xr.DataArray):
+    dated = joined(cube, reference="2023-06-04")
+    middle = joined(cube, reference="median")
+
+    assert dated["time"].values[0] == cube["time"].values[1]
+    np.testing.assert_allclose(dated["shift_y"].values.ravel(), np.array(SHIFTS)[:, 0] - SHIFTS[1][0], atol=0.05)
+    shifts = np.array(SHIFTS)
+    nearest = int(np.argmin(np.hypot(*(shifts - np.median(shifts, axis=0)).T)))
+    assert middle["time"].values[0] == cube["time"].values[nearest]
+
+
+def test_a_dataset_and_other_scales_work_alike(cube: xr.DataArray):
+    bands = cube.to_dataset("band")
+
+    made, whole = joined(bands), joined(cube)
+
+    np.testing.assert_allclose(
+        made["estimate"].sel(band="B08").values, whole["estimate"].sel(band="B08").values, rtol=0, atol=1e-6
+    )
+    assert joined(cube, scale=2)["estimate"].sizes["y"] == 2 * SIDE
+
+
+def test_the_result_is_an_interval_for_indices(cube: xr.DataArray):
+    made = joined(cube)
+
+    found = made.sr.index("NDVI")
+
+    assert {"estimate", "std"} <= set(found.data_vars)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "sen2sr"}, "model='sen2sr'"),
+        ({"strength": 0.5}, "strength="),
+        ({"max_shift": 20}, "max_shift"),
+        ({"window": "soon"}, "window='soon'"),
+        ({"reference": "2020-01-01"}, "reference='2020-01-01'"),
+        ({"level": 2}, "level"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_with_what_is_wanted(
+    cube: xr.DataArray, options: dict[str, object], words: str
+):
+    with pytest.raises(OptionError, match=words):
+        cube.sr.multiframe(**options)
+
+
+def test_cubes_without_dates_and_with_other_dimensions_are_refused(cube: xr.DataArray):
+    with pytest.raises(CubeError, match="dimension of dates"):
+        cube.isel(time=0).sr.multiframe()
+    with pytest.raises(CubeError, match="run"):
+        cube.expand_dims("run").sr.multiframe()
+    with pytest.raises(CubeError, match="assign_coords"):
+        cube.drop_vars("time").sr.multiframe()
+
+
+def test_bands_of_wider_pixels_are_refused_with_what_to_do():
+    tree = tree_of(48, 48)
+    dated = tree.map_over_datasets(lambda node: node.expand_dims(time=pd.date_range("2023-01-01", periods=2)))
+
+    with pytest.raises(OptionError, match="r20m"):
+        xr_sr.multiframe(dated)

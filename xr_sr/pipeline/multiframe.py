@@ -1,0 +1,345 @@
+"""The public function `multiframe`: many dates of one place make one finer image for each window of time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.delayed import delayed
+
+from ..arguments import check_number, is_one_of
+from ..catalog import registry
+from ..catalog.models import Kriging
+from ..cube.select import AnyCube, Cube, recognize
+from ..cube.sensors import FOR_MODELS, explains_sensors
+from ..cube.windows import DateWindow, TimeWindow, bounds_of, shown_dates, windows_of
+from ..errors import CubeError, OptionError, warns_once
+from ..radiometry.cubes import reflectance
+from ..radiometry.resolve import Nodata, Offset, Quantification
+from ..registration.alignment import SHARP
+from ..spec import LEAST_LEVEL, MOST_LEVEL, Option
+from ..tiling.halo import map_tiles
+from ..tiling.source import BandArray
+from .api import described_as_in_upscale
+from .inputs import Chunks, sides_of
+from .interval import CALIBRATION_ATTR, LEVEL_ATTR, GivenCalibration, as_array, bounded, calibration_for, factors_of
+from .plan import Plan, rebuild
+from .planning import plan
+from .request import Request
+from .series_block import (
+    DOWN,
+    FIRST,
+    QUALITY,
+    RIGHT,
+    WEIGHT,
+    SeriesRecipe,
+    compare_region,
+    join_block,
+    table_of,
+    weigh_block,
+)
+from .steps import Step
+
+REGION, COMPARED = 512, 384
+"""Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
+
+MOST_SHIFT = 8.0
+"""Longest shift in pixels that may be asked for: all dates are read with as much context."""
+
+Shown: TypeAlias = "Literal['latest', 'median'] | str | np.datetime64 | Sequence[str | np.datetime64]"
+
+
+@warns_once
+@explains_sensors(FOR_MODELS)
+@described_as_in_upscale
+def multiframe(
+    obj: AnyCube,
+    window: TimeWindow = "30D",
+    model: str = "kriging",
+    *,
+    reference: Shown = "latest",
+    max_shift: float = 3.0,
+    level: float = 0.9,
+    calibrated: bool = True,
+    calibration: GivenCalibration = None,
+    bands: Sequence[str] | None = None,
+    device: str = "auto",
+    offset: Offset = "auto",
+    quantification: Quantification = "auto",
+    nodata: Nodata = "auto",
+    mask: xr.DataArray | None = None,
+    chunks: Chunks = None,
+    allow_gsd: bool = False,
+    **options: Option,
+) -> xr.Dataset:
+    """Join the dates of each window of time to one finer image, lazily: detail that was measured, not guessed.
+
+    Dates of one place are displaced by parts of a pixel, so each samples the ground elsewhere. All valid pixels of a
+    window are joined by area-to-point kriging with their shifts, the point spread function and the noise of the band.
+    The image is that of one date, the reference, in its own geometry: where other dates show other ground, or nothing
+    is gained from them, it is what `upscale(model="kriging")` gives for that date.
+
+    obj: as in `upscale`, with a dimension of dates, in any order; one date is enough.
+    window: a length as `resample` takes it, "30D", "1MS": windows of the calendar that begin on the day of the first
+        date; or dates at which windows begin; or a grouper of xarray, such as SeasonResampler; or a DataArray with a
+        label for each date. Windows without a date are left out.
+    model: "kriging".
+    reference: the date that a window's image shows. "latest", its last one; a date, or one for each window; or
+        "median", the date that lies nearest to the median of the shifts: these are then measured at once.
+    max_shift: the longest shift of a date that is used, along each axis, in input pixels, up to 8.
+    level, calibrated, calibration: as in `interval`.
+    Other arguments: as in `upscale`; `mask` may have dates.
+
+    What is measured of the dates, each compared with the reference, in regions of about 512 input pixels: the shift
+    (`registration`), the gain and offset of each band (robust), and a weight from 0 to 1, lower where a date remains
+    different, as by haze. Region by region and then pixel by pixel, where a date shows more than the ground's variance
+    and the noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
+
+    Returns a Dataset on the finer grid, `time` holding the date that each image shows, and `time_bounds` the bounds of
+    its window: `estimate`, `std`, `lower` and `upper` as `interval` does; `n_effective` (time, y, x), the sum of the
+    weights of all dates, 1 where the reference alone counts, 0 where no date is valid; `weight` (date, y, x), the
+    weight of each date of the cube in its window's image, 1 for a reference, 0 where a date is not valid. Holes of the
+    reference are filled from the other dates, with a weight of 0 for the reference. NaN where no date is valid.
+    By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward
+    and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
+    `offset`. None of these depends on how arrays are cut. Each date counts in one window.
+    Raises what `upscale` raises, CubeError for a cube without dates or with other dimensions, OptionError for a window,
+    a reference, or a model that does not fit.
+    """
+    check_number("max_shift", max_shift, above=0, most=MOST_SHIFT)
+    check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
+    request = Request(model, bands=bands, device=device, mask=mask, chunks=chunks, allow_gsd=allow_gsd, options=options)
+    request = replace(request, offset=offset, quantification=quantification, nodata=nodata)
+    times = _times_of(recognize(obj, model_gsd_m="finest"))
+    windows = windows_of(times, window)
+    converted: AnyCube = reflectance(obj, offset=offset, quantification=quantification, nodata=nodata)  # type: ignore[type-var]
+    own = replace(request, offset="auto", quantification="auto", nodata="auto")
+    series = _Series.of(converted, own, str(times.dims[0]), float(max_shift))
+    used = calibration_for(series.plan.spec.name, calibrated, calibration)
+    factors = factors_of(used, series.bands, level)
+    if is_one_of(reference, ("median",)):
+        dates = [series.nearest_to_median(each) for each in windows]
+    else:
+        dates = shown_dates(times, windows, reference)
+    made = [_Joined.of(series, each, date, factors) for each, date in zip(windows, dates, strict=True)]
+    return _result(series, converted, own, made, level, "none" if used is None else used.note)
+
+
+def _times_of(cube: Cube) -> xr.DataArray:
+    """Return the dates along the leading dimension. Raises CubeError where there are none, or other dimensions."""
+    array = cube.planes[0].array
+    if len(cube.lead) != 1:
+        found = f"has {list(cube.lead)}" if cube.lead else "has no dimension of dates"
+        raise CubeError(
+            f"multiframe joins dates along one dimension beside band, y and x; this cube {found}. One date alone: "
+            "cube.expand_dims('time'). Other dimensions: select one element of each."
+        )
+    if cube.lead[0] not in array.coords:
+        raise CubeError(f"the dimension {cube.lead[0]!r} has no dates: assign_coords({cube.lead[0]}=...).")
+    times: xr.DataArray = array.coords[cube.lead[0]]
+    return times
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """The dates of a cube, as they are joined. step: of the plan, for the bands of the cube's grid."""
+
+    plan: Plan
+    step: Step
+    time: str
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    max_shift: float
+
+    @staticmethod
+    def of(cube: AnyCube, request: Request, time: str, max_shift: float) -> _Series:
+        """Plan all dates by themselves. Raises OptionError for another model, and for bands of other grids."""
+        if not isinstance(registry.get(request.model), Kriging):
+            raise OptionError(f"model={request.model!r} cannot join dates. Use one that can: model='kriging'.")
+        made = plan(cube, request)
+        assert isinstance(made.spec, Kriging)
+        if made.spec.strength != 1:
+            raise OptionError("strength=: dates are joined by kriging itself, strength=1. Leave it out.")
+        fine = [step for step in made.steps if step.second is None]
+        if len(made.steps) > 1 or not fine:
+            names = [band for step in made.steps if step.second is not None for band in step.bands]
+            raise OptionError(
+                f"multiframe joins the bands of one grid; {names} have wider pixels. Pass bands= of one size, or the "
+                "cube of these bands by itself: tree['r20m'].to_dataset() with scale=8, allow_gsd=True."
+            )
+        height, width = made.cube.geobox.shape
+        return _Series(made, fine[0], time, _edges(height), _edges(width), max_shift)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands, as the kernel reads them."""
+        return self.step.bands
+
+    @property
+    def measured(self) -> list[int]:
+        """Indices of the bands that shifts are measured in."""
+        return [n for n, band in enumerate(self.bands) if band in SHARP] or [*range(len(self.bands))]
+
+    def planes(self, dates: Sequence[int]) -> list[list[BandArray]]:
+        """Return the lazy arrays (y, x) of all bands of some dates, date by date; and of their masks, if there are."""
+        return [[(array[date], index) for date in dates for array, index in stack] for stack in self.step.stacks]
+
+    def table(self, dates: Sequence[int]) -> da.Array:
+        """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
+        shape = len(self.rows) - 1, len(self.columns) - 1
+        stacks = self.planes(dates)
+        bands = len(self.bands)
+        regions = []
+        for span_y, span_x in itertools.product(*map(_spans, (self.rows, self.columns))):
+            images = []
+            for place in range(len(dates)):
+                chosen = stacks[0][place * bands : (place + 1) * bands]
+                image = da.stack([_plane(array, index)[span_y, span_x] for array, index in chosen])
+                if len(stacks) > 1:
+                    keep = _plane(*stacks[1][place])[span_y, span_x]
+                    image = da.where(keep, image, np.float32(np.nan))
+                images.append(image.rechunk(image.shape))
+            regions.append(delayed(compare_region)(images, self.measured, self.max_shift))
+        found = delayed(table_of)(regions, shape, bands, self.max_shift)
+        table: da.Array = da.from_delayed(found, (*shape, len(dates) - 1, FIRST + 2 * bands), np.float64)
+        return table
+
+    def nearest_to_median(self, window: DateWindow) -> int:
+        """Return the date of a window that lies nearest to the median of the shifts; measured now."""
+        if len(window.dates) == 1:
+            return window.dates[0]
+        table = np.asarray(self.table(window.dates))
+        shifts = np.concatenate([np.zeros((1, 2)), np.nanmedian(table[..., :2], axis=(0, 1))])
+        known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0])
+        apart = np.hypot(*(shifts - np.median(shifts[known], axis=0)).T)
+        return window.dates[int(np.argmin(np.where(known, apart, np.inf)))]
+
+
+def _edges(length: int) -> tuple[int, ...]:
+    count = max(1, round(length / REGION))
+    return tuple(round(float(place)) for place in np.linspace(0, length, count + 1))
+
+
+def _spans(edges: Sequence[int]) -> list[slice]:
+    """Return the part in the middle of each region in which dates are compared."""
+    found = []
+    for start, stop in itertools.pairwise(edges):
+        side = min(COMPARED, stop - start)
+        first = start + (stop - start - side) // 2
+        found.append(slice(first, first + side))
+    return found
+
+
+def _plane(array: da.Array, index: int | None) -> da.Array:
+    return array if index is None else array[index]
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """One window. dates: the reference first. image: (plane, y, x), as `join_block` returns it. weights: by date."""
+
+    window: DateWindow
+    dates: tuple[int, ...]
+    table: da.Array
+    image: da.Array
+    weights: da.Array
+
+    @staticmethod
+    def of(series: _Series, window: DateWindow, date: int, factors: tuple[tuple[float, float, float], ...]) -> _Joined:
+        """Join the dates of a window; date: the position of the one that is shown."""
+        dates = (date, *(other for other in window.dates if other != date))
+        table = series.table(dates)
+        stacks = series.planes(dates)
+        kernel = series.step.recipe.kernel
+        recipe = SeriesRecipe(
+            kernel.sensors, factors, len(dates), series.rows, series.columns, series.max_shift, kernel.device
+        )
+        sides = sides_of(series.plan.request.chunks, series.plan.cube)
+        shared: dict[str, Any] = {
+            "scale": recipe.scale,
+            "halo": recipe.reach,
+            "args": (recipe,),
+            "chunks": None if sides is None else sides[-2:],
+            "table": table,
+        }
+        image = map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **shared)
+        weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **shared)
+        assert isinstance(image, da.Array)
+        assert isinstance(weights, da.Array)
+        return _Joined(window, dates, table, image, weights)
+
+
+def _result(
+    series: _Series, cube: AnyCube, request: Request, joined: Sequence[_Joined], level: float, calibration: str
+) -> xr.Dataset:
+    """Put windows together, with what was measured of their dates."""
+    time, count = series.time, len(series.bands)
+    shows = [each.dates[0] for each in joined]
+    order = [series.bands.index(band) for band in series.plan.wanted]
+    last = plan(cube.isel({time: shows}), request)
+    parts = []
+    for first in (0, count):
+        arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
+        parts.append(as_array(last, rebuild(last, da.stack(arrays, axis=1))))
+    found = bounded(parts[0], parts[1], level)
+    grid = parts[0].isel({parts[0].dims[parts[0].dims.index(_band_dim(parts[0], last))]: 0}, drop=True)
+    y, x = last.cube.y, last.cube.x
+    grid = grid.transpose(time, y, x)
+    counted = grid.copy(data=da.stack([each.image[-1] for each in joined]))
+    dataset = xr.Dataset({**found, "n_effective": _named(counted, "sum of the weights of dates", "1")})
+    places = [date for each in joined for date in each.dates]
+    where = np.argsort(places, kind="stable")
+    weights = da.concatenate([each.weights for each in joined])[where]
+    dates = series.plan.cube.planes[0].array.coords[time].values
+    own = {"date": ("date", dates[np.array(places)[where]])}
+    windowed = np.repeat(grid[time].values, [len(each.dates) for each in joined])[where]
+    dataset = dataset.assign_coords({**own, "window": ("date", windowed), "measured_band": [*series.bands]})
+    facts = _facts(series, joined, where, weights.chunks[0])
+    dataset["weight"] = xr.Variable(("date", y, x), weights, {"long_name": "weight of a date", "units": "1"})
+    dataset = dataset.assign(facts)
+    dataset = dataset.assign_coords({f"{time}_bounds": bounds_of([each.window for each in joined])})
+    dataset[time].attrs["bounds"] = f"{time}_bounds"
+    dataset.attrs = dict(parts[0].attrs) | {LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
+    return dataset
+
+
+def _band_dim(array: xr.DataArray, made: Plan) -> str:
+    spatial = {*made.cube.lead, made.cube.y, made.cube.x}
+    return next(str(dim) for dim in array.dims if dim not in spatial)
+
+
+def _named(array: xr.DataArray, title: str, units: str) -> xr.DataArray:
+    array.attrs = {"long_name": title, "units": units}
+    return array
+
+
+def _facts(series: _Series, joined: Sequence[_Joined], where: Any, chunks: tuple[int, ...]) -> dict[str, xr.Variable]:
+    """Return what was measured of all dates: by date and region, and by band too."""
+    bands = len(series.bands)
+    neutral = np.zeros((len(series.rows) - 1, len(series.columns) - 1, 1, FIRST + 2 * bands))
+    neutral[..., [QUALITY, WEIGHT]] = 1
+    neutral[..., FIRST : FIRST + bands] = 1
+    first = da.from_array(neutral, chunks=-1)
+    tables = da.concatenate([da.concatenate([first, each.table], axis=2) for each in joined], axis=2)[:, :, where]
+    tables = tables.transpose(2, 0, 1, 3).rechunk({0: chunks})
+    dims = ("date", "region_y", "region_x")
+    names = {
+        "shift_y": (DOWN, "shift of the content along y, against the date shown", "pixel"),
+        "shift_x": (RIGHT, "shift of the content along x, against the date shown", "pixel"),
+        "shift_quality": (QUALITY, "quality of the shift, one half where its error is 0.2 pixels", "1"),
+        "region_weight": (WEIGHT, "weight of a date in a region", "1"),
+    }
+    found = {
+        name: xr.Variable(dims, tables[..., place], {"long_name": title, "units": units})
+        for name, (place, title, units) in names.items()
+    }
+    for place, (name, title) in enumerate((("gain", "brightness"), ("offset", "reflectance"))):
+        start = FIRST + place * bands
+        text = {"long_name": f"{name} of {title} against the date shown", "units": "1"}
+        found[name] = xr.Variable((*dims, "measured_band"), tables[..., start : start + bands], text)
+    return found

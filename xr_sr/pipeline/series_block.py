@@ -1,0 +1,254 @@
+"""Join the dates of one window of time: what the tasks of `multiframe` run. Arrays, no cubes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..kernels import BandSensor
+from ..kernels.fill import fill
+from ..kernels.kriging_filters import Doubles
+from ..registration.series import Compared, compare, settled, weights_of
+from ..registration.warping import FloatArray
+from ..spec import Tile
+from ..tiling.source import Source
+
+DOWN, RIGHT, QUALITY, WEIGHT, FIRST = 0, 1, 2, 3, 4
+"""Numbers of a date in a region, along the last axis of a table; from FIRST on the gains of all bands, then their
+offsets. DOWN, RIGHT: of the content, relative to the reference, in input pixels."""
+
+FILLED = 4
+"""Input pixels that holes of a date are filled inwards, so that kriging near them has something to read."""
+
+
+@dataclass(frozen=True)
+class SeriesRecipe:
+    """How a block of several dates is computed.
+
+    sensors: of the bands. factors: by which their deviations are multiplied, as in `Spread`. dates: number of dates,
+    the reference first. rows, columns: edges of the regions, in input pixels. max_shift: longest shift, in input
+    pixels. device: as `upscale` takes it.
+    """
+
+    sensors: tuple[BandSensor, ...]
+    factors: tuple[tuple[float, float, float], ...]
+    dates: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    max_shift: float
+    device: str
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel."""
+        return self.sensors[0].observation.scale
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return len(self.sensors)
+
+    @property
+    def context(self) -> int:
+        """Input pixels around a block that its dates are read with: those of the kernel, and the longest shift."""
+        return kernels.SERIES_REACH + math.ceil(self.max_shift + 0.5)
+
+    @property
+    def reach(self) -> int:
+        """Input pixels around a block that it depends on: holes are filled from beyond the context."""
+        return self.context + FILLED
+
+
+def compare_region(images: Sequence[FloatArray], measured: Sequence[int], max_shift: float) -> list[Compared]:
+    """Compare the dates of one region, (band, y, x) each and the first the reference, inside a task."""
+    return [compare(image, images[0], measured, max_shift) for image in images[1:]]
+
+
+def table_of(regions: Sequence[Sequence[Compared]], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
+    """Return the table of one window, (region y, region x, date, number), from the comparisons of its regions.
+
+    A date that could not be measured in a region takes what was found in the others, and counts for nothing where it
+    was found nowhere.
+    """
+    dates = len(regions[0])
+    table = np.zeros((len(regions), dates, FIRST + 2 * bands))
+    table[..., FIRST : FIRST + bands] = 1
+    for date in range(dates):
+        found = [region[date] for region in regions]
+        seen = [each for each in found if each.shift.ok and math.isfinite(each.residual)]
+        for place, shift in enumerate(settled([each.shift for each in found], max_shift)):
+            own = found[place] if found[place] in seen else None
+            table[place, date, DOWN], table[place, date, RIGHT] = -shift.dy, -shift.dx
+            table[place, date, QUALITY] = shift.quality
+            if own is not None:
+                numbers = np.concatenate([own.gain, own.offset])
+            elif seen:
+                numbers = np.median([np.concatenate([each.gain, each.offset]) for each in seen], axis=0)
+            else:
+                continue
+            table[place, date, FIRST:] = numbers
+    for place, region in enumerate(regions):
+        table[place, :, WEIGHT] = weights_of([each.residual for each in region])
+    unknown = ~np.isfinite(table[..., :2]).all(axis=-1)
+    table[unknown, WEIGHT] = 0
+    return table.reshape(*shape, dates, FIRST + 2 * bands)
+
+
+def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
+    """Compute one block: (2 band + 1, height * scale, width * scale), estimates, deviations, and dates that count.
+
+    source: stack 0 holds the bands of each date, the reference first; stack 1, if present, a mask for each, True where
+    values are kept; the table what was measured. NaN where no date is valid.
+    """
+    scale, bands = recipe.scale, recipe.bands
+    out = np.full((2 * bands + 1, tile.height * scale, tile.width * scale), np.nan, np.float32)
+    for inner, part, _, counted, known in _parts(source, tile, recipe):
+        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
+        valid = known.repeat(scale, axis=-2).repeat(scale, axis=-1)
+        for place, planes in enumerate((part.estimate, part.std)):
+            out[place * bands : (place + 1) * bands, rows, columns] = np.where(valid, planes, np.nan)
+        total = np.where(known.any(axis=0), counted, 0)
+        out[-1, rows, columns] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
+    return out
+
+
+def weigh_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
+    """Return the weights of all dates of one block, (date, height * scale, width * scale), as `join_block`."""
+    scale = recipe.scale
+    out = np.zeros((recipe.dates, tile.height * scale, tile.width * scale), np.float32)
+    for inner, _, weights, _, _ in _parts(source, tile, recipe):
+        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
+        out[:, rows, columns] = weights.repeat(scale, axis=-2).repeat(scale, axis=-1)
+    return out
+
+
+def _parts(source: Source, tile: Tile, recipe: SeriesRecipe) -> Iterator[tuple[Any, ...]]:
+    """Join a block region by region: where it lies in the tile, what was joined, and the weights of dates.
+
+    Yields (rows, columns) in input pixels, the estimates, weights (date, y, x), their sum, and where bands are known.
+    """
+    table = source.table
+    assert table is not None
+    context, bands = recipe.context, recipe.bands
+    dates = np.asarray(source.take(recipe.reach), np.float32)
+    dates = dates.reshape(recipe.dates, bands, *dates.shape[-2:])
+    if source.has(1):
+        kept = source.take(recipe.reach, 1).astype(bool)
+        dates = np.where(kept[:, None], dates, np.float32(np.nan))
+    valid = np.isfinite(dates)
+    dates = fill(np.where(valid, dates, np.float32(np.nan)), steps=FILLED)[..., FILLED:-FILLED, FILLED:-FILLED]
+    valid = valid[..., FILLED:-FILLED, FILLED:-FILLED]
+    for number_y, rows in _regions(recipe.rows, tile.y):
+        for number_x, columns in _regions(recipe.columns, tile.x):
+            area = tuple(slice(each.start, each.stop + 2 * context) for each in (rows, columns))
+            at = [each.start + begin for each, (begin, _) in zip((rows, columns), (tile.y, tile.x), strict=True)]
+            own = _Area(dates[..., area[0], area[1]], valid[..., area[0], area[1]], context)
+            part, weights, known = own.joined(recipe, table, (number_y, number_x), (at[0], at[1]))
+            yield (rows, columns), part, weights, weights.sum(axis=0), known
+
+
+def _regions(edges: Sequence[int], span: tuple[int, int]) -> Iterator[tuple[int, slice]]:
+    """Yield the regions that a tile touches, and their pixels, counted from the tile's first."""
+    for number, (start, stop) in enumerate(itertools.pairwise(edges)):
+        first, last = max(start, span[0]), min(stop, span[1])
+        if first < last:
+            yield number, slice(first - span[0], last - span[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _Area:
+    """The part of a block in one region. dates, valid: (date, band, y, x) with `context` pixels around."""
+
+    dates: FloatArray
+    valid: NDArray[np.bool_]
+    context: int
+
+    def joined(
+        self, recipe: SeriesRecipe, table: Doubles, region: tuple[int, int], at: tuple[int, int]
+    ) -> tuple[Any, FloatArray, NDArray[np.bool_]]:
+        """Return what the dates give, the weights (date, y, x), and where bands are known (band, y, x)."""
+        own = table[region]
+        counted = [date for date in range(len(own)) if own[date, WEIGHT] > 0]
+        margin = kernels.SERIES_REACH
+        shifts = [(float(own[date, DOWN]), float(own[date, RIGHT])) for date in counted]
+        dates = tuple(
+            kernels.SeriesDate((round(shift[0], 3), round(shift[1], 3)), float(own[date, WEIGHT]))
+            for date, shift in zip(counted, shifts, strict=True)
+        )
+        others, seen = [], []
+        for date, each in zip(counted, dates, strict=True):
+            gain, offset = self._brightness(table, date, recipe, at)
+            rows, columns = (
+                slice(self.context - margin + whole, side - self.context + margin + whole)
+                for whole, side in zip(each.whole, self.dates.shape[-2:], strict=True)
+            )
+            image = self.dates[date + 1][:, rows, columns]
+            cut = slice(self.context - margin, -(self.context - margin) or None)
+            others.append((image - offset[:, cut, cut]) / gain[:, cut, cut])
+            seen.append(self.valid[date + 1][:, rows, columns].all(axis=0))
+        cut = slice(self.context - margin, -(self.context - margin) or None)
+        reference, known = self.dates[0][:, cut, cut], self.valid[0][:, cut, cut]
+        shape = reference.shape[-2:]
+        stacked = np.stack(others) if others else np.empty((0, *reference.shape), np.float32)
+        visible = np.stack(seen) if seen else np.empty((0, *shape), bool)
+        if not known.all() and len(stacked):
+            reference, known = _completed(reference, known, stacked, visible, dates)
+        part = kernels.join_dates(
+            (recipe.sensors, dates, recipe.factors, recipe.device),
+            np.ascontiguousarray(reference, np.float32),
+            np.ascontiguousarray(stacked, np.float32),
+            visible,
+        )
+        inner = slice(margin, -margin)
+        weights = np.zeros((recipe.dates, shape[0] - 2 * margin, shape[1] - 2 * margin), np.float32)
+        weights[0] = self.valid[0].all(axis=0)[self.context : -self.context, self.context : -self.context]
+        for place, date in enumerate(counted):
+            weights[date + 1] = part.weights[place] * dates[place].weight
+        return part, weights, known[:, inner, inner]
+
+    def _brightness(
+        self, table: Doubles, date: int, recipe: SeriesRecipe, at: tuple[int, int]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return gain and offset of each band at each pixel: linear between the middles of regions."""
+        numbers = np.moveaxis(table[:, :, date, FIRST:], -1, 0)  # (number, region y, region x)
+        for axis, edges in ((1, recipe.rows), (2, recipe.columns)):
+            middles = (np.array(edges[:-1]) + np.array(edges[1:])) / 2
+            places = at[axis - 1] - self.context + np.arange(self.dates.shape[axis - 3]) + 0.5
+            numbers = np.apply_along_axis(lambda line: np.interp(places, middles, line), axis, numbers)  # noqa: B023
+        gain, offset = numbers.astype("float32").reshape(2, recipe.bands, *numbers.shape[1:])
+        return gain, offset
+
+
+def _completed(
+    reference: FloatArray,
+    known: NDArray[np.bool_],
+    others: FloatArray,
+    visible: NDArray[np.bool_],
+    dates: Sequence[kernels.SeriesDate],
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Fill holes of the reference with the weighted mean of the other dates, moved to it linearly."""
+    total, summed = np.zeros(known.shape[-2:], np.float64), np.zeros(reference.shape, np.float64)
+    for image, seen, date in zip(others, visible, dates, strict=True):
+        weight = (date.weight * seen).astype("float64")
+        total += _moved(weight, date.part)
+        summed += _moved(np.where(seen, image, 0) * weight, date.part)
+    there = visible.any(axis=0)  # the pixel of a date that lies nearest
+    filled = summed / np.where(there, total, 1)
+    return np.where(~known & there, filled, reference).astype("float32"), known | there
+
+
+def _moved(image: Doubles, part: tuple[float, float]) -> Doubles:
+    """Return (..., y, x) read `part` of a pixel further down and right, linearly; edges are repeated."""
+    for axis, share in ((-2, part[0]), (-1, part[1])):
+        step = 1 if share > 0 else -1
+        length = image.shape[axis]
+        beside = np.take(image, np.clip(np.arange(length) + step, 0, length - 1), axis=axis)
+        image = image * (1 - abs(share)) + beside * abs(share)
+    return image
