@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from xr_sr.errors import OptionError
 from xr_sr.kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width, shipped
+from xr_sr.kernels.psf import MTF_AT_NYQUIST
 
 
 def counts_of(scores: np.ndarray) -> np.ndarray:
@@ -75,7 +78,37 @@ def test_the_package_has_one_of_kriging():
     made = shipped("kriging")
 
     assert made is not None
-    assert {band for band, _ in made.quantiles} == {"B02", "B03", "B04", "B08", "all"}
+    assert {band for band, _ in made.quantiles} == {*MTF_AT_NYQUIST, "all"} - {"B10"}
     assert {stratum for _, stratum in made.quantiles} == {*STRATA, "all"}
     assert "Virginia" not in made.note  # which intervals are judged on
     assert shipped("bicubic") is None
+
+
+def test_merged_calibrations_keep_what_each_says_of_its_bands():
+    """Also where it is taken from all bands together: what it says, and not what the other does."""
+    first, second = example(), Calibration("kriging", {("all", "all"): tuple(np.arange(1, 1 + len(LEVELS)) / 2.0)})
+    second = dataclasses.replace(
+        second, quantiles={**second.quantiles, ("B11", "flat"): tuple(np.arange(1, 1 + len(LEVELS)) / 1.0)}, note="swir"
+    )
+
+    made = first.merge(second)
+
+    for stratum in STRATA:
+        for band in ("B04", "B08", "B99"):
+            assert made.width(band, stratum, 0.9) == first.width(band, stratum, 0.9)
+        assert made.width("B11", stratum, 0.9) == second.width("B11", stratum, 0.9)
+    assert made.width("B11", "flat", 0.9) == 2 * made.width("B11", "edge", 0.9)
+    assert made.note == "made up; B11: swir" and made.model == "kriging"
+
+
+def test_calibrations_with_other_options_are_not_merged():
+    alike = dataclasses.replace(example(), options={"strength": 1.0})
+    assert alike.merge(example()).options == {"strength": 1.0}
+    with pytest.raises(OptionError, match="merge.*0.5"):
+        alike.merge(dataclasses.replace(alike, options={"strength": 0.5}))
+
+
+@pytest.mark.parametrize("other", ["kriging.json", None, Calibration("sen2sr.ten-x4", example().quantiles)])
+def test_only_calibrations_of_one_family_are_merged(other):
+    with pytest.raises(OptionError, match="merge"):
+        example().merge(other)

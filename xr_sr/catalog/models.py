@@ -199,10 +199,11 @@ class Network(Single):
             raise ModelError(
                 f"{said}: normalization={self.normalization!r}: expected xr_sr.Normalization(shift=0.1, scale=0.2)."
             )
-        if self.error_scale and (self.normalization != Normalization() or self.window or self.coarse):
+        interpolated = bool(self.coarse) and self.coarse_as != "repeated"
+        if self.error_scale and (self.normalization != Normalization() or self.window or interpolated):
             raise ModelError(
-                f"{said}: error_scale=True: expected a network that reads and returns reflectance, of bands of one "
-                "pixel size, without normalization= and window=."
+                f"{said}: error_scale=True: expected a network that reads and returns reflectance, without "
+                "normalization= and window=, and that reads coarse bands as coarse_as='repeated'."
             )
         for what in ("shift", "scale"):
             value = getattr(self.normalization, what)

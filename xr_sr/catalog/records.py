@@ -66,7 +66,6 @@ SEN2SR_TEN = replace(
     selects=True,
     fine_alone=True,
     coarse_alone=True,
-    error_scale=False,
     halo=32,  # 30 of regression kriging, and 2 to begin at a coarse pixel, tested
     config=(
         ("bands", RGBN),

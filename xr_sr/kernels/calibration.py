@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
@@ -73,9 +73,7 @@ class Calibration:
 
     def width(self, band: str, stratum: str, level: float) -> float:
         """Return half the width of an interval as a multiple of the error scale."""
-        places = ((band, stratum), (ALL, stratum), (band, ALL), (ALL, ALL))
-        known = next(self.quantiles[place] for place in places if place in self.quantiles)
-        return float(np.interp(level, LEVELS, known))
+        return float(np.interp(level, LEVELS, self.quantiles[self.place_of(band, stratum)]))
 
     def factors(self, band: str, level: float) -> tuple[float, float, float]:
         """Return by which scales are multiplied for the normal distribution whose interval has that width."""
@@ -96,6 +94,39 @@ class Calibration:
             if values[0] != values[1] and not estimated:
                 found[name] = known[name], options[name]
         return found
+
+    def merge(self, other: Calibration) -> Calibration:
+        """Return a calibration with the bands of another beside its own, such as those of another pixel size.
+
+        A band that both know is that of `other`. What neither knows is looked up among all bands of this one. Raises
+        OptionError for one that is no calibration, or of another family of models or other options.
+        """
+        if not isinstance(other, Calibration) or other.family != self.family:
+            found = shown(other.model if isinstance(other, Calibration) else other)
+            raise OptionError(f"merge({found}): expected another calibration of {self.family!r}.")
+        if None not in (self.options, other.options) and self.options != other.options:
+            raise OptionError(
+                f"merge(...): the other calibration was fitted with {shown(other.options)}, this one with "
+                f"{shown(self.options)}. Fit both with the same options."
+            )
+        bands = list(dict.fromkeys(band for band, _ in other.quantiles if band != ALL))
+        own = {key: each for key, each in self.quantiles.items() if key[0] not in bands}
+        places = {(band, stratum): other.place_of(band, stratum) for band in bands for stratum in (*STRATA, ALL)}
+        quantiles = {**own, **{key: other.quantiles[place] for key, place in places.items()}}
+        pixels = {key: self.pixels.get(key, 0) for key in own}
+        pixels |= {key: other.pixels.get(place, 0) for key, place in places.items()}
+        notes = dict.fromkeys([self.note, f"{', '.join(bands)}: {other.note}" if other.note else ""])
+        return replace(self, quantiles=quantiles, pixels=pixels, note="; ".join(filter(None, notes)))
+
+    @property
+    def family(self) -> str:
+        """The name of the model without that of its variant."""
+        return self.model.partition(".")[0]
+
+    def place_of(self, band: str, stratum: str) -> tuple[str, str]:
+        """Return the key of the quantiles that are taken for a band in a stratum."""
+        places = ((band, stratum), (ALL, stratum), (band, ALL), (ALL, ALL))
+        return next(place for place in places if place in self.quantiles)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file of JSON, completely or not at all. Raises StoreError for a folder that does not exist."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..networks import separable
+from ..networks.lean import trim
 from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS, Filters, filters_of
 from .kriging_spread import ErrorScale
 from .protocol import BandSensor, Spread
@@ -91,9 +92,8 @@ class KrigedBand:
         level = level_of(noise, signal)
         if beside:
             cut = Kriger.reach - separable.MEANS
-            inner = tuple(slice(cut, side - cut) for side in level.shape)
-            near = plane[Kriger.reach - 2 : 2 - Kriger.reach, Kriger.reach - 2 : 2 - Kriger.reach]
-            self.error_scale.write(near, noise[inner], level[inner], *beside)
+            near = trim(plane, Kriger.reach - 2)
+            self.error_scale.write(near, trim(noise, cut), trim(level, cut), *beside)
         self.krige(plane, level, out, add=add)
         if strength == 1:
             return
@@ -104,6 +104,11 @@ class KrigedBand:
         smooth = torch.empty_like(out)
         self.bicubic.along_x(tall, reach, columns, smooth)
         out.lerp_(smooth, 1 - strength)
+
+    def judge(self, plane: Tensor, beside: Sequence[Tensor]) -> None:
+        """Write what `apply` writes beside the estimate, alone. plane: with MEANS pixels on each side of the result."""
+        noise, signal = self.noise_and_signal(plane)
+        self.error_scale.write(trim(plane, separable.MEANS - 2), noise, level_of(noise, signal), *beside)
 
     def krige(self, plane: Tensor, level: Tensor, out: Tensor, *, add: bool = False) -> None:
         """Upscale as `apply`, with ratios of noise to signal that may be those of another image."""

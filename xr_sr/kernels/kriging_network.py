@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,7 +13,8 @@ from ..catalog.models import Kriging
 from ..errors import MissingBandError
 from ..networks.kriging_residual import KrigingResidual
 from ..networks.lean import refuse_clamp, trim
-from .kriging import Kriger
+from ..networks.separable import MEANS
+from .kriging import KrigedBand, Kriger
 from .observe import check_kriging, observed
 from .protocol import BandSensor, Spread
 from .regression_kriging import RegressionKriger
@@ -75,6 +75,7 @@ class KrigingNetwork(KrigingResidual):
         self.names, self.strength = tuple(bands), strength
         self.own, self.consumed = self.consumed, max(self.consumed, Kriger.reach)
         self.fine_consumed = self.consumed
+        self._judge: tuple[Spread, Kriger] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return kriging with the addition."""
@@ -97,22 +98,33 @@ class KrigingNetwork(KrigingResidual):
         self.write(x, out)
         return out
 
-    @cached_property
-    def _judging(self) -> Kriger:
-        return Kriger(sensors_of(self.names, self.upscale), 1.0, Spread(((1.0, 1.0, 1.0),) * self.bands))
+    def _judging(self, spread: Spread) -> Kriger:
+        """Return kriging with the errors that are asked for; one network has one `spread`."""
+        if self._judge is None or self._judge[0] != spread:
+            self._judge = spread, Kriger(sensors_of(self.names, self.upscale), 1.0, spread)
+        return self._judge[1]
+
+    def write_judged(self, x: Tensor, out: Tensor, spread: Spread) -> None:
+        """Write all estimates, then the planes of `spread`, to `out`; without a gradient.
+
+        The scale of the error is the standard deviation of kriging, which holds for the sum too: on four places its
+        rank correlation with the error was 0.14 to 0.42, that of the scale which the network learned 0.11 to 0.41,
+        lower on each.
+        """
+        if self.strength:
+            features, deviation = self.read(trim(x, self.fine_consumed - self.own))
+            self.write_added(features, deviation * self.strength, out[:, : self.bands])
+        window = trim(x, self.fine_consumed - Kriger.reach)
+        self._judging(spread).predict_into(window, out, add=self.strength != 0)
 
     def with_scale(self, x: Tensor) -> Tensor:
-        """Return the bands, and after all of them the scale of their errors; without a gradient.
-
-        It is the standard deviation of kriging, which holds for the sum too: on four places its rank correlation with
-        the error was 0.14 to 0.42, that of the scale which the network learned 0.11 to 0.41, lower on each.
-        """
+        """Return the bands, and after all of them the scale of their errors; without a gradient."""
+        rows, columns = ((side - 2 * self.consumed) * self.upscale for side in x.shape[-2:])
+        bands = len(getattr(self, "gives", range(self.bands)))
+        out = x.new_empty(len(x), 2 * bands, rows, columns)
         with torch.no_grad():
-            found = self._judging.predict(trim(x, self.fine_consumed - Kriger.reach), 0)
-            if self.strength:
-                features, spread = self.read(trim(x, self.fine_consumed - self.own))
-                found[:, : self.bands].add_(self.added(features, spread), alpha=self.strength)
-            return found
+            self.write_judged(x, out, Spread(((1.0, 1.0, 1.0),) * bands))
+        return out
 
 
 class KrigingFusion(KrigingNetwork):
@@ -139,6 +151,7 @@ class KrigingFusion(KrigingNetwork):
         self.coarse, self.reads_coarse = tuple(coarse), len(coarse)
         self.gives = tuple(range(len(bands) + len(coarse)))
         self.regression = RegressionKriger(sensors_of(coarse, upscale, 2), upscale)
+        self._judge_all: tuple[Spread, list[KrigedBand], RegressionKriger] | None = None
         around = self.regression.around
         self.consumed = max(self.regression.consumed, around + self.fine_consumed + (around + self.fine_consumed) % 2)
 
@@ -155,6 +168,10 @@ class KrigingFusion(KrigingNetwork):
         return self
 
     @property
+    def _fine_given(self) -> list[int]:
+        return [place for place in self.gives if place < self.bands]
+
+    @property
     def _coarse_given(self) -> list[int]:
         return [place for place in self.gives if place >= self.bands]
 
@@ -165,16 +182,43 @@ class KrigingFusion(KrigingNetwork):
 
     def write(self, x: Tensor, out: Tensor) -> None:
         """Write the bands upscaled to `out`; without a gradient."""
+        self._write(x, out, self.regression)
+
+    def write_judged(self, x: Tensor, out: Tensor, spread: Spread) -> None:
+        """Write all estimates, then the planes of `spread`, to `out`; without a gradient.
+
+        Scales of errors are the deviations of kriging, and of regression kriging (`regression_spread`).
+        """
+        if self._judge_all is None or self._judge_all[0] != spread:
+            factors = spread.factors or ((1.0, 1.0, 1.0),) * len(self.gives)
+            own = [factors[n] for n, place in enumerate(self.gives) if place < self.bands]
+            names = [self.names[place] for place in self.gives if place < self.bands]
+            kriged = [KrigedBand(*pair) for pair in zip(sensors_of(names, self.upscale), own, strict=True)]
+            given = [self.coarse[place - self.bands] for place in self._coarse_given]
+            guides = sensors_of(self.names, self.upscale)
+            sensors, rest = sensors_of(given, self.upscale, 2), factors[len(own) :]
+            regression = RegressionKriger(sensors, self.upscale, guides, rest) if given else self.regression
+            self._judge_all = spread, kriged, regression
+        _, kriged, regression = self._judge_all
+        count = len(self.gives)
+        planes = out.unflatten(1, (-1, count))
+        self._write(x, planes[:, 0], regression, planes[:, 1:])
+        for date in range(len(x)):
+            for place, (band, plane) in enumerate(zip(kriged, self._fine_given, strict=True)):
+                band.judge(trim(x[date, plane], self.consumed - MEANS), [*planes[date, 1:, place]])
+
+    def _write(self, x: Tensor, out: Tensor, regression: RegressionKriger, beside: Tensor | None = None) -> None:
         scale, count = self.upscale, self.bands
-        fine_given = [place for place in self.gives if place < count]
-        around = self.regression.around if self._coarse_given else 0
+        fine_given = self._fine_given
+        around = regression.around if self._coarse_given else 0
         seen = trim(x[:, :count], self.consumed - around - self.fine_consumed)
         rows, columns = ((side - 2 * self.fine_consumed) * scale for side in seen.shape[-2:])
         fine = x.new_empty(len(x), count, rows, columns)
         super().write(seen, fine)
         out[:, : len(fine_given)] = trim(fine[:, fine_given], around * scale)
         if self._coarse_given:
-            measured = trim(x, self.consumed - self.regression.consumed)
+            measured = trim(x, self.consumed - regression.consumed)
             coarse = measured[:, self._coarse_given, ::2, ::2]
             for date in range(len(x)):
-                self.regression.apply(coarse[date], measured[date, :count], fine[date], out[date, len(fine_given) :])
+                more = [] if beside is None else [*beside[date, :, len(fine_given) :]]
+                regression.apply(coarse[date], measured[date, :count], fine[date], out[date, len(fine_given) :], more)

@@ -67,11 +67,11 @@ class ErrorScale:
             numbers = by_stratum((0, 1, 2), found)[:, None, :, None]
             by_pixel = strata.view(noise.shape[0], self.scale, noise.shape[1], self.scale)
             by_pixel.copy_(numbers.expand_as(by_pixel))
-        prior = (_roughness(plane) - noise).clamp_(min=0).mul_(self.per_roughness).add_(noise, alpha=FLOOR)
+        prior = (roughness(plane) - noise).clamp_(min=0).mul_(self.per_roughness).add_(noise, alpha=FLOOR)
         return prior.mul_(by_stratum([factor**2 for factor in self.factors], found))
 
 
-def _roughness(plane: Tensor) -> Tensor:
+def roughness(plane: Tensor) -> Tensor:
     """Return the energy of second differences, as `Filters.roughness`, over nine pixels: two less on each side."""
     middle, sides = plane[1:-1, 1:-1], (plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2], plane[1:-1, 2:])
     along_y, along_x = 2 * middle - sides[0] - sides[1], 2 * middle - sides[2] - sides[3]

@@ -96,10 +96,14 @@ class NetworkPredictor:
         if self.normalizes:
             window = (window - self.shift) / self.scale
         seen = window if getattr(self.network, "takes_float32", False) else window.to(self.dtype)
-        run = self.network if self.spread is None else self.network.with_scale
-        fine: Tensor = run(seen.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[operator]
-        if self.spread is not None:
-            fine = self._judged(fine, window, self.spread)
+        if self.spread is not None and self._writes_judged is not None:
+            fine = window.new_empty(len(window), *self._shape_judged(window, self.spread))
+            self._writes_judged(seen, fine, self.spread)
+        else:
+            run = self.network if self.spread is None else self.network.with_scale
+            fine = run(seen.contiguous(memory_format=torch.channels_last)).float()  # type: ignore[operator]
+            if self.spread is not None:
+                fine = self._judged(fine, window, self.spread)
         extra = -(-margin // self.spec.scale)
         cut = (self.reach - self.consumed + extra) * self.spec.scale - margin
         fine = fine[..., cut : fine.shape[-2] - cut, cut : fine.shape[-1] - cut]
@@ -111,24 +115,36 @@ class NetworkPredictor:
     def predict_into(self, window: Tensor, out: Tensor) -> None:
         """See `protocol.PredictorInto`."""
         write: Callable[[Tensor, Tensor], None] | None = getattr(self.network, "write", None)
-        if self.spread is not None or write is None or self.normalizes or self.clamps or self.reach != self.consumed:
+        if write is None or self.normalizes or self.clamps or self.reach != self.consumed:
             out.copy_(self.predict(window, 0))
-        else:
+        elif self.spread is None:
             write(window, out)
+        elif self._writes_judged is not None:
+            self._writes_judged(window, out, self.spread)
+        else:
+            out.copy_(self.predict(window, 0))
+
+    @property
+    def _writes_judged(self) -> Callable[[Tensor, Tensor, Spread], None] | None:
+        """The method of our networks that writes the planes of a spread, with factors and strata."""
+        return getattr(self.network, "write_judged", None)
+
+    def _shape_judged(self, window: Tensor, spread: Spread) -> tuple[int, int, int]:
+        rows, columns = ((side - 2 * self.consumed) * self.spec.scale for side in window.shape[-2:])
+        return spread.planes * len(self.spec.bands_out or self.spec.bands), rows, columns
 
     def _judged(self, fine: Tensor, window: Tensor, spread: Spread) -> Tensor:
         """Multiply error scales, the second half of the planes, by the factors of their strata, or add these."""
-        scale, count, cut = self.spec.scale, fine.shape[1] // 2, self.consumed - 1
-        if cut < 0:  # a network that pads
-            near = torch.nn.functional.pad(window, (1, 1, 1, 1), mode="replicate")
-        else:
-            near = window[..., cut : window.shape[-2] - cut, cut : window.shape[-1] - cut]
-        strata = strata_of(*separable.local_moments(near, 1))
-        gives = [self.spec.bands.index(band) for band in self.spec.bands_out or self.spec.bands]
+        scale, count, cut = self.spec.scale, fine.shape[1] // 2, self.consumed * self.spec.scale
+        gives = self.spec.bands_out or self.spec.bands
 
         def on_fine(band: int, values: Sequence[float]) -> Tensor:
-            flat, bright = (one[:, gives[band]] for one in strata)
-            return by_stratum(values, (flat, bright)).repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+            ratio = 2 if gives[band] in self.spec.coarse else 1  # repeated pixels count once
+            own = window[:, [self.spec.bands.index(gives[band])], ::ratio, ::ratio]
+            near = torch.nn.functional.pad(own, (1, 1, 1, 1), mode="replicate")
+            numbers = by_stratum(values, strata_of(*separable.local_moments(near, 1)))[:, 0]
+            wide = numbers.repeat_interleave(ratio * scale, -2).repeat_interleave(ratio * scale, -1)
+            return wide[:, cut : cut + fine.shape[-2], cut : cut + fine.shape[-1]]
 
         if spread.factors:
             for band, factors in enumerate(spread.factors):

@@ -69,14 +69,15 @@ def interval(
 
     level: share of pixels that the interval is to cover, 0.05 to 0.99.
     model: one that knows the scale of its error: "kriging", whose Gaussian model gives a variance in closed form, or
-        for the four 10 m bands "sen2sr", which takes the same, since it adds to kriging.
+        "sen2sr", which takes the same, since it adds to kriging; for its 20 m bands the variance of regression kriging.
     calibrated: multiply error scales by what was found on places with a reference (`calibration`), by band and by
         stratum of the input pixel: flat, edge or bright. False takes the scale of the model as the standard deviation
         of a normal distribution.
     calibration: from `xr_sr.calibrate` on pairs of your own, or a file of one; None takes that of the package, fitted
-        for the model with its default options on aerial imagery as Sentinel-2 sees it. Bands that it lacks take what
-        was found for all bands together. It is for the options that it was fitted with, such as `scale`, `strength`,
-        `mtf` and `psf`, where it has a record of them.
+        for the model with its default options on aerial imagery as Sentinel-2 sees it, for 20 m bands on those of
+        Sentinel-2 seen at 160 m, for 60 m bands on finer ones seen at 240 m. Bands that it lacks take what was found
+        for all bands together. It is for the options that it was fitted with, such as `scale`, `strength`, `mtf` and
+        `psf`, where it has a record of them.
     Other arguments: as in `upscale`.
 
     Returns a Dataset of four float32 variables on the finer grid, with the dims of `upscale` of a DataArray: bands lie
@@ -159,9 +160,14 @@ def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, *
     return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread()), 3)
 
 
-def full_name(model: str) -> str:
-    """Return the name of the variant of a family that knows the scale of its error, any other name as it is."""
-    return next((each.name for each in registry.variants_of(model) if each.error_scale), model)
+def full_name(model: str, bands: Sequence[str]) -> str:
+    """Return the name of the variant of a family that knows the scale of its error, any other name as it is.
+
+    bands: those that it is to compute, as far as the family can: the first variant with all of them.
+    """
+    known = [each for each in registry.variants_of(model) if each.error_scale]
+    asked_for = {*map(registry.canonical, bands)} & {band for each in known for band in each.bands}
+    return next((each.name for each in known if asked_for <= {*each.bands}), model)
 
 
 def check_error_scale(made: Plan) -> None:
@@ -199,7 +205,7 @@ def calibration_for(
     if not isinstance(found, Calibration):
         what = f"calibration={shown(given)}: expected" if given is not None else f"{model!r} needs"
         raise OptionError(f"{what} a calibration, as xr_sr.calibrate(lr, hr) returns it, or a file of one.")
-    if found.model != model:
+    if found.family != model.partition(".")[0]:
         raise OptionError(f"calibration= is of {found.model!r}, the model is {model!r}. Fit one for it.")
     if changed := found.changed(options_with(model, options), bands):
         fitted, now = (", ".join(f"{name}={shown(pair[i])}" for name, pair in changed.items()) for i in (0, 1))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_text, check_whole, count_of, items_of, shown
+from ..cube.select import AnyCube
 from ..errors import OptionError
 from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..kernels.resolve import options_with
@@ -22,7 +23,7 @@ from ..metrics.reduce import Layout, map_images
 from ..pipeline.interval import GivenCalibration, calibration_for, full_name, scored
 from ..spec import Option
 
-Cubes: TypeAlias = xr.DataArray | xr.Dataset | Sequence[xr.DataArray | xr.Dataset]
+Cubes: TypeAlias = "AnyCube | Sequence[AnyCube]"
 DoubleArray: TypeAlias = npt.NDArray[np.float64]
 
 LEAST_PIXELS = 2000
@@ -54,8 +55,8 @@ def calibrate(
 ) -> Calibration:
     """Fit how far errors lie from what a model expects, on pairs with a reference, for `interval`.
 
-    lr, hr: a cube and its reference, on the grid of the model's result and in reflectance, or as many of each in two
-        lists. Bands are matched by name; pixels that are NaN in either do not count.
+    lr, hr: a cube (with 20 m bands: a tree) and its reference, on the grid of the model's result and in reflectance, or
+        as many of each in two lists. Bands are matched by name; pixels that are NaN in either do not count.
     bands, device, options: as in `upscale`.
     border: fine pixels at the edge of each cube that do not count. equal: all pairs have the same weight, whatever
         their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
@@ -67,7 +68,8 @@ def calibrate(
     Raises OptionError for a model without an error scale, or without a pixel to compare; GridError where a reference is
     not on the grid of the result.
     """
-    pairs, model = _pairs(lr, hr), full_name(model)
+    pairs = _pairs(lr, hr)
+    model = full_name(model, _bands_of(pairs, bands))
     check_whole("border", border, least=0)
     check_text("note", note)
     check_flag("equal", equal)
@@ -124,11 +126,13 @@ def calibration_report(
     with the smallest standard deviations, along `kept` (risk-coverage curve).
     Raises and warns as `calibrate` and `interval`.
     """
-    pairs, model = _pairs(lr, hr), full_name(model)
+    pairs = _pairs(lr, hr)
+    compared = _bands_of(pairs, bands)
+    model = full_name(model, compared)
     given = _levels(levels)
     places = _places(names, len(pairs))
     check_whole("border", border, least=0)
-    used = calibration_for(model, calibrated, calibration, options, [*map(str, read(pairs[0][1], "HR").keys)])
+    used = calibration_for(model, calibrated, calibration, options, compared)
     found: list[tuple[list[str], DoubleArray]] = []
     errors: dict[str, DoubleArray] = {}
     for coarse, fine in pairs:
@@ -193,6 +197,11 @@ def _pairs(lr: Cubes, hr: Cubes) -> list[tuple[Any, Any]]:
     if not all(several) or len(lr) != len(hr) or not len(lr):
         raise OptionError("lr and hr: expected a cube each, or two lists of as many cubes.")
     return list(zip(lr, hr, strict=True))
+
+
+def _bands_of(pairs: Sequence[tuple[Any, Any]], bands: Sequence[str] | None) -> list[str]:
+    """Return the bands that are compared: those asked for, or all of the first reference."""
+    return [str(band) for band in (bands if isinstance(bands, list | tuple) else read(pairs[0][1], "HR").keys)]
 
 
 def _tallied(
