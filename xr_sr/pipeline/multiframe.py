@@ -120,7 +120,7 @@ def multiframe(
     converted: AnyCube = reflectance(obj, offset=offset, quantification=quantification, nodata=nodata)  # type: ignore[type-var]
     own = replace(request, offset="auto", quantification="auto", nodata="auto")
     series = _Series.of(converted, own, str(times.dims[0]), float(max_shift))
-    used = calibration_for(series.plan.spec.name, calibrated, calibration)
+    used = calibration_for(series.plan.spec.name, calibrated, calibration, options, series.plan.wanted)
     factors = factors_of(used, series.bands, level)
     if is_one_of(reference, ("median",)):
         dates = [series.nearest_to_median(each) for each in windows]
