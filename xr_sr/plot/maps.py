@@ -11,6 +11,7 @@ import xarray as xr
 from ..analytics.area import AREA_METHODS, area_text, class_areas
 from ..analytics.classes import AREA_ATTR, CLASS_COLORS, classes_of, whole_classes
 from ..analytics.uncertain import level_in
+from ..arguments import check_whole
 from ..cube.grid import geobox_of, spatial_dims
 from ..cube.time import Date, place_of
 from ..errors import CubeError, GridError
@@ -45,6 +46,7 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     dims = spatial_dims(classes)
     assert dims is not None
     classes, stamp = at_date(classes, dims, date)
+    check_whole("max_pixels", max_pixels, least=1)
     if max(classes.sizes[dim] for dim in dims) <= max_pixels:
         classes = classes.compute()  # else every n-th pixel is computed, and the areas again
     values, step = thinned(classes, max_pixels)
