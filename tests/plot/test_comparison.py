@@ -17,6 +17,7 @@ from tests.cubes import array, times
 from xr_sr import errors
 from xr_sr.cube.coordinates import coords
 from xr_sr.datasets import sample, simulate_scene
+from xr_sr.metrics import consistency
 from xr_sr.pipeline.api import upscale
 from xr_sr.plot import compare
 
@@ -214,9 +215,79 @@ def test_the_scale_bar_has_a_round_length():
     assert (right - left) * 2.5 == pytest.approx(200, rel=0.01)
 
 
-def test_consistency_is_the_average_back_minus_lr():
+def maps_of(figure) -> dict[str, np.ndarray]:
+    """Return the maps of differences from LR by the title before the rms, the last of each, at the pixels of LR."""
+    shown = [(axes.get_title(loc="left"), axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    return {title.partition(":")[0]: image[::4, ::4] for title, image in shown if "− LR" in title}
+
+
+def with_coarse_band(values: np.ndarray, step: float) -> xr.Dataset:
+    made = cube(values, step)
+    return made[["B04"]].assign(B11=made["B03"])
+
+
+@pytest.mark.parametrize("options", [{}, {"psf": 2.5}, {"mtf": 0.01}, {"psf": np.ones((9, 99))}])
+@pytest.mark.parametrize("band", ["B04", "B11"])
+def test_consistency_is_what_the_sensor_sees_minus_lr_even_beside_the_window(band, options):
+    lr, fine = with_coarse_band(noise(3, 40, 44), 10), with_coarse_band(noise(3, 160, 176), 2.5)
+    whole = consistency(lr[[band]], fine[[band]], at="pixel", **options)["reflectance"]
+    window = (500_100, 4_999_750, 500_250, 4_999_900)  # 15 x 15 pixels of lr, of which those of 20 m are cut
+
+    figures = [
+        compare(lr, fine, bands=[band], difference="consistency", window=part, max_pixels=1000, **options)
+        for part in (None, window)
+    ]
+
+    for figure, expected in zip(figures, (whole, whole[10:25, 10:25]), strict=True):
+        maps = [axes for axes in figure.axes if "− LR" in axes.get_title(loc="left")]
+        titles = [axes.get_title(loc="left") for axes in maps]
+        assert len(titles) == 2 and all(title.startswith("seen by the sensor − LR: rms") for title in titles)
+        np.testing.assert_allclose(np.abs(maps[-1].images[0].get_array()[::4, ::4]), expected, atol=2e-6)
+        assert titles[-1].endswith(f"{np.sqrt(float((expected**2).mean())):.4f}")
+
+
+def test_the_right_image_agrees_in_the_picture_and_not_by_the_mean_of_pixels():
+    fine = cube(noise(3, 80, 96))
+    lr = xr_sr.simulate.degrade(fine, factor=4).compute()
+
+    by_sensor, by_mean = (
+        maps_of(compare(lr, fine, difference="consistency", max_pixels=48, operator=each)) for each in ("auto", "block")
+    )
+
+    assert float(np.abs(by_sensor["seen by the sensor − LR"]).max()) < 1e-6
+    assert float(np.abs(by_mean["averaged back − LR"]).max()) > 1e-3
+
+
+@pytest.mark.parametrize("change", [{"platform": "landsat-8"}, {"B04": "B10"}])
+def test_where_no_psf_is_known_pixels_are_averaged_and_the_title_says_so(change):
+    lr, fine = cube(noise(3, 20, 24), 10), cube(noise(3, 80, 96))
+    if "platform" in change:
+        lr.attrs |= change
+    else:
+        lr, fine = lr.rename(change), fine.rename(change)
+    shown = {"difference": "consistency", "bands": [change.get("B04", "B04")]}
+
+    assert set(maps_of(compare(lr, fine, **shown))) == {"averaged back − LR"}
+    assert set(maps_of(compare(lr, fine, **shown, psf="20 m"))) == {"seen by the sensor − LR"}
+    with pytest.raises(errors.OptionError, match="operator='psf'"):
+        compare(lr, fine, **shown, operator="psf")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"operator": "mean"}, {"operator": "block", "psf": 0.5}, {"psf": "x"}, {"mtf": 2}, {"mtf": 0.2, "psf": 0.5},
+        {"difference": None, "psf": 0.5}, {"difference": None, "operator": "block"},
+    ],
+)  # fmt: skip
+def test_operators_that_do_not_fit_are_refused(scene, options):
+    with pytest.raises(errors.OptionError, match="operator=|mtf=|psf="):
+        compare(scene["lr"], scene["sr"], **{"difference": "consistency"} | options)
+
+
+def test_of_block_the_difference_is_the_average_back_minus_lr():
     fine, lr = noise(3, 40, 60), noise(3, 10, 15)
-    figure = compare(cube(lr, 10), cube(fine), difference="consistency", max_pixels=1000)
+    figure = compare(cube(lr, 10), cube(fine), difference="consistency", operator="block", max_pixels=1000)
 
     off = fine.reshape(3, 10, 4, 15, 4).mean(axis=(2, 4)) - lr
     maps = [axes for axes in figure.axes if axes.get_title(loc="left").startswith("averaged back")]

@@ -180,7 +180,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
         say(f"No picture: {error}.")
         return
     save_figure(figure, picture)
-    say(f"{picture}: LR, bicubic and SR of a part of it, and what each says when averaged back to 10 m")
+    say(f"{picture}: LR, bicubic and SR of a part of it, and how each differs from it as the sensor sees it")
     pair = sample("virginia")
     lr, hr = pair["lr/r10m"].to_dataset(), pair["hr"].to_dataset()
     images: dict[str, xr.DataArray | xr.Dataset] = {name: upscale(lr, name) for name in ("bicubic", DEFAULT_MODEL)}

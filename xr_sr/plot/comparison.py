@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_numbers, is_one_of, shown
+from ..arguments import check_choice, check_numbers, is_one_of, shown
 from ..cube.select import AnyCube, model_of, recognize
+from ..cube.sensors import native_ratio, other_sensor
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
+from ..kernels.psf import MTF_AT_NYQUIST
+from ..metrics.inputs import read
+from ..metrics.seen import BandPsf, NyquistMtf, ObservationOperator, check_operator, seen_again
 from ..optional import require
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from .figure import Map, Panel, Stretch, draw
@@ -28,6 +34,10 @@ _CALLED: Mapping[tuple[str, ...], str] = {TRUE_COLOR: "true color: ", FALSE_COLO
 BICUBIC_REACH = 4
 """Margin of the frame in LR pixels for bicubic interpolation: its halo, and one to spare."""
 
+PSF_REACH, WIDEST_REACH = 4, 13
+"""Margin of the frame in a band's own pixels for its point spread function, a Gaussian that is cut at four deviations:
+Sentinel-2's of at most 0.56 pixels, and the widest that is accepted, of 3 pixels."""
+
 
 @warns_once
 def compare(
@@ -40,6 +50,9 @@ def compare(
     window: tuple[float, float, float, float] | None = None,
     max_pixels: int = 512,
     difference: Literal["consistency", "error"] | None = None,
+    operator: Literal["auto", "psf", "block"] = "auto",
+    mtf: NyquistMtf = None,
+    psf: BandPsf = None,
     percentiles: tuple[float, float] = (2.0, 98.0),
     limits: tuple[float, float] | None = None,
     offset: Offset = "auto",
@@ -54,7 +67,10 @@ def compare(
     date: a time stamp (the nearest date is used) or an index; the first by default. It applies to lr and hr too.
     window: (left, bottom, right, top) in the unit of the CRS. max_pixels: longest side in pixels of sr; of larger areas
         the middle is shown.
-    difference: a second row of maps; "consistency": averaged back to the pixels of lr, minus lr; "error": minus hr.
+    difference: a second row of maps; "consistency": seen again at the pixels of lr, minus lr; "error": minus hr.
+    operator: of "consistency", "psf": through each band's point spread function, at its own pixels, as in
+        `metrics.consistency`, which describes mtf and psf; "block": the mean over each pixel of lr, by which the right
+        image differs from lr; "auto": "psf" where it is known of all bands shown, else "block". The title says which.
     percentiles: of the first panel, per band, drawn black and white. limits: reflectance of black and white, used
         instead. offset, quantification, nodata: of lr, as in `upscale`.
 
@@ -62,6 +78,10 @@ def compare(
     Raises CubeError if bands are not shared or no pixel is valid; GridError if the grids are not aligned, or the pixels
     of sr or hr are not smaller than those of lr; MissingLibraryError without matplotlib.
     """
+    check_choice("operator", operator, ("auto", "psf", "block"))
+    chosen_operator = check_operator("block" if operator == "block" else "psf", mtf, psf)
+    if difference != "consistency" and (operator != "auto" or mtf is not None or psf is not None):
+        raise OptionError("operator=, mtf=, psf=: of difference='consistency'. Leave them out, or pass that too.")
     if sr is None:
         raise OptionError("compare needs sr=; the order is (lr, sr, hr). To draw SR alone: compare(sr=cube).")
     require("matplotlib", extra="viz")
@@ -83,6 +103,10 @@ def compare(
     frame = choose_frame(fine, [view for view in (coarse, reference) if view is not None], window, max_pixels)
 
     panels = [Panel(name + fine.gsd_text(), image_of(fine.read(frame, fine)))]
+    seen: list[Map | None] = []
+    if coarse is not None and difference == "consistency":
+        found = operator_for(coarse, chosen_operator, strict=operator == "psf")
+        seen = _seen_minus_lr(frame, coarse, fine, found, bicubic=name.casefold() != "bicubic")
     if coarse is not None:
         factor = coarse.factor(fine)
         wide = coarse.read(frame, fine, margin=BICUBIC_REACH)
@@ -101,7 +125,7 @@ def compare(
         )
 
     stretch = stretch_of(panels[0].image, percentiles, limits)
-    maps = _differences(panels, difference)
+    maps = _differences(panels) if difference == "error" else {n: one for n, one in enumerate(seen) if one is not None}
     return draw(panels, maps, stretch, note_of(chosen, stamp, stretch), fine)
 
 
@@ -162,22 +186,84 @@ def stretch_of(image: ImageArray, percentiles: tuple[float, float], limits: tupl
     return low, np.maximum(high, low + 1e-4)
 
 
-def _differences(panels: Sequence[Panel], kind: str | None) -> dict[int, Map]:
-    """Return the maps of differences, by the index of the panel above them."""
-    if kind is None:
-        return {}
-    reference = panels[0] if kind == "consistency" else panels[-1]
-    label = "averaged back − LR" if kind == "consistency" else "minus HR"
+def _differences(panels: Sequence[Panel]) -> dict[int, Map]:
+    """Return the maps of differences from HR, the last panel, by the index of the panel above them."""
+    reference = panels[-1]
+    height, width, bands = reference.image.shape
     maps = {}
-    for number, panel in enumerate(panels):
-        if panel is reference or panel.factor != 1 or (kind == "consistency" and panel.is_reference):
-            continue
-        height, width, bands = reference.image.shape
-        blocks = panel.image.reshape(height, reference.factor, width, reference.factor, bands)
-        off = blocks.mean(axis=(1, 3)) - reference.image
-        rms = float(np.sqrt(np.nanmean(off**2)))
-        maps[number] = Map(f"{label}: rms {rms:.4f}", off.mean(axis=-1), reference.factor)
+    for number, panel in enumerate(panels[:-1]):
+        if panel.factor == 1:
+            blocks = panel.image.reshape(height, reference.factor, width, reference.factor, bands)
+            maps[number] = _map("minus HR", blocks.mean(axis=(1, 3)) - reference.image, reference.factor)
     return maps
+
+
+def _map(label: str, off: ImageArray, factor: int) -> Map:
+    """Return the map of a difference (y, x, band), with its rms in the title."""
+    rms = float(np.sqrt(np.nanmean(off**2))) if np.isfinite(off).any() else math.nan
+    return Map(f"{label}: rms {rms:.4f}", off.mean(axis=-1), factor)
+
+
+def operator_for(coarse: View, chosen: ObservationOperator, *, strict: bool) -> ObservationOperator:
+    """Return how SR is brought to the pixels of LR: the mean over a pixel where no PSF is known of a band.
+
+    strict: raise OptionError there.
+    """
+    if chosen.kind == "block" or chosen.psf is not None or chosen.mtf is not None or strict:
+        return chosen
+    unknown = other_sensor(coarse.cube.source, coarse.cube) or any(
+        plane.band not in MTF_AT_NYQUIST for plane in coarse.planes
+    )
+    return ObservationOperator("block") if unknown else chosen
+
+
+def _seen_minus_lr(
+    frame: Frame, coarse: View, fine: View, operator: ObservationOperator, *, bicubic: bool
+) -> list[Map | None]:
+    """Return maps of SR, and of bicubic interpolation if asked for, as the sensor sees them minus LR; None for LR.
+
+    A point spread function reaches beyond the frame, so a wider one is read, as far as both cubes go.
+    """
+    factor = coarse.factor(fine)
+    by_psf = operator.kind == "psf"
+    wide = _wider(frame, _reach(operator, coarse, factor) if by_psf else 0, factor, coarse.extent(fine),
+                  fine.extent(fine))  # fmt: skip
+    images = [fine.read(wide, fine)]
+    if bicubic:
+        images.insert(0, bicubic_of(coarse.read(wide, fine, margin=BICUBIC_REACH), wide, coarse, fine))
+    lr = replace(read(coarse.read(wide, fine), "LR"), sensor=other_sensor(coarse.cube.source, coarse.cube))
+    rows = slice((frame[0] - wide[0]) // factor, (frame[1] - wide[0]) // factor)
+    columns = slice((frame[2] - wide[2]) // factor, (frame[3] - wide[2]) // factor)
+    label = "seen by the sensor − LR" if by_psf else "averaged back − LR"
+    maps: list[Map | None] = [None]
+    for image in images:
+        if by_psf:
+            measured, again = seen_again(lr, read(image, "SR"), factor, operator)
+            off = (again - measured)[0].compute()
+        else:
+            height, width = lr.shape
+            off = image.values.reshape(-1, height, factor, width, factor).mean(axis=(2, 4)) - lr.data[0].compute()
+        maps.append(_map(label, np.moveaxis(off[:, rows, columns], 0, -1), factor))
+    return maps
+
+
+def _reach(operator: ObservationOperator, coarse: View, factor: int) -> int:
+    """Return the margin in pixels of SR that a point spread function needs, in whole pixels of LR."""
+    widest = max(native_ratio(coarse.geobox, plane.band) for plane in coarse.planes)
+    psfs = [*operator.psf.values()] if isinstance(operator.psf, Mapping) else [operator.psf]
+    sampled = max((max(np.shape(psf)) for psf in psfs if isinstance(psf, tuple)), default=0)
+    nominal = operator.psf is None and operator.mtf is None
+    own = (PSF_REACH if nominal else WIDEST_REACH) * widest * factor
+    return max(own, (sampled // 2 // factor + widest) * factor)
+
+
+def _wider(frame: Frame, margin: int, step: int, *extents: Frame) -> Frame:
+    """Return a frame that is wider by a margin, within extents, by whole pixels of LR. step: one of them."""
+    spare = [
+        min(margin, *((frame[side] - extent[side]) * (-1 if side % 2 else 1) for extent in extents)) // step * step
+        for side in range(4)
+    ]
+    return frame[0] - spare[0], frame[1] + spare[1], frame[2] - spare[2], frame[3] + spare[3]
 
 
 def note_of(bands: Sequence[str], stamp: np.datetime64 | None, stretch: Stretch) -> str:
