@@ -1,7 +1,8 @@
 """Simulate Sentinel-2 cubes of any size lazily, with their high-resolution reference.
 
 `landscape` draws the ground, `surfaces` has its spectra; here the sensor sees it (point spread function, integration
-over the detector, noise, digital numbers), and the blocks become cubes.
+over the detector, noise, digital numbers), and the blocks become cubes. What hides the ground on some dates, and
+changes it, is drawn in `simulate.sky`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from dask.array.core import normalize_chunks
 from ..arguments import check_number
 from ..errors import GridError
 from ..kernels.psf import MTF_AT_NYQUIST
+from ..simulate.blocks import classes, replaced
+from ..simulate.conditions import DateConditions, PerDate, Shifts, read_conditions
 from ..simulate.dates import SceneDates, Times, days_of, for_each_date, read_dates, read_whole
 from ..simulate.noise import Chance, FloatArray, IntArray
+from ..simulate.series import MASK_ATTRS, SCL_ATTRS, date_coords
+from ..simulate.sky import Blobs, Positions, Sky, changes_of, sky_of
 from .arguments import read_bands, read_pair, read_size
 from .landscape import Ground, survey
 from .surfaces import BANDS, spectra_on
@@ -42,6 +47,9 @@ GRIDS: Mapping[str, tuple[int, tuple[str, ...]]] = {
 WINDOW_M = 1_280
 """Side of the windows in which a block is drawn: their fine pixels fit into the cache of the processor."""
 
+ANOTHER = 0x5EED
+"""Changes the seed of the landscape into that of the ground after a change."""
+
 LARGEST_REFERENCE = 256
 """Side of the largest chunk of the reference, in 10 m pixels: ten float32 bands at 2.5 m are 42 MB."""
 
@@ -51,7 +59,8 @@ class SceneSetup:
     """All that a synthetic scene depends on.
 
     scale: fine pixels per 10 m. north_row, west_column: fine pixels from the CRS origin to the scene's corner.
-    days: of the year, one per date. stamps: the dates as int64 ns. flood_m: water levels, one per date.
+    days: of the year, one per date. stamps: the dates as int64 ns. flood_m: water levels, one per date. conditions,
+    skies: what differs between dates, one per date. patches: of ground that changes.
     """
 
     seed: int
@@ -62,6 +71,14 @@ class SceneSetup:
     stamps: tuple[int, ...]
     flood_m: tuple[float, ...]
     noise: float
+    conditions: tuple[DateConditions, ...]
+    skies: tuple[Sky, ...]
+    patches: Blobs
+
+    def lie(self, size: int) -> Positions:
+        """Locate pixels of so many fine ones, in meters from the CRS origin."""
+        start = float(self.north_row // size), float(self.west_column // size)
+        return Positions(start, (10 * size / self.scale,) * 2)
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,12 @@ def simulate_scene(
     chunks: int = 512,
     flood_m: float | Sequence[float] = 0.0,
     noise: float = 1.0,
+    shifts: Shifts = 0.0,
+    gains: PerDate = 0.0,
+    clouds: PerDate = 0.0,
+    haze: PerDate = 0.0,
+    change: float = 0.0,
+    changed_from: int | str | np.datetime64 | None = None,
     origin: tuple[int, int] = (600_000, 5_400_000),
 ) -> xr.DataTree:
     """Simulate a Sentinel-2 cube with its high-resolution reference, lazily and at any size.
@@ -93,17 +116,23 @@ def simulate_scene(
     chunk in 10 m pixels. flood_m: water level above the usual one in meters, for all dates or one for each. noise:
     factor of the usual noise; 0 is none. origin: (east, north) of the upper left corner in EPSG:32633, multiples of 60
     m.
+    shifts, gains, clouds, haze, change, changed_from: as in `simulate.degrade_series`, for a series of dates. Shifts
+    are in 10 m pixels; where these and gains are drawn, the first date keeps its own. Fractions of clouds and change
+    are those of a large area: a small scene has more or less.
 
     Returns a DataTree with
     `lr/r10m`, `lr/r20m`: Datasets of bands (time, y, x), uint16 DN with the offset -1000 of L2A since baseline 04.00,
     for `scene["lr"].sr.upscale(...)`; `scene["lr/r10m"].to_dataset()` is an ordinary cube;
     `hr`: a Dataset of the same bands (time, y, x), float32 reflectance at 10 / scale m: the reference.
+    With shifts or gains, the coordinates `displacement_y`, `displacement_x`, in pixels of the grid, and `gain` of `lr`
+    record them; `hr` is not displaced (`simulate.displace(hr, lr)` does that). With clouds, `SCL` in both grids shows
+    them; with change, `change_mask` in `hr` shows where it is other ground than before.
 
     The land has fields that follow the seasons, woods, roads, villages, yards, rivers and ponds; fine pixels are
     sampled at their centers. The sensor blurs them by the MTF of each band, integrates over its pixels and adds noise.
-    A value depends on its position, date and band, and on seed, scale, flood and noise: not on chunks, nor on the size
-    and origin of the scene, so overlapping scenes agree to the last bit. Accuracy measured here is accuracy on a
-    synthetic landscape, not on any place on Earth.
+    A value depends on its position, date and band, and on seed, scale, flood, noise and conditions: not on chunks, nor
+    on the size and origin of the scene, so overlapping scenes agree to the last bit. Accuracy measured here is accuracy
+    on a synthetic landscape, not on any place on Earth.
 
     Raises MissingBandError for bands that Sentinel-2 does not have at 10 m or 20 m, GridError if sizes, dates or origin
     do not fit together, OptionError for values of the wrong type.
@@ -121,6 +150,10 @@ def simulate_scene(
     if origin[0] % 60 or origin[1] % 60:
         raise GridError(f"origin={origin}: expected multiples of 60 m, where all Sentinel-2 grids share a corner.")
     times = read_dates(dates)
+    change = check_number("change", change, least=0, most=1)
+    conditions = read_conditions(
+        times, seed=seed, shifts=shifts, gains=gains, clouds=clouds, haze=haze, changed_from=changed_from
+    )
     world = SceneSetup(
         seed=seed,
         scale=scale,
@@ -130,6 +163,9 @@ def simulate_scene(
         stamps=tuple(times.astype("int64").tolist()),
         flood_m=for_each_date("flood_m", flood_m, times.size),
         noise=check_number("noise", noise, least=0),
+        conditions=conditions,
+        skies=tuple(sky_of(seed, one.stamp, one.clouds, one.haze, None) for one in conditions),
+        patches=changes_of(seed, change, None),
     )
 
     facts = {
@@ -149,12 +185,27 @@ def simulate_scene(
             )
             level = {"product_level": "L2A", "s2:processing_baseline": BASELINE, "nodata": 0}
             stack = _lay_out(_observe, np.dtype("uint16"), world, layer)
-            nodes[f"/lr/{name}"] = _dataset(stack, layer, times, origin, gsd_m, facts, level)
+            node = _dataset(stack, layer, times, origin, gsd_m, facts, level)
+            if any(sky.clouds.any for sky in world.skies):
+                flags = classes(world.skies, _flag_chunks(stack), world.lie(layer.size))
+                node = node.assign(SCL=(("time", "y", "x"), flags, SCL_ATTRS))
+            if any(one.shift != (0, 0) or one.gain != 1 for one in conditions):
+                node = node.assign_coords(date_coords(conditions, 10 / gsd_m))
+            nodes[f"/lr/{name}"] = node
     layer = SceneGrid(wanted, 1, (height * scale, width * scale), min(chunks, LARGEST_REFERENCE) * scale)
     stack = _lay_out(_reveal, np.dtype("float32"), world, layer)
     level = {"product_level": "truth", "units": "1"}
     nodes["/hr"] = _dataset(stack, layer, times, origin, 10 / scale, facts, level)
+    if world.patches.any:
+        changed = tuple(one.changed for one in conditions)
+        mask = replaced(world.patches, changed, _flag_chunks(stack), world.lie(1))
+        nodes["/hr"] = nodes["/hr"].assign(change_mask=(("time", "y", "x"), mask, MASK_ATTRS))
     return xr.DataTree.from_dict(nodes, name="synthetic")
+
+
+def _flag_chunks(stack: da.Array) -> tuple[tuple[int, ...], ...]:
+    """Return the chunks (time, y, x) of flags beside (time, band, y, x) bands."""
+    return (stack.chunks[0], *stack.chunks[2:])
 
 
 def _lay_out(kernel: Callable[..., Any], dtype: np.dtype[Any], world: SceneSetup, layer: SceneGrid) -> da.Array:
@@ -197,16 +248,27 @@ def _observe(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, i
     seen = np.empty((1, len(layer.bands), height, width), dtype="uint16")
     # Positions count from the CRS origin, so that noise depends on the position too.
     top, left = world.north_row // size + block_id[2] * side, world.west_column // size + block_id[3] * side
+    sky, gain = world.skies[date], world.conditions[date].gain
+    # Of the displacement, whole fine pixels move the window, and the rest the point spread function.
+    moves = [shift * world.scale for shift in world.conditions[date].shift]
+    whole = [round(move) for move in moves]
+    rest = (moves[0] - whole[0], moves[1] - whole[1])
     for y, x in _windows(height, width, max(1, WINDOW_M * world.scale // (10 * size))):
         row, column = np.arange(top + y.start, top + y.stop), np.arange(left + x.start, left + x.stop)
-        fine_row = np.arange(row[0] * size - pad, (row[-1] + 1) * size + pad)
-        fine_column = np.arange(column[0] * size - pad, (column[-1] + 1) * size + pad)
-        ground = survey(world.seed, fine_row, fine_column, 10 / world.scale)
+        fine_row = np.arange(row[0] * size - pad, (row[-1] + 1) * size + pad) - whole[0]
+        fine_column = np.arange(column[0] * size - pad, (column[-1] + 1) * size + pad) - whole[1]
+        ground = _ground(world, date, fine_row, fine_column)
         for position, (band, fine) in enumerate(_reflect(world, ground, layer.bands, date)):
             spare = pad - padding(band, size)
             inner = fine[spare : fine.shape[0] - spare, spare : fine.shape[1] - spare]
             chance = Chance(world.seed ^ world.stamps[date], 100 + BANDS.index(band))
-            reflectance = integrate(inner, band, size)
+            reflectance = integrate(inner, band, size, rest)
+            if not sky.clear:
+                here = Positions((float(row[0]), float(column[0])), (10 * size / world.scale,) * 2)
+                places = here.at((0, row.size), (0, column.size))
+                reflectance = sky.over((band,), reflectance[None], *places)[0].astype("float32")
+            if gain != 1:
+                reflectance = reflectance * np.float32(gain)
             seen[0, position, y, x] = digitize(reflectance, chance, row, column, world.noise)
     return seen
 
@@ -218,10 +280,25 @@ def _reveal(*, world: SceneSetup, layer: SceneGrid, block_id: tuple[int, int, in
     top, left = world.north_row + block_id[2] * layer.side, world.west_column + block_id[3] * layer.side
     for y, x in _windows(height, width, max(1, WINDOW_M * world.scale // 10)):
         row, column = np.arange(top + y.start, top + y.stop), np.arange(left + x.start, left + x.stop)
-        ground = survey(world.seed, row, column, 10 / world.scale)
+        ground = _ground(world, block_id[0], row, column)
         for position, (_, fine) in enumerate(_reflect(world, ground, layer.bands, block_id[0])):
             reference[0, position, y, x] = fine
     return reference
+
+
+def _ground(world: SceneSetup, date: int, row: IntArray, column: IntArray) -> Ground:
+    """Draw the ground of a date in a window: where it has changed, that of another landscape."""
+    pixel_m = 10 / world.scale
+    ground = survey(world.seed, row, column, pixel_m)
+    if not (world.conditions[date].changed and world.patches.any):
+        return ground
+    here = Positions((float(row[0]), float(column[0])), (pixel_m, pixel_m))
+    changed = world.patches.height(*here.at((0, row.size), (0, column.size))) > 0
+    if not changed.any():
+        return ground
+    other = survey(world.seed ^ ANOTHER, row, column, pixel_m)
+    fields = ((getattr(other, name), getattr(ground, name)) for name in ("label", "tone", "vigour", "height_m"))
+    return Ground(*(np.where(changed, now, before) for now, before in fields))
 
 
 def _block_shape(layer: SceneGrid, block_id: tuple[int, int, int, int]) -> tuple[int, int]:
@@ -249,16 +326,16 @@ def _reflect(world: SceneSetup, ground: Ground, bands: tuple[str, ...], date: in
 
 
 @cache
-def point_spread(band: str, size: int) -> tuple[float, ...]:
+def point_spread(band: str, size: int, shift: float = 0.0) -> tuple[float, ...]:
     """Return the weights of fine pixels along an axis for one pixel of a band, `size` fine pixels wide; they sum to 1.
 
     A box (the detector) convolved with a Gaussian (optics, motion, electronics): at the Nyquist frequency the box
     passes 2 / pi, and the Gaussian the rest of the MTF of the band. Truncated four deviations beyond the edges of the
-    pixel.
+    pixel. shift: of the content towards larger numbers, within half a fine pixel.
     """
     sigma = size / math.pi * math.sqrt(-2 * math.log(MTF_AT_NYQUIST[band] * math.pi / 2))
     pad = math.ceil(4 * sigma)
-    places = [position + 0.5 - size / 2 for position in range(-pad, size + pad)]
+    places = [position + 0.5 - size / 2 + shift for position in range(-pad, size + pad)]
     root = sigma * math.sqrt(2)
     weights = [math.erf((place + size / 2) / root) - math.erf((place - size / 2) / root) for place in places]
     return tuple(weight / sum(weights) for weight in weights)
@@ -269,12 +346,15 @@ def padding(band: str, size: int) -> int:
     return (len(point_spread(band, size)) - size) // 2
 
 
-def integrate(fine: FloatArray, band: str, size: int) -> FloatArray:
-    """Blur and integrate a fine image: (y * size + 2 * padding, x * size + 2 * padding) to (y, x), float32."""
-    weights = point_spread(band, size)
+def integrate(fine: FloatArray, band: str, size: int, shift: tuple[float, float] = (0.0, 0.0)) -> FloatArray:
+    """Blur and integrate a fine image: (y * size + 2 * padding, x * size + 2 * padding) to (y, x), float32.
+
+    shift: (dy, dx) by which the content is displaced, within half a fine pixel.
+    """
+    down, right = (point_spread(band, size, one) for one in shift)
     # Shifted sums in a fixed order: a value has the same last bit wherever the window begins.
-    rows = _decimate(fine, weights, size)
-    return np.ascontiguousarray(_decimate(np.ascontiguousarray(rows.T), weights, size).T)
+    rows = _decimate(fine, down, size)
+    return np.ascontiguousarray(_decimate(np.ascontiguousarray(rows.T), right, size).T)
 
 
 def _decimate(fine: FloatArray, weights: tuple[float, ...], size: int) -> FloatArray:

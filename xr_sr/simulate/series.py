@@ -145,7 +145,7 @@ def degrade_series(
     made: dict[Hashable, Any] = {
         "xr_sr:series": f"{len(conditions)} dates, seed {seed}, reference {image.times[reference]:.10}"
     }
-    seen = image.dataset(lr, {**still.source.attrs, **made}).assign_coords(_date_coords(conditions))
+    seen = image.dataset(lr, {**still.source.attrs, **made}).assign_coords(date_coords(conditions))
     reference_images = image.dataset(truth, {**image.cube.source.attrs, **made})
     dims = ("time", image.cube.y, image.cube.x)
     if any(sky.clouds.any for sky in skies):
@@ -253,10 +253,11 @@ def _moves(
     return moves
 
 
-def _date_coords(conditions: tuple[DateConditions, ...]) -> dict[str, xr.Variable]:
+def date_coords(conditions: tuple[DateConditions, ...], scale: float = 1.0) -> dict[str, xr.Variable]:
+    """Return displacements and gains as coordinates along time. scale: pixels of the grid per pixel of the shifts."""
     values = {
-        "displacement_y": [one.shift[0] for one in conditions],
-        "displacement_x": [one.shift[1] for one in conditions],
+        "displacement_y": [one.shift[0] * scale for one in conditions],
+        "displacement_x": [one.shift[1] * scale for one in conditions],
         "gain": [one.gain for one in conditions],
     }
     return {name: xr.Variable(("time",), numbers, DATE_ATTRS[name]) for name, numbers in values.items()}
