@@ -110,6 +110,34 @@ def test_kriging_records_the_numbers_which_give_the_same_values_for_any_crop():
     np.testing.assert_allclose(inner.values, made.sel(y=inner.y, x=inner.x).values, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("constraint", ["auto", "measured"])
+def test_explain_reads_no_pixel_and_says_that_the_mtf_is_measured(constraint):
+    def refuse(block: np.ndarray) -> np.ndarray:
+        raise AssertionError("a pixel was read")
+
+    tree = tree_of(48, 54)
+    unread = tree.map_over_datasets(
+        lambda node: node.chunk().map(
+            lambda each: each.copy(
+                data=each.data.map_blocks(refuse, dtype=each.dtype, meta=np.empty((0, 0), each.dtype))
+            )
+        )
+    )
+    options = {"bands": ["B04", "B11"], "constraint": constraint, "device": "cpu"}
+
+    told = repr(unread.sr.explain("kriging", mtf="estimate", **options)).splitlines()
+
+    plain = repr(unread.sr.explain("kriging", **options)).splitlines()
+    other = [each for each in told if each not in plain]
+    assert [each.split()[:4] for each in other if each.split()[0] == "mtf"] == [["mtf", "measured", "from", "the"]]
+    rest = [each for each in other if each.split()[0] != "mtf"]
+    assert [each.split()[0] for each in rest] == (["constraint"] if constraint == "measured" else [])
+    assert all(each.endswith("MTF estimated") for each in rest)
+    assert [each.split()[0] for each in told if "mtf" not in each] == [each.split()[0] for each in plain]
+    with pytest.raises(AssertionError, match="read"), dask.config.set(scheduler="synchronous"):
+        unread.sr.upscale("kriging", mtf="estimate", **options)
+
+
 def test_kriging_takes_the_published_value_where_nothing_can_be_measured():
     cube = array(reflectance(1, 24, 24), bands=("B04",), geobox=geobox_of(24, 24))
 

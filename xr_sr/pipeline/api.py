@@ -252,8 +252,8 @@ def explain(
     the bands of the result, and how each is computed; both grids; where coarse bands are read from; how values become
     reflectance, with the offset of each date in DN on both grids; the pixels around a block that it depends on; the
     number and size of the blocks; the size of the output; and an estimate of the memory of one task. No pixel is read,
-    but for mtf="estimate", and nothing is downloaded: weights that `upscale` would download are named.
-    Raises what `upscale` raises.
+    and nothing is downloaded: an MTF that `upscale` would measure, and weights that it would download, are named.
+    Raises what `upscale` raises before it reads a pixel.
     """
     check_flag("fuse", fuse)
     if not fuse and to != 10:

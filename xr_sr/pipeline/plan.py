@@ -39,7 +39,8 @@ class Plan:
     cube: the input on its fine grid. whole: the same with the bands of all grids, whose form the result takes. spec:
     the model. wanted: canonical names of the result's bands, in order. steps: what computes them. sides: of the output
     blocks in input pixels, as the user asked for. split: each band is a lazy array of its own. attrs, attrs_of, coords:
-    what the result carries, as `assemble` takes them.
+    what the result carries, as `assemble` takes them. estimated: the MTF comes from the pixels of the cube; where the
+    plan only describes, other numbers stand for it.
     """
 
     request: Request
@@ -53,6 +54,7 @@ class Plan:
     attrs: Mapping[str, Any]
     attrs_of: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     coords: Mapping[Hashable, xr.Variable] = field(default_factory=dict)
+    estimated: bool = False
 
     @property
     def scale(self) -> int:
@@ -107,6 +109,8 @@ def _lines(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "model", f"{spec.name}: {spec.summary}"
     yield "weights", _weights(step)
     yield "constraint", "" if (text := str(plan.attrs["xr_sr:constraint"])) == "none" else text
+    if plan.estimated and plan.request.describes:
+        yield "mtf", "measured from the cube by upscale; halo and memory are those of the published MTF"
     yield "device", f"{plan.request.device}, {kernel.precision}"
     yield "bands", ", ".join(plan.wanted)
     yield "guided", str(plan.attrs.get("xr_sr:guided", ""))

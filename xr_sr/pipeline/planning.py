@@ -19,10 +19,11 @@ from ..cube.select import AnyCube, Cube, check_gsd, check_measured, pick, recogn
 from ..cube.sensors import other_sensor, warn_of_sensor
 from ..cube.time import on_dates_of
 from ..errors import GridError, MissingBandError, OptionError
+from ..kernels.psf import MTF_AT_NYQUIST
 from ..kernels.recorded import recorded
 from ..kernels.resolve import kernel_ref, kriging_with, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve
-from ..spec import Provenance
+from ..spec import CONSTRAINT_ATTR, OPTIONS_ATTR, SEEN_BY, Provenance
 from ..tiling.lattice import Lattice
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
@@ -254,8 +255,12 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
     grids = coarser_cubes(obj, cube, request.other)
     available = tuple(dict.fromkeys([*cube.available, *(band for grid in grids for band in grid.available)]))
     _, wanted = registry.choose(request.model, available, request.bands)
-    if spec.mtf == "estimate":
-        numbers = measure(obj, wanted, request.other, request.mask, request.numbers)
+    estimated = spec.mtf == "estimate"
+    if estimated:
+        if request.describes:  # stand-ins: no pixel is read
+            numbers = {band: MTF_AT_NYQUIST.get(band, 0.25) for band in wanted}
+        else:
+            numbers = measure(obj, wanted, request.other, request.mask, request.numbers)
         request = replace(request, options={**request.options, "mtf": numbers})
         spec = kriging_with(spec, request.options)
     kernel = kernel_ref(spec, request.weights, request.device, request.constraint)
@@ -270,6 +275,10 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
         scale=spec.scale,
         **_common_facts(cube, request, made.radiometry, made.read_as, spec, wanted),
     ).attrs()
+    if estimated and request.describes:  # nothing is known of the numbers
+        constraint, seen_by, _ = str(attrs.pop(CONSTRAINT_ATTR)).partition(SEEN_BY)
+        attrs = {**attrs, CONSTRAINT_ATTR: constraint + (seen_by and f"{seen_by}MTF estimated")}
+        del attrs[OPTIONS_ATTR]
     return Plan(
         request,
         cube,
@@ -280,6 +289,7 @@ def _kriging_plan(obj: AnyCube, cube: Cube, request: Request) -> Plan:
         sides_of(request.chunks, cube),
         split=len(made.steps) > 1 or (cube.band_dim is None and cube.kind != "DataArray"),
         attrs=attrs,
+        estimated=estimated,
         coords=offset_coords(made.radiometry, cube),
     )
 
