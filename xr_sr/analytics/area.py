@@ -260,10 +260,10 @@ def areas(
     Of a Dataset made of an ensemble with members, a Dataset of (time?, state): `area`, the mean of the areas of the
     members, each of which is a whole map; `area_lower`, the area of what more than the larger share of the members has
     as this class, and `area_upper`, of what more than the smaller one has; neither lies beyond the mean. The default
-    shares were fitted for the flooded area of synthetic floods, NDWI > -0.1, from 16 members of kriging: other maps
-    issue a CalibrationWarning, and bounds of other classes are not tested. Bounds move in steps of one member: of 8,
-    those of 0.9 and 0.99 are the same. Quantiles of the members' own areas are far too narrow: errors along an edge
-    cancel, but not what a whole scene has in common.
+    shares were fitted for the flooded area of synthetic floods in 1 km2, NDWI > -0.1, from 16 members of kriging: other
+    maps issue a CalibrationWarning; other classes and parts of a scene are covered less often. Bounds move in steps of
+    one member: of 8, those of 0.9 and 0.99 are the same. Quantiles of the members' own areas are far too narrow: errors
+    along an edge cancel, but not what a whole scene has in common.
     Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), and for a
     Dataset with an error but fewer than two members, of which no interval of an area is known; GridError without a CRS,
     OptionError for classes that are no names with whole numbers, and for shares that are not two in order.
