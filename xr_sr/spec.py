@@ -217,6 +217,9 @@ NOTE_ATTR = "xr_sr:note"
 INTERVAL_LEVEL_ATTR = "xr_sr:level"
 """The attribute with the level of the bounds of a result with its error."""
 
+CALIBRATION_ATTR, SEED_ATTR, MEMBERS_ATTR = "xr_sr:calibration", "xr_sr:seed", "xr_sr:members"
+"""Attributes of a result with its error: what it was calibrated on, and of an ensemble seed and number of members."""
+
 LEAST_LEVEL, MOST_LEVEL = 0.05, 0.99
 """Levels that intervals may have."""
 

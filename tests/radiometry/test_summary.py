@@ -154,3 +154,43 @@ def dataset_of_dn() -> xr.Dataset:
     return (
         array(np.full((4, 8, 8), 2000, "uint16")).to_dataset("band").assign_coords({"s2:processing_baseline": "05.00"})
     )
+
+
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_an_estimate_with_its_error_is_described_as_such(kind):
+    cube = array(reflectance(2, 12, 16), ("B04", "B08"))
+    cube = cube if kind == "DataArray" else cube.to_dataset("band")
+    within, drawn = cube.sr.interval(0.8, calibrated=False), cube.sr.ensemble(4, seed=3, members=True)
+
+    assert summary(within).splitlines()[:4] == [
+        "<xr_sr: Dataset, an estimate with its error>",
+        "  holds       estimate, std, lower, upper",
+        "  interval    lower to upper, of level 0.8",
+        "  calibrated  none",
+    ]
+    for made in (within, drawn):
+        assert "bands       B04, B08" in summary(made) and "made by     kriging" in summary(made)
+        assert "an estimate with its error" in summary_html(made)
+    assert "holds       estimate, std, lower, upper, members" in summary(drawn)
+    assert "drawn       4 members, seed 3" in summary(drawn)
+    assert "calibrated  aerial" in summary(drawn) and max(map(len, summary(drawn).splitlines())) < 130
+
+
+def test_parts_of_it_are_not_taken_for_images():
+    made = array(reflectance(2, 12, 16), ("B04", "B08")).sr.ensemble(4, members=True, level=0.8)
+
+    values = {
+        name: next(line for line in summary(each).splitlines() if " values " in line) for name, each in made.items()
+    }
+
+    assert values["estimate"].endswith("float32: reflectance")
+    assert values["std"].endswith("standard deviation of the error, in reflectance")
+    assert values["lower"].endswith("lower bound of the interval of level 0.8, in reflectance")
+    assert values["upper"].endswith("upper bound of the interval of level 0.8, in reflectance")
+    assert values["members"].endswith("members of an ensemble, in reflectance")
+
+
+def test_an_index_with_its_error_is_described_without_bands():
+    made = array(reflectance(2, 12, 16), ("B04", "B08")).sr.interval().sr.index("NDVI")
+
+    assert "an estimate with its error" in summary(made) and "size" in summary(made) and "Error" not in summary(made)

@@ -17,12 +17,18 @@ from ..errors import OptionError, warns_once
 from ..kernels import Draws, KernelRef, LeadKeys
 from ..kernels.chance import key_of
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import LEAST_LEVEL, MOST_LEVEL, Option
+from ..spec import (
+    CALIBRATION_ATTR,
+    INTERVAL_LEVEL_ATTR,
+    LEAST_LEVEL,
+    MEMBERS_ATTR,
+    MOST_LEVEL,
+    SEED_ATTR,
+    Option,
+)
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
 from .interval import (
-    CALIBRATION_ATTR,
-    LEVEL_ATTR,
     GivenCalibration,
     bounded,
     calibration_for,
@@ -35,8 +41,6 @@ from .request import Request
 from .steps import Step
 
 MOST_MEMBERS = 1000
-
-SEED_ATTR, MEMBERS_ATTR = "xr_sr:seed", "xr_sr:members"
 
 
 @warns_once
@@ -142,7 +146,7 @@ def ensemble(
     if members:
         found["members"] = xr.concat(each, xr.Variable("member", np.arange(int(n))))
     facts: dict[str, float | str] = {
-        LEVEL_ATTR: float(level),
+        INTERVAL_LEVEL_ATTR: float(level),
         CALIBRATION_ATTR: "none" if used is None else used.note,
         SEED_ATTR: int(seed),
         MEMBERS_ATTR: int(n),

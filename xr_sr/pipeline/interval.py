@@ -22,7 +22,7 @@ from ..kernels import KernelRef, Spread, simulation_halo
 from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..kernels.resolve import options_with
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
+from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
 from ..tiling.source import some_bands
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
@@ -30,8 +30,6 @@ from .plan import Plan, graph, rebuild
 from .planning import plan
 from .request import Request
 from .steps import Step
-
-LEVEL_ATTR, CALIBRATION_ATTR = INTERVAL_LEVEL_ATTR, "xr_sr:calibration"
 
 GivenCalibration: TypeAlias = Calibration | str | os.PathLike[str] | None
 """A calibration, a file that one was saved in, or None for that of the package."""
@@ -117,7 +115,7 @@ def interval(
     estimate, std = planes_of(made, with_spread, 2)
     return together(
         bounded(estimate, std, level),
-        {LEVEL_ATTR: float(level), CALIBRATION_ATTR: "none" if used is None else used.note},
+        {INTERVAL_LEVEL_ATTR: float(level), CALIBRATION_ATTR: "none" if used is None else used.note},
     )
 
 

@@ -22,12 +22,12 @@ from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..registration.alignment import SHARP
-from ..spec import LEAST_LEVEL, MOST_LEVEL, Option
+from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
 from ..tiling.halo import map_tiles
 from ..tiling.source import BandArray
 from .api import described_as_in_upscale
 from .inputs import Chunks, sides_of
-from .interval import CALIBRATION_ATTR, LEVEL_ATTR, GivenCalibration, as_array, bounded, calibration_for, factors_of
+from .interval import GivenCalibration, as_array, bounded, calibration_for, factors_of
 from .plan import Plan, rebuild
 from .planning import plan
 from .request import Request
@@ -304,7 +304,7 @@ def _result(
     dataset = dataset.assign(facts)
     dataset = dataset.assign_coords({f"{time}_bounds": bounds_of([each.window for each in joined])})
     dataset[time].attrs["bounds"] = f"{time}_bounds"
-    dataset.attrs = dict(parts[0].attrs) | {LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
+    dataset.attrs = dict(parts[0].attrs) | {INTERVAL_LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
     return dataset
 
 

@@ -21,9 +21,13 @@ from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.lazy import is_only_stored
 from ..cube.select import AnyCube, Cube, bands_of, model_of, recognize
-from ..errors import RadiometryError
+from ..errors import CubeError, RadiometryError
+from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, MEMBERS_ATTR, SEED_ATTR, stated
 from .metadata import is_nodata_coord
 from .resolve import OFFSET_COORD, offset_coords, resolve
+
+_WITH_ERROR = {"estimate", "std"}
+"""Variables by which a result of `interval` or `ensemble`, or what was computed of one, is recognized."""
 
 Lines = Sequence[tuple[str, str]]
 """Title and text of each line."""
@@ -85,9 +89,47 @@ def _described(obj: AnyCube) -> tuple[str, Lines]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return f"xr_sr: {kind}", [(title, text) for title, text in _lines(recognize(obj)) if text]
+            if isinstance(obj, xr.Dataset) and set(obj.data_vars) >= _WITH_ERROR:
+                return f"xr_sr: {kind}, an estimate with its error", _shown(_with_error(obj))
+            return f"xr_sr: {kind}", _shown(_lines(recognize(obj)))
     except Exception as error:  # a repr that raises hides the object that one wants to look at
         return f"xr_sr: {kind}, not a cube", [(type(error).__name__, str(error))]
+
+
+def _shown(lines: Iterator[tuple[str, str]]) -> Lines:
+    return [(title, text) for title, text in lines if text]
+
+
+def _with_error(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """Describe what `interval` and `ensemble` return: its variables, and the estimate as any cube."""
+    level = stated(obj.attrs, INTERVAL_LEVEL_ATTR)
+    yield "holds", ", ".join(map(str, obj.data_vars))
+    yield "interval", "" if level is None or "lower" not in obj else f"lower to upper, of level {float(level):.3g}"
+    note = str(stated(obj.attrs, CALIBRATION_ATTR) or "")
+    if (seed := stated(obj.attrs, SEED_ATTR)) is not None:
+        yield "drawn", f"{count_of(int(stated(obj.attrs, MEMBERS_ATTR) or 0), 'member')}, seed {seed}"
+    yield "calibrated", f"{note:.100}{'...' if len(note) > 100 else ''}"
+    try:
+        yield from _lines(recognize(obj["estimate"]))
+    except CubeError:  # of an index, which has no bands
+        array = obj["estimate"]
+        yield "size", ", ".join(f"{dim} {size}" for dim, size in array.sizes.items())
+        yield "values", f"{array.dtype}: {array.attrs.get('long_name', 'no bands, as an index')}"
+
+
+def _meaning(array: xr.DataArray) -> str:
+    """Say which part of a result with its error an array is, before its unit; "" of any other."""
+    level = stated(array.attrs, INTERVAL_LEVEL_ATTR)
+    if level is None:
+        return ""
+    interval = f"of the interval of level {float(level):.3g}, in "
+    meanings = {
+        "std": "standard deviation of the error, in ",
+        "lower": f"lower bound {interval}",
+        "upper": f"upper bound {interval}",
+        "members": "members of an ensemble, in ",
+    }
+    return meanings.get(str(array.name), "")
 
 
 def _lines(cube: Cube) -> Iterator[tuple[str, str]]:
@@ -141,7 +183,8 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     packed = any(plane.array.dtype.kind in "iu" for plane in cube.planes)
     nodata = ", ".join(f"{value:g}" for value in radiometry.nodata)
     meaning = f"reflectance{', packed with a scale' if packed else ''}{f'; nodata {nodata}' if nodata else ''}"
-    yield "values", f"{dtypes}: {meaning}"
+    part = _meaning(cube.source) if isinstance(cube.source, xr.DataArray) else ""
+    yield "values", f"{dtypes}: {part}{meaning}"
     made_by = model_of(cube.source)
     yield ("made by", f"{made_by}, from {radiometry.how}") if made_by else ("read as", radiometry.how)
 
