@@ -16,7 +16,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,15 @@ class Selection:
         return self.reason == KEPT
 
 
+_MEASURED = tuple(field.name for field in fields(Selection))
+
+
 @dataclass(frozen=True, eq=False)
 class SharedArea:
     """The area that both images cover, on one grid of coarse pixels.
 
-    lr, hr, seen: (band, y, x), bands in one order, cut to that area. scale: fine pixels per coarse one.
+    lr, hr, seen: (band, y, x), bands in one order, cut to that area. scale: fine pixels per coarse one. times: of
+    several dates of `lr`, which is then (time, band, y, x).
     """
 
     lr: xr.DataArray
@@ -68,13 +73,14 @@ class SharedArea:
     grid: GeoBox
     scale: int
     bands: tuple[str, ...]
+    times: npt.NDArray[np.datetime64] | None = None
 
 
 class PairWriter:
     """Append pairs to a Zarr, keep a table of all patches that were tested, and write an Item for each pair.
 
-    folder: receives `store` (a Zarr), `collection.json` and `items/`. time: of the coarse image, UTC. license: an SPDX
-    name, or "other". about: properties of every Item.
+    folder: receives `store` (a Zarr), `collection.json` and `items/`. time: of the coarse image, or where that has
+    several dates of the fine one, UTC. license: an SPDX name, or "other". about: properties of every Item.
     """
 
     def __init__(
@@ -93,36 +99,57 @@ class PairWriter:
 
         self.folder, self.store, self.scene, self.size = folder, store, scene, size
         self.time, self.license, self.about = time, license, about
-        self.moment = pd.Timestamp(time.astype("datetime64[us]"), tz="UTC").to_pydatetime()
+        times = [time, *([] if scene.times is None else scene.times)]
+        moments = [pd.Timestamp(one.astype("datetime64[us]"), tz="UTC").to_pydatetime() for one in times]
+        self.moment, self.moments = moments[0], moments[1:]
         self.items: list[Any] = []
         self.rows: list[dict[str, Any]] = []
         group = zarr.create_group(str(folder / store), zarr_format=3)
-        self.arrays = [
-            group.create_array(
+        several = () if scene.times is None else (("time", len(scene.times)),)
+        self.arrays = []
+        for name, side, suffix, lead in (("lr", size, "", several), ("hr", size * scene.scale, "_hr", ())):
+            sizes = (*(length for _, length in lead), len(scene.bands), side, side)
+            array = group.create_array(
                 name,
-                shape=(0, len(scene.bands), side, side),
-                chunks=(1, len(scene.bands), side, side),
+                shape=(0, *sizes),
+                chunks=(1, *sizes),
                 dtype="float32",
                 fill_value=np.nan,
-                dimension_names=("patch", "band", f"y{suffix}", f"x{suffix}"),
+                dimension_names=("patch", *(dim for dim, _ in lead), "band", f"y{suffix}", f"x{suffix}"),
                 attributes={"units": "1"},
             )
-            for name, side, suffix in (("lr", size, ""), ("hr", size * scene.scale, "_hr"))
-        ]
+            self.arrays.append(array)
 
-    def add(self, place: tuple[int, int], coarse: npt.NDArray[Any], fine: npt.NDArray[Any], finding: Selection) -> None:
-        """Record a pair, (band, y, x) pixels each, and write it if usable. place: first coarse row and column."""
+    def add(
+        self,
+        place: tuple[int, int],
+        coarse: npt.NDArray[Any],
+        fine: npt.NDArray[Any],
+        findings: Sequence[Selection],
+        least: int = 1,
+    ) -> None:
+        """Record a pair and write it if usable. place: first coarse row and column.
+
+        coarse: (time?, band, y, x), fine: (band, y, x). findings: one for each date. least: how many must be usable.
+        """
         row, column = place
         corner = self.scene.grid.affine @ (column, row)
-        self.rows.append({"row": row, "column": column, "left": corner[0], "top": corner[1], **asdict(finding)})
-        if finding.kept:
-            self.items.append(self._item(self.scene.grid[row : row + self.size, column : column + self.size], finding))
+        kept = sum(finding.kept for finding in findings) >= least
+        values = {name: [getattr(finding, name) for finding in findings] for name in _MEASURED}
+        if self.scene.times is None:
+            values = {name: each[0] for name, each in values.items()}
+        self.rows.append({"row": row, "column": column, "left": corner[0], "top": corner[1], "kept": kept, **values})
+        if kept:
+            grid = self.scene.grid[row : row + self.size, column : column + self.size]
+            self.items.append(self._item(grid, findings))
             for array, pixels in zip(self.arrays, (coarse, fine), strict=True):
                 array.append(pixels.astype("float32")[None])
 
-    def _item(self, grid: GeoBox, finding: Selection) -> Any:
-        """Return the Item of the next pair; without a CRS it has no geometry."""
+    def _item(self, grid: GeoBox, findings: Sequence[Selection]) -> Any:
+        """Return the Item of the next pair, with the best of its findings; without a CRS it has no geometry."""
         import pystac
+
+        finding = max(findings, key=lambda one: (one.kept, _number(one.quality) or 0.0))
 
         geometry, bbox, number = None, None, len(self.items)
         if grid.crs is not None:
@@ -138,6 +165,11 @@ class PairWriter:
             "xr_sr:valid": finding.valid,
             **self.about,
         }
+        if self.moments:
+            ends = (min(self.moments), max(self.moments))
+            properties |= dict(zip(("start_datetime", "end_datetime"), map(_utc, ends), strict=True))
+            properties["xr_sr:dates"] = [_utc(moment) for moment in self.moments]
+            properties["xr_sr:usable"] = [one.kept for one in findings]
         item = pystac.Item(f"pair-{number:06d}", geometry, bbox, self.moment, properties)
         item.ext.add("proj")
         add_projection(item, grid)
@@ -151,7 +183,9 @@ class PairWriter:
 
     def finish(self, name: str) -> None:
         """Write coordinates, the table, and the STAC collection of that name. Raises CubeError if no pair was kept."""
-        reasons = Counter(row["reason"] for row in self.rows)
+        reasons: Counter[str] = Counter()
+        for row in self.rows:
+            reasons.update([row["reason"]] if isinstance(row["reason"], str) else row["reason"])
         if not self.items:
             raise CubeError(
                 f"none of {len(self.rows)} patches is usable: "
@@ -160,8 +194,13 @@ class PairWriter:
             )
         store = self.folder / self.store
         table = {name: _column([row[name] for row in self.rows]) for name in self.rows[0]}
-        kept = np.array([row["reason"] == KEPT for row in self.rows])
-        measured = {name: ("patch", values[kept]) for name, values in table.items() if name != "reason"}
+        kept = table.pop("kept")
+        of = {name: ("time",) * (values.ndim - 1) for name, values in table.items()}
+        measured = {name: (("patch", *of[name]), values[kept]) for name, values in table.items() if name != "reason"}
+        dates: dict[str, Any] = {"time": self.time}
+        if self.scene.times is not None:
+            dates = {"time": self.scene.times, "time_hr": self.time}
+            measured["usable"] = (("patch", "time"), (table["reason"] == KEPT)[kept])
         crs = self.scene.grid.crs
         attrs = {
             "scale": self.scene.scale,
@@ -169,9 +208,11 @@ class PairWriter:
             "shift": "of the fine image, in pixels of the coarse one",
             "angle": "in degrees",
         }
-        pairs = xr.Dataset(coords={**measured, "band": _column(self.scene.bands), "time": self.time}, attrs=attrs)
+        pairs = xr.Dataset(coords={**measured, "band": _column(self.scene.bands), **dates}, attrs=attrs)
         pairs.to_zarr(store, mode="a", consolidated=False)
-        selection = xr.Dataset({name: ("tested", values) for name, values in table.items()})
+        selection = xr.Dataset({name: (("tested", *of[name]), values) for name, values in table.items()})
+        if self.scene.times is not None:
+            selection = selection.assign_coords(dates)
         selection.assign(kept=("tested", kept)).to_zarr(store, group="selection", mode="a", consolidated=False)
         _consolidate(store, "selection")
         _consolidate(store, None)
@@ -186,10 +227,12 @@ class PairWriter:
         boxes = np.array([item.bbox or world for item in self.items])
         around = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
         count = count_of(len(self.items), "pair")
+        moments = [self.moment, *self.moments]
+        span: list[datetime | None] = [min(moments), max(moments)]
         collection = pystac.Collection(
             id=name,
             description=f"{count} of coarse and fine images of the same area, {', '.join(self.scene.bands)}.",
-            extent=pystac.Extent(pystac.SpatialExtent([around]), pystac.TemporalExtent([[self.moment, self.moment]])),
+            extent=pystac.Extent(pystac.SpatialExtent([around]), pystac.TemporalExtent([span])),
             license=self.license,
         )
         collection.add_items(self.items)
@@ -209,11 +252,16 @@ def _consolidate(store: Path, group: str | None) -> None:
 
 def _column(values: Sequence[Any]) -> npt.NDArray[Any]:
     """Return an array; text as objects, which Zarr stores at any length without a warning."""
-    return np.array(values, dtype=object if isinstance(values[0], str) else None)
+    first = values[0][0] if isinstance(values[0], list) else values[0]
+    return np.array(values, dtype=object if isinstance(first, str) else None)
 
 
 def _gsd(geobox: GeoBox) -> float:
     return float(math.hypot(geobox.affine.a, geobox.affine.d))
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _number(value: float) -> float | None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask.base import compute
 
-from ..arguments import check_array, check_number, check_path, check_text, check_whole, renamed
+from ..arguments import check_array, check_number, check_path, check_text, check_whole, count_of, renamed
 from ..cube.grid import order_error
 from ..errors import CubeError, GridError, OptionError, StoreError
 from ..metrics.distances import angle_map
@@ -66,6 +66,9 @@ def make_pairs(
     max_shift: float = 0.5,
     max_angle: float = 5.0,
     min_valid: float = 1.0,
+    dates: int | None = None,
+    max_days: float = 10.0,
+    min_dates: int = 1,
     limit: int | None = None,
     seed: int = 0,
     license: str = "other",
@@ -74,7 +77,8 @@ def make_pairs(
 
     lr, hr: (band, y, x) reflectance of one date each, NaN where not valid, or DN with what `set_radiometry` wrote; `lr`
         has all bands of `hr`. The pixels of `hr` are smaller by an integer factor, with edges on those of `lr`. `lr`
-        has a coordinate `time`, or else `hr`.
+        has a coordinate `time`, or else `hr`. Or `lr` has a dimension of several dates, and `hr` a date: each pair then
+        is one fine patch beside the coarse ones of many dates.
     path: a folder that does not exist; it appears when it is complete, and leftovers of killed runs are removed. It
         holds `pairs.zarr`, `collection.json` and `items/`.
     size, step: side of a patch and distance to the next, in pixels of `lr`; step defaults to size.
@@ -83,37 +87,53 @@ def make_pairs(
     max_shift: Q1, longest shift between the degraded `hr` and `lr`, in pixels of `lr`; patches too smooth to measure it
         are not kept. max_angle: Q2, largest mean spectral angle between them, in degrees. min_valid: smallest fraction
         of valid pixels.
+    dates, max_days: with several dates of `lr`, those at most so many days before or after `hr` are used, and of these
+        as many as `dates`, the nearest to `hr`; by default all. Each is tested. min_dates: smallest number of dates of
+        a patch that pass; the others are written too, and marked.
     limit: stop at this number of pairs, taken in a random order that `seed` fixes. license: SPDX name, for the Items.
 
     Returns the pairs, opened lazily: `lr` (patch, band, y, x), `hr` (patch, band, y_hr, x_hr) float32, and the
-    measurements of each. The group "selection" of the Zarr lists all patches that were tested, with the reason where
-    one was not kept.
-    Raises StoreError if `path` exists, GridError if grids do not nest, CubeError for more than one date, without a
-    date, and if no pair is usable; OptionError for sizes below 16.
+    measurements of each. With several dates: `lr` (patch, time, band, y, x), measurements and `usable` (patch, time),
+    and the date of `hr` as `time_hr`. The group "selection" of the Zarr lists all patches that were tested, with the
+    reason where one was not kept.
+    Raises StoreError if `path` exists, GridError if grids do not nest, CubeError for more than one date of `hr`,
+    without a date, with fewer than `dates` within `max_days`, and if no pair is usable; OptionError for sizes below 16.
     """
     target = check_path("path", path, StoreError)
     check_array("lr", lr)
     check_array("hr", hr)
-    for name, number in (("max_shift", max_shift), ("max_angle", max_angle), ("min_valid", min_valid)):
+    for name, number in (
+        ("max_shift", max_shift),
+        ("max_angle", max_angle),
+        ("min_valid", min_valid),
+        ("max_days", max_days),
+    ):
         check_number(name, number, least=0)
     for name, value in (("size", size), ("step", step), ("limit", limit)):
         if value is not None or name == "size":
             check_whole(name, value)
     check_whole("seed", seed, least=0)
+    check_whole("min_dates", min_dates, least=1)
+    if dates is not None:
+        check_whole("dates", dates, least=min_dates)
     check_text("license", license)
     if target.exists():
         raise StoreError(f"{target} exists; pairs are never added to a folder. Remove it, or pass another path.")
     step = size if step is None else step
     if size < 16 or step < 1 or (limit is not None and limit < 1):
         raise OptionError(f"size={size}, step={step}, limit={limit}: expected at least 16, 1 and 1.")
-    scene = _scene(lr, hr, harmonize, mtf)
-    time = _time(lr, hr)
+    chosen = _dates(lr, hr, dates, max_days, min_dates)
+    if chosen is None:
+        scene, time = _scene(_one_date(lr, "lr"), hr, harmonize, mtf), _time(lr, hr)
+    else:
+        scene, time = _scene(chosen.lr, hr, harmonize, mtf, chosen.times, chosen.nearest), chosen.time_hr
     limits = PairLimits(max_shift, max_angle, min_valid)
     with partial_folder(target) as partial:
         about = {"xr_sr:harmonized": harmonize or "none"}
         writer = PairWriter(partial, STORE, scene, size, time=time, license=license, about=about)
         for place, (coarse, fine, seen) in _patches(scene, size, step, limit, seed):
-            writer.add(place, coarse, fine, examine(coarse, seen, fine, limits))
+            of_dates = coarse if chosen else coarse[None]
+            writer.add(place, coarse, fine, [examine(image, seen, fine, limits) for image in of_dates], min_dates)
             if len(writer.items) == limit:
                 break
         writer.finish(target.name)
@@ -122,11 +142,63 @@ def make_pairs(
     return pairs.assign_coords({name: coord.load() for name, coord in pairs.coords.items()})
 
 
-def _scene(lr: xr.DataArray, hr: xr.DataArray, method: HarmonizeMethod | None, mtf: Mtf) -> SharedArea:
-    """Cut both images to their shared area, lazily; only the curves that harmonize them are computed."""
-    coarse, fine = read(_one_date(lr, "lr"), "lr"), read(_one_date(hr, "hr"), "hr")
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The dates of `lr` beside one of `hr`. lr: (time, band, y, x) of these. nearest: position of that next to `hr`."""
+
+    lr: xr.DataArray
+    times: npt.NDArray[np.datetime64]
+    nearest: int
+    time_hr: np.datetime64
+
+
+def _dates(lr: xr.DataArray, hr: xr.DataArray, wanted: int | None, max_days: float, min_dates: int) -> _Chosen | None:
+    """Choose the dates of `lr` next to that of `hr`, in the order of time; None where it has one and none are asked."""
+    image = read(lr, "lr")
+    many = [dim for dim in image.lead if lr.sizes[dim] > 1] or (list(image.lead) if wanted is not None else [])
+    if not many:
+        if wanted is None and min_dates == 1:
+            return None
+        raise CubeError(f"dates={wanted}, min_dates={min_dates}: lr has one date. Leave these out, or pass a series.")
+    dim = many[0]
+    if len(many) > 1 or dim not in image.array.coords or image.array[dim].dtype.kind != "M":
+        raise CubeError(
+            f"lr has the dimensions {many} beside band, y and x; expected at most one, of dates with a coordinate of "
+            f"datetime64. Select one: lr.isel({dim}=0)."
+        )
+    series = image.array.isel({other: 0 for other in image.lead if other != dim}).rename(
+        {dim: "time"} if dim != "time" else {}
+    )
+    time_hr = _time(hr)
+    times = series["time"].values.astype("datetime64[ns]")
+    days = np.abs((times - time_hr) / np.timedelta64(1, "D"))
+    order = [number for number in np.argsort(days, kind="stable").tolist() if days[number] <= max_days]
+    least = wanted or min_dates
+    if len(order) < least:
+        raise CubeError(
+            f"{count_of(len(order), 'date')} of lr lie within {max_days:g} days of hr ({str(time_hr)[:10]}); expected "
+            f"{least}. The nearest is {days.min():.1f} days away: raise max_days, or load more dates."
+        )
+    kept = sorted(order[: wanted or None], key=lambda number: times[number])
+    return _Chosen(series.isel(time=kept), times[kept], kept.index(order[0]), time_hr)
+
+
+def _scene(
+    lr: xr.DataArray,
+    hr: xr.DataArray,
+    method: HarmonizeMethod | None,
+    mtf: Mtf,
+    times: npt.NDArray[np.datetime64] | None = None,
+    nearest: int = 0,
+) -> SharedArea:
+    """Cut both images to their shared area, lazily; only the curves that harmonize them are computed.
+
+    times: of `lr` (time, band, y, x), if it has several; the one at `nearest` is what `hr` is harmonized with.
+    """
+    coarse, fine = read(lr, "lr"), read(_one_date(hr, "hr"), "hr")
     scale, rows, columns = _nesting(coarse, fine)
-    matched = harmonize(fine.source, coarse.source, method=method, mtf=mtf, now=True) if method else fine.source
+    image = coarse.source if times is None else coarse.source.isel(time=nearest)
+    matched = harmonize(fine.source, image, method=method, mtf=mtf, now=True) if method else fine.source
     places = partners(fine, coarse)
     bands = tuple(band or str(label) for label, band in zip(fine.labels, fine.bands, strict=True))
     grid = coarse.grid.geobox[rows[0] : rows[1], columns[0] : columns[1]]
@@ -145,6 +217,7 @@ def _scene(lr: xr.DataArray, hr: xr.DataArray, method: HarmonizeMethod | None, m
         grid,
         scale,
         bands,
+        times,
     )
 
 
@@ -162,7 +235,7 @@ def _one_date(obj: xr.DataArray, what: str) -> xr.DataArray:
 
 
 def _banded(image: ImageCube, array: xr.DataArray) -> xr.DataArray:
-    return array if image.band_dim is not None else array.expand_dims("band")
+    return array if image.band_dim is not None else array.expand_dims("band", axis=len(image.lead))
 
 
 def _nesting(coarse: ImageCube, fine: ImageCube) -> tuple[int, tuple[int, int], tuple[int, int]]:
@@ -200,13 +273,17 @@ def _time(*cubes: xr.DataArray) -> np.datetime64:
         for coord in cube.coords.values():
             if coord.dtype.kind == "M" and coord.size == 1:
                 return np.datetime64(coord.values.ravel()[0], "ns")
-    raise CubeError("neither lr nor hr has a date, and a STAC Item needs one: lr.assign_coords(time=...).")
+    who, one = ("neither lr nor hr has", "lr") if len(cubes) > 1 else ("hr has not", "hr")
+    raise CubeError(f"{who} a date, and a STAC Item needs one: {one}.assign_coords(time=...).")
 
 
 def _patches(
     scene: SharedArea, size: int, step: int, limit: int | None, seed: int
 ) -> Iterator[tuple[tuple[int, int], tuple[npt.NDArray[Any], ...]]]:
-    """Return (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels."""
+    """Return (row, column) of the first coarse pixel of each patch, and its coarse, fine and seen pixels.
+
+    Coarse pixels have the dimensions of `scene.lr`.
+    """
     height, width = scene.grid.shape.yx
     places = [(row, column) for row in range(0, height - size + 1, step) for column in range(0, width - size + 1, step)]
     if not places:
@@ -217,7 +294,7 @@ def _patches(
         batch = [(int(row), int(column)) for row, column in places[start : start + BATCH]]
         wanted = [
             tuple(
-                array.data[:, row * n : (row + size) * n, column * n : (column + size) * n]
+                array.data[..., row * n : (row + size) * n, column * n : (column + size) * n]
                 for array, n in ((scene.lr, 1), (scene.hr, scene.scale), (scene.seen, 1))
             )
             for row, column in batch
