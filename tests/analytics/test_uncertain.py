@@ -370,9 +370,9 @@ class TestCalibration:
 
         with pytest.raises(CubeError, match="one member"):
             found.isel(member=[0]).sr.areas()
-        with pytest.warns(CalibrationWarning, match="4 members have no share between 0.5 and 0.6.* at least 1[01]"):
+        with pytest.warns(CalibrationWarning, match="4 members .* 0.5 and 0.6.* at least 1[01]"):
             areas = found.sr.areas(shares=(0.5, 0.6))
-        with pytest.warns(CalibrationWarning, match="3 members have no share between 0.4.* at least"):
+        with pytest.warns(CalibrationWarning, match="3 members .* 0.4.* at least"):
             found.isel(member=slice(3)).sr.areas(shares=(0.4, 0.6))
         assert areas.sizes == {"state": 3}
 
