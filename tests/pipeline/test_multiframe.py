@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-import xr_sr
 from tests.cubes import array
-from tests.pipeline.test_pansharpen import geobox_of, tree_of
+from tests.pipeline.test_pansharpen import geobox_of
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.simulate import degrade
 
@@ -268,11 +267,3 @@ def test_cubes_without_dates_and_with_other_dimensions_are_refused(cube: xr.Data
         cube.expand_dims("run").sr.multiframe()
     with pytest.raises(CubeError, match="assign_coords"):
         cube.drop_vars("time").sr.multiframe()
-
-
-def test_bands_of_wider_pixels_are_refused_with_what_to_do():
-    tree = tree_of(48, 48)
-    dated = tree.map_over_datasets(lambda node: node.expand_dims(time=pd.date_range("2023-01-01", periods=2)))
-
-    with pytest.raises(OptionError, match="r20m"):
-        xr_sr.multiframe(dated)

@@ -53,6 +53,8 @@ __all__ = [
     "constraint_for",
     "constraint_reach",
     "guidance_halo",
+    "guide_bands",
+    "guided_reach",
     "halo_for",
     "join_dates",
     "measured_reach",
@@ -130,6 +132,30 @@ def join_dates(
     from .multiframe import joined
 
     return joined(*made_of, reference, others, valid)
+
+
+def guide_bands(
+    made_of: tuple[tuple[BandSensor, ...], tuple[BandSensor, ...], tuple[tuple[float, float, float], ...], int, str],
+    coarse: FloatArray,
+    measured: FloatArray,
+    fine: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Upscale coarse bands, with pixels twice as wide, by regression kriging; see `regression_kriging`.
+
+    made_of: sensors of the coarse bands and of their guides, factors of deviations, output pixels per pixel of the
+    guides, and the device. Others: as of `RegressionKriger.apply`. Returns estimates and deviations.
+    """
+    from .multiframe import guided
+
+    return guided(*made_of, coarse, measured, fine)
+
+
+def guided_reach(sensors: tuple[BandSensor, ...], scale: int) -> tuple[int, int]:
+    """Return the input pixels around a block on which `guide_bands` reads upscaled guides, and measured ones."""
+    from .multiframe import regression_of
+
+    kriger = regression_of(sensors, (), None, scale)
+    return kriger.around, kriger.consumed
 
 
 def constraint_for(spec: Model, constraint: str) -> LowPass | RadialSigmoid | None:

@@ -23,6 +23,7 @@ from .kriging import KrigedBand, level_of
 from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS
 from .multiframe_filters import Series, SeriesFilters, series_filters
 from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate, SeriesResult
+from .regression_kriging import RegressionKriger
 
 TOLERATED = 2.0
 """Ratio of the energy of innovations to its expectation from which on weights fall, as one over the ratio."""
@@ -214,3 +215,35 @@ def joined(
     with torch.inference_mode():
         found = kriger.join(*(torch.as_tensor(each).to(place) for each in (reference, others, valid)))
         return SeriesResult(*(each.cpu().numpy() for each in (found.estimate, found.std, found.weights)))
+
+
+@lru_cache(maxsize=16)
+def regression_of(
+    sensors: tuple[BandSensor, ...],
+    guides: tuple[BandSensor, ...],
+    factors: tuple[tuple[float, float, float], ...] | None,
+    scale: int,
+) -> RegressionKriger:
+    """Return the regression kriger of coarse bands, made once in a process."""
+    return RegressionKriger(sensors, scale, guides, factors)
+
+
+def guided(
+    sensors: tuple[BandSensor, ...],
+    guides: tuple[BandSensor, ...],
+    factors: tuple[tuple[float, float, float], ...],
+    scale: int,
+    device: str,
+    coarse: FloatArray,
+    measured: FloatArray,
+    fine: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Upscale coarse bands of one block; returns estimates and deviations. See `RegressionKriger.apply`."""
+    place = resolve_device(device)
+    kriger = regression_of(sensors, guides, factors, scale)
+    rows, columns = (side - 2 * kriger.around * scale for side in fine.shape[-2:])
+    with torch.inference_mode():
+        made = torch.empty(2, len(sensors), rows, columns, device=place)
+        own, seen, upscaled = (torch.as_tensor(each).to(place) for each in (coarse, measured, fine))
+        kriger.apply(own, seen, upscaled, made[0], [made[1]])
+        return made[0].cpu().numpy(), made[1].cpu().numpy()

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.delayed import delayed
 
 from ..arguments import check_number, is_one_of
-from ..catalog import registry
-from ..catalog.models import Kriging
 from ..cube.select import AnyCube, Cube, recognize
 from ..cube.sensors import FOR_MODELS, explains_sensors
-from ..cube.windows import DateWindow, TimeWindow, bounds_of, shown_dates, windows_of
-from ..errors import CubeError, OptionError, warns_once
+from ..cube.windows import TimeWindow, bounds_of, shown_dates, windows_of
+from ..errors import CubeError, warns_once
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..registration.alignment import SHARP
 from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
-from ..tiling.halo import map_tiles
-from ..tiling.source import BandArray
 from .api import described_as_in_upscale
-from .inputs import Chunks, sides_of
+from .inputs import Chunks, LayoutChoice
 from .interval import GivenCalibration, as_array, bounded, calibration_for, factors_of
 from .plan import Plan, rebuild
 from .planning import plan
 from .request import Request
+from .series import CubeSeries, JoinedWindow
 from .series_block import (
     DOWN,
     FIRST,
     QUALITY,
     RIGHT,
     WEIGHT,
-    SeriesRecipe,
-    compare_region,
-    join_block,
-    table_of,
-    weigh_block,
 )
-from .steps import Step
-
-REGION, COMPARED = 512, 384
-"""Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
 
 MOST_SHIFT = 8.0
 """Longest shift in pixels that may be asked for: all dates are read with as much context."""
@@ -68,6 +53,8 @@ def multiframe(
     calibrated: bool = True,
     calibration: GivenCalibration = None,
     bands: Sequence[str] | None = None,
+    other: AnyCube | None = None,
+    layout: LayoutChoice = "auto",
     device: str = "auto",
     offset: Offset = "auto",
     quantification: Quantification = "auto",
@@ -82,7 +69,8 @@ def multiframe(
     Dates of one place are displaced by parts of a pixel, so each samples the ground elsewhere. All valid pixels of a
     window are joined by area-to-point kriging with their shifts, the point spread function and the noise of the band.
     The image is that of one date, the reference, in its own geometry: where other dates show other ground, or nothing
-    is gained from them, it is what `upscale(model="kriging")` gives for that date.
+    is gained from them, it is what `upscale(model="kriging")` gives for that date. Bands of 20 m are made from their
+    own pixels of that date, guided by the 10 m bands of all dates, which the cube then needs (regression kriging).
 
     obj: as in `upscale`, with a dimension of dates, in any order; one date is enough.
     window: a length as `resample` takes it, "30D", "1MS": windows of the calendar that begin on the day of the first
@@ -113,21 +101,33 @@ def multiframe(
     """
     check_number("max_shift", max_shift, above=0, most=MOST_SHIFT)
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
-    request = Request(model, bands=bands, device=device, mask=mask, chunks=chunks, allow_gsd=allow_gsd, options=options)
-    request = replace(request, offset=offset, quantification=quantification, nodata=nodata)
+    request = Request(
+        model,
+        bands=bands,
+        other=other,
+        layout=layout,
+        device=device,
+        mask=mask,
+        chunks=chunks,
+        allow_gsd=allow_gsd,
+        options=options,
+    )
+    numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     times = _times_of(recognize(obj, model_gsd_m="finest"))
     windows = windows_of(times, window)
-    converted: AnyCube = reflectance(obj, offset=offset, quantification=quantification, nodata=nodata)  # type: ignore[type-var]
-    own = replace(request, offset="auto", quantification="auto", nodata="auto")
-    series = _Series.of(converted, own, str(times.dims[0]), float(max_shift))
+    converted: AnyCube = reflectance(obj, **numbers)  # type: ignore[type-var]  # of the same kind as obj
+    if other is not None:
+        beside: AnyCube = reflectance(other, **numbers)  # type: ignore[type-var]
+        request = replace(request, other=beside)
+    series = CubeSeries.of(converted, request, str(times.dims[0]), float(max_shift))
     used = calibration_for(series.plan.spec.name, calibrated, calibration, options, series.plan.wanted)
-    factors = factors_of(used, series.bands, level)
+    factors = factors_of(used, series.bands, level), factors_of(used, series.coarse_bands, level)
     if is_one_of(reference, ("median",)):
         dates = [series.nearest_to_median(each) for each in windows]
     else:
         dates = shown_dates(times, windows, reference)
-    made = [_Joined.of(series, each, date, factors) for each, date in zip(windows, dates, strict=True)]
-    return _result(series, converted, own, made, level, "none" if used is None else used.note)
+    made = [JoinedWindow.of(series, each, date, factors) for each, date in zip(windows, dates, strict=True)]
+    return _result(series, converted, request, made, level, "none" if used is None else used.note)
 
 
 def _times_of(cube: Cube) -> xr.DataArray:
@@ -145,143 +145,15 @@ def _times_of(cube: Cube) -> xr.DataArray:
     return times
 
 
-@dataclass(frozen=True, eq=False)
-class _Series:
-    """The dates of a cube, as they are joined. step: of the plan, for the bands of the cube's grid."""
-
-    plan: Plan
-    step: Step
-    time: str
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    max_shift: float
-
-    @staticmethod
-    def of(cube: AnyCube, request: Request, time: str, max_shift: float) -> _Series:
-        """Plan all dates by themselves. Raises OptionError for another model, and for bands of other grids."""
-        if not isinstance(registry.get(request.model), Kriging):
-            raise OptionError(f"model={request.model!r} cannot join dates. Use one that can: model='kriging'.")
-        made = plan(cube, request)
-        assert isinstance(made.spec, Kriging)
-        if made.spec.strength != 1:
-            raise OptionError("strength=: dates are joined by kriging itself, strength=1. Leave it out.")
-        fine = [step for step in made.steps if step.second is None]
-        if len(made.steps) > 1 or not fine:
-            names = [band for step in made.steps if step.second is not None for band in step.bands]
-            raise OptionError(
-                f"multiframe joins the bands of one grid; {names} have wider pixels. Pass bands= of one size, or the "
-                "cube of these bands by itself: tree['r20m'].to_dataset() with scale=8, allow_gsd=True."
-            )
-        height, width = made.cube.geobox.shape
-        return _Series(made, fine[0], time, _edges(height), _edges(width), max_shift)
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Names of the bands, as the kernel reads them."""
-        return self.step.bands
-
-    @property
-    def measured(self) -> list[int]:
-        """Indices of the bands that shifts are measured in."""
-        return [n for n, band in enumerate(self.bands) if band in SHARP] or [*range(len(self.bands))]
-
-    def planes(self, dates: Sequence[int]) -> list[list[BandArray]]:
-        """Return the lazy arrays (y, x) of all bands of some dates, date by date; and of their masks, if there are."""
-        return [[(array[date], index) for date in dates for array, index in stack] for stack in self.step.stacks]
-
-    def table(self, dates: Sequence[int]) -> da.Array:
-        """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
-        shape = len(self.rows) - 1, len(self.columns) - 1
-        stacks = self.planes(dates)
-        bands = len(self.bands)
-        regions = []
-        for span_y, span_x in itertools.product(*map(_spans, (self.rows, self.columns))):
-            images = []
-            for place in range(len(dates)):
-                chosen = stacks[0][place * bands : (place + 1) * bands]
-                image = da.stack([_plane(array, index)[span_y, span_x] for array, index in chosen])
-                if len(stacks) > 1:
-                    keep = _plane(*stacks[1][place])[span_y, span_x]
-                    image = da.where(keep, image, np.float32(np.nan))
-                images.append(image.rechunk(image.shape))
-            regions.append(delayed(compare_region)(images, self.measured, self.max_shift))
-        found = delayed(table_of)(regions, shape, bands, self.max_shift)
-        table: da.Array = da.from_delayed(found, (*shape, len(dates) - 1, FIRST + 2 * bands), np.float64)
-        return table
-
-    def nearest_to_median(self, window: DateWindow) -> int:
-        """Return the date of a window that lies nearest to the median of the shifts; measured now."""
-        if len(window.dates) == 1:
-            return window.dates[0]
-        table = np.asarray(self.table(window.dates))
-        shifts = np.concatenate([np.zeros((1, 2)), np.nanmedian(table[..., :2], axis=(0, 1))])
-        known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0])
-        apart = np.hypot(*(shifts - np.median(shifts[known], axis=0)).T)
-        return window.dates[int(np.argmin(np.where(known, apart, np.inf)))]
-
-
-def _edges(length: int) -> tuple[int, ...]:
-    count = max(1, round(length / REGION))
-    return tuple(round(float(place)) for place in np.linspace(0, length, count + 1))
-
-
-def _spans(edges: Sequence[int]) -> list[slice]:
-    """Return the part in the middle of each region in which dates are compared."""
-    found = []
-    for start, stop in itertools.pairwise(edges):
-        side = min(COMPARED, stop - start)
-        first = start + (stop - start - side) // 2
-        found.append(slice(first, first + side))
-    return found
-
-
-def _plane(array: da.Array, index: int | None) -> da.Array:
-    return array if index is None else array[index]
-
-
-@dataclass(frozen=True, eq=False)
-class _Joined:
-    """One window. dates: the reference first. image: (plane, y, x), as `join_block` returns it. weights: by date."""
-
-    window: DateWindow
-    dates: tuple[int, ...]
-    table: da.Array
-    image: da.Array
-    weights: da.Array
-
-    @staticmethod
-    def of(series: _Series, window: DateWindow, date: int, factors: tuple[tuple[float, float, float], ...]) -> _Joined:
-        """Join the dates of a window; date: the position of the one that is shown."""
-        dates = (date, *(other for other in window.dates if other != date))
-        table = series.table(dates)
-        stacks = series.planes(dates)
-        kernel = series.step.recipe.kernel
-        recipe = SeriesRecipe(
-            kernel.sensors, factors, len(dates), series.rows, series.columns, series.max_shift, kernel.device
-        )
-        sides = sides_of(series.plan.request.chunks, series.plan.cube)
-        shared: dict[str, Any] = {
-            "scale": recipe.scale,
-            "halo": recipe.reach,
-            "args": (recipe,),
-            "chunks": None if sides is None else sides[-2:],
-            "table": table,
-        }
-        image = map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **shared)
-        weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **shared)
-        assert isinstance(image, da.Array)
-        assert isinstance(weights, da.Array)
-        return _Joined(window, dates, table, image, weights)
-
-
 def _result(
-    series: _Series, cube: AnyCube, request: Request, joined: Sequence[_Joined], level: float, calibration: str
+    series: CubeSeries, cube: AnyCube, request: Request, joined: Sequence[JoinedWindow], level: float, calibration: str
 ) -> xr.Dataset:
     """Put windows together, with what was measured of their dates."""
-    time, count = series.time, len(series.bands)
+    time, count = series.time, len(series.given)
     shows = [each.dates[0] for each in joined]
-    order = [series.bands.index(band) for band in series.plan.wanted]
-    last = plan(cube.isel({time: shows}), request)
+    order = [series.given.index(band) for band in series.plan.wanted]
+    beside = None if request.other is None else request.other.isel({time: shows})
+    last = plan(cube.isel({time: shows}), replace(request, bands=list(series.plan.wanted), other=beside, mask=None))
     parts = []
     for first in (0, count):
         arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
@@ -318,7 +190,9 @@ def _named(array: xr.DataArray, title: str, units: str) -> xr.DataArray:
     return array
 
 
-def _facts(series: _Series, joined: Sequence[_Joined], where: Any, chunks: tuple[int, ...]) -> dict[str, xr.Variable]:
+def _facts(
+    series: CubeSeries, joined: Sequence[JoinedWindow], where: Any, chunks: tuple[int, ...]
+) -> dict[str, xr.Variable]:
     """Return what was measured of all dates: by date and region, and by band too."""
     bands = len(series.bands)
     neutral = np.zeros((len(series.rows) - 1, len(series.columns) - 1, 1, FIRST + 2 * bands))

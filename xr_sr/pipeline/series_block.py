@@ -19,6 +19,7 @@ from ..registration.series import Compared, compare, settled, weights_of
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
+from .readers import trim
 
 DOWN, RIGHT, QUALITY, WEIGHT, FIRST = 0, 1, 2, 3, 4
 """Numbers of a date in a region, along the last axis of a table; from FIRST on the gains of all bands, then their
@@ -109,7 +110,7 @@ def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
     """
     scale, bands = recipe.scale, recipe.bands
     out = np.full((2 * bands + 1, tile.height * scale, tile.width * scale), np.nan, np.float32)
-    for inner, part, _, counted, known in _parts(source, tile, recipe):
+    for inner, part, _, counted, known in parts(source, tile, recipe):
         rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
         valid = known.repeat(scale, axis=-2).repeat(scale, axis=-1)
         for place, planes in enumerate((part.estimate, part.std)):
@@ -123,39 +124,47 @@ def weigh_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
     """Return the weights of all dates of one block, (date, height * scale, width * scale), as `join_block`."""
     scale = recipe.scale
     out = np.zeros((recipe.dates, tile.height * scale, tile.width * scale), np.float32)
-    for inner, _, weights, _, _ in _parts(source, tile, recipe):
+    for inner, _, weights, _, _ in parts(source, tile, recipe):
         rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
         out[:, rows, columns] = weights.repeat(scale, axis=-2).repeat(scale, axis=-1)
     return out
 
 
-def _parts(source: Source, tile: Tile, recipe: SeriesRecipe) -> Iterator[tuple[Any, ...]]:
+def read_dates(source: Source, recipe: SeriesRecipe, halo: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Read all dates of a tile with a halo, (date, band, y, x), holes filled inwards; and where they are valid."""
+    dates = np.asarray(source.take(halo + FILLED), np.float32)
+    dates = dates.reshape(recipe.dates, recipe.bands, *dates.shape[-2:])
+    if source.has(1):
+        kept = source.take(halo + FILLED, 1).astype(bool)
+        dates = np.where(kept[:, None], dates, np.float32(np.nan))
+    valid = np.isfinite(dates)
+    return trim(fill(np.where(valid, dates, np.float32(np.nan)), steps=FILLED), FILLED), trim(valid, FILLED)
+
+
+def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> Iterator[tuple[Any, ...]]:
     """Join a block region by region: where it lies in the tile, what was joined, and the weights of dates.
 
-    Yields (rows, columns) in input pixels, the estimates, weights (date, y, x), their sum, and where bands are known.
+    around: input pixels on each side of the tile that are joined too.
+    Yields (rows, columns) in input pixels from the first that is joined, the estimates, weights (date, y, x), their
+    sum, and where bands are known.
     """
     table = source.table
     assert table is not None
-    context, bands = recipe.context, recipe.bands
-    dates = np.asarray(source.take(recipe.reach), np.float32)
-    dates = dates.reshape(recipe.dates, bands, *dates.shape[-2:])
-    if source.has(1):
-        kept = source.take(recipe.reach, 1).astype(bool)
-        dates = np.where(kept[:, None], dates, np.float32(np.nan))
-    valid = np.isfinite(dates)
-    dates = fill(np.where(valid, dates, np.float32(np.nan)), steps=FILLED)[..., FILLED:-FILLED, FILLED:-FILLED]
-    valid = valid[..., FILLED:-FILLED, FILLED:-FILLED]
-    for number_y, rows in _regions(recipe.rows, tile.y):
-        for number_x, columns in _regions(recipe.columns, tile.x):
+    context = recipe.context
+    dates, valid = read_dates(source, recipe, context + around)
+    spans = [(start - around, stop + around) for start, stop in (tile.y, tile.x)]
+    for number_y, rows in _regions(recipe.rows, spans[0]):
+        for number_x, columns in _regions(recipe.columns, spans[1]):
             area = tuple(slice(each.start, each.stop + 2 * context) for each in (rows, columns))
-            at = [each.start + begin for each, (begin, _) in zip((rows, columns), (tile.y, tile.x), strict=True)]
+            at = [each.start + begin for each, (begin, _) in zip((rows, columns), spans, strict=True)]
             own = _Area(dates[..., area[0], area[1]], valid[..., area[0], area[1]], context)
             part, weights, known = own.joined(recipe, table, (number_y, number_x), (at[0], at[1]))
             yield (rows, columns), part, weights, weights.sum(axis=0), known
 
 
 def _regions(edges: Sequence[int], span: tuple[int, int]) -> Iterator[tuple[int, slice]]:
-    """Yield the regions that a tile touches, and their pixels, counted from the tile's first."""
+    """Yield the regions that some pixels lie in, and which they are, counted from the first; the outer ones go on."""
+    edges = [min(edges[0], span[0]), *edges[1:-1], max(edges[-1], span[1])]
     for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         first, last = max(start, span[0]), min(stop, span[1])
         if first < last:

@@ -1,0 +1,224 @@
+"""The dates of a cube, as `multiframe` joins them: which steps there are, and the lazy arrays of each window."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+
+from ..catalog import registry
+from ..catalog.models import Kriging
+from ..cube.select import AnyCube
+from ..cube.windows import DateWindow
+from ..errors import BandWarning, MissingBandError, OptionError, warn_caller
+from ..registration.alignment import SHARP
+from ..tiling.halo import map_tiles
+from ..tiling.source import BandArray
+from ..tiling.two_resolutions import far
+from .inputs import sides_of
+from .interval import Factors
+from .plan import Plan
+from .planning import plan
+from .readers import COARSE_STACK
+from .request import Request
+from .series_block import FIRST, WEIGHT, SeriesRecipe, compare_region, join_block, table_of, weigh_block
+from .series_guided import GuidedRecipe, join_guided_block, reach_of
+from .steps import Step
+
+REGION, COMPARED = 512, 384
+"""Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class CubeSeries:
+    """The dates of a cube, as they are joined.
+
+    plan: of the bands that are wanted. step: for bands of the cube's grid, all that are joined; coarse: for bands of
+    pixels twice as wide, which these guide.
+    """
+
+    plan: Plan
+    step: Step
+    coarse: Step | None
+    time: str
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    max_shift: float
+
+    @staticmethod
+    def of(cube: AnyCube, request: Request, time: str, max_shift: float) -> CubeSeries:
+        """Plan all dates by themselves. Raises OptionError for another model, and for bands of other grids."""
+        if not isinstance(registry.get(request.model), Kriging):
+            raise OptionError(f"model={request.model!r} cannot join dates. Use one that can: model='kriging'.")
+        made = plan(cube, request)
+        assert isinstance(made.spec, Kriging)
+        if made.spec.strength != 1:
+            raise OptionError("strength=: dates are joined by kriging itself, strength=1. Leave it out.")
+        wide = [band for step in made.steps if _ratio(step) > 2 for band in step.bands]
+        if wide:
+            rest = [band for band in made.wanted if band not in wide]
+            if request.bands is not None or not rest:
+                raise OptionError(
+                    f"bands= has {wide}, with pixels more than twice as wide as the finest, which multiframe does not "
+                    "join. Leave them out, and upscale them date by date: upscale(model='kriging')."
+                )
+            warn_caller(
+                f"multiframe does not join {wide}, with pixels of 60 m. To silence this: bands={rest}.", BandWarning
+            )
+            made = plan(cube, replace(request, bands=rest))
+        steps = {_ratio(step): step for step in made.steps}
+        if 2 in steps:
+            guides = [band for band in made.cube.available if band in SHARP]
+            if not guides:
+                raise MissingBandError(
+                    f"20 m bands are joined with the help of 10 m bands, and the cube has none of {list(SHARP)}. Load "
+                    "them too, or pass the 20 m bands as a cube of their own: scale=8, allow_gsd=True."
+                )
+            fine_bands = steps[1].bands if 1 in steps else ()
+            fine = [band for band in made.wanted if band in fine_bands]
+            both = [*fine, *(band for band in guides if band not in fine), *steps[2].bands]
+            steps = {_ratio(step): step for step in plan(cube, replace(request, bands=both)).steps}
+        height, width = made.cube.geobox.shape
+        return CubeSeries(made, steps[1], steps.get(2), time, _edges(height), _edges(width), max_shift)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands that are joined, as the kernel reads them."""
+        return self.step.bands
+
+    @property
+    def coarse_bands(self) -> tuple[str, ...]:
+        """Names of the bands that are guided by them."""
+        return () if self.coarse is None else self.coarse.bands
+
+    @property
+    def fine_given(self) -> tuple[int, ...]:
+        """Positions of the joined bands that are returned, before the guided ones."""
+        return tuple(n for n, band in enumerate(self.bands) if band in self.plan.wanted)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the bands that a block returns, in its order."""
+        return (*(self.bands[place] for place in self.fine_given), *self.coarse_bands)
+
+    @property
+    def measured(self) -> list[int]:
+        """Indices of the bands that shifts are measured in."""
+        return [n for n, band in enumerate(self.bands) if band in SHARP] or [*range(len(self.bands))]
+
+    def planes(self, dates: Sequence[int]) -> list[list[BandArray]]:
+        """Return the lazy arrays (y, x) of all bands of some dates, date by date; and of their masks, if there are."""
+        return [[(array[date], index) for date in dates for array, index in stack] for stack in self.step.stacks]
+
+    def table(self, dates: Sequence[int]) -> da.Array:
+        """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
+        shape = len(self.rows) - 1, len(self.columns) - 1
+        stacks = self.planes(dates)
+        bands = len(self.bands)
+        regions = []
+        for span_y, span_x in itertools.product(*map(_spans, (self.rows, self.columns))):
+            images = []
+            for place in range(len(dates)):
+                chosen = stacks[0][place * bands : (place + 1) * bands]
+                image = da.stack([_plane(array, index)[span_y, span_x] for array, index in chosen])
+                if len(stacks) > 1:
+                    keep = _plane(*stacks[1][place])[span_y, span_x]
+                    image = da.where(keep, image, np.float32(np.nan))
+                images.append(image.rechunk(image.shape))
+            regions.append(delayed(compare_region)(images, self.measured, self.max_shift))
+        found = delayed(table_of)(regions, shape, bands, self.max_shift)
+        table: da.Array = da.from_delayed(found, (*shape, len(dates) - 1, FIRST + 2 * bands), np.float64)
+        return table
+
+    def nearest_to_median(self, window: DateWindow) -> int:
+        """Return the date of a window that lies nearest to the median of the shifts; measured now."""
+        if len(window.dates) == 1:
+            return window.dates[0]
+        table = np.asarray(self.table(window.dates))
+        shifts = np.concatenate([np.zeros((1, 2)), np.nanmedian(table[..., :2], axis=(0, 1))])
+        known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0])
+        apart = np.hypot(*(shifts - np.median(shifts[known], axis=0)).T)
+        return window.dates[int(np.argmin(np.where(known, apart, np.inf)))]
+
+
+def _ratio(step: Step) -> int:
+    """Return the width of a step's pixels in those of the finest grid."""
+    return 1 if step.coarse is None else step.coarse.ratio
+
+
+def _edges(length: int) -> tuple[int, ...]:
+    count = max(1, round(length / REGION))
+    return tuple(round(float(place)) for place in np.linspace(0, length, count + 1))
+
+
+def _spans(edges: Sequence[int]) -> list[slice]:
+    """Return the part in the middle of each region in which dates are compared."""
+    found = []
+    for start, stop in itertools.pairwise(edges):
+        side = min(COMPARED, stop - start)
+        first = start + (stop - start - side) // 2
+        found.append(slice(first, first + side))
+    return found
+
+
+def _plane(array: da.Array, index: int | None) -> da.Array:
+    return array if index is None else array[index]
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedWindow:
+    """One window. dates: the reference first. image: (plane, y, x), as `join_block` returns it. weights: by date."""
+
+    window: DateWindow
+    dates: tuple[int, ...]
+    table: da.Array
+    image: da.Array
+    weights: da.Array
+
+    @staticmethod
+    def of(series: CubeSeries, window: DateWindow, date: int, factors: tuple[tuple[Factors, ...], ...]) -> JoinedWindow:
+        """Join the dates of a window; date: the position of the one that is shown. factors: of fine, coarse bands."""
+        dates = (date, *(other for other in window.dates if other != date))
+        table = series.table(dates)
+        stacks = series.planes(dates)
+        kernel = series.step.recipe.kernel
+        recipe = SeriesRecipe(
+            kernel.sensors, factors[0], len(dates), series.rows, series.columns, series.max_shift, kernel.device
+        )
+        sides = sides_of(series.plan.request.chunks, series.plan.cube)
+        shared: dict[str, Any] = {
+            "scale": recipe.scale,
+            "chunks": None if sides is None else sides[-2:],
+            "table": table,
+        }
+        own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
+        weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **own)
+        if series.coarse is None:
+            image = map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **own)
+        else:
+            step, second = series.coarse, series.coarse.second
+            assert second is not None
+            assert step.coarse is not None
+            guided = GuidedRecipe(step.recipe.kernel.sensors, factors[1], second, series.fine_given)
+            lead = [(array[date], index) for array, index in step.coarse.planes]
+            on_grid = second.layout == "grids"
+            planes = stacks if on_grid else [*stacks, *([] for _ in range(COARSE_STACK - len(stacks))), lead]
+            image = map_tiles(
+                join_guided_block,
+                planes,
+                halo=reach_of(recipe, guided),
+                reach=reach_of(recipe, guided) + far(2),
+                args=(recipe, guided),
+                bands_out=2 * guided.bands + 1,
+                coarse=replace(step.coarse, planes=lead) if on_grid else None,
+                name="multiframe-guided",
+                **shared,
+            )
+        assert isinstance(image, da.Array)
+        assert isinstance(weights, da.Array)
+        return JoinedWindow(window, dates, table, image, weights)
