@@ -87,7 +87,7 @@ def test_gains_and_haze_act_on_what_is_measured():
     assert 0.0158 < float(veil[1, 0].min()) < float(veil[1, 0].max()) < 0.0642
     assert float(veil[1, 3].mean() / veil[1, 0].mean()) == pytest.approx((492.4 / 832.8) ** 1.5, rel=0.01)
     np.testing.assert_allclose(gained[1], 1.1 * plain[1], atol=1.1e-4)
-    np.testing.assert_array_equal(gained.gain, [1, 1.1])
+    np.testing.assert_array_equal(gained.applied_gain, [1, 1.1])
 
 
 @pytest.mark.parametrize("chunks", [7, 30])
@@ -108,8 +108,8 @@ def test_seeds_make_other_conditions_and_a_plain_scene_has_none():
 
     assert not np.array_equal(one["lr/r10m"].displacement_y, other["lr/r10m"].displacement_y)
     for node in NODES:
-        assert not {"SCL", "change_mask", "displacement_y", "gain"} & set(plain[node].to_dataset().variables)
-    assert {"SCL", "displacement_y", "gain"} <= set(one["lr/r20m"].to_dataset().variables)
+        assert not {"SCL", "change_mask", "displacement_y", "applied_gain"} & set(plain[node].to_dataset().variables)
+    assert {"SCL", "displacement_y", "applied_gain"} <= set(one["lr/r20m"].to_dataset().variables)
 
 
 def test_a_series_of_two_grids_is_upscaled():

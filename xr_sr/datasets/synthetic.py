@@ -124,9 +124,9 @@ def simulate_scene(
     `lr/r10m`, `lr/r20m`: Datasets of bands (time, y, x), uint16 DN with the offset -1000 of L2A since baseline 04.00,
     for `scene["lr"].sr.upscale(...)`; `scene["lr/r10m"].to_dataset()` is an ordinary cube;
     `hr`: a Dataset of the same bands (time, y, x), float32 reflectance at 10 / scale m: the reference.
-    With shifts or gains, the coordinates `displacement_y`, `displacement_x`, in pixels of the grid, and `gain` of `lr`
-    record them; `hr` is not displaced (`simulate.displace(hr, lr)` does that). With clouds, `SCL` in both grids shows
-    them; with change, `change_mask` in `hr` shows where it is other ground than before.
+    With shifts or gains, the coordinates `displacement_y`, `displacement_x`, in pixels of the grid, and `applied_gain`
+    of `lr` record them; `hr` is not displaced (`simulate.displace(hr, lr)` does that). With clouds, `SCL` in both grids
+    shows them; with change, `change_mask` in `hr` shows where it is other ground than before.
 
     The land has fields that follow the seasons, woods, roads, villages, yards, rivers and ponds; fine pixels are
     sampled at their centers. The sensor blurs them by the MTF of each band, integrates over its pixels and adds noise.

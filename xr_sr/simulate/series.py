@@ -47,7 +47,7 @@ MASK_ATTRS = {"long_name": "ground that is other than before the change"}
 DATE_ATTRS = {
     "displacement_y": {"long_name": "displacement of the content along y, down is positive", "units": "pixel"},
     "displacement_x": {"long_name": "displacement of the content along x, right is positive", "units": "pixel"},
-    "gain": {"long_name": "factor of the measured reflectance", "units": "1"},
+    "applied_gain": {"long_name": "factor of the measured reflectance", "units": "1"},
 }
 
 
@@ -95,8 +95,8 @@ def degrade_series(
     seed: of everything that is drawn. Values depend on seed, date, band and place, not on chunks.
 
     Returns a DataTree, lazy, reflectance as floats, with two Datasets of bands (time, y, x):
-    `lr`: what was seen, with the coordinates `displacement_y`, `displacement_x` (coarse pixels) and `gain` by date;
-        with clouds also `SCL`, 9 where they are opaque by half or more, 8 on their edges, 7 elsewhere.
+    `lr`: what was seen, with the coordinates `displacement_y`, `displacement_x` (coarse pixels) and `applied_gain` by
+        date; with clouds also `SCL`, 9 where they are opaque by half or more, 8 on their edges, 7 elsewhere.
     `hr`: the ground on each date, all dates on the grid of `hr`, without displacement, haze, clouds, gain and noise;
         `displace(hr, lr)` moves it to where each date of `lr` shows it. With change also `change_mask`, where it is
         other ground than before.
@@ -258,6 +258,6 @@ def date_coords(conditions: tuple[DateConditions, ...], scale: float = 1.0) -> d
     values = {
         "displacement_y": [one.shift[0] * scale for one in conditions],
         "displacement_x": [one.shift[1] * scale for one in conditions],
-        "gain": [one.gain for one in conditions],
+        "applied_gain": [one.gain for one in conditions],
     }
     return {name: xr.Variable(("time",), numbers, DATE_ATTRS[name]) for name, numbers in values.items()}
