@@ -215,7 +215,8 @@ class KrigingFusion(KrigingNetwork):
         rows, columns = ((side - 2 * self.fine_consumed) * scale for side in seen.shape[-2:])
         fine = x.new_empty(len(x), count, rows, columns)
         super().write(seen, fine)
-        out[:, : len(fine_given)] = trim(fine[:, fine_given], around * scale)
+        inner = trim(fine, around * scale)
+        out[:, : len(fine_given)] = inner if len(fine_given) == count else inner[:, fine_given]
         if self._coarse_given:
             measured = trim(x, self.consumed - regression.consumed)
             coarse = measured[:, self._coarse_given, ::2, ::2]
