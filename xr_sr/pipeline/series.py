@@ -30,7 +30,7 @@ from .series_block import FIRST, WEIGHT, SeriesRecipe, compare_region, join_bloc
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
 from .steps import Step
 
-REGION, COMPARED = 512, 384
+REGION, COMPARED = 512, 192
 """Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
 
 
