@@ -135,7 +135,7 @@ class Network(Single):
         others are requested. coarse_alone: each coarse band depends on itself and the others alone; the architecture
         has an argument `coarse`, and is built for the requested ones.
     error_scale: the network has a method `with_scale`, which returns for all bands out the estimate, and after them the
-        scale of its error, for `interval`.
+        scale of its error, for `interval`. Bands of `coarse` are then to be read as they are, "repeated".
     Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
     OptionError for a field that is unknown or missing.
     """
