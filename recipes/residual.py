@@ -177,10 +177,19 @@ def main() -> None:
 @click.option("--pairs", default=4, show_default=True)
 @click.option("--steps", default=4_000, show_default=True)
 @click.option("--rate", default=4e-3, show_default=True, help="highest learning rate")
+@click.option("--visible", default=0.0, show_default=True, help="weight of what the sensor would see of the addition")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 def fit_command(
-    data: Path, folder: Path, channels: int, pairs: int, steps: int, rate: float, seed: int, threads: int
+    data: Path,
+    folder: Path,
+    channels: int,
+    pairs: int,
+    steps: int,
+    rate: float,
+    visible: float,
+    seed: int,
+    threads: int,
 ) -> None:
     """Train, or resume the run in the folder."""
     network = residual_of(BANDS, channels=channels, pairs=pairs, seed=seed)
@@ -191,6 +200,7 @@ def fit_command(
         Settings(steps, rate, seed=seed, threads=threads, save_every=200, log_every=50),
         bands=BANDS,
         evaluate=gains(data, network.consumed),
+        visible=visible,
         show=click.echo,
     )
 

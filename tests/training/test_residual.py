@@ -6,11 +6,12 @@ import torch
 
 from tests.cubes import array
 from xr_sr.errors import OptionError, TrainingError
-from xr_sr.kernels.kriging_network import residual_of
+from xr_sr.kernels.kriging_network import residual_of, sensors_of
 from xr_sr.simulate import degrade
 from xr_sr.training import LeanSPAN, Scene, Settings
 from xr_sr.training.learning import GENTLE
-from xr_sr.training.residual import MARGIN, Sensed, SensorDraw, fit_residual
+from xr_sr.training.loop import Batch
+from xr_sr.training.residual import MARGIN, ErrorAndScale, Sensed, SensorDraw, fit_residual
 
 BANDS = ("B04", "B08")
 STILL = SensorDraw(width=0, band_width=0, anisotropy=0, noise=0, shift_px=0, reference_mtf=0.999999, flat=0)
@@ -136,3 +137,33 @@ def test_kriging_has_the_scale_that_is_learned(scale):
     pool = maker(0)
     assert pool.target.shape == (6, 2, 12 * scale, 12 * scale)
     assert np.abs(pool.target).mean() < 0.05
+
+
+def test_what_is_visible_is_what_the_sensor_sees_of_the_addition():
+    """The weight of `visible` counts the square of what `degrade` gives, at the input's pixels."""
+    addition = np.random.default_rng(0).normal(0, 0.01, (2, 80, 80)).astype("float32")
+    out = torch.from_numpy(np.concatenate([addition, np.full_like(addition, 0.01)]))[None]
+    batch = Batch(out, torch.zeros(1, 2, 80, 80), torch.ones(1))
+    seen = degrade(array(addition, BANDS), factor=4).values[:, 3:-3, 3:-3]
+    sensors = sensors_of(BANDS, 4)
+
+    more = float(ErrorAndScale(sensors, 3.0)(out, batch)) - float(ErrorAndScale(sensors)(out, batch))
+
+    assert more == pytest.approx(3 * np.square(seen, dtype="float64").mean(), rel=1e-3)
+
+
+def test_less_is_visible_of_an_addition_that_pays_for_it(tmp_path):
+    """And the run is another: it cannot be resumed with another weight."""
+    wide = SensorDraw(width=0.3, reference_mtf=0.999999, flat=0)
+    free, paid = (learned(tmp_path / str(weight), 60, visible=weight, sensors=wide) for weight in (0.0, 20.0))
+    pool, sensors = made(sensors=wide, patch=24)(0), sensors_of(BANDS, 4)
+    visible = []
+    for network in (free, paid):
+        with torch.no_grad():
+            out = network(torch.from_numpy(pool.lr))
+        addition = out[:, :2]
+        batch = Batch(out, torch.zeros_like(addition), torch.ones(len(addition)))
+        visible.append(float(ErrorAndScale(sensors, 1.0)(out, batch)) - float(ErrorAndScale(sensors)(out, batch)))
+    assert visible[1] < 0.5 * visible[0]
+    with pytest.raises(TrainingError, match="visible"):
+        learned(tmp_path / "20.0", 80, visible=1.0, sensors=wide)

@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..arguments import check_number
 from ..errors import OptionError
 from ..kernels.kriging import Kriger
-from ..kernels.kriging_network import kriger_of
+from ..kernels.kriging_filters import taps_of
+from ..kernels.kriging_network import kriger_of, sensors_of
+from ..kernels.protocol import BandSensor
 from ..kernels.psf import MTF_AT_NYQUIST, Axis, Gaussian, width_of
 from ..kernels.sensor_noise import strength_of
 from .checks import check_kinds, check_network, check_seen, check_sizes, consumed_by, scenes_for
@@ -148,15 +151,57 @@ def _sampling(length: int, scale: int, width: float, move: float) -> np.ndarray[
     return np.asarray(matrix / matrix.sum(1, keepdims=True))
 
 
-def error_and_scale(out: Tensor, batch: Batch) -> Tensor:
-    """Return the loss of `KrigingResidual`: the relative square error, and that of the error's scale.
+class ErrorAndScale:
+    """The loss of `KrigingResidual`: the relative square error, and that of the error's scale.
 
     The latter is the negative logarithm of a Laplace distribution's density; its gradient reaches the head alone.
+    sensors: of the bands, as published. visible: weight of the square of what these would see of the addition at the
+    input's pixels. Kriging agrees with the input already, so what is visible of the addition is only right where the
+    sensor is another than the published one: that is learned from few places, and holds less well on others.
     """
-    addition, scale = out.chunk(2, dim=1)
-    wrong = (batch.target - addition).detach().abs()
-    likely = (wrong / scale + scale.log()).mean()
-    return relative_square_error(addition, batch) + ERROR_SHARE * likely
+
+    def __init__(self, sensors: Sequence[BandSensor], visible: float = 0.0) -> None:
+        self.visible = visible
+        self.scale = sensors[0].observation.scale
+        found = [taps_of(sensor.observation) for sensor in sensors]
+        first = min(int(taps[0]) for taps, _ in found)
+        last = max(int(taps[-1]) for taps, _ in found)
+        wide = np.zeros((len(sensors), 1, last - first + 1, last - first + 1))
+        for place, (taps, weights) in enumerate(found):
+            own = slice(int(taps[0]) - first, int(taps[-1]) - first + 1)
+            wide[place, 0, own, own] = np.einsum("ty,tx->yx", weights[:, 0], weights[:, 1])
+        self.kernels = torch.from_numpy(wide).float()
+        self.first = first % self.scale
+        """Fine pixel at which the first kernel begins that lies within the image: `first` before a coarse pixel."""
+
+    def __call__(self, out: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch."""
+        addition, scale = out.chunk(2, dim=1)
+        wrong = (batch.target - addition).detach().abs()
+        likely = (wrong / scale + scale.log()).mean()
+        loss = relative_square_error(addition, batch) + ERROR_SHARE * likely
+        if not self.visible:
+            return loss
+        kernels = self.kernels.to(addition.device)
+        inner = addition[..., self.first :, self.first :]
+        seen = functional.conv2d(inner, kernels, stride=self.scale, groups=len(kernels))
+        return loss + self.visible * (seen.square().mean(dim=(1, 2, 3)) * batch.weight).mean()
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Batches, and what else a run is known by."""
+
+    batches: PooledBatches
+    more: Mapping[str, float]
+
+    def __call__(self, step: int) -> Batch:
+        """See `loop.Batches`."""
+        return self.batches(step)
+
+    def describe(self) -> dict[str, Any]:
+        """See `loop.Batches`."""
+        return {**self.batches.describe(), **self.more}
 
 
 def fit_residual(
@@ -175,6 +220,7 @@ def fit_residual(
     pool: int = 96,
     seen: float = 2.0,
     evenness: float = 0.8,
+    visible: float = 0.0,
     show: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Train a network to predict what kriging leaves; see `loop.train` for resuming and files.
@@ -183,7 +229,8 @@ def fit_residual(
     (band, y, x) reflectance at the output's pixel size, in the order of `bands` (any alias). sensors: how much they
     vary. evaluate: numbers for the log. batch: patches of a step; patch: their side in input pixels; pool: how many are
     simulated at a time; seen: how often each is used. evenness: 1 counts all patches the same, 0 by what kriging leaves
-    of them.
+    of them. visible: weight, from 0, of the square of what the published sensor would see of the addition; more lets
+    the result agree better with its input, and undo less where the sensor is another.
     Returns the network with its averaged weights. Raises TrainingError, MissingBandError, MissingLibraryError (the
     extra `train`).
     """
@@ -221,4 +268,6 @@ def fit_residual(
         seen=seen,
         evenness=evenness,
     )
-    return train(network, batches, error_and_scale, Path(folder), settings, evaluate=evaluate, show=show)
+    loss = ErrorAndScale(sensors_of(bands, scale), check_number("visible", visible, least=0))
+    described = Described(batches, {"visible": visible} if visible else {})
+    return train(network, described, loss, Path(folder), settings, evaluate=evaluate, show=show)
