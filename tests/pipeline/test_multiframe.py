@@ -10,7 +10,7 @@ import xarray as xr
 
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import CubeError, OptionError
+from xr_sr.errors import CubeError, GridError, OptionError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -267,3 +267,48 @@ def test_cubes_without_dates_and_with_other_dimensions_are_refused(cube: xr.Data
         cube.expand_dims("run").sr.multiframe()
     with pytest.raises(CubeError, match="assign_coords"):
         cube.drop_vars("time").sr.multiframe()
+
+
+def test_what_was_measured_serves_a_crop_and_gives_the_values_of_the_whole():
+    wide = series(side=96)
+    whole = joined(wide)
+    crop = wide.isel(y=slice(20, 80), x=slice(8, 72))
+
+    made = joined(crop, registration=whole)
+
+    np.testing.assert_array_equal(made["shift_y"].values, whole["shift_y"].values)
+    edge = 4 * 23  # beyond the reach of the kernel: a crop mirrors what lies beyond its edge
+    inner = (..., slice(edge, 4 * 60 - edge), slice(edge, 4 * 64 - edge))
+    there = (..., slice(80 + edge, 320 - edge), slice(32 + edge, 288 - edge))
+    for name in ("estimate", "std", "n_effective"):
+        np.testing.assert_allclose(made[name].values[inner], whole[name].values[there], rtol=0, atol=1e-6, err_msg=name)
+
+
+def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, monkeypatch: pytest.MonkeyPatch):
+    whole = joined(cube)
+    numbers = whole[["shift_y", "shift_x", "shift_quality", "region_weight", "gain", "offset"]]
+
+    def refuse(*given: object) -> None:
+        raise AssertionError("dates were compared")
+
+    monkeypatch.setattr("xr_sr.registration.series.compare", refuse)
+    monkeypatch.setattr("xr_sr.pipeline.series_block.compare", refuse)
+
+    made = joined(cube, registration=numbers)
+
+    np.testing.assert_allclose(made["estimate"].values, whole["estimate"].values, rtol=0, atol=1e-7)
+
+
+def test_a_registration_of_other_dates_bands_or_grids_is_refused(cube: xr.DataArray):
+    whole = joined(cube)
+
+    with pytest.raises(OptionError, match="registration="):
+        joined(cube, registration=cube)
+    with pytest.raises(OptionError, match="registration=.*B08"):
+        joined(cube, registration=whole.sel(measured_band=["B04"]))
+    with pytest.raises(OptionError, match="registration="):
+        joined(cube.assign_coords(time=cube.time + np.timedelta64(400, "D")), registration=whole)
+    with pytest.raises(OptionError, match="registration="):
+        joined(cube, registration=whole, reference="2023-06-04")
+    with pytest.raises(GridError, match="registration="):
+        joined(cube.assign_coords(x=cube.x + 3.0), registration=whole)

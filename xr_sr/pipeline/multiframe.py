@@ -10,11 +10,11 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from ..arguments import check_number, is_one_of
+from ..arguments import check_number, is_one_of, shown
 from ..cube.select import AnyCube, Cube, recognize
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..cube.windows import TimeWindow, bounds_of, shown_dates, windows_of
-from ..errors import CubeError, warns_once
+from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
@@ -25,13 +25,8 @@ from .plan import Plan, rebuild
 from .planning import plan
 from .request import Request
 from .series import CubeSeries, JoinedWindow
-from .series_block import (
-    DOWN,
-    FIRST,
-    QUALITY,
-    RIGHT,
-    WEIGHT,
-)
+from .series_block import FIRST, QUALITY, WEIGHT
+from .series_recorded import BY_BAND, BY_DATE, region_bounds
 
 MOST_SHIFT = 8.0
 """Longest shift in pixels that may be asked for: all dates are read with as much context."""
@@ -49,6 +44,7 @@ def multiframe(
     *,
     reference: Shown = "latest",
     max_shift: float = 3.0,
+    registration: xr.Dataset | None = None,
     level: float = 0.9,
     calibrated: bool = True,
     calibration: GivenCalibration = None,
@@ -79,6 +75,9 @@ def multiframe(
     model: "kriging".
     reference: the date that a window's image shows. "latest", its last one; a date, or one for each window; or
         "median", the date that lies nearest to the median of the shifts: these are then measured at once.
+    registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
+        of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
+        whole. Compute these few numbers first where the result is written region by region.
     max_shift: the longest shift of a date that is used, along each axis, in input pixels, up to 8.
     level, calibrated, calibration: as in `interval`.
     Other arguments: as in `upscale`; `mask` may have dates.
@@ -119,10 +118,17 @@ def multiframe(
     if other is not None:
         beside: AnyCube = reflectance(other, **numbers)  # type: ignore[type-var]
         request = replace(request, other=beside)
-    series = CubeSeries.of(converted, request, str(times.dims[0]), float(max_shift))
+    series = CubeSeries.of(converted, request, str(times.dims[0]), float(max_shift), registration)
     used = calibration_for(series.plan.spec.name, calibrated, calibration, options, series.plan.wanted)
     factors = factors_of(used, series.bands, level), factors_of(used, series.coarse_bands, level)
-    if is_one_of(reference, ("median",)):
+    if series.recorded is not None:
+        dates = [series.recorded.shown(series.stamps, each.dates) for each in windows]
+        if not is_one_of(reference, ("latest", "median")) and dates != shown_dates(times, windows, reference):
+            raise OptionError(
+                f"reference={shown(reference)}: registration= was measured against other dates, "
+                f"{[str(series.stamps[date])[:10] for date in dates]}. Leave one of them out."
+            )
+    elif is_one_of(reference, ("median",)):
         dates = [series.nearest_to_median(each) for each in windows]
     else:
         dates = shown_dates(times, windows, reference)
@@ -167,13 +173,13 @@ def _result(
     places = [date for each in joined for date in each.dates]
     where = np.argsort(places, kind="stable")
     weights = da.concatenate([each.weights for each in joined])[where]
-    dates = series.plan.cube.planes[0].array.coords[time].values
-    own = {"date": ("date", dates[np.array(places)[where]])}
+    own = {"date": ("date", series.stamps[np.array(places)[where]])}
     windowed = np.repeat(grid[time].values, [len(each.dates) for each in joined])[where]
     dataset = dataset.assign_coords({**own, "window": ("date", windowed), "measured_band": [*series.bands]})
     facts = _facts(series, joined, where, weights.chunks[0])
     dataset["weight"] = xr.Variable(("date", y, x), weights, {"long_name": "weight of a date", "units": "1"})
     dataset = dataset.assign(facts)
+    dataset = dataset.assign_coords(region_bounds(series.rows, series.columns, series.plan.cube.geobox))
     dataset = dataset.assign_coords({f"{time}_bounds": bounds_of([each.window for each in joined])})
     dataset[time].attrs["bounds"] = f"{time}_bounds"
     dataset.attrs = dict(parts[0].attrs) | {INTERVAL_LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
@@ -202,17 +208,17 @@ def _facts(
     tables = da.concatenate([da.concatenate([first, each.table], axis=2) for each in joined], axis=2)[:, :, where]
     tables = tables.transpose(2, 0, 1, 3).rechunk({0: chunks})
     dims = ("date", "region_y", "region_x")
-    names = {
-        "shift_y": (DOWN, "shift of the content along y, against the date shown", "pixel"),
-        "shift_x": (RIGHT, "shift of the content along x, against the date shown", "pixel"),
-        "shift_quality": (QUALITY, "quality of the shift, one half where its error is 0.2 pixels", "1"),
-        "region_weight": (WEIGHT, "weight of a date in a region", "1"),
+    titles = {
+        "shift_y": ("shift of the content along y, against the date shown", "pixel"),
+        "shift_x": ("shift of the content along x, against the date shown", "pixel"),
+        "shift_quality": ("quality of the shift, one half where its error is 0.2 pixels", "1"),
+        "region_weight": ("weight of a date in a region", "1"),
     }
     found = {
-        name: xr.Variable(dims, tables[..., place], {"long_name": title, "units": units})
-        for name, (place, title, units) in names.items()
+        name: xr.Variable(dims, tables[..., place], dict(zip(("long_name", "units"), titles[name], strict=True)))
+        for name, place in BY_DATE.items()
     }
-    for place, (name, title) in enumerate((("gain", "brightness"), ("offset", "reflectance"))):
+    for place, (name, title) in enumerate(zip(BY_BAND, ("brightness", "reflectance"), strict=True)):
         start = FIRST + place * bands
         text = {"long_name": f"{name} of {title} against the date shown", "units": "1"}
         found[name] = xr.Variable((*dims, "measured_band"), tables[..., start : start + bands], text)

@@ -28,6 +28,7 @@ from .readers import COARSE_STACK
 from .request import Request
 from .series_block import FIRST, WEIGHT, SeriesRecipe, compare_region, join_block, table_of, weigh_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
+from .series_recorded import Recorded
 from .steps import Step
 
 REGION, COMPARED = 512, 192
@@ -49,10 +50,14 @@ class CubeSeries:
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     max_shift: float
+    recorded: Recorded | None = None
 
     @staticmethod
-    def of(cube: AnyCube, request: Request, time: str, max_shift: float) -> CubeSeries:
-        """Plan all dates by themselves. Raises OptionError for another model, and for bands of other grids."""
+    def of(cube: AnyCube, request: Request, time: str, max_shift: float, registration: object = None) -> CubeSeries:
+        """Plan all dates by themselves. Raises OptionError for another model, and for bands of other grids.
+
+        registration: what was measured before, a result.
+        """
         if not isinstance(registry.get(request.model), Kriging):
             raise OptionError(f"model={request.model!r} cannot join dates. Use one that can: model='kriging'.")
         made = plan(cube, request)
@@ -84,7 +89,16 @@ class CubeSeries:
             both = [*fine, *(band for band in guides if band not in fine), *steps[2].bands]
             steps = {_ratio(step): step for step in plan(cube, replace(request, bands=both)).steps}
         height, width = made.cube.geobox.shape
-        return CubeSeries(made, steps[1], steps.get(2), time, _edges(height), _edges(width), max_shift)
+        series = CubeSeries(made, steps[1], steps.get(2), time, _edges(height), _edges(width), max_shift)
+        if registration is None:
+            return series
+        recorded = Recorded.of(registration, series.bands, made.cube.geobox)
+        return replace(series, rows=recorded.rows, columns=recorded.columns, recorded=recorded)
+
+    @property
+    def stamps(self) -> Any:
+        """The dates of the cube, as numbers."""
+        return np.asarray(self.plan.cube.planes[0].array.coords[self.time].values)
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -117,6 +131,9 @@ class CubeSeries:
 
     def table(self, dates: Sequence[int]) -> da.Array:
         """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
+        if self.recorded is not None:
+            known: da.Array = da.from_array(self.recorded.table(self.stamps, dates), chunks=-1)
+            return known
         shape = len(self.rows) - 1, len(self.columns) - 1
         stacks = self.planes(dates)
         bands = len(self.bands)
