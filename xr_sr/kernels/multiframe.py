@@ -25,8 +25,14 @@ from .multiframe_filters import Series, SeriesFilters, series_filters
 from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate, SeriesResult
 from .regression_kriging import RegressionKriger
 
-TOLERATED = 2.0
-"""Ratio of the energy of innovations to its expectation from which on weights fall, as one over the ratio."""
+TOLERATED = LEVEL_TOLERATED = 3.0
+"""From which on weights fall, as the square of one over it: the ratio of the energy of innovations to its expectation;
+and that of the square of their mean: changed ground is mostly brighter or darker as a whole, and detail is not."""
+
+LOWERED = 0.3
+"""Steps of LEVELS, each a factor of ten, by which the ratio of noise to signal is lowered where innovations are joined.
+What they show is finer than the variance in a window, which chooses the level, says of the ground: worth 0.12 dB at
+eight dates; with twice the noise it costs 0.11 dB, and 0.03 dB with a point spread that is 20 % narrower."""
 
 STRIP = 64
 """Coarse rows that are updated at once."""
@@ -87,11 +93,18 @@ class SeriesKriger:
         if not len(known):
             return _cut(known, AVERAGED)
         side, ratio = 2 * AVERAGED + 1, torch.zeros_like(_cut(known, AVERAGED))
+        level = torch.zeros_like(ratio)
         for found, usual in zip(innovations, expected, strict=True):
             # The ratio of means, not the mean of ratios: the variance of the ground is itself estimated nearby.
-            means = [functional.avg_pool2d((each * known)[:, None], side, 1)[:, 0] for each in (found.square(), usual)]
-            ratio.add_(means[0].div_(means[1].clamp_(min=1e-12)))
-        weights = (TOLERATED * len(innovations) / ratio.clamp_(min=1e-12)).clamp_(max=1)
+            energy, mean, own = (
+                functional.avg_pool2d((each * known)[:, None], side, 1)[:, 0] for each in (found.square(), found, usual)
+            )
+            own.clamp_(min=1e-12)
+            ratio.add_(energy.div_(own))
+            level.add_(mean.square_().div_(own), alpha=side**2)
+        weights = torch.ones_like(ratio)
+        for each, tolerated in ((ratio, TOLERATED), (level, LEVEL_TOLERATED)):
+            weights.mul_((tolerated * len(innovations) / each.clamp_(min=1e-12)).clamp_(max=1).square_())
         return weights.mul_(_cut(known, AVERAGED))
 
 
@@ -99,8 +112,8 @@ class SeriesKriger:
 class _Seen:
     """What a band shows before dates are joined.
 
-    single, std: fine, of the reference alone. level: place among LEVELS of each coarse pixel. innovations: (date, y,
-    x), expected: their variance; both with UPDATE_RADIUS and AVERAGED pixels around the result.
+    single, std: fine, of the reference alone. level: place among LEVELS of each coarse pixel, LOWERED. innovations:
+    (date, y, x), expected: their variance; both with UPDATE_RADIUS and AVERAGED pixels around the result.
     """
 
     single: Tensor
@@ -149,7 +162,8 @@ class _Band:
                 expected.addcmul_(innovation, share)
             predicted = functional.conv2d(clean[None, None], self.predicting.to(clean.device))[0]
             predicted = _cut(others, SERIES_REACH - around) - predicted
-        return _Seen(single, std, _cut(level, SERIES_REACH - MEANS), predicted, expected)
+        lowered = (_cut(level, SERIES_REACH - MEANS) - LOWERED).clamp_(min=0)
+        return _Seen(single, std, lowered, predicted, expected)
 
     def updated(self, seen: _Seen, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return estimate and standard deviation, with innovations of these weights."""
