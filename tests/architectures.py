@@ -203,3 +203,31 @@ class FoldedFlag(Plain):
 class FoldedBare(Plain):
     def folded(self) -> Plain:
         return self
+
+
+class MeanOfDates(nn.Module):
+    """The mean of all dates, each pixel repeated `scale` times: (n, date, band, y, x)."""
+
+    def __init__(self, scale: int = 2) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1).repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+
+class PlainOfDates(nn.Module):
+    """`Plain` over dates and bands as one axis; views, as published networks have them."""
+
+    def __init__(self, bands: int = 2, dates: int = 3, depth: int = 1, scale: int = 2) -> None:
+        super().__init__()
+        self.bands, self.dates = bands, dates
+        self.inner = Plain(bands * dates, bands, depth, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, dates, bands, height, width = x.shape
+        if (dates, bands) != (self.dates, self.bands):
+            raise ValueError(f"{dates} dates of {bands} bands")
+        each = x.view(n * dates, bands, height, width)
+        out: Tensor = self.inner(each.view(n, dates * bands, height, width))
+        return out

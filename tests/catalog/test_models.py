@@ -47,6 +47,15 @@ MINE = ModelSpec("mine", "A network", "my_nets:Small", bands=("B08", "B04"), sca
         ({"normalization": Normalization((0.1, 0.2, 0.3), 1.0)}, ["normalization", "3 values of shift", "2 bands"]),
         ({"gsd_m": "10"}, ["gsd_m='10'"]),
         ({"gsd_m": -10}, ["gsd_m=-10"]),
+        ({"dates": 1}, ["dates=1", "2 or more"]),
+        ({"dates": -2}, ["dates=-2"]),
+        ({"dates": 2.0}, ["dates=2.0"]),
+        ({"dates": True}, ["dates=True"]),
+        ({"dates": 4, "halo": 0, "window": 64}, ["dates=4 with window=64", "halo"]),
+        ({"dates": 4, "coarse": ("B04",)}, ["dates=4", "coarse=('B04',)"]),
+        ({"dates": 4, "low_pass": LowPass(1.5, 4)}, ["dates=4", "low_pass="]),
+        ({"dates": 4, "constrained": True, "selects": True}, ["dates=4", "constrained=True, selects=True"]),
+        ({"dates": 4, "error_scale": True}, ["dates=4", "error_scale=True"]),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(change, names):
@@ -128,6 +137,13 @@ def test_fields_that_are_unknown_or_missing_are_one_error_that_lists_the_fields(
 def test_digests_are_those_that_stores_hold(spec, digest):
     """Values of the release that wrote the first stores; another spelling of a field must not change them."""
     assert spec.digest() == digest
+
+
+def test_the_number_of_dates_is_a_part_of_the_digest_only_where_there_are_several():
+    several = [replace(MINE, dates=dates).digest() for dates in (0, 2, 3)]
+
+    assert several[0] == "1e6b03758e0a"
+    assert len(set(several)) == 3
 
 
 def test_every_kind_of_model_is_in_the_registry_and_survives_pickling():

@@ -63,6 +63,11 @@ class Card:
         return 0
 
     @property
+    def dates(self) -> int:
+        """Number of dates that the model reads at once; 0 for a model of single images."""
+        return 0
+
+    @property
     def gsd_m(self) -> float | None:
         """Ground size in meters of the input pixels that the model was trained on; None if any size is right."""
         return None

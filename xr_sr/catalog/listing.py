@@ -23,9 +23,10 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
     bands: only models that compute all of these, by any alias. scale: only models that support this scale.
     Columns: name, family (`upscale` and `fuse` take it too, and choose its variant by the requested bands), bands
     ("any" if each band is processed by itself), scale, halo (input pixels; 0 for a windowed model), window (side in
-    input pixels; 0 without windows), gsd_m (meters; NaN if any is right), level, license, size_mb (of the weights, 10^6
-    bytes), where (their location: "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for one of your own, "missing" if
-    that is gone, or "" without weights; found by name and size, since hashes are verified before use), summary.
+    input pixels; 0 without windows), dates (number that it reads at once, for `multiframe`; 0 for single images), gsd_m
+    (meters; NaN if any is right), level, license, size_mb (of the weights, 10^6 bytes), where (their location:
+    "package", "XR_SR_WEIGHTS", "cache", "hub", "file" for one of your own, "missing" if that is gone, or "" without
+    weights; found by name and size, since hashes are verified before use), summary.
     Raises OptionError for a scale that is not a whole number of at least 1, MissingBandError for unknown bands.
     """
     from .table import ModelTable
@@ -41,6 +42,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
             "scale": model.scale,
             "halo": model.halo,
             "window": model.window,
+            "dates": model.dates,
             "gsd_m": math.nan if model.gsd_m is None else model.gsd_m,
             "level": model.level,
             "license": model.license,
@@ -52,7 +54,7 @@ def list_models(bands: Iterable[str] | None = None, scale: int | None = None) ->
         if set(wanted) <= set(registry.given_by(model, wanted))
         and (scale in (None, model.scale) or ("scale" in dict(model.options) and scale in scales_of(model)))
     ]
-    names = "name family bands scale halo window gsd_m level license size_mb where summary"
+    names = "name family bands scale halo window dates gsd_m level license size_mb where summary"
     return ModelTable(rows, columns=names.split())
 
 

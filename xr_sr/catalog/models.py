@@ -136,6 +136,9 @@ class Network(Single):
         has an argument `coarse`, and is built for the requested ones.
     error_scale: the network has a method `with_scale`, which returns for all bands out the estimate, and after them the
         scale of its error, for `interval`. Bands of `coarse` are then to be read as they are, "repeated".
+    dates: number of dates that the network reads at once, for `multiframe`: 2 or more, or 0 for a network of single
+        images. It then maps (n, date, band, y, x), the date that is shown first, to (n, band_out, y * scale, x *
+        scale), with a halo, and without `window`, `coarse`, `low_pass`, `constrained`, `selects` and `error_scale`.
     Names of bands may be any aliases, and lists are accepted. Raises ModelError for a record that contradicts itself,
     OptionError for a field that is unknown or missing.
     """
@@ -161,6 +164,7 @@ class Network(Single):
     weights: WeightsFile | None = None
     coarse: tuple[str, ...] = ()
     coarse_as: str = "interpolated"
+    dates: int = 0
 
     normalisation = former_name("normalisation", "normalization")
 
@@ -180,6 +184,7 @@ class Network(Single):
         check_choice(f"{self.name!r}: coarse_as", self.coarse_as, COARSE_AS)
         self._check_kinds()
         self._check_bands()
+        self._check_dates()
         if self.window and self.halo:
             raise ModelError(
                 f"{self.name!r} has halo={self.halo} and window={self.window}; expected one of them: a halo if an "
@@ -243,6 +248,20 @@ class Network(Single):
                 "not a window."
             )
 
+    def _check_dates(self) -> None:
+        said = f"{self.name!r}: dates={self.dates!r}"
+        if type(self.dates) is not int or self.dates < 0 or self.dates == 1:
+            raise ModelError(
+                f"{said}: expected the number of dates that the network reads at once, 2 or more, or 0 for a network "
+                "of single images."
+            )
+        others = ("window", "coarse", "low_pass", "constrained", "selects", "error_scale")
+        if self.dates and (strange := [f"{name}={value!r}" for name in others if (value := getattr(self, name))]):
+            raise ModelError(
+                f"{said} with {', '.join(strange)}: expected a network of several dates that has a halo, and reads "
+                "bands of one pixel size. Leave these out."
+            )
+
     @property
     def step(self) -> int:
         """Input pixels at whose multiples the network's input may begin: 2 where coarse pixels come repeated."""
@@ -271,6 +290,8 @@ class Network(Single):
         )
         if self.coarse_as != COARSE_AS[0]:  # else as before there was a choice
             parts += (self.coarse_as,)
+        if self.dates:
+            parts += (("dates", self.dates),)
         norm = f"Normalisation(shift={self.normalization.shift!r}, scale={self.normalization.scale!r})"
         # The text that 0.1 hashed, with its spelling: stores that were written then hold this digest.
         text = f"({parts!r}, ({norm}, {self.non_negative!r}, {self.low_pass!r}))"

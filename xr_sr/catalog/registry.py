@@ -312,7 +312,7 @@ def _other_models(wanted: Sequence[str], excess: Sequence[str], fusing: bool) ->
         for name in names
         if any(
             set(wanted) <= set(given_by(each, wanted))
-            and (fusing or (each.scale > 1 and not isinstance(each, Pansharpening)))
+            and (fusing or (each.scale > 1 and not each.dates and not isinstance(each, Pansharpening)))
             for each in current.variants(name, fusing=fusing)
         )
     ]

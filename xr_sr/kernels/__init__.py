@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .kriging_filters import Observation
     from .predictors import NetworkPredictor
-    from .protocol import FloatArray, Kernel
+    from .protocol import FloatArray, Kernel, SeriesKernel
 
 __all__ = [
     "Guidance",
@@ -49,6 +49,7 @@ __all__ = [
     "Spread",
     "agree",
     "build",
+    "build_series",
     "constrain_blend",
     "constraint_for",
     "constraint_reach",
@@ -209,6 +210,14 @@ def build(ref: KernelRef) -> Kernel:
         if key not in _kernels:
             _kernels[key] = _make(*key)
         return _kernels[key]
+
+
+def build_series(ref: KernelRef) -> SeriesKernel:
+    """Return the kernel of a network that reads several dates; as `build`."""
+    from .dates import DatesKernel
+
+    assert ref.spec.dates
+    return DatesKernel(build(ref), ref.spec.dates)
 
 
 def constrain_blend(ref: KernelRef, fine: FloatArray, coarse: FloatArray) -> FloatArray:

@@ -23,6 +23,7 @@ from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..networks import separable
 from ..networks.detect import load_strict, unwrapped
+from .dates import DatesAsChannels
 from .protocol import Spread
 from .strata import by_stratum, strata_of
 
@@ -83,10 +84,9 @@ class NetworkPredictor:
         self.reach = reach_of(spec, network)
         self.clamps = spec.non_negative and not getattr(network, "clamps_itself", False)
         norm, gives = spec.normalization, spec.bands_out or spec.bands
+        reads = spec.bands * max(1, spec.dates)  # date by date
         self.normalizes = norm.shift != 0.0 or norm.scale != 1.0
-        self.shift, self.scale = (
-            _of_bands(value, spec.bands, spec.bands, device) for value in (norm.shift, norm.scale)
-        )
+        self.shift, self.scale = (_of_bands(value, spec.bands, reads, device) for value in (norm.shift, norm.scale))
         self.shift_out, self.scale_out = (
             _of_bands(value, spec.bands, gives, device) for value in (norm.shift, norm.scale)
         )
@@ -181,7 +181,7 @@ _OLD_NAME = re.compile(r"^xr_sr\.models\.")
 def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
     """Build the architecture and load its weights, with no key missing or left over; folded if it can be.
 
-    path: None for a network without tensors.
+    path: None for a network without tensors. A network of several dates reads (n, date * band, y, x) then.
     Raises ModelError if there is no such architecture, or it needs other arguments, or a file of weights;
     WeightsHashError if the file has changed, WeightsFormatError if it holds something else.
     """
@@ -215,7 +215,12 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
         f"{path} does not hold {spec.name!r}",
         "Pass the weights of this model, or register a model for them.",
     )
-    network.eval()
+    network = _folded(spec, network.eval())
+    return DatesAsChannels(network, spec.dates).eval() if spec.dates else network
+
+
+def _folded(spec: Network, network: nn.Module) -> nn.Module:
+    """Return the faster form of a network, if it has one."""
     fold: Callable[..., nn.Module] | None = getattr(network, "folded", None)
     if fold is None:
         return network

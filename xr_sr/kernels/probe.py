@@ -42,9 +42,9 @@ _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 class Probe:
     """Run a network on random images.
 
-    network: is copied. label: its name in messages. bands, bands_out: their number; None is any. scale: output pixels
-    per input pixel; None is any. shift, width: normalization of reflectance. step: pixels at whose multiples an image
-    may begin and end.
+    network: is copied. label: its name in messages. bands, bands_out: their number; None is any. dates: number that a
+    network of several dates reads, as `dates.DatesAsChannels`. scale: output pixels per input pixel; None is any.
+    shift, width: normalization of reflectance. step: pixels at whose multiples an image may begin and end.
     """
 
     def __init__(
@@ -58,10 +58,11 @@ class Probe:
         shift: float | Tensor = 0.0,
         width: float | Tensor = 1.0,
         step: int = 1,
+        dates: int = 0,
     ) -> None:
         self.network = copy.deepcopy(network).cpu().eval()
         self.label = label
-        self.bands, self.bands_out, self.scale = bands, bands_out, scale
+        self.bands, self.bands_out, self.scale, self.dates = bands * max(1, dates), bands_out, scale, dates
         self.shift, self.width, self.step = shift, width, step
         self.consumed = getattr(network, "consumed", 0)
         if type(self.consumed) is not int or self.consumed < 0:
@@ -111,10 +112,9 @@ class Probe:
         try:
             fine = self.network(shown)
         except Exception as error:  # whatever a network of the user's raises
-            size = f"({', '.join(map(str, image.shape))})"
             raise ModelError(
-                f"{self.label} cannot be run on a tensor {size} of {_short(self.dtype)}: {type(error).__name__}: "
-                f"{error}. A model with a halo gets windows of any size; one that needs a certain size has "
+                f"{self.label} cannot be run on a tensor {self._shape(image)} of {_short(self.dtype)}: "
+                f"{type(error).__name__}: {error}. A model with a halo gets windows of any size; one that needs a certain size has "
                 "window= in its record."
             ) from error
         if not isinstance(fine, Tensor) or not fine.is_floating_point():
@@ -128,7 +128,7 @@ class Probe:
         wanted = (n, bands, height * scale, width * scale)
         if tuple(fine.shape) != wanted:
             raise ModelError(
-                f"{self.label} turns {tuple(image.shape)} into {tuple(fine.shape)}; by its record it should be "
+                f"{self.label} turns {self._shape(image)} into {tuple(fine.shape)}; by its record it should be "
                 f"{wanted}: {bands} bands, {scale} times finer. Correct bands_out= or scale=. A network without "
                 "padding declares by an attribute `consumed` how many input pixels it loses on each side."
             )
@@ -139,6 +139,10 @@ class Probe:
                 "which occurs: a little below 0 over dark water, above 1 on snow and cloud. Clamp its input."
             )
         return fine
+
+    def _shape(self, image: Tensor) -> tuple[int, ...]:
+        """Return the shape of an image as the network gets it."""
+        return tuple(image.unflatten(1, (self.dates, -1)).shape if self.dates else image.shape)
 
     @contextmanager
     def _few_threads(self) -> Iterator[None]:
@@ -168,8 +172,8 @@ class Probe:
                 if (count := self._bands_taken(side)) is None:
                     raise
                 raise ModelError(
-                    f"{self.label} cannot be run on {count_of(self.bands, 'band')}, and can be on {count}. List in "
-                    "bands= those that it reads, in its order; for measure_halo pass their "
+                    f"{self.label} cannot be run on {count_of(self.bands // (self.dates or 1), 'band')}, and can be "
+                    f"on {count}. List in bands= those that it reads, in its order; for measure_halo pass their "
                     f"number, bands={count}."
                 ) from error
 
@@ -178,13 +182,13 @@ class Probe:
 
         def runs(count: int) -> bool:
             try:
-                self.network(torch.zeros(1, count, side, side))
+                self.network(torch.zeros(1, count * (self.dates or 1), side, side))
             except Exception:  # whatever a network of the user's raises
                 return False
             return True
 
         with torch.no_grad():
-            if runs(self.bands):
+            if runs(self.bands // (self.dates or 1)):
                 return None
             return next((count for count in MOST_BANDS if runs(count)), None)
 

@@ -40,6 +40,22 @@ class Kernel(Protocol):
         """
 
 
+class SeriesKernel(Protocol):
+    """A deterministic function of several dates of the same ground, for `multiframe`; as a `Kernel` otherwise."""
+
+    halo: int
+    scale: int
+    dates: int
+
+    def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
+        """(date, band, height + 2 halo, width + 2 halo) to (band_out, height * scale, width * scale).
+
+        block: reflectance without NaN of `dates` dates, with tile.halo pixels of context on each side. The first is
+        the date that is shown, in whose geometry and brightness the result is. The others are brought to its
+        brightness, and moved by whole pixels, so that their content lies within half a pixel of the first one's.
+        """
+
+
 class Predictor(Protocol):
     """The part of a kernel that invents detail, before any constraint."""
 

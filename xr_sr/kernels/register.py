@@ -43,7 +43,9 @@ class ModelCheck:
     def __str__(self) -> str:
         spec = self.spec
         reads, gives = " ".join(spec.bands), " ".join(spec.bands_out or spec.bands)
-        text = f"{spec.name}: {reads} to {gives if gives != reads else 'the same'}, {spec.scale} times finer; "
+        reads += f" of {spec.dates} dates" if spec.dates else ""
+        text = f"{spec.name}: {reads} to {gives if gives != ' '.join(spec.bands) else 'the same'}, "
+        text += f"{spec.scale} times finer; "
         if spec.window:
             text += f"windows of {spec.window} input pixels, {spec.overlap} shared with the next"
         elif self.field is None or self.halo is None:
@@ -61,6 +63,8 @@ def register_model(
     spec: Network, *, weights: str | Path | None = None, check: bool = True, replace: bool = False
 ) -> ModelCheck:
     """Register a torch module and a file of weights as a model of `upscale` and `list_models`.
+
+    A network that reads several dates, `xr_sr.ModelSpec(dates=...)`, is a model of `multiframe` instead.
 
     spec: the record, `xr_sr.ModelSpec(...)`. `architecture` is "module:attribute", importable here and on the workers.
     weights: a file, safetensors or what torch's weights-only loader reads; its hash is computed now, and verified at
@@ -89,8 +93,9 @@ def register_model(
 def measure_halo(model: Measured, *, weights: str | Path | None = None, bands: int | None = None) -> ReceptiveField:
     """Measure the receptive field of a network, in input pixels on each side.
 
-    model: a torch module in its present state, a record, or the name of a model. weights: a file for a record or a
-        name; None is the file of the record. bands: number that a module reads; None is that of its first convolution.
+    model: a torch module in its present state, a record, or the name of a model; of a network that reads several dates
+        its record or name. weights: a file for a record or a name; None is the file of the record. bands: number that a
+        module reads; None is that of its first convolution.
 
     Returns the field of the network alone: a constraint (`low_pass`) reads more, which `register_model` adds. It is
     measured on random reflectance of several levels, from dark water to snow, in double precision, by gradients and by
@@ -200,6 +205,7 @@ def _probe(spec: Network, predictor: NetworkPredictor) -> Probe:
         predictor.network,
         repr(spec.name),
         bands=len(spec.bands),
+        dates=spec.dates,
         bands_out=len(spec.bands_out or spec.bands),
         scale=spec.scale,
         shift=predictor.shift,

@@ -110,6 +110,7 @@ def multiframe(
         chunks=chunks,
         allow_gsd=allow_gsd,
         options=options,
+        joins=True,
     )
     numbers: dict[str, Any] = {"offset": offset, "quantification": quantification, "nodata": nodata}
     times = _times_of(recognize(obj, model_gsd_m="finest"))

@@ -15,7 +15,7 @@ from .. import kernels
 from ..arguments import check_choice, check_flag, check_text, items_of, shown
 from ..catalog import registry
 from ..cube.select import AnyCube
-from ..errors import OptionError
+from ..errors import ModelError, OptionError
 from ..kernels.register import open_model
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..runtime.device import check_device
@@ -29,8 +29,9 @@ class Request:
 
     fusing: the model brings coarse bands to the grid of the fine ones (`fuse`). gsd_m: size in meters of the pixels
     that the model reads, which picks the node of a tree; None for any size. bands: as asked for, a list of names.
-    describes: the plan is only to be read, so that no weights are downloaded.
-    Others: as in `upscale`. Raises OptionError for values that are wrong whatever the cube is.
+    describes: the plan is only to be read, so that no weights are downloaded. joins: several dates are joined, as by
+    `multiframe`. Others: as in `upscale`. Raises OptionError for values that are wrong whatever the cube is, and
+    ModelError for a network that reads several dates where none are joined.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Request:
     allow_gsd: bool = False
     options: Mapping[str, Option] = field(default_factory=dict)
     describes: bool = False
+    joins: bool = False
 
     def __post_init__(self) -> None:
         if self.bands is not None:
@@ -68,6 +70,11 @@ class Request:
         model, weights = open_model(check_text("model", name), self.weights)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "weights", weights)
+        if not self.joins and registry.is_name(model) and (dates := registry.get(model).dates):
+            raise ModelError(
+                f"{model!r} reads {dates} dates at once, and this function computes each date by itself. Use "
+                f"cube.sr.multiframe(model={model!r}), or a model of single images: see xr_sr.list_models()."
+            )
         for name in self.options:
             _refuse_misspelled(name, "fuse" if self.fusing else "upscale")
 
