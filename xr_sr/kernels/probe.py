@@ -114,8 +114,8 @@ class Probe:
         except Exception as error:  # whatever a network of the user's raises
             raise ModelError(
                 f"{self.label} cannot be run on a tensor {self._shape(image)} of {_short(self.dtype)}: "
-                f"{type(error).__name__}: {error}. A model with a halo gets windows of any size; one that needs a certain size has "
-                "window= in its record."
+                f"{type(error).__name__}: {error}. A model with a halo gets windows of any size; one that needs a "
+                "certain size has window= in its record."
             ) from error
         if not isinstance(fine, Tensor) or not fine.is_floating_point():
             kind = _short(fine.dtype) if isinstance(fine, Tensor) else type(fine).__name__
