@@ -20,7 +20,7 @@ from torch.nn import functional
 from ..networks.separable import MEANS
 from ..runtime.device import resolve_device
 from .kriging import KrigedBand, level_of
-from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS
+from .kriging_filters import LEVELS, RADIUS, SMOOTHING_RADIUS, Doubles
 from .multiframe_filters import Series, SeriesFilters, series_filters
 from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate, SeriesResult
 from .regression_kriging import RegressionKriger
@@ -34,21 +34,11 @@ LOWERED = 0.3
 What they show is finer than the variance in a window, which chooses the level, says of the ground: worth 0.12 dB at
 eight dates; with twice the noise it costs 0.11 dB, and 0.03 dB with a point spread that is 20 % narrower."""
 
+MOST_ERROR = 0.02
+"""Error of the filters that stand for those of all levels, as a fraction of their norm."""
+
 STRIP = 64
 """Coarse rows that are updated at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class Joined:
-    """What a block of several dates gives.
-
-    estimate, std: (band, rows * scale, columns * scale), in reflectance. weights: (date, rows, columns), those of the
-    other dates, 0 to 1, by pixel.
-    """
-
-    estimate: Tensor
-    std: Tensor
-    weights: Tensor
 
 
 class SeriesKriger:
@@ -71,40 +61,39 @@ class SeriesKriger:
             for sensor, own in zip(sensors, factors, strict=True)
         ]
 
-    def join(self, reference: Tensor, others: Tensor, valid: Tensor) -> Joined:
+    def join(self, reference: Tensor, others: Tensor, valid: Tensor, out: Tensor) -> Tensor:
         """Join dates: the reference (band, y, x), others (date, band, y, x), all without NaN, and where others count.
 
         valid: (date, y, x). All with `reach` pixels around the result, others moved by their whole pixels of shift.
+        out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their standard deviations.
+        Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
         """
+        count = len(self.bands)
         seen = [
-            band.seen(reference[place], others[:, place] if len(others) else others.new_empty(0, *reference.shape[1:]))
+            band.seen(reference[place], others[:, place], out[place], out[count + place])
             for place, band in enumerate(self.bands)
         ]
-        weights = self._weights([each.innovations for each in seen], [each.expected for each in seen], valid)
-        made = [band.updated(each, weights) for band, each in zip(self.bands, seen, strict=True)]
-        inner = _cut(weights, UPDATE_RADIUS)
-        estimate, std = (torch.stack(each) for each in zip(*made, strict=True))
-        return Joined(estimate, std, inner)
+        if not len(others):
+            return valid.new_empty(0, *(side - 2 * SERIES_REACH for side in reference.shape[-2:]), dtype=out.dtype)
+        weights = self._weights(seen, valid)
+        for place, (band, each) in enumerate(zip(self.bands, seen, strict=True)):
+            band.update(each, weights, out[place], out[count + place])
+        return _cut(weights, UPDATE_RADIUS)
 
-    def _weights(self, innovations: Sequence[Tensor], expected: Sequence[Tensor], valid: Tensor) -> Tensor:
+    def _weights(self, seen: Sequence[_Seen], valid: Tensor) -> Tensor:
         """Return by date and pixel how much an innovation counts, with UPDATE_RADIUS pixels around the result."""
         cut = SERIES_REACH - UPDATE_RADIUS - AVERAGED
-        known = valid[:, cut:-cut, cut:-cut].to(innovations[0].dtype)
-        if not len(known):
-            return _cut(known, AVERAGED)
-        side, ratio = 2 * AVERAGED + 1, torch.zeros_like(_cut(known, AVERAGED))
-        level = torch.zeros_like(ratio)
-        for found, usual in zip(innovations, expected, strict=True):
+        known = valid[:, cut:-cut, cut:-cut].to(seen[0].innovations.dtype)
+        ratio = torch.zeros_like(_cut(known, AVERAGED))
+        level, count = torch.zeros_like(ratio), _summed(known).clamp_(min=1)
+        for each in seen:
             # The ratio of means, not the mean of ratios: the variance of the ground is itself estimated nearby.
-            energy, mean, own = (
-                functional.avg_pool2d((each * known)[:, None], side, 1)[:, 0] for each in (found.square(), found, usual)
-            )
-            own.clamp_(min=1e-12)
-            ratio.add_(energy.div_(own))
-            level.add_(mean.square_().div_(own), alpha=side**2)
+            own, innovations = each.expected.clamp_(min=1e-12).mul_(count), each.innovations * known
+            ratio.add_(_summed(innovations.square()).div_(own))
+            level.add_(_summed(innovations).square_().div_(own))
         weights = torch.ones_like(ratio)
-        for each, tolerated in ((ratio, TOLERATED), (level, LEVEL_TOLERATED)):
-            weights.mul_((tolerated * len(innovations) / each.clamp_(min=1e-12)).clamp_(max=1).square_())
+        for each_ratio, tolerated in ((ratio, TOLERATED), (level, LEVEL_TOLERATED)):
+            weights.mul_((tolerated * len(seen) / each_ratio.clamp_(min=1e-12)).clamp_(max=1).square_())
         return weights.mul_(_cut(known, AVERAGED))
 
 
@@ -112,12 +101,10 @@ class SeriesKriger:
 class _Seen:
     """What a band shows before dates are joined.
 
-    single, std: fine, of the reference alone. level: place among LEVELS of each coarse pixel, LOWERED. innovations:
-    (date, y, x), expected: their variance; both with UPDATE_RADIUS and AVERAGED pixels around the result.
+    level: place among LEVELS of each coarse pixel, LOWERED. innovations: (date, y, x), with UPDATE_RADIUS and AVERAGED
+    pixels around the result. expected: their mean variance, with UPDATE_RADIUS.
     """
 
-    single: Tensor
-    std: Tensor
     level: Tensor
     innovations: Tensor
     expected: Tensor
@@ -131,61 +118,55 @@ class _Band:
         self.scale = filters.variance.shape[-1]
         self.predicting = torch.from_numpy(filters.predicting[:, None]).float()
         self.phases = filters.updating.shape[1]
-        self.updating = torch.from_numpy(filters.updating).float()
-        self.innovation = torch.from_numpy(filters.innovation).float()[..., None, None]
-        self.noises = torch.tensor([1 / date.weight for date in dates])[:, None, None]
+        self.basis, self.mixing = (torch.from_numpy(each).float() for each in products_of(filters.updating))
+        # Variance of an innovation: by level of the prior variance, and of the noise.
+        noises = np.array([[1 / date.weight] for date in dates]).reshape(len(dates), 1)
+        self.innovation = torch.from_numpy(np.hstack([filters.innovation.T, noises])).float()
         left = np.sqrt(filters.variance.mean((-2, -1)) / filters.variance[:, :1].mean((-2, -1)))
         self.left = torch.from_numpy(left).float()  # (level, 1 + dates): deviation left, of that without other dates
 
-    def seen(self, reference: Tensor, others: Tensor) -> _Seen:
-        """Krige the reference alone, and compare the other dates with it; (y, x) and (date, y, x) with all context."""
+    def seen(self, reference: Tensor, others: Tensor, single: Tensor, std: Tensor) -> _Seen:
+        """Krige the reference alone, and compare the other dates with it; (y, x) and (date, y, x) with all context.
+
+        single, std: filled, the estimate and its deviation.
+        """
         band, around = self.band, UPDATE_RADIUS + AVERAGED
         noise, signal = band.noise_and_signal(reference)
         level = level_of(noise, signal)  # MEANS less on each side
         clean = band.without_noise(reference, level)  # SMOOTHING_RADIUS less, as many
-        rows, columns = (side - 2 * SERIES_REACH for side in reference.shape)
-        single = reference.new_empty(rows * self.scale, columns * self.scale)
-        near = SERIES_REACH - SMOOTHING_RADIUS - RADIUS
-        band.upsample(_cut(clean, near).contiguous(), single)
+        band.upsample(_cut(clean, SERIES_REACH - SMOOTHING_RADIUS - RADIUS).contiguous(), single)
         inner = SERIES_REACH - MEANS
-        std = torch.empty_like(single)
-        own = _cut(reference, SERIES_REACH - 2)
-        band.error_scale.write(own, _cut(noise, inner), _cut(level, inner), std)
-        inner -= around
-        expected = predicted = others.new_empty(0, rows + 2 * around, columns + 2 * around)
-        if len(others):
-            own_noise, beside = _cut(noise, inner), _cut(level, inner)
-            expected = self.noises.to(own_noise.device) * own_noise
-            prior = band.error_scale.prior(_cut(reference, SERIES_REACH - around - 2), own_noise)
-            for place, innovation in enumerate(self.innovation.to(own_noise.device)):
-                share = (1 - (beside - place).abs_()).clamp_(min=0).mul_(prior)
-                expected.addcmul_(innovation, share)
-            predicted = functional.conv2d(clean[None, None], self.predicting.to(clean.device))[0]
-            predicted = _cut(others, SERIES_REACH - around) - predicted
-        lowered = (_cut(level, SERIES_REACH - MEANS) - LOWERED).clamp_(min=0)
-        return _Seen(single, std, lowered, predicted, expected)
+        band.error_scale.write(_cut(reference, SERIES_REACH - 2), _cut(noise, inner), _cut(level, inner), std)
+        own = (_cut(level, inner) - LOWERED).clamp_(min=0)
+        if not len(others):
+            return _Seen(own, others, others)
+        noise, level = _cut(noise, inner - around), _cut(level, inner - around)
+        prior = band.error_scale.prior(_cut(reference, SERIES_REACH - around - 2), noise)
+        planes = [(1 - (level - place).abs_()).clamp_(min=0).mul_(prior) for place in range(len(LEVELS))]
+        mean = _summed(torch.stack([*planes, noise])).div_((2 * AVERAGED + 1) ** 2)
+        expected = (self.innovation.to(mean.device) @ mean.flatten(1)).view(len(others), *mean.shape[1:])
+        predicted = functional.conv2d(clean[None, None], self.predicting.to(clean.device))[0]
+        return _Seen(own, torch.sub(_cut(others, SERIES_REACH - around), predicted, out=predicted), expected)
 
-    def updated(self, seen: _Seen, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return estimate and standard deviation, with innovations of these weights."""
-        if not len(weights):
-            return seen.single, seen.std
+    def update(self, seen: _Seen, weights: Tensor, estimate: Tensor, std: Tensor) -> None:
+        """Add what innovations of these weights say to the estimate, and lower its deviation."""
         innovations = _cut(seen.innovations, AVERAGED) * weights
         rows, columns = seen.level.shape
-        scale, fine = self.scale, seen.single.view(rows, self.scale, columns, self.scale)
-        updating = self.updating.to(innovations.device)
+        scale, fine = self.scale, estimate.view(rows, self.scale, columns, self.scale)
+        basis, mixing = self.basis.to(innovations.device), self.mixing.to(innovations.device)
         lowest, highest = int(seen.level.min()), math.ceil(float(seen.level.max()))
         for start in range(0, rows, STRIP):
             stop = min(start + STRIP, rows)
             strip = innovations[None, :, start : stop + 2 * UPDATE_RADIUS]
             total = innovations.new_zeros(self.phases, stop - start, columns)
+            found = functional.conv2d(strip, basis)[0].flatten(1)
             for place in range(lowest, min(highest, len(LEVELS) - 1) + 1):
                 share = (1 - (seen.level[start:stop] - place).abs_()).clamp_(min=0)
-                total.addcmul_(functional.conv2d(strip, updating[place])[0], share)
+                total.addcmul_((mixing[place] @ found).view_as(total), share)
             by_phase = total.view(scale, scale, stop - start, columns)
             fine[start:stop].add_(by_phase.permute(2, 0, 3, 1))
-        by_pixel = seen.std.view(rows, scale, columns, scale)
+        by_pixel = std.view(rows, scale, columns, scale)
         by_pixel.mul_(self._left(seen.level, _cut(weights, UPDATE_RADIUS))[:, None, :, None])
-        return seen.single, seen.std
 
     def _left(self, level: Tensor, weights: Tensor) -> Tensor:
         """Return the share of the deviation that is left with dates of these weights, linear between whole numbers."""
@@ -199,6 +180,32 @@ class _Band:
             between = line[below].lerp(line[below + 1], count - below)
             found.addcmul_(between, share)
         return found
+
+
+def products_of(updating: Doubles) -> tuple[Doubles, Doubles]:
+    """Approximate the filters of all levels and phases by sums of a few: (filter, date, n, n), and how they are mixed.
+
+    updating: (level, phase, date, n, n). Returns the few, and (level, phase, filter). Filters of neighboring phases and
+    levels are alike: 20 to 30 take the place of 80 with an error of MOST_ERROR of their norm.
+    """
+    levels, phases, *shape = updating.shape
+    if not updating.size:
+        return np.zeros((0, *shape)), np.zeros((levels, phases, 0))
+    left, strength, right = np.linalg.svd(updating.reshape(levels * phases, -1), full_matrices=False)
+    error = np.sqrt(np.cumsum(np.square(strength)[::-1])[::-1] / max(np.square(strength).sum(), 1e-300))
+    count = max(1, int((error > MOST_ERROR).sum()))
+    return right[:count].reshape(count, *shape), (left[:, :count] * strength[:count]).reshape(levels, phases, count)
+
+
+def _summed(images: Tensor) -> Tensor:
+    """Sum (2 AVERAGED + 1)^2 pixels around each: (..., y, x) to AVERAGED less on each side."""
+    for axis in (-2, -1):
+        side = images.shape[axis] - 2 * AVERAGED
+        total = images.narrow(axis, 0, side) + images.narrow(axis, 1, side)
+        for step in range(2, 2 * AVERAGED + 1):
+            total.add_(images.narrow(axis, step, side))
+        images = total
+    return images
 
 
 def _cut(image: Tensor, margin: int) -> Tensor:
@@ -226,9 +233,12 @@ def joined(
     """Join arrays of one block; see `SeriesKriger.join`."""
     place = resolve_device(device)
     kriger = kriger_of(sensors, dates, factors)
+    rows, columns = ((side - 2 * SERIES_REACH) * kriger.scale for side in reference.shape[-2:])
     with torch.inference_mode():
-        found = kriger.join(*(torch.as_tensor(each).to(place) for each in (reference, others, valid)))
-        return SeriesResult(*(each.cpu().numpy() for each in (found.estimate, found.std, found.weights)))
+        out = torch.empty(2 * len(sensors) + 1, rows, columns, device=place)
+        seen, beside, counted = (torch.as_tensor(each).to(place) for each in (reference, others, valid))
+        weights = kriger.join(seen, beside, counted, out)
+        return SeriesResult(out.cpu().numpy(), weights.cpu().numpy())
 
 
 @lru_cache(maxsize=16)

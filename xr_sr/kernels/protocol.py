@@ -193,11 +193,24 @@ class SeriesDate:
 
 @dataclass(frozen=True, eq=False)
 class SeriesResult:
-    """What several dates give: estimate, std (band, rows * scale, columns * scale); weights (date, rows, columns)."""
+    """What several dates give.
 
-    estimate: FloatArray
-    std: FloatArray
+    planes: (2 band + 1, rows * scale, columns * scale), estimates, their standard deviations, and a last one that is
+    still empty. weights: of the other dates, (date, rows, columns).
+    """
+
+    planes: FloatArray
     weights: FloatArray
+
+    @property
+    def estimate(self) -> FloatArray:
+        """(band, rows * scale, columns * scale)."""
+        return self.planes[: len(self.planes) // 2]
+
+    @property
+    def std(self) -> FloatArray:
+        """Standard deviation of the error, as `estimate`."""
+        return self.planes[len(self.planes) // 2 : -1]
 
 
 COLORING_RADIUS = 2

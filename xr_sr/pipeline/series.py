@@ -31,7 +31,7 @@ from .series_guided import GuidedRecipe, join_guided_block, reach_of
 from .series_recorded import Recorded
 from .steps import Step
 
-REGION, COMPARED = 512, 192
+REGION, COMPARED = 512, 128
 """Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
 
 

@@ -108,15 +108,22 @@ def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
     source: stack 0 holds the bands of each date, the reference first; stack 1, if present, a mask for each, True where
     values are kept; the table what was measured. NaN where no date is valid.
     """
-    scale, bands = recipe.scale, recipe.bands
-    out = np.full((2 * bands + 1, tile.height * scale, tile.width * scale), np.nan, np.float32)
+    scale, shape = recipe.scale, (tile.height * recipe.scale, tile.width * recipe.scale)
+    out: FloatArray | None = None
     for inner, part, _, counted, known in parts(source, tile, recipe):
-        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
-        valid = known.repeat(scale, axis=-2).repeat(scale, axis=-1)
-        for place, planes in enumerate((part.estimate, part.std)):
-            out[place * bands : (place + 1) * bands, rows, columns] = np.where(valid, planes, np.nan)
+        planes: FloatArray = part.planes
+        if not known.all():
+            hidden = ~known.repeat(scale, axis=-2).repeat(scale, axis=-1)
+            for each in (part.estimate, part.std):
+                np.copyto(each, np.float32(np.nan), where=hidden)
         total = np.where(known.any(axis=0), counted, 0)
-        out[-1, rows, columns] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
+        planes[-1] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
+        if planes.shape[-2:] == shape:
+            return planes
+        out = np.empty((len(planes), *shape), np.float32) if out is None else out
+        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
+        out[:, rows, columns] = planes
+    assert out is not None
     return out
 
 
