@@ -198,6 +198,16 @@ def test_the_page_on_pictures_runs(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"explore.html", "series.gif"}
 
 
+def test_the_page_on_many_dates_runs():
+    namespace: dict[str, Any] = {}
+
+    for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "multiframe.md"))):
+        exec(compile(match["code"], f"multiframe.md, block {number}", "exec"), namespace)
+
+    assert float(namespace["gain"]) == pytest.approx(1.7, abs=0.05)
+    assert float(namespace["alone"].mean()) < 0.1 and float(namespace["worst"].min()) > 0.9
+
+
 def test_every_example_shows_how_to_do_it_with_a_catalog():
     for path in (ROOT / "examples").glob("*.ipynb"):
         text = "".join(line for cell in json.loads(text_of(path))["cells"] for line in cell["source"])
