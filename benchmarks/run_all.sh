@@ -23,6 +23,7 @@ step benchmarks.peer_env
 step benchmarks.import_time > >(tee benchmarks/results/import_time.md)
 step benchmarks.against_peer --malloc-kept --write
 step benchmarks.kriging_speed --write
+step benchmarks.multiframe --write
 step benchmarks.overhead --write
 step benchmarks.kernel --write
 step benchmarks.scaling --write
@@ -32,6 +33,7 @@ step benchmarks.writers --write
 step studies.consistency --pictures --write
 step studies.consistency_bands --write
 step studies.trust --write
+step studies.multiframe --write
 step studies.floods --write
 step benchmarks.against_opensr_test --large --write
 
