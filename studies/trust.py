@@ -51,6 +51,23 @@ PEER = "sen2sr-lite"
 WORSE = 0.02
 """How much lower the mean PSNR of our own models may be, in dB."""
 
+GOALS = (
+    ("sen2sr", "sen2sr-lite", (0.8, 0.8, 0.1, 0.5, 0.5)),
+    ("sen2sr", "kriging", (0.3, 0.2, 0.8, 0.2, 0.2)),
+    ("kriging", "sen2sr-lite", (0.45, 0.6, -0.8, 0.3, 0.25)),
+    ("kriging-estimate", "sen2sr-lite", (0.4, 0.8, 0.3, 0.3, 0.2)),
+)
+"""What the mean PSNR of the first model shall gain over the second, in dB, by sensor in the order of `SENSORS`."""
+
+DEFAULT = "sen2sr"
+"""The model that shall be at least as good as `PEER` on each place, by `EACH`."""
+
+EACH = {"psnr": 1, "ssim": 1, "sam": -1}
+"""Measures that are judged on each place, and the sign of what is better."""
+
+AGREEMENT = 0.5
+"""How far the default may be from its input, as the sensor sees it, in multiples of `PEER`: means over places."""
+
 PICTURES = ROOT / "docs" / "_static"
 
 PICTURED = "Virginia: road, houses, meadow, 2 m"
@@ -82,6 +99,7 @@ def main() -> int:
         for model in given.models:
             if PEER in given.models and model not in (PEER, "bicubic"):
                 _pair(report, rows, model)
+        _judge(report, rows)
         if given.write:
             _plot(rows, given.models)
     return report.exit_code
@@ -171,6 +189,35 @@ def _pair(report: Report, rows: list[dict[str, Any]], model: str) -> None:
     report.table(["", *SHOWN.values()], lines)
     mean = sum(minus(place, "as modeled", "psnr") for place in places) / len(places)
     report.target(f"`{model}` is at most {WORSE} dB worse than `{PEER}`: {mean:+.4f} dB", mean >= -WORSE)
+
+
+def _judge(report: Report, rows: list[dict[str, Any]]) -> None:
+    """Judge the means of all sensors and, as modeled, each place and the agreement with the input."""
+    models = {row["model"] for row in rows}
+    report.text("What was to be shown. Means over places; each place, and the agreement with the input, as modeled.")
+    for model, other, goals in GOALS:
+        if {model, other} <= models:
+            for sensor, goal in zip(SENSORS, goals, strict=True):
+                gain = _mean(rows, model, sensor, "psnr") - _mean(rows, other, sensor, "psnr")
+                claim = f"`{model}` over `{other}`, {sensor}: {gain:+.3f} dB PSNR (goal {goal:+.2f})"
+                report.target(claim, gain >= goal)
+    if not {DEFAULT, PEER} <= models:
+        return
+    found = {(row["place"], row["model"]): row for row in rows if row["sensor"] == "as modeled"}
+    for place in dict.fromkeys(row["place"] for row in rows):
+        for name, sign in EACH.items():
+            gain = found[place, DEFAULT][name] - found[place, PEER][name]
+            better, goal = (sign * gain > 0, "above 0") if name == "psnr" else (sign * gain >= 0, "not worse")
+            claim = f"`{DEFAULT}` minus `{PEER}`, {place}: {SHOWN[name]} {gain:+.4f} (goal: {goal})"
+            report.target(claim, better)
+    ratio = _mean(rows, DEFAULT, "as modeled", "reflectance") / _mean(rows, PEER, "as modeled", "reflectance")
+    claim = f"`{DEFAULT}` is {ratio:.2f} times as far from its input as `{PEER}` (goal: at most {AGREEMENT})"
+    report.target(claim, ratio <= AGREEMENT)
+
+
+def _mean(rows: list[dict[str, Any]], model: str, sensor: str, name: str) -> float:
+    seen = [row[name] for row in rows if row["model"] == model and row["sensor"] == sensor]
+    return float(sum(seen) / len(seen))
 
 
 def _draw(lr: Any, fine: dict[str, Any], hr: Any) -> None:
