@@ -90,6 +90,28 @@ def test_what_is_no_reflectance_on_one_grid_is_refused_with_the_call_that_makes_
     function(tree["r10m"].to_dataset())
 
 
+def test_lr_may_hold_dn_as_for_upscale_and_compare():
+    scene = xr_sr.sample("havel")
+    fine = scene["r10m"].to_dataset().isel(y=slice(48), x=slice(48)).sr.upscale("bicubic")
+    dn = scene["r10m"].to_dataset().isel(y=slice(48), x=slice(48))
+    bare = dn.drop_attrs().assign({name: band.drop_attrs() for name, band in dn.data_vars.items()})
+    written = bare.sr.set_radiometry(offset=0, nodata=None, quantification=10_000)
+    expected = metrics.consistency(dn.sr.reflectance(), fine).compute()
+
+    for lr in (dn, written, dn.to_dataarray("band")):
+        xr.testing.assert_identical(metrics.consistency(lr, fine).compute(), expected)
+        assert float(xr_sr.evaluate(lr, fine)["reflectance"]) == float(
+            xr_sr.evaluate(dn.sr.reflectance(), fine)["reflectance"]
+        )
+    tree = xr.DataTree.from_dict({"r10m": dn})
+    xr.testing.assert_identical(fine.sr.consistency(tree)["r10m"].to_dataset().compute(), expected)
+    for function in (metrics.consistency, xr_sr.evaluate):
+        with pytest.raises(errors.RadiometryError, match=r"1000 .*lr\.sr\.set_radiometry\(offset="):
+            function(bare, fine)
+        with pytest.raises(errors.RadiometryError, match="SR holds uint16"):
+            function(dn, fine.astype("uint16"))
+
+
 def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):
     lr_mask, sr_mask = (cube.isel(band=0, drop=True) > 0.2 for cube in (LR, SR))
 

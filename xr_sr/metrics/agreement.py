@@ -66,6 +66,8 @@ def consistency(
         lr may be a DataTree with a node for each pixel size, such as r10m and r20m: each band of SR is compared with
         LR's at the finest node that has it. sr is then one cube with bands of all of them, as `upscale` returns it, or
         a tree too, of which the node of the same path is taken.
+        lr may hold DN, as `upscale` takes them: what they mean is read from the metadata, or from what `set_radiometry`
+        wrote.
     operator: "psf" sees SR through the point spread function of each band, a Gaussian, at the band's own pixels: 20 m
         bands on a 10 m grid are compared at 20 m. The right image agrees with what the sensor measured, up to noise.
         "block" averages SR under a triangle two LR pixels wide, as the literature does. The right image fails that: at
@@ -83,7 +85,8 @@ def consistency(
     absent for a single band; `spatial`, the length of the shift from SR to LR per date, in pixels of LR, NaN where
     images are too smooth or too different to estimate it. An LR pixel of whose weight less than half is valid does not
     count. Where lr is a DataTree, so is the result: a Dataset at each node with bands of SR.
-    Raises GridError, CubeError, MissingBandError; OptionError, also for a band whose MTF is not known.
+    Raises GridError, CubeError, MissingBandError; RadiometryError for DN of which the offset is not known; OptionError,
+    also for a band whose MTF is not known.
     """
     seen = check_operator(operator, mtf, psf)
     at = check_level(at)

@@ -66,8 +66,9 @@ def evaluate(
 ) -> xr.Dataset:
     """Compute all metrics that the given references allow.
 
-    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as in `correctness`. hr: the reference; without it only
-        consistency and synthesis are computed. sr: one cube, or several by name, for a dimension `model`.
+    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, as in `correctness`; of lr DN too, as in `consistency`.
+        hr: the reference; without it only consistency and synthesis are computed. sr: one cube, or several by name, for
+        a dimension `model`.
     profile: "default", or "opensr-test" for the published numbers of that tool, whose options are then `options`.
     distance, support, harmonize, align, max_shift, quantile, scoring: as in `correctness`; those and border are of the
         default profile, the other one has options of its own. peak: as in `psnr`.
@@ -80,8 +81,9 @@ def evaluate(
         reflectance, spectral, spatial of LR against SR seen by its sensor; synthesis;
         improvement, omission, hallucination. sam and spectral need two bands. Attributes name profile, scale,
         version and every option that the values depend on.
-    Raises GridError, CubeError, MissingBandError, OptionError; RadiometryError, when it is computed, where a block
-    has a median above 3, as DN have. Warns ReferenceWarning where a model computed hr, by its attributes, and none sr.
+    Raises GridError, CubeError, MissingBandError, OptionError; RadiometryError for integers, of lr where their offset
+    is not known, and, when it is computed, where a block has a median above 3, as DN have. Warns ReferenceWarning where
+    a model computed hr, by its attributes, and none sr.
     """
     if not is_one_of(profile, ("default", "opensr-test")):
         raise OptionError(f"profile={profile!r}: expected 'default' or 'opensr-test'.")

@@ -69,9 +69,9 @@ def correctness(
 ) -> xr.Dataset:
     """Measure improvement, omission and hallucination: three shares that sum to 1.
 
-    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata; SR and HR on one grid, whose pixels are those of LR cut
-        into a whole number of parts. Bands are matched by name. HR without time serves every date. sr: one cube, or
-        several by name, for a dimension `model`.
+    lr, sr, hr: (time?, band, y, x) reflectance, NaN is nodata, of lr DN too, as in `consistency`; SR and HR on one
+        grid, whose pixels are those of LR cut into a whole number of parts. Bands are matched by name. HR without time
+        serves every date. sr: one cube, or several by name, for a dimension `model`.
     distance: "l1", "l2", "sad", "psnr", "kl", "pbias", "nd", "mtf", "ssim": see the docs for each.
     at: "image", numbers per date; "pixel", maps on the grid of SR; or the side of patches, a map of them.
     support: on what a distance is taken where `at` is "image": "pixel", the side of patches, or "image". Default: a

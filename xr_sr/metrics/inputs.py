@@ -35,7 +35,7 @@ from ..errors import (
     RadiometryError,
 )
 from ..radiometry.judge import HIGHEST_MEDIAN
-from ..radiometry.written import converted_if_written
+from ..radiometry.written import converted_if_dn, converted_if_written
 from .reduce import SIDE, Level
 
 Image: TypeAlias = "xr.DataArray | xr.Dataset"
@@ -128,12 +128,15 @@ def read(obj: Image, role: str) -> ImageSeries:
     """Read a cube as a scene; computes nothing.
 
     obj: DataArray with y and x, and perhaps a dimension of bands and one more, as a rule time; or a Dataset of bands,
-    of which the floating variables on the grid are taken. role: LR, SR or HR.
-    Raises GridError without y and x or without pixels, CubeError for more dimensions, RadiometryError for integers.
+    of which the floating variables on the grid are taken. role: LR, SR or HR; LR may hold DN of Sentinel-2, which are
+    converted as their metadata say.
+    Raises GridError without y and x or without pixels, CubeError for more dimensions and for results with an error,
+    RadiometryError for integers, of LR those whose meaning is not known.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GeoreferenceWarning)  # pixels are enough
-        cube = recognize(kept_unread(_as_array(converted_if_written(obj), role)), allow_other_bands=True, role=role)
+        converted = converted_if_dn(obj) if role == "LR" else converted_if_written(obj)
+        cube = recognize(kept_unread(_as_array(converted, role)), allow_other_bands=True, role=role)
     array, y, x = cube.planes[0].array, cube.y, cube.x
     if len(cube.lead) > 1 or (cube.lead and not cube.band_dim and not is_time(cube.lead[0], array.coords)):
         raise CubeError(

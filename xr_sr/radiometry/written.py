@@ -16,8 +16,8 @@ from ..conventions.own import (
     QUANTIFICATION_ATTR,
     QUANTIFICATION_COORD,
 )
-from ..cube.select import Cube
-from ..errors import OptionError, RadiometryError
+from ..cube.select import Cube, recognize
+from ..errors import CubeError, OptionError, RadiometryError
 from .cubes import Flat, Obj, each_cube, reflectance
 from .given import Nodata, Offset, Quantification, check_radiometry, given_nodata, given_offset, given_quantification
 from .metadata import is_nodata_coord, time_axis
@@ -157,3 +157,28 @@ def converted_if_written(obj: xr.DataArray | xr.Dataset) -> xr.DataArray | xr.Da
     if isinstance(obj, xr.Dataset):  # the same call twice: its type follows from that of the cube
         return reflectance(obj)
     return reflectance(obj)
+
+
+def converted_if_dn(obj: Any) -> Any:
+    """Return a cube with written radiometry, or with integers in bands of Sentinel-2, as reflectance; others as is.
+
+    For functions without offset=. Raises RadiometryError for integers whose offset is not known.
+    """
+    made = converted_if_written(obj)
+    if made is not obj or not isinstance(obj, xr.DataArray | xr.Dataset):
+        return made
+    try:
+        planes = recognize(obj).planes
+    except CubeError:  # no names of bands, no grid: the reader's error says what it needs
+        return obj
+    if not any(plane.array.dtype.kind in "iu" for plane in planes):
+        return obj
+    cube: Any = obj
+    try:
+        return reflectance(cube)
+    except RadiometryError as error:
+        if "offset=" not in str(error):  # of a picture, say
+            raise
+        raise RadiometryError(
+            f"{error} Metrics have no offset=: write it into the cube first, lr.sr.set_radiometry(offset=...)."
+        ) from error
