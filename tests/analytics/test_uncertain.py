@@ -85,6 +85,15 @@ class TestIndex:
         np.testing.assert_allclose(found["lower"], (found["estimate"] - width).clip(-1, 1), atol=1e-6)
         assert float(found["upper"].max()) == 1
 
+    def test_the_deviation_of_a_normalized_difference_is_at_most_1_over_dark_water(self):
+        estimate = array(np.array([1e-6, 1e-5, 1e-4, 0.01, 0.2], "f4").reshape(1, 5) * np.ones((2, 1, 5), "f4"), BANDS)
+        std = xr.full_like(estimate, 0.004)
+
+        found = xr_sr.index(xr.Dataset({"estimate": estimate, "std": std}), "NDWI")["std"].values.ravel()
+
+        assert found[:3].tolist() == [1, 1, 1]
+        np.testing.assert_allclose(found[3:], 0.004 / np.sqrt(2) / np.array([0.01, 0.2]), rtol=1e-3)
+
     @pytest.mark.parametrize("members", [0, 4])
     def test_nan_stays_nan_and_nothing_else_becomes_so(self, members):
         cube = drawn(members=members)

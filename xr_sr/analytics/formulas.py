@@ -102,6 +102,8 @@ def propagate_formula(formula: IndexFormula, values: Mapping[str, Any], deviatio
 
     values: as in `evaluate_formula`. deviations: of the letters that are arrays, whose errors are taken as independent:
     the root of the sum of (derivative times deviation) squared. A derivative is the slope over `STEP` on either side.
+    Of a normalized difference at most 1, the largest deviation that values in -1..1 have: the first order grows beyond
+    every bound where the sum of both bands is near 0, as over dark water.
     """
     letters = tuple(letter for letter in values if letter in deviations)
     arrays = [values[letter] for letter in letters]
@@ -125,6 +127,8 @@ def _deviation_of_block(*blocks: Any, text: str, letters: tuple[str, ...], numbe
         for letter, deviation in zip(letters, blocks[count:], strict=True):
             above, below = (_value(tree, {**numbers, **bands, letter: bands[letter] + step}) for step in (STEP, -STEP))
             total += ((above - below) / (2 * STEP) * deviation) ** 2
+        if _sides(tree) is not None:
+            total = np.minimum(total, 1)  # NaN stays
     return np.where(np.isfinite(total), np.sqrt(total), np.nan).astype(blocks[0].dtype)
 
 

@@ -95,6 +95,8 @@ def index(
     negative. From them, `std` is the root of their mean squared difference from the estimate. Without them it is
     propagated to first order, the errors of different bands taken as independent: too large for a difference of bands
     whose errors have one sign, as along the edge of soil and water; too small where they have opposite signs.
+    Where an error is not small against the sum of the bands, as over dark water, the first order is rough: `std` of a
+    normalized difference is then cut at 1, the largest that values in -1..1 have; that of other indices is not cut.
     Raises OptionError for an unknown index or constant, MissingLibraryError where spyndex would be needed,
     MissingBandError, GridError and RadiometryError.
     """
