@@ -103,6 +103,7 @@ def test_the_page_on_own_models_runs(tmp_path, monkeypatch, capsys):
     assert "halo=3, measured: 3 above" in said
     assert "Write halo=3" in said
     assert "windows of 64 input pixels" in said
+    assert "average: B04 B08 of 3 dates" in said and "\n3.0\n" in said
     assert (tmp_path / "small.zarr").is_dir()
 
 

@@ -77,7 +77,7 @@ def test_a_record_that_contradicts_the_network_is_refused_and_nothing_is_registe
 
 
 def test_the_kernel_is_the_network_with_each_band_normalized_on_each_date(weights):
-    spec = replace(SERIES, bands_out=("B08", "B04"), normalization=Normalization((0.1, 0.3), (0.05, 0.2)))
+    spec = replace(SERIES, normalization=Normalization((0.1, 0.3), (0.05, 0.2)))
     spec = xr_sr.register_model(spec, weights=weights).spec
     kernel = kernels.build_series(kernel_ref(spec, device="cpu"))
     block = reflectance(3, 2, 24, 21)

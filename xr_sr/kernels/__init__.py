@@ -272,7 +272,9 @@ def _make(ref: KernelRef, device: str) -> Kernel:
         halo=halo_for(spec, ref.low_pass),
         whole=spec.window > 0,
         step=spec.step if isinstance(spec, Network) else 1,
-        bands_out=(ref.spread.planes if ref.spread else 1) * len(spec.bands_out) or None,
+        # Those of a network of several dates are fewer than the planes that it reads.
+        bands_out=(ref.spread.planes if ref.spread else 1) * len(spec.bands_out or spec.bands * bool(spec.dates))
+        or None,
         sources=_sources(spec),
         device=device,
     )

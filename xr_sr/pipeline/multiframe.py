@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import dask.array as da
@@ -31,6 +32,9 @@ from .series_recorded import BY_BAND, BY_DATE, region_bounds
 MOST_SHIFT = 8.0
 """Longest shift in pixels that may be asked for: all dates are read with as much context."""
 
+LEVEL = 0.9
+"""Share of pixels that an interval covers, where none is asked for."""
+
 Shown: TypeAlias = "Literal['latest', 'median'] | str | np.datetime64 | Sequence[str | np.datetime64]"
 
 
@@ -45,17 +49,19 @@ def multiframe(
     reference: Shown = "latest",
     max_shift: float = 3.0,
     registration: xr.Dataset | None = None,
-    level: float = 0.9,
+    level: float = LEVEL,
     calibrated: bool = True,
     calibration: GivenCalibration = None,
     bands: Sequence[str] | None = None,
     other: AnyCube | None = None,
     layout: LayoutChoice = "auto",
+    weights: str | Path | None = None,
     device: str = "auto",
     offset: Offset = "auto",
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
     mask: xr.DataArray | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     chunks: Chunks = None,
     allow_gsd: bool = False,
     **options: Option,
@@ -72,31 +78,36 @@ def multiframe(
     window: a length as `resample` takes it, "30D", "1MS": windows of the calendar that begin on the day of the first
         date; or dates at which windows begin; or a grouper of xarray, such as SeasonResampler; or a DataArray with a
         label for each date. Windows without a date are left out.
-    model: "kriging".
+    model: "kriging", or a network of yours that reads several dates, registered with `xr_sr.ModelSpec(dates=...)`. It
+        gets the reference, and after it those dates nearest in time whose `region_weight` is above 0, as many as it
+        reads: each in the brightness of the reference, and moved by the whole pixels of its shift, so that at most half
+        a pixel is left. Where a date is not valid, or there are fewer, it gets the reference again.
     reference: the date that a window's image shows. "latest", its last one; a date, or one for each window; or
         "median", the date that lies nearest to the median of the shifts: these are then measured at once.
     registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
         of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
         whole. Compute these few numbers first where the result is written region by region.
     max_shift: the longest shift of a date that is used, along each axis, in input pixels, up to 8.
-    level, calibrated, calibration: as in `interval`.
+    level, calibrated, calibration: as in `interval`, for kriging.
     Other arguments: as in `upscale`; `mask` may have dates.
 
     What is measured of the dates, each compared with the reference, in regions of about 512 input pixels: the shift
     (`registration`), the gain and offset of each band (robust), and a weight from 0 to 1, lower where a date remains
-    different, as by haze. Region by region and then pixel by pixel, where a date shows more than the ground's variance
-    and the noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
+    different, as by haze. With kriging, pixel by pixel too: where a date shows more than the ground's variance and the
+    noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
 
     Returns a Dataset on the finer grid, `time` holding the date that each image shows, and `time_bounds` the bounds of
     its window: `estimate`, `std`, `lower` and `upper` as `interval` does; `n_effective` (time, y, x), the sum of the
     weights of all dates, 1 where the reference alone counts, 0 where no date is valid; `weight` (date, y, x), the
     weight of each date of the cube in its window's image, 1 for a reference, 0 where a date is not valid. Holes of the
     reference are filled from the other dates, with a weight of 0 for the reference. NaN where no date is valid.
+    With a network `estimate` comes without `std`, `lower` and `upper`, since it does not know its error; the weight is
+    1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward
     and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
     `offset`. None of these depends on how arrays are cut. Each date counts in one window.
     Raises what `upscale` raises, CubeError for a cube without dates or with other dimensions, OptionError for a window,
-    a reference, or a model that does not fit.
+    a reference, or a model that does not fit, and for arguments that have no meaning for the model.
     """
     check_number("max_shift", max_shift, above=0, most=MOST_SHIFT)
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
@@ -105,8 +116,10 @@ def multiframe(
         bands=bands,
         other=other,
         layout=layout,
+        weights=weights,
         device=device,
         mask=mask,
+        precision=precision,
         chunks=chunks,
         allow_gsd=allow_gsd,
         options=options,
@@ -120,7 +133,14 @@ def multiframe(
         beside: AnyCube = reflectance(other, **numbers)  # type: ignore[type-var]
         request = replace(request, other=beside)
     series = CubeSeries.of(converted, request, str(times.dims[0]), float(max_shift), registration)
-    used = calibration_for(series.plan.spec.name, calibrated, calibration, options, series.plan.wanted)
+    used = None
+    if not series.plan.spec.dates:
+        used = calibration_for(series.plan.spec.name, calibrated, calibration, options, series.plan.wanted)
+    elif level != LEVEL or not calibrated or calibration is not None:
+        raise OptionError(
+            f"level=, calibrated=, calibration=: {series.plan.spec.name!r} does not know the scale of its error, and "
+            "its result has no bounds. Leave them out."
+        )
     factors = factors_of(used, series.bands, level), factors_of(used, series.coarse_bands, level)
     if series.recorded is not None:
         dates = [series.recorded.shown(series.stamps, each.dates) for each in windows]
@@ -160,12 +180,13 @@ def _result(
     shows = [each.dates[0] for each in joined]
     order = [series.given.index(band) for band in series.plan.wanted]
     beside = None if request.other is None else request.other.isel({time: shows})
+    # A network says nothing of its error: no deviations follow its estimates.
     last = plan(cube.isel({time: shows}), replace(request, bands=list(series.plan.wanted), other=beside, mask=None))
     parts = []
-    for first in (0, count):
+    for first in (0,) if last.spec.dates else (0, count):
         arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
         parts.append(as_array(last, rebuild(last, da.stack(arrays, axis=1))))
-    found = bounded(parts[0], parts[1], level)
+    found = {"estimate": parts[0]} if last.spec.dates else bounded(parts[0], parts[1], level)
     grid = parts[0].isel({parts[0].dims[parts[0].dims.index(_band_dim(parts[0], last))]: 0}, drop=True)
     y, x = last.cube.y, last.cube.x
     grid = grid.transpose(time, y, x)
@@ -183,7 +204,9 @@ def _result(
     dataset = dataset.assign_coords(region_bounds(series.rows, series.columns, series.plan.cube.geobox))
     dataset = dataset.assign_coords({f"{time}_bounds": bounds_of([each.window for each in joined])})
     dataset[time].attrs["bounds"] = f"{time}_bounds"
-    dataset.attrs = dict(parts[0].attrs) | {INTERVAL_LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
+    dataset.attrs = dict(parts[0].attrs)
+    if not last.spec.dates:
+        dataset.attrs |= {INTERVAL_LEVEL_ATTR: float(level), CALIBRATION_ATTR: calibration}
     return dataset
 
 

@@ -11,11 +11,12 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
+from .. import kernels
 from ..catalog import registry
-from ..catalog.models import Kriging
+from ..catalog.models import Kriging, Network
 from ..cube.select import AnyCube
 from ..cube.windows import DateWindow
-from ..errors import BandWarning, MissingBandError, OptionError, warn_caller
+from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..registration.alignment import SHARP
 from ..tiling.halo import map_tiles
 from ..tiling.source import BandArray
@@ -26,8 +27,9 @@ from .plan import Plan
 from .planning import plan
 from .readers import COARSE_STACK
 from .request import Request
-from .series_block import FIRST, WEIGHT, SeriesRecipe, compare_region, join_block, table_of, weigh_block
+from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, compare_region, join_block, table_of, weigh_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
+from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
 from .series_recorded import Recorded
 from .steps import Step
 
@@ -40,7 +42,7 @@ class CubeSeries:
     """The dates of a cube, as they are joined.
 
     plan: of the bands that are wanted. step: for bands of the cube's grid, all that are joined; coarse: for bands of
-    pixels twice as wide, which these guide.
+    pixels twice as wide, which these guide. The model is kriging, or a network that reads several dates.
     """
 
     plan: Plan
@@ -58,8 +60,20 @@ class CubeSeries:
 
         registration: what was measured before, a result.
         """
-        if not isinstance(registry.get(request.model), Kriging):
-            raise OptionError(f"model={request.model!r} cannot join dates. Use one that can: model='kriging'.")
+        model = registry.get(request.model)
+        if model.dates:
+            made = plan(cube, request)
+            if not isinstance(made.spec, Network) or len(made.steps) > 1:
+                raise ModelError(
+                    f"{model.name!r} returns {list(registry.given_by(model, ()))}; bands={request.bands} has others. "
+                    "Leave these out."
+                )
+            return CubeSeries._with(registration, made, made.steps[0], None, time, max_shift)
+        if not isinstance(model, Kriging):
+            raise OptionError(
+                f"model={request.model!r} computes single images, and cannot join dates. Use model='kriging', or a "
+                "network of your own that reads several: xr_sr.ModelSpec(dates=...)."
+            )
         made = plan(cube, request)
         assert isinstance(made.spec, Kriging)
         if made.spec.strength != 1:
@@ -88,8 +102,15 @@ class CubeSeries:
             fine = [band for band in made.wanted if band in fine_bands]
             both = [*fine, *(band for band in guides if band not in fine), *steps[2].bands]
             steps = {_ratio(step): step for step in plan(cube, replace(request, bands=both)).steps}
+        return CubeSeries._with(registration, made, steps[1], steps.get(2), time, max_shift)
+
+    @staticmethod
+    def _with(
+        registration: object, made: Plan, step: Step, coarse: Step | None, time: str, max_shift: float
+    ) -> CubeSeries:
+        """Divide the cube into regions, those of what was measured before, if something was."""
         height, width = made.cube.geobox.shape
-        series = CubeSeries(made, steps[1], steps.get(2), time, _edges(height), _edges(width), max_shift)
+        series = CubeSeries(made, step, coarse, time, _edges(height), _edges(width), max_shift)
         if registration is None:
             return series
         recorded = Recorded.of(registration, series.bands, made.cube.geobox)
@@ -103,7 +124,7 @@ class CubeSeries:
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands that are joined, as the kernel reads them."""
-        return self.step.bands
+        return self.plan.spec.bands or self.step.bands
 
     @property
     def coarse_bands(self) -> tuple[str, ...]:
@@ -118,6 +139,8 @@ class CubeSeries:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the bands that a block returns, in its order."""
+        if self.plan.spec.dates:
+            return self.step.bands
         return (*(self.bands[place] for place in self.fine_given), *self.coarse_bands)
 
     @property
@@ -128,6 +151,16 @@ class CubeSeries:
     def planes(self, dates: Sequence[int]) -> list[list[BandArray]]:
         """Return the lazy arrays (y, x) of all bands of some dates, date by date; and of their masks, if there are."""
         return [[(array[date], index) for date in dates for array, index in stack] for stack in self.step.stacks]
+
+    def read_as(self, dates: Sequence[int]) -> dict[str, Any]:
+        """Return how a task reads dates, whatever joins them: fields of a `DatesRecipe`."""
+        return {
+            "bands": len(self.bands),
+            "dates": len(dates),
+            "rows": self.rows,
+            "columns": self.columns,
+            "max_shift": self.max_shift,
+        }
 
     def table(self, dates: Sequence[int]) -> da.Array:
         """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
@@ -199,43 +232,79 @@ class JoinedWindow:
 
     @staticmethod
     def of(series: CubeSeries, window: DateWindow, date: int, factors: tuple[tuple[Factors, ...], ...]) -> JoinedWindow:
-        """Join the dates of a window; date: the position of the one that is shown. factors: of fine, coarse bands."""
-        dates = (date, *(other for other in window.dates if other != date))
+        """Join the dates of a window; date: the position of the one that is shown. factors: of fine, coarse bands.
+
+        A network has no factors, and gets the dates nearest in time first.
+        """
+        others = [other for other in window.dates if other != date]
+        if series.plan.spec.dates:
+            others.sort(key=lambda other: abs(series.stamps[other] - series.stamps[date]))
+        dates = (date, *others)
         table = series.table(dates)
-        stacks = series.planes(dates)
-        kernel = series.step.recipe.kernel
-        recipe = SeriesRecipe(
-            kernel.sensors, factors[0], len(dates), series.rows, series.columns, series.max_shift, kernel.device
-        )
         sides = sides_of(series.plan.request.chunks, series.plan.cube)
-        shared: dict[str, Any] = {
-            "scale": recipe.scale,
-            "chunks": None if sides is None else sides[-2:],
-            "table": table,
-        }
-        own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
-        weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **own)
-        if series.coarse is None:
-            image = map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **own)
-        else:
-            step, second = series.coarse, series.coarse.second
-            assert second is not None
-            assert step.coarse is not None
-            guided = GuidedRecipe(step.recipe.kernel.sensors, factors[1], second, series.fine_given)
-            lead = [(array[date], index) for array, index in step.coarse.planes]
-            on_grid = second.layout == "grids"
-            planes = stacks if on_grid else [*stacks, *([] for _ in range(COARSE_STACK - len(stacks))), lead]
-            image = map_tiles(
-                join_guided_block,
-                planes,
-                halo=reach_of(recipe, guided),
-                reach=reach_of(recipe, guided) + far(2),
-                args=(recipe, guided),
-                bands_out=2 * guided.bands + 1,
-                coarse=replace(step.coarse, planes=lead) if on_grid else None,
-                name="multiframe-guided",
-                **shared,
-            )
+        shared = {"scale": series.plan.scale, "chunks": None if sides is None else sides[-2:], "table": table}
+        image, weights = (
+            _fused(series, dates, shared) if series.plan.spec.dates else _kriged(series, dates, factors, shared)
+        )
         assert isinstance(image, da.Array)
         assert isinstance(weights, da.Array)
         return JoinedWindow(window, dates, table, image, weights)
+
+
+def _fused(series: CubeSeries, dates: Sequence[int], shared: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the lazy planes and weights of dates that a network joins."""
+    own = series.step.recipe
+    recipe = NetworkRecipe(
+        **series.read_as(dates),
+        most=own.kernel.spec.dates - 1,
+        margin=own.halo + BESIDE,
+        filled=own.halo + BESIDE,
+        kernel=own.kernel,
+        out_of=own.out_of,
+        give=own.give,
+    )
+    shared = {"halo": recipe.reach, "args": (recipe,), **shared}
+    stacks = series.planes(dates)
+    weights = map_tiles(weigh_dates_block, stacks, bands_out=len(dates), name="multiframe-weight", **shared)
+    image = map_tiles(fuse_dates_block, stacks, bands_out=len(recipe.give) + 1, name="multiframe", **shared)
+    return image, weights
+
+
+def _kriged(
+    series: CubeSeries, dates: Sequence[int], factors: tuple[tuple[Factors, ...], ...], shared: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Return the lazy planes and weights of dates that are joined by kriging."""
+    stacks = series.planes(dates)
+    kernel = series.step.recipe.kernel
+    recipe = SeriesRecipe(
+        **series.read_as(dates),
+        most=len(dates),
+        margin=kernels.SERIES_REACH,
+        filled=FILLED,
+        sensors=kernel.sensors,
+        factors=factors[0],
+        device=kernel.device,
+    )
+    own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
+    weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **own)
+    if series.coarse is None:
+        return map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **own), weights
+    step, second = series.coarse, series.coarse.second
+    assert second is not None
+    assert step.coarse is not None
+    guided = GuidedRecipe(step.recipe.kernel.sensors, factors[1], second, series.fine_given)
+    lead = [(array[date], index) for date in dates[:1] for array, index in step.coarse.planes]
+    on_grid = second.layout == "grids"
+    planes = stacks if on_grid else [*stacks, *([] for _ in range(COARSE_STACK - len(stacks))), lead]
+    image = map_tiles(
+        join_guided_block,
+        planes,
+        halo=reach_of(recipe, guided),
+        reach=reach_of(recipe, guided) + far(2),
+        args=(recipe, guided),
+        bands_out=2 * guided.bands + 1,
+        coarse=replace(step.coarse, planes=lead) if on_grid else None,
+        name="multiframe-guided",
+        **shared,
+    )
+    return image, weights

@@ -30,41 +30,51 @@ FILLED = 4
 
 
 @dataclass(frozen=True)
-class SeriesRecipe:
-    """How a block of several dates is computed.
+class DatesRecipe:
+    """How the dates of a block are read, and brought to the reference.
 
-    sensors: of the bands. factors: by which their deviations are multiplied, as in `Spread`. dates: number of dates,
-    the reference first. rows, columns: edges of the regions, in input pixels. max_shift: longest shift, in input
-    pixels. device: as `upscale` takes it.
+    bands, dates: their numbers, the reference first. most: dates beside the reference that are joined, the first ones
+    that count. rows, columns: edges of the regions, in input pixels. max_shift: longest shift, in input pixels. margin:
+    input pixels around its own that an output pixel depends on, in each date after its whole pixels of shift. filled:
+    input pixels that holes of a date are filled inwards.
+    """
+
+    bands: int
+    dates: int
+    most: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    max_shift: float
+    margin: int
+    filled: int
+
+    @property
+    def context(self) -> int:
+        """Input pixels around a block that its dates are read with: the margin, and the longest shift."""
+        return self.margin + math.ceil(self.max_shift + 0.5)
+
+    @property
+    def reach(self) -> int:
+        """Input pixels around a block that it depends on: holes are filled from beyond the context."""
+        return self.context + self.filled
+
+
+@dataclass(frozen=True)
+class SeriesRecipe(DatesRecipe):
+    """How a block of several dates is computed by kriging.
+
+    sensors: of the bands. factors: by which their deviations are multiplied, as in `Spread`. device: as `upscale` takes
+    it.
     """
 
     sensors: tuple[BandSensor, ...]
     factors: tuple[tuple[float, float, float], ...]
-    dates: int
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    max_shift: float
     device: str
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel."""
         return self.sensors[0].observation.scale
-
-    @property
-    def bands(self) -> int:
-        """Number of bands."""
-        return len(self.sensors)
-
-    @property
-    def context(self) -> int:
-        """Input pixels around a block that its dates are read with: those of the kernel, and the longest shift."""
-        return kernels.SERIES_REACH + math.ceil(self.max_shift + 0.5)
-
-    @property
-    def reach(self) -> int:
-        """Input pixels around a block that it depends on: holes are filled from beyond the context."""
-        return self.context + FILLED
 
 
 def compare_region(images: Sequence[FloatArray], measured: Sequence[int], max_shift: float) -> list[Compared]:
@@ -137,15 +147,16 @@ def weigh_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
     return out
 
 
-def read_dates(source: Source, recipe: SeriesRecipe, halo: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+def read_dates(source: Source, recipe: DatesRecipe, halo: int) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Read all dates of a tile with a halo, (date, band, y, x), holes filled inwards; and where they are valid."""
-    dates = np.asarray(source.take(halo + FILLED), np.float32)
+    steps = recipe.filled
+    dates = np.asarray(source.take(halo + steps), np.float32)
     dates = dates.reshape(recipe.dates, recipe.bands, *dates.shape[-2:])
     if source.has(1):
-        kept = source.take(halo + FILLED, 1).astype(bool)
+        kept = source.take(halo + steps, 1).astype(bool)
         dates = np.where(kept[:, None], dates, np.float32(np.nan))
     valid = np.isfinite(dates)
-    return trim(fill(np.where(valid, dates, np.float32(np.nan)), steps=FILLED), FILLED), trim(valid, FILLED)
+    return trim(fill(np.where(valid, dates, np.float32(np.nan)), steps=steps), steps), trim(valid, steps)
 
 
 def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> Iterator[tuple[Any, ...]]:
@@ -155,6 +166,41 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     Yields (rows, columns) in input pixels from the first that is joined, the estimates, weights (date, y, x), their
     sum, and where bands are known.
     """
+    inner = (slice(recipe.margin, -recipe.margin),) * 2
+    for place, seen in aligned_parts(source, tile, recipe, around):
+        part = kernels.join_dates(
+            (recipe.sensors, seen.dates, recipe.factors, recipe.device), seen.reference, seen.others, seen.visible
+        )
+        weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
+        weights[0] = seen.valid[inner]
+        for number, date in enumerate(seen.counted):
+            weights[date + 1] = part.weights[number] * seen.dates[number].weight
+        yield place, part, weights, weights.sum(axis=0), seen.known[:, *inner]
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedDates:
+    """Dates of one part of a block, in the brightness of the reference, moved to it by whole pixels.
+
+    All have `margin` pixels around the part. counted: numbers of the dates beside the reference that are joined, from
+    0, and dates: what is known of these. reference, known: (band, y, x), holes filled from others, and where that is
+    so or nothing was to fill. valid: (y, x), where the reference itself is, in all bands. others: (date, band, y, x).
+    visible: (date, y, x), where these are valid in all bands. None of the images holds NaN.
+    """
+
+    counted: tuple[int, ...]
+    dates: tuple[kernels.SeriesDate, ...]
+    reference: FloatArray
+    known: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    others: FloatArray
+    visible: NDArray[np.bool_]
+
+
+def aligned_parts(
+    source: Source, tile: Tile, recipe: DatesRecipe, around: int = 0
+) -> Iterator[tuple[tuple[slice, slice], AlignedDates]]:
+    """Bring dates to the reference region by region: where each lies, as in `parts`, and what is there."""
     table = source.table
     assert table is not None
     context = recipe.context
@@ -165,8 +211,7 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
             area = tuple(slice(each.start, each.stop + 2 * context) for each in (rows, columns))
             at = [each.start + begin for each, (begin, _) in zip((rows, columns), spans, strict=True)]
             own = _Area(dates[..., area[0], area[1]], valid[..., area[0], area[1]], context)
-            part, weights, known = own.joined(recipe, table, (number_y, number_x), (at[0], at[1]))
-            yield (rows, columns), part, weights, weights.sum(axis=0), known
+            yield (rows, columns), own.aligned(recipe, table, (number_y, number_x), (at[0], at[1]))
 
 
 def _regions(edges: Sequence[int], span: tuple[int, int]) -> Iterator[tuple[int, slice]]:
@@ -186,13 +231,13 @@ class _Area:
     valid: NDArray[np.bool_]
     context: int
 
-    def joined(
-        self, recipe: SeriesRecipe, table: Doubles, region: tuple[int, int], at: tuple[int, int]
-    ) -> tuple[Any, FloatArray, NDArray[np.bool_]]:
-        """Return what the dates give, the weights (date, y, x), and where bands are known (band, y, x)."""
+    def aligned(
+        self, recipe: DatesRecipe, table: Doubles, region: tuple[int, int], at: tuple[int, int]
+    ) -> AlignedDates:
+        """Return the dates that count in the region, brought to the reference."""
         own = table[region]
-        counted = [date for date in range(len(own)) if own[date, WEIGHT] > 0]
-        margin = kernels.SERIES_REACH
+        counted = tuple(date for date in range(len(own)) if own[date, WEIGHT] > 0)[: recipe.most]
+        cut = self.context - recipe.margin
         shifts = [(float(own[date, DOWN]), float(own[date, RIGHT])) for date in counted]
         dates = tuple(
             kernels.SeriesDate((round(shift[0], 3), round(shift[1], 3)), float(own[date, WEIGHT]))
@@ -200,37 +245,24 @@ class _Area:
         )
         others, seen = [], []
         for date, each in zip(counted, dates, strict=True):
-            gain, offset = self._brightness(table, date, recipe, at)
+            gain, offset = (trim(numbers, cut) for numbers in self._brightness(table, date, recipe, at))
             rows, columns = (
-                slice(self.context - margin + whole, side - self.context + margin + whole)
+                slice(cut + whole, side - cut + whole)
                 for whole, side in zip(each.whole, self.dates.shape[-2:], strict=True)
             )
-            image = self.dates[date + 1][:, rows, columns]
-            cut = slice(self.context - margin, -(self.context - margin) or None)
-            others.append((image - offset[:, cut, cut]) / gain[:, cut, cut])
+            others.append((self.dates[date + 1][:, rows, columns] - offset) / gain)
             seen.append(self.valid[date + 1][:, rows, columns].all(axis=0))
-        cut = slice(self.context - margin, -(self.context - margin) or None)
-        reference, known = self.dates[0][:, cut, cut], self.valid[0][:, cut, cut]
-        shape = reference.shape[-2:]
+        reference, known = trim(self.dates[0], cut), trim(self.valid[0], cut)
         stacked = np.stack(others) if others else np.empty((0, *reference.shape), np.float32)
-        visible = np.stack(seen) if seen else np.empty((0, *shape), bool)
-        if not known.all() and len(stacked):
+        visible = np.stack(seen) if seen else np.empty((0, *reference.shape[-2:]), bool)
+        valid = np.asarray(known.all(axis=0))
+        if not valid.all() and len(stacked):
             reference, known = _completed(reference, known, stacked, visible, dates)
-        part = kernels.join_dates(
-            (recipe.sensors, dates, recipe.factors, recipe.device),
-            np.ascontiguousarray(reference, np.float32),
-            np.ascontiguousarray(stacked, np.float32),
-            visible,
-        )
-        inner = slice(margin, -margin)
-        weights = np.zeros((recipe.dates, shape[0] - 2 * margin, shape[1] - 2 * margin), np.float32)
-        weights[0] = self.valid[0].all(axis=0)[self.context : -self.context, self.context : -self.context]
-        for place, date in enumerate(counted):
-            weights[date + 1] = part.weights[place] * dates[place].weight
-        return part, weights, known[:, inner, inner]
+        images = (np.ascontiguousarray(image, np.float32) for image in (reference, stacked))
+        return AlignedDates(counted, dates, next(images), known, valid, next(images), visible)
 
     def _brightness(
-        self, table: Doubles, date: int, recipe: SeriesRecipe, at: tuple[int, int]
+        self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]
     ) -> tuple[FloatArray, FloatArray]:
         """Return gain and offset of each band at each pixel: linear between the middles of regions."""
         numbers = np.moveaxis(table[:, :, date, FIRST:], -1, 0)  # (number, region y, region x)
