@@ -73,7 +73,7 @@ def main() -> int:
             peak = Spread.of(column(values, "peak_mib")).text(".0f")
             busy = Spread.of(column(values, "processor")).text()
             lines.append((name, Spread.of(seconds).text(), *times, busy, peak))
-        head = ["side", "seconds", "times as long as interval", "as upscale", "seconds of processors", "peak memory, MiB"]
+        head = ["side", "seconds", "times as long as interval", "as upscale", "processor, s", "peak memory, MiB"]
         report.table(head, lines)
         for name, (ratio, peak) in found.items():
             claim = f"{name}: {ratio:.2f} times as long as their intervals one by one; at most {TARGET_TIMES}"
