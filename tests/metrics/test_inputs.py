@@ -112,6 +112,25 @@ def test_lr_may_hold_dn_as_for_upscale_and_compare():
             function(dn, fine.astype("uint16"))
 
 
+@pytest.mark.parametrize("draw", ["interval", "ensemble"])
+def test_of_a_result_with_an_error_the_estimate_is_to_be_passed(draw):
+    pair = xr_sr.sample("virginia")
+    lr, hr = (pair[node].to_dataset() for node in ("lr/r10m", "hr"))
+    found = getattr(lr.sr, draw)(**({"n": 2} if draw == "ensemble" else {"model": "kriging"}))
+
+    for function in (metrics.consistency, xr_sr.evaluate, lambda lr, sr: metrics.rmse(sr, hr)):
+        with pytest.raises(errors.CubeError, match=r"cube\['estimate'\]"):
+            function(lr, found)
+    assert float(found["estimate"].sr.consistency(lr).reflectance) > 0
+
+
+def test_variables_of_unlike_dimensions_are_no_bands_of_one_cube():
+    bands = SR.to_dataset("band")
+
+    with pytest.raises(errors.CubeError, match=r"unlike dimensions.*'weight'"):
+        metrics.consistency(LR, bands.assign(weight=bands["B02"].expand_dims(date=2)))
+
+
 def test_masks_pictures_and_pairs_have_the_same_order(tmp_path):
     lr_mask, sr_mask = (cube.isel(band=0, drop=True) > 0.2 for cube in (LR, SR))
 

@@ -136,6 +136,20 @@ def test_each_node_of_a_tree_is_compared_on_its_own_grid(two_grids, at):
         assert float(found[path]["reflectance"].max()) < 1e-6
 
 
+def test_bands_that_sr_has_as_they_were_measured_are_left_out(two_grids):
+    tree, _ = two_grids
+    fused = tree.sr.fuse("bicubic", constraint="measured")
+    found = fused.sr.consistency(tree)
+
+    assert set(found.children) == {"r20m"}
+    assert float(found["r20m"]["reflectance"]) < 0.2 * float(
+        tree.sr.fuse("bicubic").sr.consistency(tree)["r20m"]["reflectance"]
+    )
+    assert set(consistency(tree, {"one": fused}).children) == {"r20m"}
+    with pytest.raises(GridError, match=r"equal resolution.*\(lr, sr\)"):
+        consistency(tree, fused[["B04"]])
+
+
 def test_sr_may_be_a_tree_several_models_or_without_the_bands_of_a_node(two_grids):
     tree, hr = two_grids
     other = xr.DataTree.from_dict({"r20m": hr[["B11"]], "r60m": hr})

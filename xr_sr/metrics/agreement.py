@@ -64,8 +64,9 @@ def consistency(
     lr, sr: (time?, band, y, x) reflectance, NaN is nodata; a pixel of LR is a whole number of pixels of SR along each
         axis. Bands are matched by name. sr: one cube, or several by name, for a dimension `model`.
         lr may be a DataTree with a node for each pixel size, such as r10m and r20m: each band of SR is compared with
-        LR's at the finest node that has it. sr is then one cube with bands of all of them, as `upscale` returns it, or
-        a tree too, of which the node of the same path is taken.
+        LR's at the finest node that has it; bands whose pixels SR has as they are, as `fuse` returns the 10 m bands,
+        are left out. sr is then one cube with bands of all of them, as `upscale` returns it, or a tree too, of which
+        the node of the same path is taken.
         lr may hold DN, as `upscale` takes them: what they mean is read from the metadata, or from what `set_radiometry`
         wrote.
     operator: "psf" sees SR through the point spread function of each band, a Gaussian, at the band's own pixels: 20 m
@@ -109,6 +110,7 @@ def _by_node(lr: xr.DataTree, sr: Any, measure: Callable[[ImageSeries, Any], xr.
     cubes = cubes_of(lr) or {"/": recognize(lr)}  # whose error says what is there instead
     known: set[Hashable] = set()
     made: dict[str, xr.Dataset] = {}
+    as_fine: list[tuple[ImageSeries, Any]] = []
     there: dict[str, list[str]] = {}
     for path, cube in sorted(cubes.items(), key=lambda found: abs(found[1].geobox.affine.determinant)):
         try:
@@ -116,13 +118,25 @@ def _by_node(lr: xr.DataTree, sr: Any, measure: Callable[[ImageSeries, Any], xr.
             there[path] = [key for key in map(str, coarse.keys) if key not in known]
             ours = _keys_of(fine)
             if shared := [key for key in coarse.keys if key not in known and key in ours]:
-                made[path] = measure(coarse.select(shared), fine)
+                if _as_fine(coarse, fine):  # what `fuse` passes on: LR is no coarser view of it
+                    as_fine.append((coarse.select(shared), fine))
+                else:
+                    made[path] = measure(coarse.select(shared), fine)
         except (CubeError, OptionError, RadiometryError) as error:
             raise type(error)(f"node {path!r} of lr: {error}") from error
         known.update(coarse.keys)
+    if not made and as_fine:
+        measure(*as_fine[0])  # raises that the cubes are swapped or of equal resolution
     if not made:
         raise MissingBandError(f"SR has no band of a node of lr at that node; lr has {there}. Pass what was upscaled.")
     return xr.DataTree.from_dict(made)
+
+
+def _as_fine(coarse: ImageSeries, sr: Any) -> bool:
+    """Return whether LR has the pixels of SR, or of the first of several."""
+    first = next(iter(sr.values())) if isinstance(sr, Mapping) and not isinstance(sr, xr.Dataset) else sr
+    fine = read(first, "SR")
+    return fine.shape == coarse.shape and fine.geobox == coarse.geobox
 
 
 def _at_node(sr: Any, path: str) -> Any:

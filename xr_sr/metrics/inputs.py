@@ -18,12 +18,13 @@ from affine import Affine
 from dask.base import normalize_token
 from odc.geo.geobox import GeoBox
 
+from ..conventions import BAND_DIMS
 from ..cube.coordinates import coords
 from ..cube.crs import crs_label
 from ..cube.detect import recognize
 from ..cube.grid import geobox_of, order_error, spatial_dims
 from ..cube.lazy import is_unread, kept_unread
-from ..cube.names import dims_text, listed
+from ..cube.names import dims_text, listed, no_bands
 from ..cube.select import dataset_of, model_of, warn_if_swapped
 from ..cube.sensors import other_sensor
 from ..cube.time import is_time, scalar_dates_differ
@@ -339,6 +340,15 @@ def _as_array(obj: Image, role: str) -> xr.DataArray:
         )
     if not floating:
         raise _no_floats(role, *(str(array.dtype) for array in on_grid.values()))
+    if any(str(dim).lower() in BAND_DIMS for array in floating.values() for dim in array.dims):
+        raise no_bands(floating)  # such as results of interval, whose estimate is an array of bands
+    first, *others = floating
+    for name in others:
+        if set(floating[name].dims) != set(floating[first].dims):
+            raise CubeError(
+                f"{role} has variables of unlike dimensions: {first!r} has {dims_text(floating[first].dims)}, {name!r} "
+                f"has {dims_text(floating[name].dims)}. Pass the bands alone: cube[[{first!r}, ...]]."
+            )
     return xr.concat(
         [array.reset_coords(drop=True) for array in floating.values()], xr.Variable("band", list(floating))
     ).assign_coords({name: coord for name, coord in obj.coords.items() if "band" not in coord.dims})
