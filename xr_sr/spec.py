@@ -220,6 +220,9 @@ INTERVAL_LEVEL_ATTR = "xr_sr:level"
 CALIBRATION_ATTR, SEED_ATTR, MEMBERS_ATTR = "xr_sr:calibration", "xr_sr:seed", "xr_sr:members"
 """Attributes of a result with its error: what it was calibrated on, and of an ensemble seed and number of members."""
 
+SAME_GROUND_ATTR = "xr_sr:same_ground"
+"""The attribute of an ensemble that says whether dates share what none of them shows: 1 or 0."""
+
 LEAST_LEVEL, MOST_LEVEL = 0.05, 0.99
 """Levels that intervals may have."""
 
@@ -247,5 +250,5 @@ def provenance_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """
     if stated(attrs, MODEL_ATTR) is None:
         return {}
-    names = [*(f"xr_sr:{each.name}" for each in fields(Provenance)), NOTE_ATTR]
+    names = [*(f"xr_sr:{each.name}" for each in fields(Provenance)), NOTE_ATTR, CALIBRATION_ATTR, SAME_GROUND_ATTR]
     return {name: value for name in names if (value := stated(attrs, name)) is not None}

@@ -318,6 +318,7 @@ class TestAreas:
 
 
 AS_FITTED = {"index": "NDWI", "threshold": -0.1}
+SIDE = (90, 92)
 
 
 class TestCalibration:
@@ -328,12 +329,16 @@ class TestCalibration:
 
     @pytest.mark.filterwarnings("error::xr_sr.errors.CalibrationWarning")
     def test_nothing_is_said_of_what_they_were_fitted_for(self):
-        cube = drawn(2, 16)
+        cube = drawn(2, 16, side=SIDE)
 
         found = self.of_flood(cube)
         areas = (found.sr.areas(), found.sr.areas(level=0.8), found.sr.areas(shares=(0.2, 0.7)))
 
         assert "flooded" in areas[0]["area_upper"].attrs["comment"] and "comment" not in areas[2]["area_upper"].attrs
+        for name in ("area_lower", "area_upper"):
+            known = areas[0][name].notnull().all("time")
+            assert known["state"].values[known].tolist() == ["flooded"]
+            assert areas[2][name].notnull().all()
         drawn(2, 6).sr.water("NDWI", 0.3).sr.areas(shares=(0.2, 0.7))
         xr_sr.flood(cube["estimate"], *cube.time.values, **AS_FITTED)
 
@@ -348,7 +353,7 @@ class TestCalibration:
         ],
     )
     def test_what_differs_is_named_with_what_to_do(self, what, members, options):
-        cube = drawn(2, members)
+        cube = drawn(2, members, side=SIDE)
         if "NDVI" in what:
             cube = cube.assign_coords(band=["B04", "B08"])
 
@@ -359,14 +364,45 @@ class TestCalibration:
         assert len(ours) == 1 and ours[0].filename == __file__
 
     def test_all_water_and_other_models_are_no_flood(self):
-        water = drawn(2, 16).sr.water(**AS_FITTED)
+        water = drawn(2, 16, side=SIDE).sr.water(**AS_FITTED)
         with pytest.warns(CalibrationWarning, match="here: maps of water\\. "):
             water.sr.areas()
-        other = drawn(2, 16)
+        other = drawn(2, 16, side=SIDE)
         for each in other.data_vars.values():
             each.attrs["xr_sr:model"] = "mine"
         with pytest.warns(CalibrationWarning, match="here: model mine"):
             self.of_flood(other)
+
+    @pytest.mark.parametrize(
+        ("what", "attrs"),
+        [
+            ("same_ground=False", {"xr_sr:same_ground": 0}),
+            ("members without the package's calibration", {"xr_sr:calibration": "none"}),
+            ("mtf=", {"xr_sr:options": '{"mtf": {"B03": 0.3, "B08": 0.26}, "scale": 4}'}),
+            ("noise=, scale=", {"xr_sr:options": '{"mtf": {"B03": 0.28}, "noise": [0.01, 0.0], "scale": 2}'}),
+        ],
+    )
+    def test_other_ways_of_drawing_are_named(self, what, attrs):
+        cube = drawn(2, 16, side=SIDE)
+        for each in cube.data_vars.values():
+            each.attrs |= {"xr_sr:model": "kriging", **attrs}
+
+        with pytest.warns(CalibrationWarning, match=rf"here: {what}\. "):
+            self.of_flood(cube)
+
+    def test_what_ensemble_notes_of_its_defaults_is_what_they_were_fitted_for(self):
+        dates = ["2023-06-15", "2023-06-20"]
+        lr = xr_sr.simulate_scene(24, dates, 1002, bands=BANDS)["lr"]
+        with pytest.warns(CalibrationWarning, match="here: a scene of 0.058 km2"):
+            self.of_flood(lr.sr.ensemble(16, members=True))
+        with pytest.warns(CalibrationWarning, match="here: same_ground=False, a scene"):
+            self.of_flood(lr.sr.ensemble(16, members=True, same_ground=False))
+
+    def test_parts_of_a_scene_are_not_covered(self):
+        found = self.of_flood(drawn(2, 16, side=SIDE))
+
+        with pytest.warns(CalibrationWarning, match="here: a scene of 0.18 km2"):
+            found.isel(x=slice(20)).sr.areas()
 
     def test_a_threshold_passed_as_an_array_counts(self):
         cube = drawn(2, 16)

@@ -1,7 +1,4 @@
-"""Compute the area of pixels on the ellipsoid, and of each class and date of a mask, lazily.
-
-flox would replace two functions of eight lines, at the price of a dependency of the core.
-"""
+"""Compute the area of pixels on the ellipsoid, and of each class and date of a mask, lazily."""
 
 from __future__ import annotations
 
@@ -259,11 +256,12 @@ def areas(
     unknown, `(ndvi > 0.4).where(ndvi.notnull())`.
     Of a Dataset made of an ensemble with members, a Dataset of (time?, state): `area`, the mean of the areas of the
     members, each of which is a whole map; `area_lower`, the area of what more than the larger share of the members has
-    as this class, and `area_upper`, of what more than the smaller one has; neither lies beyond the mean. The default
-    shares were fitted for the flooded area of synthetic floods in 1 km2, NDWI > -0.1, from 16 members of kriging: other
-    maps issue a CalibrationWarning; other classes and parts of a scene are covered less often. Bounds move in steps of
-    one member: of 8, those of 0.9 and 0.99 are the same. Quantiles of the members' own areas are far too narrow: errors
-    along an edge cancel, but not what a whole scene has in common.
+    as this class, and `area_upper`, of what more than the smaller one has; where the mean lies outside, it is the
+    bound. The default shares were fitted for the flooded area of synthetic floods in 1 km2, NDWI > -0.1, from 16
+    members of kriging with its defaults: other maps, options and sizes issue a CalibrationWarning, and bounds of the
+    other classes of a flood are NaN. Bounds move in steps of one member: of 8, those of 0.9 and 0.99 are the same.
+    Quantiles of the members' own areas are far too narrow: errors along an edge cancel, but not what a whole scene has
+    in common.
     Raises CubeError for what is no mask (numbers that are neither 0, 1 nor unknown raise when computed), and for a
     Dataset with an error but fewer than two members, of which no interval of an area is known; GridError without a CRS,
     OptionError for classes that are no names with whole numbers, and for shares that are not two in order.
@@ -306,6 +304,8 @@ def areas_of_members(members: xr.DataArray, area: AreaMethod, shares: Limits | N
     passed = passed_by(members, tuple(meaning.values()), shares)
     bounds = class_areas(passed, {"no": 0, "yes": 1}, area).sel(state="yes", drop=True).rename(code="state")
     bounds = bounds.assign_coords(state=list(meaning)).transpose(*mean.dims, "bound")
+    if usual and FITTED_CLASS in meaning:  # of the other classes of a flood they cover two thirds
+        bounds = bounds.where(bounds["state"] == FITTED_CLASS)
     lower, upper = np.minimum(bounds.isel(bound=0), mean), np.maximum(bounds.isel(bound=1), mean)
     found = xr.Dataset({"area": mean, "area_lower": lower, "area_upper": upper})
     note = {"comment": f"the shares of members were fitted for the class {FITTED_CLASS!r} alone"} if usual else {}

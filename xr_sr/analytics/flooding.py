@@ -89,9 +89,9 @@ def flood(
     `found.compute()`: `dask.compute(found)` fails on any Dataset with one variable made from another (xarray 2026.9).
     With an error: `flood` has 4 uncertain, where water before or after has a probability between the limits;
     `probability` (time, y, x) of being flooded, float32. From members, `members` are their maps (member, time, y, x),
-    and `area` is the mean of their areas, with `area_lower`, `area_upper` as `areas` gives them: calibrated for NDWI
-    > -0.1 and 16 members, else with a CalibrationWarning. Without members it is
-    the area of the map's classes, uncertain among them, and dates are taken as independent.
+    and `area` is the mean of their areas, with `area_lower`, `area_upper` as `areas` gives them for `flooded` (NaN for
+    other classes): calibrated for NDWI > -0.1 and 16 members, else with a CalibrationWarning. Without members it is the
+    area of the map's classes, uncertain among them, and dates are taken as independent.
     Raises CubeError where a selection is empty, or both share a date; what `water` and `index` raise.
     """
     check_threshold(threshold, per)

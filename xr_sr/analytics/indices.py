@@ -12,7 +12,7 @@ from ..cube.select import AnyCube
 from ..cube.sensors import FOR_INDICES, explains_sensors
 from ..errors import OptionError, warns_once
 from ..radiometry.resolve import OWN_ATTR, Nodata, Offset, Quantification
-from ..spec import WEIGHTS_ATTR, provenance_of
+from ..spec import CALIBRATION_ATTR, SAME_GROUND_ATTR, WEIGHTS_ATTR, provenance_of
 from .bands import GridChoice, check_options, read_bands
 from .formulas import LETTERS, constants_of, evaluate_formula, find_index, propagate_formula
 from .uncertain import Uncertain, deviation_of, uncertain_of, with_bounds
@@ -130,6 +130,8 @@ def _with_error(given: Uncertain, name: object, constants: dict[str, float], opt
     if not isinstance(name, str):
         raise OptionError(f"name={shown(name)}: of an ensemble or interval, expected the name of one index.")
     estimate = _one(given.estimate, name, constants, options)
+    known = given.std.attrs
+    estimate.attrs |= {key: known[key] for key in (CALIBRATION_ATTR, SAME_GROUND_ATTR) if key in known}
     if given.members is None:
         return with_bounds(estimate, _propagated(given, name, constants, options), None, given.level)
     members = _one(given.members.clip(LEAST, keep_attrs=True), name, constants, options)

@@ -23,6 +23,7 @@ from ..spec import (
     LEAST_LEVEL,
     MEMBERS_ATTR,
     MOST_LEVEL,
+    SAME_GROUND_ATTR,
     SEED_ATTR,
     Option,
 )
@@ -150,6 +151,7 @@ def ensemble(
         CALIBRATION_ATTR: "none" if used is None else used.note,
         SEED_ATTR: int(seed),
         MEMBERS_ATTR: int(n),
+        SAME_GROUND_ATTR: int(same_ground),
     }
     return together(found, facts)
 
