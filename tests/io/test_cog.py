@@ -280,7 +280,11 @@ def test_members_and_bands_are_named_planes(tmp_path, chunks):
 @pytest.mark.parametrize("how", ["interval", "ensemble"])
 def test_an_estimate_with_its_error_is_written_with_the_names_of_its_parts(tmp_path, how):
     scene = xr_sr.simulate_scene(24, bands=["B03", "B08"], seed=3)["lr/r10m"].to_dataset().isel(time=0)
-    drawn = scene.sr.ensemble(2, members=True, device="cpu") if how == "ensemble" else scene.sr.interval(device="cpu")
+    drawn = (
+        scene.sr.ensemble(2, members=True, device="cpu")
+        if how == "ensemble"
+        else scene.sr.interval(device="cpu", model="kriging")
+    )
     drawn = drawn.compute()
 
     path = to_cog(drawn, tmp_path / "a.tif", progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import dask
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 
 from tests.cubes import array, reflectance
 from tests.pipeline.test_pansharpen import FINE, R20M, R60M, geobox_of, tree_of
-from xr_sr.errors import CalibrationWarning, OptionError
+from xr_sr.errors import CalibrationWarning, MissingBandError, OptionError
 from xr_sr.kernels.calibration import LEVELS, Calibration
 from xr_sr.kernels.psf import MTF_AT_NYQUIST
 from xr_sr.kernels.resolve import options_with
@@ -20,7 +21,7 @@ from xr_sr.kernels.resolve import options_with
 
 def within(cube: xr.DataArray | xr.Dataset | xr.DataTree, level: float = 0.9, **options: object) -> xr.Dataset:
     with dask.config.set(scheduler="synchronous"):
-        return cube.sr.interval(level, device="cpu", **options).compute()
+        return cube.sr.interval(level, device="cpu", model="kriging", **options).compute()
 
 
 def cube_of(height: int = 40, width: int = 36) -> xr.DataArray:
@@ -121,15 +122,28 @@ def test_a_calibration_of_ones_own_scales_the_width(tmp_path):
 def test_nothing_is_computed_and_equal_calls_have_equal_graphs():
     cube = cube_of().chunk(y=20)
 
-    one, other = (cube.sr.interval(device="cpu") for _ in range(2))
+    one, other = (cube.sr.interval(device="cpu", model="kriging") for _ in range(2))
 
     assert all(one[name].data.name == other[name].data.name for name in one.data_vars)
+
+
+def test_the_default_is_that_of_upscale_and_its_errors_name_kriging():
+    lr, bands = reflectance(4, 24, 20), ("B04", "B03", "B02", "B08")
+    cube = array(lr, bands=bands, geobox=geobox_of(24, 20))
+
+    made = cube.sr.interval(device="cpu")
+
+    assert made["estimate"].attrs["xr_sr:model"] == "sen2sr.rgbn-x4"
+    with dask.config.set(scheduler="synchronous"):
+        np.testing.assert_array_equal(made["estimate"].values, cube.sr.upscale(device="cpu").values)
+    with pytest.raises(MissingBandError, match="by itself, such as model='kriging'"):
+        cube_of().sr.interval()
 
 
 @pytest.mark.parametrize("level", [0, 1, 0.999, "high", True, None, [0.8, 0.9], (0.9,), np.array([0.8, 0.9])])
 def test_levels_that_are_none_are_refused(level):
     with pytest.raises(OptionError, match="level=.*number"):
-        cube_of().sr.interval(level)
+        cube_of().sr.interval(level, model="kriging")
     with pytest.raises(OptionError, match="level=.*number"):
         cube_of().sr.ensemble(level=level)
 
@@ -153,7 +167,7 @@ def fitted_with(**options) -> Calibration:
 def test_a_calibration_of_other_options_is_refused_and_that_of_the_package_warns(options, made_by):
     if made_by == "ensemble" and "strength" in options:
         pytest.skip("an ensemble has no strength")
-    name, make = next(iter(options)), getattr(cube_of().sr, made_by)
+    name, make = next(iter(options)), partial(getattr(cube_of().sr, made_by), model="kriging")
 
     with pytest.raises(OptionError, match=f"calibration= .*{name}=.*{name}="):
         make(calibration=fitted_with(), **options)
@@ -183,7 +197,7 @@ def test_a_calibration_of_other_options_is_refused_and_that_of_the_package_warns
 def test_options_that_say_the_same_are_the_same(fitted, asked, tmp_path):
     fitted_with(**fitted).save(tmp_path / "mine.json")
 
-    cube_of().sr.interval(calibration=tmp_path / "mine.json", **asked)
+    cube_of().sr.interval(calibration=tmp_path / "mine.json", model="kriging", **asked)
 
 
 @pytest.mark.parametrize(
@@ -198,4 +212,4 @@ def test_options_that_say_the_same_are_the_same(fitted, asked, tmp_path):
 )
 def test_calibrations_that_do_not_fit_are_refused(options):
     with pytest.raises(OptionError, match="calibrat"):
-        cube_of().sr.interval(**options)
+        cube_of().sr.interval(model="kriging", **options)

@@ -160,7 +160,7 @@ def dataset_of_dn() -> xr.Dataset:
 def test_an_estimate_with_its_error_is_described_as_such(kind):
     cube = array(reflectance(2, 12, 16), ("B04", "B08"))
     cube = cube if kind == "DataArray" else cube.to_dataset("band")
-    within, drawn = cube.sr.interval(0.8, calibrated=False), cube.sr.ensemble(4, seed=3, members=True)
+    within, drawn = cube.sr.interval(0.8, calibrated=False, model="kriging"), cube.sr.ensemble(4, seed=3, members=True)
 
     assert summary(within).splitlines()[:4] == [
         "<xr_sr: Dataset, an estimate with its error>",
@@ -191,6 +191,6 @@ def test_parts_of_it_are_not_taken_for_images():
 
 
 def test_an_index_with_its_error_is_described_without_bands():
-    made = array(reflectance(2, 12, 16), ("B04", "B08")).sr.interval().sr.index("NDVI")
+    made = array(reflectance(2, 12, 16), ("B04", "B08")).sr.interval(model="kriging").sr.index("NDVI")
 
     assert "an estimate with its error" in summary(made) and "size" in summary(made) and "Error" not in summary(made)

@@ -30,7 +30,7 @@ def pairs() -> list[tuple[xr.DataArray, xr.DataArray]]:
 @pytest.fixture(scope="module")
 def fitted(pairs):
     with dask.config.set(scheduler="synchronous"):
-        return xr_sr.calibrate(*zip(*pairs, strict=True), device="cpu", note="made up")
+        return xr_sr.calibrate(*zip(*pairs, strict=True), device="cpu", note="made up", model="kriging")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def pixels(pairs, fitted):
     lr, hr = pairs[0]
     found = {}
     for level in LEVELS:
-        made = xr_sr.interval(lr, level, device="cpu", calibration=fitted).compute()
+        made = xr_sr.interval(lr, level, device="cpu", calibration=fitted, model="kriging").compute()
         inner = {"y": slice(16, -16), "x": slice(16, -16)}
         error = (hr.transpose(*made["estimate"].dims) - made["estimate"]).isel(inner).values.astype("float64")
         half = ((made["upper"] - made["lower"]) / 2).isel(inner).values.astype("float64")
@@ -49,7 +49,9 @@ def pixels(pairs, fitted):
 
 def report_of(pairs, **options):
     with dask.config.set(scheduler="synchronous"):
-        return xr_sr.calibration_report(*zip(*pairs, strict=True), device="cpu", levels=LEVELS, **options)
+        return xr_sr.calibration_report(
+            *zip(*pairs, strict=True), device="cpu", levels=LEVELS, model="kriging", **options
+        )
 
 
 def test_intervals_cover_what_they_say_where_they_were_fitted(pairs, fitted):
@@ -113,8 +115,8 @@ def test_blocks_do_not_matter(pairs, fitted):
     lr, hr = pairs[0]
 
     with dask.config.set(scheduler="synchronous"):
-        made = xr_sr.calibrate(lr.chunk(y=17, x=40), hr.chunk(y=100, x=33), device="cpu")
-        whole = xr_sr.calibrate(lr, hr, device="cpu")
+        made = xr_sr.calibrate(lr.chunk(y=17, x=40), hr.chunk(y=100, x=33), device="cpu", model="kriging")
+        whole = xr_sr.calibrate(lr, hr, device="cpu", model="kriging")
 
     for key, values in whole.quantiles.items():
         np.testing.assert_allclose(made.quantiles[key], values, rtol=1e-3)
@@ -127,21 +129,27 @@ def test_equal_places_count_alike_whatever_their_size(pairs):
     )
 
     with dask.config.set(scheduler="synchronous"):
-        twice = xr_sr.calibrate([lr, small_lr, small_lr], [hr, small_hr, small_hr], equal=True, device="cpu")
-        once, other = (xr_sr.calibrate(*each, device="cpu") for each in ((lr, hr), (small_lr, small_hr)))
+        twice = xr_sr.calibrate(
+            [lr, small_lr, small_lr], [hr, small_hr, small_hr], equal=True, device="cpu", model="kriging"
+        )
+        once, other = (
+            xr_sr.calibrate(*each, device="cpu", model="kriging") for each in ((lr, hr), (small_lr, small_hr))
+        )
 
     found = [each.width("all", "all", 0.9) for each in (once, twice, other)]
     assert found == sorted(found) or found == sorted(found, reverse=True)
     every = ("all", "all")
     assert twice.pixels[every] == once.pixels[every] + 2 * other.pixels[every]
-    pooled = xr_sr.calibrate([lr, small_lr, small_lr], [hr, small_hr, small_hr], device="cpu").width(*every, 0.9)
+    pooled = xr_sr.calibrate([lr, small_lr, small_lr], [hr, small_hr, small_hr], "kriging", device="cpu").width(
+        *every, 0.9
+    )
     assert abs(twice.width(*every, 0.9) - other.width(*every, 0.9)) < abs(pooled - other.width(*every, 0.9))
 
 
 def test_few_pixels_have_no_quantiles_of_their_own_however_they_are_weighed(pairs):
     lr, hr = (each.isel(y=slice(n), x=slice(n)) for each, n in zip(pairs[0], (16, 64), strict=True))
 
-    made = xr_sr.calibrate([lr], [hr], equal=True, border=10, device="cpu")
+    made = xr_sr.calibrate([lr], [hr], equal=True, border=10, device="cpu", model="kriging")
 
     assert all(pixels >= 2000 for key, pixels in made.pixels.items() if key != ("all", "all"))
     assert made.pixels["all", "all"] == 2 * 44**2
@@ -159,7 +167,7 @@ def test_the_name_of_a_family_is_that_of_its_model(pairs):
     report = xr_sr.calibration_report(four, reference, "sen2sr", calibration=made, device="cpu")
     assert abs(report["coverage"].sel(stratum="all", level=0.9).item() - 0.9) < 0.02
     with pytest.raises(OptionError, match="levels"):
-        xr_sr.calibration_report(four, reference, levels=[])
+        xr_sr.calibration_report(four, reference, levels=[], model="kriging")
 
 
 def test_pixels_that_are_nan_do_not_count(pairs):
@@ -184,37 +192,37 @@ def test_pixels_that_are_nan_do_not_count(pairs):
 )
 def test_what_does_not_fit_is_refused(pairs, arguments, options, error):
     with pytest.raises(error):
-        xr_sr.calibrate(*arguments(*pairs[0]), device="cpu", **options)
+        xr_sr.calibrate(*arguments(*pairs[0]), **{"device": "cpu", "model": "kriging", **options})
 
 
 def test_a_calibration_records_the_options_it_was_fitted_with(pairs, tmp_path):
     lr, hr = pairs[0]
-    made = xr_sr.calibrate(lr, hr, device="cpu", strength=0.5)
+    made = xr_sr.calibrate(lr, hr, device="cpu", strength=0.5, model="kriging")
     made.save(tmp_path / "half.json")
 
     assert made.options["strength"] == 0.5 and made.options["scale"] == 4
     again = xr_sr.Calibration.load(tmp_path / "half.json")
     assert again == made
-    xr_sr.calibration_report(lr, hr, calibration=again, device="cpu", strength=0.5)
+    xr_sr.calibration_report(lr, hr, calibration=again, device="cpu", strength=0.5, model="kriging")
     with pytest.raises(OptionError, match="strength=0.5.*strength=1"):
-        xr_sr.calibration_report(lr, hr, calibration=again)
+        xr_sr.calibration_report(lr, hr, calibration=again, model="kriging")
     with pytest.warns(CalibrationWarning, match="strength=0.5"):
-        xr_sr.calibration_report(lr, hr, device="cpu", strength=0.5)
+        xr_sr.calibration_report(lr, hr, device="cpu", strength=0.5, model="kriging")
 
 
 def test_levels_and_names_of_a_report_are_checked(pairs):
     wrong = [(0.5, 2), 0.9, np.array(0.9), np.array([]), np.ones((2, 2)), "0.9", (0.8, 0.9, 0.8), (0.9, None)]
     for options in [*({"levels": levels} for levels in wrong), {"names": ["one", "two"]}, {"names": "one"}]:
         with pytest.raises(OptionError, match=next(iter(options))):
-            xr_sr.calibration_report(*pairs[0], **options)
+            xr_sr.calibration_report(*pairs[0], model="kriging", **options)
     with pytest.raises(OptionError, match="names"):
-        xr_sr.calibration_report(*zip(*pairs, strict=True), names=["one", "one"])
+        xr_sr.calibration_report(*zip(*pairs, strict=True), names=["one", "one"], model="kriging")
 
 
 def test_levels_come_in_any_order_and_as_an_array(pairs):
     lr, hr = pairs[0]
     rising, other = (
-        xr_sr.calibration_report(lr, hr, device="cpu", levels=levels)
+        xr_sr.calibration_report(lr, hr, device="cpu", levels=levels, model="kriging")
         for levels in ((0.8, 0.9, 0.95), np.array([0.9, 0.95, 0.8]))
     )
 

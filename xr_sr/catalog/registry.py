@@ -295,7 +295,7 @@ def _lacking(
     return MissingBandError(
         f"{model.name!r} reads {list(model.bands)}; {have}, so {in_order(missing)} are missing.",
         f"Load them{', or request the bands that these suffice for: bands=' + str(list(instead)) if instead else ''}, "
-        "or use a model that processes each band by itself, such as model='bicubic'"
+        f"or use a model that processes each band by itself, such as model={'kriging' if available else 'bicubic'!r}"
         f"{f'; cube.sr.fuse({GUIDED!r}) sharpens those that are there to the finer grid' if guided else ''}"
         f"{f'; bands={list(fallback)} need none of them, and cube.sr.fuse() returns all at 10 m' if fallback else ''}.",
     )

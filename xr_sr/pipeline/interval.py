@@ -45,7 +45,7 @@ Factors: TypeAlias = tuple[float, float, float]
 def interval(
     obj: AnyCube,
     level: float = 0.9,
-    model: str = "kriging",
+    model: str = "sen2sr",
     *,
     calibrated: bool = True,
     calibration: GivenCalibration = None,
@@ -66,8 +66,9 @@ def interval(
     """Upscale a cube, and say for each value how far the truth may be from it; lazily, in one pass.
 
     level: share of pixels that the interval is to cover, 0.05 to 0.99.
-    model: one that knows the scale of its error: "kriging", whose Gaussian model gives a variance in closed form, or
-        "sen2sr", which takes the same, since it adds to kriging; for its 20 m bands the variance of regression kriging.
+    model: one that knows the scale of its error: "sen2sr", for cubes with its four 10 m bands or all ten, or "kriging",
+        for any bands of Sentinel-2. The Gaussian model of kriging gives a variance in closed form; "sen2sr" takes the
+        same, since it adds to kriging, and for its 20 m bands the variance of regression kriging.
     calibrated: multiply error scales by what was found on places with a reference (`calibration`), by band and by
         stratum of the input pixel: flat, edge or bright. False takes the scale of the model as the standard deviation
         of a normal distribution.
@@ -84,7 +85,8 @@ def interval(
     level has the calibrated width. `lower`, `upper`: the bounds of that interval, which may be below 0. NaN in all four
     where `upscale` has NaN. Errors of neighboring pixels belong together: the interval of a sum or an area is not the
     sum of intervals. No constraint is applied beyond the model's own.
-    Raises what `upscale` raises, and OptionError for a model without an error scale, a level out of range, or a
+    Raises what `upscale` raises, such as MissingBandError where "sen2sr" lacks bands, and OptionError for a model
+    without an error scale, a level out of range, or a
     calibration of another model or other options of it. Warns CalibrationWarning where options are not those that the
     package's calibration was fitted with.
     """

@@ -44,7 +44,7 @@ FINE = np.logspace(-5, 1, 1201)
 def calibrate(
     lr: Cubes,
     hr: Cubes,
-    model: str = "kriging",
+    model: str = "sen2sr",
     *,
     bands: Sequence[str] | None = None,
     border: int = 16,
@@ -57,7 +57,7 @@ def calibrate(
 
     lr, hr: a cube (with 20 m bands: a tree) and its reference, on the grid of the model's result and in reflectance, or
         as many of each in two lists. Bands are matched by name; pixels that are NaN in either do not count.
-    bands, device, options: as in `upscale`.
+    model: as in `interval`. bands, device, options: as in `upscale`.
     border: fine pixels at the edge of each cube that do not count. equal: all pairs have the same weight, whatever
         their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
 
@@ -96,7 +96,7 @@ def calibrate(
 def calibration_report(
     lr: Cubes,
     hr: Cubes,
-    model: str = "kriging",
+    model: str = "sen2sr",
     *,
     levels: Sequence[float] = (0.8, 0.9, 0.95),
     names: Sequence[str] | None = None,
@@ -109,8 +109,8 @@ def calibration_report(
 ) -> xr.Dataset:
     """Measure how well the intervals of a model hold what they say, on pairs with a reference.
 
-    lr, hr, border, bands, device, options: as in `calibrate`; each pair is a place. levels: of the intervals, in any
-        order, each once. names: of the places, each once. calibrated, calibration: as in `interval`.
+    lr, hr, model, border, bands, device, options: as in `calibrate`; each pair is a place. levels: of the intervals,
+        in any order, each once. names: of the places, each once. calibrated, calibration: as in `interval`.
 
     Returns a Dataset in memory, by place, and where it says so by stratum (flat, edge, bright, all) and level; over all
     bands together:
