@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dask
 import numpy as np
 import pandas as pd
@@ -195,6 +197,41 @@ def test_holes_of_the_reference_are_filled_from_other_dates_and_marked(cube: xr.
     assert np.square(filled - truth).mean() < 1.5 * np.square(plain - truth).mean()
 
 
+@pytest.mark.parametrize("rest", [0, 12])
+def test_a_reference_under_clouds_is_filled_from_dates_that_are_compared_with_each_other(cube: xr.DataArray, rest: int):
+    cloudy = cube.copy(deep=True)
+    cloudy[-1] = np.nan
+    cloudy[-1, :, :rest, :rest] = cube[-1, :, :rest, :rest]  # 6 % of the date, or nothing
+
+    made, clear = joined(cloudy), joined(cube.isel(time=slice(0, -1)))
+
+    assert made["time"].values[0] == cube["time"].values[-1]
+    assert np.isfinite(made["estimate"]).all()
+    found = np.stack([made["shift_y"].values.ravel(), made["shift_x"].values.ravel()], -1)
+    np.testing.assert_allclose(found[:-1], np.array(SHIFTS[:-1]) - SHIFTS[-2], atol=0.05)  # it lies as the anchor does
+    assert (made["region_weight"] == 1).all() and (made["shift_quality"] > 0.9).all()
+    beside = (slice(0, 1), slice(None), slice(4 * (rest + 14), None), slice(4 * (rest + 14), None))
+    apart = made["estimate"].values[beside] - clear["estimate"].values[beside]
+    assert np.sqrt(np.square(apart).mean()) < 1.5e-3  # the standard deviation is 0.013
+    np.testing.assert_allclose(made["std"].values[beside], clear["std"].values[beside], rtol=1e-4)
+    weights = made["weight"].values[:, 4 * rest : -8, 4 * rest : -8]  # some dates end in a corner
+    assert (weights[-1] == 0).all() and (weights[-2] == 1).all()
+    np.testing.assert_allclose(made["n_effective"][0].values, made["weight"].sum("date").values, rtol=1e-5)
+
+
+def test_a_median_reference_is_one_of_the_dates_that_show_enough(cube: xr.DataArray):
+    cloudy = cube.copy(deep=True)
+    cloudy[0], cloudy[3, :, 4:] = np.nan, np.nan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        chosen = cloudy.sr.multiframe("60D", device="cpu", reference="median")["time"].values[0]
+
+    shifts = np.array(SHIFTS)[[1, 2, 4]]
+    nearest = int(np.argmin(np.hypot(*(shifts - np.median(shifts, axis=0)).T)))
+    assert chosen == cube["time"].values[[1, 2, 4]][nearest]
+
+
 def test_a_mask_with_dates_leaves_out_what_it_hides(cube: xr.DataArray):
     keep = xr.ones_like(cube.isel(band=0, drop=True), dtype=bool)
     keep[1, :20] = False
@@ -302,7 +339,7 @@ def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, m
         raise AssertionError("dates were compared")
 
     monkeypatch.setattr("xr_sr.registration.series.compare", refuse)
-    monkeypatch.setattr("xr_sr.pipeline.series_block.compare", refuse)
+    monkeypatch.setattr("xr_sr.registration.anchors.compare", refuse)
 
     made = joined(cube, registration=numbers)
 

@@ -71,7 +71,7 @@ def numbers(cube: xr.DataArray, shifts: np.ndarray, **options: object) -> xr.Dat
     found = joined(cube, **options)[["shift_y", "shift_x", "shift_quality", "region_weight", "gain", "offset"]]
     for place, name in enumerate(("shift_y", "shift_x")):
         found[name].values[:] = shifts[:, place, None, None]
-    for name, value in {"shift_quality": 1, "region_weight": 1, "gain": GAIN, "offset": OFFSET}.items():
+    for name, value in {"shift_quality": 0.99, "region_weight": 1, "gain": GAIN, "offset": OFFSET}.items():
         found[name].values[:-1] = value
     return found
 

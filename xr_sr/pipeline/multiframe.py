@@ -83,7 +83,8 @@ def multiframe(
         reads: each in the brightness of the reference, and moved by the whole pixels of its shift, so that at most half
         a pixel is left. Where a date is not valid, or there are fewer, it gets the reference again.
     reference: the date that a window's image shows. "latest", its last one; a date, or one for each window; or
-        "median", the date that lies nearest to the median of the shifts: these are then measured at once.
+        "median", the date that lies nearest to the median of the shifts, of those that show at least half as much as
+        the best: these are then measured at once.
     registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
         of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
         whole. Compute these few numbers first where the result is written region by region.
@@ -101,6 +102,9 @@ def multiframe(
     weights of all dates, 1 where the reference alone counts, 0 where no date is valid; `weight` (date, y, x), the
     weight of each date of the cube in its window's image, 1 for a reference, 0 where a date is not valid. Holes of the
     reference are filled from the other dates, with a weight of 0 for the reference. NaN where no date is valid.
+    A reference that shows too little of a region to be compared there, as under clouds, is filled like this too: the
+    other dates are compared with the one that shows most, the anchor, which is shown in its place. Where no other
+    region says how these two lie, the image lies as the anchor does. Bands of 20 m are NaN where the reference is.
     With a network `estimate` comes without `std`, `lower` and `upper`, since it does not know its error; the weight is
     1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward

@@ -18,6 +18,7 @@ from ..cube.select import AnyCube
 from ..cube.windows import DateWindow
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..registration.alignment import SHARP
+from ..registration.anchors import POOR, compare_dates
 from ..tiling.halo import map_tiles
 from ..tiling.source import BandArray
 from ..tiling.two_resolutions import far
@@ -27,7 +28,7 @@ from .plan import Plan
 from .planning import plan
 from .readers import COARSE_STACK
 from .request import Request
-from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, compare_region, join_block, table_of, weigh_block
+from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block, table_of, weigh_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
 from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
 from .series_recorded import Recorded
@@ -167,7 +168,13 @@ class CubeSeries:
         if self.recorded is not None:
             known: da.Array = da.from_array(self.recorded.table(self.stamps, dates), chunks=-1)
             return known
-        shape = len(self.rows) - 1, len(self.columns) - 1
+        found = self._table_of(self._compared(dates))
+        shape = len(self.rows) - 1, len(self.columns) - 1, len(dates) - 1, FIRST + 2 * len(self.bands)
+        table: da.Array = da.from_delayed(found, shape, np.float64)
+        return table
+
+    def _compared(self, dates: Sequence[int]) -> list[Any]:
+        """Return the tasks that compare dates, one for each region."""
         stacks = self.planes(dates)
         bands = len(self.bands)
         regions = []
@@ -180,18 +187,30 @@ class CubeSeries:
                     keep = _plane(*stacks[1][place])[span_y, span_x]
                     image = da.where(keep, image, np.float32(np.nan))
                 images.append(image.rechunk(image.shape))
-            regions.append(delayed(compare_region)(images, self.measured, self.max_shift))
-        found = delayed(table_of)(regions, shape, bands, self.max_shift)
-        table: da.Array = da.from_delayed(found, (*shape, len(dates) - 1, FIRST + 2 * bands), np.float64)
-        return table
+            regions.append(delayed(compare_dates)(images, self.measured, self.max_shift))
+        return regions
+
+    def _table_of(self, regions: Sequence[Any]) -> Any:
+        """Return the task that makes a table of them."""
+        shape = len(self.rows) - 1, len(self.columns) - 1
+        return delayed(table_of)(regions, shape, len(self.bands), self.max_shift)
 
     def nearest_to_median(self, window: DateWindow) -> int:
-        """Return the date of a window that lies nearest to the median of the shifts; measured now."""
+        """Return the date of a window that lies nearest to the median of the shifts; measured now.
+
+        Dates that show less than half as much as the best date are not shown.
+        """
         if len(window.dates) == 1:
             return window.dates[0]
-        table = np.asarray(self.table(window.dates))
-        shifts = np.concatenate([np.zeros((1, 2)), np.nanmedian(table[..., :2], axis=(0, 1))])
-        known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0])
+        regions = self._compared(window.dates)
+        table, *found = da.compute(self._table_of(regions), *regions)
+        valid = np.sum([region.valid for region in found], axis=0)
+        known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0]) & (valid >= POOR * valid.max())
+        if not known.any():
+            return window.dates[-1]
+        shifts = np.zeros((len(known), 2))
+        for date in np.flatnonzero(known[1:]):
+            shifts[date + 1] = np.nanmedian(table[:, :, date, :2], axis=(0, 1))
         apart = np.hypot(*(shifts - np.median(shifts[known], axis=0)).T)
         return window.dates[int(np.argmin(np.where(known, apart, np.inf)))]
 

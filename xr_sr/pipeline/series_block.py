@@ -15,7 +15,8 @@ from .. import kernels
 from ..kernels import BandSensor
 from ..kernels.fill import fill
 from ..kernels.kriging_filters import Doubles
-from ..registration.series import Compared, compare, settled, weights_of
+from ..registration.anchors import ComparedRegion, against_reference, is_known
+from ..registration.series import settled, weights_of
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
@@ -77,27 +78,24 @@ class SeriesRecipe(DatesRecipe):
         return self.sensors[0].observation.scale
 
 
-def compare_region(images: Sequence[FloatArray], measured: Sequence[int], max_shift: float) -> list[Compared]:
-    """Compare the dates of one region, (band, y, x) each and the first the reference, inside a task."""
-    return [compare(image, images[0], measured, max_shift) for image in images[1:]]
-
-
-def table_of(regions: Sequence[Sequence[Compared]], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
+def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
     """Return the table of one window, (region y, region x, date, number), from the comparisons of its regions.
 
     A date that could not be measured in a region takes what was found in the others, and counts for nothing where it
     was found nowhere.
     """
+    regions = against_reference(given, bands, max_shift)
     dates = len(regions[0])
     table = np.zeros((len(regions), dates, FIRST + 2 * bands))
     table[..., FIRST : FIRST + bands] = 1
     for date in range(dates):
         found = [region[date] for region in regions]
-        seen = [each for each in found if each.shift.ok and math.isfinite(each.residual)]
+        seen = [each for each in found if is_known(each)]
         for place, shift in enumerate(settled([each.shift for each in found], max_shift)):
             own = found[place] if found[place] in seen else None
-            table[place, date, DOWN], table[place, date, RIGHT] = -shift.dy, -shift.dx
-            table[place, date, QUALITY] = shift.quality
+            table[place, date, DOWN], table[place, date, RIGHT] = 0 - shift.dy, 0 - shift.dx
+            exact = own is not None and own.shift.error == 0  # an anchor, by definition
+            table[place, date, QUALITY] = 1 if exact else shift.quality
             if own is not None:
                 numbers = np.concatenate([own.gain, own.offset])
             elif seen:
@@ -174,7 +172,8 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
-            weights[date + 1] = part.weights[number] * seen.dates[number].weight
+            weight = part.weights[number] * seen.dates[number].weight
+            weights[date + 1] = np.where(seen.shown[number][inner], np.float32(1), weight)
         yield place, part, weights, weights.sum(axis=0), seen.known[:, *inner]
 
 
@@ -185,7 +184,8 @@ class AlignedDates:
     All have `margin` pixels around the part. counted: numbers of the dates beside the reference that are joined, from
     0, and dates: what is known of these. reference, known: (band, y, x), holes filled from others, and where that is
     so or nothing was to fill. valid: (y, x), where the reference itself is, in all bands. others: (date, band, y, x).
-    visible: (date, y, x), where these are valid in all bands. None of the images holds NaN.
+    visible: (date, y, x), where these are valid in all bands, except where they stand in for the reference themselves:
+    shown. None of the images holds NaN.
     """
 
     counted: tuple[int, ...]
@@ -195,6 +195,7 @@ class AlignedDates:
     valid: NDArray[np.bool_]
     others: FloatArray
     visible: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
 
 
 def aligned_parts(
@@ -256,10 +257,16 @@ class _Area:
         stacked = np.stack(others) if others else np.empty((0, *reference.shape), np.float32)
         visible = np.stack(seen) if seen else np.empty((0, *reference.shape[-2:]), bool)
         valid = np.asarray(known.all(axis=0))
+        shown = np.zeros_like(visible)
         if not valid.all() and len(stacked):
+            anchors = [
+                not any(each.shift) and own[date, QUALITY] == 1 for date, each in zip(counted, dates, strict=True)
+            ]
+            reference, known, shown = _shown_instead(reference, known, stacked, visible, anchors)
+            visible = visible & ~shown
             reference, known = _completed(reference, known, stacked, visible, dates)
         images = (np.ascontiguousarray(image, np.float32) for image in (reference, stacked))
-        return AlignedDates(counted, dates, next(images), known, valid, next(images), visible)
+        return AlignedDates(counted, dates, next(images), known, valid, next(images), visible, shown)
 
     def _brightness(
         self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]
@@ -272,6 +279,27 @@ class _Area:
             numbers = np.apply_along_axis(lambda line: np.interp(places, middles, line), axis, numbers)  # noqa: B023
         gain, offset = numbers.astype("float32").reshape(2, recipe.bands, *numbers.shape[1:])
         return gain, offset
+
+
+def _shown_instead(
+    reference: FloatArray,
+    known: NDArray[np.bool_],
+    others: FloatArray,
+    visible: NDArray[np.bool_],
+    anchors: Sequence[bool],
+) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Put an anchor that lies where the reference does, by definition, in its place, where the reference shows nothing.
+
+    Returns the reference, where it is known, and where each date is shown, so that it counts once.
+    """
+    shown = np.zeros_like(visible)
+    empty = ~known.any(axis=0)
+    for place, anchor in enumerate(anchors):
+        if anchor:
+            shown[place] = empty & visible[place]
+            reference = np.where(shown[place], others[place], reference)
+            known, empty = known | shown[place], empty & ~shown[place]
+    return reference, known, shown
 
 
 def _completed(

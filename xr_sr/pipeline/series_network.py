@@ -84,7 +84,7 @@ def _shown(seen: AlignedDates, count: int) -> FloatArray:
 
 def _weights(seen: AlignedDates, recipe: NetworkRecipe) -> FloatArray:
     """Return 1 where a date is valid, and among those that the network reads: (date, y, x) without the margin."""
-    valid, visible = trim(seen.valid, recipe.margin), trim(seen.visible, recipe.margin)
+    valid, visible = trim(seen.valid, recipe.margin), trim(seen.visible | seen.shown, recipe.margin)
     weights = np.zeros((recipe.dates, *valid.shape), np.float32)
     weights[0] = valid
     for date, own in zip(seen.counted, visible, strict=True):

@@ -1,0 +1,130 @@
+"""Compare the dates of a series region by region, also where the reference shows too little: with another date, there.
+
+That date, the anchor, is the one with most valid pixels in the region. What is found against it is expressed relative
+to the reference, by what is known of both from other regions; else the reference is taken to lie where the anchor does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..kernels.kriging_filters import Doubles
+from .estimate import NOTHING, Shift, judged
+from .series import LEAST_SHARE, Compared, compare
+from .warping import FloatArray
+
+POOR = 0.5
+"""A reference that has fewer valid pixels than this share of those of the best date is poor, where dates fail on it."""
+
+SAME_DATE = Shift(0.0, 0.0, 1.0, 0.0, True)
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRegion:
+    """The dates of one region, compared.
+
+    valid: share of valid pixels of each date, the reference first. direct: the others, compared with the reference.
+    anchor: place among these of the date that they were compared with beside, or None. beside: those which could not be
+    compared with the reference, compared with the anchor, by their place.
+    """
+
+    valid: tuple[float, ...]
+    direct: tuple[Compared, ...]
+    anchor: int | None
+    beside: dict[int, Compared]
+
+
+def compare_dates(images: Sequence[FloatArray], measured: Sequence[int], max_shift: float) -> ComparedRegion:
+    """Compare the dates of one region, (band, y, x) each and the first the reference; see `series.compare`."""
+    direct = tuple(compare(image, images[0], measured, max_shift) for image in images[1:])
+    valid = tuple(float(np.isfinite(image).all(axis=0).mean()) for image in images)
+    others = valid[1:]
+    lost = [n for n, share in enumerate(others) if share >= LEAST_SHARE and not is_known(direct[n])]
+    if not lost or valid[0] >= POOR * max(others):
+        return ComparedRegion(valid, direct, None, {})
+    anchor = max(range(len(others)), key=lambda n: (others[n], n))  # the latest of equal ones
+    beside = {n: compare(images[n + 1], images[anchor + 1], measured, max_shift) for n in lost if n != anchor}
+    return ComparedRegion(valid, direct, anchor, {n: each for n, each in beside.items() if is_known(each)})
+
+
+def is_known(compared: Compared) -> bool:
+    """Return whether a date was measured."""
+    return compared.shift.ok and math.isfinite(compared.residual)
+
+
+def against_reference(regions: Sequence[ComparedRegion], bands: int, max_shift: float) -> list[list[Compared]]:
+    """Return the comparisons of all regions, by date, relative to the reference.
+
+    A date that was compared with the reference in some regions has no shift in those where it was compared with an
+    anchor only, but a residual: its shift there is that of the others.
+    """
+    made = [list(region.direct) for region in regions]
+    known: dict[int, Compared] = {}
+    for date in range(len(made[0])):
+        if seen := [each[date] for each in made if is_known(each[date])]:
+            known[date] = _middle(seen)
+    direct = set(known)
+    anchored = [place for place, region in enumerate(regions) if region.anchor is not None]
+    if anchored and not known:
+        shares: dict[int, float] = {}
+        for place in anchored:
+            own = regions[place].anchor
+            assert own is not None
+            shares[own] = shares.get(own, 0) + regions[place].valid[own + 1]
+        known[max(shares, key=lambda date: (shares[date], date))] = _same(bands)
+    for place in sorted(anchored, key=lambda each: regions[each].anchor not in known):
+        region = regions[place]
+        assert region.anchor is not None
+        link = known.get(region.anchor)
+        if link is None:
+            through = [_without(known[date], each) for date, each in region.beside.items() if date in known]
+            link = _middle(through) if through else _same(bands)
+        rests = [each.residual for each in region.beside.values()]
+        found = {**region.beside, region.anchor: replace(_same(bands), residual=float(np.median(rests or [0.0])))}
+        for date, each in found.items():
+            if is_known(region.direct[date]):
+                continue
+            if date in direct:
+                made[place][date] = replace(each, shift=NOTHING)
+                continue
+            made[place][date] = _after(each, link, max_shift)
+            known.setdefault(date, made[place][date])
+    return made
+
+
+def _same(bands: int) -> Compared:
+    return Compared(SAME_DATE, np.ones(bands), np.zeros(bands), 0.0)
+
+
+def _middle(several: Sequence[Compared]) -> Compared:
+    """Return the medians of shifts, gains and offsets, with the largest error of a shift."""
+    numbers: list[Doubles] = [
+        np.median([[each.shift.dy, each.shift.dx] for each in several], axis=0),
+        np.median([each.gain for each in several], axis=0),
+        np.median([each.offset for each in several], axis=0),
+    ]
+    error, quality = max(each.shift.error for each in several), min(each.shift.quality for each in several)
+    shift = Shift(float(numbers[0][0]), float(numbers[0][1]), quality, error, True)
+    return Compared(shift, numbers[1], numbers[2], float(np.median([each.residual for each in several])))
+
+
+def _after(one: Compared, link: Compared, max_shift: float) -> Compared:
+    """Return a date against the reference, from that against the anchor and the anchor against the reference."""
+    shift = judged(
+        one.shift.dy + link.shift.dy,
+        one.shift.dx + link.shift.dx,
+        math.hypot(one.shift.error, link.shift.error),
+        max_shift,
+    )
+    return Compared(shift, one.gain * link.gain, one.gain * link.offset + one.offset, one.residual)
+
+
+def _without(known: Compared, one: Compared) -> Compared:
+    """Return the anchor against the reference, from a date against the reference and against the anchor."""
+    error = math.hypot(known.shift.error, one.shift.error)
+    shift = Shift(known.shift.dy - one.shift.dy, known.shift.dx - one.shift.dx, one.shift.quality, error, True)
+    return Compared(shift, known.gain / one.gain, (known.offset - one.offset) / one.gain, one.residual)
