@@ -23,6 +23,7 @@ step benchmarks.peer_env
 step benchmarks.import_time > >(tee benchmarks/results/import_time.md)
 step benchmarks.against_peer --malloc-kept --write
 step benchmarks.kriging_speed --write
+step benchmarks.interval_cost --write
 step benchmarks.multiframe --write
 step benchmarks.overhead --write
 step benchmarks.kernel --write
@@ -32,6 +33,7 @@ step benchmarks.giant_chunk --write
 step benchmarks.writers --write
 step studies.consistency --pictures --write
 step studies.consistency_bands --write
+step studies.phases --write
 step studies.trust --write
 step studies.multiframe --write
 step studies.floods --write
