@@ -470,7 +470,7 @@ def test_an_ensemble_of_a_tree_goes_all_the_way(tmp_path):
 
     with rasterio.open(tmp_path / "flood.tif") as file:
         assert file.tags(1)["flag_meanings"].split() == list(UNCERTAIN_FLOOD)
-        assert file.colormap(1)[4][:3] == (0x56, 0xB4, 0xE9)
+        assert file.colormap(1)[4][:3] == (0xC8, 0xA2, 0xD8)
 
 
 def test_a_map_that_was_stored_has_the_same_interval(tmp_path):

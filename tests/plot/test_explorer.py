@@ -199,7 +199,8 @@ def test_uncertain_pixels_count_in_no_other_class(lr):
     each = found["water"].sr.areas().to_series()
     assert each["uncertain"] > 0
     labels = [entry["label"] for entry in legend["entries"]]
-    assert {f"{name}, {area_text(each[name])}" for name in ("water", "uncertain")} <= set(labels)
+    titles = {"water": "water", "uncertain": "uncertain (probability of water 5 to 95 %)"}
+    assert {f"{title}, {area_text(each[name])}" for name, title in titles.items()} <= set(labels)
 
 
 def test_a_map_alone_is_enough(found):

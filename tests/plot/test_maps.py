@@ -145,7 +145,9 @@ def test_the_hectares_of_a_class_are_those_of_its_pixels_in_the_map(uncertain):
         pixels = int((np.abs(image - to_rgb(CLASS_COLORS[name])).max(-1) < 1e-6).sum())
         share = float(found["flood"].sr.areas(area="projected").sel(state=name)[0])
         assert pixels > 0 and share == pytest.approx(0.01 * pixels)
-        assert f"{name}\n{area_text(float(found['flood'].sr.areas().sel(state=name)[0]))}" in text
+        title = "uncertain (probability\nof water 5 to 95 %\nbefore or after)" if name == "uncertain" else name
+        assert f"{title}\n{area_text(float(found['flood'].sr.areas().sel(state=name)[0]))}" in text
+    assert "pixels\nof each color" in text
     assert float(found["area"].sel(state="flooded")[0]) > 1.1 * float(found["flood"].sr.areas().sel(state="flooded")[0])
 
 
@@ -174,7 +176,9 @@ def test_water_has_hectares_too(uncertain, members):
 
     each = found["water"].sr.areas().isel(time=1).to_series()
     for name in ("dry", "water", "uncertain"):
-        assert f"{name}\n{area_text(each[name])}" in text
+        title = "uncertain (probability\nof water 5 to 95 %)" if name == "uncertain" else name
+        assert f"{title}\n{area_text(each[name])}" in text
+    assert "probability\nof water 10 to 90 %" in texts(flood_map(cube.sr.water(None, 0.0, limits=(0.1, 0.9)), date=1))
     assert "water\n" in texts(flood_map(xr_sr.water(uncertain["estimate"], None, 0.0), date=1))
     assert xr_sr.plot.series(found).axes[0].lines
 

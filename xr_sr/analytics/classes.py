@@ -36,7 +36,7 @@ AGREEMENT: Classes = {"background": 0, "water": 1, "lr_only": 2, "sr_only": 3, "
 CLASS_COLORS: Mapping[str, str] = {
     "dry": "#EFEBE0", "background": "#EFEBE0", "permanent": "#00456E", "water": "#0072B2", "flooded": "#E69F00",
     "receded": "#009E73", "lr_only": "#D55E00", "sr_only": "#F0E442", "unknown": "#9A9A9A",
-    "uncertain": "#56B4E9",
+    "uncertain": "#C8A2D8",  # no color of Okabe and Ito is left that looks neither like water nor like a flood
 }  # fmt: skip
 
 _EXPECTED = (
@@ -46,7 +46,7 @@ _EXPECTED = (
 KIND_ATTR = "xr_sr:classes"
 """The attribute in which a class map says which of these it is."""
 
-LEVEL_ATTR, AREA_ATTR = "xr_sr:threshold", "xr_sr:area"
+LEVEL_ATTR, AREA_ATTR, LIMITS_ATTR = "xr_sr:threshold", "xr_sr:area", "xr_sr:limits"
 """The options of a class map, as attributes: a store is not resumed with others."""
 
 

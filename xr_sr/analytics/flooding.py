@@ -23,6 +23,7 @@ from .classes import (
     AREA_ATTR,
     FLOOD,
     LEVEL_ATTR,
+    LIMITS_ATTR,
     UNCERTAIN_FLOOD,
     UNCERTAIN_WATER,
     UNKNOWN,
@@ -50,6 +51,7 @@ from .uncertain import (
     Uncertain,
     check_limits,
     check_same_members,
+    limits_text,
     majority_of,
     share_of,
     water_within,
@@ -226,7 +228,7 @@ def _flooded_with_error(
     codes = _joined(*states, first_only=3, second_only=2, unsure=UNCERTAIN_FLOOD["uncertain"])
     codes, probability = (each.transpose(*after.dims).assign_coords(after.coords) for each in (codes, probability))
     made = _as_flood(codes, UNCERTAIN_FLOOD, past, after, title="flood")
-    made.attrs[AREA_ATTR] = area
+    made.attrs |= {AREA_ATTR: area, LIMITS_ATTR: limits_text(within)}
     result = with_chances(made, probability, members, second.level, levels[1])
     if (geobox := geobox_of(made)) is None or geobox.crs is None:
         return result

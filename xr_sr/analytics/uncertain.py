@@ -17,7 +17,7 @@ from ..arguments import check_numbers, shown
 from ..errors import CubeError, OptionError
 from ..kernels.calibration import gaussian_width
 from ..spec import INTERVAL_LEVEL_ATTR
-from .classes import KIND_ATTR, UNCERTAIN_WATER, UNKNOWN, as_class_map, is_map_of
+from .classes import KIND_ATTR, LIMITS_ATTR, UNCERTAIN_WATER, UNKNOWN, as_class_map, is_map_of
 
 MEMBER = "member"
 
@@ -198,7 +198,7 @@ def with_chances(
     """Return a map of classes with the probability that it was made from, the maps of members, and the threshold."""
     what = f"probability of {'a flood' if made.name == 'flood' else 'water'}"
     chance = probability.rename(PROBABILITY)
-    dropped = ("flag_values", "flag_meanings", KIND_ATTR)
+    dropped = ("flag_values", "flag_meanings", KIND_ATTR, LIMITS_ATTR)
     chance.attrs = {name: value for name, value in made.attrs.items() if name not in dropped}
     chance.attrs |= {"long_name": what, "units": "1"}
     chance.encoding = made.encoding.copy()
@@ -215,10 +215,14 @@ def water_within(probability: xr.DataArray, limits: Limits) -> xr.DataArray:
     made = xr.apply_ufunc(
         _state_of_block, probability, kwargs={"limits": limits}, dask="parallelized", output_dtypes=[np.uint8]
     )
-    title = "water, uncertain where its probability is between {:g} and {:g}".format(*limits)
-    found = as_class_map(made, UNCERTAIN_WATER, kind="water", title=title, like=probability)
-    found.attrs = {**probability.attrs, **found.attrs}
+    found = as_class_map(made, UNCERTAIN_WATER, kind="water", title="water", like=probability)
+    found.attrs = {**probability.attrs, **found.attrs, LIMITS_ATTR: limits_text(limits)}
     return found
+
+
+def limits_text(limits: Limits) -> str:
+    """Return two probabilities as an attribute has them."""
+    return "{:g} to {:g}".format(*limits)
 
 
 def _state_of_block(probability: npt.NDArray[np.float32], *, limits: Limits) -> npt.NDArray[np.uint8]:

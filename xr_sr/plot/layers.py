@@ -22,7 +22,7 @@ from ..cube.time import Date
 from ..errors import CubeError
 from ..optional import require
 from .figure import Stretch, colored
-from .maps import CLASS_TITLES, at_date, map_areas, map_in, when_of
+from .maps import at_date, class_title, map_areas, map_in, when_of
 from .views import Frame, ImageArray, Placed
 
 Legend = dict[str, Any]
@@ -176,7 +176,7 @@ def class_layer(sheet: Sheet, name: str, values: npt.NDArray[Any], *, flip: bool
     entries = []
     for place, each in enumerate(names):
         if (places == place).any() or sheet.areas.get(each):
-            label = CLASS_TITLES.get(each, each.replace("_", " "))
+            label = class_title(each, sheet.array.attrs, line=" ")
             area = f", {area_text(sheet.areas[each])}" if each in sheet.areas else ""
             entries.append({"color": colors[place], "label": label + area})
     legend = {"kind": "classes", "text": sheet.when, "entries": entries}

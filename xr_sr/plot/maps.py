@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from ..analytics.area import AREA_METHODS, area_text, class_areas
-from ..analytics.classes import AREA_ATTR, CLASS_COLORS, classes_of, whole_classes
+from ..analytics.classes import AREA_ATTR, CLASS_COLORS, KIND_ATTR, LIMITS_ATTR, classes_of, whole_classes
 from ..analytics.uncertain import level_in
 from ..arguments import check_whole
 from ..cube.grid import geobox_of, spatial_dims
@@ -36,10 +38,11 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     max_pixels: longest side of the figure; of larger maps every n-th pixel is drawn, but areas are of all pixels.
 
     Returns a matplotlib Figure, north up, with a scale bar and a legend. The hectares of a class are those of its
-    pixels in this map, so uncertain pixels count in no other class; a map without CRS has none. Of an ensemble, the
-    total flooded area with its interval (`area`, `area_lower`, `area_upper`: part of what is uncertain is in it) has
-    lines of its own, unless the map was cut out of the one that they belong to. Computes the map and the areas. Raises
-    CubeError for other inputs, MissingLibraryError without matplotlib.
+    pixels in this map, so uncertain pixels count in no other class; a map without CRS has none. Uncertain is where the
+    probability of water, of a flood before or after it, lies between the limits that the legend has. Of an ensemble,
+    the total flooded area with its interval (`area`, `area_lower`, `area_upper`: part of what is uncertain is in it)
+    has lines of its own, unless the map was cut out of the one that they belong to. Computes the map and the areas.
+    Raises CubeError for other inputs, MissingLibraryError without matplotlib.
     """
     require("matplotlib", extra="viz")
     classes = map_in(found)
@@ -61,8 +64,10 @@ def flood_map(found: xr.Dataset | xr.DataArray, *, date: Date = None, max_pixels
     entries = []
     for name in names:
         if name in present or areas.get(name):  # classes without pixels are left out
-            label = CLASS_TITLES.get(name, name) + (f"\n{area_text(areas[name])}" if name in areas else "")
+            label = class_title(name, classes.attrs) + (f"\n{area_text(areas[name])}" if name in areas else "")
             entries.append((CLASS_COLORS.get(name, CLASS_COLORS["unknown"]), label))
+    if areas.get("uncertain"):
+        entries.append(("none", "Areas are of the pixels\nof each color."))
     if interval := _interval_of(found, dims, date, sum(areas.values())):
         entries.append(("none", interval))
     patch_key(figure, axes, entries)
@@ -78,6 +83,16 @@ def map_in(found: xr.Dataset | xr.DataArray) -> xr.DataArray:
     elif isinstance(found, xr.DataArray) and "flag_meanings" in found.attrs and spatial_dims(found) is not None:
         return whole_classes(found)
     raise CubeError("found= has no map of classes; expected the result of flood(), agreement() or water().")
+
+
+def class_title(name: str, attrs: Mapping[str, Any], line: str = "\n") -> str:
+    """Return the name of a class in a legend, of what is uncertain with its probability. line: between its lines."""
+    limits = re.fullmatch(r"([\d.e-]+) to ([\d.e-]+)", str(attrs.get(LIMITS_ATTR, "")))
+    if name != "uncertain" or limits is None:
+        return CLASS_TITLES.get(name, name.replace("_", " "))
+    low, high = (f"{100 * float(each):g}" for each in limits.groups())
+    when = "" if attrs.get(KIND_ATTR) == "water" else f"{line}before or after"
+    return f"uncertain (probability{line}of water {low} to {high} %{when})"
 
 
 def at_date(classes: xr.DataArray, dims: tuple[str, str], date: Date) -> tuple[xr.DataArray, str]:
