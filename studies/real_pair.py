@@ -3,8 +3,8 @@
     python -m studies.real_pair LR HR [--models bicubic unsharp kriging sen2sr sen2sr-lite] [--json FILE]
 
 LR, HR: GeoTIFF or Zarr, whatever `xr_sr.open` reads, in one CRS; LR with one date. Bands without names are named by
---lr-bands and --hr-bands, in the order of the file. HR may be in any unit, and its pixels at most as large as those of
-the output.
+--lr-bands and --hr-bands, in the order of the file; where a file names its bands, leave these out.
+HR may be in any unit, and its pixels at most as large as those of the output.
 
 1. HR is seen through the sensor model at the pixels of LR. Its shift against LR is estimated (`estimate_shift`), and
    the HR moved by it, in sub-pixels; twice, since the first move changes what the estimate sees.
@@ -43,9 +43,11 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 import xr_sr
 from xr_sr.arguments import check_number, check_whole
+from xr_sr.bands import find_band
 from xr_sr.catalog import registry
 from xr_sr.catalog.fetch import find_file
 from xr_sr.cube.crs import crs_label
+from xr_sr.cube.detect import recognize
 from xr_sr.errors import AmbiguousBandError, CubeError, GridError, MissingBandError, OptionError, XrSrError
 from xr_sr.registration import Shift, estimate_shift, warp
 from xr_sr.registration.estimate import MIN_QUALITY
@@ -76,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("lr", type=Path, help="Sentinel-2, 10 m bands, one date")
     parser.add_argument("hr", type=Path, help="aerial image")
     parser.add_argument("--lr-bands", nargs="+", help="names of the bands of LR, such as B02 B03 B04 B08")
-    parser.add_argument("--hr-bands", nargs="+", help="names of the bands of HR by those of LR, such as B04 B03 B02")
+    parser.add_argument(
+        "--hr-bands",
+        nargs="+",
+        help="names of the bands of HR by those of LR, such as B04 B03 B02, if the file has no names",
+    )
     parser.add_argument("--offset", type=float, help="of LR in DN, where its metadata do not say it")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="(default: %(default)s)")
     parser.add_argument("--scale", type=int, default=4, help="of the models (default: %(default)s)")
@@ -124,8 +130,24 @@ def reading(role: str, path: Path, names: str) -> Iterator[None]:
 
 def opened(path: Path, names: Sequence[str] | None) -> xr.DataArray | xr.Dataset:
     """Open a file, of a tree of grids the 10 m bands."""
+    if (
+        names
+        and (own := _own_names(path))
+        and own != [band.name if (band := find_band(name)) else name for name in names]
+    ):
+        raise OptionError(
+            f"names={' '.join(names)}, but the file names its bands {' '.join(own)}. Leave the option out."
+        )
     cube = xr_sr.open(path, names=names or ())
     return xr_sr.open(path, names=names or (), part="r10m") if isinstance(cube, xr.DataTree) else cube
+
+
+def _own_names(path: Path) -> list[str]:
+    """Return the bands of Sentinel-2 that a file names itself, in its order; [] without."""
+    try:
+        return list(recognize(xr_sr.open(path)).available)
+    except XrSrError:
+        return []
 
 
 def stacked(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:

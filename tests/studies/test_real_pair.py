@@ -57,6 +57,17 @@ def test_shift_and_gain_are_recovered(found):
         assert row["offset"] == pytest.approx(-OFFSET / GAIN, abs=0.004)
 
 
+def test_names_that_contradict_the_file_are_refused(files, pair, capsys):
+    lr, hr = files
+    named = pair[2].odc.assign_crs("EPSG:26917").assign_attrs(long_name=("B02", "B03", "B04", "B08"))
+    named.rio.to_raster(hr)
+
+    assert real_pair.main([lr, hr, "--hr-bands", "B04", "B03", "B02", "B08", "--models", "bicubic"]) == 2
+    assert "B02 B03 B04 B08" in (said := capsys.readouterr().err) and "--hr-bands" in said
+    assert real_pair.main([lr, hr, *NAMED]) == 0
+    assert real_pair.main([lr, hr, "--models", "bicubic"]) == 0
+
+
 def test_models_rank_as_by_the_error_against_the_known_reference(pair, found):
     lr, hr, _ = pair
     inner = (slice(None), slice(24, -24), slice(24, -24))
