@@ -393,15 +393,15 @@ class TestCalibration:
     def test_what_ensemble_notes_of_its_defaults_is_what_they_were_fitted_for(self):
         dates = ["2023-06-15", "2023-06-20"]
         lr = xr_sr.simulate_scene(24, dates, 1002, bands=BANDS)["lr"]
-        with pytest.warns(CalibrationWarning, match="here: a scene of 0.058 km2"):
+        with pytest.warns(CalibrationWarning, match="scene of 0.058"):
             self.of_flood(lr.sr.ensemble(16, members=True))
-        with pytest.warns(CalibrationWarning, match="here: same_ground=False, a scene"):
+        with pytest.warns(CalibrationWarning, match="same_ground=False, a scene"):
             self.of_flood(lr.sr.ensemble(16, members=True, same_ground=False))
 
     def test_parts_of_a_scene_are_not_covered(self):
         found = self.of_flood(drawn(2, 16, side=SIDE))
 
-        with pytest.warns(CalibrationWarning, match="here: a scene of 0.18 km2"):
+        with pytest.warns(CalibrationWarning, match="scene of 0.18"):
             found.isel(x=slice(20)).sr.areas()
 
     def test_a_threshold_passed_as_an_array_counts(self):
