@@ -44,6 +44,18 @@ def test_the_result_is_as_that_of_interval_with_the_members_beside_it():
     assert (made.attrs["xr_sr:seed"], made.attrs["xr_sr:members"]) == (0, 16)
 
 
+@pytest.mark.parametrize("turned", [("y",), ("x",), ("y", "x")])
+def test_the_order_of_rows_and_columns_changes_nothing(turned):
+    tree = tree_of(36, 48)
+    backwards = tree.isel({dim: slice(None, None, -1) for dim in turned})
+    bands = ["B03", "B11"]
+
+    made = drawn(tree, 4, members=True, bands=bands)
+    again = drawn(backwards, 4, members=True, bands=bands)
+
+    close(again.isel({dim: slice(None, None, -1) for dim in turned}), made)
+
+
 def test_members_need_not_be_kept_and_fewer_are_the_first_of_more():
     cube = cube_of()
     kept, more = drawn(cube, 4, members=True), drawn(cube, 7, members=True)

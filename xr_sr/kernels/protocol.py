@@ -130,7 +130,8 @@ class Draws:
     count: of members, which come in pairs on both sides of the estimate. kept: whether they are returned, after
     estimates and standard deviations. bands: for each a key. ground, noise: keys of the fields that are drawn for the
     ground, and of the sensor's noise. origin: row and column of the first pixel of the bands' grid, counted from that
-    of its CRS. factors: by band, as in `Spread`.
+    of its CRS. flipped: whether rows count northward, and columns westward, which are then numbered as if they did
+    not. factors: by band, as in `Spread`.
     """
 
     count: int
@@ -141,6 +142,7 @@ class Draws:
     noise: LeadKeys
     origin: tuple[int, int]
     factors: tuple[tuple[float, float, float], ...]
+    flipped: tuple[bool, bool] = (False, False)
 
     @property
     def fields(self) -> int:

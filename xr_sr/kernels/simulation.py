@@ -12,9 +12,10 @@ cut; `Coloring.of` says where.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from .kriging_spread import ErrorScale
 from .measured import terms_of
 from .protocol import COLORING_RADIUS, BandSensor, Draws, FloatArray, simulation_halo
 from .window import cut, from_tensor, new_block, to_tensor
+
+T = TypeVar("T", np.uint8, np.float32)
 
 SIDE = 256
 """Side of a window in input pixels: its fields stay in the cache in part."""
@@ -159,7 +162,8 @@ class _Simulator:
             np.arange((first - self.around) * self.scale, (first - self.around + count) * self.scale)
             for first, count in zip(place, prior.shape, strict=True)
         )
-        white = torch.from_numpy(chance.plane_bytes(rows, columns)).to(prior.device, torch.float32).sub_(127.5)
+        drawn = _drawn(chance.plane_bytes, rows, columns, self.draws.flipped)
+        white = torch.from_numpy(drawn).to(prior.device, torch.float32).sub_(127.5)
         by_pixel = white.view(prior.shape[0], self.scale, prior.shape[1], self.scale)
         by_pixel.mul_((prior / DEVIATION_OF_BYTES)[:, None, :, None])
         radius = self.coloring.radius
@@ -180,7 +184,21 @@ class _Simulator:
             np.arange(first - Kriger.reach, first - Kriger.reach + count)
             for first, count in zip(place, like.shape, strict=True)
         )
-        return torch.from_numpy(chance.plane_normal(rows, columns)).to(like.device)
+        return torch.from_numpy(_drawn(chance.plane_normal, rows, columns, self.draws.flipped)).to(like.device)
+
+
+def _drawn(
+    draw: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[T]],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    flipped: tuple[bool, bool],
+) -> NDArray[T]:
+    """Draw by the numbers of pixels that they have on a grid with rows from the north and columns from the west."""
+    north_up = [
+        -1 - places[::-1] if turned else places for places, turned in zip((rows, columns), flipped, strict=True)
+    ]
+    found = draw(*north_up)
+    return np.ascontiguousarray(found[:: -1 if flipped[0] else 1, :: -1 if flipped[1] else 1])
 
 
 def _inner(plane: Tensor, margin: int) -> Tensor:

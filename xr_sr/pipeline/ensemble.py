@@ -78,7 +78,8 @@ def ensemble(
         spectrum of kriging's prior and the local variance of the ground, and n_i the noise of the sensor. Seen again
         through the sensor's point spread function, a member differs from the input by the sensor's noise.
     seed: 0 or more. Random numbers depend on it, on the band, the member and the place on the grid of the CRS, those of
-        the noise on the date too: members are the same in every chunking and crop, and of a date alone and in a series.
+        the noise on the date too: members are the same in every chunking and crop, for either order of rows or columns,
+        and of a date alone and in a series.
     members: keep them, as a variable `members` along a first dimension `member`; else memory does not grow with n.
     same_ground: draw the detail that no date shows once for all dates, as it is where the ground stays the same, and
         the sensor's noise for each date: members differ between dates by what was seen of them. False draws dates
@@ -124,7 +125,8 @@ def ensemble(
     used = calibration_for(spec.name, calibrated, calibration, options, made.wanted)
     noise = _keys(made.cube, dated=True)
     ground = _keys(made.cube, dated=not same_ground)
-    place = place_of(made.cube.grid)
+    place, turn = place_of(made.cube.grid), made.cube.grid.lattice
+    flipped = turn.e > 0, turn.a < 0
 
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
         ratio, origin = (
@@ -139,6 +141,7 @@ def ensemble(
             noise,
             ((place[0] - origin[0]) // ratio, (place[1] - origin[1]) // ratio),
             factors_of(used, step.bands, level),
+            flipped,
         )
         return replace(kernel, draws=draws)
 
