@@ -22,6 +22,7 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 
 import xr_sr
 from xr_sr.catalog import registry
+from xr_sr.plot.samples import in_a_row
 
 STATIC = Path(__file__).parent / "_static"
 FARM = (344_400, 5_819_000, 345_200, 5_819_800)
@@ -29,9 +30,6 @@ FARM = (344_400, 5_819_000, 345_200, 5_819_800)
 
 VILLAGE = (344_020, 5_819_760, 345_300, 5_821_040)
 """A village, the end of a lake under ice, fields: what `xr-sr demo` shows."""
-
-POND = (680_970, 4_207_350, 681_270, 4_207_650)
-"""(left, bottom, right, top) in EPSG:26917: a pond, bare ground around it, the edge of the forest."""
 
 INK, GREY, BLUE, RED, PALE = "0.25", "0.96", "#1f77b4", "#c8442b", "#dbe9f4"
 
@@ -71,22 +69,7 @@ def with_reference() -> Any:
         images[f"{model}, {psnr:.1f} dB"] = fine
         print(f"virginia, {model}: PSNR {psnr:.2f} dB, mean of four bands")
     images["aerial reference, 2.5 m"] = hr
-
-    left, bottom, right, top = POND
-    shown = {
-        title: image[["B04", "B03", "B02"]].sel(x=slice(left, right), y=slice(top, bottom)).to_dataarray().values
-        for title, image in images.items()
-    }
-    low, high = np.percentile(shown["aerial reference, 2.5 m"], (0.5, 99.5))
-    figure, axes = plt.subplots(1, len(shown), figsize=(13.0, 2.85), dpi=150)
-    for panel, (title, image) in zip(axes, shown.items(), strict=True):
-        # One gamma for all: the forest is dark beside the bare ground.
-        colors = ((image - low) / (high - low)).clip(0, 1) ** 0.7
-        panel.imshow(colors.transpose(1, 2, 0), interpolation="nearest")
-        panel.set_title(title, fontsize=11, color=INK, loc="left")
-        panel.set_axis_off()
-    figure.subplots_adjust(left=0.005, right=0.995, top=0.9, bottom=0.01, wspace=0.03)
-    return figure
+    return in_a_row(images)
 
 
 def flood() -> Any:

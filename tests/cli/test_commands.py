@@ -106,8 +106,9 @@ def test_demo_uses_the_weights_of_the_package_and_can_be_run_again(tmp_path):
     assert written.odc.geobox == sample()["r10m"].to_dataset().odc.geobox.zoom_to((1280, 1280))
     assert (folder / "havel.png").stat().st_size > 50_000
     assert (folder / "virginia.png").stat().st_size > 50_000
-    bicubic, ours = map(float, re.search(r"bicubic ([\d.]+) dB, sen2sr ([\d.]+) dB", first.stdout).groups())
-    assert 30 < bicubic < ours < 40
+    numbers = re.search(r"bicubic ([\d.]+) dB, kriging ([\d.]+) dB, sen2sr ([\d.]+) dB", first.stdout).groups()
+    bicubic, kriging, ours = map(float, numbers)
+    assert 30 < bicubic < kriging < 40 and bicubic < ours < 40
 
 
 def test_demo_without_matplotlib_still_writes_the_cube(tmp_path, monkeypatch):
