@@ -382,3 +382,14 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, scene):
 
     with pytest.raises(errors.MissingLibraryError, match=r"xr-sr\[viz\]"):
         compare(**scene)
+
+
+def test_a_result_that_was_made_to_agree_is_titled_so():
+    lr = xr_sr.sample("virginia")["lr/r10m"].to_dataset()
+
+    def titles(**options: str) -> list[str]:
+        figure = xr_sr.compare(lr, lr.sr.upscale("bicubic", **options))
+        return [axes.get_title(loc="left") for axes in figure.axes]
+
+    assert any("bicubic" in title and "measured" in title for title in titles(constraint="measured"))
+    assert not any("measured" in title for title in titles())

@@ -20,6 +20,7 @@ from ..metrics.inputs import read
 from ..metrics.seen import BandPsf, NyquistMtf, ObservationOperator, check_operator, seen_again
 from ..optional import require
 from ..radiometry.resolve import Nodata, Offset, Quantification
+from ..spec import CONSTRAINT_ATTR, SEEN_BY, stated
 from .figure import Map, Panel, Stretch, draw
 from .views import Frame, ImageArray, RadiometryChoice, View, check_order, choose_frame
 
@@ -92,7 +93,7 @@ def compare(
         )
     radiometry: RadiometryChoice = {"offset": offset, "quantification": quantification, "nodata": nodata}
     cube = recognize(sr)
-    name = model_of(sr) or "SR"
+    name = (model_of(sr) or "SR") + (", measured" if _is_measured(sr) else "")
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)
@@ -127,6 +128,12 @@ def compare(
     stretch = stretch_of(panels[0].image, percentiles, limits)
     maps = _differences(panels) if difference == "error" else {n: one for n, one in enumerate(seen) if one is not None}
     return draw(panels, maps, stretch, note_of(chosen, stamp, stretch), fine)
+
+
+def _is_measured(obj: AnyCube) -> bool:
+    """Return whether a result was made to agree with what was measured, by its attributes or those of its bands."""
+    holders = [obj, *(() if isinstance(obj, xr.DataArray) else obj.data_vars.values())]
+    return any("measured" in str(stated(each.attrs, CONSTRAINT_ATTR)).split(SEEN_BY)[0] for each in holders)
 
 
 def choose_bands(available: Sequence[str], bands: Sequence[str] | None) -> tuple[str, ...]:
