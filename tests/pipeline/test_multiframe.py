@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import xr_sr
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import CubeError, GridError, OptionError
+from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -287,6 +289,24 @@ def test_the_result_is_an_interval_for_indices(cube: xr.DataArray):
     found = made.sr.index("NDVI")
 
     assert {"estimate", "std"} <= set(found.data_vars)
+
+
+def test_a_store_keeps_counts_of_dates_and_what_was_measured(cube: xr.DataArray, tmp_path: Path):
+    made = joined(cube)
+    assert made["n_effective"].max() > 4
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ClippingWarning)
+        made.sr.to_zarr(tmp_path / "fine.zarr")
+
+    read = xr_sr.open_zarr(tmp_path / "fine.zarr")
+    for name in ("n_effective", "shift_y", "shift_x", "shift_quality", "region_weight", "gain", "offset"):
+        np.testing.assert_array_equal(read[name].values, made[name].values, err_msg=name)
+    for name in ("estimate", "std", "lower", "upper", "weight"):
+        np.testing.assert_allclose(read[name].values, made[name].values, rtol=0, atol=6e-5, err_msg=name)
+    np.testing.assert_allclose(
+        joined(cube, registration=read)["estimate"].values, made["estimate"].values, rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

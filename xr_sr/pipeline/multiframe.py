@@ -195,7 +195,7 @@ def _result(
     y, x = last.cube.y, last.cube.x
     grid = grid.transpose(time, y, x)
     counted = grid.copy(data=da.stack([each.image[-1] for each in joined]))
-    dataset = xr.Dataset({**found, "n_effective": _named(counted, "sum of the weights of dates", "1")})
+    dataset = xr.Dataset({**found, "n_effective": _named(counted, "sum of the weights of dates", "dates")})
     places = [date for each in joined for date in each.dates]
     where = np.argsort(places, kind="stable")
     weights = da.concatenate([each.weights for each in joined])[where]

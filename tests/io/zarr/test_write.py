@@ -292,7 +292,7 @@ def test_clipped_values_are_counted_and_warned_of_once(tmp_path):
     values[0, 0, 30, 30:34] = 7.0
     values[2, 1, 35, 50] = -np.inf
 
-    with pytest.warns(ClippingWarning, match=r"^5 values") as caught:
+    with pytest.warns(ClippingWarning, match=r"^5 values .*'reflectance'") as caught:
         to_zarr(cube(values=values), tmp_path / "out.zarr")
 
     read = open_zarr(tmp_path / "out.zarr")

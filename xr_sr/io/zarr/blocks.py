@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -52,9 +53,12 @@ class Sink:
 
 @dataclass(frozen=True, eq=False)
 class WrittenBlocks:
-    """What tasks did. clipped: number of values. changes: the fork that holds what they wrote, if their sink is one."""
+    """What tasks did.
 
-    clipped: int
+    clipped: number of values, by variable. changes: the fork that holds what they wrote, if their sink is one.
+    """
+
+    clipped: Counter[str]
     changes: Session | None = None
 
 
@@ -108,11 +112,12 @@ class Work:
 
 def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> WrittenBlocks:
     """Pack a block and write it to its chunks. Raises StoreError if it fails."""
-    clipped = 0
+    clipped: Counter[str] = Counter()
     sink, changes = _own(sink)
     for part, place in places:
         packed, beyond = pack_block(block[part], sink.packing)
-        clipped += beyond
+        if beyond:
+            clipped[sink.array.basename] += beyond
         _put(sink, place, packed)
     return WrittenBlocks(clipped, changes)
 
@@ -120,7 +125,7 @@ def write_block(block: NDArray[Any], sink: Sink, places: tuple[Place, ...]) -> W
 def together(parts: Sequence[WrittenBlocks]) -> WrittenBlocks:
     """Put together what the tasks of a region did."""
     forks = [part.changes for part in parts if part.changes is not None]
-    return WrittenBlocks(sum(part.clipped for part in parts), merge_forks(forks))
+    return WrittenBlocks(sum((part.clipped for part in parts), Counter()), merge_forks(forks))
 
 
 def write_coarser(source: Sink, sink: Sink, place: tuple[slice | int, ...], axes: tuple[int, int]) -> WrittenBlocks:
@@ -138,7 +143,7 @@ def write_coarser(source: Sink, sink: Sink, place: tuple[slice | int, ...], axes
     values = np.asarray(source.array[tuple(finer)])
     sink, changes = _own(sink)
     _put(sink, place, halve(values, (kept.index(axes[0]), kept.index(axes[1])), sink.packing))
-    return WrittenBlocks(0, changes)
+    return WrittenBlocks(Counter(), changes)
 
 
 def halve(values: NDArray[Any], axes: tuple[int, int], packing: Packing) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
@@ -41,8 +42,8 @@ class Run:
 
     content: with the blocks of the first of `cuts`. slots: where each of its dates goes; (0,) without time. length:
     dates that are published; room: with those that are being added. done: per level, (date of the content, region_y,
-    region_x). claim: checked before anything counts as written. clipped: values, so far. fork: what tasks write to,
-    where that is not the target. published_at: on the monotonic clock.
+    region_x). claim: checked before anything counts as written. clipped: values by variable, so far. fork: what tasks
+    write to, where that is not the target. published_at: on the monotonic clock.
     """
 
     target: Target
@@ -55,7 +56,7 @@ class Run:
     ledgers: tuple[Ledger, ...]
     done: _Done
     claim: Claim
-    clipped: int = 0
+    clipped: Counter[str] = field(default_factory=Counter)
     fork: Target | None = None
     published_at: float = -math.inf
     sinks: dict[tuple[int, str], Sink] = field(default_factory=dict)

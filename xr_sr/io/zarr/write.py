@@ -171,8 +171,9 @@ def to_zarr(
         with progress_bar(total, done=done, progress=progress, label=target.label[-30:]) as advance:
             run.finish(advance)
     if run.clipped:
+        clipped, names = run.clipped.total(), ", ".join(map(repr, sorted(run.clipped)))
         warn_caller(
-            f"{count_of(run.clipped, 'value')} beyond {INT16.limit:.4f} {'was' if run.clipped == 1 else 'were'} "
+            f"{count_of(clipped, 'value')} of {names} beyond {INT16.limit:.4f} {'was' if clipped == 1 else 'were'} "
             "clipped to it. If this should be reflectance, check or mask it; if not, keep it with packing='float32'.",
             ClippingWarning,
         )
