@@ -32,8 +32,8 @@ SEN2SR_RGBN = Network(
     config=(("bands", RGBN), ("channels", 32), ("pairs", 4), ("upscale", 4), ("strength", 1.0)),
     weights=WeightsFile(
         path="kriging_residual_32.safetensors",
-        sha256="ce7abf2be32dda7209c1b8eb74f7e78b6318dfbb31490aea3c55f91b0325efd7",
-        size=331_232,
+        sha256="c9b8c9507b650a6fb3a1e7e8fb70ec26b242d59344ce75a5c059addad75d0d4a",
+        size=331_248,
         home="package",
     ),
     license="Apache-2.0",
