@@ -14,7 +14,7 @@ import xarray as xr
 import xr_sr
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError
+from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError, StoreMismatchError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -307,6 +307,23 @@ def test_a_store_keeps_counts_of_dates_and_what_was_measured(cube: xr.DataArray,
     np.testing.assert_allclose(
         joined(cube, registration=read)["estimate"].values, made["estimate"].values, rtol=0, atol=1e-6
     )
+
+
+def test_a_store_grows_by_windows_without_what_lies_along_dates(cube: xr.DataArray, tmp_path: Path):
+    first, both = joined(cube.isel(time=slice(0, 3)), "9D"), joined(cube, "9D")
+    first.drop_dims("date").sr.to_zarr(tmp_path / "series.zarr")
+    first.sr.to_zarr(tmp_path / "dates.zarr")
+
+    written = both.drop_dims("date").sr.to_zarr(tmp_path / "series.zarr")
+
+    assert written == 5  # blocks of the second window, one for each variable
+    read = xr_sr.open_zarr(tmp_path / "series.zarr")
+    np.testing.assert_array_equal(read["time"].values, both["time"].values)
+    np.testing.assert_array_equal(read["time_bounds"].values, both["time_bounds"].values)
+    np.testing.assert_allclose(read["estimate"].values, both["estimate"].values, rtol=0, atol=6e-5)
+    with pytest.raises(StoreMismatchError, match=r"drop_dims\('date'\)") as caught:
+        both.sr.to_zarr(tmp_path / "dates.zarr")
+    assert "3 dates, 2023-06-01 to 2023-06-07" in str(caught.value) and "00000" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

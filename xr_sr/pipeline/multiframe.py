@@ -109,7 +109,8 @@ def multiframe(
     1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward
     and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
-    `offset`. None of these depends on how arrays are cut. Each date counts in one window.
+    `offset`. None of these depends on how arrays are cut. Each date counts in one window. A store that is to grow by
+    windows holds what lies not along dates: `made.drop_dims("date").sr.to_zarr(store)`.
     Raises what `upscale` raises, CubeError for a cube without dates or with other dimensions, OptionError for a window,
     a reference, or a model that does not fit, and for arguments that have no meaning for the model.
     """

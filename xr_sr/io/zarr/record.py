@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from ...arguments import shown
+import numpy as np
+
+from ...arguments import count_of, shown
 from ...bands import find_band
 from ...catalog import registry
 from ...catalog.records import FORMER_NAMES
@@ -37,6 +39,9 @@ PENDING = "xr_sr:pending"
 """The attribute of the ledger that names dates which are being written and are not published yet."""
 
 _VERSION = 1
+
+_LEAST_DATE = 10**16
+"""Nanoseconds from 1970 on, four months, below which a label is taken for a number."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,26 @@ def _in_words(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
         ]
         lines.append(f"time: the store has {dates[0]}, this has {dates[1]}")
         said += ["time.", *(f"variables.{name}.dims." for name in {**(old or {}), **(new or {})})]
+    old, new = ({} if (found := fields.get("labels")) is None else found for fields in (stored, wanted))
+    for name in [each for each in old if each in new and old[each] != new[each]]:
+        dates = [_in_dates(each[name]) for each in (old, new)]
+        if all(dates):
+            along = (stored.get("time") or {}).get("dim")
+            grows = "no axis of it can grow" if along is None else f"only its axis {along!r} can grow"
+            lines.append(
+                f"labels along {name!r}: the store has {dates[0]}, this has {dates[1]}; {grows}. Store what lies not "
+                f"along {name!r}: obj.drop_dims({name!r}).sr.to_zarr(...), from the first call on"
+            )
+            said.append(f"labels.{name}.")
     return lines, tuple(said)
+
+
+def _in_dates(labels: Any) -> str:
+    """Describe labels that are dates, as nanoseconds: "6 dates, 2023-06-15 to 2023-07-20"; "" for others."""
+    if not isinstance(labels, list) or not all(isinstance(each, int) and abs(each) > _LEAST_DATE for each in labels):
+        return ""
+    days = [str(np.datetime64(each, "ns").astype("datetime64[D]")) for each in sorted(labels)]
+    return f"{count_of(len(days), 'date')}, {days[0]} to {days[-1]}" if days else ""
 
 
 def _same(name: str, old: Mapping[str, Any], new: Mapping[str, Any], bands: set[str] | None) -> bool:
