@@ -3,7 +3,7 @@
     python -m studies.consistency [--write] [--pictures]
 
 Each output is averaged over the 4 x 4 pixels of each input pixel and compared with the input's reflectance, nodata
-left out. Our networks, the official one, that without its constraint, and bicubic interpolation. Writes
+left out. Our networks, the official one, that without its constraint, kriging and bicubic interpolation. Writes
 results/real_scenes.md, and docs/_static/real_*.jpg with --pictures.
 """
 
@@ -22,6 +22,7 @@ WAYS = {
     "sen2sr-v1-fast": {"model": "sen2sr-v1-fast"},
     "sen2sr-lite": {"model": "sen2sr-lite"},
     "without constraint": {"model": "sen2sr-lite", "constraint": "none"},
+    "kriging": {"model": "kriging"},
     "bicubic": {"model": "bicubic"},
 }
 PICTURES = ROOT / "docs" / "_static"

@@ -23,12 +23,15 @@ from odc.geo.xr import wrap_xr
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import Side, parser, run, shared
 
-WAYS = ("sen2sr", "sen2sr-v1", "sen2sr-lite", "guided fusion", "bicubic")
+WAYS = ("sen2sr", "sen2sr-v1", "sen2sr-lite", "guided fusion", "kriging", "bicubic")
 """Our networks, the first edition too, and the official network; `glp-hpm` then bicubic, which stands in where
-inputs of the last two are missing; interpolation."""
+inputs of the last two are missing; kriging and interpolation of each band alone."""
 
-MEASURED = {way: f"{way}, measured" for way in ("sen2sr", "sen2sr-v1", "bicubic")}
+MEASURED = {way: f"{way}, measured" for way in ("sen2sr", "sen2sr-v1", "kriging", "bicubic")}
 """The same with `constraint="measured"`."""
+
+ALONE = ("kriging", "bicubic")
+"""Those that need no other band, and no network."""
 
 GROUPS = {
     "10 m": ("B02", "B03", "B04", "B08"),
@@ -43,6 +46,9 @@ So these begin (y, x) pixels of 10 m beside the corner of the chip: where B8A co
 FAR, FAR_MEASURED = 0.5, 0.1
 """How many times as far from the input as bicubic interpolation the default model is to be at most, and the same with
 `constraint="measured"`."""
+
+OF_REFERENCE = ("sen2sr", "sen2sr-v1", "kriging", "bicubic")
+"""What is made from the sensor's view of aerial images."""
 
 MARGIN = 3
 """Input pixels along the scene's edge, where the point spread function reaches beyond it: not counted."""
@@ -130,11 +136,7 @@ def _show_reference(report: Report, rows: list[list[str]]) -> None:
         "What the operators say of an image that is right: aerial images at 2.5 m, seen at 10 m by the modeled sensor "
         "without noise, compared with that view; rms over the four 10 m bands.",
     )
-    head = [
-        f"{what}, {operator}"
-        for operator in ("block", "psf")
-        for what in ("the aerial image", "sen2sr", "sen2sr-v1", "bicubic")
-    ]
+    head = [f"{what}, {operator}" for operator in ("block", "psf") for what in ("the aerial image", *OF_REFERENCE)]
     report.table(["place", *head], rows)
 
 
@@ -219,21 +221,19 @@ def _one(scene: Any) -> dict[str, Any]:
     # A scene on one grid whose pixels somebody resampled is compared at these; repeated ones at those of 20 m.
     repeated = options.get("layout") == "native"
     lr: dict[str, Any] = {}
-    bicubic: dict[str, Any] = {}
-    held: dict[str, Any] = {}
+    alone: dict[str, dict[str, Any]] = {way: {} for way in (*ALONE, *(MEASURED[way] for way in ALONE))}
     for node in nodes:
         seen = _bands(node.sr.upscale("nearest", scale=1, **plain))
         # Some blocks of 2 x 2 are not constant: their mean is what the package takes for the pixel of 20 m.
         wide = {name: seen[name].coarsen(y=2, x=2).mean() for name in seen if repeated and name not in GROUPS["10 m"]}
         lr |= seen | wide
         times = 4 if "B02" in seen else 8
-        bicubic |= _bands(node.sr.upscale("bicubic", scale=times, **plain))
-        held |= _bands(node.sr.upscale("bicubic", scale=times, constraint="measured", **plain))
-        if wide:
-            coarse = xr.Dataset(wide)
-            bicubic |= _bands(coarse.sr.upscale("bicubic", scale=8))
-            held |= _bands(coarse.sr.upscale("bicubic", scale=8, constraint="measured"))
-    made = {"bicubic": bicubic, MEASURED["bicubic"]: held, **_networks(scene.cube, options, set(lr))}
+        parts = [(node, {"scale": times, **plain}), *([(xr.Dataset(wide), {"scale": 8})] if wide else [])]
+        for way in ALONE:
+            for part, how in parts:
+                alone[way] |= _bands(part.sr.upscale(way, **how))
+                alone[MEASURED[way]] |= _bands(part.sr.upscale(way, constraint="measured", **how))
+    made = alone | _networks(scene.cube, options, set(lr))
     block = {way: _offs(bands, lr, _block) for way, bands in made.items()}
     resampled = options.get("layout") == "resampled"
     psf = {} if resampled else {way: _offs(bands, lr, _psf) for way, bands in made.items()}
@@ -319,7 +319,7 @@ def _measure_reference() -> list[list[str]]:
         warnings.simplefilter("ignore")
         for place in aerial.places():
             lr = degrade(place.hr, factor=aerial.SCALE).compute()
-            made = {"reference": place.hr, **{name: lr.sr.upscale(name) for name in ("sen2sr", "sen2sr-v1", "bicubic")}}
+            made = {"reference": place.hr, **{name: lr.sr.upscale(name) for name in OF_REFERENCE}}
             of_lr = _bands(lr)
             row = [place.name]
             for back in (_block, _psf):
