@@ -176,3 +176,26 @@ def test_only_the_cubes_are_passed_by_position(function):
 def test_perceptual_distances_take_sr_and_hr(function):
     with pytest.warns(FutureWarning, match="a= .*sr="), pytest.raises(errors.WeightsNotFoundError):
         function(a=SR, hr=HR)
+
+
+def test_a_pair_that_is_swapped_or_a_dictionary_is_called_so():
+    pair = xr_sr.sample("virginia")
+    lr, hr = (pair[node].to_dataset() for node in ("lr/r10m", "hr"))
+
+    with pytest.raises(errors.GridError, match=r"\(lr, hr\)"):
+        xr_sr.calibrate(hr, lr.sr.reflectance())
+    with pytest.raises(errors.CubeError, match=r"sr\[name\]"):
+        xr_sr.compare(lr, {"one": hr})
+
+
+def test_errors_of_options_name_what_has_them():
+    lr = xr_sr.sample("virginia")["lr/r10m"].to_dataset()
+
+    with pytest.raises(errors.OptionError, match="model='kriging'"):
+        lr.sr.interval("kriging")
+    with pytest.raises(errors.OptionError, match="'kriging'.*'sen2sr'"):
+        lr.sr.interval(model="bicubic")
+    with pytest.raises(errors.OptionError, match="'noise'.*model='kriging'"):
+        lr.sr.upscale(noise=0.002)
+    with pytest.warns(errors.SensorWarning, match=r"\{'B02': 0\.26\}"):
+        lr.isel(x=slice(20), y=slice(20)).sr.upscale("kriging", mtf="estimate")

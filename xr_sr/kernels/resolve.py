@@ -57,7 +57,9 @@ def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
                 "out, or use an interpolation, such as model='bicubic'."
             )
         if name not in known:
-            raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.")
+            others = [each for each in ("kriging", "bicubic") if name in dict(registry.get(each).options)]
+            hint = f" model={others[0]!r} has it." if others and others[0] != spec.name else ""
+            raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.{hint}")
 
 
 def _scale(spec: Model, options: Mapping[str, Option]) -> int:

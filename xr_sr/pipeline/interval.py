@@ -90,6 +90,8 @@ def interval(
     calibration of another model or other options of it. Warns CalibrationWarning where options are not those that the
     package's calibration was fitted with.
     """
+    if isinstance(level, str):
+        raise OptionError(f"level={level!r}: expected a number, such as 0.9. For a model pass model={level!r}.")
     check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
     request = Request(
         model,
@@ -178,7 +180,7 @@ def check_error_scale(made: Plan) -> None:
     known = next((f", or bands={list(each.bands)}" for each in family if each.error_scale), "")
     raise OptionError(
         f"model={made.spec.name!r} does not know the scale of its error for these bands. Use one that does: "
-        f"model='kriging'{known}."
+        f"model='kriging' or 'sen2sr'{known}."
     )
 
 

@@ -92,7 +92,7 @@ def measure(
         reasons = dict.fromkeys(str(found.reason.sel(band=name).item()) for name in kept)
         warn_caller(
             f"mtf='estimate': nothing could be measured of {kept} ({'; '.join(reasons)}); the published MTF is used. "
-            f"To silence this, pass numbers: mtf={{{kept[0]!r}: 0.25}}.",
+            f"To silence this, pass numbers: mtf={{{kept[0]!r}: {MTF_AT_NYQUIST[kept[0]]:g}}}.",
             SensorWarning,
         )
     return {name: MTF_AT_NYQUIST[name] if np.isnan(value) else value for name, value in values.items()}

@@ -85,6 +85,8 @@ def compare(
         raise OptionError("operator=, mtf=, psf=: of difference='consistency'. Leave them out, or pass that too.")
     if sr is None:
         raise OptionError("compare needs sr=; the order is (lr, sr, hr). To draw SR alone: compare(sr=cube).")
+    if isinstance(sr, Mapping) and not isinstance(sr, xr.Dataset | xr.DataTree):
+        raise CubeError("sr= is a dictionary; compare draws one result. Pass one: compare(lr, sr[name]).")
     require("matplotlib", extra="viz")
     known = is_one_of(difference, ("consistency", "error", None))
     if not known or {"consistency": lr, "error": hr, None: sr}.get(difference) is None:

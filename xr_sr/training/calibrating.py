@@ -14,11 +14,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_text, check_whole, count_of, items_of, shown
-from ..cube.select import AnyCube
+from ..cube.grid import order_error
+from ..cube.select import AnyCube, recognize
 from ..errors import OptionError
 from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, gaussian_width
 from ..kernels.resolve import options_with
-from ..metrics.inputs import check_same_grid, read, together
+from ..metrics.inputs import ImageSeries, check_same_grid, read, together
 from ..metrics.reduce import Layout, map_images
 from ..pipeline.interval import GivenCalibration, calibration_for, full_name, scored
 from ..spec import Option
@@ -55,8 +56,9 @@ def calibrate(
 ) -> Calibration:
     """Fit how far errors lie from what a model expects, on pairs with a reference, for `interval`.
 
-    lr, hr: a cube (with 20 m bands: a tree) and its reference, on the grid of the model's result and in reflectance, or
-        as many of each in two lists. Bands are matched by name; pixels that are NaN in either do not count.
+    lr, hr: a cube (with 20 m bands: a tree) and its reference, a cube on the grid of the model's result and in
+        reflectance (of a tree: `tree["hr"].to_dataset()`), or as many of each in two lists. Bands are matched by name;
+        pixels that are NaN in either do not count.
     model: as in `interval`. bands, device, options: as in `upscale`.
     border: fine pixels at the edge of each cube that do not count. equal: all pairs have the same weight, whatever
         their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
@@ -217,8 +219,10 @@ def _tallied(
     widths: _Widths | None = None,
 ) -> tuple[list[str], DoubleArray]:
     """Sum a function over the blocks of one pair: canonical names of bands, and (band, *shape)."""
+    reference = read(fine, "HR")
+    _check_order(coarse, reference)
     made = [read(each, "SR") for each in scored(coarse, model, bands, device, **options)]
-    estimate, reference = together(made[0], read(fine, "HR"))
+    estimate, reference = together(made[0], reference)
     check_same_grid(estimate, reference)
     scale, strata = (each.select(estimate.keys) for each in made[1:])
     height, width = estimate.shape
@@ -239,6 +243,13 @@ def _tallied(
         levels=None if widths is None else widths.levels,
     )  # fmt: skip
     return [*keys], np.asarray(sums.sum(axis=(0, -2, -1)).compute())
+
+
+def _check_order(lr: Any, hr: ImageSeries) -> None:
+    """Raise GridError where the pixels of the reference are not smaller than those of LR: they are swapped."""
+    coarse = recognize(lr).geobox
+    if coarse.crs == hr.geobox.crs and abs(hr.geobox.affine.determinant) >= abs(coarse.affine.determinant) * (1 - 1e-6):
+        raise order_error(("lr", "hr"), "hr", hr.geobox, coarse)
 
 
 def _valid(blocks: Sequence[npt.NDArray[Any]], band: int) -> tuple[DoubleArray, DoubleArray, npt.NDArray[np.int64]]:
