@@ -87,3 +87,12 @@ def test_the_recipe_writes_the_same_bytes(shared, tmp_path):
     made = sample_virginia.make(shared / "data", tmp_path)
 
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made} == SHA256
+
+
+def test_the_reference_of_the_pair_is_declared_reflectance(recwarn):
+    hr = xr_sr.sample("virginia")["hr"].to_dataset()
+
+    hr.sr.reflectance().compute()
+    xr_sr.simulate.degrade(hr.to_dataarray("band"), factor=4).sr.upscale("bicubic").compute()
+
+    assert not [each for each in recwarn if issubclass(each.category, xr_sr.errors.RadiometryWarning)]

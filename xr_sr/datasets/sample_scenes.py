@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import CubeError
+from ..radiometry.resolve import OWN_ATTR
 from ..radiometry.written import set_radiometry
 
 if TYPE_CHECKING:
@@ -68,10 +69,12 @@ def _open_simulated(path: Path) -> xr.Dataset:
     bands = _bands_of(stack, quantity, {})
     if path.name.endswith("_lr.tif"):
         return set_radiometry(xr.Dataset(bands, attrs=facts), offset=0, nodata=None, quantification=10_000)
+    # Forest without a dark pixel of red: said to be right, it is not suspected of carrying +1000 DN.
+    declared = {"units": "1", OWN_ATTR: "reflectance, as handed in (sample)"}
     for band, plane in bands.items():
-        bands[band] = (plane.astype("float32") / np.float32(10_000)).assign_attrs(**plane.attrs, units="1")
+        bands[band] = (plane.astype("float32") / np.float32(10_000)).assign_attrs(plane.attrs | declared)
         bands[band].encoding = plane.encoding
-    return xr.Dataset(bands, attrs={**facts, "units": "1"})
+    return xr.Dataset(bands, attrs=facts | declared)
 
 
 def _open_stack(path: Path) -> xr.DataArray:
