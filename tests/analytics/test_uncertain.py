@@ -307,6 +307,10 @@ class TestAreas:
         np.testing.assert_allclose(found["area"].values, found["flood"].sr.areas().values)
         assert "area_lower" not in found
 
+    def test_an_ensemble_itself_is_no_mask(self):
+        with pytest.raises(CubeError, match="'std'.* Map water"):
+            drawn().sr.areas()
+
     def test_arguments_that_have_no_use_are_refused(self):
         with pytest.raises(OptionError, match="classes="):
             drawn().sr.water(**AT).sr.areas(classes={"water": 1})

@@ -478,6 +478,9 @@ def test_unknown_names_and_options():
         cube.sr.upscale("sen2srlite")
     with pytest.raises(OptionError, match="no option 'steps'"):
         cube.sr.upscale("sen2sr-lite", steps=3)
+    for options in ({"mtf": 0.3}, {"psf": 0.5}, {"noise": 0.01}):
+        with pytest.raises(OptionError, match=f"no option '{next(iter(options))}'.*model='kriging'"):
+            cube.sr.upscale("sen2sr", **options)
     with pytest.raises(OptionError, match="device='gpu'"):
         cube.sr.upscale("bicubic", device="gpu")
     with pytest.raises(OptionError, match="scale='2'"):

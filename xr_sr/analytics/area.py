@@ -327,7 +327,7 @@ def _mask_of(mask: Any) -> xr.DataArray:
         if len(found) != 1:
             raise CubeError(
                 f"expected one mask; the Dataset has {listed(found) if found else f'none among {listed(on_grid)}'}. "
-                "Choose one: dataset['name'].sr.areas()."
+                f"{'Choose one' if found else 'Map water or a flood first, or choose one'}: dataset['name'].sr.areas()."
             )
         mask = next(iter(found.values()))
     if isinstance(mask, xr.DataArray) and mask.dtype.kind == "O":  # booleans with NaN, as `where` leaves them

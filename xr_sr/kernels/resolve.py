@@ -48,6 +48,13 @@ def options_with(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
     return dict((kriging_with(spec, options) if isinstance(spec, Kriging) else with_options(spec, options)).options)
 
 
+_SENSOR = {
+    "mtf": ", and with constraint='measured' all models have",
+    "psf": ", and consistency(psf=...) measures with it",
+}
+"""What else takes options that describe the sensor."""
+
+
 def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
     known = dict(spec.options)
     for name, value in options.items():
@@ -58,7 +65,7 @@ def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
             )
         if name not in known:
             others = [each for each in ("kriging", "bicubic") if name in dict(registry.get(each).options)]
-            hint = f" model={others[0]!r} has it." if others and others[0] != spec.name else ""
+            hint = f" model={others[0]!r} has it{_SENSOR.get(name, '')}." if others and others[0] != spec.name else ""
             raise OptionError(f"{spec.name!r} has no option {name!r}; its options are {sorted(known) or 'none'}.{hint}")
 
 

@@ -176,11 +176,13 @@ def check_error_scale(made: Plan) -> None:
     """Raise OptionError if the model of a plan does not know the scale of its error."""
     if made.spec.error_scale and all(step.guidance is None for step in made.steps):
         return
+    families = dict.fromkeys(registry.get(name).family for name in registry.names())
+    able = [name for name in families if any(each.error_scale for each in registry.variants_of(name))]
     family = registry.variants_of(made.spec.family) if registry.is_name(made.spec.family) else ()
     known = next((f", or bands={list(each.bands)}" for each in family if each.error_scale), "")
     raise OptionError(
-        f"model={made.spec.name!r} does not know the scale of its error for these bands. Use one that does: "
-        f"model='kriging' or 'sen2sr'{known}."
+        f"model={made.spec.name!r} does not know the scale of its error for these bands. Use one that does, of "
+        f"{able}; 'kriging' does for any bands of Sentinel-2{known}."
     )
 
 
