@@ -152,3 +152,17 @@ def test_what_cannot_be_told_apart_or_has_no_dates_is_refused(water, years):
         series(years.sel(time=years.time.dt.month == 7), reference=years.sel(time=years.time.dt.month == 5))
     with pytest.raises(OptionError, match="reference="):
         series(water, reference="2023-06-01")
+
+
+def test_the_interval_of_an_area_is_a_bar():
+    dates = np.array(["2023-06-15", "2023-06-20"], "datetime64[ns]")
+    state = ["dry", "flooded", "receded"]
+    area = xr.DataArray([[9.0, 2.0, 1.0], [8.0, 3.0, 1.0]], {"time": dates, "state": state}, ("time", "state"))
+    known = area.where(area["state"] == "flooded")
+    data = xr.Dataset({"area": area, "area_lower": known - 0.5, "area_upper": known + 1.0})
+
+    axes = series(data).axes[0]
+
+    (bars,) = axes.collections
+    np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[1.5, 3.0], [2.5, 4.0]])
+    assert not series(data[["area"]]).axes[0].collections

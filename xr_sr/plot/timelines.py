@@ -41,7 +41,8 @@ def series(
 ) -> Figure:
     """Draw a time series.
 
-    data: the result of `flood`, or maps of classes (`water`): hectares of each class except land. Or the result of
+    data: the result of `flood`, or maps of classes (`water`): hectares of each class except land, of an ensemble with
+        the interval of an area as a bar where it is known (`area_lower`, `area_upper`). Or the result of
         `object_series`: hectares of water, or the mean, of each object. Or a DataArray (time) or (time, other).
     reference: the dates of the reference period, as in `.sel(time=...)`, or the same kind of data for other years. Its
         mean and standard deviation per calendar month are drawn as a band behind the other dates, with a panel for
@@ -54,6 +55,7 @@ def series(
     lines, label, styles = _lines(data, objects)
     if styles and reference is not None:
         raise OptionError("reference= is not available for areas of classes, only for objects and other series.")
+    bounds = _bounds(data, lines) if styles else None
     usual: xr.DataArray | None = None
     if reference is not None:
         lines, usual = _against(lines, reference, objects)
@@ -75,6 +77,9 @@ def series(
         kept = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)], "label": str(name)}
         axes.plot(values["time"].values, values.values, linewidth=1.6, markersize=4.5, markeredgecolor="white",
                   markeredgewidth=0.6, **{**kept, **style})  # fmt: skip
+        if bounds is not None and (edges := bounds.sel(line=name)).notnull().all("edge").any():
+            axes.vlines(values["time"].values, *edges.transpose("edge", "time").values, linewidth=1.2,
+                        color=style.get("color", kept["color"]), zorder=1.5)  # fmt: skip
         if panels > 1:
             axes.set_title(str(name), fontsize=9, loc="left", pad=3)
     stamps = lines["time"].values
@@ -130,6 +135,17 @@ def _classes(area: xr.DataArray) -> tuple[xr.DataArray, str, Mapping[str, Mappin
         styles["unknown"] = {"color": "#777777", "linestyle": "--"}
     lines = hectares.sel(state=kept).rename(state="line").assign_coords(line=titles)
     return lines.drop_vars([name for name in lines.coords if name not in lines.dims]), "area, ha", styles
+
+
+def _bounds(data: xr.Dataset | xr.DataArray, lines: xr.DataArray) -> xr.DataArray | None:
+    """Return the interval of the hectares of each line, (time, line, edge), NaN where none is known; None without."""
+    names = ("area_lower", "area_upper")
+    if not isinstance(data, xr.Dataset) or not {"area", *names} <= set(data.data_vars):
+        return None
+    titles = [CLASS_TITLES.get(str(name), str(name)) for name in data["area"]["state"].values]
+    edges = [_dated(data[name]).transpose("time", "state").compute().values for name in names]
+    found = xr.DataArray(np.stack(edges, -1), {"line": titles}, ("time", "line", "edge"))
+    return found.sel(line=lines["line"].values)
 
 
 def _values(
