@@ -472,6 +472,19 @@ def test_a_misspelled_argument_and_a_cube_in_the_place_of_another_are_named():
             call()
 
 
+def test_a_band_without_a_name_of_sentinel_2_is_named_with_the_way_to_krige_it_alone():
+    cube = array(reflectance(3, 20, 20), ("B04", "B03", "B08")).to_dataset("band").rename(B08="pan")
+    given = {"psf": 0.6, "noise": 0.003}
+
+    with pytest.warns(BandWarning, match="'pan'.*rename.*psf="):
+        assert "pan" not in cube.sr.upscale("kriging", psf=0.5, noise=0.003)
+    with pytest.raises(OptionError, match="'pan'.*alone.*rename"):
+        cube.sr.upscale("kriging", psf={"B04": 0.5, "pan": 0.6})
+    alone = cube["pan"].rename("B08").sr.upscale("kriging", **given).rename("pan")
+    other = cube["pan"].rename("B02").sr.upscale("kriging", **given)
+    np.testing.assert_array_equal(alone.values, other.values)
+
+
 def test_unknown_names_and_options():
     cube = array(reflectance(4, 20, 20))
     with pytest.raises(UnknownModelError, match="sen2sr-lite"):

@@ -66,7 +66,8 @@ def assemble(
     if cube.dropped:
         warn_caller(
             f"{listed(cube.dropped)}: neither a band of Sentinel-2 nor flags, so it is not in the result. "
-            "To have it on the finer grid, resample it yourself: cube[name].interp_like(result).",
+            "To have it on the finer grid, resample it yourself: cube[name].interp_like(result); a band of another "
+            "sensor is kriged alone: cube[name].rename('B08').sr.upscale('kriging', psf=0.5, noise=0.003).",
             BandWarning,
         )
     parts, dtype = list(data) if isinstance(data, list | tuple) else [data], np.dtype(dtype)

@@ -36,6 +36,8 @@ _MOST_SAMPLES = MOST_SIDE * max(KRIGING_SCALES) * 6
 
 _METERS = re.compile(r"\d+(\.\d+)? *m")
 
+_ALONE = "A band of another sensor is kriged alone, as rename('B08'), with psf=0.5 and noise=0.003."
+
 NOMINAL_M = 10.0
 """Size of a pixel whose size is not known."""
 
@@ -121,7 +123,7 @@ def _psfs(value: Option) -> Option:
         pairs: Any = value.items() if isinstance(value, Mapping) else value
         if unknown := [band for band, _ in pairs if not isinstance(band, str) or find_band(band) is None]:
             raise OptionError(
-                f"psf=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
+                f"psf=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'. {_ALONE}"
             )
         _refuse_twice("psf", [canonical(band) for band, _ in pairs])
         found = {canonical(band): check_psf(f"psf[{band!r}]", each) for band, each in pairs}
@@ -216,7 +218,7 @@ def _by_band(name: str, value: Option, word: str, *more: str) -> Option:
             raise OptionError(f"{name}={shown(value)}: expected {word!r}, one number, or a dict of numbers by band.")
         if unknown := [band for band, _ in pairs if not isinstance(band, str) or find_band(band) is None]:
             raise OptionError(
-                f"{name}=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'."
+                f"{name}=: {shown(unknown[0])} is not a band of Sentinel-2; expected such as 'B04' or 'red'. {_ALONE}"
             )
         _refuse_twice(name, [canonical(band) for band, _ in pairs])
         return tuple(sorted((canonical(band), _number(f"{name}[{band!r}]", name, each)) for band, each in pairs))
