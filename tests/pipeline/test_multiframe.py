@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from xarray.groupers import SeasonResampler
 
 import xr_sr
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError, StoreMismatchError
+from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError, StoreError, StoreMismatchError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -307,6 +308,24 @@ def test_a_store_keeps_counts_of_dates_and_what_was_measured(cube: xr.DataArray,
     np.testing.assert_allclose(
         joined(cube, registration=read)["estimate"].values, made["estimate"].values, rtol=0, atol=1e-6
     )
+
+
+def test_a_summary_counts_the_dates_that_could_not_be_used(cube: xr.DataArray):
+    cloudy = cube.copy(deep=True)
+    cloudy[1] = np.nan
+
+    lazy = cloudy.sr.multiframe("60D", device="cpu")
+
+    assert "5 dates to 1 image; which" in repr(lazy.sr)
+    assert "1 of the dates" in repr(joined(cloudy).sr)
+    assert "all dates are used" in repr(joined(cube).sr)
+
+
+def test_a_window_without_dates_and_a_geotiff_of_dates_say_what_to_do(cube: xr.DataArray, tmp_path: Path):
+    with pytest.raises(OptionError, match="drop_incomplete=False"):
+        cube.sr.multiframe(SeasonResampler(["MAM", "JJA", "SON", "DJF"]))
+    with pytest.raises(StoreError, match=r"drop_dims\('date'\)"):
+        joined(cube).isel(time=0).sr.to_cog(tmp_path / "fine.tif")
 
 
 def test_a_store_grows_by_windows_without_what_lies_along_dates(cube: xr.DataArray, tmp_path: Path):

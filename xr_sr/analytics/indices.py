@@ -81,7 +81,7 @@ def index(
     cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance; or a result of
         `ensemble` or `interval`, for the index with its error.
     name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any of spyndex (extra
-        "indices"); several give a Dataset; of an ensemble or interval one at a time.
+        "indices"); several give a Dataset; of a result with its error one at a time.
     grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also
         done by default, with a BandWarning. "coarse": the finer bands are averaged; NaN where one pixel is NaN.
     offset, quantification, nodata: as in `reflectance`. constants: other letters of the formula, such as L=0.5.
@@ -128,7 +128,10 @@ def _constants_attr(values: dict[str, Any], bands: list[str]) -> dict[str, str]:
 def _with_error(given: Uncertain, name: object, constants: dict[str, float], options: dict[str, Any]) -> xr.Dataset:
     """Compute an index of an estimate, and its deviation from members or from the deviations of the bands."""
     if not isinstance(name, str):
-        raise OptionError(f"name={shown(name)}: of an ensemble or interval, expected the name of one index.")
+        raise OptionError(
+            f"name={shown(name)}: of a result of ensemble, interval or multiframe, expected the name of one index. "
+            "For several: {name: obj.sr.index(name) for name in names}."
+        )
     estimate = _one(given.estimate, name, constants, options)
     known = given.std.attrs
     estimate.attrs |= {key: known[key] for key in (CALIBRATION_ATTR, SAME_GROUND_ATTR) if key in known}

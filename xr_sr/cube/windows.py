@@ -98,6 +98,12 @@ def _grouped(stamps: Any, grouper: Grouper) -> list[DateWindow]:
         dates = tuple(int(order[place]) for place in np.atleast_1d(numbers.isel(time=group).values))
         if dates:
             found.append(_of_dates(stamps, dates))
+    if not found:
+        raise OptionError(
+            f"window={grouper!r} makes no window of the {len(stamps)} dates from {_day(stamps.min())} to "
+            f"{_day(stamps.max())}. Seasons that the dates do not cover wholly are dropped; to keep them: "
+            "SeasonResampler(..., drop_incomplete=False)."
+        )
     return sorted(found, key=lambda each: each.start)
 
 

@@ -30,6 +30,13 @@ def as_raster(obj: XarrayObject) -> XarrayObject:
         flat = flat[[name for name, var in flat.data_vars.items() if set(dims) <= set(var.dims)]]
     others = [dim for dim in flat.dims if dim not in dims]
     if dates := [dim for dim in others if is_time(str(dim), flat.coords)]:
+        if isinstance(flat, xr.Dataset) and any(dates[0] not in var.dims for var in flat.data_vars.values()):
+            along = [str(name) for name, var in flat.data_vars.items() if dates[0] in var.dims]
+            raise StoreError(
+                f"a GeoTIFF holds one date, and {', '.join(along)} of this has {flat.sizes[dates[0]]} along "
+                f"{str(dates[0])!r}. Leave it out, obj.drop_dims({dates[0]!r}), or write it to a file for "
+                f"each date: obj[{along[0]!r}].isel({{{dates[0]!r}: 0}})."
+            )
         first = f"{dates[0]}=0" if str(dates[0]).isidentifier() else f"{{{dates[0]!r}: 0}}"
         raise StoreError(
             f"a GeoTIFF holds one date, this has {flat.sizes[dates[0]]} along {str(dates[0])!r}. Write a file for "

@@ -73,6 +73,7 @@ def multiframe(
     The image is that of one date, the reference, in its own geometry: where other dates show other ground, or nothing
     is gained from them, it is what `upscale(model="kriging")` gives for that date. Bands of 20 m are made from their
     own pixels of that date, guided by the 10 m bands of all dates, which the cube then needs (regression kriging).
+    A cube of 20 m bands alone, such as `tree["r20m"]`, is joined like one of 10 m bands, to pixels of 5 m.
 
     obj: as in `upscale`, with a dimension of dates, in any order; one date is enough.
     window: a length as `resample` takes it, "30D", "1MS": windows of the calendar that begin on the day of the first

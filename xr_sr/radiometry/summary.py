@@ -108,6 +108,7 @@ def _with_error(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
     note = str(stated(obj.attrs, CALIBRATION_ATTR) or "")
     if (seed := stated(obj.attrs, SEED_ATTR)) is not None:
         yield "drawn", f"{count_of(int(stated(obj.attrs, MEMBERS_ATTR) or 0), 'member')}, seed {seed}"
+    yield "joined", _joined(obj)
     yield "calibrated", f"{note:.100}{'...' if len(note) > 100 else ''}"
     try:
         yield from _lines(recognize(obj["estimate"]))
@@ -115,6 +116,19 @@ def _with_error(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
         array = obj["estimate"]
         yield "size", ", ".join(f"{dim} {size}" for dim, size in array.sizes.items())
         yield "values", f"{array.dtype}: {array.attrs.get('long_name', 'no bands, as an index')}"
+
+
+def _joined(obj: xr.Dataset) -> str:
+    """Say how many dates of a result of `multiframe` were used, where that is computed; "" for others."""
+    weight = obj.get("region_weight")
+    if weight is None or "date" not in weight.dims or "window" not in obj.coords:
+        return ""
+    count, images = weight.sizes["date"], len(np.unique(obj["window"].values))
+    text = f"{count_of(count, 'date')} to {count_of(images, 'image')}"
+    if not is_only_stored(weight):
+        return f"{text}; which of them can be used is not computed yet"
+    lost = int((weight.max([dim for dim in weight.dims if dim != "date"]) == 0).sum())
+    return f"{text}; {lost} of the dates could not be used" if lost else f"{text}; all dates are used"
 
 
 def _meaning(array: xr.DataArray) -> str:
