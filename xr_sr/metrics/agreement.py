@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, overload
 
 import dask.array as da
 import numpy as np
@@ -27,25 +27,38 @@ from .seen import BandPsf, NyquistMtf, ObservationOperator, SeenBy, check_operat
 from .triples import Triple, bring_together, distances, inside
 
 
-class _Options(TypedDict, total=False):
-    """The options of `consistency`, for its overloads."""
-
-    operator: SeenBy
-    mtf: NyquistMtf
-    psf: BandPsf
-    reflectance: str
-    spectral: str
-    at: Level
-    max_shift: float
-    border: int
-
-
-@overload
-def consistency(lr: Image, sr: Image | Mapping[str, Image], **options: Unpack[_Options]) -> xr.Dataset: ...
 @overload
 def consistency(
-    lr: xr.DataTree, sr: Image | xr.DataTree | Mapping[str, Image | xr.DataTree], **options: Unpack[_Options]
+    lr: Image,
+    sr: Image | Mapping[str, Image],
+    *,
+    operator: SeenBy = ...,
+    mtf: NyquistMtf = ...,
+    psf: BandPsf = ...,
+    reflectance: str = ...,
+    spectral: str = ...,
+    at: Level = ...,
+    max_shift: float = ...,
+    border: int = ...,
+) -> xr.Dataset: ...
+
+
+@overload
+def consistency(
+    lr: xr.DataTree,
+    sr: Image | xr.DataTree | Mapping[str, Image | xr.DataTree],
+    *,
+    operator: SeenBy = ...,
+    mtf: NyquistMtf = ...,
+    psf: BandPsf = ...,
+    reflectance: str = ...,
+    spectral: str = ...,
+    at: Level = ...,
+    max_shift: float = ...,
+    border: int = ...,
 ) -> xr.DataTree: ...
+
+
 def consistency(
     lr: Image | xr.DataTree,
     sr: Image | xr.DataTree | Mapping[str, Image | xr.DataTree],
