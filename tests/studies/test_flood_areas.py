@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from studies import flood_areas
-from xr_sr.analytics.uncertain import shares_at
+from xr_sr.analytics.shares import shares_at
 
 
 def test_no_scene_is_fitted_and_reported():
