@@ -2,7 +2,7 @@
 
     python -m benchmarks.multiframe [--size 1024] [--dates 8 40] [--repeat 3] [--write]
 
-A real scene, mirrored and repeated to the size, is displaced by parts of a pixel on each date, with noise, and written
+A real scene, mirrored and repeated to the size, gets a sub-pixel shift and noise on each date, and written
 as DN to a Zarr in chunks of one date and 512 pixels, by a process of its own. Then, each run in a fresh process and in
 turns: one image of all dates by `multiframe`, the last date alone by `interval` and by `upscale`, all by kriging, to
 sums of blocks. Shifts and brightness are measured in the same run. Memory is the largest resident size of the process.

@@ -2,7 +2,7 @@
 
     python -m studies.multiframe [--seeds 3] [--part gains|losses|real] [--write]
 
-The places of the study of trust, as Sentinel-2 sees them on up to 16 dates that are displaced by parts of a pixel
+The places of the study of trust, as Sentinel-2 sees them on up to 16 dates with sub-pixel shifts
 (`xr_sr.simulate.degrade_series`), joined by `cube.sr.multiframe` with the shifts that it measures itself. Compared with
 the last date alone, with the mean of aligned bicubic images, and with shift-and-add. Then the same with errors: of
 registration, brightness, clouds and changed ground; how often intervals hold; and two real series. Writes

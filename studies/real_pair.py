@@ -116,7 +116,7 @@ def run(given: argparse.Namespace) -> None:
 
 @contextmanager
 def reading(role: str, path: Path, names: str) -> Iterator[None]:
-    """Say in errors which of the two files they are about, and by which option its bands are named."""
+    """Name in errors the file they are about, and the option for the names of its bands."""
     try:
         yield
     except AmbiguousBandError:

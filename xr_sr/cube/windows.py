@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -172,7 +172,7 @@ def _day(moment: Any) -> str:
     return str(moment.astype("datetime64[D]"))
 
 
-def bounds_of(windows: Sequence[DateWindow], attrs: Mapping[str, Any] | None = None) -> xr.Variable:
+def bounds_of(windows: Sequence[DateWindow]) -> xr.Variable:
     """Return the bounds of windows, (time, bounds), as CF writes them: from the first moment to that after the last."""
     values = np.array([[window.start, window.stop] for window in windows]).astype("datetime64[ns]")
-    return xr.Variable(("time", "bounds"), values, dict(attrs or {}))
+    return xr.Variable(("time", "bounds"), values)

@@ -1,4 +1,4 @@
-"""Krige one fine image from many dates of the same ground, displaced by parts of a pixel: the image of one of them.
+"""Krige one fine image from many dates of the same ground with sub-pixel shifts: the image of one of them.
 
 The estimate of the reference date alone (`kriging`) is improved by what the other dates show beyond it, their
 innovations (`multiframe_filters`). An innovation that is larger than the ground's variance and the noise allow is no
@@ -47,24 +47,21 @@ class SeriesKriger:
     sensors: of the bands. dates: beside the reference. factors: as in `protocol.Spread`.
     """
 
-    reach = SERIES_REACH
-
     def __init__(
         self, sensors: Sequence[BandSensor], dates: Sequence[SeriesDate], factors: Sequence[Sequence[float]]
     ) -> None:
         self.scale = sensors[0].observation.scale
-        self.dates = tuple(dates)
         shifts = tuple(date.part for date in dates)
         noise = tuple(1 / date.weight for date in dates)
         self.bands = [
-            _Band(KrigedBand(sensor, own), series_filters(Series(sensor.observation, shifts, noise)), self.dates)
+            _Band(KrigedBand(sensor, own), series_filters(Series(sensor.observation, shifts, noise)), dates)
             for sensor, own in zip(sensors, factors, strict=True)
         ]
 
     def join(self, reference: Tensor, others: Tensor, valid: Tensor, out: Tensor) -> Tensor:
         """Join dates: the reference (band, y, x), others (date, band, y, x), all without NaN, and where others count.
 
-        valid: (date, y, x). All with `reach` pixels around the result, others moved by their whole pixels of shift.
+        valid: (date, y, x). All with SERIES_REACH pixels around the result, others moved by whole pixels of their shift.
         out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their standard deviations.
         Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
         """
@@ -114,7 +111,7 @@ class _Band:
     """One band of a series."""
 
     def __init__(self, band: KrigedBand, filters: SeriesFilters, dates: Sequence[SeriesDate]) -> None:
-        self.band, self.filters = band, filters
+        self.band = band
         self.scale = filters.variance.shape[-1]
         self.predicting = torch.from_numpy(filters.predicting[:, None]).float()
         self.phases = filters.updating.shape[1]

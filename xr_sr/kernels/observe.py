@@ -1,4 +1,4 @@
-"""Say how bands were observed, for kriging: from the options that a user set to point spread functions and noise."""
+"""Turn the options of kriging that a user set into point spread functions and noise by band."""
 
 from __future__ import annotations
 

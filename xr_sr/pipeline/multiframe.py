@@ -68,7 +68,7 @@ def multiframe(
 ) -> xr.Dataset:
     """Join the dates of each window of time to one finer image, lazily: detail that was measured, not guessed.
 
-    Dates of one place are displaced by parts of a pixel, so each samples the ground elsewhere. All valid pixels of a
+    Dates of one place have sub-pixel shifts between them, so each samples the ground elsewhere. All valid pixels of a
     window are joined by area-to-point kriging with their shifts, the point spread function and the noise of the band.
     The image is that of one date, the reference, in its own geometry: where other dates show other ground, or nothing
     is gained from them, it is what `upscale(model="kriging")` gives for that date. Bands of 20 m are made from their
@@ -193,7 +193,7 @@ def _result(
         arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
         parts.append(as_array(last, rebuild(last, da.stack(arrays, axis=1))))
     found = {"estimate": parts[0]} if last.spec.dates else bounded(parts[0], parts[1], level)
-    grid = parts[0].isel({parts[0].dims[parts[0].dims.index(_band_dim(parts[0], last))]: 0}, drop=True)
+    grid = parts[0].isel({_band_dim(parts[0], last): 0}, drop=True)
     y, x = last.cube.y, last.cube.x
     grid = grid.transpose(time, y, x)
     counted = grid.copy(data=da.stack([each.image[-1] for each in joined]))

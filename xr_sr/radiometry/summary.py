@@ -119,7 +119,7 @@ def _with_error(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
 
 
 def _joined(obj: xr.Dataset) -> str:
-    """Say how many dates of a result of `multiframe` were used, where that is computed; "" for others."""
+    """Return as text how many dates of a result of `multiframe` were used, where that is computed; "" for others."""
     weight = obj.get("region_weight")
     if weight is None or "date" not in weight.dims or "window" not in obj.coords:
         return ""
@@ -132,7 +132,7 @@ def _joined(obj: xr.Dataset) -> str:
 
 
 def _meaning(array: xr.DataArray) -> str:
-    """Say which part of a result with its error an array is, before its unit; "" of any other."""
+    """Return which part of a result with its error an array is, to precede its unit; "" for any other array."""
     level = stated(array.attrs, INTERVAL_LEVEL_ATTR)
     if level is None:
         return ""
