@@ -61,7 +61,7 @@ class SeriesKriger:
     def join(self, reference: Tensor, others: Tensor, valid: Tensor, out: Tensor) -> Tensor:
         """Join dates: the reference (band, y, x), others (date, band, y, x), all without NaN, and where others count.
 
-        valid: (date, y, x). All with SERIES_REACH pixels around the result, others moved by whole pixels of their shift.
+        valid: (date, y, x). All with SERIES_REACH pixels around the result, others moved by the whole pixels of shifts.
         out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their standard deviations.
         Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
         """
