@@ -86,9 +86,8 @@ def interval(
     where `upscale` has NaN. Errors of neighboring pixels belong together: the interval of a sum or an area is not the
     sum of intervals. No constraint is applied beyond the model's own.
     Raises what `upscale` raises, such as MissingBandError where "sen2sr" lacks bands, and OptionError for a model
-    without an error scale, a level out of range, or a
-    calibration of another model or other options of it. Warns CalibrationWarning where options are not those that the
-    package's calibration was fitted with.
+    without an error scale, a level out of range, or a calibration of another model or other options of it. Warns
+    CalibrationWarning where options are not those that the package's calibration was fitted with.
     """
     if isinstance(level, str):
         raise OptionError(f"level={level!r}: expected a number, such as 0.9. For a model pass model={level!r}.")

@@ -26,6 +26,9 @@ DOWN, RIGHT, QUALITY, WEIGHT, FIRST = 0, 1, 2, 3, 4
 """Numbers of a date in a region, along the last axis of a table; from FIRST on the gains of all bands, then their
 offsets. DOWN, RIGHT: of the content, relative to the reference, in input pixels."""
 
+ANCHOR = 1.0
+"""Quality of a date that lies where the reference does by definition. Of a measured shift it is less."""
+
 FILLED = 4
 """Input pixels that holes of a date are filled inwards, so that kriging near them has something to read."""
 
@@ -94,8 +97,8 @@ def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int
         for place, shift in enumerate(settled([each.shift for each in found], max_shift)):
             own = found[place] if found[place] in seen else None
             table[place, date, DOWN], table[place, date, RIGHT] = 0 - shift.dy, 0 - shift.dx
-            exact = own is not None and own.shift.error == 0  # an anchor, by definition
-            table[place, date, QUALITY] = 1 if exact else shift.quality
+            exact = own is not None and own.shift.error == 0
+            table[place, date, QUALITY] = ANCHOR if exact else shift.quality
             if own is not None:
                 numbers = np.concatenate([own.gain, own.offset])
             elif seen:
@@ -116,19 +119,25 @@ def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
     source: stack 0 holds the bands of each date, the reference first; stack 1, if present, a mask for each, True where
     values are kept; the table what was measured. NaN where no date is valid.
     """
-    scale, shape = recipe.scale, (tile.height * recipe.scale, tile.width * recipe.scale)
+    out = joined(source, tile, recipe)
+    np.copyto(out[: recipe.bands], np.float32(np.nan), where=np.isnan(out[recipe.bands : 2 * recipe.bands]))
+    return out
+
+
+def joined(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> FloatArray:
+    """Join the dates with `around` input pixels on each side, as `join_block`; estimates even if no date is valid."""
+    scale = recipe.scale
+    height, width = ((side + 2 * around) * scale for side in (tile.height, tile.width))
     out: FloatArray | None = None
-    for inner, part, _, counted, known in parts(source, tile, recipe):
+    for inner, part, _, counted, known in parts(source, tile, recipe, around):
         planes: FloatArray = part.planes
         if not known.all():
-            hidden = ~known.repeat(scale, axis=-2).repeat(scale, axis=-1)
-            for each in (part.estimate, part.std):
-                np.copyto(each, np.float32(np.nan), where=hidden)
+            np.copyto(part.std, np.float32(np.nan), where=~known.repeat(scale, axis=-2).repeat(scale, axis=-1))
         total = np.where(known.any(axis=0), counted, 0)
         planes[-1] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
-        if planes.shape[-2:] == shape:
+        if planes.shape[-2:] == (height, width):
             return planes
-        out = np.empty((len(planes), *shape), np.float32) if out is None else out
+        out = np.empty((len(planes), height, width), np.float32) if out is None else out
         rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
         out[:, rows, columns] = planes
     assert out is not None
@@ -260,7 +269,7 @@ class _Area:
         shown = np.zeros_like(visible)
         if not valid.all() and len(stacked):
             anchors = [
-                not any(each.shift) and own[date, QUALITY] == 1 for date, each in zip(counted, dates, strict=True)
+                not any(each.shift) and own[date, QUALITY] == ANCHOR for date, each in zip(counted, dates, strict=True)
             ]
             reference, known, shown = _shown_instead(reference, known, stacked, visible, anchors)
             visible = visible & ~shown

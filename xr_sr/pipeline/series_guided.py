@@ -12,7 +12,7 @@ from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
 from .readers import Second, coarse_samples
-from .series_block import FILLED, SeriesRecipe, parts, read_dates
+from .series_block import FILLED, SeriesRecipe, joined, read_dates
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def join_guided_block(source: Source, tile: Tile, recipe: SeriesRecipe, guided: 
     before = [(start + halo) % 2 for start in samples.start]
     after = [(start + halo + side) % 2 for start, side in zip(samples.start, sides, strict=True)]
     whole = [side + b + a for side, b, a in zip(sides, before, after, strict=True)]
-    made = _joined(source, tile, recipe, around + 2)
+    made = joined(source, tile, recipe, around + 2)
     rows, columns = (
         slice((2 - b) * scale, (2 - b + side + 2 * around) * scale) for b, side in zip(before, whole, strict=True)
     )
@@ -92,21 +92,3 @@ def join_guided_block(source: Source, tile: Tile, recipe: SeriesRecipe, guided: 
     known = np.isfinite(tile_of[count : 2 * count])
     planes[0] = np.where(known[picked], planes[0], np.nan)
     return np.concatenate([*planes, tile_of[-1:]]).astype("float32")
-
-
-def _joined(source: Source, tile: Tile, recipe: SeriesRecipe, around: int) -> FloatArray:
-    """Join the guides with `around` input pixels on each side: (2 band + 1, y, x).
-
-    Estimates are there everywhere, deviations are NaN where no date is valid.
-    """
-    scale, bands = recipe.scale, recipe.bands
-    height, width = ((side + 2 * around) * scale for side in (tile.height, tile.width))
-    out = np.zeros((2 * bands + 1, height, width), np.float32)
-    for inner, part, _, counted, known in parts(source, tile, recipe, around):
-        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
-        valid = known.repeat(scale, axis=-2).repeat(scale, axis=-1)
-        out[:bands, rows, columns] = part.estimate
-        out[bands : 2 * bands, rows, columns] = np.where(valid, part.std, np.nan)
-        total = np.where(known.any(axis=0), counted, 0)
-        out[-1, rows, columns] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
-    return out
