@@ -115,11 +115,10 @@ class NetworkPredictor:
     def predict_into(self, window: Tensor, out: Tensor) -> None:
         """See `protocol.PredictorInto`."""
         write: Callable[[Tensor, Tensor], None] | None = getattr(self.network, "write", None)
-        if write is None or self.normalizes or self.clamps or self.reach != self.consumed:
-            out.copy_(self.predict(window, 0))
-        elif self.spread is None:
+        as_is = not self.normalizes and not self.clamps and self.reach == self.consumed
+        if as_is and self.spread is None and write is not None:
             write(window, out)
-        elif self._writes_judged is not None:
+        elif as_is and self.spread is not None and self._writes_judged is not None:
             self._writes_judged(window, out, self.spread)
         else:
             out.copy_(self.predict(window, 0))

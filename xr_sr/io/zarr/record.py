@@ -264,8 +264,7 @@ def _compared(name: str, fields: Mapping[str, Any]) -> Any:
     """Return what is compared of a field: of the radiometry the formula and nodata, not where the offset is known from.
 
     An offset that was read from the metadata of one date may be passed for the next, and reflectance is reflectance
-    whether the cube or the user says so. Of a constraint, the sensor is
-    compared with the options.
+    whether the cube or the user says so. Of a constraint, the sensor is compared with the options.
     """
     value = fields.get(name, _ABSENT)
     if name.endswith(_CONSTRAINT) and isinstance(value, str):
