@@ -5,6 +5,7 @@ Each architecture declares an `Architecture` in its own module; `xr_sr.networks`
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -195,6 +196,11 @@ def root_of(number: int, divisor: int) -> int | None:
     quotient, rest = divmod(number, divisor)
     root = math.isqrt(quotient)
     return root if rest == 0 and root > 0 and root * root == quotient else None
+
+
+def counted(shapes: Shapes, pattern: str) -> int:
+    """Return how many keys there are of a pattern, such as "down.{}.weight", with the numbers 0, 1, 2 and so on."""
+    return next(number for number in itertools.count() if pattern.format(number) not in shapes)
 
 
 def number(given: Arguments, name: str, default: int) -> int:
