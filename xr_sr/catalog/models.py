@@ -136,6 +136,8 @@ class Network(Single):
         has an argument `coarse`, and is built for the requested ones.
     error_scale: the network has a method `with_scale`, which returns for all bands out the estimate, and after them the
         scale of its error, for `interval`. Bands of `coarse` are then to be read as they are, "repeated".
+    stochastic: the network draws: `upscale` returns one member, `ensemble` many. Its arguments `seed`, and `steps` of
+        its sampler, up to `most_steps`, are options of `upscale`.
     dates: number of dates that the network reads at once, for `multiframe`: 2 or more, or 0 for a network of single
         images. It then maps (n, date, band, y, x), the date that is shown first, to (n, band_out, y * scale, x *
         scale), with a halo, and without `window`, `coarse`, `low_pass`, `constrained`, `selects` and `error_scale`.
@@ -165,6 +167,8 @@ class Network(Single):
     coarse: tuple[str, ...] = ()
     coarse_as: str = "interpolated"
     dates: int = 0
+    stochastic: bool = False
+    most_steps: int = 1000
 
     normalisation = former_name("normalisation", "normalization")
 
@@ -177,7 +181,8 @@ class Network(Single):
             )
         for what in ("bands", "bands_out", "coarse"):
             object.__setattr__(self, what, _canonical(self.name, what, getattr(self, what)))
-        for what in ("non_negative", "constrained", "selects", "fine_alone", "coarse_alone", "error_scale"):
+        flags = ("non_negative", "constrained", "selects", "fine_alone", "coarse_alone", "error_scale", "stochastic")
+        for what in flags:
             check_flag(f"{self.name!r}: {what}", getattr(self, what))
         object.__setattr__(self, "config", _pairs(self.name, self.config))
         check_sizes(self.name, scale=self.scale, halo=self.halo, window=self.window, overlap=self.overlap)
@@ -205,6 +210,8 @@ class Network(Single):
                 f"{said}: normalization={self.normalization!r}: expected xr_sr.Normalization(shift=0.1, scale=0.2)."
             )
         interpolated = bool(self.coarse) and self.coarse_as != "repeated"
+        if self.stochastic and "seed" not in dict(self.config):
+            raise ModelError(f"{said}: stochastic=True: expected config= with a seed, such as ('seed', 0).")
         if self.error_scale and (self.normalization != Normalization() or self.window or interpolated):
             raise ModelError(
                 f"{said}: error_scale=True: expected a network that reads and returns reflectance, without "
@@ -269,8 +276,8 @@ class Network(Single):
 
     @property
     def options(self) -> tuple[tuple[str, Option], ...]:
-        """Those arguments of the architecture that a user may set: the strength of an addition."""
-        return tuple(pair for pair in self.config if pair[0] == "strength")
+        """Those arguments of the architecture that a user may set: the strength of an addition, or of a sampler."""
+        return tuple(pair for pair in self.config if pair[0] in ("strength", "steps", "seed"))
 
     @property
     def files(self) -> tuple[WeightsFile, ...]:
@@ -292,6 +299,8 @@ class Network(Single):
             parts += (self.coarse_as,)
         if self.dates:
             parts += (("dates", self.dates),)
+        if self.stochastic:
+            parts += ("stochastic",)
         norm = f"Normalisation(shift={self.normalization.shift!r}, scale={self.normalization.scale!r})"
         # The text that 0.1 hashed, with its spelling: stores that were written then hold this digest.
         text = f"({parts!r}, ({norm}, {self.non_negative!r}, {self.low_pass!r}))"

@@ -33,6 +33,8 @@ from .protocol import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import nn
+
     from .kriging_filters import Observation
     from .predictors import NetworkPredictor
     from .protocol import FloatArray, Kernel, SeriesKernel
@@ -262,6 +264,14 @@ def _make(ref: KernelRef, device: str) -> Kernel:
             for scale in [spec.scale if role == "x4" else part.spec.scale]
         }
         return FusionKernel(spec, parts, ref.bands, halo=halo_for(spec, None), device=device)
+    if ref.draws is not None and isinstance(spec, Network):
+        from .flow import FlowKernel
+        from .flow_network import FlowNetwork
+        from .predictors import DTYPES
+
+        network = _loaded(ref)
+        assert isinstance(network, FlowNetwork)
+        return FlowKernel(network, ref.draws, device, DTYPES[ref.precision])
     assert isinstance(spec, Interpolation | Network), f"{spec.name!r} is computed by `sharpen`"
     predictor = Interpolator(spec.method, spec.scale) if isinstance(spec, Interpolation) else _predictor(ref, device)
     return WindowKernel(
@@ -281,8 +291,15 @@ def _make(ref: KernelRef, device: str) -> Kernel:
 
 
 def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
+    from .predictors import NetworkPredictor
+
+    assert isinstance(ref.spec, Network)
+    return NetworkPredictor(ref.spec, _loaded(ref), device=device, precision=ref.precision, spread=ref.spread)
+
+
+def _loaded(ref: KernelRef) -> nn.Module:
     """Load a network, from where the client found its weights, or from where this process finds them."""
-    from .predictors import NetworkPredictor, load_network
+    from .predictors import load_network
 
     assert isinstance(ref.spec, Network)
     path = Path(ref.weights) if ref.sha256 else None
@@ -291,8 +308,7 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
 
         sent = fetch.sent_file(ref.sha256, path.suffix)
         path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
-    network = load_network(ref.spec, path, ref.sha256)
-    return NetworkPredictor(ref.spec, network, device=device, precision=ref.precision, spread=ref.spread)
+    return load_network(ref.spec, path, ref.sha256)
 
 
 def _sources(spec: Model) -> list[int] | None:

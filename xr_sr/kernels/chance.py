@@ -8,8 +8,9 @@ work uses additions, products and comparisons, which IEEE 754 fixes to the last 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ UintArray = npt.NDArray[np.uint64]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
+T = TypeVar("T", np.uint8, np.float32)
 
 # Steele, Lea and Flood 2014 ("SplitMix"): an odd step near 2^64 / golden ratio, and the two multipliers of its
 # finaliser (Stafford's variant 13).
@@ -137,3 +139,17 @@ def key_of(*parts: Hashable) -> int:
     """Hash what distinguishes planes, such as band and date, to 64 bits; the same in every process."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def drawn(
+    draw: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[T]],
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    flipped: tuple[bool, bool],
+) -> npt.NDArray[T]:
+    """Draw by the numbers of pixels that they have on a grid with rows from the north and columns from the west."""
+    north_up = [
+        -1 - places[::-1] if turned else places for places, turned in zip((rows, columns), flipped, strict=True)
+    ]
+    found = draw(*north_up)
+    return np.ascontiguousarray(found[:: -1 if flipped[0] else 1, :: -1 if flipped[1] else 1])

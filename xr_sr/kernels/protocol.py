@@ -127,11 +127,11 @@ class LeadKeys:
 class Draws:
     """Which members of an ensemble a kernel returns, and by what their random numbers are addressed.
 
-    count: of members, which come in pairs on both sides of the estimate. kept: whether they are returned, after
-    estimates and standard deviations. bands: for each a key. ground, noise: keys of the fields that are drawn for the
-    ground, and of the sensor's noise. origin: row and column of the first pixel of the bands' grid, counted from that
-    of its CRS. flipped: whether rows count northward, and columns westward, which are then numbered as if they did
-    not. factors: by band, as in `Spread`.
+    count: of members, which come in pairs on both sides of the estimate; 1 is a member alone. kept: whether they are
+    returned, after estimates and standard deviations. bands: for each a key. ground, noise: keys of the fields that are
+    drawn for the ground, and of the sensor's noise. origin: row and column of the first pixel of the bands' grid,
+    counted from that of its CRS. flipped: whether rows count northward, and columns westward, which are then numbered
+    as if they did not. factors: by band, as in `Spread`.
     """
 
     count: int
@@ -151,8 +151,8 @@ class Draws:
 
     @property
     def planes(self) -> int:
-        """Planes per band."""
-        return 2 + self.count * self.kept
+        """Planes per band: of a single member it alone."""
+        return 1 if self.count == 1 else 2 + self.count * self.kept
 
 
 def simulation_halo(sensors: Sequence[BandSensor]) -> int:

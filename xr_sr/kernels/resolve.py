@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import kernels
-from ..arguments import check_number, check_path, whole_or_none
+from ..arguments import check_number, check_path, check_whole, whole_or_none
 from ..catalog import fetch, registry
 from ..catalog.models import MOST_STRENGTH, Cascade, Kriging, Model, Network, scales_of
 from ..errors import OptionError, WeightsNotFoundError
@@ -23,16 +23,29 @@ def with_options(spec: M, options: Mapping[str, Option]) -> M:
     """Check options against those of a model, and apply `scale` and `strength`. Raises OptionError."""
     _check_names(spec, options)
     known = dict(spec.options)
-    if "strength" in options and isinstance(spec, Network):
-        strength = check_number("strength", options["strength"], least=0, most=MOST_STRENGTH)
-        spec = replace(spec, config=tuple({**dict(spec.config), "strength": float(strength)}.items()))
+    if isinstance(spec, Network):
+        spec = replace(spec, config=tuple({**dict(spec.config), **_checked(spec, options)}.items()))
     for name, value in options.items():
-        if name not in ("scale", "strength") and (type(value) is bool or not isinstance(value, type(known[name]))):
+        checked = name in ("scale", "strength", "steps", "seed")
+        if not checked and (type(value) is bool or not isinstance(value, type(known[name]))):
             kind = type(known[name]).__name__
             raise OptionError(
                 f"{name}={value!r}: expected {kind}, such as {known[name]!r}; got {type(value).__name__}."
             )
     return replace(spec, scale=_scale(spec, options))
+
+
+def _checked(spec: Network, options: Mapping[str, Option]) -> dict[str, Option]:
+    """Return those options that are arguments of a network."""
+    found: dict[str, Option] = {}
+    if "strength" in options:
+        found["strength"] = float(check_number("strength", options["strength"], least=0, most=MOST_STRENGTH))
+    if "steps" in options:
+        steps = check_whole("steps", options["steps"], least=1)
+        found["steps"] = int(check_number("steps", steps, most=spec.most_steps))
+    if "seed" in options:
+        found["seed"] = check_whole("seed", options["seed"], least=0)
+    return found
 
 
 def kriging_with(spec: Kriging, options: Mapping[str, Option]) -> Kriging:

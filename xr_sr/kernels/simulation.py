@@ -12,28 +12,25 @@ cut; `Coloring.of` says where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..networks import separable
 from ..runtime.device import settle_threads
 from ..spec import Tile
-from .chance import Chance, key_of
+from .chance import Chance, drawn, key_of
 from .kriging import KrigedBand, Kriger, level_of
 from .kriging_filters import Observation, filters_of
 from .kriging_spread import ErrorScale
 from .measured import terms_of
 from .protocol import COLORING_RADIUS, BandSensor, Draws, FloatArray, simulation_halo
 from .window import cut, from_tensor, new_block, to_tensor
-
-T = TypeVar("T", np.uint8, np.float32)
 
 SIDE = 256
 """Side of a window in input pixels: its fields stay in the cache in part."""
@@ -104,7 +101,7 @@ def coloring_of(seen: Observation, radius: int | None = None, rank: int = RANK) 
     kernel /= np.sqrt((kernel**2).sum())
     places = np.arange(-radius, radius + 1)
     distance = np.hypot(places[:, None], places) / (radius + 1)
-    kept: NDArray[np.float64] = kernel[np.ix_(places, places)] * np.where(
+    kept: npt.NDArray[np.float64] = kernel[np.ix_(places, places)] * np.where(
         distance < 1, np.cos(np.pi / 2 * np.clip(distance, 0, 1)) ** 2, 0
     )
     return Coloring(separable.products_of(kept, rank), radius)
@@ -162,8 +159,8 @@ class _Simulator:
             np.arange((first - self.around) * self.scale, (first - self.around + count) * self.scale)
             for first, count in zip(place, prior.shape, strict=True)
         )
-        drawn = _drawn(chance.plane_bytes, rows, columns, self.draws.flipped)
-        white = torch.from_numpy(drawn).to(prior.device, torch.float32).sub_(127.5)
+        found = drawn(chance.plane_bytes, rows, columns, self.draws.flipped)
+        white = torch.from_numpy(found).to(prior.device, torch.float32).sub_(127.5)
         by_pixel = white.view(prior.shape[0], self.scale, prior.shape[1], self.scale)
         by_pixel.mul_((prior / DEVIATION_OF_BYTES)[:, None, :, None])
         radius = self.coloring.radius
@@ -184,21 +181,7 @@ class _Simulator:
             np.arange(first - Kriger.reach, first - Kriger.reach + count)
             for first, count in zip(place, like.shape, strict=True)
         )
-        return torch.from_numpy(_drawn(chance.plane_normal, rows, columns, self.draws.flipped)).to(like.device)
-
-
-def _drawn(
-    draw: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[T]],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    flipped: tuple[bool, bool],
-) -> NDArray[T]:
-    """Draw by the numbers of pixels that they have on a grid with rows from the north and columns from the west."""
-    north_up = [
-        -1 - places[::-1] if turned else places for places, turned in zip((rows, columns), flipped, strict=True)
-    ]
-    found = draw(*north_up)
-    return np.ascontiguousarray(found[:: -1 if flipped[0] else 1, :: -1 if flipped[1] else 1])
+        return torch.from_numpy(drawn(chance.plane_normal, rows, columns, self.draws.flipped)).to(like.device)
 
 
 def _inner(plane: Tensor, margin: int) -> Tensor:

@@ -79,15 +79,22 @@ class KrigingResidual(nn.Module):
         features, spread = self.read(x)
         return torch.cat([self.added(features, spread), self.scale(features, spread)], dim=1)
 
-    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features, (n, channels, y - 2 consumed, ...), and the standard deviation there, (n, bands, ...)."""
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pixels as the network sees them, (n, 2 bands, y - 2 MEANS, ...), and the standard deviation there."""
         mean, variance = local_moments(x)
         fixed, per_reflectance = self.noise.T[:, :, None, None]
         noise = mean.clamp(min=DARKEST).mul_(per_reflectance).add_(fixed)
         spread = mean.square().mul_(-ROUNDING).add_(variance).clamp_(min=0).add_(LEAST_VARIANCE).sqrt_()
         ratio = (noise / (variance - noise).clamp_(min=LEAST_VARIANCE)).add_(1e-30).log10_()
         ratio.clamp_(-HIGHEST_RATIO, HIGHEST_RATIO).div_(HIGHEST_RATIO)
-        seen = torch.cat([(trim(x, MEANS) - mean).div_(spread), ratio], dim=1)
+        return torch.cat([(trim(x, MEANS) - mean).div_(spread), ratio], dim=1), spread
+
+    def read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features, (n, channels, y - 2 consumed, ...), and the standard deviation there, (n, bands, ...)."""
+        return self.read_seen(*self.look(x))
+
+    def read_seen(self, seen: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `read` does, of what `look` returns."""
         features: Tensor = self.features(seen.to(self.features.weight.dtype))
         for pair in self.pairs:
             assert isinstance(pair, nn.ModuleList)

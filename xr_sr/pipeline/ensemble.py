@@ -9,13 +9,11 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_whole
-from ..catalog.models import Kriging
-from ..cube.grid import place_of
-from ..cube.select import AnyCube, Cube
+from ..catalog.models import Kriging, Network
+from ..cube.select import AnyCube
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
-from ..kernels import Draws, KernelRef, LeadKeys
-from ..kernels.chance import key_of
+from ..kernels import KernelRef
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import (
     CALIBRATION_ATTR,
@@ -28,9 +26,11 @@ from ..spec import (
     Option,
 )
 from .api import described_as_in_upscale
+from .draws import draws_of
 from .inputs import Chunks, LayoutChoice
 from .interval import (
     GivenCalibration,
+    bands_of,
     bounded,
     calibration_for,
     factors_of,
@@ -118,30 +118,29 @@ def ensemble(
     )
     made = plan(obj, request)
     spec = made.spec
-    if not isinstance(spec, Kriging):
-        raise OptionError(f"model={spec.name!r} cannot draw members. Use one that can: model='kriging'.")
+    if not (isinstance(spec, Kriging) or (isinstance(spec, Network) and spec.stochastic)):
+        raise OptionError(
+            f"model={spec.name!r} cannot draw members. Use one that can: model='diffusion', for the four 10 m bands, "
+            "or model='kriging', for any."
+        )
     if options.get("strength", 1) != 1:
         raise OptionError("strength=: members belong to kriging itself, strength=1. Leave it out.")
     used = calibration_for(spec.name, calibrated, calibration, options, made.wanted)
-    noise = _keys(made.cube, dated=True)
-    ground = _keys(made.cube, dated=not same_ground)
-    place, turn = place_of(made.cube.grid), made.cube.grid.lattice
-    flipped = turn.e > 0, turn.a < 0
 
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
         ratio, origin = (
             (1, (0, 0)) if step.coarse is None or step.second is None else (step.coarse.ratio, step.second.origin)
         )
-        draws = Draws(
-            int(n),
+        draws = draws_of(
+            made.cube,
+            bands_of(step),
             int(seed),
-            members,
-            tuple(key_of("band", band) for band in step.bands),
-            ground,
-            noise,
-            ((place[0] - origin[0]) // ratio, (place[1] - origin[1]) // ratio),
-            factors_of(used, step.bands, level),
-            flipped,
+            count=int(n),
+            kept=members,
+            same_ground=same_ground,
+            factors=factors_of(used, bands_of(step), level),
+            ratio=ratio,
+            origin=origin,
         )
         return replace(kernel, draws=draws)
 
@@ -157,27 +156,3 @@ def ensemble(
         SAME_GROUND_ATTR: int(same_ground),
     }
     return together(found, facts)
-
-
-def _keys(cube: Cube, *, dated: bool) -> LeadKeys:
-    """Return keys for the places along each leading dimension, and those of a date that is no dimension.
-
-    Dates count by their time, so that one is drawn alike alone and in a series, or not at all; other dimensions by
-    position.
-    """
-    coords = cube.planes[0].array.coords
-    dates = {name: coord for name, coord in coords.items() if coord.dtype.kind == "M"}
-    lead = tuple(
-        _stamps(dates[dim], dated)
-        if dim in dates
-        else tuple(key_of(dim, place) for place in range(cube.planes[0].array.sizes[dim]))
-        for dim in cube.lead
-    )
-    scalars = {name: coord for name, coord in dates.items() if not coord.ndim}
-    alone = scalars.get("time", next(iter(scalars.values())) if len(scalars) == 1 else None)
-    return LeadKeys(lead, () if alone is None or set(dates) & set(cube.lead) else _stamps(alone, dated))
-
-
-def _stamps(dates: xr.DataArray, dated: bool) -> tuple[int, ...]:
-    stamps = dates.values.astype("datetime64[ns]").astype("int64").ravel().tolist()
-    return tuple(key_of("date", stamp if dated else "any") for stamp in stamps)

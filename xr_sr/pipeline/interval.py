@@ -113,7 +113,7 @@ def interval(
     used = calibration_for(made.spec.name, calibrated, calibration, options, made.wanted)
 
     def with_spread(kernel: KernelRef, step: Step) -> KernelRef:
-        return replace(kernel, spread=Spread(factors_of(used, bands_of(step), level)))
+        return replace(kernel, spread=Spread(factors_of(used, bands_of(step), level)), draws=None)
 
     estimate, std = planes_of(made, with_spread, 2)
     return together(
@@ -158,7 +158,7 @@ def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, *
     """
     made = plan(obj, Request(model, bands=bands, device=device, options=options))
     check_error_scale(made)
-    return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread()), 3)
+    return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)
 
 
 def full_name(model: str, bands: Sequence[str]) -> str:
@@ -269,7 +269,7 @@ def bands_of(step: Step) -> tuple[str, ...]:
 
 def halo_of(kernel: KernelRef, step: Step) -> int:
     """Return the pixels of the finest grid around a block that drawing members reads; 0 where none are drawn."""
-    if kernel.draws is None:
+    if kernel.draws is None or not kernel.sensors:  # a network's draws read what its mean reads
         return 0
     return simulation_halo(kernel.sensors) * (step.coarse.ratio if step.coarse is not None else 1)
 

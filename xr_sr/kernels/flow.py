@@ -1,0 +1,129 @@
+"""Draw members of an ensemble by a network of paths from noise to an image, with noise by place; on arrays.
+
+The noise of a fine pixel depends on the seed, its band, the keys of its date and its place on the grid, as in
+`simulation`: members are the same in every chunking and crop. They come in pairs, of noise and of its negative.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..networks.lean import trim
+from ..networks.separable import local_moments
+from ..runtime.device import in_batches, settle_threads
+from ..spec import Tile
+from .chance import Chance, drawn, key_of
+from .flow_network import FlowNetwork
+from .protocol import Draws, FloatArray
+from .strata import by_stratum, strata_of
+from .window import cut, from_tensor, new_block, to_tensor
+
+SIDE_CPU, SIDE_GPU = 128, 384
+"""Sides of windows in input pixels."""
+
+BATCH = {"cpu": 2, "cuda": 16}
+"""Members that are drawn at once, to begin with; halved on a GPU as often as its memory asks for."""
+
+
+class FlowKernel:
+    """A `Kernel` that returns one member, or all estimates, all standard deviations, and all of each member."""
+
+    def __init__(self, network: FlowNetwork, draws: Draws, device: str, precision: torch.dtype) -> None:
+        self.network = network.eval().to(device)
+        for value in self.network.parameters():
+            if value.ndim == 4:
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        self.scale, self.halo = network.upscale, network.consumed + network.consumed % 2
+        self.draws, self.device, self.precision = draws, torch.device(device), precision
+        spread = network.base.square().sum(1).view(network.bands, -1).mean(1).sqrt()
+        self.relative = [1 / float(value) for value in spread]
+        """Of each band, what makes a calibrated factor of the scale one of members, whose spread is more than it."""
+
+    def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
+        """See `protocol.Kernel`."""
+        settle_threads()
+        with torch.inference_mode():
+            source = to_tensor(block).to(self.device, torch.float32)
+            n, bands = source.shape[:2]
+            shape = (n, bands * self.draws.planes, tile.height * self.scale, tile.width * self.scale)
+            out = new_block(shape, self.device)
+            skip = tile.halo - self.network.consumed
+            side = SIDE_CPU if self.device.type == "cpu" else SIDE_GPU
+            for top, height, left, width in cut(tile.height, tile.width, side):
+                around = 2 * self.network.consumed
+                rows = slice(top + skip, top + skip + height + around)
+                columns = slice(left + skip, left + skip + width + around)
+                place = tile.y[0] + top + self.draws.origin[0], tile.x[0] + left + self.draws.origin[1]
+                for date in range(n):
+                    planes = out[
+                        date, :, top * self.scale : (top + height) * self.scale,
+                        left * self.scale : (left + width) * self.scale,
+                    ].unflatten(0, (self.draws.planes, bands))  # fmt: skip
+                    self._draw(source[date : date + 1, :, rows, columns], planes, place, self._keys(tile, date))
+            return from_tensor(out, block)
+
+    def _keys(self, tile: Tile, date: int) -> list[tuple[int, ...]]:
+        return [(band, *self.draws.ground.at(tile.lead, date)) for band in self.draws.bands]
+
+    def _draw(self, x: Tensor, planes: Tensor, place: tuple[int, int], keys: list[tuple[int, ...]]) -> None:
+        """Fill the planes of a window, (plane, band, y, x). place: absolute row and column of its first pixel."""
+        network, draws = self.network, self.draws
+        kriged = network.kriged(x)[0]
+        parts = network.around(x)
+        size = tuple(parts[0].shape[-2:])
+        corner = tuple(first - network.beyond for first in place)
+        wide = self._factors(x, size)
+
+        def white(number: int) -> Tensor:
+            field = self._noise(number // 2, corner, size, keys)
+            return field if number % 2 == 0 else -field
+
+        if draws.count == 1:
+            torch.add(kriged, self._members(parts, white(0), wide)[0], out=planes[0])
+            return
+        estimate, deviation = planes[0], planes[1]
+        torch.add(kriged, network.mean(parts)[0], out=estimate)
+        deviation.zero_()
+
+        def some(numbers: list[int]) -> None:
+            noise = torch.cat([white(number) for number in numbers])
+            for number, addition in zip(numbers, self._members(parts, noise, wide), strict=True):
+                member = addition.add_(kriged)
+                if draws.kept:
+                    planes[2 + number] = member
+                deviation.add_((member - estimate).square_())
+
+        in_batches(some, list(range(draws.count)), size=BATCH["cuda" if self.device.type == "cuda" else "cpu"])
+        deviation.div_(draws.count).sqrt_()
+
+    def _members(self, parts: tuple[Tensor, Tensor, Tensor], noise: Tensor, wide: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            return self.network.members(parts, noise, wide)
+
+    def _noise(self, field: int, corner: tuple[int, ...], size: tuple[int, ...], keys: list[tuple[int, ...]]) -> Tensor:
+        """Return the noise of one pair of members, (1, planes, rows, columns) of input pixels from a corner on."""
+        rows, columns = (
+            np.arange(first * self.scale, (first + count) * self.scale)
+            for first, count in zip(corner, size, strict=True)
+        )
+        bands = [
+            drawn(Chance(self.draws.seed, key_of(*key, field) >> 2).plane_normal, rows, columns, self.draws.flipped)
+            for key in keys
+        ]
+        fine = torch.from_numpy(np.stack(bands)[None]).to(self.device)
+        return functional.pixel_unshuffle(fine, self.scale).contiguous(memory_format=torch.channels_last)
+
+    def _factors(self, x: Tensor, size: tuple[int, ...]) -> Tensor | None:
+        """Return by what the scale is multiplied, (1, planes, rows, columns); None for one everywhere."""
+        if all(factor == 1 for own in self.draws.factors for factor in own):
+            return None
+        near = trim(x, self.network.consumed - self.network.beyond - 1)
+        strata = strata_of(*local_moments(near, 1))
+        made = [
+            by_stratum([factor * relative for factor in own], (strata[0][:, band], strata[1][:, band]))
+            for band, (own, relative) in enumerate(zip(self.draws.factors, self.relative, strict=True))
+        ]
+        return torch.stack(made, 1).repeat_interleave(self.scale**2, dim=1)
