@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -65,33 +65,47 @@ class SeriesKriger:
         out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their standard deviations.
         Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
         """
-        count = len(self.bands)
-        seen = [
-            band.seen(reference[place], others[:, place], out[place], out[count + place])
-            for place, band in enumerate(self.bands)
-        ]
-        if not len(others):
+        count, kept = len(self.bands), []
+        compared = _Compared(valid) if len(others) else None
+        for place, band in enumerate(self.bands):
+            seen = band.seen(reference[place], others[:, place], out[place], out[count + place])
+            if compared is not None:
+                compared.add(seen)
+                kept.append((band, replace(seen, expected=None)))  # the largest arrays there are, and many of them
+        if compared is None:
             return valid.new_empty(0, *(side - 2 * SERIES_REACH for side in reference.shape[-2:]), dtype=out.dtype)
-        weights = self._weights(seen, valid)
-        for place, (band, each) in enumerate(zip(self.bands, seen, strict=True)):
-            band.update(each, weights, out[place], out[count + place])
+        weights = compared.weights(count)
+        for place, (band, seen) in enumerate(kept):
+            band.update(seen, weights, out[place], out[count + place])
         return _cut(weights, UPDATE_RADIUS)
 
-    def _weights(self, seen: Sequence[_Seen], valid: Tensor) -> Tensor:
-        """Return by date and pixel how much an innovation counts, with UPDATE_RADIUS pixels around the result."""
+
+class _Compared:
+    """How much innovations are, and how much was expected of them, over all bands.
+
+    valid: as of `SeriesKriger.join`.
+    """
+
+    def __init__(self, valid: Tensor) -> None:
         cut = SERIES_REACH - UPDATE_RADIUS - AVERAGED
-        known = valid[:, cut:-cut, cut:-cut].to(seen[0].innovations.dtype)
-        ratio = torch.zeros_like(_cut(known, AVERAGED))
-        level, count = torch.zeros_like(ratio), _summed(known).clamp_(min=1)
-        for each in seen:
-            # The ratio of means, not the mean of ratios: the variance of the ground is itself estimated nearby.
-            own, innovations = each.expected.clamp_(min=1e-12).mul_(count), each.innovations * known
-            ratio.add_(_summed(innovations.square()).div_(own))
-            level.add_(_summed(innovations).square_().div_(own))
-        weights = torch.ones_like(ratio)
-        for each_ratio, tolerated in ((ratio, TOLERATED), (level, LEVEL_TOLERATED)):
-            weights.mul_((tolerated * len(seen) / each_ratio.clamp_(min=1e-12)).clamp_(max=1).square_())
-        return weights.mul_(_cut(known, AVERAGED))
+        self.known = valid[:, cut:-cut, cut:-cut].float()
+        self.ratio = torch.zeros_like(_cut(self.known, AVERAGED))
+        self.level, self.count = torch.zeros_like(self.ratio), _summed(self.known).clamp_(min=1)
+
+    def add(self, seen: _Seen) -> None:
+        """Add a band; what it expects is overwritten."""
+        assert seen.expected is not None
+        # The ratio of means, not the mean of ratios: the variance of the ground is itself estimated nearby.
+        own, innovations = seen.expected.clamp_(min=1e-12).mul_(self.count), seen.innovations * self.known
+        self.level.add_(_summed(innovations).square_().div_(own))
+        self.ratio.add_(_summed(innovations.square_()).div_(own))
+
+    def weights(self, bands: int) -> Tensor:
+        """Return by date and pixel how much an innovation counts, with UPDATE_RADIUS pixels around the result."""
+        weights = torch.ones_like(self.ratio)
+        for ratio, tolerated in ((self.ratio, TOLERATED), (self.level, LEVEL_TOLERATED)):
+            weights.mul_((tolerated * bands / ratio.clamp_(min=1e-12)).clamp_(max=1).square_())
+        return weights.mul_(_cut(self.known, AVERAGED))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +113,12 @@ class _Seen:
     """What a band shows before dates are joined.
 
     level: place among LEVELS of each coarse pixel, LOWERED. innovations: (date, y, x), with UPDATE_RADIUS and AVERAGED
-    pixels around the result. expected: their mean variance, with UPDATE_RADIUS.
+    pixels around the result. expected: their mean variance, with UPDATE_RADIUS; None where it is used up.
     """
 
     level: Tensor
     innovations: Tensor
-    expected: Tensor
+    expected: Tensor | None
 
 
 class _Band:

@@ -159,11 +159,12 @@ def read_dates(source: Source, recipe: DatesRecipe, halo: int) -> tuple[FloatArr
     steps = recipe.filled
     dates = np.asarray(source.take(halo + steps), np.float32)
     dates = dates.reshape(recipe.dates, recipe.bands, *dates.shape[-2:])
-    if source.has(1):
-        kept = source.take(halo + steps, 1).astype(bool)
-        dates = np.where(kept[:, None], dates, np.float32(np.nan))
+    # In place, and below too: the dates of a block are most of the memory of its task.
     valid = np.isfinite(dates)
-    return trim(fill(np.where(valid, dates, np.float32(np.nan)), steps=steps), steps), trim(valid, steps)
+    if source.has(1):
+        valid &= source.take(halo + steps, 1).astype(bool)[:, None]
+    np.copyto(dates, np.float32(np.nan), where=~valid)
+    return trim(fill(dates, steps=steps), steps), trim(valid, steps)
 
 
 def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> Iterator[tuple[Any, ...]]:
@@ -216,12 +217,16 @@ def aligned_parts(
     context = recipe.context
     dates, valid = read_dates(source, recipe, context + around)
     spans = [(start - around, stop + around) for start, stop in (tile.y, tile.x)]
-    for number_y, rows in _regions(recipe.rows, spans[0]):
-        for number_x, columns in _regions(recipe.columns, spans[1]):
-            area = tuple(slice(each.start, each.stop + 2 * context) for each in (rows, columns))
-            at = [each.start + begin for each, (begin, _) in zip((rows, columns), spans, strict=True)]
-            own = _Area(dates[..., area[0], area[1]], valid[..., area[0], area[1]], context)
-            yield (rows, columns), own.aligned(recipe, table, (number_y, number_x), (at[0], at[1]))
+    regions = [*itertools.product(_regions(recipe.rows, spans[0]), _regions(recipe.columns, spans[1]))]
+    for left, ((number_y, rows), (number_x, columns)) in zip(range(len(regions) - 1, -1, -1), regions, strict=True):
+        area = tuple(slice(each.start, each.stop + 2 * context) for each in (rows, columns))
+        at = [each.start + begin for each, (begin, _) in zip((rows, columns), spans, strict=True)]
+        own = _Area(dates[..., area[0], area[1]], valid[..., area[0], area[1]], context)
+        aligned = own.aligned(recipe, table, (number_y, number_x), (at[0], at[1]))
+        del own
+        if not left:  # memory for those who join
+            del dates, valid
+        yield (rows, columns), aligned
 
 
 def _regions(edges: Sequence[int], span: tuple[int, int]) -> Iterator[tuple[int, slice]]:
@@ -253,18 +258,18 @@ class _Area:
             kernels.SeriesDate((round(shift[0], 3), round(shift[1], 3)), float(own[date, WEIGHT]))
             for date, shift in zip(counted, shifts, strict=True)
         )
-        others, seen = [], []
-        for date, each in zip(counted, dates, strict=True):
+        reference, known = trim(self.dates[0], cut), trim(self.valid[0], cut)
+        stacked = np.empty((len(counted), *reference.shape), np.float32)
+        visible = np.empty((len(counted), *reference.shape[-2:]), bool)
+        for place, (date, each) in enumerate(zip(counted, dates, strict=True)):
             gain, offset = (trim(numbers, cut) for numbers in self._brightness(table, date, recipe, at))
             rows, columns = (
                 slice(cut + whole, side - cut + whole)
                 for whole, side in zip(each.whole, self.dates.shape[-2:], strict=True)
             )
-            others.append((self.dates[date + 1][:, rows, columns] - offset) / gain)
-            seen.append(self.valid[date + 1][:, rows, columns].all(axis=0))
-        reference, known = trim(self.dates[0], cut), trim(self.valid[0], cut)
-        stacked = np.stack(others) if others else np.empty((0, *reference.shape), np.float32)
-        visible = np.stack(seen) if seen else np.empty((0, *reference.shape[-2:]), bool)
+            np.subtract(self.dates[date + 1][:, rows, columns], offset, out=stacked[place])
+            stacked[place] /= gain
+            visible[place] = self.valid[date + 1][:, rows, columns].all(axis=0)
         valid = np.asarray(known.all(axis=0))
         shown = np.zeros_like(visible)
         if not valid.all() and len(stacked):
@@ -274,8 +279,8 @@ class _Area:
             reference, known, shown = _shown_instead(reference, known, stacked, visible, anchors)
             visible = visible & ~shown
             reference, known = _completed(reference, known, stacked, visible, dates)
-        images = (np.ascontiguousarray(image, np.float32) for image in (reference, stacked))
-        return AlignedDates(counted, dates, next(images), known, valid, next(images), visible, shown)
+        reference = np.ascontiguousarray(reference, np.float32)
+        return AlignedDates(counted, dates, reference, known.copy(), valid, stacked, visible, shown)
 
     def _brightness(
         self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]
