@@ -12,10 +12,9 @@ import pytest
 import xarray as xr
 from xarray.groupers import SeasonResampler
 
-import xr_sr
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import ClippingWarning, CubeError, GridError, OptionError, StoreError, StoreMismatchError
+from xr_sr.errors import CubeError, GridError, OptionError, StoreError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -292,24 +291,6 @@ def test_the_result_is_an_interval_for_indices(cube: xr.DataArray):
     assert {"estimate", "std"} <= set(found.data_vars)
 
 
-def test_a_store_keeps_counts_of_dates_and_what_was_measured(cube: xr.DataArray, tmp_path: Path):
-    made = joined(cube)
-    assert made["n_effective"].max() > 4
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ClippingWarning)
-        made.sr.to_zarr(tmp_path / "fine.zarr")
-
-    read = xr_sr.open_zarr(tmp_path / "fine.zarr")
-    for name in ("n_effective", "shift_y", "shift_x", "shift_quality", "region_weight", "gain", "offset"):
-        np.testing.assert_array_equal(read[name].values, made[name].values, err_msg=name)
-    for name in ("estimate", "std", "lower", "upper", "weight"):
-        np.testing.assert_allclose(read[name].values, made[name].values, rtol=0, atol=6e-5, err_msg=name)
-    np.testing.assert_allclose(
-        joined(cube, registration=read)["estimate"].values, made["estimate"].values, rtol=0, atol=1e-6
-    )
-
-
 def test_a_summary_counts_the_dates_that_could_not_be_used(cube: xr.DataArray):
     cloudy = cube.copy(deep=True)
     cloudy[1] = np.nan
@@ -326,23 +307,6 @@ def test_a_window_without_dates_and_a_geotiff_of_dates_say_what_to_do(cube: xr.D
         cube.sr.multiframe(SeasonResampler(["MAM", "JJA", "SON", "DJF"]))
     with pytest.raises(StoreError, match=r"drop_dims\('date'\)"):
         joined(cube).isel(time=0).sr.to_cog(tmp_path / "fine.tif")
-
-
-def test_a_store_grows_by_windows_without_what_lies_along_dates(cube: xr.DataArray, tmp_path: Path):
-    first, both = joined(cube.isel(time=slice(0, 3)), "9D"), joined(cube, "9D")
-    first.drop_dims("date").sr.to_zarr(tmp_path / "series.zarr")
-    first.sr.to_zarr(tmp_path / "dates.zarr")
-
-    written = both.drop_dims("date").sr.to_zarr(tmp_path / "series.zarr")
-
-    assert written == 5  # blocks of the second window, one for each variable
-    read = xr_sr.open_zarr(tmp_path / "series.zarr")
-    np.testing.assert_array_equal(read["time"].values, both["time"].values)
-    np.testing.assert_array_equal(read["time_bounds"].values, both["time_bounds"].values)
-    np.testing.assert_allclose(read["estimate"].values, both["estimate"].values, rtol=0, atol=6e-5)
-    with pytest.raises(StoreMismatchError, match=r"drop_dims\('date'\)") as caught:
-        both.sr.to_zarr(tmp_path / "dates.zarr")
-    assert "3 dates, 2023-06-01 to 2023-06-07" in str(caught.value) and "00000" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

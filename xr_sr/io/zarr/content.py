@@ -28,7 +28,7 @@ from ...runtime.precompute import settled
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing, storable
-from .record import KEY, LEDGER
+from .record import KEY, LEDGER, LEDGER_DIMS
 from .times import Stamps, along_time, as_dates, scalar_date, stamps_of, time_dim
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def describe(obj: XarrayObject, packing: str | Mapping[Hashable, str], *, dated:
     on_grid = [str(name) for name, var in dataset.variables.items() if y in var.dims and x in var.dims]
     if not set(on_grid) & set(map(str, dataset.data_vars)):
         raise StoreError(f"no variable is on the grid ({y}, {x}): {list(map(str, dataset.data_vars))}.")
-    if {"region_y", "region_x"} <= set(dataset[LEDGER].dims if LEDGER in dataset.variables else ()):
+    if LEDGER in dataset.variables and any({*dims} <= {*dataset[LEDGER].dims} for dims in LEDGER_DIMS):
         dataset = dataset.drop_vars(LEDGER)  # of a store that plain xarray opened
     if LEDGER in dataset.variables:
         raise StoreError(f"{LEDGER!r} is the name of the store's own ledger; drop or rename that variable.")

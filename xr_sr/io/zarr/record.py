@@ -32,6 +32,10 @@ KEY = "xr_sr:store"
 LEDGER = "sr_status"
 """The array that says which regions are done."""
 
+LEDGER_DIMS = (("region_y", "region_x"), (f"{LEDGER}_y", f"{LEDGER}_x"))
+"""Dimensions of the ledger after that of dates: the second pair where what is stored has one of the first, as results
+of `multiframe` have."""
+
 HIDDEN = "coordinates"
 """The attribute of a group in which xarray notes coordinates that belong to no variable, such as the ledger."""
 

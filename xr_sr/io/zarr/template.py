@@ -25,7 +25,7 @@ from .content import Content, Field, fingerprint
 from .conventions import coarser, grid_attrs, group_attrs, pyramid_attrs
 from .documents import consolidate, dimensions, read_group, require_array, stretched, write_array, write_group
 from .encoding import ZarrFormat, small_codec, variable_encoding
-from .record import HIDDEN, KEY, LEDGER, Record
+from .record import HIDDEN, KEY, LEDGER, LEDGER_DIMS, Record
 from .stores import members_of
 from .target import Document, Target, join_path
 from .times import CHUNK, UNITS
@@ -242,7 +242,9 @@ def _ledger(content: Content, record: Record, level: int) -> xr.Variable:
     stamps = content.stamps
     lead, size = ((), ()) if stamps is None else ((stamps.dim,), (int(stamps.values.size),))
     attrs = {"long_name": "1 where the pixels of a region are written, 0 where they are not"}
-    return xr.Variable((*lead, "region_y", "region_x"), da.zeros((*size, *regions), dtype="uint8", chunks=-1), attrs)
+    taken = {*content.small.dims, *(dim for field in content.fields for dim in field.dims)}
+    dims = LEDGER_DIMS[bool(taken & {*LEDGER_DIMS[0]})]
+    return xr.Variable((*lead, *dims), da.zeros((*size, *regions), dtype="uint8", chunks=-1), attrs)
 
 
 def _small_encoding(var: xr.Variable, record: Record) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from .blocks import chunks_in
 from .claim import claimed
 from .documents import can_be_opened, consolidated, dimensions, is_array, is_group, open_array, require_array
 from .ledger import Ledger, open_ledger, pending, pending_of
-from .record import LEDGER, Record, require_record
+from .record import LEDGER, LEDGER_DIMS, Record, require_record
 from .report import Damage, Problem, StorePart, Verification
 from .target import Document, StoreLike, Target, join_path
 from .template import publish, stored_length, unspecified_is_fine
@@ -176,7 +176,7 @@ def _is_right_array(document: Document, record: Record, level: int, name: str) -
     if name == LEDGER:
         with suppress(StoreDamageError):
             pending_of(document)
-            return dimensions(document)[-2:] == ("region_y", "region_x")
+            return tuple(dimensions(document)[-2:]) in LEDGER_DIMS
         return False
     sizes = dict(zip(dimensions(document), document["shape"], strict=True))
     grid = dict(zip(record.dims, (axis.regions[-1] for axis in record.cuts[level]), strict=True))
