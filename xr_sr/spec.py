@@ -214,6 +214,10 @@ SEEN_BY = " at its own pixels, "
 
 NOTE_ATTR = "xr_sr:note"
 
+WINDOW, WINDOW_DATES = "window", "window_dates"
+"""Coordinates of a result of `multiframe`: of each date, the date that its window shows; of each image, the number of
+dates in its window."""
+
 INTERVAL_LEVEL_ATTR = "xr_sr:level"
 """The attribute with the level of the bounds of a result with its error."""
 

@@ -92,6 +92,19 @@ def test_one_date_is_its_single_image(cube: xr.DataArray):
     np.testing.assert_array_equal(made["std"].values, one.sr.interval(device="cpu", model="kriging")["std"].values)
 
 
+def test_windows_of_one_date_are_the_single_images_and_those_without_one_are_left_out(cube: xr.DataArray):
+    seldom = cube.isel(time=[0, 1, 4])
+
+    made = joined(seldom, "3D")
+
+    np.testing.assert_array_equal(made["time"].values, seldom["time"].values)
+    np.testing.assert_array_equal(made["estimate"].values, upscaled(seldom).values)
+    known = np.isfinite(made["estimate"].values).all(axis=1)  # shifted dates end in a corner
+    assert known.mean() > 0.95
+    np.testing.assert_array_equal(made["n_effective"].values, known)
+    np.testing.assert_array_equal(made["weight"].values, known)
+
+
 def test_the_result_has_the_form_and_grid_of_upscale_and_says_when(cube: xr.DataArray):
     made = joined(cube, "9D")
 
@@ -103,6 +116,7 @@ def test_the_result_has_the_form_and_grid_of_upscale_and_says_when(cube: xr.Data
         made["time_bounds"].values.astype("datetime64[D]"),
         np.array([["2023-06-01", "2023-06-10"], ["2023-06-10", "2023-06-19"]], "datetime64[D]"),
     )
+    assert made["window_dates"].values.tolist() == [3, 2]
     np.testing.assert_array_equal(made["window"].values, cube["time"].values[[2, 2, 2, 4, 4]])
     assert made["weight"].dims == ("date", "y", "x") and made.sizes["date"] == 5
     assert made["gain"].sizes["measured_band"] == 2

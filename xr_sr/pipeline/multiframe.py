@@ -18,7 +18,15 @@ from ..cube.windows import TimeWindow, bounds_of, shown_dates, windows_of
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
-from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
+from ..spec import (
+    CALIBRATION_ATTR,
+    INTERVAL_LEVEL_ATTR,
+    LEAST_LEVEL,
+    MOST_LEVEL,
+    WINDOW,
+    WINDOW_DATES,
+    Option,
+)
 from .api import described_as_in_upscale
 from .inputs import Chunks, LayoutChoice
 from .interval import GivenCalibration, as_array, bounded, calibration_for, factors_of
@@ -98,11 +106,12 @@ def multiframe(
     different, as by haze. With kriging, pixel by pixel too: where a date shows more than the ground's variance and the
     noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
 
-    Returns a Dataset on the finer grid, `time` holding the date that each image shows, and `time_bounds` the bounds of
-    its window: `estimate`, `std`, `lower` and `upper` as `interval` does; `n_effective` (time, y, x), the sum of the
-    weights of all dates, 1 where the reference alone counts, 0 where no date is valid; `weight` (date, y, x), the
-    weight of each date of the cube in its window's image, 1 for a reference, 0 where a date is not valid. Holes of the
-    reference are filled from the other dates, with a weight of 0 for the reference. NaN where no date is valid.
+    Returns a Dataset on the finer grid, `time` holding the date that each image shows, `time_bounds` the bounds of its
+    window, and `window_dates` the number of its dates: `estimate`, `std`, `lower` and `upper` as `interval` does;
+    `n_effective` (time, y, x), the sum of the weights of all dates, 1 where the reference alone counts, 0 where no date
+    is valid; `weight` (date, y, x), the weight of each date of the cube in its window's image, 1 for a reference, 0
+    where a date is not valid. Holes of the reference are filled from the other dates, with a weight of 0 for the
+    reference. NaN where no date is valid.
     A reference that shows too little of a region to be compared there, as under clouds, is filled like this too: the
     other dates are compared with the one that shows most, the anchor, which is shown in its place. Where no other
     region says how these two lie, the image lies as the anchor does. Bands of 20 m are NaN where the reference is.
@@ -110,8 +119,9 @@ def multiframe(
     1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward
     and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
-    `offset`. None of these depends on how arrays are cut. Each date counts in one window. A store that is to grow by
-    windows holds what lies not along dates: `made.drop_dims("date").sr.to_zarr(store)`.
+    `offset`. None of these depends on how arrays are cut. Each date counts in one window. A store grows along one axis:
+    `made.drop_dims("date").sr.to_zarr(store)` holds images and grows by windows, `made.drop_dims("time")` in another
+    store what lies along dates. A window that is stored is refused once it has other dates.
     Raises what `upscale` raises, CubeError for a cube without dates or with other dimensions, OptionError for a window,
     a reference, or a model that does not fit, and for arguments that have no meaning for the model.
     """
@@ -203,12 +213,15 @@ def _result(
     weights = da.concatenate([each.weights for each in joined])[where]
     own = {"date": ("date", series.stamps[np.array(places)[where]])}
     windowed = np.repeat(grid[time].values, [len(each.dates) for each in joined])[where]
-    dataset = dataset.assign_coords({**own, "window": ("date", windowed), "measured_band": [*series.bands]})
+    dataset = dataset.assign_coords({**own, WINDOW: ("date", windowed), "measured_band": [*series.bands]})
     facts = _facts(series, joined, where, weights.chunks[0])
     dataset["weight"] = xr.Variable(("date", y, x), weights, {"long_name": "weight of a date", "units": "1"})
     dataset = dataset.assign(facts)
     dataset = dataset.assign_coords(region_bounds(series.rows, series.columns, series.plan.cube.geobox))
-    dataset = dataset.assign_coords({f"{time}_bounds": bounds_of([each.window for each in joined])})
+    counts = xr.Variable((time,), [len(each.dates) for each in joined], {"long_name": "dates in the window"})
+    dataset = dataset.assign_coords(
+        {f"{time}_bounds": bounds_of([each.window for each in joined]), WINDOW_DATES: counts}
+    )
     dataset[time].attrs["bounds"] = f"{time}_bounds"
     dataset.attrs = dict(parts[0].attrs)
     if not last.spec.dates:

@@ -27,6 +27,7 @@ from .record import Record, check_fingerprint
 from .target import Target
 from .template import stored_length
 from .times import stamp_text
+from .windows import refuse_other_windows
 
 _IDENTITY = {*PRODUCTS, *BASELINES, "platform", "satellite"}
 """Coordinates that name the image of a date, as `plain_name` writes them."""
@@ -39,7 +40,8 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
 
     A number that holds for all dates of the object is repeated along time, where the store has one for each date.
     Raises StoreMismatchError, with both values, for a date whose radiometry is another than in the store, for small
-    variables of later dates that the store cannot take without loss, and for a raster of one date, or of none, that
+    variables of later dates that the store cannot take without loss, for windows of time that have other dates than in
+    the store, and for a raster of one date, or of none, that
     differs in a small variable from the one that is there.
     """
     length, stamps = stored_length(target, record), content.stamps
@@ -53,6 +55,7 @@ def fitted(target: Target, record: Record, content: Content) -> Content:
         stored = plain_level(target, record, 0)
         if not (content.one_date and later):
             _refuse_other_values(stored, record, content, there, target.label)
+        refuse_other_windows(stored, content, there, target.label)
         return replace(content, small=_along_time(stored, record, content, later, target.label)) if later else content
 
 

@@ -198,10 +198,11 @@ def _in_words(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[lis
         dates = [_in_dates(each[name]) for each in (old, new)]
         if all(dates):
             along = (stored.get("time") or {}).get("dim")
+            other = "" if along is None else f", and what does in another store: obj.drop_dims({along!r})"
             grows = "no axis of it can grow" if along is None else f"only its axis {along!r} can grow"
             lines.append(
                 f"labels along {name!r}: the store has {dates[0]}, this has {dates[1]}; {grows}. Store what lies not "
-                f"along {name!r}: obj.drop_dims({name!r}).sr.to_zarr(...), from the first call on"
+                f"along {name!r}: obj.drop_dims({name!r}).sr.to_zarr(...), from the first call on{other}"
             )
             said.append(f"labels.{name}.")
     return lines, tuple(said)
