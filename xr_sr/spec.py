@@ -61,14 +61,20 @@ class WeightsFile:
     """One file of weights, identified by its hash.
 
     home: "hub": `path` is relative to a folder of weights and to the hub's base URL, with "/" between the parts;
-    "package": it is in `xr_sr/catalog`; "user": it is the user's, and `path` is where it was on the machine that
-    registered it.
+    "package": it is in `xr_sr/catalog`; "authors": only the two ends of its hash are known, "e2621e39...c27dc3a", so it
+    is not downloaded, and is looked for by its name in folders of weights and the cache; "user": it is the user's, and
+    `path` is where it was on the machine that registered it.
     """
 
     path: str
     sha256: str
     size: int
-    home: Literal["hub", "package", "user"] = "hub"
+    home: Literal["hub", "package", "authors", "user"] = "hub"
+
+    def fits(self, sha256: str) -> bool:
+        """Return whether a file with this hash is meant."""
+        start, _, end = self.sha256.partition("...")
+        return sha256 == self.sha256 or (bool(end) and sha256.startswith(start) and sha256.endswith(end))
 
 
 @dataclass(frozen=True)

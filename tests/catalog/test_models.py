@@ -9,6 +9,7 @@ import pytest
 
 import xr_sr
 from xr_sr.catalog import records, registry
+from xr_sr.catalog.generative import Diffusion
 from xr_sr.catalog.models import Cascade, Interpolation, Kriging, ModelSpec, Network, Pansharpening
 from xr_sr.errors import ModelError, OptionError
 from xr_sr.spec import LowPass, Normalization, RadialSigmoid
@@ -149,7 +150,7 @@ def test_the_number_of_dates_is_a_part_of_the_digest_only_where_there_are_severa
 def test_every_kind_of_model_is_in_the_registry_and_survives_pickling():
     models = [registry.get(name) for name in registry.names()]
 
-    assert {type(model) for model in models} == {Interpolation, Kriging, Network, Cascade, Pansharpening}
+    assert {type(model) for model in models} == {Interpolation, Kriging, Network, Cascade, Pansharpening, Diffusion}
     for model in models:
         copy = pickle.loads(pickle.dumps(model))
         assert copy == model and hash(copy) == hash(model)

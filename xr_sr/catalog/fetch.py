@@ -218,6 +218,13 @@ def locate(spec: Model, weights: str | Path | None = None, *, download: bool = T
             "XR_SR_WEIGHTS. Pass the file as weights=, register the model again, or on a cluster send it to the "
             f"workers: xr_sr.configure(client, models=[{spec.name!r}])."
         )
+    if wanted.home == "authors":
+        folders = ", ".join(map(str, (*user_folders(), cache_folder())))
+        raise WeightsNotFoundError(
+            f"The weights of {spec.name!r}, {wanted.path} ({wanted.size} bytes), are not in {folders}. They are not "
+            f"downloaded, since their whole hash is not known here: fetch the file from {spec.url}, and pass it as "
+            "weights=, or set XR_SR_WEIGHTS to the folder that holds it."
+        )
     if not download:
         raise WeightsNotFoundError(_not_found(spec, wanted, "a download was not requested"))
     return _download(spec, wanted)
@@ -253,18 +260,18 @@ def _search(folder: Path, wanted: WeightsFile) -> Path:
 
 def _verified(path: Path, wanted: WeightsFile) -> Located:
     found = sha256_of(path)
-    if found != wanted.sha256 and wanted.home == "user":
+    if wanted.fits(found):
+        return Located(path.resolve(), found)
+    if wanted.home == "user":
         raise WeightsHashError(
             f"{path} should have sha256 {wanted.sha256}, as it was registered, and has {found}. If it was trained "
             "further, register it again: xr_sr.register_model(..., replace=True)."
         )
-    if found != wanted.sha256:
-        raise WeightsHashError(
-            f"{path} should have sha256 {wanted.sha256} ({wanted.size} bytes), "
-            f"and has {found} ({path.stat().st_size} bytes). If it is damaged, copy it again or remove it; "
-            f"if it is a network of your own, pass the file itself: weights={str(path)!r}."
-        )
-    return Located(path.resolve(), found)
+    raise WeightsHashError(
+        f"{path} should have sha256 {wanted.sha256} ({wanted.size} bytes), "
+        f"and has {found} ({path.stat().st_size} bytes). If it is damaged, copy it again or remove it; "
+        f"if it is a network of your own, pass the file itself: weights={str(path)!r}."
+    )
 
 
 def _download(spec: Network, wanted: WeightsFile) -> Located:

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 
 from ..spec import LowPass, RadialSigmoid, WeightsFile
+from .generative import Diffusion
 from .models import Cascade, Interpolation, Kriging, Model, Network, Pansharpening
 
 RGBN = ("B04", "B03", "B02", "B08")
@@ -215,6 +216,39 @@ SEN2SR_LITE_RSWIR = replace(
     parts=(("x2", replace(_TO_10M, name="sen2sr-lite.rswir-x2")),),
 )
 
+LDSR_S2 = Diffusion(
+    "ldsr-s2",
+    "LDSR-S2 of ESA OpenSR, the four 10 m bands to 2.5 m by latent diffusion: one of the images that fit, in 3 steps",
+    "xr_sr.networks.latent_diffusion:LatentDiffusion",
+    bands=RGBN,
+    bands_out=RGBN,
+    scale=4,
+    window=128,  # on which it was trained
+    overlap=24,
+    level="L2A",
+    sampler="dpm-solver++",
+    steps=3,
+    correction="back_projection",
+    weights=WeightsFile(
+        path="opensr-ldsrs2_v1_0_0.ckpt",
+        sha256="e2621e39...c27dc3a",  # all that other sources quote of it
+        size=1_130_715_795,
+        home="authors",
+    ),
+    license="MIT",
+    citation="Donike et al. 2025, IEEE Journal of Selected Topics in Applied Earth Observations and Remote Sensing",
+    url="https://huggingface.co/simon-donike/RS-SR-LTDF",
+)
+LDSR_S2_V1 = replace(
+    LDSR_S2,
+    name="ldsr-s2.v1.0",
+    summary="LDSR-S2 as its first edition samples: 100 steps of DDIM, and the input's distribution of values",
+    sampler="ddim",
+    steps=100,
+    eta=0.95,
+    correction="histogram",
+)
+
 MODELS: tuple[Model, ...] = (
     Interpolation("nearest", "Each input pixel repeated: what the sensor saw, on a finer grid", "nearest", halo=0),
     Interpolation("bilinear", "Linear interpolation between the four nearest pixels", "bilinear", halo=1),
@@ -252,6 +286,8 @@ MODELS: tuple[Model, ...] = (
     ),
     SEN2SR_LITE_MAIN,
     SEN2SR_LITE_RSWIR,
+    LDSR_S2,
+    LDSR_S2_V1,
 )
 """All models, in reading order."""
 

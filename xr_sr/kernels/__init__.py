@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..arguments import check_choice
+from ..catalog.generative import Diffusion
 from ..catalog.models import Cascade, Interpolation, Kriging, Model, Network
 from ..errors import OptionError
 from ..runtime.device import resolve_device
@@ -19,6 +20,7 @@ from ..spec import LowPass, RadialSigmoid, Tile
 from .protocol import (
     SERIES_REACH,
     BandSensor,
+    DiffusionSamples,
     Draws,
     Guidance,
     LeadKeys,
@@ -43,6 +45,7 @@ __all__ = [
     "Guidance",
     "KernelRef",
     "BandSensor",
+    "DiffusionSamples",
     "Draws",
     "LeadKeys",
     "SERIES_REACH",
@@ -50,6 +53,7 @@ __all__ = [
     "SeriesResult",
     "Spread",
     "agree",
+    "back_projected",
     "build",
     "build_series",
     "constrain_blend",
@@ -65,6 +69,12 @@ __all__ = [
     "simulation_halo",
 ]
 
+_CORRECTIONS = {
+    "back_projection": "back-projection, block means of the input",
+    "histogram": "values of the input's distribution, by date and band",
+    "none": "",
+}
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -77,6 +87,7 @@ class KernelRef:
     device: "auto", "cpu", "cuda", "cuda:1"; "auto" is resolved where the kernel runs.
     parts: of a cascade, by role; bands: those that it returns. sensors: for kriging, how each band was observed.
     spread: what is returned beside the estimates; None is nothing. draws: members of an ensemble that are.
+    samples: of diffusion, those that are drawn.
     """
 
     spec: Model
@@ -90,6 +101,7 @@ class KernelRef:
     sensors: tuple[BandSensor, ...] = ()
     spread: Spread | None = None
     draws: Draws | None = None
+    samples: DiffusionSamples | None = None
 
     @property
     def constraints(self) -> str:
@@ -97,7 +109,8 @@ class KernelRef:
         if not self.parts:
             texts = ["inside the network, on the input's grid"] if self.spec.constrained else []
             texts += [f"low-pass, {self.low_pass}"] if self.low_pass is not None else []
-            return " and ".join(texts)
+            texts += [_CORRECTIONS[self.spec.correction]] if isinstance(self.spec, Diffusion) else []
+            return " and ".join(filter(None, texts))
         return "; ".join(f"{role}: {ref.constraints}" for role, ref in self.parts if ref.constraints)
 
 
@@ -234,6 +247,14 @@ def constrain_blend(ref: KernelRef, fine: FloatArray, coarse: FloatArray) -> Flo
     return constrain_block(ref.low_pass, ref.spec.scale, fine, coarse)
 
 
+def back_projected(fine: FloatArray, coarse: FloatArray) -> FloatArray:
+    """Make the block means of fine images the pixels of coarse ones; see `back_projection.back_project`."""
+    from .back_projection import back_project
+    from .window import from_tensor, to_tensor
+
+    return from_tensor(back_project(to_tensor(fine), to_tensor(coarse), iterations=1), fine)
+
+
 _lock = threading.Lock()
 _kernels: dict[tuple[KernelRef, str], Kernel] = {}
 
@@ -245,6 +266,12 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     from .window import WindowKernel
 
     spec = ref.spec
+    if isinstance(spec, Diffusion):
+        from .latent import LatentKernel
+
+        assert ref.samples is not None
+        path = _weights_of(ref)
+        return LatentKernel(spec, path, ref.sha256, ref.samples, device=device, precision=ref.precision)
     if isinstance(spec, Kriging):
         from .kriging import Kriger
 
@@ -298,17 +325,22 @@ def _predictor(ref: KernelRef, device: str) -> NetworkPredictor:
 
 
 def _loaded(ref: KernelRef) -> nn.Module:
-    """Load a network, from where the client found its weights, or from where this process finds them."""
+    """Load a network."""
     from .predictors import load_network
 
     assert isinstance(ref.spec, Network)
-    path = Path(ref.weights) if ref.sha256 else None
-    if path is not None and not path.is_file():
-        from ..catalog import fetch
+    return load_network(ref.spec, _weights_of(ref) if ref.sha256 else None, ref.sha256)
 
-        sent = fetch.sent_file(ref.sha256, path.suffix)
-        path = sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
-    return load_network(ref.spec, path, ref.sha256)
+
+def _weights_of(ref: KernelRef) -> Path:
+    """Return the file of weights, where the client found it, or where this process finds it."""
+    path = Path(ref.weights)
+    if path.is_file():
+        return path
+    from ..catalog import fetch
+
+    sent = fetch.sent_file(ref.sha256, path.suffix)
+    return sent if sent.is_file() else fetch.locate(ref.spec, download=False).path
 
 
 def _sources(spec: Model) -> list[int] | None:

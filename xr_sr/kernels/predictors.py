@@ -242,19 +242,24 @@ def _selection(spec: Network) -> dict[str, list[int]]:
     return {"gives": [spec.bands.index(band) for band in spec.bands_out or spec.bands]} if spec.selects else {}
 
 
-def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Read a state dict without executing anything in the file: safetensors, or torch's weights-only unpickler.
-
-    The hash is computed from the bytes that are read. Wrappers `state_dict`, `params_ema` and `params` are opened.
-    """
+def hashed_bytes(path: Path, sha256: str) -> bytes:
+    """Return the bytes of a file. Raises WeightsHashError if they have another hash; "" is any."""
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if sha256 and found != sha256:
         raise WeightsHashError(
             f"{path} should have sha256 {sha256}, and has {found}. It changed or is damaged: fetch it again."
         )
+    return data
+
+
+def read_state(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read a state dict without executing anything in the file: safetensors, or torch's weights-only unpickler.
+
+    The hash is computed from the bytes that are read. Wrappers `state_dict`, `params_ema` and `params` are opened.
+    """
     try:
-        state = read_tensors(data, path.suffix)
+        state = read_tensors(hashed_bytes(path, sha256), path.suffix)
     except ValueError as error:
         # Not `from error`: torch's message recommends loading the file unsafely.
         raise WeightsFormatError(

@@ -155,6 +155,27 @@ class Draws:
         return 1 if self.count == 1 else 2 + self.count * self.kept
 
 
+@dataclass(frozen=True)
+class DiffusionSamples:
+    """Which samples a kernel of diffusion returns, and by what their noise is addressed.
+
+    count: of samples. summed: return of each band their mean and standard deviation instead, and after these with
+    `kept` the samples. dates: keys of the places along leading dimensions. origin: row and column of the cube's first
+    pixel, counted from that of its CRS.
+    """
+
+    dates: LeadKeys
+    origin: tuple[int, int]
+    count: int = 1
+    summed: bool = False
+    kept: bool = False
+
+    @property
+    def planes(self) -> int:
+        """Planes per band that a block has in the end."""
+        return 2 + self.count * self.kept if self.summed else self.count
+
+
 def simulation_halo(sensors: Sequence[BandSensor]) -> int:
     """Return the pixels around a block that drawing members of an ensemble reads, an even number."""
     halo = 0

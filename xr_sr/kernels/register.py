@@ -344,6 +344,7 @@ _PUBLISHED = {
         records.SEN2SR_V1_TEN,
         _ten(records.SEN2SR_LITE_RGBN),
         _ten(records.SEN2SR_V1_RGBN),
+        records.LDSR_S2,
     )
 }
 """Records by architecture and numbers of bands in and out."""

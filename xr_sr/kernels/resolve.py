@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .. import kernels
 from ..arguments import check_number, check_path, check_whole, whole_or_none
 from ..catalog import fetch, registry
+from ..catalog.generative import Diffusion
 from ..catalog.models import MOST_STRENGTH, Cascade, Kriging, Model, Network, scales_of
 from ..errors import OptionError, WeightsNotFoundError
 from ..spec import Option
@@ -21,6 +22,9 @@ M = TypeVar("M", bound=Model)
 
 def with_options(spec: M, options: Mapping[str, Option]) -> M:
     """Check options against those of a model, and apply `scale` and `strength`. Raises OptionError."""
+    if isinstance(spec, Diffusion):
+        _check_names(spec, options, ("eta", "temperature"))
+        return spec.sampled(options)  # type: ignore[return-value]  # of the same class
     _check_names(spec, options)
     known = dict(spec.options)
     if isinstance(spec, Network):
@@ -68,8 +72,9 @@ _SENSOR = {
 """What else takes options that describe the sensor."""
 
 
-def _check_names(spec: Model, options: Mapping[str, Option]) -> None:
-    known = dict(spec.options)
+def _check_names(spec: Model, options: Mapping[str, Option], more: Sequence[str] = ()) -> None:
+    """Raise OptionError for names of no option. more: of those that only other options of the model allow."""
+    known = {*dict(spec.options), *more}
     for name, value in options.items():
         if name == "scale" and name not in known:
             raise OptionError(
@@ -124,6 +129,8 @@ def kernel_ref(
         )
         return kernels.KernelRef(spec, device=device, precision=precision, parts=parts, bands=tuple(wanted))
     low_pass = kernels.constraint_for(spec, constraint)
+    if isinstance(spec, Diffusion) and constraint in ("lowpass", "none"):
+        spec = replace(spec, correction="none")
     if not isinstance(spec, Network):
         if weights is not None:
             raise OptionError(f"{spec.name!r} has no weights: leave weights={str(weights)!r} out.")
@@ -135,16 +142,21 @@ def kernel_ref(
         not download
         and weights is None
         and known is not None
-        and known.home == "hub"
+        and known.home in ("hub", "authors")
         and fetch.find_file(known) is None
     ):
-        text = f"to be downloaded: {known.path}"
+        text = f"{'to be downloaded' if known.home == 'hub' else 'not on this machine'}: {known.path}"
         return kernels.KernelRef(spec, text, known.sha256, device, precision, low_pass)
     located = fetch.locate(spec, weights)
     if weights is not None and Path(weights).expanduser().is_file():
+        from .latent import load_latent
         from .predictors import load_network
 
-        load_network(spec, located.path, located.sha256)  # raises here, and not in a task, for a file that does not fit
+        # Raises here, and not in a task, for a file that does not fit.
+        if isinstance(spec, Diffusion):
+            load_latent(spec, located.path, located.sha256)
+        else:
+            load_network(spec, located.path, located.sha256)
     return kernels.KernelRef(spec, str(located.path), located.sha256, device, precision, low_pass)
 
 

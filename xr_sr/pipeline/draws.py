@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from ..catalog.generative import Diffusion
 from ..cube.grid import place_of
 from ..cube.select import Cube
-from ..kernels import Draws, LeadKeys
+from ..errors import OptionError
+from ..kernels import DiffusionSamples, Draws, LeadKeys
 from ..kernels.chance import key_of
 
 UNCALIBRATED = (1.0, 1.0, 1.0)
@@ -42,6 +44,27 @@ def draws_of(
         tuple(factors) or (UNCALIBRATED,) * len(bands),
         (turn.e > 0, turn.a < 0),
     )
+
+
+def samples_of(
+    cube: Cube, *, count: int | None = None, kept: bool = False, same_ground: bool = True
+) -> DiffusionSamples:
+    """Return which samples of diffusion are drawn: one, or so many that are summed up; as in `ensemble`."""
+    keys, place = keys_of(cube, dated=not same_ground), place_of(cube.grid)
+    return DiffusionSamples(keys, place, count or 1, summed=count is not None, kept=kept)
+
+
+def check_samples(spec: Diffusion, calibration: object) -> None:
+    """Raise OptionError where samples of a model cannot be summed up as `ensemble` does."""
+    if calibration is not None:
+        raise OptionError(
+            f"calibration=: the spread of {spec.name!r} is what its samples have, and is not calibrated. Leave it out."
+        )
+    if spec.correction == "histogram":
+        raise OptionError(
+            f"model={spec.name!r} matches the distribution of the whole cube, which members do not have one by one. "
+            "Use model='ldsr-s2', with the sampler that you want, such as sampler='ddim', steps=100, eta=0.95."
+        )
 
 
 def keys_of(cube: Cube, *, dated: bool) -> LeadKeys:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_whole
+from ..catalog.generative import Diffusion
 from ..catalog.models import Kriging, Network
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_MODELS, explains_sensors
@@ -26,7 +28,7 @@ from ..spec import (
     Option,
 )
 from .api import described_as_in_upscale
-from .draws import draws_of
+from .draws import check_samples, draws_of, samples_of
 from .inputs import Chunks, LayoutChoice
 from .interval import (
     GivenCalibration,
@@ -61,6 +63,7 @@ def ensemble(
     bands: Sequence[str] | None = None,
     other: AnyCube | None = None,
     layout: LayoutChoice = "auto",
+    weights: str | Path | None = None,
     device: str = "auto",
     offset: Offset = "auto",
     quantification: Quantification = "auto",
@@ -77,6 +80,8 @@ def ensemble(
     model: "kriging", by conditional simulation: x_i = K y + (z_i - K (D H z_i + n_i)), with z_i a random field with the
         spectrum of kriging's prior and the local variance of the ground, and n_i the noise of the sensor. Seen again
         through the sensor's point spread function, a member differs from the input by the sensor's noise.
+        "ldsr-s2" and other latent diffusion: n images of its own, each drawn by itself, that agree with the input by
+        the means of their blocks; `estimate` is their mean then, `std` their deviation, and nothing is calibrated.
     seed: 0 or more. Random numbers depend on it, on the band, the member and the place on the grid of the CRS, those of
         the noise on the date too: members are the same in every chunking and crop, for either order of rows or columns,
         and of a date alone and in a series.
@@ -107,6 +112,7 @@ def ensemble(
         bands=bands,
         other=other,
         layout=layout,
+        weights=weights,
         device=device,
         offset=offset,
         quantification=quantification,
@@ -118,16 +124,24 @@ def ensemble(
     )
     made = plan(obj, request)
     spec = made.spec
-    if not (isinstance(spec, Kriging) or (isinstance(spec, Network) and spec.stochastic)):
+    if not (
+        isinstance(spec, Kriging) or (isinstance(spec, Network) and (spec.stochastic or isinstance(spec, Diffusion)))
+    ):
         raise OptionError(
             f"model={spec.name!r} cannot draw members. Use one that can: model='diffusion', for the four 10 m bands, "
             "or model='kriging', for any."
         )
     if options.get("strength", 1) != 1:
         raise OptionError("strength=: members belong to kriging itself, strength=1. Leave it out.")
+    if isinstance(spec, Diffusion):
+        check_samples(spec, calibration)
+        calibrated = False  # a diffusion's spread is its own
     used = calibration_for(spec.name, calibrated, calibration, options, made.wanted)
 
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
+        if isinstance(kernel.spec, Diffusion):
+            samples = samples_of(made.cube, count=int(n), kept=members, same_ground=same_ground)
+            return replace(kernel, spec=replace(kernel.spec, seed=int(seed)), samples=samples)
         ratio, origin = (
             (1, (0, 0)) if step.coarse is None or step.second is None else (step.coarse.ratio, step.second.origin)
         )

@@ -12,6 +12,7 @@ from typing import Any
 from .. import kernels
 from .._version import __version__
 from ..catalog import fallback, registry
+from ..catalog.generative import Diffusion
 from ..catalog.models import Kriging, Model, Network, Pansharpening
 from ..cube.align import coarser_cube, coarser_cubes, joined, phase_of
 from ..cube.grid import pixel_size_m, place_of
@@ -25,7 +26,7 @@ from ..kernels.resolve import kernel_ref, kriging_with, with_options
 from ..radiometry.resolve import Radiometry, offset_coords, resolve
 from ..spec import CONSTRAINT_ATTR, OPTIONS_ATTR, SEEN_BY, Provenance
 from ..tiling.lattice import Lattice
-from .draws import draws_of
+from .draws import draws_of, samples_of
 from .guided import available_bands, fallback_bands, guided_steps, refuse_sharpened, warn_fallback
 from .inputs import mask_token, second_grid, sides_of, stacks_of
 from .kriging import kriging_steps
@@ -166,6 +167,8 @@ def _network_step(
         kernel = replace(kernel, draws=draws_of(cube, spec.bands_out or spec.bands, seed))
     names_in = [plane.band for plane in (*planes, *planes_20m)]
     gives = list(kernel.bands or spec.bands_out or names_in)
+    if isinstance(kernel.spec, Diffusion):
+        kernel = replace(kernel, samples=samples_of(cube))
     recipe = Recipe(
         kernel,
         radiometry,

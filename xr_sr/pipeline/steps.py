@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..catalog.generative import Diffusion
 from ..catalog.models import Kriging, Network
 from ..tiling.halo import map_tiles
 from ..tiling.lattice import Lattice, least_side, map_windows
 from ..tiling.source import choose_blocks
 from ..tiling.two_resolutions import FAR, Coarse, far
+from .histogram import matched_to_input
 from .readers import COARSE_STACK, Second
+from .samples import blend_samples, sample_window
 from .tasks import (
     Recipe,
     blend_block,
@@ -86,6 +89,12 @@ class Step:
             stacks += [[] for _ in range(COARSE_STACK - len(stacks))] + [self.coarse.planes]
         return stacks
 
+    @property
+    def matches(self) -> bool:
+        """Whether the bands get the distribution of values of their input."""
+        spec = self.recipe.kernel.spec
+        return isinstance(spec, Diffusion) and spec.correction == "histogram"
+
     def blocks(self, sides: Sequence[int | None] | None) -> tuple[tuple[int, ...], ...]:
         """Return the sizes of the output blocks in input pixels, along (*lead, y, x)."""
         planes = [plane for stack in self.all_stacks for plane in stack]
@@ -106,8 +115,15 @@ class Step:
             "name": self.name,
         }
         if self.lattice is not None:
-            functions = upscale_window, blend_block
-            return map_windows(*functions, self.all_stacks, lattice=self.lattice, args=(self.recipe,), **common)
+            draws = self.recipe.kernel.samples is not None
+            functions = (sample_window, blend_samples) if draws else (upscale_window, blend_block)
+            own = {**common, "split": split and not self.matches}
+            made = map_windows(*functions, self.all_stacks, lattice=self.lattice, args=(self.recipe,), **own)
+            if not self.matches or isinstance(made, list):
+                return made
+            planes, blocks = self.recipe.out_of, [max(sizes) for sizes in self.blocks(sides)]
+            found = matched_to_input(made, self.all_stacks, self.recipe.radiometry, planes, blocks)
+            return [found[..., place, :, :] for place in range(len(self.bands))] if split else found
         function: Callable[..., Any] = upscale_block
         args: tuple[object, ...] = (self.recipe,)
         if self.guidance is not None:

@@ -2,7 +2,7 @@
 
     read the tile -> reflectance -> check -> fill NaN -> kernel -> NaN back in place
 
-`_finish` is this frame; the functions differ in the pixels that they read (`readers`) and in the kernel. All are at
+`finish` is this frame; the functions differ in the pixels that they read (`readers`) and in the kernel. All are at
 module level, so that every worker can import them.
 """
 
@@ -70,9 +70,9 @@ def upscale_block(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.floa
 
     def computed() -> NDArray[np.float32]:
         block = pixels.filled()
-        return _agreeing(recipe, tile, _network(recipe, tile, block), block)
+        return agreeing(recipe, tile, _network(recipe, tile, block), block)
 
-    return _finish(source, tile, recipe, pixels.block, pixels.missing, computed)
+    return finish(source, tile, recipe, pixels.block, pixels.missing, computed)
 
 
 def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> NDArray[np.float32]:
@@ -91,9 +91,9 @@ def fuse_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> ND
         if not recipe.measured:
             return made
         own = coarse_samples(source, tile, second, recipe.halo, 2)
-        return _agreeing(recipe, tile, made, block, own.filled(), own.start)
+        return agreeing(recipe, tile, made, block, own.filled(), own.start)
 
-    return _finish(source, tile, recipe, fine.block, missing, computed)
+    return finish(source, tile, recipe, fine.block, missing, computed)
 
 
 def fuse_repeated_block(source: Source, tile: Tile, recipe: Recipe, second: Second) -> NDArray[np.float32]:
@@ -124,9 +124,9 @@ def fuse_repeated_block(source: Source, tile: Tile, recipe: Recipe, second: Seco
         top, left = (b * scale for b in before)
         height, width = ((side + 2 * recipe.around) * scale for side in (tile.height, tile.width))
         made = made[..., top : top + height, left : left + width]
-        return _agreeing(recipe, tile, made, block, samples, own.start)
+        return agreeing(recipe, tile, made, block, samples, own.start)
 
-    return _finish(source, tile, recipe, fine.block, missing, computed)
+    return finish(source, tile, recipe, fine.block, missing, computed)
 
 
 def guide_block(
@@ -146,10 +146,10 @@ def guide_block(
             fine = fine_pixels(source, tile, recipe.radiometry, halo).filled()
         else:
             fine = np.zeros_like(coarse, shape=(*coarse.shape[:-3], 1, *size))
-        made = kernels.sharpen(_flat(fine), _flat(coarse), samples.start, _wider(recipe, tile), guidance)
-        return _agreeing(recipe, tile, made, None, coarse, samples.start)
+        made = kernels.sharpen(flat(fine), flat(coarse), samples.start, _wider(recipe, tile), guidance)
+        return agreeing(recipe, tile, made, None, coarse, samples.start)
 
-    return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
+    return finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
 
 
 def upscale_coarse_block(source: Source, tile: Tile, recipe: Recipe, second: Second, ratio: int) -> NDArray[np.float32]:
@@ -184,12 +184,12 @@ def upscale_coarse_block(source: Source, tile: Tile, recipe: Recipe, second: Sec
             for each in ((0, 0), counts)
         )
         there = Tile(y=(y0, y1), x=(x0, x1), lead=tile.lead, halo=context)
-        whole = _agreeing(own, under, _network(own, there, block), block, width=ratio)
+        whole = agreeing(own, under, _network(own, there, block), block, width=ratio)
         top, left = (scale * (start - ratio * first) for start, first in zip(starts, firsts, strict=True))
         return whole[..., top : top + tile.height * scale, left : left + tile.width * scale]
 
     size = (tile.height + 2 * halo, tile.width + 2 * halo)
-    return _finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
+    return finish(source, tile, recipe, samples.block, samples.missing_on(size), computed)
 
 
 def upscale_window(source: Source, tile: Tile, recipe: Recipe) -> NDArray[np.float32]:
@@ -219,17 +219,17 @@ def blend_block(blend: Blend, source: Source, tile: Tile, recipe: Recipe) -> NDA
         fine, coarse = blend.take(halo), block[..., list(recipe.out_of), :, :]
         if pixels.missing.any():
             # A window without a valid pixel gets what the constraint compares with, which then changes nothing.
-            fine = np.where(np.isnan(fine), _repeat(coarse, scale), fine)
+            fine = np.where(np.isnan(fine), repeated_pixels(coarse, scale), fine)
         inner = recipe.around * scale + (0 if low_pass is None else low_pass.radius)
-        fine = np.ascontiguousarray(_flat(trim(fine, halo * scale - inner)))
+        fine = np.ascontiguousarray(flat(trim(fine, halo * scale - inner)))
         if low_pass is not None:
-            fine = kernels.constrain_blend(recipe.kernel, fine, np.ascontiguousarray(_flat(coarse)))
-        return _agreeing(recipe, replace(tile, halo=halo), fine, block)
+            fine = kernels.constrain_blend(recipe.kernel, fine, np.ascontiguousarray(flat(coarse)))
+        return agreeing(recipe, replace(tile, halo=halo), fine, block)
 
-    return _finish(source, tile, recipe, pixels.block, pixels.missing, computed)
+    return finish(source, tile, recipe, pixels.block, pixels.missing, computed)
 
 
-def _finish(
+def finish(
     source: Source,
     tile: Tile,
     recipe: Recipe,
@@ -257,7 +257,7 @@ def _finish(
 
 def _network(recipe: Recipe, tile: Tile, block: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run the kernel on a block without NaN; (n, band_out, y, x), with the context that agreement reads."""
-    fine = kernels.build(recipe.kernel)(_flat(block), _wider(recipe, tile))
+    fine = kernels.build(recipe.kernel)(flat(block), _wider(recipe, tile))
     return fine if recipe.give == tuple(range(fine.shape[1])) else fine[:, list(recipe.give)]
 
 
@@ -269,7 +269,7 @@ def _wider(recipe: Recipe, tile: Tile) -> Tile:
     return Tile(y=y, x=x, lead=tile.lead, halo=tile.halo - recipe.around)
 
 
-def _agreeing(
+def agreeing(
     recipe: Recipe,
     tile: Tile,
     made: NDArray[np.float32],
@@ -305,7 +305,7 @@ def _agreeing(
     return kernels.agree(made, measured, at, recipe.measured, recipe.around * scale)
 
 
-def _flat(block: NDArray[Any]) -> NDArray[Any]:
+def flat(block: NDArray[Any]) -> NDArray[Any]:
     """Return (*lead, plane, y, x) as (n, plane, y, x)."""
     return block.reshape(-1, *block.shape[-3:])
 
@@ -313,8 +313,9 @@ def _flat(block: NDArray[Any]) -> NDArray[Any]:
 def _blank(out: NDArray[np.float32], where: NDArray[np.bool_], scale: int) -> None:
     """Write NaN over the footprint of input pixels."""
     if where.any():
-        np.copyto(out, np.float32(np.nan), where=_repeat(where, scale))
+        np.copyto(out, np.float32(np.nan), where=repeated_pixels(where, scale))
 
 
-def _repeat(block: NDArray[Any], scale: int) -> NDArray[Any]:
+def repeated_pixels(block: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Return (..., y, x) with each pixel repeated, (..., y * scale, x * scale)."""
     return block.repeat(scale, axis=-2).repeat(scale, axis=-1)

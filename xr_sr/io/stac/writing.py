@@ -182,7 +182,9 @@ def _add_model(item: Item, spec: Model, stored: Stored) -> None:
     for number, file in enumerate(spec.files):
         # One inside the package by its package URL (purl), which names no server.
         inside = f"pkg:pypi/xr-sr@{__version__}#xr_sr/catalog/{file.path}"
-        href = {"hub": f"{hub_url()}/{file.path}", "package": inside, "user": file.path}[file.home]
+        href = {"hub": f"{hub_url()}/{file.path}", "package": inside, "authors": file.path, "user": file.path}[
+            file.home
+        ]
         asset = Asset(href, media_type="application/octet-stream", roles=["mlm:model"])
         item.add_asset("model" if not number else f"model-{number + 1}", asset)
         safe = Path(file.path).suffix.startswith(".safetensor")
