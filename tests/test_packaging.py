@@ -125,6 +125,7 @@ def test_the_extras_are_those_that_the_documentation_names():
         "align",
         "clip",
         "indices",
+        "perceptual",
         "planetary",
         "train",
         "docs",

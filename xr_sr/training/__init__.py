@@ -11,6 +11,7 @@ what kriging leaves of it. All save checkpoints and resume. The default optimize
 from ..kernels.kriging_network import residual_of
 from ..networks.lean import LeanSPAN
 from ..networks.lean_fusion import LeanFusion
+from .features import perceptual_features
 from .journal import plot_log, save_weights
 from .learning import SensorRange, distil, fit
 from .loop import Settings
@@ -32,6 +33,7 @@ __all__ = [
     "distil",
     "fit",
     "fit_residual",
+    "perceptual_features",
     "plot_log",
     "repeated",
     "residual_of",
