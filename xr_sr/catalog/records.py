@@ -249,6 +249,22 @@ LDSR_S2_V1 = replace(
     correction="histogram",
 )
 
+PIXEL_DIFFUSION = replace(
+    LDSR_S2,
+    name="pixel-diffusion",
+    summary="Diffusion of the fine image with the interpolated input beside it, as SR3 does",
+    architecture="xr_sr.networks.pixel_diffusion:PixelDiffusion",
+    window=64,
+    overlap=16,
+    sampler="ddim",
+    steps=50,
+    weights=None,
+    license="",
+    citation="arXiv:2104.07636",
+    url="",
+)
+"""How a user's own file of such weights is used; there are none to list."""
+
 MODELS: tuple[Model, ...] = (
     Interpolation("nearest", "Each input pixel repeated: what the sensor saw, on a finer grid", "nearest", halo=0),
     Interpolation("bilinear", "Linear interpolation between the four nearest pixels", "bilinear", halo=1),

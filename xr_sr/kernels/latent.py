@@ -1,4 +1,4 @@
-"""Draw fine windows by latent diffusion, with noise by place: encode, sample, decode. The kernel of LDSR-S2.
+"""Draw fine windows by diffusion, of latents or of pixels, with noise by place. The kernel of LDSR-S2.
 
 The condition is drawn from the latent of the bilinear image, as opensr-model does; it is encoded once for all samples.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ..catalog.states import read_tensors
 from ..errors import WeightsFormatError
 from ..networks import from_state_dict
 from ..networks.latent_diffusion import LatentDiffusion
+from ..networks.pixel_diffusion import PixelDiffusion
 from ..runtime.device import in_batches, settle_threads
 from ..spec import Tile
 from .chance import Chance, key_of
@@ -28,6 +29,8 @@ from .predictors import DTYPES, hashed_bytes
 from .protocol import DiffusionSamples, FloatArray
 from .sampling import Schedule, sample_ddim, sample_ddpm, sample_dpm_solver
 from .window import from_tensor, to_tensor
+
+DiffusionNetwork: TypeAlias = LatentDiffusion | PixelDiffusion
 
 BATCH_GPU = 4
 """Samples per batch on a GPU, to begin with."""
@@ -73,16 +76,17 @@ class LatentKernel:
         return self.samples.dates.at(tile.lead, date)
 
     def _encoded(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of the latent of the upscaled image."""
+        """Return mean and deviation of what the upscaled image is to the network."""
         wide = functional.interpolate(seen, scale_factor=self.scale, mode="bilinear")
-        mean, log_variance = self.network.first_stage_model.encode(wide.to(self.dtype))
-        return mean.float(), (log_variance.float() / 2).exp()
+        mean, deviation = self.network.posterior(wide.to(self.dtype))
+        return mean.float(), deviation.float()
 
     def _sampled(self, posterior: Sequence[tuple[Tensor, Tensor]], drawn: Sequence[_Drawn], tile: Tile) -> Tensor:
         """Draw one image for each posterior: (n, band, side * scale, side * scale)."""
         mean, deviation = (torch.cat(parts) for parts in zip(*posterior, strict=True))
+        fold = self.scale // self.network.factor
         place = tuple(
-            np.arange(start + first, stop + first)
+            np.arange((start + first) * fold, (stop + first) * fold)
             for (start, stop), first in zip((tile.y, tile.x), self.samples.origin, strict=True)
         )
 
@@ -101,7 +105,7 @@ class LatentKernel:
             return noise(f"step {number}")
 
         latent = self._denoised(estimate, noise("start"), at_step)
-        image = self.network.first_stage_model.decode(latent.to(self.dtype)).float()
+        image = self.network.image_of(latent.to(self.dtype)).float()
         return image if self.spec.correction == "histogram" else image.clamp(min=0)
 
     def _denoised(self, estimate: Any, start: Tensor, noise: Any) -> Tensor:
@@ -131,8 +135,8 @@ class _Drawn:
         )
 
 
-def load_latent(spec: Diffusion, path: Path, sha256: str) -> tuple[LatentDiffusion, Schedule]:
-    """Read a checkpoint of latent diffusion, as a state dict or as training saved it, without executing anything in it.
+def load_latent(spec: Diffusion, path: Path, sha256: str) -> tuple[DiffusionNetwork, Schedule]:
+    """Read a checkpoint of diffusion, as a state dict or as training saved it, without executing anything in it.
 
     Weights are the raw ones, not their averages, as in official inference. Raises WeightsHashError if the file is
     another one, WeightsFormatError for what is no such checkpoint, or one that was made for other input.
@@ -143,16 +147,18 @@ def load_latent(spec: Diffusion, path: Path, sha256: str) -> tuple[LatentDiffusi
         network, known = from_state_dict(found)
     except WeightsFormatError as error:
         raise WeightsFormatError(f"{path} does not hold {spec.name!r}: {error}") from error
-    if not isinstance(network, LatentDiffusion):
+    if not isinstance(network, LatentDiffusion | PixelDiffusion):
         raise WeightsFormatError(
-            f"{path} holds {known.architecture.rpartition(':')[2]}; {spec.name!r} needs autoencoder, U-Net and "
-            "schedule in one file, as a checkpoint of latent diffusion has them."
+            f"{path} holds {known.architecture.rpartition(':')[2]}; {spec.name!r} needs U-Net and schedule "
+            "in one file, and of latent diffusion the autoencoder, as checkpoints have them."
         )
-    if (known.bands, network.factor) != (len(spec.bands), spec.scale) or spec.window % network.multiple:
+    wide = network.factor if isinstance(network, LatentDiffusion) else network.upscale
+    side = spec.window * spec.scale // network.factor
+    if (known.bands, wide) != (len(spec.bands), spec.scale) or side % network.multiple:
         raise WeightsFormatError(
-            f"{path} reads {known.bands} bands, with pixels of latents {network.factor} times as wide, in windows of a "
-            f"multiple of {network.multiple}; {spec.name!r} has {len(spec.bands)} bands, scale {spec.scale} and "
-            f"windows of {spec.window}. Pass the weights of this model."
+            f"{path} reads {known.bands} bands, for images {wide} times as fine, and samples sides of a multiple of "
+            f"{network.multiple} pixels; {spec.name!r} has {len(spec.bands)} bands, scale {spec.scale} and windows of "
+            f"{side} such pixels. Pass the weights of this model."
         )
     if broken := [key for key, value in network.state_dict().items() if not _is_sound(key, value)]:
         raise WeightsFormatError(f"{path} has values that are not finite, in {broken[0]!r}: fetch it again.")
@@ -203,7 +209,7 @@ def _is_on(block: FloatArray, made: Tensor) -> bool:
     return made.device.type == "cpu" or not isinstance(block, np.ndarray)
 
 
-def _loaded(spec: Diffusion, path: Path, sha256: str, device: str, precision: str) -> tuple[LatentDiffusion, Schedule]:
+def _loaded(spec: Diffusion, path: Path, sha256: str, device: str, precision: str) -> tuple[DiffusionNetwork, Schedule]:
     """Load a network once per process for all kernels that differ in their options only."""
     return _by_file(path, sha256, device, precision, spec.name, spec.bands, spec.scale, spec.window)
 
@@ -211,7 +217,7 @@ def _loaded(spec: Diffusion, path: Path, sha256: str, device: str, precision: st
 @cache
 def _by_file(
     path: Path, sha256: str, device: str, precision: str, name: str, bands: tuple[str, ...], scale: int, window: int
-) -> tuple[LatentDiffusion, Schedule]:
+) -> tuple[DiffusionNetwork, Schedule]:
     spec = Diffusion(name, "", "a:b", bands=bands, scale=scale, window=window)
     network, schedule = load_latent(spec, path, sha256)
     network.requires_grad_(False)

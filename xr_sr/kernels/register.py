@@ -345,6 +345,7 @@ _PUBLISHED = {
         _ten(records.SEN2SR_LITE_RGBN),
         _ten(records.SEN2SR_V1_RGBN),
         records.LDSR_S2,
+        records.PIXEL_DIFFUSION,
     )
 }
 """Records by architecture and numbers of bands in and out."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from . import kl_autoencoder, latent_diffusion, latent_unet, lean, lean_fusion, lpips, span
+from . import kl_autoencoder, latent_diffusion, latent_unet, lean, lean_fusion, lpips, pixel_diffusion, span
 from .detect import Architecture, Found, build_from
 
 __all__ = ["ARCHITECTURES", "Found", "from_state_dict"]
@@ -22,6 +22,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     lean_fusion.COARSE_ARCHITECTURE,
     lpips.ARCHITECTURE,
     latent_diffusion.ARCHITECTURE,
+    pixel_diffusion.ARCHITECTURE,
     kl_autoencoder.ARCHITECTURE,
     latent_unet.ARCHITECTURE,
 )
@@ -38,7 +39,7 @@ def from_state_dict(state_dict: Mapping[str, Any], **overrides: int | str) -> tu
     Returns (module, found). module: in eval mode, on the CPU, in float32; it maps (n, band, y, x) reflectance, channels
     in the published order, to (n, band_out, y * scale, x * scale), and pads inside, by zeros as SPAN does or by
     mirroring. A constraint that is not part of the network is not applied. LPIPS maps two pictures (n, 3, y, x) to
-    distances (n,); LatentDiffusion and LatentUNet map latents and a time to noise, which a sampler calls for. found:
+    distances (n,); LatentDiffusion, PixelDiffusion and LatentUNet map what a sampler has, and a time, to noise. found:
     the architecture, its arguments, and which of these were read from shapes, assumed or given.
     Raises WeightsFormatError, with the keys that were found and the known architectures, for another state dict;
     OptionError for an argument that the architecture does not have.

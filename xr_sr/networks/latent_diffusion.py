@@ -72,6 +72,15 @@ class LatentDiffusion(nn.Module):
         """Pixels of a latent of which its sides are multiples."""
         return self.model.diffusion_model.factor
 
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of the latent of an image."""
+        mean, log_variance = self.first_stage_model.encode(image)
+        return mean, (log_variance / 2).exp()
+
+    def image_of(self, sample: Tensor) -> Tensor:
+        """Return the image of a latent."""
+        return self.first_stage_model.decode(sample)
+
     def forward(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         """Return the noise in a latent: (n, latent, y, x), twice, and (n,), to (n, latent, y, x)."""
         noise: Tensor = self.model.diffusion_model(torch.cat([x, condition], dim=1), time)
