@@ -3,11 +3,11 @@
     python -m recipes.diffusion fit --data ../shared/data --folder runs/diffusion
     python -m recipes.diffusion export --data ../shared/data --folder runs/diffusion --commit HASH --out FILE
 
-It begins with the weights of `sen2sr` in the package, which give the mean and the scale of errors and are not changed,
-and sees the same imagery through the same drawn sensors. A run saves checkpoints; the same command resumes it. The log
-has, on a strip of Chateaugiron that is not trained on: the continuous ranked probability score of eight draws over that
-of the errors' covariance alone ("crps"), and by how many dB the power spectrum of a draw is away from that of the
-ground, without the network ("gaussian") and with it ("spectrum").
+It begins with the weights of `sen2sr` in the package, which give the mean and are not changed, and sees the same
+imagery through the same drawn sensors. A run saves checkpoints; the same command resumes it. The log has, on a strip of
+Chateaugiron that is not trained on: the continuous ranked probability score of eight draws over that of the errors'
+covariance alone ("crps"), by how many dB the power spectrum of a draw is away from that of the ground, without the
+network ("gaussian") and with it ("spectrum"), and the spread of draws over that of errors ("spread").
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import xr_sr.catalog
 from xr_sr.kernels.kriging_network import residual_of
 from xr_sr.networks.flow_residual import STEPS, FlowResidual
 from xr_sr.networks.lean import trim
-from xr_sr.training.flow import TRAINED, fit_flow
+from xr_sr.training.flow import TRAINED, Judged, fit_flow
 from xr_sr.training.journal import read_checkpoint, read_run, save_weights
 from xr_sr.training.loop import Settings
 from xr_sr.training.scenes import Scene
@@ -46,7 +46,7 @@ DRAWS = 8
 
 def network_of(start: Path, *, width: int, blocks: int, seed: int) -> FlowResidual:
     """Create the network with the mean of a file of `KrigingResidual`, and an untrained network of paths."""
-    state = load_file(start)
+    state = {key: value for key, value in load_file(start).items() if not key.startswith("error.")}
     channels, pairs = len(state["features.bias"]), sum(key.endswith(".0.bias") for key in state)
     noise = residual_of(BANDS, channels=1, pairs=1, seed=0).noise
     with torch.random.fork_rng(devices=[]):
@@ -57,19 +57,24 @@ def network_of(start: Path, *, width: int, blocks: int, seed: int) -> FlowResidu
     return network
 
 
+class FixedAndJudged(Judged, Fixed):
+    """Eight patches of one scene, with the standard deviations of kriging's error."""
+
+
 def scores(data: Path, context: int) -> Callable[[nn.Module], dict[str, float]]:
     """Return a function that judges draws on the held-out strip; see the log above."""
     scene = Scene("held out", vegetation(colored(chateaugiron(data)[..., HELD_OUT_FROM:], 2.94)))
-    maker = Fixed(scene, 1.0, 1.0, context)
+    maker = FixedAndJudged(scene, 1.0, 1.0, context)
     pool, more = maker(0), maker.context - context
     lr = torch.from_numpy(pool.lr[..., more : pool.lr.shape[-2] - more, more : pool.lr.shape[-1] - more].copy())
     target = torch.from_numpy(pool.target)
 
     def measure(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, FlowResidual)
-        addition, scale, seen = network.parts(network(lr))
+        left, scale = functional.pixel_unshuffle(target, network.upscale).chunk(2, dim=1)
+        addition, seen = network.parts(network(lr), scale)
         cut, fine = STEPS - 1, network.upscale
-        truth = trim(target - functional.pixel_shuffle(addition, fine), cut * fine)
+        truth = functional.pixel_shuffle(trim(left - addition, cut), fine)
         generator = torch.Generator().manual_seed(0)
         found = {}
         draws: dict[str, list[Tensor]] = {"gaussian": [], "drawn": []}

@@ -2,7 +2,8 @@
 
     python -m recipes.intervals [--model NAME] [--out xr_sr/kernels/calibration_NAME.json]
 
-NAME: kriging, sen2sr.rgbn-x4, sen2sr-fast, or sen2sr.ten-x4, which takes its 10 m bands from sen2sr.rgbn-x4.
+NAME: kriging, sen2sr.rgbn-x4, sen2sr-fast, diffusion, diffusion.members for its ensembles, or sen2sr.ten-x4, which
+takes its 10 m bands from sen2sr.rgbn-x4.
 
 Aerial imagery as Sentinel-2 sees it at 10 m (`xr_sr.simulate`, noise of seed 0), estimated at 2.5 m and compared with
 itself. Every place has the same weight. None of the places of the study of trust is among these, so that
@@ -87,13 +88,15 @@ def main() -> None:
 
 def calibrated(model: str) -> Calibration:
     """Return the calibration of a model, of the bands of all pixel sizes that it computes."""
+    drawn = model.endswith(".members")
     if model == "sen2sr.ten-x4":
         alone = shipped("sen2sr.rgbn-x4")
         assert alone is not None
         return replace(alone.merge(of_20m(model, SHIFTED)), model=model)
     names, lr, hr = zip(*(pairs() if model == "kriging" else unseen_pairs()), strict=True)
     note = f"aerial imagery as Sentinel-2 sees it at 10 m, seed {SEED}: " + "; ".join(names)
-    fine = xr_sr.calibrate(lr, hr, model, equal=True, device="cpu", note=note)
+    name = model.removesuffix(".members")
+    fine = xr_sr.calibrate(lr, hr, name, equal=True, device="cpu", note=note, drawn=drawn)
     if model != "kriging":
         return fine
     # Of their own grid 24 is the scale of 60 m bands, where that of the finest grid is 4.

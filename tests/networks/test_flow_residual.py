@@ -21,23 +21,39 @@ def seen() -> torch.Tensor:
     return torch.rand(1, 2, 30, 28) * 0.2 + 0.1
 
 
-def test_what_paths_depend_on_is_the_mean_and_scale_of_the_network_alone(seen):
+def view_of(network: FlowResidual, seen: torch.Tensor) -> torch.Tensor:
+    condition = network(seen)
+    return network.parts(condition, torch.full_like(condition[:, : network.planes], 0.01))[1]
+
+
+def test_the_addition_is_that_of_the_network_alone(seen):
     network = network_of()
     with torch.no_grad():
-        addition, scale, _ = network.parts(network(seen))
-        features, spread = network.read(seen)
-        for found, expected in (
-            (addition, network.added(features, spread)),
-            (scale, network.scale(features, spread)),
-        ):
-            torch.testing.assert_close(torch.pixel_shuffle(found, 2), expected, rtol=1e-5, atol=1e-8)
+        condition = network(seen)
+        addition, _ = network.parts(condition, torch.ones_like(condition[:, : network.planes]))
+        torch.testing.assert_close(
+            torch.pixel_shuffle(addition, 2), network.added(*network.read(seen)), rtol=1e-5, atol=1e-8
+        )
+
+
+def test_the_scale_counts_relative_to_the_contrast(seen):
+    """Twice the contrast with twice the scale looks the same but for the noise, which is none here."""
+    network = network_of()
+    with torch.no_grad():
+        views = []
+        for times in (1.0, 2.0, 1.0):
+            condition = network(seen * times)
+            scale = torch.full_like(condition[:, : network.planes], 0.01 * times * (1 + len(views) // 2))
+            views.append(network.parts(condition, scale)[1])
+    torch.testing.assert_close(views[1], views[0], rtol=0, atol=1e-4)
+    assert (views[2] - views[0]).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("steps", range(2, STEPS + 1))
 def test_each_step_after_the_first_reads_one_more_pixel(seen, steps):
     network = network_of()
     with torch.no_grad():
-        _, _, view = network.parts(network(seen))
+        view = view_of(network, seen)
         white = torch.randn(1, network.planes, view.shape[-2] + 2, view.shape[-1] + 2)
         made = network.drawn(white, view, steps)
         assert made.shape[-1] == white.shape[-1] - 2 * (steps - 1)

@@ -16,7 +16,7 @@ from ..networks.separable import local_moments
 from ..runtime.device import in_batches, settle_threads
 from ..spec import Tile
 from .chance import Chance, drawn, key_of
-from .flow_network import FlowNetwork
+from .flow_network import Around, FlowNetwork
 from .protocol import Draws, FloatArray
 from .strata import by_stratum, strata_of
 from .window import cut, from_tensor, new_block, to_tensor
@@ -38,9 +38,6 @@ class FlowKernel:
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         self.scale, self.halo = network.upscale, network.consumed + network.consumed % 2
         self.draws, self.device, self.precision = draws, torch.device(device), precision
-        spread = network.base.square().sum(1).view(network.bands, -1).mean(1).sqrt()
-        self.relative = [1 / float(value) for value in spread]
-        """Of each band, what makes a calibrated factor of the scale one of members, whose spread is more than it."""
 
     def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
         """See `protocol.Kernel`."""
@@ -72,8 +69,8 @@ class FlowKernel:
         """Fill the planes of a window, (plane, band, y, x). place: absolute row and column of its first pixel."""
         network, draws = self.network, self.draws
         kriged = network.kriged(x)[0]
-        parts = network.around(x)
-        size = tuple(parts[0].shape[-2:])
+        around = network.around(x)
+        size = tuple(around.scale.shape[-2:])
         corner = tuple(first - network.beyond for first in place)
         wide = self._factors(x, size)
 
@@ -82,15 +79,15 @@ class FlowKernel:
             return field if number % 2 == 0 else -field
 
         if draws.count == 1:
-            torch.add(kriged, self._members(parts, white(0), wide)[0], out=planes[0])
+            torch.add(kriged, self._members(around, white(0), wide)[0], out=planes[0])
             return
         estimate, deviation = planes[0], planes[1]
-        torch.add(kriged, network.mean(parts)[0], out=estimate)
+        torch.add(kriged, network.mean(around)[0], out=estimate)
         deviation.zero_()
 
         def some(numbers: list[int]) -> None:
             noise = torch.cat([white(number) for number in numbers])
-            for number, addition in zip(numbers, self._members(parts, noise, wide), strict=True):
+            for number, addition in zip(numbers, self._members(around, noise, wide), strict=True):
                 member = addition.add_(kriged)
                 if draws.kept:
                     planes[2 + number] = member
@@ -99,9 +96,9 @@ class FlowKernel:
         in_batches(some, list(range(draws.count)), size=BATCH["cuda" if self.device.type == "cuda" else "cpu"])
         deviation.div_(draws.count).sqrt_()
 
-    def _members(self, parts: tuple[Tensor, Tensor, Tensor], noise: Tensor, wide: Tensor | None) -> Tensor:
+    def _members(self, around: Around, noise: Tensor, wide: Tensor | None) -> Tensor:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            return self.network.members(parts, noise, wide)
+            return self.network.members(around, noise, wide)
 
     def _noise(self, field: int, corner: tuple[int, ...], size: tuple[int, ...], keys: list[tuple[int, ...]]) -> Tensor:
         """Return the noise of one pair of members, (1, planes, rows, columns) of input pixels from a corner on."""
@@ -117,13 +114,12 @@ class FlowKernel:
         return functional.pixel_unshuffle(fine, self.scale).contiguous(memory_format=torch.channels_last)
 
     def _factors(self, x: Tensor, size: tuple[int, ...]) -> Tensor | None:
-        """Return by what the scale is multiplied, (1, planes, rows, columns); None for one everywhere."""
+        """Return by what members are moved away from their mean, (1, planes, rows, columns); None for 1."""
         if all(factor == 1 for own in self.draws.factors for factor in own):
             return None
         near = trim(x, self.network.consumed - self.network.beyond - 1)
         strata = strata_of(*local_moments(near, 1))
         made = [
-            by_stratum([factor * relative for factor in own], (strata[0][:, band], strata[1][:, band]))
-            for band, (own, relative) in enumerate(zip(self.draws.factors, self.relative, strict=True))
+            by_stratum(own, (strata[0][:, band], strata[1][:, band])) for band, own in enumerate(self.draws.factors)
         ]
         return torch.stack(made, 1).repeat_interleave(self.scale**2, dim=1)

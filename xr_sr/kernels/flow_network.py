@@ -2,15 +2,16 @@
 
     member = K y + P (addition + scale * W e)
 
-K is kriging, the addition and the scale of its error are those of `KrigingResidual`, e is drawn (`FlowResidual`), and P
-takes out what the band's sensor would see of it (`measured`): seen through the point spread function, a member agrees
-with the input as kriging does.
+K is kriging and the scale the standard deviation of its error, the addition is that of `KrigingResidual`, e is drawn
+(`FlowResidual`), and P takes out what the band's sensor would see of it (`measured`): seen through the point spread
+function, a member agrees with the input as kriging does.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,10 +19,23 @@ from torch.nn import functional
 
 from ..networks.flow_residual import STEPS, FlowResidual
 from ..networks.lean import trim
+from ..networks.separable import MEANS
 from .kriging import Kriger
 from .kriging_filters import RADIUS
 from .kriging_network import kriger_of, sensors_of
 from .measured import agreement_of
+
+
+@dataclass(frozen=True, eq=False)
+class Around:
+    """What the members of an image are drawn from, by phase.
+
+    scale, addition: (n, planes, y, x). seen: what the network of paths reads, one input pixel smaller on each side.
+    """
+
+    scale: Tensor
+    addition: Tensor
+    seen: Tensor
 
 
 class FlowNetwork(FlowResidual):
@@ -64,37 +78,44 @@ class FlowNetwork(FlowResidual):
             return self.kriged(x).add_(self.mean(self.around(x)))
 
     def with_scale(self, x: Tensor) -> Tensor:
-        """Return the mean of the bands, and after all of them the scale of their errors."""
+        """Return the mean of the bands, and after all of them the standard deviations of kriging's errors."""
         with torch.no_grad():
-            parts = self.around(x)
-            scale = functional.pixel_shuffle(trim(parts[1], self.beyond), self.upscale)
-            return torch.cat([self.kriged(x).add_(self.mean(parts)), scale], dim=1)
+            around = self.around(x)
+            scale = functional.pixel_shuffle(trim(around.scale, self.beyond), self.upscale)
+            return torch.cat([self.kriged(x).add_(self.mean(around)), scale], dim=1)
 
     def kriged(self, x: Tensor) -> Tensor:
         """Return kriging of the result's pixels."""
         return self.kriger.predict(trim(x, self.consumed - Kriger.reach), 0)
 
-    def around(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return `parts`, with `beyond` input pixels around the result."""
-        return self.parts(super().forward(x.contiguous(memory_format=torch.channels_last)))
+    def around(self, x: Tensor) -> Around:
+        """Return what members are drawn from, with `beyond` input pixels around the result."""
+        seen = trim(x, self.consumed - self.beyond - MEANS)
+        rows, columns = ((side - 2 * MEANS) * self.upscale for side in seen.shape[-2:])
+        deviation = x.new_empty(len(x), self.bands, rows, columns)
+        for image, planes in zip(seen, deviation, strict=True):
+            for band, plane, out in zip(self.kriger.bands, image, planes, strict=True):
+                band.judge(plane, [out])
+        scale = functional.pixel_unshuffle(deviation, self.upscale)
+        condition = super().forward(x.contiguous(memory_format=torch.channels_last))
+        return Around(scale, *self.parts(condition, scale))
 
-    def mean(self, parts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def mean(self, around: Around) -> Tensor:
         """Return the mean of what is added to kriging: (n, bands, y * upscale, x * upscale)."""
-        return self.added(trim(parts[0], STEPS - 1))
+        return self.added(trim(around.addition, STEPS - 1))
 
-    def members(self, parts: tuple[Tensor, Tensor, Tensor], white: Tensor, wide: Tensor | None = None) -> Tensor:
+    def members(self, around: Around, white: Tensor, wide: Tensor | None = None) -> Tensor:
         """Return what members add to kriging: (draw, bands, y * upscale, x * upscale).
 
-        parts: of one image, as `around` returns them. white: (draw, planes, y, x) of the same pixels. wide: factors of
-        the scale, (1, planes, y, x), or none.
+        around: of one image. white: (draw, planes, y, x) of the same pixels. wide: factors of the scale, (1, planes, y,
+        x), or none.
         """
-        addition, scale, seen = parts
         if self.steps == 1:
-            return self.mean(parts).expand(len(white), -1, -1, -1)
+            return self.mean(around).expand(len(white), -1, -1, -1)
         unused = STEPS - self.steps
-        drawn = self.drawn(trim(white, unused), trim(seen, unused), self.steps)
-        scale = trim(scale if wide is None else scale * wide, STEPS - 1)
-        return self.added(trim(addition, STEPS - 1) + scale * self.colored(drawn))
+        drawn = self.drawn(trim(white, unused), trim(around.seen, unused), self.steps)
+        scale = trim(around.scale if wide is None else around.scale * wide, STEPS - 1)
+        return self.added(trim(around.addition, STEPS - 1) + scale * self.colored(drawn))
 
     def added(self, phases: Tensor) -> Tensor:  # type: ignore[override]  # of phases that are there already
         """Return P of phases, (n, planes, y, x), without the pixels that it reads: (n, bands, y * upscale, ...)."""

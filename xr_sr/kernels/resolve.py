@@ -60,9 +60,10 @@ def kriging_with(spec: Kriging, options: Mapping[str, Option]) -> Kriging:
 
 
 def options_with(name: str, options: Mapping[str, Option]) -> dict[str, Option]:
-    """Return all options of a model, those of a user among them. Raises OptionError."""
+    """Return all options of a model that its errors depend on, those of a user among them. Raises OptionError."""
     spec = registry.get(name)
-    return dict((kriging_with(spec, options) if isinstance(spec, Kriging) else with_options(spec, options)).options)
+    found = (kriging_with(spec, options) if isinstance(spec, Kriging) else with_options(spec, options)).options
+    return {option: value for option, value in found if option != "seed"}
 
 
 _SENSOR = {

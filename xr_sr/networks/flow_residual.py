@@ -3,8 +3,8 @@
     sr = kriging(lr) + addition + scale * W e,    e from noise (angle 0) to what the ground may be (a right angle)
 
 All fine pixels of an input pixel are channels of one pixel ("pixel unshuffle"), which loses nothing: an exact latent.
-e is what the mean leaves of the ground over the scale of its error, made white by W^-1. So noise and ground have about
-the same covariance, and on the arc between a draw of noise and the ground
+scale is the standard deviation of kriging's error, and e what the mean leaves of the ground over it, made white by
+W^-1. So noise and ground have about the same covariance, and on the arc between a draw of noise and the ground
 
     e_a = cos(a) e_0 + sin(a) e_1,    de_a / da = F(e_a, a, lr) = E[cos(a) e_1 - sin(a) e_0 | e_a, lr]
 
@@ -37,11 +37,11 @@ OWN = 3
 
 
 class FlowResidual(KrigingResidual):
-    """(n, bands, y, x) reflectance to what paths depend on: (n, 2 planes + 2 channels, y - 2 consumed, ...).
+    """(n, bands, y, x) reflectance to what paths depend on: (n, planes + bands + 2 channels, y - 2 consumed, ...).
 
-    These are the phases of the addition and of the logarithm of its error's scale, planes = bands * upscale^2 each,
-    band by band, the features of the mean, and as many of the paths. width: channels of the network of paths. blocks:
-    its pointwise layers.
+    These are the phases of the addition, planes = bands * upscale^2, band by band, the logarithm of the standard
+    deviation around each pixel, the features of the mean, and as many of the paths. width: channels of the network of
+    paths. blocks: its pointwise layers.
     """
 
     def __init__(
@@ -55,9 +55,10 @@ class FlowResidual(KrigingResidual):
         blocks: int = 2,
     ) -> None:
         super().__init__(bands, channels, pairs, upscale, noise)
+        del self.error  # the scale is that of kriging
         self.planes, self.channels = bands * upscale**2, channels
         self.own = nn.ModuleList(nn.Conv2d(channels if n else 2 * bands, channels, 3) for n in range(OWN))
-        self.seen = nn.Conv2d(2 * channels, width, 3)
+        self.seen = nn.Conv2d(bands + 2 * channels, width, 3)
         self.path = nn.Conv2d(self.planes, width, 3, bias=False)
         self.clock = nn.Sequential(nn.Linear(1, CLOCK), nn.SiLU(), nn.Linear(CLOCK, 2 * width))
         self.blocks = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(blocks))
@@ -71,20 +72,21 @@ class FlowResidual(KrigingResidual):
         """Return what paths depend on."""
         seen, deviation = self.look(x)
         features, spread = self.read_seen(seen, deviation)
-        level = spread.log().repeat_interleave(self.upscale**2, dim=1)
-        addition = self.tail(features) * level.exp()
+        addition = self.tail(features) * spread.repeat_interleave(self.upscale**2, dim=1)
         own = trim(seen, (seen.shape[-1] - features.shape[-1]) // 2 - OWN)
         for layer in self.own:
             own = functional.silu(layer(own))
-        return torch.cat([addition, self.error(features).clamp(-8, 4) + level, features, own], dim=1)
+        return torch.cat([addition, spread.log(), features, own], dim=1)
 
-    def parts(self, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the phases of the addition, those of the scale, and what the network of paths reads of the features.
+    def parts(self, condition: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the phases of the addition, and what the network of paths reads of the rest.
 
-        The last is one input pixel smaller on each side.
+        condition: of `forward`. scale: its phases, of the same pixels: (n, planes, y, x). What is read is one input
+        pixel smaller on each side.
         """
-        addition, level, features = condition.split([self.planes, self.planes, 2 * self.channels], dim=1)
-        return addition, level.exp(), self.seen(features)
+        addition, level, features = condition.split([self.planes, self.bands, 2 * self.channels], dim=1)
+        relative = scale.log().unflatten(1, (self.bands, -1)).mean(2) - level
+        return addition, self.seen(torch.cat([relative, features], dim=1))
 
     def colored(self, white: Tensor) -> Tensor:
         """Return W e: (n, planes, y, x) with the covariance that errors have within an input pixel."""

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..arguments import check_flag, check_number, check_whole
 from ..catalog.generative import Diffusion
-from ..catalog.models import Kriging, Network
+from ..catalog.models import Kriging
 from ..cube.select import AnyCube
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import OptionError, warns_once
@@ -35,6 +35,7 @@ from .interval import (
     bands_of,
     bounded,
     calibration_for,
+    draws_itself,
     factors_of,
     planes_of,
     together,
@@ -124,9 +125,7 @@ def ensemble(
     )
     made = plan(obj, request)
     spec = made.spec
-    if not (
-        isinstance(spec, Kriging) or (isinstance(spec, Network) and (spec.stochastic or isinstance(spec, Diffusion)))
-    ):
+    if not isinstance(spec, Kriging | Diffusion) and not draws_itself(spec):
         raise OptionError(
             f"model={spec.name!r} cannot draw members. Use one that can: model='diffusion', for the four 10 m bands, "
             "or model='kriging', for any."
@@ -136,7 +135,8 @@ def ensemble(
     if isinstance(spec, Diffusion):
         check_samples(spec, calibration)
         calibrated = False  # a diffusion's spread is its own
-    used = calibration_for(spec.name, calibrated, calibration, options, made.wanted)
+    drawn = draws_itself(spec)
+    used = calibration_for(spec.name, calibrated, calibration, options, made.wanted, drawn=drawn)
 
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
         if isinstance(kernel.spec, Diffusion):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..arguments import check_flag, check_number, shown
 from ..catalog import registry
+from ..catalog.models import Model, Network
 from ..cube.select import AnyCube, pick
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..errors import CalibrationWarning, OptionError, warn_caller, warns_once
@@ -25,6 +26,7 @@ from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
 from ..tiling.source import some_bands
 from .api import described_as_in_upscale
+from .draws import draws_of
 from .inputs import Chunks, LayoutChoice
 from .plan import Plan, graph, rebuild
 from .planning import plan
@@ -35,6 +37,9 @@ GivenCalibration: TypeAlias = Calibration | str | os.PathLike[str] | None
 """A calibration, a file that one was saved in, or None for that of the package."""
 
 Arrays: TypeAlias = tuple[xr.DataArray, ...]
+
+SCORED = 16
+"""Members whose deviation is compared with errors, of a model that draws."""
 
 Factors: TypeAlias = tuple[float, float, float]
 
@@ -151,14 +156,34 @@ def together(found: dict[str, xr.DataArray], more: dict[str, float | str]) -> xr
     return xr.Dataset(variables, attrs={**first.attrs, **more})
 
 
-def scored(obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, **options: Option) -> Arrays:
+def scored(
+    obj: AnyCube, model: str, bands: Sequence[str] | None, device: str, drawn: bool = False, **options: Option
+) -> Arrays:
     """Return the estimate, the error scale as the model gives it, and the number of the stratum, each as a DataArray.
 
-    Arguments and errors as in `interval`.
+    drawn: the scale is the deviation of SCORED members instead. Other arguments and errors as in `interval`.
     """
     made = plan(obj, Request(model, bands=bands, device=device, options=options))
     check_error_scale(made)
+    if drawn:
+        if not draws_itself(made.spec):
+            raise OptionError(
+                f"drawn=True: {made.spec.name!r} has no members of its own, whose deviations would need a calibration. "
+                "Leave it out."
+            )
+
+        def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
+            return replace(kernel, draws=draws_of(made.cube, bands_of(step), 0, count=SCORED, kept=False))
+
+        estimate, deviation = planes_of(made, with_draws, 2)
+        strata = planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)[2]
+        return estimate, deviation, strata
     return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)
+
+
+def draws_itself(spec: Model) -> bool:
+    """Return whether the members of a model come from its network, and not from the deviation of its errors."""
+    return isinstance(spec, Network) and spec.stochastic
 
 
 def full_name(model: str, bands: Sequence[str]) -> str:
@@ -191,9 +216,12 @@ def calibration_for(
     given: GivenCalibration,
     options: Mapping[str, Option],
     bands: Sequence[str],
+    *,
+    drawn: bool = False,
 ) -> Calibration | None:
     """Return the calibration to be used for some bands of a model, None for none. options: as the user set them.
 
+    drawn: of the deviations of members, for a model that draws.
     Raises OptionError for one of another model, and for one of the user's that was fitted with other options; warns
     with a CalibrationWarning where that is the package's.
     """
@@ -204,13 +232,14 @@ def calibration_for(
         return None
     if isinstance(given, str | os.PathLike):
         given = Calibration.load(given)
-    found = shipped(model) if given is None else given
+    found = shipped(f"{model}.members" if drawn else model) if given is None else given
     if not isinstance(found, Calibration):
         what = f"calibration={shown(given)}: expected" if given is not None else f"{model!r} needs"
         raise OptionError(f"{what} a calibration, as xr_sr.calibrate(lr, hr) returns it, or a file of one.")
     if found.family != model.partition(".")[0]:
         raise OptionError(f"calibration= is of {found.model!r}, the model is {model!r}. Fit one for it.")
-    if changed := found.changed(options_with(model, options), bands):
+    now_used = options_with(model, options) | ({"drawn": drawn} if draws_itself(registry.get(model)) else {})
+    if changed := found.changed(now_used, bands):
         fitted, now = (", ".join(f"{name}={shown(pair[i])}" for name, pair in changed.items()) for i in (0, 1))
         way = (
             f"fit one with the same options, xr_sr.calibrate(lr, hr, {model!r}, {now}), or take the model's own error "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_text, check_whole, count_of, items_of, shown
+from ..catalog import registry
 from ..cube.grid import order_error
 from ..cube.select import AnyCube, recognize
 from ..errors import OptionError
@@ -21,7 +22,7 @@ from ..kernels.calibration import EDGES, LEVELS, STRATA, Calibration, fitted, ga
 from ..kernels.resolve import options_with
 from ..metrics.inputs import ImageSeries, check_same_grid, read, together
 from ..metrics.reduce import Layout, map_images
-from ..pipeline.interval import GivenCalibration, calibration_for, full_name, scored
+from ..pipeline.interval import GivenCalibration, calibration_for, draws_itself, full_name, scored
 from ..spec import Option
 
 Cubes: TypeAlias = "AnyCube | Sequence[AnyCube]"
@@ -52,6 +53,7 @@ def calibrate(
     equal: bool = False,
     device: str = "auto",
     note: str = "",
+    drawn: bool = False,
     **options: Option,
 ) -> Calibration:
     """Fit how far errors lie from what a model expects, on pairs with a reference, for `interval`.
@@ -62,6 +64,8 @@ def calibrate(
     model: as in `interval`. bands, device, options: as in `upscale`.
     border: fine pixels at the edge of each cube that do not count. equal: all pairs have the same weight, whatever
         their size; else all pixels. note: what it was fitted on, for the record; by default how many pairs.
+    drawn: fit on the deviations of 16 members, for `ensemble` of a model that draws, "diffusion"; else on the scales of
+        `interval`. Kriging has the same for both.
 
     Returns a `Calibration`, small: pass it as `calibration=`, or `save` it. Quantiles of |error| / scale are kept by
     band and stratum of the input pixel (flat, edge, bright) where there are 2000 pixels of it, with the options of the
@@ -75,11 +79,12 @@ def calibrate(
     check_whole("border", border, least=0)
     check_text("note", note)
     check_flag("equal", equal)
+    check_flag("drawn", drawn)
     names: list[str] = []
     found: list[tuple[list[str], DoubleArray]] = []
     for coarse, fine in pairs:
         keys, counts = _tallied(
-            _scores, (len(STRATA), len(EDGES) - 1), coarse, fine, model, bands, border, device, options
+            _scores, (len(STRATA), len(EDGES) - 1), coarse, fine, model, bands, border, device, options, drawn=drawn
         )
         found.append((keys, counts))
         names += [key for key in keys if key not in names]
@@ -92,7 +97,8 @@ def calibrate(
     if not sums.any():
         raise OptionError("calibrate(lr, hr): no pixel is valid in both, border=... left out. Pass larger pairs.")
     note = note or f"fitted on {count_of(len(pairs), 'pair')} of one's own"
-    return fitted(model, names, sums, pixels, note, LEAST_PIXELS, options_with(model, options))
+    known = options_with(model, options) | ({"drawn": drawn} if draws_itself(registry.get(model)) else {})
+    return fitted(model, names, sums, pixels, note, LEAST_PIXELS, known)
 
 
 def calibration_report(
@@ -107,12 +113,13 @@ def calibration_report(
     bands: Sequence[str] | None = None,
     border: int = 16,
     device: str = "auto",
+    drawn: bool = False,
     **options: Option,
 ) -> xr.Dataset:
     """Measure how well the intervals of a model hold what they say, on pairs with a reference.
 
-    lr, hr, model, border, bands, device, options: as in `calibrate`; each pair is a place. levels: of the intervals,
-        in any order, each once. names: of the places, each once. calibrated, calibration: as in `interval`.
+    lr, hr, model, border, bands, device, drawn, options: as in `calibrate`; each pair is a place. levels: of the
+        intervals, in any order, each once. names: of the places, each once. calibrated, calibration: as in `interval`.
 
     Returns a Dataset in memory, by place, and where it says so by stratum (flat, edge, bright, all) and level; over all
     bands together:
@@ -134,12 +141,15 @@ def calibration_report(
     given = _levels(levels)
     places = _places(names, len(pairs))
     check_whole("border", border, least=0)
-    used = calibration_for(model, calibrated, calibration, options, compared)
+    check_flag("drawn", drawn)
+    used = calibration_for(model, calibrated, calibration, options, compared, drawn=drawn)
     found: list[tuple[list[str], DoubleArray]] = []
     errors: dict[str, DoubleArray] = {}
     for coarse, fine in pairs:
         factors = _Widths(given, used)
-        keys, sums = _tallied(_measures, factors.shape, coarse, fine, model, bands, border, device, options, factors)
+        keys, sums = _tallied(
+            _measures, factors.shape, coarse, fine, model, bands, border, device, options, factors, drawn
+        )
         found.append((keys, sums))
         for key, one in zip(keys, sums.sum(1)[:, 1 - len(FINE) :], strict=True):
             errors[key] = errors[key] + one if key in errors else one
@@ -217,11 +227,12 @@ def _tallied(
     device: str,
     options: Mapping[str, Option],
     widths: _Widths | None = None,
+    drawn: bool = False,
 ) -> tuple[list[str], DoubleArray]:
     """Sum a function over the blocks of one pair: canonical names of bands, and (band, *shape)."""
     reference = read(fine, "HR")
     _check_order(coarse, reference)
-    made = [read(each, "SR") for each in scored(coarse, model, bands, device, **options)]
+    made = [read(each, "SR") for each in scored(coarse, model, bands, device, drawn, **options)]
     estimate, reference = together(made[0], reference)
     check_same_grid(estimate, reference)
     scale, strata = (each.select(estimate.keys) for each in made[1:])

@@ -7,10 +7,11 @@ is trained is the network of paths from noise to the ground.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,12 +19,13 @@ from torch.nn import functional
 from ..arguments import check_whole
 from ..networks.flow_residual import FlowResidual
 from ..networks.lean import trim
+from ..networks.separable import MEANS
 from .checks import check_kinds, check_seen, check_sizes, scenes_for
 from .learning import GENTLE, sensed_bands
 from .loop import Batch, Settings, train
-from .patches import Augmentation, PooledBatches
+from .patches import Augmentation, Pool, PooledBatches
 from .residual import Sensed, SensorDraw
-from .scenes import Scene
+from .scenes import FloatArray, Scene
 
 FARTHEST = 12.0
 """Errors beyond this many times their expected scale count as if they were there."""
@@ -36,6 +38,26 @@ FIRST, LAST = 0.15, 1.5
 
 COVARIANCE_BATCHES = 60
 """Batches from which the covariance of errors within an input pixel is estimated."""
+
+
+class Judged(Sensed):
+    """Pools whose target has the standard deviations of kriging's error behind what kriging leaves, by band."""
+
+    def __call__(self, number: int) -> Pool:
+        """See `patches.Maker`."""
+        pool = super().__call__(number)
+        return replace(pool, target=np.concatenate([pool.target, self.deviations(pool.lr)], axis=1))
+
+    def deviations(self, lr: FloatArray) -> FloatArray:
+        """Return the standard deviations for images with `context` pixels around: (n, band, y * scale, x * scale)."""
+        seen = trim(torch.from_numpy(lr), self.context - MEANS)
+        rows, columns = ((side - 2 * MEANS) * self.scale for side in seen.shape[-2:])
+        made = torch.empty(*seen.shape[:2], rows, columns)
+        with torch.no_grad():
+            for image, planes in zip(seen, made, strict=True):
+                for band, plane, out in zip(self.kriger.bands, image, planes, strict=True):
+                    band.judge(plane.contiguous(), [out])
+        return np.asarray(made.numpy())
 
 
 class FlowMatching:
@@ -62,10 +84,13 @@ class FlowMatching:
 
 
 def errors(network: FlowResidual, condition: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the mean leaves over its scale, (n, planes, y, x), and what the network of paths sees."""
-    addition, scale, seen = network.parts(condition)
-    left = functional.pixel_unshuffle(target, network.upscale) - addition
-    return (left / scale).clamp(-FARTHEST, FARTHEST), seen
+    """Return what the mean leaves over its scale, (n, planes, y, x), and what the network of paths sees.
+
+    target: as of `Judged`.
+    """
+    left, scale = functional.pixel_unshuffle(target, network.upscale).chunk(2, dim=1)
+    addition, seen = network.parts(condition, scale)
+    return ((left - addition) / scale).clamp(-FARTHEST, FARTHEST), seen
 
 
 def estimate_base(network: FlowResidual, batches: Callable[[int], Batch], count: int) -> None:
@@ -130,7 +155,7 @@ def fit_flow(
     check_sizes(side=side, batch=batch, patch=patch, pool=pool)
     check_seen(seen)
     check_whole("scale", scale, least=2)
-    maker = Sensed(
+    maker = Judged(
         scenes_for(scenes, len(bands)),
         bands,
         sensors or SensorDraw(),
