@@ -10,7 +10,18 @@ from typing import Any
 
 from torch import nn
 
-from . import kl_autoencoder, latent_diffusion, latent_unet, lean, lean_fusion, lpips, pixel_diffusion, span
+from . import (
+    kl_autoencoder,
+    latent_diffusion,
+    latent_unet,
+    lean,
+    lean_fusion,
+    lpips,
+    named_unet,
+    pixel_diffusion,
+    span,
+    vector_quantized,
+)
 from .detect import Architecture, Found, build_from
 
 __all__ = ["ARCHITECTURES", "Found", "from_state_dict"]
@@ -25,6 +36,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     pixel_diffusion.ARCHITECTURE,
     kl_autoencoder.ARCHITECTURE,
     latent_unet.ARCHITECTURE,
+    vector_quantized.ARCHITECTURE,
+    named_unet.ARCHITECTURE,
 )
 """All that can be recognized, in the order in which they are tried."""
 
