@@ -5,14 +5,21 @@
     training.save_weights(network, "mine.safetensors", {"trained on": "my fields, 2024"})
 
 `distil` learns another model's function, `fit` learns from high resolution through the modeled sensor, `fit_residual`
-what kriging leaves of it. All save checkpoints and resume. The default optimizer needs the extra `train`.
+what kriging leaves of it; `fit_autoencoder` and `fit_denoiser` train the two networks of diffusion. All save
+checkpoints and resume. The default optimizer needs the extra `train`.
 """
 
 from ..kernels.kriging_network import residual_of
+from ..networks.kl_autoencoder import KLAutoencoder
+from ..networks.latent_unet import LatentUNet
 from ..networks.lean import LeanSPAN
 from ..networks.lean_fusion import LeanFusion
+from ..networks.patch_discriminator import PatchDiscriminator
+from .autoencoder import AutoencoderLosses, fit_autoencoder
+from .denoiser import Masking, draw_images, fit_denoiser
 from .features import perceptual_features
 from .journal import plot_log, save_weights
+from .latents import latent_diffusion, linear_schedule
 from .learning import SensorRange, distil, fit
 from .loop import Settings
 from .patches import Augmentation
@@ -22,8 +29,13 @@ from .teacher import Teacher, closeness
 
 __all__ = [
     "Augmentation",
+    "AutoencoderLosses",
+    "KLAutoencoder",
+    "LatentUNet",
     "LeanFusion",
     "LeanSPAN",
+    "Masking",
+    "PatchDiscriminator",
     "Scene",
     "SensorDraw",
     "SensorRange",
@@ -31,8 +43,13 @@ __all__ = [
     "Teacher",
     "closeness",
     "distil",
+    "draw_images",
     "fit",
+    "fit_autoencoder",
+    "fit_denoiser",
     "fit_residual",
+    "latent_diffusion",
+    "linear_schedule",
     "perceptual_features",
     "plot_log",
     "repeated",
