@@ -117,7 +117,7 @@ def _lazy(cube: object, how: str, declared: dict[str, object]) -> object:
 
 
 def _make(store: Path, side: int, dates: int) -> dict[str, float]:
-    """Write the dates; the last one is not displaced."""
+    """Write the dates; the last one is not shifted."""
     import numpy as np
 
     from benchmarks.harness import scenes

@@ -210,7 +210,7 @@ def _show_gains(report: Report, rows: list[dict[str, Any]], given: Any) -> None:
     report.text(
         f"{len(places)} places, public-domain aerial imagery, seen at 10 m through the modeled sensor with the noise "
         f"of Sentinel-2, {given.seeds} series of each: displacements are drawn within the given spread along each "
-        "axis, the last date is not displaced, and a series of fewer dates is the end of that of 16. `multiframe` with "
+        "axis, the last date is not shifted, and a series of fewer dates is the end of that of 16. `multiframe` with "
         "its defaults measures shifts itself. Mean of bicubic images: each date is aligned with the last one (`align`, "
         "method `ecc`) and interpolated. Shift-and-add: by the shifts that `align` measures, each pixel is shared "
         "among the four nearest fine ones, and empty ones are interpolated linearly. Means over places, series and "
@@ -251,7 +251,7 @@ def _table_of_gains(report: Report, rows: list[dict[str, Any]]) -> None:
                 gain = psnr - _mean(rows, "psnr", spread=spread, image=KRIGING)
                 numbers = (f"{psnr:.2f}", f"{gain:+.2f}", f"{ssim:.3f}", *(f"{share:.3f}" for share in mtf))
                 lines.append((f"±{spread:g} px", image, dates, *numbers, error))
-    head = ["displaced within", "image", "dates", "PSNR, dB", f"over {KRIGING}", "SSIM", "MTF, 10 m", "MTF, 5 m"]
+    head = ["shifts within", "image", "dates", "PSNR, dB", f"over {KRIGING}", "SSIM", "MTF, 10 m", "MTF, 5 m"]
     report.table([*head, "rms error of shifts, px"], lines)
 
 
@@ -332,7 +332,7 @@ def _show_real(report: Report, rows: list[dict[str, Any]], given: Any) -> None:
         "",
         "WorldCereal: monthly composites of a year in Belgium, two without data, in windows of three months; openEO: "
         "three dates in June, in one window. There is no reference; what can be seen is whether the image of a window, "
-        "displaced and blurred as the sensor does, predicts each date, its gain and offset taken out: the root mean "
+        "shifted and blurred as the sensor does, predicts each date, its gain and offset taken out: the root mean "
         "square of the difference in 1e-3 of reflectance, of the joined image and of the last date's single image. "
         "Shift of the content in input pixels.",
     )
@@ -415,7 +415,7 @@ def _plot(rows: list[dict[str, Any]]) -> None:
         axis.set_xscale("log", base=2)
         axis.set_xticks(DATES, [str(dates) for dates in DATES])
         axis.set_xlabel("dates")
-        axis.set_title(f"displaced within ±{spread:g} pixels" if spread else "not displaced", loc="left", fontsize=11)
+        axis.set_title(f"shifts within ±{spread:g} pixels" if spread else "no shifts", loc="left", fontsize=11)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("PSNR over one date's kriging, dB")

@@ -22,13 +22,13 @@ WINDOW = "3650D"
 """A window that holds all dates of a series."""
 
 MARGIN = 4 * SCALE
-"""Fine pixels at the edges that are not evaluated: displaced dates end there."""
+"""Fine pixels at the edges that are not evaluated: shifted dates end there."""
 
 MOST_SHIFT = 3.0
 
 
 def seen(place: Place, dates: int, *, spread: float, seed: int, **options: Any) -> xr.DataTree:
-    """Return a series of a place, whose last date is not displaced, with noise as Sentinel-2's; computed."""
+    """Return a series of a place, whose last date is not shifted, with noise as Sentinel-2's; computed."""
     from xr_sr.simulate import degrade_series
 
     like = place.hr.odc.geobox.zoom_out(SCALE)
