@@ -43,6 +43,13 @@ def tree(truth: xr.Dataset) -> xr.DataTree:
     return xr.DataTree.from_dict({"r10m": series(truth, FINE, 4), "r20m": series(truth, COARSE, 8)})
 
 
+def on_one_grid(tree: xr.DataTree) -> xr.Dataset:
+    """Its 20 m pixels repeated on the 10 m grid."""
+    fine, coarse = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
+    wide = coarse.isel(y=np.repeat(np.arange(24), 2), x=np.repeat(np.arange(24), 2))
+    return fine.assign({band: (("time", "y", "x"), wide[band].values) for band in COARSE})
+
+
 def joined(cube: xr.DataArray | xr.Dataset | xr.DataTree, **options: object) -> xr.Dataset:
     with dask.config.set(scheduler="synchronous"):
         return cube.sr.multiframe("60D", device="cpu", **options).compute()
@@ -97,11 +104,9 @@ def test_only_20_m_bands_may_be_asked_for_in_any_order(tree: xr.DataTree):
 
 def test_20_m_bands_repeated_on_the_10_m_grid_and_in_other_are_the_same(tree: xr.DataTree):
     fine, coarse = tree["r10m"].to_dataset(), tree["r20m"].to_dataset()
-    wide = coarse.isel(y=np.repeat(np.arange(24), 2), x=np.repeat(np.arange(24), 2))
-    flat = fine.assign({band: (("time", "y", "x"), wide[band].values) for band in COARSE})
     whole = joined(tree)
 
-    for made in (joined(fine, other=coarse), joined(flat)):
+    for made in (joined(fine, other=coarse), joined(on_one_grid(tree))):
         np.testing.assert_allclose(
             made["estimate"].sel(band=COARSE).values, whole["estimate"].sel(band=COARSE).values, rtol=0, atol=1e-6
         )
@@ -116,6 +121,37 @@ def test_a_20_m_pixel_without_a_value_is_nan_alone(tree: xr.DataTree):
     gone = np.isnan(made["estimate"].sel(band="B05")[0].values)
     assert gone[80:88, 96:104].all() and gone.sum() == 64
     assert np.isfinite(made["estimate"].sel(band=["B11", "B04"]).values).all()
+
+
+@pytest.mark.parametrize("layout", ["auto", "native", "resampled"])
+def test_20_m_bands_repeated_on_the_10_m_grid_are_nan_in_holes_alone(tree: xr.DataTree, layout: str):
+    holed = tree.copy(deep=True)
+    for band in COARSE:
+        holed[f"r20m/{band}"][-1, 8:12, 5:16] = np.nan
+    flat = on_one_grid(holed)
+    for band in FINE:
+        flat[band][-1, 16:24, 10:32] = np.nan
+        holed[f"r10m/{band}"][-1, 16:24, 10:32] = np.nan
+
+    made, two = joined(flat, layout=layout), joined(holed)
+    cut = joined(flat.chunk({"time": 1, "y": 11, "x": 20}), layout=layout, chunks=(17, 31))
+
+    gone = np.isnan(made["estimate"].sel(band=COARSE)[0].values)
+    assert gone[:, 64:96, 40:128].all() and gone[0].sum() == 32 * 88
+    assert np.isfinite(made["estimate"].sel(band=FINE)).all()
+    for other in (two, cut):
+        np.testing.assert_allclose(made["estimate"].values, other["estimate"].values, rtol=0, atol=1e-6)
+
+
+def test_a_date_shown_without_any_pixel_has_no_20_m_bands(tree: xr.DataTree):
+    empty = on_one_grid(tree)
+    for band in [*FINE, *COARSE]:
+        empty[band][-1] = np.nan
+
+    made = joined(empty)
+
+    assert np.isnan(made["estimate"].sel(band=COARSE)).all()
+    assert np.isfinite(made["estimate"].sel(band=FINE)[..., 8:-8, 8:-8]).all()
 
 
 def test_deviations_of_20_m_bands_are_there_and_positive(tree: xr.DataTree):

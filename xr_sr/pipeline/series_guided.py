@@ -35,9 +35,9 @@ class GuidedRecipe:
 
 
 def reach_of(series: SeriesRecipe, guided: GuidedRecipe) -> int:
-    """Return the input pixels around a block that it depends on."""
+    """Return the input pixels around a block that it depends on; holes of 20 m bands are filled from twice as far."""
     around, consumed = kernels.guided_reach(guided.sensors, series.scale)
-    return max(series.context + around + 2, consumed + 2) + 2 * FILLED
+    return max(series.context + around + 2 + 2 * FILLED, consumed + 2 + FILLED, 2 * (consumed + 2))
 
 
 def join_guided_block(source: Source, tile: Tile, recipe: SeriesRecipe, guided: GuidedRecipe) -> FloatArray:
