@@ -102,3 +102,27 @@ def test_keeping_memory_is_a_question_of_the_c_library(monkeypatch):
     assert isinstance(engine.keep_freed_memory(), bool)
     monkeypatch.setattr(os, "name", "nt")
     assert engine.keep_freed_memory() is False
+
+
+def test_networks_are_compiled_where_that_is_asked_for(monkeypatch):
+    """Here by a stand-in for torch.compile, which needs minutes and a compiler."""
+    seen = []
+
+    def compile_(function, **options):
+        seen.append((function, options))
+        return lambda x: function(x) + 1
+
+    def double(x):
+        return 2 * x
+
+    monkeypatch.setattr("torch.compile", compile_)
+    monkeypatch.setattr(engine, "_compiling", [])
+    assert engine.compiled(double) is double
+    monkeypatch.setenv("XR_SR_COMPILE", "1")
+    assert engine.compiled(double)(2) == 5
+    engine.ask_compiling(False)
+    assert engine.compiled(double) is double
+    engine.ask_compiling(True)
+    monkeypatch.delenv("XR_SR_COMPILE")
+    assert engine.compiled(double)(2) == 5
+    assert [function for function, _ in seen] == [double, double]

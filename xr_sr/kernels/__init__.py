@@ -294,11 +294,10 @@ def _make(ref: KernelRef, device: str) -> Kernel:
     if ref.draws is not None and isinstance(spec, Network):
         from .flow import FlowKernel
         from .flow_network import FlowNetwork
-        from .predictors import DTYPES
 
         network = _loaded(ref)
         assert isinstance(network, FlowNetwork)
-        return FlowKernel(network, ref.draws, device, DTYPES[ref.precision])
+        return FlowKernel(network, ref.draws, device, ref.precision)
     assert isinstance(spec, Interpolation | Network), f"{spec.name!r} is computed by `sharpen`"
     predictor = Interpolator(spec.method, spec.scale) if isinstance(spec, Interpolation) else _predictor(ref, device)
     return WindowKernel(

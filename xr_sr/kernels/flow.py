@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from ..networks.lean import trim
 from ..networks.separable import local_moments
-from ..runtime.device import in_batches, settle_threads
+from ..runtime.device import compiled, in_batches, keep_float32_exact, settle_threads
 from ..spec import Tile
 from .chance import Chance, drawn, key_of
 from .flow_network import Around, FlowNetwork
+from .predictors import DTYPES
 from .protocol import Draws, FloatArray
 from .strata import by_stratum, strata_of
 from .window import cut, from_tensor, new_block, to_tensor
@@ -31,13 +32,15 @@ BATCH = {"cpu": 2, "cuda": 16}
 class FlowKernel:
     """A `Kernel` that returns one member, or all estimates, all standard deviations, and all of each member."""
 
-    def __init__(self, network: FlowNetwork, draws: Draws, device: str, precision: torch.dtype) -> None:
+    def __init__(self, network: FlowNetwork, draws: Draws, device: str, precision: str) -> None:
+        keep_float32_exact(device, precision)
         self.network = network.eval().to(device)
+        network.moving = compiled(network.moving)  # type: ignore[method-assign]
         for value in self.network.parameters():
             if value.ndim == 4:
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         self.scale, self.halo = network.upscale, network.consumed + network.consumed % 2
-        self.draws, self.device, self.precision = draws, torch.device(device), precision
+        self.draws, self.device, self.precision = draws, torch.device(device), DTYPES[precision]
 
     def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
         """See `protocol.Kernel`."""

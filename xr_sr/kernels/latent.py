@@ -22,7 +22,7 @@ from ..errors import WeightsFormatError
 from ..networks import from_state_dict
 from ..networks.latent_diffusion import LatentDiffusion
 from ..networks.pixel_diffusion import PixelDiffusion
-from ..runtime.device import in_batches, settle_threads
+from ..runtime.device import compiled, in_batches, keep_float32_exact, settle_threads
 from ..spec import Tile
 from .chance import Chance, key_of
 from .predictors import DTYPES, hashed_bytes
@@ -50,7 +50,9 @@ class LatentKernel:
     ) -> None:
         self.spec, self.samples, self.scale = spec, samples, spec.scale
         self.device, self.dtype = torch.device(device), DTYPES[precision]
+        keep_float32_exact(device, precision)
         self.network, self.schedule = _loaded(spec, path, sha256, device, precision)
+        self.noise_of = compiled(self.network.forward)
 
     def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
         """See `protocol.Kernel`; the block is a whole window, and a tile says where it lies."""
@@ -98,7 +100,7 @@ class LatentKernel:
 
         def estimate(x: Tensor, time: int) -> Tensor:
             times = torch.full((len(x),), time, device=self.device)
-            found: Tensor = self.network(x.to(self.dtype), condition, times)
+            found: Tensor = self.noise_of(x.to(self.dtype), condition, times)
             return found.float()
 
         def at_step(number: int) -> Tensor:

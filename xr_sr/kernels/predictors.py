@@ -23,6 +23,7 @@ from ..catalog.states import read_tensors
 from ..errors import ModelError, WeightsFormatError, WeightsHashError
 from ..networks import separable
 from ..networks.detect import load_strict, unwrapped
+from ..runtime.device import keep_float32_exact
 from .dates import DatesAsChannels
 from .protocol import Spread
 from .strata import by_stratum, strata_of
@@ -71,10 +72,7 @@ class NetworkPredictor:
     ) -> None:
         self.spec, self.spread = spec, spread
         self.dtype = DTYPES[precision]
-        if precision == "float32" and device.startswith("cuda"):
-            # TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 instead of 1e-5. The switch is
-            # global; turning it back after each task would race with the next thread.
-            torch.backends.cudnn.allow_tf32 = False
+        keep_float32_exact(device, precision)
         self.network = network.eval().to(device=device, dtype=self.dtype)
         for value in (*self.network.parameters(), *self.network.buffers()):
             if value.ndim == 4:

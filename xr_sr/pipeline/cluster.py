@@ -45,6 +45,7 @@ def configure(
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
+    compile_networks: bool = False,
 ) -> dict[str, WorkerReport]:
     """Prepare every worker of a cluster, those that join later included.
 
@@ -54,6 +55,8 @@ def configure(
     device: as in `upscale`. torch_threads: threads of torch per task; by default the processors of a machine divided
         by the tasks that run at once on it, as far as a worker can know (workers of one command are counted).
     keep_memory: tell the C library to keep freed buffers (Linux with glibc): faster, with more memory per process.
+    compile_networks: compile those that draw, "diffusion" and "ldsr-s2", by torch: the first block of each size takes
+        up to minutes longer, later ones may be faster. Without a cluster: the environment variable XR_SR_COMPILE=1.
 
     Returns for each worker its threads, torch threads per task, device and loaded models.
     Raises OptionError for a number of threads below 1, WeightsError if this client cannot find the weights, or a worker
@@ -73,6 +76,7 @@ def configure(
             worker.xr_sr = prepare(worker.state.nthreads, *self.args)
 
     check_flag("keep_memory", keep_memory)
+    check_flag("compile_networks", compile_networks)
     if torch_threads is not None:
         check_whole("torch_threads", torch_threads, least=1)
     own = dict(weights or {})
@@ -84,7 +88,7 @@ def configure(
                 located = fetch.locate(part, own.get(model))
                 data = located.path.read_bytes()
                 files.append(Sent(part, located.sha256, located.path.suffix, data, whole=part is spec))
-    client.register_plugin(Prepared(files, device, torch_threads, keep_memory))
+    client.register_plugin(Prepared(files, device, torch_threads, keep_memory, compile_networks))
     return dict(client.run(_report))
 
 
@@ -107,6 +111,7 @@ def prepare(
     device: str = "auto",
     torch_threads: int | None = None,
     keep_memory: bool = False,
+    compile_networks: bool = False,
 ) -> WorkerReport:
     """Prepare one worker, and return what was done; see `configure`."""
     import torch
@@ -114,6 +119,8 @@ def prepare(
     from ..runtime import device as runtime
 
     runtime.ask_threads(torch_threads)
+    if compile_networks:
+        runtime.ask_compiling(True)
     loaded = []
     for sent in files:
         spec = sent.spec

@@ -9,11 +9,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from ..errors import OptionError
 
 Item = TypeVar("Item")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def check_device(device: str) -> None:
@@ -129,6 +131,40 @@ def in_batches(run: Callable[[list[Item]], None], items: Sequence[Item], *, size
                 torch.cuda.empty_cache()
             continue
         start += len(batch)
+
+
+def keep_float32_exact(device: str, precision: str) -> None:
+    """Compute convolutions of a GPU in full float32 where that is asked for.
+
+    TF32, cuDNN's default for float32, keeps 10 bits of the mantissa: 1e-3 instead of 1e-5. The switch is global;
+    turning it back after each task would race with the next thread.
+    """
+    if precision == "float32" and device.startswith("cuda"):
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False
+
+
+_compiling: list[bool] = []
+
+
+def ask_compiling(on: bool) -> None:
+    """Compile networks that draw in this process, from the next one that is built on."""
+    _compiling[:] = [on]
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function of tensors compiled by torch, if that was asked for here or by XR_SR_COMPILE=1.
+
+    The first call of each shape takes up to minutes; values are equal but for rounding.
+    """
+    asked = _compiling[0] if _compiling else os.environ.get("XR_SR_COMPILE", "") == "1"
+    if not asked:
+        return function
+    import torch
+
+    made: Callable[P, R] = torch.compile(function, dynamic=False)
+    return made
 
 
 def keep_freed_memory() -> bool:
