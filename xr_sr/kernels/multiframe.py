@@ -224,7 +224,7 @@ def _cut(image: Tensor, margin: int) -> Tensor:
     return image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def kriger_of(
     sensors: tuple[BandSensor, ...], dates: tuple[SeriesDate, ...], factors: tuple[tuple[float, float, float], ...]
 ) -> SeriesKriger:

@@ -66,7 +66,7 @@ class SeriesFilters:
     variance: Doubles
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def series_filters(series: Series) -> SeriesFilters:
     """Compute the filters of a series; once in a process for all pixels that share shifts and weights."""
     bank = _Bank(series)

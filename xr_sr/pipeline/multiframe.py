@@ -110,8 +110,9 @@ def multiframe(
     window, and `window_dates` the number of its dates: `estimate`, `std`, `lower` and `upper` as `interval` does;
     `n_effective` (time, y, x), the sum of the weights of all dates, 1 where the reference alone counts, 0 where no date
     is valid; `weight` (date, y, x), the weight of each date of the cube in its window's image, 1 for a reference, 0
-    where a date is not valid. Holes of the reference are filled from the other dates, with a weight of 0 for the
-    reference. NaN where no date is valid.
+    where a date is not valid. In holes of the reference the image is what the other dates give without it, moved to its
+    geometry: of the dates that are valid there, the nearest in time of those that count most is shown, perhaps older
+    ground; the weight of the reference is 0. NaN where no date is valid.
     A reference that shows too little of a region to be compared there, as under clouds, is filled like this too: the
     other dates are compared with the one that shows most, the anchor, which is shown in its place. Where no other
     region says how these two lie, the image lies as the anchor does. Bands of 20 m are NaN where the reference is.

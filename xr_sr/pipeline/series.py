@@ -30,6 +30,7 @@ from .readers import COARSE_STACK
 from .request import Request
 from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block, table_of, weigh_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
+from .series_holes import BESIDE as HOLES
 from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
 from .series_recorded import Recorded
 from .steps import Step
@@ -152,6 +153,12 @@ class CubeSeries:
     def planes(self, dates: Sequence[int]) -> list[list[BandArray]]:
         """Return the lazy arrays (y, x) of all bands of some dates, date by date; and of their masks, if there are."""
         return [[(array[date], index) for date in dates for array, index in stack] for stack in self.step.stacks]
+
+    def nearness(self, dates: Sequence[int]) -> tuple[int, ...]:
+        """Return the rank in time of each date beside the first one, 0 the nearest; of equal ones the later."""
+        apart = [(abs(self.stamps[date] - self.stamps[dates[0]]), -place) for place, date in enumerate(dates[1:])]
+        order = sorted(range(len(apart)), key=apart.__getitem__)
+        return tuple(order.index(place) for place in range(len(apart)))
 
     def read_as(self, dates: Sequence[int]) -> dict[str, Any]:
         """Return how a task reads dates, whatever joins them: fields of a `DatesRecipe`."""
@@ -298,11 +305,12 @@ def _kriged(
     recipe = SeriesRecipe(
         **series.read_as(dates),
         most=len(dates),
-        margin=kernels.SERIES_REACH,
+        margin=kernels.SERIES_REACH + HOLES,
         filled=FILLED,
         sensors=kernel.sensors,
         factors=factors[0],
         device=kernel.device,
+        nearness=series.nearness(dates),
     )
     own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
     weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **own)

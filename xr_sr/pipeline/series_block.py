@@ -21,6 +21,17 @@ from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
 from .readers import trim
+from .series_holes import (
+    AROUND,
+    BESIDE,
+    Seen,
+    box_of,
+    completed,
+    moved_to_reference,
+    seen_from,
+    shown_instead,
+    stand_ins,
+)
 
 DOWN, RIGHT, QUALITY, WEIGHT, FIRST = 0, 1, 2, 3, 4
 """Numbers of a date in a region, along the last axis of a table; from FIRST on the gains of all bands, then their
@@ -68,12 +79,13 @@ class SeriesRecipe(DatesRecipe):
     """How a block of several dates is computed by kriging.
 
     sensors: of the bands. factors: by which their deviations are multiplied, as in `Spread`. device: as `upscale` takes
-    it.
+    it. nearness: rank in time of each date beside the reference, 0 the nearest, for those that stand in for it.
     """
 
     sensors: tuple[BandSensor, ...]
     factors: tuple[tuple[float, float, float], ...]
     device: str
+    nearness: tuple[int, ...]
 
     @property
     def scale(self) -> int:
@@ -176,15 +188,43 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     """
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
-        part = kernels.join_dates(
-            (recipe.sensors, seen.dates, recipe.factors, recipe.device), seen.reference, seen.others, seen.visible
+        part = _joined(
+            recipe, Seen(seen.dates, *(trim(each, BESIDE) for each in (seen.reference, seen.others, seen.visible)))
         )
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
             weight = part.weights[number] * seen.dates[number].weight
             weights[date + 1] = np.where(seen.shown[number][inner], np.float32(1), weight)
+        if not seen.measured[:, *inner].all():
+            _fill_holes(recipe, seen, part.planes, weights)
         yield place, part, weights, weights.sum(axis=0), seen.known[:, *inner]
+
+
+def _joined(recipe: SeriesRecipe, seen: Seen) -> kernels.SeriesResult:
+    return kernels.join_dates(
+        (recipe.sensors, seen.dates, recipe.factors, recipe.device), seen.reference, seen.others, seen.visible
+    )
+
+
+def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, weights: FloatArray) -> None:
+    """Write what the other dates give where the reference was not measured into what was joined, and their weights."""
+    inner = (slice(recipe.margin, -recipe.margin),) * 2
+    hole, scale = ~seen.measured[:, *inner], recipe.scale
+    nearness = [recipe.nearness[date] for date in seen.counted]
+    for number, where in stand_ins(np.asarray(hole.any(axis=0)), seen.visible[:, *inner], seen.dates, nearness):
+        rows, columns = box_of(where)
+        area = tuple(slice(each.start, each.stop + 2 * recipe.margin) for each in (rows, columns))
+        own, rest = seen_from(number, seen.dates, seen.others[:, :, *area], seen.visible[:, *area])
+        found = _joined(recipe, own)
+        moved = moved_to_reference(found.planes, recipe.bands, seen.dates[number].part, scale)
+        fine = tuple(slice(each.start * scale, each.stop * scale) for each in (rows, columns))
+        filled = np.tile(hole[:, rows, columns] & where[rows, columns], (2, 1, 1))
+        np.copyto(planes[: 2 * recipe.bands, *fine], moved, where=filled.repeat(scale, axis=-2).repeat(scale, axis=-1))
+        weights[seen.counted[number] + 1, rows, columns][where[rows, columns]] = 1
+        for date, counted in zip(rest, trim(found.weights, AROUND), strict=True):
+            weight = counted * seen.dates[date].weight
+            np.copyto(weights[seen.counted[date] + 1, rows, columns], weight, where=where[rows, columns])
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,15 +233,17 @@ class AlignedDates:
 
     All have `margin` pixels around the part. counted: numbers of the dates beside the reference that are joined, from
     0, and dates: what is known of these. reference, known: (band, y, x), holes filled from others, and where that is
-    so or nothing was to fill. valid: (y, x), where the reference itself is, in all bands. others: (date, band, y, x).
-    visible: (date, y, x), where these are valid in all bands, except where they stand in for the reference themselves:
-    shown. None of the images holds NaN.
+    so or nothing was to fill; measured: (band, y, x), where it shows itself or an anchor, and was not filled. valid:
+    (y, x), where the reference itself is, in all bands. others: (date, band, y, x). visible: (date, y, x), where these
+    are valid in all bands, except where they are the anchor that is shown instead of the reference: shown. None of the
+    images holds NaN.
     """
 
     counted: tuple[int, ...]
     dates: tuple[kernels.SeriesDate, ...]
     reference: FloatArray
     known: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     others: FloatArray
     visible: NDArray[np.bool_]
@@ -271,16 +313,16 @@ class _Area:
             stacked[place] /= gain
             visible[place] = self.valid[date + 1][:, rows, columns].all(axis=0)
         valid = np.asarray(known.all(axis=0))
-        shown = np.zeros_like(visible)
+        shown, measured = np.zeros_like(visible), known
         if not valid.all() and len(stacked):
             anchors = [
                 not any(each.shift) and own[date, QUALITY] == ANCHOR for date, each in zip(counted, dates, strict=True)
             ]
-            reference, known, shown = _shown_instead(reference, known, stacked, visible, anchors)
-            visible = visible & ~shown
-            reference, known = _completed(reference, known, stacked, visible, dates)
+            reference, known, shown = shown_instead(reference, known, stacked, visible, anchors)
+            visible, measured = visible & ~shown, known
+            reference, known = completed(reference, known, stacked, visible, dates)
         reference = np.ascontiguousarray(reference, np.float32)
-        return AlignedDates(counted, dates, reference, known.copy(), valid, stacked, visible, shown)
+        return AlignedDates(counted, dates, reference, known.copy(), measured.copy(), valid, stacked, visible, shown)
 
     def _brightness(
         self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]
@@ -293,52 +335,3 @@ class _Area:
             numbers = np.apply_along_axis(lambda line: np.interp(places, middles, line), axis, numbers)  # noqa: B023
         gain, offset = numbers.astype("float32").reshape(2, recipe.bands, *numbers.shape[1:])
         return gain, offset
-
-
-def _shown_instead(
-    reference: FloatArray,
-    known: NDArray[np.bool_],
-    others: FloatArray,
-    visible: NDArray[np.bool_],
-    anchors: Sequence[bool],
-) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Put an anchor that lies where the reference does, by definition, in its place, where the reference shows nothing.
-
-    Returns the reference, where it is known, and where each date is shown, so that it counts once.
-    """
-    shown = np.zeros_like(visible)
-    empty = ~known.any(axis=0)
-    for place, anchor in enumerate(anchors):
-        if anchor:
-            shown[place] = empty & visible[place]
-            reference = np.where(shown[place], others[place], reference)
-            known, empty = known | shown[place], empty & ~shown[place]
-    return reference, known, shown
-
-
-def _completed(
-    reference: FloatArray,
-    known: NDArray[np.bool_],
-    others: FloatArray,
-    visible: NDArray[np.bool_],
-    dates: Sequence[kernels.SeriesDate],
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Fill holes of the reference with the weighted mean of the other dates, moved to it linearly."""
-    total, summed = np.zeros(known.shape[-2:], np.float64), np.zeros(reference.shape, np.float64)
-    for image, seen, date in zip(others, visible, dates, strict=True):
-        weight = (date.weight * seen).astype("float64")
-        total += _moved(weight, date.part)
-        summed += _moved(np.where(seen, image, 0) * weight, date.part)
-    there = visible.any(axis=0)  # the pixel of a date that lies nearest
-    filled = summed / np.where(there, total, 1)
-    return np.where(~known & there, filled, reference).astype("float32"), known | there
-
-
-def _moved(image: Doubles, part: tuple[float, float]) -> Doubles:
-    """Return (..., y, x) read `part` of a pixel further down and right, linearly; edges are repeated."""
-    for axis, share in ((-2, part[0]), (-1, part[1])):
-        step = 1 if share > 0 else -1
-        length = image.shape[axis]
-        beside = np.take(image, np.clip(np.arange(length) + step, 0, length - 1), axis=axis)
-        image = image * (1 - abs(share)) + beside * abs(share)
-    return image
