@@ -24,7 +24,7 @@ from .readers import trim
 from .series_holes import (
     AROUND,
     BESIDE,
-    Seen,
+    SeenDates,
     box_of,
     completed,
     moved_to_reference,
@@ -189,7 +189,7 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
         part = _joined(
-            recipe, Seen(seen.dates, *(trim(each, BESIDE) for each in (seen.reference, seen.others, seen.visible)))
+            recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in (seen.reference, seen.others, seen.visible)))
         )
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
@@ -201,7 +201,7 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
         yield place, part, weights, weights.sum(axis=0), seen.known[:, *inner]
 
 
-def _joined(recipe: SeriesRecipe, seen: Seen) -> kernels.SeriesResult:
+def _joined(recipe: SeriesRecipe, seen: SeenDates) -> kernels.SeriesResult:
     return kernels.join_dates(
         (recipe.sensors, seen.dates, recipe.factors, recipe.device), seen.reference, seen.others, seen.visible
     )

@@ -28,7 +28,7 @@ BESIDE = APART + AROUND
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class SeenDates:
     """Dates as they are joined: reference (band, y, x), others (date, band, y, x), and where these count, (date, y, x).
 
     dates: what is known of the others, relative to the reference.
@@ -64,7 +64,7 @@ def box_of(where: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 def seen_from(
     place: int, dates: Sequence[SeriesDate], images: FloatArray, visible: NDArray[np.bool_]
-) -> tuple[Seen, list[int]]:
+) -> tuple[SeenDates, list[int]]:
     """Return one date as the reference and the rest relative to it, with APART pixels less on each side; and which.
 
     images: (date, band, y, x). The date that had no pixel takes no part: filters that count on it would be weaker.
@@ -86,7 +86,7 @@ def seen_from(
     inner = (slice(APART, -APART),) * 2
     known = np.broadcast_to(visible[place][inner], (images.shape[1], rows, columns))
     reference, _ = completed(images[place][:, *inner], known, others, there, relative)
-    return Seen(relative, np.ascontiguousarray(reference), others, there), rest
+    return SeenDates(relative, np.ascontiguousarray(reference), others, there), rest
 
 
 def moved_to_reference(planes: FloatArray, bands: int, part: tuple[float, float], scale: int) -> FloatArray:
