@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,19 +24,77 @@ def dates_in(window: object, *dates: str) -> list[tuple[int, ...]]:
     return [each.dates for each in windows_of(times(*dates), window)]
 
 
-@pytest.mark.parametrize("length", ["30D", "1MS", "10D", "2W", "QS", "1YE"])
-def test_windows_of_the_calendar_are_those_of_resample(length: str):
-    own = times()
-    numbered = xr.DataArray(np.arange(4), dims="time", coords={"time": own})
+def groups_of(length: object, dates: list[pd.Timestamp]) -> list[object]:
+    """The label that `resample` of xarray gives to each date; the dates are in order of time."""
+    numbered = xr.DataArray(np.arange(len(dates)), dims="time", coords={"time": dates})
     groups = numbered.resample(time=length, origin="start_day").groups
-    wanted = [tuple(numbered.isel(time=group).values.tolist()) for group in groups.values()]
+    labels = {int(place): label for label, group in groups.items() for place in numbered.isel(time=group).values}
+    return [labels[place] for place in range(len(dates))]
 
-    found = windows_of(own, length)
 
-    assert [each.dates for each in found] == [dates for dates in wanted if dates]
-    assert [pd.Timestamp(each.start) for each in found] == [
-        pd.Timestamp(start) for start, dates in zip(groups, wanted, strict=True) if dates
+LENGTHS = [
+    "30D",
+    "1MS",
+    "10D",
+    "36h",
+    "W",
+    "2W",
+    "W-WED",
+    "SME",
+    "SMS",
+    "ME",
+    "3ME",
+    "BME",
+    "QS",
+    "QE",
+    "2QE",
+    "1YE",
+    "YS",
+]
+
+
+@pytest.mark.parametrize("length", [*LENGTHS, pd.Timedelta("30D"), timedelta(days=30), pd.offsets.MonthEnd(2)])
+def test_windows_of_the_calendar_are_those_of_resample(length: object):
+    own = [pd.Timestamp(date) for date in (*DATES, "2023-05-31T10:30", "2023-06-30T10:30", "2023-12-31T10:30")]
+    labels = groups_of(length, own)
+
+    found = windows_of(times(*map(str, own)), length)
+
+    assert [each.dates for each in found] == [
+        tuple(place for place, label in enumerate(labels) if label == wanted) for wanted in dict.fromkeys(labels)
     ]
+    first = own[0].normalize()
+    for window in found:
+        start, stop = max(pd.Timestamp(window.start), first), pd.Timestamp(window.stop)
+        inside, after, date = [start, stop - pd.Timedelta("1us")], stop, own[window.dates[0]]
+        same = dict(zip(ordered := sorted({*own, *inside, after}), groups_of(length, ordered), strict=True))
+        assert {same[moment] for moment in inside} == {same[date]} != {same[after]}
+        if pd.Timestamp(window.start) > first:
+            before = start - pd.Timedelta("1us")
+            same = dict(zip(ordered := sorted({*own, before}), groups_of(length, ordered), strict=True))
+            assert same[before] != same[date]
+
+
+@pytest.mark.parametrize(("length", "period"), [("ME", "M"), ("QE", "Q"), ("YE", "Y"), ("W", "W"), ("W-WED", "W-WED")])
+def test_bounds_of_weeks_months_quarters_and_years_are_those_of_periods(length: str, period: str):
+    for date in ("2023-06-30T10:30", "2023-06-01", "2023-07-05T23:59"):
+        (found,) = windows_of(times(date), length)
+
+        wanted = pd.Timestamp(date).to_period(period)
+        assert (pd.Timestamp(found.start), pd.Timestamp(found.stop)) == (wanted.start_time, (wanted + 1).start_time)
+
+
+def test_a_length_may_be_a_difference_of_times():
+    assert windows_of(times(), np.timedelta64(30, "D")) == windows_of(times(), "30D")
+
+
+def test_a_grouper_that_resamples_keeps_its_arguments():
+    early, late = windows_of(times("2023-01-05", "2023-01-15"), TimeResampler("10D", closed="right"))
+
+    assert (early.dates, late.dates) == ((0,), (1,))
+    assert dates_in(TimeResampler("10D"), "2023-01-05", "2023-01-15") == [(0,), (1,)]
+    assert dates_in(TimeResampler("10D", origin="2023-01-01"), "2023-01-05", "2023-01-12") == [(0,), (1,)]
+    assert dates_in(TimeResampler("10D"), "2023-01-05", "2023-01-12") == [(0, 1)]
 
 
 def test_windows_of_days_begin_on_the_day_of_the_first_date():
@@ -74,6 +134,12 @@ def test_groupers_of_xarray_and_labels_make_windows():
     ("window", "words"),
     [
         ("30 potatoes", "30 potatoes"),
+        ("0D", "window='0D'"),
+        ("-3D", "window='-3D'"),
+        ("-1ME", "window='-1ME'"),
+        (timedelta(0), "window="),
+        (np.timedelta64("NaT"), "window="),
+        (pd.DateOffset(months=1), "window="),
         ([], "window="),
         (30, "window="),
         (["first of May"], "first of May"),
@@ -106,7 +172,30 @@ def test_the_date_shown_is_the_last_or_the_one_asked_for():
 
 
 def test_bounds_are_those_of_windows():
-    found = bounds_of(windows_of(times(), "30D"))
+    found = bounds_of(windows_of(times(), "30D"), "t")
 
-    assert found.dims == ("time", "bounds") and found.shape == (3, 2)
-    assert (found.values[:, 1] > found.values[:, 0]).all()
+    assert found.dims == ("t", "bounds")
+    days = [["2023-01-05", "2023-02-04"], ["2023-02-04", "2023-03-06"], ["2023-04-05", "2023-05-05"]]
+    np.testing.assert_array_equal(found.values, np.array(days, "datetime64[ns]"))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        SeasonResampler(["DJF", "MAM"], drop_incomplete=False),
+        xr.DataArray(["a", "a", "a", "b"], dims="time"),
+        xr.DataArray(["2023-01", "2023-01", "2023-01", "2023-05"], dims="time"),
+    ],
+)
+def test_windows_without_edges_of_their_own_are_bounded_by_whole_days(window: object):
+    found = bounds_of(windows_of(times(), window), "time").values
+
+    days = [["2023-01-05", "2023-02-11"], ["2023-05-01", "2023-05-02"]]
+    np.testing.assert_array_equal(found, np.array(days, "datetime64[ns]"))
+
+
+def test_the_last_date_of_a_list_begins_a_window_of_whole_days():
+    found = bounds_of(windows_of(times(), ["2023-01-02T12:00", "2023-02-01"]), "time").values
+
+    bounds = [["2023-01-02T12:00", "2023-02-01"], ["2023-02-01", "2023-05-02"]]
+    np.testing.assert_array_equal(found, np.array(bounds, "datetime64[ns]"))

@@ -84,9 +84,9 @@ def multiframe(
     A cube of 20 m bands alone, such as `tree["r20m"]`, is joined like one of 10 m bands, to pixels of 5 m.
 
     obj: as in `upscale`, with a dimension of dates, in any order; one date is enough.
-    window: a length as `resample` takes it, "30D", "1MS": windows of the calendar that begin on the day of the first
-        date; or dates at which windows begin; or a grouper of xarray, such as SeasonResampler; or a DataArray with a
-        label for each date. Windows without a date are left out.
+    window: a length as `resample` takes it: "30D" or timedelta(days=30), counted from the day of the first date, or a
+        period of the calendar, such as "1MS", months from the 1st; or dates at which windows begin; or a grouper of
+        xarray, such as SeasonResampler; or a DataArray with a label for each date. Windows without a date are left out.
     model: "kriging", or a network of yours that reads several dates, registered with `xr_sr.ModelSpec(dates=...)`. It
         gets the reference, and after it those dates nearest in time whose `region_weight` is above 0, as many as it
         reads: each in the brightness of the reference, and moved by the whole pixels of its shift, so that at most half
@@ -107,7 +107,9 @@ def multiframe(
     noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
 
     Returns a Dataset on the finer grid, `time` holding the date that each image shows, `time_bounds` the bounds of its
-    window, and `window_dates` the number of its dates: `estimate`, `std`, `lower` and `upper` as `interval` does;
+    window, from its first moment to the first after it, and `window_dates` the number of its dates. Labels, groupers
+    that do not resample, and the last date of a list are bounded by whole days, from the first date to the last. It has
+    `estimate`, `std`, `lower` and `upper` as `interval` does;
     `n_effective` (time, y, x), the sum of the weights of all dates, 1 where the reference alone counts, 0 where no date
     is valid; `weight` (date, y, x), the weight of each date of the cube in its window's image, 1 for a reference, 0
     where a date is not valid. In holes of the reference the image is what the other dates give without it, moved to its
@@ -221,7 +223,7 @@ def _result(
     dataset = dataset.assign_coords(region_bounds(series.rows, series.columns, series.plan.cube.geobox))
     counts = xr.Variable((time,), [len(each.dates) for each in joined], {"long_name": "dates in the window"})
     dataset = dataset.assign_coords(
-        {f"{time}_bounds": bounds_of([each.window for each in joined]), WINDOW_DATES: counts}
+        {f"{time}_bounds": bounds_of([each.window for each in joined], time), WINDOW_DATES: counts}
     )
     dataset[time].attrs["bounds"] = f"{time}_bounds"
     dataset.attrs = dict(parts[0].attrs)
