@@ -18,8 +18,9 @@ from ..cube.select import AnyCube
 from ..cube.windows import DateWindow
 from ..errors import BandWarning, MissingBandError, ModelError, OptionError, warn_caller
 from ..registration.alignment import SHARP
-from ..registration.anchors import POOR, compare_dates
+from ..registration.anchors import POOR
 from ..tiling.halo import map_tiles
+from ..tiling.regions import map_regions
 from ..tiling.source import BandArray
 from ..tiling.two_resolutions import far
 from .inputs import sides_of
@@ -28,11 +29,12 @@ from .plan import Plan
 from .planning import plan
 from .readers import COARSE_STACK
 from .request import Request
-from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block, table_of, weigh_block
+from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block, weigh_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
 from .series_holes import BESIDE as HOLES
 from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
 from .series_recorded import Recorded
+from .series_regions import compare_region, table_of
 from .steps import Step
 
 REGION, COMPARED = 512, 128
@@ -180,24 +182,13 @@ class CubeSeries:
         table: da.Array = da.from_delayed(found, shape, np.float64)
         return table
 
-    def _compared(self, dates: Sequence[int]) -> list[Any]:
-        """Return the tasks that compare dates, one for each region."""
-        stacks = self.planes(dates)
-        bands = len(self.bands)
-        regions = []
-        for span_y, span_x in itertools.product(*map(_spans, (self.rows, self.columns))):
-            images = []
-            for place in range(len(dates)):
-                chosen = stacks[0][place * bands : (place + 1) * bands]
-                image = da.stack([_plane(array, index)[span_y, span_x] for array, index in chosen])
-                if len(stacks) > 1:
-                    keep = _plane(*stacks[1][place])[span_y, span_x]
-                    image = da.where(keep, image, np.float32(np.nan))
-                images.append(image.rechunk(image.shape))
-            regions.append(delayed(compare_dates)(images, self.measured, self.max_shift))
-        return regions
+    def _compared(self, dates: Sequence[int]) -> Any:
+        """Return the lazy list of what is found of dates in each region."""
+        regions = [*itertools.product(_spans(self.rows), _spans(self.columns))]
+        args = len(self.bands), tuple(self.measured), self.max_shift
+        return map_regions(compare_region, self.planes(dates), regions, args=args, name="multiframe-compare")
 
-    def _table_of(self, regions: Sequence[Any]) -> Any:
+    def _table_of(self, regions: Any) -> Any:
         """Return the task that makes a table of them."""
         shape = len(self.rows) - 1, len(self.columns) - 1
         return delayed(table_of)(regions, shape, len(self.bands), self.max_shift)
@@ -210,7 +201,7 @@ class CubeSeries:
         if len(window.dates) == 1:
             return window.dates[0]
         regions = self._compared(window.dates)
-        table, *found = da.compute(self._table_of(regions), *regions)
+        table, found = da.compute(self._table_of(regions), regions)
         valid = np.sum([region.valid for region in found], axis=0)
         known = np.concatenate([[True], table[..., WEIGHT].max(axis=(0, 1)) > 0]) & (valid >= POOR * valid.max())
         if not known.any():
@@ -232,18 +223,14 @@ def _edges(length: int) -> tuple[int, ...]:
     return tuple(round(float(place)) for place in np.linspace(0, length, count + 1))
 
 
-def _spans(edges: Sequence[int]) -> list[slice]:
+def _spans(edges: Sequence[int]) -> list[tuple[int, int]]:
     """Return the part in the middle of each region in which dates are compared."""
     found = []
     for start, stop in itertools.pairwise(edges):
         side = min(COMPARED, stop - start)
         first = start + (stop - start - side) // 2
-        found.append(slice(first, first + side))
+        found.append((first, first + side))
     return found
-
-
-def _plane(array: da.Array, index: int | None) -> da.Array:
-    return array if index is None else array[index]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,6 @@ from .. import kernels
 from ..kernels import BandSensor
 from ..kernels.fill import fill
 from ..kernels.kriging_filters import Doubles
-from ..registration.anchors import ComparedRegion, against_reference, is_known
-from ..registration.series import settled, weights_of
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
@@ -91,38 +89,6 @@ class SeriesRecipe(DatesRecipe):
     def scale(self) -> int:
         """Output pixels per input pixel."""
         return self.sensors[0].observation.scale
-
-
-def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
-    """Return the table of one window, (region y, region x, date, number), from the comparisons of its regions.
-
-    A date that could not be measured in a region takes what was found in the others, and counts for nothing where it
-    was found nowhere.
-    """
-    regions = against_reference(given, bands, max_shift)
-    dates = len(regions[0])
-    table = np.zeros((len(regions), dates, FIRST + 2 * bands))
-    table[..., FIRST : FIRST + bands] = 1
-    for date in range(dates):
-        found = [region[date] for region in regions]
-        seen = [each for each in found if is_known(each)]
-        for place, shift in enumerate(settled([each.shift for each in found], max_shift)):
-            own = found[place] if found[place] in seen else None
-            table[place, date, DOWN], table[place, date, RIGHT] = 0 - shift.dy, 0 - shift.dx
-            exact = own is not None and own.shift.error == 0
-            table[place, date, QUALITY] = ANCHOR if exact else shift.quality
-            if own is not None:
-                numbers = np.concatenate([own.gain, own.offset])
-            elif seen:
-                numbers = np.median([np.concatenate([each.gain, each.offset]) for each in seen], axis=0)
-            else:
-                continue
-            table[place, date, FIRST:] = numbers
-    for place, region in enumerate(regions):
-        table[place, :, WEIGHT] = weights_of([each.residual for each in region])
-    unknown = ~np.isfinite(table[..., :2]).all(axis=-1)
-    table[unknown, WEIGHT] = 0
-    return table.reshape(*shape, dates, FIRST + 2 * bands)
 
 
 def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:

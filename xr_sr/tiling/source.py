@@ -10,7 +10,7 @@ import math
 import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -74,6 +74,10 @@ class Source:
     reach: int
     coarse: TakesCoarse | None = None
     table: Array | None = None
+
+    def of(self, tile: Tile) -> Source:
+        """Return the input of a part of the tile."""
+        return replace(self, tile=tile)
 
     def has(self, stack: int) -> bool:
         """Return whether there is such a group of planes."""
