@@ -73,6 +73,19 @@ def test_20_m_bands_gain_half_a_decibel_over_each_alone(tree: xr.DataTree, truth
         assert found > psnr(many["estimate"].sel(band=band), truth[band]), band
 
 
+@pytest.mark.parametrize("form", ["tree", "other"])
+@pytest.mark.parametrize("dates", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 0]])
+def test_20_m_bands_are_found_by_their_dates(tree: xr.DataTree, form: str, dates: list[int]):
+    fine, coarse = (tree[name].to_dataset().isel(y=slice(0, 16), x=slice(0, 16)) for name in ("r10m", "r20m"))
+    few, more = fine.isel(time=[1, 3]), coarse.isel(time=dates)
+    wanted = joined(xr.DataTree.from_dict({"r10m": few, "r20m": coarse.isel(time=[1, 3])}))
+
+    options = {} if form == "tree" else {"other": more}
+    made = joined(xr.DataTree.from_dict({"r10m": few, "r20m": more}) if form == "tree" else few, **options)
+
+    xr.testing.assert_identical(made, wanted)
+
+
 def test_the_guides_are_those_without_20_m_bands(tree: xr.DataTree):
     made, fine = joined(tree), joined(tree["r10m"].to_dataset())
 

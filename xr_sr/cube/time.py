@@ -19,7 +19,7 @@ import xarray as xr
 from ..arguments import count_of, shown
 from ..errors import CubeError, DuplicateTimeError, GridError, OptionError
 from .axes import spatial_dims
-from .select import Cube
+from .select import AnyCube, Cube
 
 DATES = (
     "time",
@@ -235,6 +235,25 @@ def on_dates_of(coarse: Cube, cube: Cube, what: str = "the cube of 20 m bands") 
     arrays = {id(plane.array): plane.array.isel(places) for plane in coarse.planes}
     planes = tuple(replace(plane, array=arrays[id(plane.array)]) for plane in coarse.planes)
     return replace(coarse, source=coarse.source.isel(places), planes=planes)
+
+
+def at_places(cube: AnyCube, times: xr.DataArray, places: Sequence[int]) -> AnyCube:
+    """Select positions along time from a cube; what has other dates than these stays whole, to be matched by label.
+
+    times: (time,) the dates that the positions count, of the cube itself or of one that it belongs to. Each node of a
+    tree is compared.
+    """
+    if isinstance(cube, xr.DataTree) and not all(_has_dates(node.dataset, times) for node in cube.subtree):
+        nodes = {node.path: at_places(node.to_dataset(), times, places) for node in cube.subtree}
+        return xr.DataTree.from_dict(nodes)
+    if isinstance(cube, xr.DataTree) or _has_dates(cube, times):
+        return cube.isel({times.dims[0]: places}, missing_dims="ignore")
+    return cube
+
+
+def _has_dates(cube: xr.DataArray | xr.Dataset, times: xr.DataArray) -> bool:
+    dim = times.dims[0]
+    return dim not in cube.coords or np.array_equal(cube.coords[dim].values, times.values)
 
 
 def _places_of_dates(given: xr.DataArray, cube: Cube, what: str) -> dict[str, npt.NDArray[np.intp]]:

@@ -14,6 +14,7 @@ import xarray as xr
 from ..arguments import check_number, is_one_of, shown
 from ..cube.select import AnyCube, Cube, recognize
 from ..cube.sensors import FOR_MODELS, explains_sensors
+from ..cube.time import at_places
 from ..cube.windows import TimeWindow, bounds_of, shown_dates, windows_of
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.cubes import reflectance
@@ -198,9 +199,12 @@ def _result(
     time, count = series.time, len(series.given)
     shows = [each.dates[0] for each in joined]
     order = [series.given.index(band) for band in series.plan.wanted]
-    beside = None if request.other is None else request.other.isel({time: shows})
+    dates = series.plan.cube.planes[0].array.coords[time]
+    beside = None if request.other is None else at_places(request.other, dates, shows)
     # A network says nothing of its error: no deviations follow its estimates.
-    last = plan(cube.isel({time: shows}), replace(request, bands=list(series.plan.wanted), other=beside, mask=None))
+    last = plan(
+        at_places(cube, dates, shows), replace(request, bands=list(series.plan.wanted), other=beside, mask=None)
+    )
     parts = []
     for first in (0,) if last.spec.dates else (0, count):
         arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
