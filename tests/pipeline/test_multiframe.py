@@ -350,6 +350,24 @@ def test_cubes_without_dates_and_with_other_dimensions_are_refused(cube: xr.Data
         cube.drop_vars("time").sr.multiframe()
 
 
+def test_the_dimension_of_dates_keeps_its_name(cube: xr.DataArray):
+    small = cube.isel(y=slice(0, 16), x=slice(0, 16))
+
+    made, wanted = joined(small.rename(time="t"), "9D"), joined(small, "9D")
+
+    assert made["t"].attrs["bounds"] == "t_bounds" and "time" not in made.variables
+    assert made["t_bounds"].dims == ("t", "bounds")
+    np.testing.assert_array_equal(made["t_bounds"].values, wanted["time_bounds"].values)
+    np.testing.assert_array_equal(made["t"].values, wanted["time"].values)
+    np.testing.assert_array_equal(made["estimate"].values, wanted["estimate"].values)
+
+
+@pytest.mark.parametrize("name", ["date", "window", "bounds", "region_y", "measured_band"])
+def test_a_dimension_of_dates_with_a_name_of_the_result_is_refused(cube: xr.DataArray, name: str):
+    with pytest.raises(CubeError, match=rf"rename\({name}='time'\)"):
+        cube.rename(time=name).sr.multiframe()
+
+
 def test_what_was_measured_serves_a_crop_and_gives_the_values_of_the_whole():
     wide = series(side=96)
     whole = joined(wide)
@@ -362,7 +380,7 @@ def test_what_was_measured_serves_a_crop_and_gives_the_values_of_the_whole():
     inner = (..., slice(edge, 4 * 60 - edge), slice(edge, 4 * 64 - edge))
     there = (..., slice(80 + edge, 320 - edge), slice(32 + edge, 288 - edge))
     for name in ("estimate", "std", "n_effective"):
-        np.testing.assert_allclose(made[name].values[inner], whole[name].values[there], rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(made["t"].values[inner], whole[name].values[there], rtol=0, atol=1e-6, err_msg=name)
 
 
 def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, monkeypatch: pytest.MonkeyPatch):

@@ -36,13 +36,16 @@ from .planning import plan
 from .request import Request
 from .series import CubeSeries, JoinedWindow
 from .series_block import FIRST, QUALITY, WEIGHT
-from .series_recorded import BY_BAND, BY_DATE, region_bounds
+from .series_recorded import BY_BAND, BY_DATE, NEEDED, region_bounds
 
 MOST_SHIFT = 8.0
 """Longest shift in pixels that may be asked for: all dates are read with as much context."""
 
 LEVEL = 0.9
 """Share of pixels that an interval covers, where none is asked for."""
+
+OWN_NAMES = (*NEEDED, "region_y", "region_x", "bounds")
+"""Names in a result that are not those of the cube."""
 
 Shown: TypeAlias = "Literal['latest', 'median'] | str | np.datetime64 | Sequence[str | np.datetime64]"
 
@@ -188,6 +191,11 @@ def _times_of(cube: Cube) -> xr.DataArray:
         )
     if cube.lead[0] not in array.coords:
         raise CubeError(f"the dimension {cube.lead[0]!r} has no dates: assign_coords({cube.lead[0]}=...).")
+    if cube.lead[0] in OWN_NAMES:
+        raise CubeError(
+            f"the dimension of dates is called {cube.lead[0]!r}, a name that results of multiframe have for something "
+            f"else. Rename it: cube.rename({cube.lead[0]}='time')."
+        )
     times: xr.DataArray = array.coords[cube.lead[0]]
     return times
 
