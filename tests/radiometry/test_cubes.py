@@ -497,3 +497,32 @@ def test_upscale_refuses_a_classification_that_was_resampled_by_bilinear():
     scl[0, 1, 1] = 8.5
     with pytest.raises(CubeError, match=r"SCL.* 8\.5"):
         upscale(scene.assign(SCL=scl), "nearest")["SCL"].compute()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("method", ["upscale", "multiframe"])
+def test_dates_selected_by_those_of_a_result_leave_dn_what_they_are(masked: bool, method: str):
+    """`sel` copies the coordinate radiometry_offset of the result; the attributes of the cube say that it holds DN."""
+    cube = dataset().drop_vars("s2_processing_baseline").assign_attrs({"s2:processing_baseline": "05.11"})
+    cube = cube.isel(time=[1, 2])
+    if masked:
+        cube = mask(cube, scl=xr.full_like(classes(GEOBOX, dates=2).assign_coords(time=cube.time), 4))
+    made = cube.sr.upscale("kriging") if method == "upscale" else cube.sr.multiframe("1D")
+
+    found = reflectance(cube.sel(time=made.time))
+
+    assert_array_equal(found["B04"], reflectance(cube)["B04"])
+
+
+def test_where_nothing_else_is_known_the_message_names_the_coordinate_that_was_copied():
+    cube = dataset()
+    copied = cube.sel(time=cube.sr.upscale("kriging").time)
+    floats = copied.map(lambda band: band.astype("float32") if band.ndim == 3 else band, keep_attrs=False)
+
+    with pytest.raises(
+        RadiometryError, match=r"drop_vars\('radiometry_offset'\), or cube.sel\(time=result.time.values"
+    ):
+        reflectance(copied)
+    with pytest.raises(RadiometryError, match=r"drop_vars\('radiometry_offset'\)"):
+        reflectance(floats.drop_attrs()).compute()
+    assert_array_equal(reflectance(copied.drop_vars("radiometry_offset"))["B04"], reflectance(cube)["B04"])

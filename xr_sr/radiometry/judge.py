@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arguments import count_of
+from ..conventions.own import OFFSET_COORD
 from ..errors import RadiometryError
 from ..spec import Tile
 from ..task_warnings import Finding, note
@@ -205,6 +206,12 @@ class _Judge:
                 "They look like DN stored as floats, reflectance x 10000: pass offset=0, or offset=-1000 if the "
                 "processing baseline is 04.00 or later and the offset is not applied yet."
             )
+            if radiometry.how.endswith(OFFSET_COORD):
+                ways = (
+                    f"They were taken for reflectance by the coordinate {OFFSET_COORD!r} of a result. Where it was "
+                    f"copied by selecting dates, leave it out: cube.drop_vars({OFFSET_COORD!r}), or "
+                    "cube.sel(time=result.time.values)."
+                )
         raise RadiometryError(
             f"{self.where}: half of its valid values are reflectances of {median:.4g} and more, and no surface is so "
             f"bright. {ways}"

@@ -214,13 +214,28 @@ def _own_words(cube: Cube, planes: Sequence[Plane]) -> str | None:
     if all(words):
         return str(words[0])
     coords = [plane.array.coords.get(OFFSET_COORD) for plane in planes]
-    if all(coord is not None and OFFSET_ATTR not in coord.attrs for coord in coords):  # else it is still to be added
-        return f"reflectance of an earlier result, which has {OFFSET_COORD}"
-    return None
+    if not all(coord is not None and OFFSET_ATTR not in coord.attrs for coord in coords):  # else it is to be added
+        return None
+    # Selecting dates by those of a result, cube.sel(time=result.time), copies the coordinate onto DN. An attribute that
+    # is known of DN is lost together with those of results, so where it stands alone this is what happened.
+    facts = [find_add_offset(cube, planes), *find_flags(cube, planes), find_baseline(cube, planes, products=False)]
+    if any(fact is not None and fact.known and fact.kept for fact in facts):
+        return None
+    return f"{_BY_COORD}{OFFSET_COORD}"
+
+
+_BY_COORD = "reflectance of an earlier result, which has "
 
 
 def _unscaled(planes: Sequence[Plane], own: str) -> RadiometryError:
     """Make the error of integers that are a result of this package, without a scale."""
+    if own.startswith(_BY_COORD):
+        return RadiometryError(
+            f"the cube ({', '.join(str(plane.name) for plane in planes)}: {planes[0].array.dtype}) holds integers and "
+            f"has the coordinate {OFFSET_COORD!r} of a result, so that its numbers may be DN or packed reflectance. "
+            f"Where it was copied by selecting dates, leave it out: cube.drop_vars({OFFSET_COORD!r}), or "
+            "cube.sel(time=result.time.values). Else pass offset=0 if they are reflectance x quantification."
+        )
     return RadiometryError(
         f"the cube ({', '.join(str(plane.name) for plane in planes)}: {planes[0].array.dtype}) holds integers and is a "
         f"result of this package ({own}), but has no scale_factor for their packing. Open what was written with "
