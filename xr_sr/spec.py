@@ -224,6 +224,12 @@ WINDOW, WINDOW_DATES = "window", "window_dates"
 """Coordinates of a result of `multiframe`: of each date, the date that its window shows; of each image, the number of
 dates in its window."""
 
+WINDOW_ATTR, REFERENCE_ATTR = "xr_sr:window", "xr_sr:reference"
+MAX_SHIFT_ATTR, REGISTRATION_ATTR = "xr_sr:max_shift", "xr_sr:registration"
+"""Attributes of a result of `multiframe`: how dates were sorted into windows, how the date that an image shows was
+chosen ("latest", "median", "given"), the longest shift, and whether shifts were "measured" or "given". Stores compare
+windows by their bounds."""
+
 INTERVAL_LEVEL_ATTR = "xr_sr:level"
 """The attribute with the level of the bounds of a result with its error."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import dask
@@ -348,6 +349,20 @@ def test_cubes_without_dates_and_with_other_dimensions_are_refused(cube: xr.Data
         cube.expand_dims("run").sr.multiframe()
     with pytest.raises(CubeError, match="assign_coords"):
         cube.drop_vars("time").sr.multiframe()
+
+
+def test_attributes_say_how_windows_and_dates_were_chosen(cube: xr.DataArray):
+    small = cube.isel(y=slice(0, 16), x=slice(0, 16))
+
+    def said(made: xr.Dataset) -> list[object]:
+        return [made.attrs[f"xr_sr:{name}"] for name in ("window", "reference", "max_shift", "registration")]
+
+    middle = joined(small, timedelta(days=60), reference="median", max_shift=2)
+    assert said(joined(small, "9D")) == ["9D", "latest", 3.0, "measured"]
+    assert said(middle)[1:] == ["median", 2.0, "measured"]
+    assert said(joined(small, ["2023-06-01"], reference="2023-06-04")) == ["dates", "given", 3.0, "measured"]
+    assert said(joined(small, ["2023-06-01"], registration=middle)) == ["dates", "median", 3.0, "given"]
+    assert said(joined(small, SeasonResampler(["JJA"], drop_incomplete=False)))[0] == "SeasonResampler"
 
 
 def test_the_dimension_of_dates_keeps_its_name(cube: xr.DataArray):

@@ -149,6 +149,29 @@ def test_windows_that_overlap_stored_ones_are_refused(cube: xr.DataArray, tmp_pa
     assert xr_sr.open_zarr(tmp_path / "a.zarr")["window_dates"].values.tolist() == [3, 2]
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"max_shift": 2.0}, "max_shift"),
+        ({"reference": "median"}, "reference"),
+        ({"registration": True}, "registration"),
+    ],
+)
+def test_windows_that_were_made_with_other_arguments_are_refused(
+    cube: xr.DataArray, tmp_path: Path, options: dict[str, object], name: str
+):
+    small = cube.isel(y=slice(0, 16), x=slice(0, 16))
+    joined(small.isel(time=slice(0, 3)), "9D").drop_dims("date").sr.to_zarr(tmp_path / "a.zarr")
+    before = tree(tmp_path)
+    if "registration" in options:
+        options = {"registration": joined(small, "9D")}
+
+    with pytest.raises(StoreMismatchError, match=f"xr_sr:{name}"):
+        joined(small, "9D", **options).drop_dims("date").sr.to_zarr(tmp_path / "a.zarr")
+
+    assert tree(tmp_path) == before
+
+
 def test_what_lies_along_dates_grows_in_a_store_of_its_own_and_serves_as_registration(
     cube: xr.DataArray, tmp_path: Path
 ):

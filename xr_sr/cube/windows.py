@@ -91,6 +91,19 @@ def windows_of(times: xr.DataArray, window: TimeWindow) -> list[DateWindow]:
     return _sorted(stamps, places, [*zip(starts, [*starts[1:], last], strict=True)])
 
 
+def window_text(window: TimeWindow) -> str:
+    """Write a window for the attributes of a result: a length, "dates", "labels", or the class of a grouper."""
+    if isinstance(window, str):
+        return window
+    if isinstance(window, BaseOffset):
+        return str(window.freqstr)
+    if isinstance(window, timedelta | np.timedelta64):
+        return str(pd.tseries.frequencies.to_offset(pd.Timedelta(window)).freqstr)
+    if isinstance(window, Grouper):
+        return type(window).__name__
+    return "labels" if isinstance(window, xr.DataArray) else "dates"
+
+
 def _calendar(stamps: Any, length: Any, **options: Any) -> list[DateWindow]:
     """Sort dates as `resample` does. options: of it."""
     order = np.argsort(stamps, kind="stable")

@@ -15,7 +15,7 @@ from ..arguments import check_number, is_one_of, shown
 from ..cube.select import AnyCube, Cube, recognize
 from ..cube.sensors import FOR_MODELS, explains_sensors
 from ..cube.time import at_places
-from ..cube.windows import TimeWindow, bounds_of, shown_dates, windows_of
+from ..cube.windows import TimeWindow, bounds_of, shown_dates, window_text, windows_of
 from ..errors import CubeError, OptionError, warns_once
 from ..radiometry.cubes import reflectance
 from ..radiometry.resolve import Nodata, Offset, Quantification
@@ -23,8 +23,12 @@ from ..spec import (
     CALIBRATION_ATTR,
     INTERVAL_LEVEL_ATTR,
     LEAST_LEVEL,
+    MAX_SHIFT_ATTR,
     MOST_LEVEL,
+    REFERENCE_ATTR,
+    REGISTRATION_ATTR,
     WINDOW,
+    WINDOW_ATTR,
     WINDOW_DATES,
     Option,
 )
@@ -128,7 +132,8 @@ def multiframe(
     and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
     `offset`. None of these depends on how arrays are cut. Each date counts in one window. A store grows along one axis:
     `made.drop_dims("date").sr.to_zarr(store)` holds images and grows by windows, `made.drop_dims("time")` in another
-    store what lies along dates. A window that is stored is refused once it has other dates.
+    store what lies along dates. A window that is stored is refused once it has other dates, and so are windows with
+    another `max_shift`, or another choice of `reference` or `registration`: attributes `xr_sr:*` have these.
     Raises what `upscale` raises, CubeError for a cube without dates or with other dimensions, OptionError for a window,
     a reference, or a model that does not fit, and for arguments that have no meaning for the model.
     """
@@ -177,7 +182,21 @@ def multiframe(
     else:
         dates = shown_dates(times, windows, reference)
     made = [JoinedWindow.of(series, each, date, factors) for each, date in zip(windows, dates, strict=True)]
-    return _result(series, converted, request, made, level, "none" if used is None else used.note)
+    result = _result(series, converted, request, made, level, "none" if used is None else used.note)
+    result.attrs |= {
+        WINDOW_ATTR: window_text(window),
+        REFERENCE_ATTR: _chosen(reference, registration, dates == [each.dates[-1] for each in windows]),
+        MAX_SHIFT_ATTR: float(max_shift),
+        REGISTRATION_ATTR: "measured" if registration is None else "given",
+    }
+    return result
+
+
+def _chosen(reference: Shown, registration: xr.Dataset | None, latest: bool) -> str:
+    """Return how the dates that are shown were chosen, now or when shifts were measured. latest: they are the last."""
+    if registration is None:
+        return next((each for each in ("latest", "median") if is_one_of(reference, (each,))), "given")
+    return str(registration.attrs.get(REFERENCE_ATTR, "latest" if latest else "given"))
 
 
 def _times_of(cube: Cube) -> xr.DataArray:

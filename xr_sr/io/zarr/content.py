@@ -25,6 +25,7 @@ from ...errors import GeoreferenceWarning, OptionError, StoreError, warn_caller
 from ...radiometry.metadata import nodata_of, stored_dtype, unpacked_by
 from ...radiometry.resolve import OFFSET_COORD
 from ...runtime.precompute import settled
+from ...spec import WINDOW_ATTR
 from . import layout
 from .conventions import crs_text, without_conventions
 from .encoding import Packing, choose_packing, storable
@@ -38,7 +39,7 @@ Declared: TypeAlias = "tuple[np.dtype[Any] | None, tuple[float, ...]]"
 """The integers that floats were when they were read, without a scale, and the values of missing pixels."""
 
 _CF_KEYS = ("_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates", "dtype")
-_NOT_COMPARED = ("xr_sr:version", "xr_sr:note")
+_NOT_COMPARED = ("xr_sr:version", "xr_sr:note", WINDOW_ATTR)
 
 
 @dataclass(frozen=True, eq=False)
