@@ -395,7 +395,7 @@ def test_what_was_measured_serves_a_crop_and_gives_the_values_of_the_whole():
     inner = (..., slice(edge, 4 * 60 - edge), slice(edge, 4 * 64 - edge))
     there = (..., slice(80 + edge, 320 - edge), slice(32 + edge, 288 - edge))
     for name in ("estimate", "std", "n_effective"):
-        np.testing.assert_allclose(made["t"].values[inner], whole[name].values[there], rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(made[name].values[inner], whole[name].values[there], rtol=0, atol=1e-6, err_msg=name)
 
 
 def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, monkeypatch: pytest.MonkeyPatch):
@@ -406,7 +406,7 @@ def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, m
         raise AssertionError("dates were compared")
 
     monkeypatch.setattr("xr_sr.registration.series.compare", refuse)
-    monkeypatch.setattr("xr_sr.registration.anchors.compare", refuse)
+    monkeypatch.setattr("xr_sr.registration.parts.compare", refuse)
 
     made = joined(cube, registration=numbers)
 
@@ -426,3 +426,19 @@ def test_a_registration_of_other_dates_bands_or_grids_is_refused(cube: xr.DataAr
         joined(cube, registration=whole, reference="2023-06-04")
     with pytest.raises(GridError, match="registration="):
         joined(cube.assign_coords(x=cube.x + 3.0), registration=whole)
+
+
+@pytest.mark.parametrize("hidden", [-1, 1])
+def test_a_cloud_in_the_middle_of_a_region_leaves_shifts_and_weights_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, hidden: int
+):
+    monkeypatch.setattr("xr_sr.registration.parts.COMPARED", 48)
+    cloudy = series(side=120)
+    cloudy[hidden, :, 34:86, 34:86] = np.nan
+
+    with dask.config.set(scheduler="synchronous"):
+        found = cloudy.sr.multiframe("60D")[["shift_y", "shift_x", "shift_quality", "region_weight"]].compute()
+
+    shifts = np.stack([found["shift_y"].values.ravel(), found["shift_x"].values.ravel()], -1)
+    np.testing.assert_allclose(shifts, SHIFTS, atol=0.07)
+    assert (found["region_weight"] == 1).all() and (found["shift_quality"] > 0.9).all()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tests.registration.test_series import ground
-from xr_sr.registration.anchors import ComparedRegion, against_reference, compare_dates, is_known
+from xr_sr.registration.anchors import ComparedRegion, against_reference, compare_dates
+from xr_sr.registration.parts import RegionDates
+from xr_sr.registration.series import is_known
 from xr_sr.registration.warping import warp
 
 SHIFTS = ((0.0, 0.0), (0.4, -0.3), (-0.2, 0.1), (0.3, 0.3))
@@ -22,7 +24,8 @@ def dates(seed: int, hidden: tuple[int, ...] = (), gain: float = 1.0) -> list[np
 
 
 def compared(seed: int, hidden: tuple[int, ...] = (), gain: float = 1.0) -> ComparedRegion:
-    return compare_dates(dates(seed, hidden, gain), [0, 1], 3.0)
+    images = np.stack(dates(seed, hidden, gain))
+    return compare_dates(RegionDates(lambda part: images[:, :, *part], images.shape[-2:], [0, 1], 3.0))
 
 
 def moved(found: list[list[object]]) -> np.ndarray:

@@ -109,10 +109,11 @@ def multiframe(
     level, calibrated, calibration: as in `interval`, for kriging.
     Other arguments: as in `upscale`; `mask` may have dates.
 
-    What is measured of the dates, each compared with the reference, in regions of about 512 input pixels: the shift
-    (`registration`), the gain and offset of each band (robust), and a weight from 0 to 1, lower where a date remains
-    different, as by haze. With kriging, pixel by pixel too: where a date shows more than the ground's variance and the
-    noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
+    What is measured of the dates, each compared with the reference, in regions of about 512 input pixels, there in a
+    part of 128 pixels: the one in the middle, unless both dates have clearly more valid pixels in another, or cannot be
+    compared in it: the shift (`registration`), the gain and offset of each band (robust), and a weight from 0 to 1,
+    lower where a date remains different, as by haze. With kriging, pixel by pixel too: where a date shows more than the
+    ground's variance and the noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
 
     Returns a Dataset on the finer grid, `time` holding the date that each image shows, `time_bounds` the bounds of its
     window, from its first moment to the first after it, and `window_dates` the number of its dates. Labels, groupers

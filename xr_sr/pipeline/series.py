@@ -37,8 +37,8 @@ from .series_recorded import Recorded
 from .series_regions import compare_region, table_of
 from .steps import Step
 
-REGION, COMPARED = 512, 128
-"""Side of a region in input pixels, about, and of the part in its middle in which dates are compared, at most."""
+REGION = 512
+"""Side of a region in input pixels, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +184,7 @@ class CubeSeries:
 
     def _compared(self, dates: Sequence[int]) -> Any:
         """Return the lazy list of what is found of dates in each region."""
-        regions = [*itertools.product(_spans(self.rows), _spans(self.columns))]
+        regions = [*itertools.product(itertools.pairwise(self.rows), itertools.pairwise(self.columns))]
         args = len(self.bands), tuple(self.measured), self.max_shift
         return map_regions(compare_region, self.planes(dates), regions, args=args, name="multiframe-compare")
 
@@ -221,16 +221,6 @@ def _ratio(step: Step) -> int:
 def _edges(length: int) -> tuple[int, ...]:
     count = max(1, round(length / REGION))
     return tuple(round(float(place)) for place in np.linspace(0, length, count + 1))
-
-
-def _spans(edges: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the part in the middle of each region in which dates are compared."""
-    found = []
-    for start, stop in itertools.pairwise(edges):
-        side = min(COMPARED, stop - start)
-        first = start + (stop - start - side) // 2
-        found.append((first, first + side))
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..kernels.kriging_filters import Doubles
-from ..registration.anchors import ComparedRegion, against_reference, compare_dates, is_known
-from ..registration.series import settled, weights_of
+from ..registration.anchors import ComparedRegion, against_reference, compare_dates
+from ..registration.parts import RegionDates, Section
+from ..registration.series import is_known, rounded, settled, weights_of
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
@@ -20,23 +23,26 @@ def compare_region(source: Source, tile: Tile, bands: int, measured: Sequence[in
 
     source: as for `series_block.join_block`, without the table.
     """
-    return compare_dates([*_dates(source, bands)], measured, max_shift)
 
+    def read(part: Section) -> FloatArray:
+        rows, columns = (
+            (first + each.start, first + each.stop) for first, each in zip((tile.y[0], tile.x[0]), part, strict=True)
+        )
+        own = source.of(replace(tile, y=rows, x=columns))
+        planes = np.asarray(own.take(0), np.float32)
+        dates = planes.reshape(-1, bands, *planes.shape[-2:])
+        if own.has(1):
+            dates = np.where(own.take(0, 1).astype(bool)[:, None], dates, np.float32(np.nan))
+        return dates
 
-def _dates(source: Source, bands: int) -> FloatArray:
-    """Return (date, band, y, x) of a source's tile, NaN where a value is not valid or hidden by a mask."""
-    planes = np.asarray(source.take(0), np.float32)
-    dates = planes.reshape(-1, bands, *planes.shape[-2:])
-    if source.has(1):
-        np.copyto(dates, np.float32(np.nan), where=~source.take(0, 1).astype(bool)[:, None])
-    return dates
+    return compare_dates(RegionDates(read, (tile.height, tile.width), measured, max_shift))
 
 
 def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
     """Return the table of one window, (region y, region x, date, number), from the comparisons of its regions.
 
-    A date that could not be measured in a region takes what was found in the others, and counts for nothing where it
-    was found nowhere.
+    A date that could not be measured in a region takes its shift and brightness from the others. It counts for nothing
+    there; but where it only has too few pixels in common with the reference, it weighs what it does in the others.
     """
     regions = against_reference(given, bands, max_shift)
     dates = len(regions[0])
@@ -59,6 +65,13 @@ def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int
             table[place, date, FIRST:] = numbers
     for place, region in enumerate(regions):
         table[place, :, WEIGHT] = weights_of([each.residual for each in region])
+    weights = table[..., WEIGHT].copy()
+    for date in range(dates):
+        found = [region[date] for region in regions]
+        seen_in = [place for place, each in enumerate(found) if is_known(each)]
+        for place, each in enumerate(found):
+            if seen_in and math.isnan(each.residual):
+                table[place, date, WEIGHT] = rounded(float(np.median(weights[seen_in, date])))
     unknown = ~np.isfinite(table[..., :2]).all(axis=-1)
     table[unknown, WEIGHT] = 0
     return table.reshape(*shape, dates, FIRST + 2 * bands)

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..kernels.kriging_filters import Doubles
 from .estimate import NOTHING, Shift, judged
-from .series import LEAST_SHARE, Compared, compare
-from .warping import FloatArray
+from .parts import RegionDates
+from .series import LEAST_SHARE, Compared, is_known
 
 POOR = 0.5
 """A reference that has fewer valid pixels than this share of those of the best date is poor, where dates fail on it."""
@@ -29,7 +29,7 @@ class ComparedRegion:
 
     valid: share of valid pixels of each date, the reference first. direct: the others, compared with the reference.
     anchor: place among these of the date that they were compared with beside, or None. beside: those which could not be
-    compared with the reference, compared with the anchor, by their place.
+    compared with the reference, compared with the anchor, by their place; and one of the others.
     """
 
     valid: tuple[float, ...]
@@ -38,22 +38,19 @@ class ComparedRegion:
     beside: dict[int, Compared]
 
 
-def compare_dates(images: Sequence[FloatArray], measured: Sequence[int], max_shift: float) -> ComparedRegion:
-    """Compare the dates of one region, (band, y, x) each and the first the reference; see `series.compare`."""
-    direct = tuple(compare(image, images[0], measured, max_shift) for image in images[1:])
-    valid = tuple(float(np.isfinite(image).all(axis=0).mean()) for image in images)
-    others = valid[1:]
+def compare_dates(dates: RegionDates) -> ComparedRegion:
+    """Compare the dates of one region; the first is the reference."""
+    valid = tuple(map(float, dates.valid))
+    direct, others = tuple(dates.against(0, range(1, len(valid)))), valid[1:]
     lost = [n for n, share in enumerate(others) if share >= LEAST_SHARE and not is_known(direct[n])]
     if not lost or valid[0] >= POOR * max(others):
         return ComparedRegion(valid, direct, None, {})
     anchor = max(range(len(others)), key=lambda n: (others[n], n))  # the latest of equal ones
-    beside = {n: compare(images[n + 1], images[anchor + 1], measured, max_shift) for n in lost if n != anchor}
-    return ComparedRegion(valid, direct, anchor, {n: each for n, each in beside.items() if is_known(each)})
-
-
-def is_known(compared: Compared) -> bool:
-    """Return whether a date was measured."""
-    return compared.shift.ok and math.isfinite(compared.residual)
+    beside = [n for n in lost if n != anchor]
+    if known := [n for n, each in enumerate(direct) if anchor in lost and is_known(each)]:
+        beside.append(max(known, key=lambda n: others[n]))  # by way of it the anchor lies where the reference does
+    found = dict(zip(beside, dates.against(anchor + 1, [n + 1 for n in beside]), strict=True))
+    return ComparedRegion(valid, direct, anchor, {n: each for n, each in found.items() if is_known(each)})
 
 
 def against_reference(regions: Sequence[ComparedRegion], bands: int, max_shift: float) -> list[list[Compared]]:

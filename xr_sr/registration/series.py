@@ -46,14 +46,19 @@ class Compared:
     """How one date lies and looks against the reference in one region.
 
     shift: by which its content must be moved to lie on the reference. gain, offset: (band,), value = gain * reference
-    + offset. residual: robust standard deviation of the rest, in reflectance, over all bands; infinite where nothing
-    can be said.
+    + offset. residual: robust standard deviation of the rest, in reflectance, over all bands; infinite where the dates
+    could not be compared, NaN where they have too few pixels in common to try.
     """
 
     shift: Shift
     gain: Doubles
     offset: Doubles
     residual: float
+
+
+def is_known(compared: Compared) -> bool:
+    """Return whether a date was measured."""
+    return compared.shift.ok and math.isfinite(compared.residual)
 
 
 def compare(moving: FloatArray, reference: FloatArray, measured: Sequence[int], max_shift: float) -> Compared:
@@ -120,12 +125,13 @@ def _widened(odd: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def weights_of(residuals: Sequence[float]) -> list[float]:
-    """Return the weights of the dates of one region by their residuals, rounded to WEIGHTS."""
+    """Return the weights of the dates of one region by their residuals, rounded to WEIGHTS; 0 where one is unknown."""
     known = [residual for residual in residuals if math.isfinite(residual)]
     if not known:
         return [0.0] * len(residuals)
     usual = max(float(np.median(known)), 1e-4)
-    return [rounded(min(1.0, (USUAL * usual / residual) ** 2)) if residual else 1.0 for residual in residuals]
+    lowered = [(USUAL * usual / residual) ** 2 if residual else 1.0 for residual in residuals]
+    return [0.0 if math.isnan(weight) else rounded(min(1.0, weight)) for weight in lowered]
 
 
 def rounded(weight: float) -> float:
