@@ -15,7 +15,9 @@ from xarray.groupers import SeasonResampler
 
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.errors import CubeError, GridError, OptionError, StoreError
+from xr_sr.analytics.history import water_history
+from xr_sr.cube.select import title_of
+from xr_sr.errors import BandWarning, CubeError, GridError, OptionError, StoreError
 from xr_sr.simulate import degrade
 
 SHIFTS = ((0.3, -0.2), (-0.4, 0.1), (0.15, 0.45), (-0.1, -0.35), (0.0, 0.0))
@@ -320,8 +322,49 @@ def test_a_summary_counts_the_dates_that_could_not_be_used(cube: xr.DataArray):
 def test_a_window_without_dates_and_a_geotiff_of_dates_say_what_to_do(cube: xr.DataArray, tmp_path: Path):
     with pytest.raises(OptionError, match="drop_incomplete=False"):
         cube.sr.multiframe(SeasonResampler(["MAM", "JJA", "SON", "DJF"]))
-    with pytest.raises(StoreError, match=r"drop_dims\('date'\)"):
-        joined(cube).isel(time=0).sr.to_cog(tmp_path / "fine.tif")
+    with pytest.raises(StoreError, match=r"2 along 'time'"):
+        joined(cube, "9D")[["estimate", "std"]].sr.to_cog(tmp_path / "fine.tif")
+
+
+def test_a_geotiff_holds_the_images_of_one_window(cube: xr.DataArray, tmp_path: Path):
+    rioxarray = pytest.importorskip("rioxarray")
+    made = joined(cube).isel(time=0)
+
+    with pytest.warns(BandWarning, match=r"made\[\['estimate', 'std', 'lower', 'upper'\]\]"):
+        path = made.sr.to_cog(tmp_path / "fine.tif")
+
+    found = rioxarray.open_rasterio(path, mask_and_scale=True)
+    assert found.attrs["long_name"][:3] == ("estimate B04", "estimate B08", "std B04") and len(found) == 8
+    np.testing.assert_allclose(found[:2].values, made["estimate"].values, atol=6e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BandWarning)
+        made[["estimate", "std"]].sr.to_cog(tmp_path / "two.tif")
+
+
+def test_a_summary_and_a_picture_say_that_dates_were_joined(cube: xr.DataArray):
+    made = joined(cube, "9D")
+
+    assert "made by  kriging, multiframe, 2 to 3 dates, from" in repr(made["estimate"].sr)
+    assert title_of(made["estimate"].isel(time=0)) == "multiframe, 3 dates"
+    assert title_of(made.isel(time=1)) == "multiframe, 2 dates"
+    assert title_of(upscaled(cube.isel(time=0))) == "kriging"
+    text = repr(made.drop_dims("time").sr)
+    assert "dates of multiframe" in text and "5 dates to 2 images" in text and "rename" not in text
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    figure = made["estimate"].isel(time=0).sr.compare(cube.isel(time=2), bands=["B04"])
+    assert any("multiframe, 3 dates" in each.get_title(loc="left") + each.get_title() for each in figure.axes)
+
+
+def test_water_of_joined_dates_says_which_map_is_wanted(cube: xr.DataArray):
+    water = joined(cube)["estimate"].sel(band=["B08"]).mean("band")
+    found = xr.Dataset({"estimate": water, "std": 0 * water + 0.01}).sr.water(None, threshold=0.2)
+
+    with pytest.raises(CubeError, match="multiframe draws none"):
+        found.sr.areas()
+    with pytest.raises(CubeError, match=r"mask\['water'\]"):
+        water_history(found)
+    assert found["water"].sr.areas().sum() > 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ..cube.grid import crs_coord_name, geobox_of, spatial_dims
 from ..cube.lazy import kept_unread
 from ..cube.names import dims_text, listed
 from ..errors import CubeError, GridError, OptionError
-from ..spec import LEAST_LEVEL, MOST_LEVEL
+from ..spec import LEAST_LEVEL, MOST_LEVEL, WINDOW_DATES
 from .classes import UNKNOWN, Classes, classes_of
 from .shares import FITTED_CLASS, check_members, passed_by, shares_for
 from .uncertain import MEMBER, MEMBERS, Limits, check_limits, is_decision, level_in
@@ -284,6 +284,11 @@ def _areas_with_error(found: xr.Dataset, area: AreaMethod, level: float | None, 
         shares = check_limits(shares, name="shares")
     if MEMBERS not in found:
         name = next(name for name in ("flood", "water") if name in found)
+        if WINDOW_DATES in found.coords:
+            raise CubeError(
+                "the interval of an area lies between shares of members, and multiframe draws none. For the areas of "
+                f"the map itself, uncertain pixels among them: found[{name!r}].sr.areas()."
+            )
         raise CubeError(
             "the interval of an area lies between shares of members, and there are none. Draw them: "
             "cube.sr.ensemble(16, members=True). For the areas of the map itself, uncertain pixels among them: "

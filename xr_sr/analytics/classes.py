@@ -114,6 +114,11 @@ def as_water(mask: xr.DataArray, *, role: str) -> xr.DataArray:
             return made
         made = made.where(made != UNCERTAIN_WATER["uncertain"], UNKNOWN).assign_attrs(made.attrs)
         return made.assign_attrs(flag_values=list(WATER.values()), flag_meanings=" ".join(WATER))
+    if isinstance(mask, xr.Dataset) and "water" in mask:
+        raise CubeError(
+            f"{role} is a map of water with its error, and the map alone is wanted: pass {role}['water'], of which "
+            "uncertain pixels count as unknown."
+        )
     if not isinstance(mask, xr.DataArray) or mask.dtype.kind not in "buif":
         raise CubeError(f"{role} is no mask of water, but a {type(mask).__name__}. {_EXPECTED}")
     if kind := next((kind for kind in ("flood", "agreement") if is_map_of(mask, kind)), None):

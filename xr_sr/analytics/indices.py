@@ -79,7 +79,7 @@ def index(
     """Compute a spectral index, such as "NDVI" or "MNDWI", of LR or SR.
 
     cube: a DataArray, Dataset or DataTree of bands under the names of any catalog, DN or reflectance; or a result of
-        `ensemble` or `interval`, for the index with its error.
+        `ensemble`, `interval` or `multiframe`, for the index with its error.
     name: one of NDVI EVI SAVI NDRE NDMI NDWI MNDWI AWEIsh AWEInsh NDBI NBR NDSI, or any of spyndex (extra
         "indices"); several give a Dataset; of a result with its error one at a time.
     grid: of a DataTree whose bands lie on two grids. "fine": each coarse pixel is repeated over the finer grid; also

@@ -95,8 +95,8 @@ def water(
 
     cube: bands at LR or SR; clouds are unknown where they were masked before (`cube.sr.mask()`). A map that `water`
         made comes back, uncertain pixels as unknown, and the other arguments are checked only. index: of which water
-        has high values; None where `cube` is the index itself. A result of `ensemble` or `interval`, or of `index` of
-        one, is mapped with its error.
+        has high values; None where `cube` is the index itself. A result of `ensemble`, `interval` or `multiframe`,
+        or of `index` of one, is mapped with its error.
     threshold: "otsu", a number, or thresholds as `otsu` returns them. per: with "otsu", one threshold for the whole
         "cube" or one for each "date"; lazy, and the same for every chunking. limits: with an error, the
         probabilities between which a pixel is uncertain. grid and the rest: as in `index`.

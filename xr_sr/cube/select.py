@@ -9,8 +9,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 
+from ..arguments import count_of
 from ..bands import find_band, stated_gsd_m
 from ..errors import (
     AmbiguousBandError,
@@ -21,7 +23,7 @@ from ..errors import (
     ResolutionWarning,
     warn_caller,
 )
-from ..spec import MODEL_ATTR, SCALE_ATTR, stated
+from ..spec import MODEL_ATTR, SCALE_ATTR, WINDOW_DATES, stated
 from .detect import AnyCube, Cube, Flags, Plane, recognize
 from .grid import pixel_size_m
 from .names import dims_text, listed
@@ -129,6 +131,21 @@ def model_of(obj: AnyCube) -> str:
     """Return the name of the model in the attributes of a result or one of its bands, "" without."""
     holders = [obj, *(() if isinstance(obj, xr.DataArray) else obj.data_vars.values())]
     return next((str(name) for holder in holders if (name := stated(holder.attrs, MODEL_ATTR))), "")
+
+
+def joined_by(obj: AnyCube) -> str:
+    """Return by what dates were joined to the images of a result, "multiframe, 8 dates"; "" for other results."""
+    if isinstance(obj, xr.DataTree) or WINDOW_DATES not in obj.coords:
+        return ""
+    counts = np.atleast_1d(obj.coords[WINDOW_DATES].values)
+    least, most = int(counts.min()), int(counts.max())
+    return f"multiframe, {count_of(most, 'date') if least == most else f'{least} to {most} dates'}"
+
+
+def title_of(obj: AnyCube) -> str:
+    """Return the model of a result for people, and whether it joined dates: "sen2sr", "multiframe, 8 dates"; "SR"."""
+    model, joined = model_of(obj), joined_by(obj)
+    return joined if joined and model in ("", "kriging") else ", ".join(filter(None, (model, joined))) or "SR"
 
 
 def warn_if_swapped(sr_model: str, hr_model: str) -> None:

@@ -71,8 +71,8 @@ def to_cog(
     """Write a raster as a Cloud-Optimized GeoTIFF with overviews; returns its path.
 
     obj: (y, x), or (band, y, x) in any order, or a Dataset of (y, x) bands, of one date: of several, write one file for
-        each, `obj.isel(time=0)`. Results of `interval` and `ensemble`, and arrays with other dimensions, are written
-        plane by plane, with descriptions such as "estimate B04", "std B04" and "member 3 B04".
+        each, `obj.isel(time=0)`. Results of `interval`, `ensemble` and `multiframe` (its images), and arrays with other
+        dimensions, are written plane by plane, with descriptions such as "estimate B04", "std B04" and "member 3 B04".
     path: of a local file. blocksize: side of a tile in the file, in pixels: a multiple of 128, at most 4096.
     packing: of floating-point numbers, as in `to_zarr`. "int16" stores steps of 0.0001 with nodata -32768 and the tags
         `scale` and `offset`, which rioxarray undoes by `open_rasterio(path, mask_and_scale=True)`; clipped values are

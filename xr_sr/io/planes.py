@@ -12,7 +12,10 @@ from ..analytics.uncertain import MEMBER, MEMBERS
 from ..cube.axes import XarrayObject
 from ..cube.grid import spatial_dims
 from ..cube.time import is_time
-from ..errors import StoreError
+from ..errors import BandWarning, StoreError, warn_caller
+
+IMAGES, COUNTED = ("estimate", "std", "lower", "upper"), "n_effective"
+"""Variables of a result of `multiframe` that are images, and one by which it is recognized."""
 
 
 def as_raster(obj: XarrayObject) -> XarrayObject:
@@ -26,6 +29,14 @@ def as_raster(obj: XarrayObject) -> XarrayObject:
     if dims is None:
         raise StoreError(f"there are no spatial dimensions among {list(map(str, obj.dims))}; rename them to y and x.")
     flat = obj.squeeze([dim for dim, size in obj.sizes.items() if size == 1 and dim not in dims], drop=False)
+    if isinstance(flat, xr.Dataset) and {"estimate", COUNTED} <= set(flat.data_vars):
+        images = [str(name) for name in flat.data_vars if name in IMAGES]
+        warn_caller(
+            f"of a result of multiframe {', '.join(images)} are written, not its weights. To silence this: "
+            f"made[{images}].",
+            BandWarning,
+        )
+        flat = flat[images]
     if isinstance(flat, xr.Dataset):
         flat = flat[[name for name, var in flat.data_vars.items() if set(dims) <= set(var.dims)]]
     others = [dim for dim in flat.dims if dim not in dims]

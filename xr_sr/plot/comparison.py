@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_choice, check_numbers, is_one_of, shown
-from ..cube.select import AnyCube, model_of, recognize
+from ..cube.select import AnyCube, recognize, title_of
 from ..cube.sensors import native_ratio, other_sensor
 from ..cube.time import Date
 from ..errors import CubeError, OptionError, warns_once
@@ -95,7 +95,7 @@ def compare(
         )
     radiometry: RadiometryChoice = {"offset": offset, "quantification": quantification, "nodata": nodata}
     cube = recognize(sr)
-    name = (model_of(sr) or "SR") + (", measured" if _is_measured(sr) else "")
+    name = title_of(sr) + (", measured" if _is_measured(sr) else "")
     chosen = choose_bands(cube.available, bands)
     fine = View.of(cube, "SR", chosen)
     stamp = fine.stamp(date)

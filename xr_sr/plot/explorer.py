@@ -23,7 +23,7 @@ from affine import Affine
 
 from ..arguments import check_text, check_whole, count_of, is_one_of, shown
 from ..cube.crs import crs_label
-from ..cube.select import AnyCube, Cube, model_of
+from ..cube.select import AnyCube, Cube, title_of
 from ..cube.time import Date, Dates, check_date, nearest_place
 from ..errors import OptionError, warns_once
 from ..optional import require
@@ -147,7 +147,7 @@ def explore(
 
     labels = {name: each.role + each.gsd_text() for name, each in placed.items()}
     if "SR" in labels and isinstance(placed["SR"], View):
-        labels["SR"] = f"SR ({model_of(given['SR']) or 'SR'}){placed['SR'].gsd_text()}"
+        labels["SR"] = f"SR ({title_of(given['SR'])}){placed['SR'].gsd_text()}"
     images: dict[Key, tuple[ImageArray, np.datetime64 | None]] = {}
     for each in dated:
         _read_images(each, finest, frame, images)

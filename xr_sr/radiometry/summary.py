@@ -20,7 +20,7 @@ from ..conventions.own import QUANTIFICATION_COORD
 from ..cube.crs import crs_label
 from ..cube.grid import pixel_size_m
 from ..cube.lazy import is_only_stored
-from ..cube.select import AnyCube, Cube, bands_of, model_of, recognize
+from ..cube.select import AnyCube, Cube, bands_of, joined_by, model_of, recognize
 from ..errors import CubeError, RadiometryError
 from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, MEMBERS_ATTR, SEED_ATTR, stated
 from .metadata import is_nodata_coord
@@ -91,6 +91,8 @@ def _described(obj: AnyCube) -> tuple[str, Lines]:
             warnings.simplefilter("ignore")
             if isinstance(obj, xr.Dataset) and set(obj.data_vars) >= _WITH_ERROR:
                 return f"xr_sr: {kind}, an estimate with its error", _shown(_with_error(obj))
+            if isinstance(obj, xr.Dataset) and "region_weight" in obj and "estimate" not in obj:
+                return f"xr_sr: {kind}, dates of multiframe", _shown(_dates_of_windows(obj))
             return f"xr_sr: {kind}", _shown(_lines(recognize(obj)))
     except Exception as error:  # a repr that raises hides the object that one wants to look at
         return f"xr_sr: {kind}, not a cube", [(type(error).__name__, str(error))]
@@ -116,6 +118,14 @@ def _with_error(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
         array = obj["estimate"]
         yield "size", ", ".join(f"{dim} {size}" for dim, size in array.sizes.items())
         yield "values", f"{array.dtype}: {array.attrs.get('long_name', 'no bands, as an index')}"
+
+
+def _dates_of_windows(obj: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """Describe what `multiframe` returns along dates, without the images: weights, shifts and brightness."""
+    yield "holds", ", ".join(map(str, obj.data_vars))
+    yield "size", ", ".join(f"{dim} {size}" for dim, size in obj.sizes.items())
+    yield "joined", _joined(obj)
+    yield "use", "multiframe(registration=...) reads it instead of measuring again"
 
 
 def _joined(obj: xr.Dataset) -> str:
@@ -199,7 +209,7 @@ def _dates_and_values(cube: Cube) -> Iterator[tuple[str, str]]:
     meaning = f"reflectance{', packed with a scale' if packed else ''}{f'; nodata {nodata}' if nodata else ''}"
     part = _meaning(cube.source) if isinstance(cube.source, xr.DataArray) else ""
     yield "values", f"{dtypes}: {part}{meaning}"
-    made_by = model_of(cube.source)
+    made_by = ", ".join(filter(None, (model_of(cube.source), joined_by(cube.source))))
     yield ("made by", f"{made_by}, from {radiometry.how}") if made_by else ("read as", radiometry.how)
 
 
