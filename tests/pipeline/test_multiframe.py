@@ -269,13 +269,47 @@ def test_digital_numbers_with_offsets_are_joined_as_reflectance(cube: xr.DataArr
     np.testing.assert_allclose(made["estimate"].values, joined(cube)["estimate"].values, atol=3e-3)
 
 
-def test_duplicate_dates_count_twice(cube: xr.DataArray):
-    twice = xr.concat([cube, cube.isel(time=[1])], "time").sortby("time")
+def test_two_measurements_of_one_time_count_twice():
+    own = series((*SHIFTS, SHIFTS[1]), side=24)
+    twice = own.assign_coords(time=own["time"].values[[0, 1, 2, 3, 4, 1]]).sortby("time")
 
     made = joined(twice)
 
     assert made.sizes["date"] == 6
-    assert made["n_effective"].max() > 5
+    assert made["n_effective"].max() > 5.5
+
+
+@pytest.mark.parametrize("date", [1, 4])  # the last one is shown
+@pytest.mark.parametrize("later", [0, 25])
+def test_a_date_given_twice_counts_once(cube: xr.DataArray, date: int, later: int):
+    small = cube.isel(y=slice(0, 24), x=slice(0, 24))
+    again = small.isel(time=[date])
+    again = again.assign_coords(time=again["time"] + np.timedelta64(later, "s"))
+    twice = xr.concat([small, again], "time").sortby("time")
+
+    made, once = joined(twice), joined(small)
+
+    assert made.sizes["date"] == 6 and twice.sizes["time"] == 6
+    for name in ("estimate", "std", "n_effective"):
+        np.testing.assert_allclose(made[name].values, once[name].values, rtol=0, atol=1e-6, err_msg=name)
+    copy, own = sorted([date, date + 1], key=lambda place: made["weight"].values[place].sum())
+    assert (made["weight"][copy] == 0).all()
+    np.testing.assert_array_equal(made["weight"][own].values, once["weight"][date].values)
+
+
+def test_only_pixels_that_two_images_of_an_overpass_share_count_once(cube: xr.DataArray):
+    left, right = cube.isel(time=[1]).copy(deep=True), cube.isel(time=[1]).copy(deep=True)
+    left[..., 32:], right[..., :16] = np.nan, np.nan  # both show columns 16 to 31
+    halves = xr.concat([cube.isel(time=[0]), left, right, cube.isel(time=slice(2, None))], "time")
+
+    made = joined(halves)
+
+    both = made["weight"].values[1:3]
+    inside, shared = (slice(20, -20), slice(20, -20)), (slice(20, -20), slice(64 + 8, 128 - 8))
+    assert both.sum(axis=0).max() <= 1
+    assert both.sum(axis=0)[inside].mean() > 0.85
+    assert (both[1][shared] == 0).all() and both[0][shared].mean() > 0.8
+    assert both[1][20:-20, 136:-20].mean() > 0.8 and made["n_effective"].max() <= 5
 
 
 def test_the_reference_may_be_a_date_or_the_one_nearest_to_the_median_shift(cube: xr.DataArray):

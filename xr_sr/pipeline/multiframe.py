@@ -114,6 +114,8 @@ def multiframe(
     compared in it: the shift (`registration`), the gain and offset of each band (robust), and a weight from 0 to 1,
     lower where a date remains different, as by haze. With kriging, pixel by pixel too: where a date shows more than the
     ground's variance and the noise explain (a change, the edge of a cloud), its weight falls. Clouds should be masked.
+    Images of one overpass, less than 10 minutes apart, as of overlapping tiles or a date that is there twice, count
+    once where their pixels are identical; the others weigh 0 there.
 
     Returns a Dataset on the finer grid, `time` holding the date that each image shows, `time_bounds` the bounds of its
     window, from its first moment to the first after it, and `window_dates` the number of its dates. Labels, groupers

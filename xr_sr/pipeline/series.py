@@ -35,10 +35,14 @@ from .series_holes import BESIDE as HOLES
 from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
 from .series_recorded import Recorded
 from .series_regions import compare_region, table_of
+from .series_repeats import find_repeats, without_repeats
 from .steps import Step
 
 REGION = 512
 """Side of a region in input pixels, about."""
+
+PASS = np.timedelta64(10, "m")
+"""Longest time between two images of one overpass; the next one is about 100 minutes later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +174,15 @@ class CubeSeries:
             "rows": self.rows,
             "columns": self.columns,
             "max_shift": self.max_shift,
+            "same_pass": self.same_pass(dates),
         }
+
+    def same_pass(self, dates: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+        """Return for each date the places of those before it that may be the same image: there twice, or as tiles."""
+        stamps = self.stamps[list(dates)]
+        return tuple(
+            tuple(np.flatnonzero(np.abs(stamps[:place] - stamp) <= PASS).tolist()) for place, stamp in enumerate(stamps)
+        )
 
     def table(self, dates: Sequence[int]) -> da.Array:
         """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
@@ -178,6 +190,10 @@ class CubeSeries:
             known: da.Array = da.from_array(self.recorded.table(self.stamps, dates), chunks=-1)
             return known
         found = self._table_of(self._compared(dates))
+        twice = {place for date, others in enumerate(self.same_pass(dates)) if others for place in (date, *others)}
+        if twice:
+            places = sorted({0, *twice})
+            found = delayed(without_repeats)(found, places, self._repeats([dates[place] for place in places]))
         shape = len(self.rows) - 1, len(self.columns) - 1, len(dates) - 1, FIRST + 2 * len(self.bands)
         table: da.Array = da.from_delayed(found, shape, np.float64)
         return table
@@ -187,6 +203,12 @@ class CubeSeries:
         regions = [*itertools.product(itertools.pairwise(self.rows), itertools.pairwise(self.columns))]
         args = len(self.bands), tuple(self.measured), self.max_shift
         return map_regions(compare_region, self.planes(dates), regions, args=args, name="multiframe-compare")
+
+    def _repeats(self, dates: Sequence[int]) -> Any:
+        """Return the lazy list of which of some dates repeat others of their overpass in each region."""
+        regions = [*itertools.product(itertools.pairwise(self.rows), itertools.pairwise(self.columns))]
+        args = len(self.bands), self.same_pass(dates)
+        return map_regions(find_repeats, self.planes(dates), regions, args=args, name="multiframe-repeats")
 
     def _table_of(self, regions: Any) -> Any:
         """Return the task that makes a table of them."""

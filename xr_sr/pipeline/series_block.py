@@ -49,7 +49,8 @@ class DatesRecipe:
     bands, dates: their numbers, the reference first. most: dates beside the reference that are joined, the first ones
     that count. rows, columns: edges of the regions, in input pixels. max_shift: longest shift, in input pixels. margin:
     input pixels around its own that an output pixel depends on, in each date after its whole pixels of shift. filled:
-    input pixels that holes of a date are filled inwards.
+    input pixels that holes of a date are filled inwards. same_pass: for each date, those before it of one overpass,
+    whose pixels it may repeat.
     """
 
     bands: int
@@ -60,6 +61,7 @@ class DatesRecipe:
     max_shift: float
     margin: int
     filled: int
+    same_pass: tuple[tuple[int, ...], ...]
 
     @property
     def context(self) -> int:
@@ -278,6 +280,9 @@ class _Area:
             np.subtract(self.dates[date + 1][:, rows, columns], offset, out=stacked[place])
             stacked[place] /= gain
             visible[place] = self.valid[date + 1][:, rows, columns].all(axis=0)
+            for other in recipe.same_pass[date + 1]:
+                if other == 0 or other - 1 in counted:
+                    visible[place] &= ~self._repeated(date + 1, other)[rows, columns]
         valid = np.asarray(known.all(axis=0))
         shown, measured = np.zeros_like(visible), known
         if not valid.all() and len(stacked):
@@ -289,6 +294,12 @@ class _Area:
             reference, known = completed(reference, known, stacked, visible, dates)
         reference = np.ascontiguousarray(reference, np.float32)
         return AlignedDates(counted, dates, reference, known.copy(), measured.copy(), valid, stacked, visible, shown)
+
+    def _repeated(self, date: int, other: int) -> NDArray[np.bool_]:
+        """Return where two dates have the very same valid pixels, (y, x): one measurement, which counts once."""
+        same = (self.dates[date] == self.dates[other]) & self.valid[date] & self.valid[other]
+        found: NDArray[np.bool_] = same.all(axis=0)
+        return found
 
     def _brightness(
         self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]

@@ -28,14 +28,18 @@ def compare_region(source: Source, tile: Tile, bands: int, measured: Sequence[in
         rows, columns = (
             (first + each.start, first + each.stop) for first, each in zip((tile.y[0], tile.x[0]), part, strict=True)
         )
-        own = source.of(replace(tile, y=rows, x=columns))
-        planes = np.asarray(own.take(0), np.float32)
-        dates = planes.reshape(-1, bands, *planes.shape[-2:])
-        if own.has(1):
-            dates = np.where(own.take(0, 1).astype(bool)[:, None], dates, np.float32(np.nan))
-        return dates
+        return dates_of(source.of(replace(tile, y=rows, x=columns)), bands)
 
     return compare_dates(RegionDates(read, (tile.height, tile.width), measured, max_shift))
+
+
+def dates_of(source: Source, bands: int) -> FloatArray:
+    """Return (date, band, y, x) of a source's tile, NaN where a value is not valid or hidden by a mask."""
+    planes = np.asarray(source.take(0), np.float32)
+    dates = planes.reshape(-1, bands, *planes.shape[-2:])
+    if source.has(1):
+        dates = np.where(source.take(0, 1).astype(bool)[:, None], dates, np.float32(np.nan))
+    return dates
 
 
 def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int, max_shift: float) -> Doubles:
