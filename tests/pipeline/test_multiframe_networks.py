@@ -168,6 +168,22 @@ def test_holes_of_dates_are_the_reference_and_its_own_are_filled_from_them():
     ).all()
 
 
+def test_dates_of_unknown_place_are_read_in_holes_of_the_reference_only():
+    cube = dated().isel(time=[2, 3, 4])
+    found = numbers(cube, np.zeros((3, 2)))
+    found["gain"].values[:], found["offset"].values[:], found["shift_quality"].values[:] = 1, 0, 0
+    one, _, shown = cube.values.copy()
+    cube[2, :, 12:16, 12:20] = np.nan
+    cube[1, :, 12:16, 12:20] = np.nan
+
+    made = joined(cube, registration=found)
+
+    image, count = made["estimate"][0].values[:, ::2, ::2], made["n_effective"][0].values[::2, ::2]
+    np.testing.assert_allclose(image[:, 12:16, 12:20], one[:, 12:16, 12:20], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(image[:, :12], shown[:, :12], rtol=0, atol=1e-6)
+    assert (count == 1).all()
+
+
 def test_convolutions_are_those_of_the_network_on_the_whole_image(tmp_path: Path):
     cube = dated()
 

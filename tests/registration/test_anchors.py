@@ -54,6 +54,7 @@ def test_a_date_that_is_seen_with_an_anchor_only_is_linked_to_the_reference():
 
     np.testing.assert_allclose(moved(found)[1, 1:], SHIFTS[2:], atol=0.06)
     np.testing.assert_allclose(found[1][2].gain, 1.1, atol=0.02)
+    assert not any(each.assumed for region in found for each in region)
 
 
 def test_regions_with_other_anchors_lie_alike_where_the_reference_is_seen_nowhere():
@@ -67,10 +68,36 @@ def test_regions_with_other_anchors_lie_alike_where_the_reference_is_seen_nowher
         np.testing.assert_allclose(found[place][seen], wanted[seen], atol=0.06)
 
 
+def test_an_anchor_is_linked_by_a_date_that_is_seen_with_both():
+    images = np.stack(dates(0))
+    images[0, :, :, 24:] = np.nan  # a strip of the reference, and only one date in it
+    images[1, :, 60:], images[2:, :, :, :28] = np.nan, np.nan
+
+    region = compare_dates(RegionDates(lambda part: images[:, :, *part], images.shape[-2:], [0, 1], 3.0))
+    found = against_reference([region], 2, 3.0)
+
+    assert region.anchor == 2 and is_known(region.direct[0])
+    np.testing.assert_allclose(moved(found)[0], SHIFTS[1:], atol=0.1)
+    assert not any(each.assumed for each in found[0])
+
+
+def test_only_what_nothing_links_to_the_reference_is_assumed():
+    regions = [compared(0, hidden=(0, 1)), compared(1, hidden=(2, 3)), compared(2, hidden=(0, 1))]
+
+    found = against_reference(regions, 2, 3.0)
+
+    assert [[each.assumed for each in region] for region in found] == [
+        [False, True, True],
+        [False] * 3,
+        [False, True, True],
+    ]
+    np.testing.assert_allclose(moved(found)[[0, 2]][:, 1:], [np.array(SHIFTS[2:]) - SHIFTS[3]] * 2, atol=0.06)
+
+
 def test_one_date_that_is_seen_takes_the_place_of_the_reference():
     found = against_reference([compared(0, hidden=(0, 1, 3))], 2, 3.0)[0]
 
-    assert (found[1].shift.dy, found[1].shift.dx, found[1].residual) == (0, 0, 0)
+    assert (found[1].shift.dy, found[1].shift.dx, found[1].residual, found[1].assumed) == (0, 0, 0, True)
     assert not is_known(found[0]) and not is_known(found[2])
 
 

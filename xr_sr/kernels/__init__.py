@@ -19,6 +19,7 @@ from ..runtime.device import resolve_device
 from ..spec import LowPass, RadialSigmoid, Tile
 from .protocol import (
     SERIES_REACH,
+    UPDATE_RADIUS,
     BandSensor,
     DiffusionSamples,
     Draws,
@@ -52,6 +53,7 @@ __all__ = [
     "SeriesDate",
     "SeriesResult",
     "Spread",
+    "UPDATE_RADIUS",
     "agree",
     "back_projected",
     "build",

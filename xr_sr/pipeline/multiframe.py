@@ -128,7 +128,9 @@ def multiframe(
     ground; the weight of the reference is 0. NaN where no date is valid.
     A reference that shows too little of a region to be compared there, as under clouds, is filled like this too: the
     other dates are compared with the one that shows most, the anchor, which is shown in its place. Where no other
-    region says how these two lie, the image lies as the anchor does. Bands of 20 m are NaN where the reference is.
+    region says how these two lie, the image lies as the anchor does there: `shift_quality` of dates compared with it is
+    0, and they only fill holes, and change no valid pixel of the reference. Bands of 20 m are NaN where the reference
+    is.
     With a network `estimate` comes without `std`, `lower` and `upper`, since it does not know its error; the weight is
     1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward

@@ -15,6 +15,7 @@ from .. import kernels
 from ..kernels import BandSensor
 from ..kernels.fill import fill
 from ..kernels.kriging_filters import Doubles
+from ..registration.series import widened
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
@@ -35,8 +36,9 @@ DOWN, RIGHT, QUALITY, WEIGHT, FIRST = 0, 1, 2, 3, 4
 """Numbers of a date in a region, along the last axis of a table; from FIRST on the gains of all bands, then their
 offsets. DOWN, RIGHT: of the content, relative to the reference, in input pixels."""
 
-ANCHOR = 1.0
-"""Quality of a date that lies where the reference does by definition. Of a measured shift it is less."""
+ASSUMED = 0.0
+"""Quality of a date that was compared with an anchor only, of which it is not known where it lies. Of a date that was
+compared with the reference it is more."""
 
 FILLED = 4
 """Input pixels that holes of a date are filled inwards, so that kriging near them has something to read."""
@@ -156,9 +158,8 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     """
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
-        part = _joined(
-            recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in (seen.reference, seen.others, seen.visible)))
-        )
+        images = seen.reference, seen.others, seen.beside(kernels.UPDATE_RADIUS)
+        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)))
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
@@ -203,8 +204,9 @@ class AlignedDates:
     0, and dates: what is known of these. reference, known: (band, y, x), holes filled from others, and where that is
     so or nothing was to fill; measured: (band, y, x), where it shows itself or an anchor, and was not filled. valid:
     (y, x), where the reference itself is, in all bands. others: (date, band, y, x). visible: (date, y, x), where these
-    are valid in all bands, except where they are the anchor that is shown instead of the reference: shown. None of the
-    images holds NaN.
+    are valid in all bands, except where they are the anchor that is shown instead of the reference: shown. own: (y, x),
+    where the reference itself is, in any band. assumed: whether it is not known where the date lies. None of the images
+    holds NaN.
     """
 
     counted: tuple[int, ...]
@@ -216,6 +218,19 @@ class AlignedDates:
     others: FloatArray
     visible: NDArray[np.bool_]
     shown: NDArray[np.bool_]
+    own: NDArray[np.bool_]
+    assumed: tuple[bool, ...]
+
+    def beside(self, steps: int) -> NDArray[np.bool_]:
+        """Return where dates count beside what is shown, (date, y, x).
+
+        Those of which it is not known where they lie do not within `steps` pixels of the reference's own.
+        """
+        if not (any(self.assumed) and self.own.any()):
+            return self.visible
+        apart = np.array(self.assumed)[:, None, None] & widened(self.own, steps)
+        found: NDArray[np.bool_] = self.visible & ~apart
+        return found
 
 
 def aligned_parts(
@@ -284,16 +299,16 @@ class _Area:
                 if other == 0 or other - 1 in counted:
                     visible[place] &= ~self._repeated(date + 1, other)[rows, columns]
         valid = np.asarray(known.all(axis=0))
-        shown, measured = np.zeros_like(visible), known
+        shown, measured, itself = np.zeros_like(visible), known, np.asarray(known.any(axis=0))
+        assumed = tuple(bool(own[date, QUALITY] == ASSUMED) for date in counted)
         if not valid.all() and len(stacked):
-            anchors = [
-                not any(each.shift) and own[date, QUALITY] == ANCHOR for date, each in zip(counted, dates, strict=True)
-            ]
+            anchors = [unsure and not any(each.shift) for unsure, each in zip(assumed, dates, strict=True)]
             reference, known, shown = shown_instead(reference, known, stacked, visible, anchors)
             visible, measured = visible & ~shown, known
             reference, known = completed(reference, known, stacked, visible, dates)
         reference = np.ascontiguousarray(reference, np.float32)
-        return AlignedDates(counted, dates, reference, known.copy(), measured.copy(), valid, stacked, visible, shown)
+        known, measured = known.copy(), measured.copy()
+        return AlignedDates(counted, dates, reference, known, measured, valid, stacked, visible, shown, itself, assumed)
 
     def _repeated(self, date: int, other: int) -> NDArray[np.bool_]:
         """Return where two dates have the very same valid pixels, (y, x): one measurement, which counts once."""

@@ -77,14 +77,14 @@ def _shown(seen: AlignedDates, count: int) -> FloatArray:
     Pixels of a date that are not valid, and dates that are missing, are those of the reference.
     """
     shown = np.repeat(seen.reference[None], count, axis=0)
-    for image, other, visible in zip(shown[1:], seen.others, seen.visible, strict=False):
+    for image, other, visible in zip(shown[1:], seen.others, seen.beside(0), strict=False):
         np.copyto(image, other, where=visible)
     return shown
 
 
 def _weights(seen: AlignedDates, recipe: NetworkRecipe) -> FloatArray:
     """Return 1 where a date is valid, and among those that the network reads: (date, y, x) without the margin."""
-    valid, visible = trim(seen.valid, recipe.margin), trim(seen.visible | seen.shown, recipe.margin)
+    valid, visible = trim(seen.valid, recipe.margin), trim(seen.beside(0) | seen.shown, recipe.margin)
     weights = np.zeros((recipe.dates, *valid.shape), np.float32)
     weights[0] = valid
     for date, own in zip(seen.counted, visible, strict=True):

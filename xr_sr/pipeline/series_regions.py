@@ -15,7 +15,7 @@ from ..registration.series import is_known, rounded, settled, weights_of
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
-from .series_block import ANCHOR, DOWN, FIRST, QUALITY, RIGHT, WEIGHT
+from .series_block import ASSUMED, DOWN, FIRST, QUALITY, RIGHT, WEIGHT
 
 
 def compare_region(source: Source, tile: Tile, bands: int, measured: Sequence[int], max_shift: float) -> ComparedRegion:
@@ -58,8 +58,8 @@ def table_of(given: Sequence[ComparedRegion], shape: tuple[int, int], bands: int
         for place, shift in enumerate(settled([each.shift for each in found], max_shift)):
             own = found[place] if found[place] in seen else None
             table[place, date, DOWN], table[place, date, RIGHT] = 0 - shift.dy, 0 - shift.dx
-            exact = own is not None and own.shift.error == 0
-            table[place, date, QUALITY] = ANCHOR if exact else shift.quality
+            assumed = any(each.assumed for each in seen)
+            table[place, date, QUALITY] = ASSUMED if assumed else shift.quality
             if own is not None:
                 numbers = np.concatenate([own.gain, own.offset])
             elif seen:

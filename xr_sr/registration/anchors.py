@@ -57,7 +57,8 @@ def against_reference(regions: Sequence[ComparedRegion], bands: int, max_shift: 
     """Return the comparisons of all regions, by date, relative to the reference.
 
     A date that was compared with the reference in some regions has no shift in those where it was compared with an
-    anchor only, but a residual: its shift there is that of the others.
+    anchor only, but a residual: its shift there is that of the others. Where nothing links an anchor to the reference,
+    it is taken to lie as the reference does, and what was compared with it is `assumed`.
     """
     made = [list(region.direct) for region in regions]
     known: dict[int, Compared] = {}
@@ -65,21 +66,17 @@ def against_reference(regions: Sequence[ComparedRegion], bands: int, max_shift: 
         if seen := [each[date] for each in made if is_known(each[date])]:
             known[date] = _middle(seen)
     direct = set(known)
-    anchored = [place for place, region in enumerate(regions) if region.anchor is not None]
-    if anchored and not known:
-        shares: dict[int, float] = {}
-        for place in anchored:
-            own = regions[place].anchor
-            assert own is not None
-            shares[own] = shares.get(own, 0) + regions[place].valid[own + 1]
-        known[max(shares, key=lambda date: (shares[date], date))] = _same(bands)
-    for place in sorted(anchored, key=lambda each: regions[each].anchor not in known):
-        region = regions[place]
+    left = [place for place, region in enumerate(regions) if region.anchor is not None]
+    while left:
+        links = {place: _link(regions[place], known) for place in left}
+        place = next((place for place in left if links[place] is not None), None)
+        if place is None:
+            known[_most_shown([regions[place] for place in left])] = replace(_same(bands), assumed=True)
+            continue
+        left.remove(place)
+        region, link = regions[place], links[place]
         assert region.anchor is not None
-        link = known.get(region.anchor)
-        if link is None:
-            through = [_without(known[date], each) for date, each in region.beside.items() if date in known]
-            link = _middle(through) if through else _same(bands)
+        assert link is not None
         rests = [each.residual for each in region.beside.values()]
         found = {**region.beside, region.anchor: replace(_same(bands), residual=float(np.median(rests or [0.0])))}
         for date, each in found.items():
@@ -91,6 +88,24 @@ def against_reference(regions: Sequence[ComparedRegion], bands: int, max_shift: 
             made[place][date] = _after(each, link, max_shift)
             known.setdefault(date, made[place][date])
     return made
+
+
+def _link(region: ComparedRegion, known: dict[int, Compared]) -> Compared | None:
+    """Return the anchor of a region against the reference, from what is known of it or of dates beside it."""
+    assert region.anchor is not None
+    if region.anchor in known:
+        return known[region.anchor]
+    through = [_without(known[date], each) for date, each in region.beside.items() if date in known]
+    return _middle(through) if through else None
+
+
+def _most_shown(regions: Sequence[ComparedRegion]) -> int:
+    """Return the anchor that shows most in all regions."""
+    shares: dict[int, float] = {}
+    for region in regions:
+        assert region.anchor is not None
+        shares[region.anchor] = shares.get(region.anchor, 0) + region.valid[region.anchor + 1]
+    return max(shares, key=lambda date: (shares[date], date))
 
 
 def _same(bands: int) -> Compared:
@@ -106,7 +121,8 @@ def _middle(several: Sequence[Compared]) -> Compared:
     ]
     error, quality = max(each.shift.error for each in several), min(each.shift.quality for each in several)
     shift = Shift(float(numbers[0][0]), float(numbers[0][1]), quality, error, True)
-    return Compared(shift, numbers[1], numbers[2], float(np.median([each.residual for each in several])))
+    residual = float(np.median([each.residual for each in several]))
+    return Compared(shift, numbers[1], numbers[2], residual, any(each.assumed for each in several))
 
 
 def _after(one: Compared, link: Compared, max_shift: float) -> Compared:
@@ -117,11 +133,11 @@ def _after(one: Compared, link: Compared, max_shift: float) -> Compared:
         math.hypot(one.shift.error, link.shift.error),
         max_shift,
     )
-    return Compared(shift, one.gain * link.gain, one.gain * link.offset + one.offset, one.residual)
+    return Compared(shift, one.gain * link.gain, one.gain * link.offset + one.offset, one.residual, link.assumed)
 
 
 def _without(known: Compared, one: Compared) -> Compared:
     """Return the anchor against the reference, from a date against the reference and against the anchor."""
     error = math.hypot(known.shift.error, one.shift.error)
     shift = Shift(known.shift.dy - one.shift.dy, known.shift.dx - one.shift.dx, one.shift.quality, error, True)
-    return Compared(shift, known.gain / one.gain, (known.offset - one.offset) / one.gain, one.residual)
+    return Compared(shift, known.gain / one.gain, (known.offset - one.offset) / one.gain, one.residual, known.assumed)

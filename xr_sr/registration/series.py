@@ -47,13 +47,15 @@ class Compared:
 
     shift: by which its content must be moved to lie on the reference. gain, offset: (band,), value = gain * reference
     + offset. residual: robust standard deviation of the rest, in reflectance, over all bands; infinite where the dates
-    could not be compared, NaN where they have too few pixels in common to try.
+    could not be compared, NaN where they have too few pixels in common to try. assumed: whether the shift is that
+    against another date, of which it is not known where it lies.
     """
 
     shift: Shift
     gain: Doubles
     offset: Doubles
     residual: float
+    assumed: bool = False
 
 
 def is_known(compared: Compared) -> bool:
@@ -74,7 +76,7 @@ def compare(moving: FloatArray, reference: FloatArray, measured: Sequence[int], 
         return Compared(NOTHING, np.ones(bands), np.zeros(bands), math.inf)
     found, odd = _compared(moving, reference, _shift(moving, reference, measured, max_shift))
     if found.shift.ok and odd.mean() > LEAST_ODD:
-        same = np.where(_widened(odd), np.nan, reference)
+        same = np.where(widened(odd, 2), np.nan, reference)
         again = _shift(moving, same, measured, max_shift)
         if again.ok:
             found, _ = _compared(moving, reference, again)
@@ -115,13 +117,13 @@ def _compared(moving: FloatArray, reference: FloatArray, shift: Shift) -> tuple[
     return Compared(shift, gains, offsets, float(np.sqrt(np.mean(np.square(rests))))), odd
 
 
-def _widened(odd: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return pixels with those around them, two on each side."""
+def widened(where: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
+    """Return pixels of (y, x) with those around them, `steps` on each side."""
     for axis in (0, 1):
-        padded = np.pad(odd, [(2, 2) if axis == each else (0, 0) for each in (0, 1)])
-        parts = [np.take(padded, range(step, step + odd.shape[axis]), axis) for step in range(5)]
-        odd = np.logical_or.reduce(parts)
-    return odd
+        padded = np.pad(where, [(steps, steps) if axis == each else (0, 0) for each in (0, 1)])
+        parts = [np.take(padded, range(step, step + where.shape[axis]), axis) for step in range(2 * steps + 1)]
+        where = np.logical_or.reduce(parts)
+    return where
 
 
 def weights_of(residuals: Sequence[float]) -> list[float]:
