@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -77,10 +77,10 @@ def test_windows_of_the_calendar_are_those_of_resample(length: object):
 
 @pytest.mark.parametrize(("length", "period"), [("ME", "M"), ("QE", "Q"), ("YE", "Y"), ("W", "W"), ("W-WED", "W-WED")])
 def test_bounds_of_weeks_months_quarters_and_years_are_those_of_periods(length: str, period: str):
-    for date in ("2023-06-30T10:30", "2023-06-01", "2023-07-05T23:59"):
-        (found,) = windows_of(times(date), length)
+    for day in ("2023-06-30T10:30", "2023-06-01", "2023-07-05T23:59"):
+        (found,) = windows_of(times(day), length)
 
-        wanted = pd.Timestamp(date).to_period(period)
+        wanted = pd.Timestamp(day).to_period(period)
         assert (pd.Timestamp(found.start), pd.Timestamp(found.stop)) == (wanted.start_time, (wanted + 1).start_time)
 
 
@@ -167,8 +167,30 @@ def test_the_date_shown_is_the_last_or_the_one_asked_for():
     assert shown_dates(own, windows[:1], np.datetime64("2023-01-05")) == [0]
     with pytest.raises(OptionError, match=r"reference='2023-01-06'.* 2023-01-05"):
         shown_dates(own, windows[:1], "2023-01-06")
-    with pytest.raises(OptionError, match="the 2 windows"):
+    with pytest.raises(OptionError, match="each window, 2 dates"):
         shown_dates(own, windows, ["2023-01-20"])
+    with pytest.raises(OptionError, match="each window, 1 date[.]"):
+        shown_dates(own, windows[:1], own[[0, 1]])
+
+
+def test_the_date_shown_may_be_an_element_of_the_dates():
+    own, windows = times(), windows_of(times(), "60D")
+
+    assert shown_dates(own, windows[:1], own[0]) == [0]
+    assert shown_dates(own, windows[:1], own[[1]]) == [1]
+    assert shown_dates(own, windows, own[[0, 3]]) == [0, 3]
+    assert shown_dates(own, windows, [own[1], own[3]]) == [1, 3]
+    assert shown_dates(own, windows[:1], date(2023, 1, 5)) == [0]
+    with pytest.raises(OptionError, match="reference="):
+        shown_dates(own, windows[:1], xr.DataArray(3))
+    with pytest.raises(OptionError, match="reference="):
+        shown_dates(own, windows[:1], own[3])
+
+
+def test_windows_may_begin_at_elements_of_the_dates():
+    own = times()
+
+    assert windows_of(own, [own[0], own[2]]) == windows_of(own, [DATES[0], DATES[2]])
 
 
 def test_bounds_are_those_of_windows():

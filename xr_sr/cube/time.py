@@ -94,14 +94,16 @@ def _is_moment(coord: xr.DataArray) -> bool:
     return coord.dtype.kind == "M" or (coord.dtype.kind == "O" and hasattr(coord.item(), "timetuple"))
 
 
-def read_date(date: str | np.datetime64, *, argument: str) -> np.datetime64:
+def read_date(date: str | np.datetime64 | datetime.date | xr.DataArray, *, argument: str) -> np.datetime64:
     """Read a date, year first, as UTC. argument: how it was passed, for the OptionError of what is no date."""
     import pandas as pd
 
     try:
         if isinstance(date, str) and not re.match(r"\d{4}", date.strip()):
             raise ValueError("a month alone, or 01/07/2023, could be several dates")
-        moment = pd.Timestamp(date)
+        # One element of an array of dates, not of numbers, which pandas would count from 1970.
+        stamp: Any = date.values[()] if isinstance(date, xr.DataArray) and date.dtype.kind == "M" else date
+        moment = pd.Timestamp(stamp)
         if pd.isna(moment):
             raise ValueError("not a time")
     except (ValueError, TypeError) as error:

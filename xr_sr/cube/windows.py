@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +27,7 @@ from ..errors import CubeError, OptionError
 from .time import read_date
 
 TimeWindow: TypeAlias = (
-    "str | timedelta | np.timedelta64 | BaseOffset | Sequence[str | np.datetime64] | Grouper | xr.DataArray"
+    "str | timedelta | np.timedelta64 | BaseOffset | Sequence[str | np.datetime64 | date] | Grouper | xr.DataArray"
 )
 """A length as of `resample`, "30D"; dates at which windows begin; a grouper of xarray; or a label for each date."""
 
@@ -191,26 +191,30 @@ def shown_dates(times: xr.DataArray, windows: Sequence[DateWindow], reference: o
     """Return for each window the position of the date that its image is to show.
 
     reference: "latest", or a date, or one for each window: the last date of the cube on that day, or at that time.
+    Dates may be those of a DataArray, such as cube.time[3].
     Raises OptionError for a date that is not in its window.
     """
+    if isinstance(reference, xr.DataArray):
+        reference = reference.values[()]
     if isinstance(reference, str) and reference == "latest":
         return [window.dates[-1] for window in windows]
-    single = isinstance(reference, str | np.datetime64 | pd.Timestamp)
+    single = isinstance(reference, str | np.datetime64 | date)
     listed: list[Any] = [reference] * len(windows) if single else list(items_of(reference) or [])
     if not single and len(listed) != len(windows):
         raise OptionError(
-            f"reference={shown(reference)}: expected 'latest', 'median', a date, or one date for each of the "
-            f"{len(windows)} windows."
+            f"reference={shown(reference)}: expected 'latest', 'median', a date, or a list with one for each window, "
+            f"{count_of(len(windows), 'date')}."
         )
     stamps = np.asarray(times.values).astype("datetime64[ns]")
     found = []
-    for window, date in zip(windows, listed, strict=True):
-        moment = read_date(date, argument=f"reference={date!r}")
+    for window, wanted in zip(windows, listed, strict=True):
+        text = shown(wanted.values if isinstance(wanted, xr.DataArray) else wanted)
+        moment = read_date(wanted, argument=f"reference={text}")
         exact = [place for place in window.dates if stamps[place] == moment]
         day = [place for place in window.dates if stamps[place].astype("datetime64[D]") == moment]
         if not (exact or day):
             raise OptionError(
-                f"reference={date!r} is no date of the window from {_day(window.start)} on, which has "
+                f"reference={text} is no date of the window from {_day(window.start)} on, which has "
                 f"{', '.join(_day(stamps[place]) for place in window.dates[:6])}"
                 f"{' ...' if len(window.dates) > 6 else ''}. With several windows give one date for each."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -51,7 +52,9 @@ LEVEL = 0.9
 OWN_NAMES = (*NEEDED, "region_y", "region_x", "bounds")
 """Names in a result that are not those of the cube."""
 
-Shown: TypeAlias = "Literal['latest', 'median'] | str | np.datetime64 | Sequence[str | np.datetime64]"
+Shown: TypeAlias = (
+    "Literal['latest', 'median'] | str | np.datetime64 | date | Sequence[str | np.datetime64 | date] | xr.DataArray"
+)
 
 
 @warns_once
@@ -99,9 +102,9 @@ def multiframe(
         gets the reference, and after it those dates nearest in time whose `region_weight` is above 0, as many as it
         reads: each in the brightness of the reference, and moved by the whole pixels of its shift, so that at most half
         a pixel is left. Where a date is not valid, or there are fewer, it gets the reference again.
-    reference: the date that a window's image shows. "latest", its last one; a date, or one for each window; or
-        "median", the date that lies nearest to the median of the shifts, of those that show at least half as much as
-        the best: these are then measured at once.
+    reference: the date that a window's image shows. "latest", its last one; a date, such as cube.time[3], or one for
+        each window; or "median", the date that lies nearest to the median of the shifts, of those that show at least half as
+        much as the best: these are then measured at once.
     registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
         of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
         whole. Compute these few numbers first where the result is written region by region.
