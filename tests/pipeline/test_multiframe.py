@@ -509,6 +509,19 @@ def test_numbers_that_were_measured_are_not_measured_again(cube: xr.DataArray, m
     np.testing.assert_allclose(made["estimate"].values, whole["estimate"].values, rtol=0, atol=1e-7)
 
 
+def test_recorded_shifts_that_are_longer_than_asked_for_are_refused(cube: xr.DataArray):
+    numbers = joined(cube)[["shift_y", "shift_x", "shift_quality", "region_weight", "gain", "offset"]]
+
+    with pytest.raises(OptionError, match=r"max_shift=0.1: .* 0.4\d pixels.*max_shift=1"):
+        cube.sr.multiframe("60D", registration=numbers, max_shift=0.1)
+    numbers["shift_x"].values[1] = 5.2
+    with pytest.raises(OptionError, match="max_shift=3: .* up to 5.20 pixels"):
+        cube.sr.multiframe("60D", registration=numbers)
+    assert joined(cube, registration=numbers, max_shift=6)["weight"].max() == 1
+    numbers["region_weight"].values[1] = 0  # not used
+    assert (joined(cube, registration=numbers)["weight"][1] == 0).all()
+
+
 def test_a_registration_of_other_dates_bands_or_grids_is_refused(cube: xr.DataArray):
     whole = joined(cube)
 

@@ -108,7 +108,8 @@ def multiframe(
     registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
         of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
         whole. Compute these few numbers first where the result is written region by region.
-    max_shift: the longest shift of a date that is used, along each axis, in input pixels, up to 8.
+    max_shift: the longest shift of a date that is used, along each axis, in input pixels, up to 8; with `registration`
+        at least the longest that it has.
     level, calibrated, calibration: as in `interval`, for kriging.
     Other arguments: as in `upscale`; `mask` may have dates.
 

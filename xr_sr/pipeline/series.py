@@ -187,7 +187,7 @@ class CubeSeries:
     def table(self, dates: Sequence[int]) -> da.Array:
         """Return the lazy table of a window, whose first date is the reference: (region y, region x, date, number)."""
         if self.recorded is not None:
-            known: da.Array = da.from_array(self.recorded.table(self.stamps, dates), chunks=-1)
+            known: da.Array = da.from_array(self.recorded.table(self.stamps, dates, self.max_shift), chunks=-1)
             return known
         found = self._table_of(self._compared(dates))
         twice = {place for date, others in enumerate(self.same_pass(dates)) if others for place in (date, *others)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ EDGES = {axis: (f"region_{axis}_start", f"region_{axis}_stop") for axis in ("y",
 NEEDED = (*BY_DATE, *BY_BAND, "date", "window", "measured_band", *EDGES["y"], *EDGES["x"])
 
 CLOSE_PX = 1e-3
-"""Pixels by which the edge of a region may lie beside an edge of pixels."""
+"""Pixels by which the edge of a region may lie beside an edge of pixels, and a shift be longer than the longest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,11 @@ class Recorded:
             )
         return at[-1]
 
-    def table(self, stamps: Any, dates: Sequence[int]) -> Doubles:
-        """Return the table of a window, whose first date is the one shown: (region y, region x, date, number)."""
+    def table(self, stamps: Any, dates: Sequence[int], max_shift: float) -> Doubles:
+        """Return the table of a window, whose first date is the one shown: (region y, region x, date, number).
+
+        Raises OptionError for dates that were not measured, and for shifts longer than max_shift, of dates that count.
+        """
         seen: dict[str, int] = {}
         places = []
         for date in dates:
@@ -102,7 +106,14 @@ class Recorded:
                 )
             seen[str(stamps[date])] = turn + 1
             places.append(int(same[turn]))
-        return np.moveaxis(self.tables[places[1:]], 0, 2)
+        table = np.moveaxis(self.tables[places[1:]], 0, 2)
+        longest = float(np.abs(table[table[..., WEIGHT] > 0][:, [DOWN, RIGHT]]).max(initial=0))
+        if longest > max_shift + CLOSE_PX:
+            raise OptionError(
+                f"max_shift={max_shift:g}: registration= has shifts up to {longest:.2f} pixels. Pass "
+                f"max_shift={math.ceil(longest)}, or leave registration= out, and shifts are measured."
+            )
+        return table
 
 
 def region_bounds(rows: Sequence[int], columns: Sequence[int], geobox: GeoBox) -> dict[str, xr.Variable]:
