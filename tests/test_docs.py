@@ -199,7 +199,8 @@ def test_the_page_on_pictures_runs(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"explore.html", "series.gif"}
 
 
-def test_the_page_on_many_dates_runs():
+def test_the_page_on_many_dates_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}
 
     for number, match in enumerate(CODE.finditer(text_of(ROOT / "docs" / "multiframe.md"))):
@@ -207,6 +208,10 @@ def test_the_page_on_many_dates_runs():
 
     assert float(namespace["gain"]) == pytest.approx(1.7, abs=0.05)
     assert float(namespace["alone"].mean()) < 0.1 and float(namespace["worst"].min()) > 0.9
+    assert namespace["images"]["time"].dt.month.values.tolist() == [6, 7]
+    assert float(abs(namespace["again"]["estimate"] - namespace["june"]["estimate"]).max()) < 1e-6
+    assert 0.3 < float(namespace["filled"].mean()) < 0.6  # 44 % of the last date of June is clouds
+    assert set(np.unique(namespace["water"].values)) <= {0, 1, 2, 255} and (namespace["ndvi"]["std"] > 0).any()
 
 
 def test_every_example_shows_how_to_do_it_with_a_catalog():
