@@ -123,6 +123,11 @@ def test_the_result_has_the_form_and_grid_of_upscale_and_says_when(cube: xr.Data
     np.testing.assert_array_equal(made["window"].values, cube["time"].values[[2, 2, 2, 4, 4]])
     assert made["weight"].dims == ("date", "y", "x") and made.sizes["date"] == 5
     assert made["gain"].sizes["measured_band"] == 2
+    edges = ("region_y_start", "region_y_stop", "region_x_start", "region_x_stop")
+    assert all(made[name].attrs["long_name"] for name in ("date", "window", "measured_band", *edges))
+    box = cube.odc.geobox.extent.boundingbox
+    assert [made[name].item() for name in edges] == [box.top, box.bottom, box.left, box.right]
+    assert {made[name].attrs["units"] for name in edges} == {made["y"].attrs["units"]}
     assert made.attrs["xr_sr:model"] == "kriging"
     assert (made["lower"] < made["estimate"]).all() and (made["estimate"] < made["upper"]).all()
 

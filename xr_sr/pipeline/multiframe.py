@@ -103,8 +103,8 @@ def multiframe(
         reads: each in the brightness of the reference, and moved by the whole pixels of its shift, so that at most half
         a pixel is left. Where a date is not valid, or there are fewer, it gets the reference again.
     reference: the date that a window's image shows. "latest", its last one; a date, such as cube.time[3], or one for
-        each window; or "median", the date that lies nearest to the median of the shifts, of those that show at least half as
-        much as the best: these are then measured at once.
+        each window; or "median", the date that lies nearest to the median of the shifts, of those that show at least
+        half as much as the best: these are then measured at once.
     registration: a result of this function, or of it the variables by date and region, whose numbers are used instead
         of measuring them again: for the same cube or a crop of it, with the same windows; values are then those of the
         whole. Compute these few numbers first where the result is written region by region.
@@ -124,12 +124,12 @@ def multiframe(
     Returns a Dataset on the finer grid, `time` holding the date that each image shows, `time_bounds` the bounds of its
     window, from its first moment to the first after it, and `window_dates` the number of its dates. Labels, groupers
     that do not resample, and the last date of a list are bounded by whole days, from the first date to the last. It has
-    `estimate`, `std`, `lower` and `upper` as `interval` does;
-    `n_effective` (time, y, x), the sum of the weights of all dates, 1 where the reference alone counts, 0 where no date
-    is valid; `weight` (date, y, x), the weight of each date of the cube in its window's image, 1 for a reference, 0
-    where a date is not valid. In holes of the reference the image is what the other dates give without it, moved to its
-    geometry: of the dates that are valid there, the nearest in time of those that count most is shown, perhaps older
-    ground; the weight of the reference is 0. NaN where no date is valid.
+    `estimate`, `std`, `lower` and `upper` as `interval` does; `n_effective` (time, y, x), the sum of the weights of all
+    dates, 1 where the reference alone counts, 0 where no date is valid; `weight` (date, y, x), the weight of each date
+    of the cube in its window's image, 1 for a reference, 0 where a date is not valid in all bands that are joined.
+    In holes of the reference the image is what the other dates give without it, moved to its geometry: of the dates
+    that are valid there, the nearest in time of those that count most is shown, perhaps older ground; the weight of the
+    reference is 0. NaN where no date is valid.
     A reference that shows too little of a region to be compared there, as under clouds, is filled like this too: the
     other dates are compared with the one that shows most, the anchor, which is shown in its place. Where no other
     region says how these two lie, the image lies as the anchor does there: `shift_quality` of dates compared with it is
@@ -139,7 +139,10 @@ def multiframe(
     1 where it reads a valid pixel of a date, else 0, and only dates that it reads fill holes.
     By date and region: `shift_y`, `shift_x`, of the content against the reference, in input pixels, positive downward
     and to the right as arrays are stored, `shift_quality`, as in `align`, and `region_weight`; by band too `gain` and
-    `offset`. None of these depends on how arrays are cut. Each date counts in one window. A store grows along one axis:
+    `offset`, along `measured_band`. A `region_weight` of 0 is that of a date which differs, could not be registered, or
+    repeats another image. `region_y_start`, `region_y_stop`, `region_x_start` and `region_x_stop` are the edges of
+    regions, in the unit of the CRS; `window` is the date that the image of a date's window shows, one of `time`. None
+    of these depends on how arrays are cut. Each date counts in one window. A store grows along one axis:
     `made.drop_dims("date").sr.to_zarr(store)` holds images and grows by windows, `made.drop_dims("time")` in another
     store what lies along dates. A window that is stored is refused once it has other dates, and so are windows with
     another `max_shift`, or another choice of `reference` or `registration`: attributes `xr_sr:*` have these.
@@ -254,9 +257,15 @@ def _result(
     places = [date for each in joined for date in each.dates]
     where = np.argsort(places, kind="stable")
     weights = da.concatenate([each.weights for each in joined])[where]
-    own = {"date": ("date", series.stamps[np.array(places)[where]])}
+    own = series.stamps[np.array(places)[where]]
     windowed = np.repeat(grid[time].values, [len(each.dates) for each in joined])[where]
-    dataset = dataset.assign_coords({**own, WINDOW: ("date", windowed), "measured_band": [*series.bands]})
+    dataset = dataset.assign_coords(
+        {
+            "date": ("date", own, {"long_name": "date of the cube"}),
+            WINDOW: ("date", windowed, {"long_name": "date that the image of the window shows"}),
+            "measured_band": ("measured_band", [*series.bands], {"long_name": "band of gain and offset"}),
+        }
+    )
     facts = _facts(series, joined, where, weights.chunks[0])
     dataset["weight"] = xr.Variable(("date", y, x), weights, {"long_name": "weight of a date", "units": "1"})
     dataset = dataset.assign(facts)

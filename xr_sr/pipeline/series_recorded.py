@@ -122,8 +122,11 @@ def region_bounds(rows: Sequence[int], columns: Sequence[int], geobox: GeoBox) -
     found = {}
     for name, edges, start, step in (("y", rows, affine.f, affine.e), ("x", columns, affine.c, affine.a)):
         places = start + step * np.array(edges, float)
-        for coordinate, values in zip(EDGES[name], (places[:-1], places[1:]), strict=True):
-            found[coordinate] = xr.Variable((f"region_{name}",), values)
+        for coordinate, edge, values in zip(EDGES[name], ("first", "last"), (places[:-1], places[1:]), strict=True):
+            attrs = {"long_name": f"{edge} edge of a region along {name}"}
+            if geobox.crs is not None:
+                attrs["units"] = dict(zip("yx", geobox.crs.units, strict=True))[name]
+            found[coordinate] = xr.Variable((f"region_{name}",), values, attrs)
     return found
 
 
