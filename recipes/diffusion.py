@@ -159,8 +159,9 @@ def export_command(data: Path, folder: Path, commit: str, out: Path) -> None:
     width, blocks = len(weights["seen.bias"]), sum(key.startswith("blocks.") and "bias" in key for key in weights)
     network, first = (network_of(START, width=width, blocks=blocks, seed=run["settings"]["seed"]) for _ in range(2))
     network.load_state_dict(weights)
+    first.base.copy_(weights["base"])  # estimated before the first step, and not changed by it
     licenses = {scene.name: scene.note for scene in reference_scenes(data)}
-    save_weights(network, out, card_of(folder, network, first, licenses, commit, step=state["step"]))
+    save_weights(network, out, card_of(folder, network, first, licenses, commit, START, step=state["step"]))
     click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
 
 

@@ -5,11 +5,12 @@
     training.save_weights(network, "mine.safetensors", {"trained on": "my fields, 2024"})
 
 `distil` learns another model's function, `fit` learns from high resolution through the modeled sensor, `fit_residual`
-what kriging leaves of it; `fit_autoencoder` and `fit_denoiser` train the two networks of diffusion. All save
-checkpoints and resume. The default optimizer needs the extra `train`.
+what kriging leaves of it, and `fit_flow` to draw what that leaves; `fit_autoencoder` and `fit_denoiser` train the two
+networks of latent diffusion. All save checkpoints and resume. The default optimizer needs the extra `train`.
 """
 
 from ..kernels.kriging_network import residual_of
+from ..networks.flow_residual import FlowResidual
 from ..networks.kl_autoencoder import KLAutoencoder
 from ..networks.latent_unet import LatentUNet
 from ..networks.lean import LeanSPAN
@@ -18,6 +19,7 @@ from ..networks.patch_discriminator import PatchDiscriminator
 from .autoencoder import AutoencoderLosses, fit_autoencoder
 from .denoiser import Masking, draw_images, fit_denoiser
 from .features import perceptual_features
+from .flow import fit_flow
 from .journal import plot_log, save_weights
 from .latents import latent_diffusion, linear_schedule
 from .learning import SensorRange, distil, fit
@@ -30,6 +32,7 @@ from .teacher import Teacher, closeness
 __all__ = [
     "Augmentation",
     "AutoencoderLosses",
+    "FlowResidual",
     "KLAutoencoder",
     "LatentUNet",
     "LeanFusion",
@@ -47,6 +50,7 @@ __all__ = [
     "fit",
     "fit_autoencoder",
     "fit_denoiser",
+    "fit_flow",
     "fit_residual",
     "latent_diffusion",
     "linear_schedule",
