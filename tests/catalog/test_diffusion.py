@@ -74,7 +74,7 @@ def test_members_are_as_rich_as_the_ground_and_their_mean_is_near_it(shared):
         mean = diffusion._inner(drawn["members"].mean("member"))
         assert diffusion._psnr(mean, truth) >= diffusion._psnr(diffusion._inner(kriging), truth) - 0.1, place.name
         seen = [diffusion._missed(image, lr) for image in (drawn["members"][0], kriging, bicubic)]
-        assert seen[0] <= 1.05 * seen[1] and seen[0] <= 0.75 * seen[2], place.name
+        assert seen[0] <= seen[1] + 1e-4 and seen[0] <= 0.75 * seen[2], place.name
 
 
 def test_floods_take_its_ensembles():
