@@ -26,6 +26,8 @@ SPEC = xr_sr.ModelSpec("flags", "", "torch.nn:Identity", bands=("B04",), scale=1
 
 CALLS = {
     "calibrate(equal)": lambda flag: xr_sr.calibrate(LR, HR, equal=flag),
+    "calibrate(drawn)": lambda flag: xr_sr.calibrate(LR, HR, drawn=flag),
+    "calibration_report(drawn)": lambda flag: xr_sr.calibration_report(LR, HR, drawn=flag),
     "calibration_report(calibrated)": lambda flag: xr_sr.calibration_report(LR, HR, calibrated=flag),
     "ensemble(allow_gsd)": lambda flag: LR.sr.ensemble(allow_gsd=flag),
     "ensemble(calibrated)": lambda flag: LR.sr.ensemble(calibrated=flag),
@@ -36,6 +38,7 @@ CALLS = {
     "multiframe(allow_gsd)": lambda flag: DATED.sr.multiframe(allow_gsd=flag),
     "multiframe(calibrated)": lambda flag: DATED.sr.multiframe(calibrated=flag),
     "configure(keep_memory)": lambda flag: xr_sr.configure(None, keep_memory=flag),
+    "configure(compile_networks)": lambda flag: xr_sr.configure(None, compile_networks=flag),
     "evaluate(align)": lambda flag: xr_sr.evaluate(LR, HR, HR, align=flag),
     "explain(fuse)": lambda flag: xr_sr.explain(LR, fuse=flag),
     "explain(allow_gsd)": lambda flag: LR.sr.explain("bicubic", allow_gsd=flag),
