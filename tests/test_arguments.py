@@ -112,6 +112,7 @@ NUMBERS = {
     "fuse": lambda **number: LR.sr.fuse("bicubic", **number),
     "hybrid": lambda **number: xr_sr.simulate.hybrid(HR, HR, **number),
     "index": lambda **number: LR.sr.index("NDVI", **number),
+    "linear_schedule": lambda **number: xr_sr.training.linear_schedule(**number),
     "list_models": lambda **number: xr_sr.list_models(**number),
     "load": lambda **number: xr_sr.load([], bbox=(8, 50, 8.1, 50.1), **number),
     "make_pairs": lambda **number: xr_sr.make_pairs(LR, HR, "never", **number),
@@ -138,7 +139,10 @@ NUMBERS = {
 STORE: dict = {}
 LR.sr.to_zarr(STORE, progress=False)
 
-OF_TRAINING = {"distil", "fit", "fit_residual", "measure_halo", "residual_of"}
+OF_TRAINING = {
+    *("distil", "fit", "fit_residual", "fit_flow", "fit_autoencoder", "fit_denoiser"),
+    *("draw_images", "measure_halo", "residual_of"),
+}
 """Calls of these need networks and scenes: tests/training and tests/kernels/test_register.py test their numbers."""
 
 

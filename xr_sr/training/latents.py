@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import check_numbers
+from ..arguments import check_number, check_numbers, check_whole
 from ..errors import OptionError, TrainingError
 from ..kernels.sampling import Schedule
 from ..networks import from_state_dict
@@ -19,7 +19,13 @@ LIMITS = (0.0, 0.5)
 
 
 def linear_schedule(times: int = 1000, first: float = 0.0015, last: float = 0.0155) -> Schedule:
-    """Return the schedule of latent diffusion: roots of the variances of steps rise linearly, as in LDSR-S2."""
+    """Return the schedule of latent diffusion: roots of the variances of steps rise linearly, as in LDSR-S2.
+
+    times: of the schedule, 1 or more. first, last: variance of the noise of the first and the last one, from 0 to less
+    than 1. Raises OptionError.
+    """
+    times = check_whole("times", times, least=1)
+    first, last = (check_number(name, value, least=0, most=0.999) for name, value in (("first", first), ("last", last)))
     variances = np.linspace(first**0.5, last**0.5, times) ** 2
     return Schedule(np.cumprod(1 - variances))
 
