@@ -89,7 +89,7 @@ def test_the_file_is_small_and_the_one_that_the_catalogue_names(name):
     assert weights is not None
     path = FOLDER / weights.path
 
-    assert path.stat().st_size == weights.size <= (2e6 if name == TEN else 1e6)
+    assert path.stat().st_size == weights.size <= {TEN: 2e6, "diffusion": 6e6}.get(name, 1e6)
     assert fetch.sha256_of(path) == weights.sha256
     assert fetch.locate(registry.get(name)).path == path
 
@@ -285,7 +285,8 @@ def test_its_constraint_cannot_be_taken_off_and_is_told():
 def test_the_halo_is_what_the_network_needs(name):
     spec = registry.get(name)
     begins = spec.step if spec.step > 1 else 0  # with a whole coarse pixel
-    assert -(-xr_sr.measure_halo(name).halo // spec.step) * spec.step + begins == spec.halo
+    drawn = spec.most_steps - 1 if spec.stochastic else 0  # what is measured is the mean, which takes no steps
+    assert -(-xr_sr.measure_halo(name).halo // spec.step) * spec.step + begins + drawn == spec.halo
 
 
 @pytest.mark.parametrize("model", CROPS)
