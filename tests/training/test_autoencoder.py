@@ -59,7 +59,7 @@ def slopes(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 class TestOpponents:
     def test_each_learns_from_its_own_loss(self):
-        """The discriminator's gradient does not depend on the weight of what the autoencoder is told by it."""
+        """The discriminator's gradient does not depend on its weight in the autoencoder's loss."""
         found = {}
         for weight in (0.5, 1.0):
             nothing_else = AutoencoderLosses(mae=0, kl=0, histogram=0, gan=weight, gan_from=0)

@@ -1,6 +1,6 @@
 """U-Net that estimates the noise in a latent, with the names of tensors of Rombach et al. 2022 and LDSR-S2.
 
-After Dhariwal and Nichol 2021 (arXiv:2105.05233). What is done with the estimate is a sampler's matter.
+After Dhariwal and Nichol 2021 (arXiv:2105.05233). Samplers, which use the estimate, are in `kernels.sampling`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tell reference images from made ones, patch by patch: PatchGAN, P. Isola et al. 2017, arXiv:1611.07004."""
+"""Classify patches of images as reference or generated: PatchGAN, P. Isola et al. 2017, arXiv:1611.07004."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give the bands of a result the distribution of values of their input, date by date, from counts of the whole cube.
+"""Match the histogram of each band of a result to that of its input, by date, from counts of the whole cube.
 
 Counts of blocks are added up, so that a result does not depend on chunks; it does depend on how much of a scene there
 is. The tables are named so that `to_zarr` computes them once, and not again for each region that it writes.
