@@ -12,7 +12,6 @@ network ("gaussian") and with it ("spectrum"), and the spread of draws over that
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -30,13 +29,24 @@ from xr_sr.kernels.kriging_network import residual_of
 from xr_sr.networks.flow_residual import STEPS, FlowResidual
 from xr_sr.networks.lean import trim
 from xr_sr.training.flow import TRAINED, Judged, fit_flow
-from xr_sr.training.journal import read_checkpoint, read_run, save_weights
 from xr_sr.training.loop import Settings
 from xr_sr.training.scenes import Scene
 
 from .imagery import BANDS
 from .model_card import card_of
-from .residual import DATA, FOLDER, HELD_OUT_FROM, Fixed, chateaugiron, colored, reference_scenes, vegetation
+from .residual import (
+    DATA,
+    FOLDER,
+    HELD_OUT_FROM,
+    Fixed,
+    chateaugiron,
+    colored,
+    finished,
+    licenses_of,
+    reference_scenes,
+    vegetation,
+    write,
+)
 
 START = Path(xr_sr.catalog.__file__).parent / "kriging_residual_32.safetensors"
 """The weights of `sen2sr`."""
@@ -152,17 +162,12 @@ def fit_command(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def export_command(data: Path, folder: Path, commit: str, out: Path) -> None:
     """Write the averaged weights of a finished run, with their model card."""
-    run, state = read_run(folder), read_checkpoint(folder)
-    if state is None:
-        raise click.ClickException(f"{folder} has no checkpoint.pt; expected the folder of a finished run.")
-    weights = state["average"]
+    run, state, weights = finished(folder)
     width, blocks = len(weights["seen.bias"]), sum(key.startswith("blocks.") and "bias" in key for key in weights)
     network, first = (network_of(START, width=width, blocks=blocks, seed=run["settings"]["seed"]) for _ in range(2))
     network.load_state_dict(weights)
     first.base.copy_(weights["base"])  # estimated before the first step, and not changed by it
-    licenses = {scene.name: scene.note for scene in reference_scenes(data)}
-    save_weights(network, out, card_of(folder, network, first, licenses, commit, START, step=state["step"]))
-    click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    write(network, out, card_of(folder, network, first, licenses_of(data), commit, START, step=state["step"]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -165,6 +166,25 @@ DATA = click.option("--data", type=click.Path(path_type=Path, exists=True), requ
 FOLDER = click.option("--folder", type=click.Path(path_type=Path), required=True, help="folder of the run")
 
 
+def finished(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the record, the checkpoint and the averaged weights of a run."""
+    run, state = read_run(folder), read_checkpoint(folder)
+    if state is None:
+        raise click.ClickException(f"{folder} has no checkpoint.pt; expected the folder of a finished run.")
+    return run, state, state["average"]
+
+
+def licenses_of(data: Path) -> dict[str, str]:
+    """Return the license of each scene by its name."""
+    return {scene.name: scene.note for scene in reference_scenes(data)}
+
+
+def write(network: nn.Module, out: Path, card: dict[str, Any]) -> None:
+    """Write weights with their model card, and say which file they are."""
+    save_weights(network, out, card)
+    click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+
+
 @click.group()
 def main() -> None:
     """Train the network that adds to kriging, for four bands."""
@@ -212,18 +232,13 @@ def fit_command(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="file to write")
 def export_command(data: Path, folder: Path, commit: str, out: Path) -> None:
     """Write the averaged weights of a finished run, with their model card."""
-    run, state = read_run(folder), read_checkpoint(folder)
-    if state is None:
-        raise click.ClickException(f"{folder} has no checkpoint.pt; expected the folder of a finished run.")
-    weights = state["average"]
+    run, state, weights = finished(folder)
     channels, pairs = len(weights["features.bias"]), sum(key.endswith(".0.bias") for key in weights)
     network, first = (
         residual_of(BANDS, channels=channels, pairs=pairs, seed=run["settings"]["seed"]) for _ in range(2)
     )
     network.load_state_dict(weights)
-    licenses = {scene.name: scene.note for scene in reference_scenes(data)}
-    save_weights(network, out, card_of(folder, network, first, licenses, commit, step=state["step"]))
-    click.echo(f"{out}: {out.stat().st_size} bytes, sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    write(network, out, card_of(folder, network, first, licenses_of(data), commit, step=state["step"]))
 
 
 if __name__ == "__main__":
