@@ -91,20 +91,20 @@ def _registered(weights: str) -> str:
 def _judged(lr: Any, images: dict[str, Any], ensembles: dict[str, Any], hr: Any) -> dict[str, Any]:
     import numpy as np
 
-    truth = _inner(hr)
+    truth = inner(hr)
     expected = spectrum(truth)
-    missed = {name: _missed(image, lr) for name, image in images.items()}
-    found: dict[str, Any] = {f"psnr {name}": _psnr(_inner(image), truth) for name, image in images.items()}
+    missed = {name: distance_seen(image, lr) for name, image in images.items()}
+    found: dict[str, Any] = {f"psnr {name}": psnr_of(inner(image), truth) for name, image in images.items()}
     found |= {f"seen {name}": missed[name] / missed["bicubic"] for name in images}
-    found |= {f"spectrum {name}": _apart(spectrum(_inner(image)), expected) for name, image in images.items()}
-    spreads = {name: float(np.sqrt(np.square(_inner(each["std"])).mean())) for name, each in ensembles.items()}
+    found |= {f"spectrum {name}": apart(spectrum(inner(image)), expected) for name, image in images.items()}
+    spreads = {name: float(np.sqrt(np.square(inner(each["std"])).mean())) for name, each in ensembles.items()}
     for name, each in ensembles.items():
-        members = np.stack([_inner(member) for member in each["members"]])
-        estimate, deviation = _inner(each["estimate"]), _inner(each["std"])
-        found[f"psnr mean of {name}"] = _psnr(members.mean(0), truth)
-        found[f"psnr member of {name}"] = float(np.mean([_psnr(member, truth) for member in members]))
-        found[f"seen {name}"] = float(np.mean([_missed(m, lr) for m in each["members"][:2]])) / missed["bicubic"]
-        found[f"spectrum {name}"] = float(np.mean([_apart(spectrum(member), expected) for member in members]))
+        members = np.stack([inner(member) for member in each["members"]])
+        estimate, deviation = inner(each["estimate"]), inner(each["std"])
+        found[f"psnr mean of {name}"] = psnr_of(members.mean(0), truth)
+        found[f"psnr member of {name}"] = float(np.mean([psnr_of(member, truth) for member in members]))
+        found[f"seen {name}"] = float(np.mean([distance_seen(m, lr) for m in each["members"][:2]])) / missed["bicubic"]
+        found[f"spectrum {name}"] = float(np.mean([apart(spectrum(member), expected) for member in members]))
         found[f"crps {name}"] = crps(members, truth)
         found[f"coverage {name}"] = float((np.abs(truth - estimate) <= 1.645 * deviation).mean())
         found[f"spread {name}"] = spreads[name] / float(np.sqrt(np.square(truth - estimate).mean()))
@@ -119,19 +119,19 @@ def _judged(lr: Any, images: dict[str, Any], ensembles: dict[str, Any], hr: Any)
     return found | {f"{key} sen2sr own": float(made[key].mean()) for key in DETAIL}
 
 
-def _inner(image: Any) -> Any:
+def inner(image: Any) -> Any:
     import numpy as np
 
     return np.asarray(image.sel(band=BANDS).values[..., BORDER:-BORDER, BORDER:-BORDER], "float64")
 
 
-def _psnr(one: Any, other: Any) -> float:
+def psnr_of(one: Any, other: Any) -> float:
     import numpy as np
 
     return float(-10 * np.log10(np.square(one - other).mean()))
 
 
-def _missed(image: Any, lr: Any) -> float:
+def distance_seen(image: Any, lr: Any) -> float:
     """Return how far an image is from its input as the sensor sees it, rms over all bands."""
     import numpy as np
 
@@ -151,7 +151,7 @@ def spectrum(image: Any) -> Any:
     return np.stack([power[..., (radius >= low) & (radius < high)].mean(-1) for low, high in pairwise(edges)], -1)
 
 
-def _apart(one: Any, other: Any) -> float:
+def apart(one: Any, other: Any) -> float:
     """Return by how many dB two spectra differ, in the mean over bands and rings."""
     import numpy as np
 
@@ -358,7 +358,7 @@ def _draw_spectra(place: Any, images: dict[str, Any], ensembles: dict[str, Any])
     import matplotlib.pyplot as plt
     import numpy as np
 
-    expected = spectrum(_inner(place.hr))
+    expected = spectrum(inner(place.hr))
     made = {
         "bicubic": images["bicubic"],
         "kriging": images["kriging"],
@@ -366,7 +366,7 @@ def _draw_spectra(place: Any, images: dict[str, Any], ensembles: dict[str, Any])
         "a member of kriging's simulation": ensembles["simulation"]["members"][0],
         "a member of diffusion": ensembles["diffusion"]["members"][0],
     }
-    ratios = {name: (10 * np.log10(spectrum(_inner(image)) / expected)).mean(0) for name, image in made.items()}
+    ratios = {name: (10 * np.log10(spectrum(inner(image)) / expected)).mean(0) for name, image in made.items()}
     _SPECTRA.append((place.name, ratios))
     figure, axes = plt.subplots(1, len(_SPECTRA), figsize=(3.4 * len(_SPECTRA), 4), sharey=True, layout="constrained")
     cycles = (np.arange(RINGS) + 1) / RINGS * 0.5 * 4  # per input pixel

@@ -65,16 +65,16 @@ def test_members_are_as_rich_as_the_ground_and_their_mean_is_near_it(shared):
         lr = see(place, seed=0)
         drawn = lr.sr.ensemble(8, "diffusion", members=True, **known).compute()
         bicubic, kriging, sen2sr = (lr.sr.upscale(name, **known).compute() for name in ("bicubic", "kriging", "sen2sr"))
-        truth = diffusion._inner(place.hr)
+        truth = diffusion.inner(place.hr)
         expected = diffusion.spectrum(truth)
         apart = [
-            diffusion._apart(diffusion.spectrum(diffusion._inner(image)), expected)
+            diffusion.apart(diffusion.spectrum(diffusion.inner(image)), expected)
             for image in (drawn["members"][0], sen2sr)
         ]
         assert apart[0] < 0.6 * apart[1], place.name
-        mean = diffusion._inner(drawn["members"].mean("member"))
-        assert diffusion._psnr(mean, truth) >= diffusion._psnr(diffusion._inner(kriging), truth) - 0.1, place.name
-        seen = [diffusion._missed(image, lr) for image in (drawn["members"][0], kriging, bicubic)]
+        mean = diffusion.inner(drawn["members"].mean("member"))
+        assert diffusion.psnr_of(mean, truth) >= diffusion.psnr_of(diffusion.inner(kriging), truth) - 0.1, place.name
+        seen = [diffusion.distance_seen(image, lr) for image in (drawn["members"][0], kriging, bicubic)]
         assert seen[0] <= seen[1] + 1e-4 and seen[0] <= 0.75 * seen[2], place.name
 
 

@@ -90,12 +90,7 @@ class FlowNetwork(FlowResidual):
 
     def around(self, x: Tensor) -> Around:
         """Return what members are drawn from, with `beyond` input pixels around the result."""
-        seen = trim(x, self.consumed - self.beyond - MEANS)
-        rows, columns = ((side - 2 * MEANS) * self.upscale for side in seen.shape[-2:])
-        deviation = x.new_empty(len(x), self.bands, rows, columns)
-        for image, planes in zip(seen, deviation, strict=True):
-            for band, plane, out in zip(self.kriger.bands, image, planes, strict=True):
-                band.judge(plane, [out])
+        deviation = self.kriger.deviations(trim(x, self.consumed - self.beyond - MEANS))
         scale = functional.pixel_unshuffle(deviation, self.upscale)
         condition = super().forward(x.contiguous(memory_format=torch.channels_last))
         return Around(scale, *self.parts(condition, scale))

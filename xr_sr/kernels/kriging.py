@@ -69,6 +69,19 @@ class Kriger:
                 estimate, *beside = out[date, place :: len(self.bands)]
                 band.apply(window[date, place], estimate, self.strength, beside, add=add)
 
+    def deviations(self, window: Tensor) -> Tensor:
+        """Return the standard deviations of errors alone, (n, band, rows * scale, columns * scale).
+
+        window: (n, band, y, x) with MEANS pixels on each side of the result.
+        """
+        n, bands, height, width = window.shape
+        rows, columns = ((side - 2 * separable.MEANS) * self.scale for side in (height, width))
+        out = window.new_empty(n, bands, rows, columns)
+        for image, planes in zip(window, out, strict=True):
+            for band, plane, place in zip(self.bands, image, planes, strict=True):
+                band.judge(plane.contiguous(), [place])
+        return out
+
 
 class KrigedBand:
     """The filters of one band."""

@@ -165,20 +165,19 @@ def scored(
     """
     made = plan(obj, Request(model, bands=bands, device=device, options=options))
     check_error_scale(made)
-    if drawn:
-        if not draws_itself(made.spec):
-            raise OptionError(
-                f"drawn=True: {made.spec.name!r} has no members of its own, whose deviations would need a calibration. "
-                "Leave it out."
-            )
+    found = planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)
+    if not drawn:
+        return found
+    if not draws_itself(made.spec):
+        raise OptionError(
+            f"drawn=True: {made.spec.name!r} has no members of its own, whose deviations would need a calibration. "
+            "Leave it out."
+        )
 
-        def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
-            return replace(kernel, draws=draws_of(made.cube, bands_of(step), 0, count=SCORED, kept=False))
+    def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
+        return replace(kernel, draws=draws_of(made.cube, bands_of(step), 0, count=SCORED, kept=False))
 
-        estimate, deviation = planes_of(made, with_draws, 2)
-        strata = planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)[2]
-        return estimate, deviation, strata
-    return planes_of(made, lambda kernel, step: replace(kernel, spread=Spread(), draws=None), 3)
+    return (*planes_of(made, with_draws, 2), found[2])
 
 
 def draws_itself(spec: Model) -> bool:

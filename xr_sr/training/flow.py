@@ -7,9 +7,8 @@ is trained is the network of paths from noise to the ground.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +23,8 @@ from .checks import check_kinds, check_seen, check_sizes, scenes_for
 from .learning import GENTLE, sensed_bands
 from .loop import Batch, Settings, train
 from .patches import Augmentation, Pool, PooledBatches
-from .residual import Sensed, SensorDraw
-from .scenes import FloatArray, Scene
+from .residual import Described, Sensed, SensorDraw
+from .scenes import Scene
 
 FARTHEST = 12.0
 """Errors beyond this many times their expected scale count as if they were there."""
@@ -46,18 +45,9 @@ class Judged(Sensed):
     def __call__(self, number: int) -> Pool:
         """See `patches.Maker`."""
         pool = super().__call__(number)
-        return replace(pool, target=np.concatenate([pool.target, self.deviations(pool.lr)], axis=1))
-
-    def deviations(self, lr: FloatArray) -> FloatArray:
-        """Return the standard deviations for images with `context` pixels around: (n, band, y * scale, x * scale)."""
-        seen = trim(torch.from_numpy(lr), self.context - MEANS)
-        rows, columns = ((side - 2 * MEANS) * self.scale for side in seen.shape[-2:])
-        made = torch.empty(*seen.shape[:2], rows, columns)
         with torch.no_grad():
-            for image, planes in zip(seen, made, strict=True):
-                for band, plane, out in zip(self.kriger.bands, image, planes, strict=True):
-                    band.judge(plane.contiguous(), [out])
-        return np.asarray(made.numpy())
+            scale = self.kriger.deviations(trim(torch.from_numpy(pool.lr), self.context - MEANS)).numpy()
+        return replace(pool, target=np.concatenate([pool.target, scale], axis=1))
 
 
 class FlowMatching:
@@ -106,21 +96,6 @@ def estimate_base(network: FlowResidual, batches: Callable[[int], Batch], count:
             pixels += len(rows)
     values, vectors = torch.linalg.eigh(total / pixels)
     network.base.copy_(vectors @ torch.diag(values.clamp(min=float(values.max()) * 1e-4).sqrt()) @ vectors.T)
-
-
-@dataclass(frozen=True, eq=False)
-class _Later:
-    """Batches after those of the covariance, so that a run has its own."""
-
-    batches: PooledBatches
-
-    def __call__(self, step: int) -> Batch:
-        """See `loop.Batches`."""
-        return self.batches(step)
-
-    def describe(self) -> dict[str, Any]:
-        """See `loop.Batches`."""
-        return {**self.batches.describe(), "covariance_batches": COVARIANCE_BATCHES}
 
 
 def fit_flow(
@@ -172,4 +147,5 @@ def fit_flow(
     for name, value in network.named_parameters():
         value.requires_grad_(name.split(".")[0] in TRAINED)
     estimate_base(network, batches, COVARIANCE_BATCHES)
-    return train(network, _Later(batches), FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)
+    described = Described(batches, {"covariance_batches": COVARIANCE_BATCHES})
+    return train(network, described, FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)

@@ -11,7 +11,4 @@ from .ddpm import sample_ddpm
 from .dpm_solver import sample_dpm_solver
 from .schedule import Schedule
 
-__all__ = ["SAMPLERS", "Schedule", "sample_ddim", "sample_ddpm", "sample_dpm_solver"]
-
-SAMPLERS = ("dpm-solver++", "ddim", "ddpm")
-"""Names of samplers, as options have them."""
+__all__ = ["Schedule", "sample_ddim", "sample_ddpm", "sample_dpm_solver"]
