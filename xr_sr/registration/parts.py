@@ -35,19 +35,14 @@ def parts_of(height: int, width: int) -> list[Section]:
     middle = [_at((side - COMPARED) // 2 if side > COMPARED else 0, side) for side in (height, width)]
     if max(height, width) <= COMPARED:
         return [(middle[0], middle[1])]
-    rows, columns = (
-        [
-            _at(round(float(first)), side)
-            for first in np.linspace(0, max(side - COMPARED, 0), math.ceil(side / COMPARED))
-        ]
-        for side in (height, width)
-    )
+    rows, columns = ([_at(first, side) for first in _firsts(side)] for side in (height, width))
     grid = [(row, column) for row in rows for column in columns]
     away = [sum((one.start - other.start) ** 2 for one, other in zip(part, middle, strict=True)) for part in grid]
     return [(middle[0], middle[1]), *(grid[place] for place in np.argsort(away, kind="stable"))]
 
 
 def _firsts(length: int) -> list[int]:
+    """Return where the parts of a grid begin along an axis, evenly; they overlap where it is no multiple."""
     places = np.linspace(0, max(length - COMPARED, 0), math.ceil(length / COMPARED))
     return [round(float(place)) for place in places]
 
@@ -70,7 +65,7 @@ class RegionDates:
         self.parts = parts_of(*shape)
         self.bands = read(self.parts[0]).shape[1]
         self._seen: list[NDArray[np.bool_]] = [np.asarray(np.isfinite(read(part)).all(axis=1)) for part in self.parts]
-        # The part in the middle lies in others
+        # Without the part in the middle, whose pixels lie in others too.
         self.valid: Doubles = np.mean([seen.mean(axis=(1, 2)) for seen in self._seen[1:] or self._seen], axis=0)
         """Share of valid pixels of each date."""
 
