@@ -280,19 +280,14 @@ def areas(
 def _areas_with_error(found: xr.Dataset, area: AreaMethod, level: float | None, shares: Limits | None) -> xr.Dataset:
     if level is not None:
         check_number("level", level, least=LEAST_LEVEL, most=MOST_LEVEL)
-    if shares is not None:
-        shares = check_limits(shares, name="shares")
+    shares = None if shares is None else check_limits(shares, name="shares")
     if MEMBERS not in found:
         name = next(name for name in ("flood", "water") if name in found)
-        if WINDOW_DATES in found.coords:
-            raise CubeError(
-                "the interval of an area lies between shares of members, and multiframe draws none. For the areas of "
-                f"the map itself, uncertain pixels among them: found[{name!r}].sr.areas()."
-            )
+        joined = WINDOW_DATES in found.coords
+        why = "multiframe draws none" if joined else "there are none. Draw them: cube.sr.ensemble(16, members=True)"
         raise CubeError(
-            "the interval of an area lies between shares of members, and there are none. Draw them: "
-            "cube.sr.ensemble(16, members=True). For the areas of the map itself, uncertain pixels among them: "
-            f"found[{name!r}].sr.areas()."
+            f"the interval of an area lies between shares of members, and {why}. For the areas of the map itself, "
+            f"uncertain pixels among them: found[{name!r}].sr.areas()."
         )
     members = kept_unread(found[MEMBERS])
     return areas_of_members(members, area, shares, level_in(found) if level is None else level)
