@@ -92,5 +92,7 @@ def test_paths_are_learned(tmp_path):
 def test_what_cannot_be_learned_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="no scene"):
         fit_flow(network_of(), [], tmp_path, bands=BANDS)
+    with pytest.raises(TrainingError, match="FlowResidual"):
+        fit_flow(network_of(), SCENES, tmp_path)
     with pytest.raises(TrainingError, match="side=0: expected whole numbers"):
         fit_flow(network_of(), SCENES, tmp_path, bands=BANDS, side=0)

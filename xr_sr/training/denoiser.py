@@ -102,20 +102,6 @@ class NoiseLoss:
         return (self.denoising.estimate(noisy, condition, time.to(x.device)) - noise).square().mean()
 
 
-@dataclass(frozen=True, eq=False)
-class _Described:
-    batches: PooledBatches
-    more: Mapping[str, Any]
-
-    def __call__(self, step: int) -> Batch:
-        """See `loop.Batches`."""
-        return self.batches(step)
-
-    def describe(self) -> dict[str, Any]:
-        """See `loop.Batches`."""
-        return {**self.batches.describe(), **self.more}
-
-
 def fit_denoiser(
     network: LatentUNet,
     scenes: Sequence[Scene],
@@ -169,18 +155,18 @@ def fit_denoiser(
         patch=patch,
         count=pool,
     )
-    batches = PooledBatches(
-        maker, scale, CONTEXT, settings.seed, side=side, size=batch, patch=patch, count=pool, seen=seen
-    )
     more: dict[str, Any] = {"schedule": [float(schedule.kept[0]), float(schedule.kept[-1]), schedule.times]}
     more |= {"masking": asdict(masking)} if masking else {}
     more |= {"limits": list(limits)} if autoencoder is None else {"autoencoder": mark(autoencoder)}
+    batches = PooledBatches(
+        maker, scale, CONTEXT, settings.seed, side=side, size=batch, patch=patch, count=pool, seen=seen, more=more
+    )
     if autoencoder is not None:
         autoencoder.to(resolve_device(settings.device)).eval().requires_grad_(False)
     denoising = Denoising(network, latents, scale, masking)
     train(
         denoising,
-        _Described(batches, more),
+        batches,
         NoiseLoss(denoising, schedule),
         Path(folder),
         settings,

@@ -1,7 +1,7 @@
 """Learn to draw what the mean leaves of the ground: flow matching on patches that drawn sensors see.
 
-The network of `networks.flow_residual` begins with a trained mean and scale of its error, which stay as they are; what
-is trained is the network of paths from noise to the ground.
+The network of `networks.flow_residual` begins with a trained mean, which stays as it is; what is trained is the network
+of paths from noise to the ground.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..arguments import check_whole
+from ..errors import TrainingError
 from ..networks.flow_residual import FlowResidual
 from ..networks.lean import trim
 from ..networks.separable import MEANS
@@ -23,7 +24,7 @@ from .checks import check_kinds, check_seen, check_sizes, scenes_for
 from .learning import GENTLE, sensed_bands
 from .loop import Batch, Settings, train
 from .patches import Augmentation, Pool, PooledBatches
-from .residual import Described, Sensed, SensorDraw
+from .residual import Sensed, SensorDraw
 from .scenes import Scene
 
 FARTHEST = 12.0
@@ -130,6 +131,11 @@ def fit_flow(
     check_sizes(side=side, batch=batch, patch=patch, pool=pool)
     check_seen(seen)
     check_whole("scale", scale, least=2)
+    if not isinstance(network, FlowResidual) or (network.bands, network.upscale) != (len(bands), scale):
+        raise TrainingError(
+            f"network={network!r:.60}: expected a FlowResidual of {len(bands)} bands and upscale={scale}, as bands= "
+            "and scale= say."
+        )
     maker = Judged(
         scenes_for(scenes, len(bands)),
         bands,
@@ -142,10 +148,18 @@ def fit_flow(
         count=pool,
     )
     batches = PooledBatches(
-        maker, scale, network.consumed, settings.seed, side=side, size=batch, patch=patch, count=pool, seen=seen
+        maker,
+        scale,
+        network.consumed,
+        settings.seed,
+        side=side,
+        size=batch,
+        patch=patch,
+        count=pool,
+        seen=seen,
+        more={"covariance_batches": COVARIANCE_BATCHES},
     )
     for name, value in network.named_parameters():
         value.requires_grad_(name.split(".")[0] in TRAINED)
     estimate_base(network, batches, COVARIANCE_BATCHES)
-    described = Described(batches, {"covariance_batches": COVARIANCE_BATCHES})
-    return train(network, described, FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)
+    return train(network, batches, FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)

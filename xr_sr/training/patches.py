@@ -7,7 +7,7 @@ that are passed in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -217,7 +217,8 @@ class PooledBatches:
 
     side: of a crop, in input pixels. size: crops in a batch. consumed: context that the network consumes. patch: side
     of the patches in a pool; count: their number; seen: how often each pixel of a pool is used before the next.
-    evenness: 1 weights each patch by the inverse of its detail, so that all count the same; 0 weights none.
+    evenness: 1 weights each patch by the inverse of its detail, so that all count the same; 0 weights none. more: what
+    else a run with these batches is known by, as JSON.
     """
 
     maker: Maker
@@ -230,6 +231,7 @@ class PooledBatches:
     count: int = 144
     seen: float = 3.0
     evenness: float = 1.0
+    more: Mapping[str, Any] = field(default_factory=dict)
     _pool: dict[int, Pool] = field(default_factory=dict, compare=False)
 
     def __call__(self, step: int) -> Batch:
@@ -254,7 +256,7 @@ class PooledBatches:
     def describe(self) -> dict[str, Any]:
         """See `loop.Batches`."""
         names = ("scale", "consumed", "seed", "side", "size", "patch", "count", "seen", "evenness")
-        return {**{name: getattr(self, name) for name in names}, **self.maker.describe()}
+        return {**{name: getattr(self, name) for name in names}, **self.maker.describe(), **self.more}
 
 
 def weigh(energy: FloatArray, evenness: float) -> FloatArray:

@@ -188,22 +188,6 @@ class ErrorAndScale:
         return loss + self.visible * (seen.square().mean(dim=(1, 2, 3)) * batch.weight).mean()
 
 
-@dataclass(frozen=True, eq=False)
-class Described:
-    """Batches, and what else a run is known by."""
-
-    batches: PooledBatches
-    more: Mapping[str, float]
-
-    def __call__(self, step: int) -> Batch:
-        """See `loop.Batches`."""
-        return self.batches(step)
-
-    def describe(self) -> dict[str, Any]:
-        """See `loop.Batches`."""
-        return {**self.batches.describe(), **self.more}
-
-
 def fit_residual(
     network: nn.Module,
     scenes: Sequence[Scene],
@@ -267,7 +251,7 @@ def fit_residual(
         count=pool,
         seen=seen,
         evenness=evenness,
+        more={"visible": visible} if visible else {},
     )
     loss = ErrorAndScale(sensors_of(bands, scale), check_number("visible", visible, least=0))
-    described = Described(batches, {"visible": visible} if visible else {})
-    return train(network, described, loss, Path(folder), settings, evaluate=evaluate, show=show)
+    return train(network, batches, loss, Path(folder), settings, evaluate=evaluate, show=show)
