@@ -20,7 +20,7 @@ from .flow_network import Around, FlowNetwork
 from .predictors import DTYPES
 from .protocol import Draws, FloatArray
 from .strata import by_stratum, strata_of
-from .window import cut, from_tensor, new_block, to_tensor
+from .window import from_tensor, new_block, placed, to_tensor
 
 SIDE_CPU, SIDE_GPU = 128, 384
 """Sides of windows in input pixels."""
@@ -50,19 +50,12 @@ class FlowKernel:
             n, bands = source.shape[:2]
             shape = (n, bands * self.draws.planes, tile.height * self.scale, tile.width * self.scale)
             out = new_block(shape, self.device)
-            skip = tile.halo - self.network.consumed
             side = SIDE_CPU if self.device.type == "cpu" else SIDE_GPU
-            for top, height, left, width in cut(tile.height, tile.width, side):
-                around = 2 * self.network.consumed
-                rows = slice(top + skip, top + skip + height + around)
-                columns = slice(left + skip, left + skip + width + around)
-                place = tile.y[0] + top + self.draws.origin[0], tile.x[0] + left + self.draws.origin[1]
+            windows = placed(tile, side, self.network.consumed, self.scale, self.draws.origin)
+            for read, (rows, columns), place in windows:
                 for date in range(n):
-                    planes = out[
-                        date, :, top * self.scale : (top + height) * self.scale,
-                        left * self.scale : (left + width) * self.scale,
-                    ].unflatten(0, (self.draws.planes, bands))  # fmt: skip
-                    self._draw(source[date : date + 1, :, rows, columns], planes, place, self._keys(tile, date))
+                    planes = out[date, :, rows, columns].unflatten(0, (self.draws.planes, bands))
+                    self._draw(source[date : date + 1, :, *read], planes, place, self._keys(tile, date))
             return from_tensor(out, block)
 
     def _keys(self, tile: Tile, date: int) -> list[tuple[int, ...]]:

@@ -30,7 +30,7 @@ from .kriging_filters import Observation, filters_of
 from .kriging_spread import ErrorScale
 from .measured import terms_of
 from .protocol import COLORING_RADIUS, BandSensor, Draws, FloatArray, simulation_halo
-from .window import cut, from_tensor, new_block, to_tensor
+from .window import from_tensor, new_block, placed, to_tensor
 
 SIDE = 256
 """Side of a window in input pixels: its fields stay in the cache in part."""
@@ -63,22 +63,16 @@ class SimulationKernel:
             n, bands = source.shape[:2]
             shape = (n, bands * self.draws.planes, tile.height * self.scale, tile.width * self.scale)
             out = new_block(shape, self.device)
-            skip = tile.halo - self.halo
-            for top, height, left, width in cut(tile.height, tile.width, SIDE):
-                rows = slice(top + skip, top + skip + height + 2 * self.halo)
-                columns = slice(left + skip, left + skip + width + 2 * self.halo)
-                place = tile.y[0] + top + self.draws.origin[0], tile.x[0] + left + self.draws.origin[1]
+            windows = placed(tile, SIDE, self.halo, self.scale, self.draws.origin)
+            for read, (rows, columns), place in windows:
                 for date in range(n):
                     for number, band in enumerate(self.bands):
-                        planes = out[
-                            date, number::bands, top * self.scale : (top + height) * self.scale,
-                            left * self.scale : (left + width) * self.scale,
-                        ]  # fmt: skip
                         keys = tuple(
                             (self.draws.bands[number], *each.at(tile.lead, date))
                             for each in (self.draws.ground, self.draws.noise)
                         )
-                        band.draw(source[date, number, rows, columns], planes, place, keys)
+                        planes = out[date, number::bands, rows, columns]
+                        band.draw(source[date, number, *read], planes, place, keys)
             return from_tensor(out, block)
 
 

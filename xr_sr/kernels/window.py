@@ -8,7 +8,7 @@ a batch is halved on out-of-memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import pairwise
@@ -166,6 +166,23 @@ def cut(height: int, width: int, side: int, step: int = 1) -> list[Window]:
     """Cut a block into the fewest windows with sides not above `side`, as equal as can be, of multiples of `step`."""
     rows, columns = _split(height, side, step), _split(width, side, step)
     return [(top, tall, left, wide) for top, tall in rows for left, wide in columns]
+
+
+def placed(
+    tile: Tile, side: int, halo: int, scale: int, origin: tuple[int, int]
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]]:
+    """Cut a tile into windows for kernels that draw by place; sides in input pixels, at most `side`.
+
+    Yields the rows and columns that a window reads of the tile, with `halo` pixels around, those that it writes of the
+    fine block, and the row and column of its first pixel, counted from `origin`.
+    """
+    skip = tile.halo - halo
+    for top, height, left, width in cut(tile.height, tile.width, side):
+        spans = ((top, height), (left, width))
+        read = [slice(first + skip, first + skip + count + 2 * halo) for first, count in spans]
+        write = [slice(first * scale, (first + count) * scale) for first, count in spans]
+        place = tile.y[0] + top + origin[0], tile.x[0] + left + origin[1]
+        yield (read[0], read[1]), (write[0], write[1]), place
 
 
 def _split(length: int, side: int, step: int) -> list[tuple[int, int]]:
