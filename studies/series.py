@@ -120,17 +120,17 @@ def wrong_shifts(error: float, seed: int) -> Iterator[None]:
 
     Each region and date has its own, drawn in the order of the tasks: compute without threads.
     """
-    from xr_sr.registration import anchors
+    from xr_sr.registration import parts
 
-    measured, chance = anchors.compare, np.random.default_rng(seed)
+    measured, chance = parts.compare, np.random.default_rng(seed)
 
     def off(*arguments: Any) -> Any:
         found = measured(*arguments)
         dy, dx = chance.normal(0, error, 2)
         return replace(found, shift=replace(found.shift, dy=found.shift.dy + dy, dx=found.shift.dx + dx))
 
-    anchors.compare = off
+    parts.compare = off
     try:
         yield
     finally:
-        anchors.compare = measured
+        parts.compare = measured

@@ -10,7 +10,7 @@ from studies import multiframe, series
 from studies.aerial import SCALE
 from tests.cubes import array
 from tests.pipeline.test_pansharpen import geobox_of
-from xr_sr.registration import anchors
+from xr_sr.registration import parts
 from xr_sr.simulate import degrade_series
 
 
@@ -56,12 +56,12 @@ def test_the_mean_of_aligned_images_and_shift_and_add_lie_where_the_last_date_do
 def test_errors_are_added_to_shifts_and_taken_away_again(ground: xr.DataArray):
     lr = degrade_series(ground, SCALE, dates=2, shifts=[(0.3, 0.1), (0.0, 0.0)])["lr"].to_dataset()
     images = lr.to_dataarray("band").transpose("time", "band", "y", "x").values
-    measured = anchors.compare
+    measured = parts.compare
 
     with series.wrong_shifts(0.1, seed=3):
-        found = anchors.compare(images[0], images[1], [0, 1], 3.0).shift
+        found = parts.compare(images[0], images[1], [0, 1], 3.0).shift
 
-    right = anchors.compare(images[0], images[1], [0, 1], 3.0).shift
-    assert anchors.compare is measured
+    right = parts.compare(images[0], images[1], [0, 1], 3.0).shift
+    assert parts.compare is measured
     wanted = np.random.default_rng(3).normal(0, 0.1, 2)
     np.testing.assert_allclose([found.dy - right.dy, found.dx - right.dx], wanted, atol=1e-9)
