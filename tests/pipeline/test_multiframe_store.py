@@ -120,6 +120,17 @@ def test_only_the_blocks_of_new_windows_are_computed(
     assert len(blocks) == 18
 
 
+def test_estimates_and_weights_come_from_one_task(cube: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    blocks = counted(monkeypatch)
+    with dask.config.set(scheduler="synchronous"):
+        made = cube.chunk(time=1).sr.multiframe("60D", device="cpu", chunks=16)
+        dask.compute(made["estimate"], made["std"], made["n_effective"], made["weight"])
+        assert len(blocks) == 9
+
+        made.sr.to_zarr(tmp_path / "a.zarr")
+    assert len(blocks) == 18
+
+
 @pytest.mark.parametrize("reference", ["latest", "2023-06-04"])
 def test_a_stored_window_that_has_got_another_date_is_refused(cube: xr.DataArray, tmp_path: Path, reference: str):
     fewer, more = (joined(cube.isel(time=slice(0, count)), "9D", reference=reference) for count in (2, 3))

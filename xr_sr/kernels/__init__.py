@@ -141,15 +141,16 @@ def join_dates(
     reference: FloatArray,
     others: FloatArray,
     valid: FloatArray,
+    spare: int = 0,
 ) -> SeriesResult:
     """Join dates of the same ground by kriging; see `multiframe.SeriesKriger.join`.
 
     made_of: how the bands were observed, the other dates, factors of deviations, and the device. reference: (band, y,
-    x); others: (date, band, y, x); both without NaN. valid: (date, y, x), boolean.
+    x); others: (date, band, y, x); both without NaN. valid: (date, y, x), boolean. spare: empty planes of the result.
     """
     from .multiframe import joined
 
-    return joined(*made_of, reference, others, valid)
+    return joined(*made_of, reference, others, valid, spare)
 
 
 def guide_bands(

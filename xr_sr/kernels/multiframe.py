@@ -240,16 +240,17 @@ def joined(
     reference: FloatArray,
     others: FloatArray,
     valid: FloatArray,
+    spare: int,
 ) -> SeriesResult:
-    """Join arrays of one block; see `SeriesKriger.join`."""
+    """Join arrays of one block, and leave room for `spare` more planes; see `SeriesKriger.join`."""
     place = resolve_device(device)
     kriger = kriger_of(sensors, dates, factors)
     rows, columns = ((side - 2 * SERIES_REACH) * kriger.scale for side in reference.shape[-2:])
     with torch.inference_mode():
-        out = torch.empty(2 * len(sensors) + 1, rows, columns, device=place)
+        out = torch.empty(2 * len(sensors) + spare, rows, columns, device=place)
         seen, beside, counted = (torch.as_tensor(each).to(place) for each in (reference, others, valid))
-        weights = kriger.join(seen, beside, counted, out)
-        return SeriesResult(out.cpu().numpy(), weights.cpu().numpy())
+        weights = kriger.join(seen, beside, counted, out[: 2 * len(sensors)])
+        return SeriesResult(out.cpu().numpy(), weights.cpu().numpy(), len(sensors))
 
 
 @lru_cache(maxsize=16)

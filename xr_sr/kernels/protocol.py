@@ -218,22 +218,23 @@ class SeriesDate:
 class SeriesResult:
     """What several dates give.
 
-    planes: (2 band + 1, rows * scale, columns * scale), estimates, their standard deviations, and a last one that is
-    still empty. weights: of the other dates, (date, rows, columns).
+    planes: (2 band + spare, rows * scale, columns * scale), estimates, their standard deviations, and some that are
+    still empty. weights: of the other dates, (date, rows, columns). bands: their number.
     """
 
     planes: FloatArray
     weights: FloatArray
+    bands: int
 
     @property
     def estimate(self) -> FloatArray:
         """(band, rows * scale, columns * scale)."""
-        return self.planes[: len(self.planes) // 2]
+        return self.planes[: self.bands]
 
     @property
     def std(self) -> FloatArray:
         """Standard deviation of the error, as `estimate`."""
-        return self.planes[len(self.planes) // 2 : -1]
+        return self.planes[self.bands : 2 * self.bands]
 
 
 COLORING_RADIUS = 2

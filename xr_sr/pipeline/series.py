@@ -29,13 +29,14 @@ from .plan import Plan
 from .planning import plan
 from .readers import COARSE_STACK
 from .request import Request
-from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block, weigh_block
+from .series_block import FILLED, FIRST, WEIGHT, SeriesRecipe, join_block
 from .series_guided import GuidedRecipe, join_guided_block, reach_of
 from .series_holes import BESIDE as HOLES
-from .series_network import BESIDE, NetworkRecipe, fuse_dates_block, weigh_dates_block
+from .series_network import BESIDE, NetworkRecipe, fuse_dates_block
 from .series_recorded import Recorded
 from .series_regions import compare_region, table_of
 from .series_repeats import find_repeats, without_repeats
+from .series_weights import planes_for, weights_in
 from .steps import Step
 
 REGION = 512
@@ -247,7 +248,7 @@ def _edges(length: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class JoinedWindow:
-    """One window. dates: the reference first. image: (plane, y, x), as `join_block` returns it. weights: by date."""
+    """One window. dates: the reference first. image: (plane, y, x), as of `join_block`. weights: (date, y, x)."""
 
     window: DateWindow
     dates: tuple[int, ...]
@@ -268,16 +269,19 @@ class JoinedWindow:
         table = series.table(dates)
         sides = sides_of(series.plan.request.chunks, series.plan.cube)
         shared = {"scale": series.plan.scale, "chunks": None if sides is None else sides[-2:], "table": table}
-        image, weights = (
-            _fused(series, dates, shared) if series.plan.spec.dates else _kriged(series, dates, factors, shared)
+        planes = planes_for(len(dates), series.plan.scale)
+        made = (
+            _fused(series, dates, planes, shared)
+            if series.plan.spec.dates
+            else _kriged(series, dates, planes, factors, shared)
         )
-        assert isinstance(image, da.Array)
-        assert isinstance(weights, da.Array)
-        return JoinedWindow(window, dates, table, image, weights)
+        assert isinstance(made, da.Array)
+        weights = weights_in(made, len(dates), series.plan.scale)
+        return JoinedWindow(window, dates, table, made[:-planes], weights)
 
 
-def _fused(series: CubeSeries, dates: Sequence[int], shared: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the lazy planes and weights of dates that a network joins."""
+def _fused(series: CubeSeries, dates: Sequence[int], planes: int, shared: dict[str, Any]) -> Any:
+    """Return the lazy blocks of dates that a network joins; planes: of their weights."""
     own = series.step.recipe
     recipe = NetworkRecipe(
         **series.read_as(dates),
@@ -289,16 +293,18 @@ def _fused(series: CubeSeries, dates: Sequence[int], shared: dict[str, Any]) -> 
         give=own.give,
     )
     shared = {"halo": recipe.reach, "args": (recipe,), **shared}
-    stacks = series.planes(dates)
-    weights = map_tiles(weigh_dates_block, stacks, bands_out=len(dates), name="multiframe-weight", **shared)
-    image = map_tiles(fuse_dates_block, stacks, bands_out=len(recipe.give) + 1, name="multiframe", **shared)
-    return image, weights
+    bands_out = len(recipe.give) + 1 + planes
+    return map_tiles(fuse_dates_block, series.planes(dates), bands_out=bands_out, name="multiframe", **shared)
 
 
 def _kriged(
-    series: CubeSeries, dates: Sequence[int], factors: tuple[tuple[Factors, ...], ...], shared: dict[str, Any]
-) -> tuple[Any, Any]:
-    """Return the lazy planes and weights of dates that are joined by kriging."""
+    series: CubeSeries,
+    dates: Sequence[int],
+    planes: int,
+    factors: tuple[tuple[Factors, ...], ...],
+    shared: dict[str, Any],
+) -> Any:
+    """Return the lazy blocks of dates that are joined by kriging; planes: of their weights."""
     stacks = series.planes(dates)
     kernel = series.step.recipe.kernel
     recipe = SeriesRecipe(
@@ -311,26 +317,24 @@ def _kriged(
         device=kernel.device,
         nearness=series.nearness(dates),
     )
-    own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
-    weights = map_tiles(weigh_block, stacks, bands_out=len(dates), name="multiframe-weight", **own)
     if series.coarse is None:
-        return map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1, name="multiframe", **own), weights
+        own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
+        return map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1 + planes, name="multiframe", **own)
     step, second = series.coarse, series.coarse.second
     assert second is not None
     assert step.coarse is not None
     guided = GuidedRecipe(step.recipe.kernel.sensors, factors[1], second, series.fine_given)
     lead = [(array[date], index) for date in dates[:1] for array, index in step.coarse.planes]
     on_grid = second.layout == "grids"
-    planes = stacks if on_grid else [*stacks, *([] for _ in range(COARSE_STACK - len(stacks))), lead]
-    image = map_tiles(
+    read = stacks if on_grid else [*stacks, *([] for _ in range(COARSE_STACK - len(stacks))), lead]
+    return map_tiles(
         join_guided_block,
-        planes,
+        read,
         halo=reach_of(recipe, guided),
         reach=reach_of(recipe, guided) + far(2),
         args=(recipe, guided),
-        bands_out=2 * guided.bands + 1,
+        bands_out=2 * guided.bands + 1 + planes,
         coarse=replace(step.coarse, planes=lead) if on_grid else None,
         name="multiframe-guided",
         **shared,
     )
-    return image, weights

@@ -19,6 +19,7 @@ from ..registration.series import widened
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
+from . import series_weights
 from .readers import trim
 from .series_holes import (
     AROUND,
@@ -96,8 +97,9 @@ class SeriesRecipe(DatesRecipe):
 
 
 def join_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
-    """Compute one block: (2 band + 1, height * scale, width * scale), estimates, deviations, and dates that count.
+    """Compute one block: (plane, height * scale, width * scale), estimates, deviations, dates that count, and weights.
 
+    These are one plane a band, one a band, one, and those that `series_weights` writes for all dates.
     source: stack 0 holds the bands of each date, the reference first; stack 1, if present, a mask for each, True where
     values are kept; the table what was measured. NaN where no date is valid.
     """
@@ -111,28 +113,20 @@ def joined(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) ->
     scale = recipe.scale
     height, width = ((side + 2 * around) * scale for side in (tile.height, tile.width))
     out: FloatArray | None = None
-    for inner, part, _, counted, known in parts(source, tile, recipe, around):
+    count = 2 * recipe.bands
+    for inner, part, weights, known in parts(source, tile, recipe, around):
         planes: FloatArray = part.planes
         if not known.all():
             np.copyto(part.std, np.float32(np.nan), where=~known.repeat(scale, axis=-2).repeat(scale, axis=-1))
-        total = np.where(known.any(axis=0), counted, 0)
-        planes[-1] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
+        total = np.where(known.any(axis=0), weights.sum(axis=0), 0)
+        planes[count] = total.repeat(scale, axis=-2).repeat(scale, axis=-1)
+        series_weights.write(weights, planes[count + 1 :])
         if planes.shape[-2:] == (height, width):
             return planes
         out = np.empty((len(planes), height, width), np.float32) if out is None else out
         rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
         out[:, rows, columns] = planes
     assert out is not None
-    return out
-
-
-def weigh_block(source: Source, tile: Tile, recipe: SeriesRecipe) -> FloatArray:
-    """Return the weights of all dates of one block, (date, height * scale, width * scale), as `join_block`."""
-    scale = recipe.scale
-    out = np.zeros((recipe.dates, tile.height * scale, tile.width * scale), np.float32)
-    for inner, _, weights, _, _ in parts(source, tile, recipe):
-        rows, columns = (slice(each.start * scale, each.stop * scale) for each in inner)
-        out[:, rows, columns] = weights.repeat(scale, axis=-2).repeat(scale, axis=-1)
     return out
 
 
@@ -153,13 +147,14 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     """Join a block region by region: where it lies in the tile, what was joined, and the weights of dates.
 
     around: input pixels on each side of the tile that are joined too.
-    Yields (rows, columns) in input pixels from the first that is joined, the estimates, weights (date, y, x), their
-    sum, and where bands are known.
+    Yields (rows, columns) in input pixels from the first that is joined, the planes of `joined` without what is told by
+    the weights, these as (date, y, x), and where bands are known.
     """
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
         images = seen.reference, seen.others, seen.beside(kernels.UPDATE_RADIUS)
-        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)))
+        spare = 1 + series_weights.planes_for(recipe.dates, recipe.scale)
+        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)), spare)
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
@@ -167,13 +162,12 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
             weights[date + 1] = np.where(seen.shown[number][inner], np.float32(1), weight)
         if not seen.measured[:, *inner].all():
             _fill_holes(recipe, seen, part.planes, weights)
-        yield place, part, weights, weights.sum(axis=0), seen.known[:, *inner]
+        yield place, part, weights, seen.known[:, *inner]
 
 
-def _joined(recipe: SeriesRecipe, seen: SeenDates) -> kernels.SeriesResult:
-    return kernels.join_dates(
-        (recipe.sensors, seen.dates, recipe.factors, recipe.device), seen.reference, seen.others, seen.visible
-    )
+def _joined(recipe: SeriesRecipe, seen: SeenDates, spare: int = 0) -> kernels.SeriesResult:
+    made_of = recipe.sensors, seen.dates, recipe.factors, recipe.device
+    return kernels.join_dates(made_of, seen.reference, seen.others, seen.visible, spare)
 
 
 def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, weights: FloatArray) -> None:

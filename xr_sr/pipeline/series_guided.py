@@ -41,7 +41,7 @@ def reach_of(series: SeriesRecipe, guided: GuidedRecipe) -> int:
 
 
 def join_guided_block(source: Source, tile: Tile, recipe: SeriesRecipe, guided: GuidedRecipe) -> FloatArray:
-    """Compute one block: (2 band + 1, height * scale, width * scale), as `join_block`, the guides before the others.
+    """Compute one block: (plane, height * scale, width * scale), as `join_block`, the guides before the others.
 
     source: as for `join_block`, and the 20 m bands of the reference. A 20 m band is NaN where its own pixel is.
     """
@@ -91,4 +91,4 @@ def join_guided_block(source: Source, tile: Tile, recipe: SeriesRecipe, guided: 
     planes += [tile_of[count : 2 * count][picked], np.where(hidden, np.nan, coarse[1][inner])]
     known = np.isfinite(tile_of[count : 2 * count])
     planes[0] = np.where(known[picked], planes[0], np.nan)
-    return np.concatenate([*planes, tile_of[-1:]]).astype("float32")
+    return np.concatenate([*planes, tile_of[2 * count :]]).astype("float32")

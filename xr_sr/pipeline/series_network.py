@@ -12,6 +12,7 @@ from .. import kernels
 from ..registration.warping import FloatArray
 from ..spec import Tile
 from ..tiling.source import Source
+from . import series_weights
 from .readers import trim
 from .series_block import AlignedDates, DatesRecipe, aligned_parts
 
@@ -38,18 +39,23 @@ class NetworkRecipe(DatesRecipe):
 
 
 def fuse_dates_block(source: Source, tile: Tile, recipe: NetworkRecipe) -> FloatArray:
-    """Compute one block: (band + 1, height * scale, width * scale), estimates, and the number of dates that were read.
+    """Compute one block: (plane, height * scale, width * scale), estimates, number of dates that were read, weights.
 
-    source: as for `series_block.join_block`. NaN where the reference is not valid, and no date fills it.
+    source, and how weights are held: as for `series_block.join_block`. NaN where the reference is not valid and
+    no date fills it.
     """
     scale, halo = recipe.scale, recipe.margin - BESIDE
     kernel = kernels.build_series(recipe.kernel)
-    out = np.full((len(recipe.give) + 1, tile.height * scale, tile.width * scale), np.nan, np.float32)
+    count = len(recipe.give)
+    planes = count + 1 + series_weights.planes_for(recipe.dates, scale)
+    out = np.full((planes, tile.height * scale, tile.width * scale), np.nan, np.float32)
     for place, seen in aligned_parts(source, tile, recipe):
         fine_rows, fine_columns = (slice(each.start * scale, each.stop * scale) for each in place)
         known = trim(seen.known, recipe.margin)
-        count = np.where(known.any(axis=0), _weights(seen, recipe).sum(axis=0), 0)
-        out[-1, fine_rows, fine_columns] = _repeat(count, scale)
+        weights = _weights(seen, recipe)
+        total = np.where(known.any(axis=0), weights.sum(axis=0), 0)
+        out[count, fine_rows, fine_columns] = _repeat(total, scale)
+        series_weights.write(weights, out[count + 1 :, fine_rows, fine_columns])
         if not known.any():
             continue
         y, x = (
@@ -57,17 +63,7 @@ def fuse_dates_block(source: Source, tile: Tile, recipe: NetworkRecipe) -> Float
         )
         fine = kernel(trim(_shown(seen, kernel.dates), BESIDE), Tile(y=y, x=x, lead=tile.lead, halo=halo))
         valid = _repeat(known[list(recipe.out_of)], scale)
-        out[:-1, fine_rows, fine_columns] = np.where(valid, fine[list(recipe.give)], np.nan)
-    return out
-
-
-def weigh_dates_block(source: Source, tile: Tile, recipe: NetworkRecipe) -> FloatArray:
-    """Return for all dates of one block whether they were read, (date, height * scale, width * scale), 1 or 0."""
-    scale = recipe.scale
-    out = np.zeros((recipe.dates, tile.height * scale, tile.width * scale), np.float32)
-    for place, seen in aligned_parts(source, tile, recipe):
-        rows, columns = (slice(each.start * scale, each.stop * scale) for each in place)
-        out[:, rows, columns] = _repeat(_weights(seen, recipe), scale)
+        out[:count, fine_rows, fine_columns] = np.where(valid, fine[list(recipe.give)], np.nan)
     return out
 
 
