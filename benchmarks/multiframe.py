@@ -4,7 +4,7 @@
 
 A real scene, mirrored and repeated to the size, gets a sub-pixel shift and noise on each date, and written
 as DN to a Zarr in chunks of one date and 512 pixels, by a process of its own. Then, each run in a fresh process and in
-turns: one image of all dates by `multiframe`, the last date alone by `interval` and by `upscale`, all by kriging, to
+turns: one image of all dates by `multiframe`, with the weights of all dates, the last date alone by `interval` and by `upscale`, all by kriging, to
 sums of blocks. Shifts and brightness are measured in the same run. Memory is the largest resident size of the process.
 """
 
@@ -112,7 +112,7 @@ def _lazy(cube: object, how: str, declared: dict[str, object]) -> object:
     planes = [made] if how == "upscale" else [made["estimate"], made["std"]]
     total = sum(sums(plane).sum() for plane in planes)
     if how == "multiframe":
-        total = total + made["n_effective"].data.sum()
+        total = total + made["n_effective"].data.sum() + sums(made["weight"]).sum()
     return total
 
 
