@@ -2,10 +2,11 @@
 
     python -m benchmarks.multiframe [--size 1024] [--dates 8 40] [--repeat 3] [--write]
 
-A real scene, mirrored and repeated to the size, gets a sub-pixel shift and noise on each date, and written
+A real scene, mirrored and repeated to the size, gets a sub-pixel shift and noise on each date, and is written
 as DN to a Zarr in chunks of one date and 512 pixels, by a process of its own. Then, each run in a fresh process and in
-turns: one image of all dates by `multiframe`, with the weights of all dates, the last date alone by `interval` and by `upscale`, all by kriging, to
-sums of blocks. Shifts and brightness are measured in the same run. Memory is the largest resident size of the process.
+turns: one image of all dates by `multiframe`, with the weights of all dates, and the last date alone by `interval` and
+by `upscale`, all by kriging, to sums of blocks. Shifts and brightness are measured in the same run. Memory is the
+largest resident size of the process.
 """
 
 from __future__ import annotations

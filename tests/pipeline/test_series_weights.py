@@ -17,8 +17,9 @@ def test_weights_come_out_of_the_planes_that_they_were_written_into(dates: int, 
 
     series_weights.write(weights, image[3:])
 
-    found = series_weights.weights_in(da.from_array(image, chunks=(-1, 2 * scale, 4 * scale)), dates, scale)
-    assert found.chunks[1:] == da.from_array(image, chunks=(-1, 2 * scale, 4 * scale)).chunks[1:]
+    planes = [da.from_array(plane, chunks=(2 * scale, 4 * scale)) for plane in image[3:]]
+    found = series_weights.weights_in(planes, dates, scale)
+    assert found.chunks == ((1,) * dates, *planes[0].chunks)
     np.testing.assert_array_equal(found.compute(), weights.repeat(scale, axis=1).repeat(scale, axis=2))
     assert np.isfinite(image[3:]).all()
     assert np.isnan(image[:3]).all()

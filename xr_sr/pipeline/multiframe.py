@@ -246,13 +246,13 @@ def _result(
     )
     parts = []
     for first in (0,) if last.spec.dates else (0, count):
-        arrays = [da.stack([each.image[first + place] for each in joined]) for place in order]
+        arrays = [da.stack([each.planes[first + place] for each in joined]) for place in order]
         parts.append(as_array(last, rebuild(last, da.stack(arrays, axis=1))))
     found = {"estimate": parts[0]} if last.spec.dates else bounded(parts[0], parts[1], level)
     grid = parts[0].isel({_band_dim(parts[0], last): 0}, drop=True)
     y, x = last.cube.y, last.cube.x
     grid = grid.transpose(time, y, x)
-    counted = grid.copy(data=da.stack([each.image[-1] for each in joined]))
+    counted = grid.copy(data=da.stack([each.planes[-1] for each in joined]))
     dataset = xr.Dataset({**found, "n_effective": _named(counted, "sum of the weights of dates", "dates")})
     places = [date for each in joined for date in each.dates]
     where = np.argsort(places, kind="stable")

@@ -248,12 +248,12 @@ def _edges(length: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class JoinedWindow:
-    """One window. dates: the reference first. image: (plane, y, x), as of `join_block`. weights: (date, y, x)."""
+    """One window. dates: the reference first. planes: (y, x), as of `join_block`. weights: (date, y, x)."""
 
     window: DateWindow
     dates: tuple[int, ...]
     table: da.Array
-    image: da.Array
+    planes: list[da.Array]
     weights: da.Array
 
     @staticmethod
@@ -268,20 +268,20 @@ class JoinedWindow:
         dates = (date, *others)
         table = series.table(dates)
         sides = sides_of(series.plan.request.chunks, series.plan.cube)
-        shared = {"scale": series.plan.scale, "chunks": None if sides is None else sides[-2:], "table": table}
-        planes = planes_for(len(dates), series.plan.scale)
-        made = (
-            _fused(series, dates, planes, shared)
+        chunks = None if sides is None else sides[-2:]
+        shared = {"scale": series.plan.scale, "chunks": chunks, "table": table, "split": True}
+        last = planes_for(len(dates), series.plan.scale)
+        planes = (
+            _fused(series, dates, last, shared)
             if series.plan.spec.dates
-            else _kriged(series, dates, planes, factors, shared)
+            else _kriged(series, dates, last, factors, shared)
         )
-        assert isinstance(made, da.Array)
-        weights = weights_in(made, len(dates), series.plan.scale)
-        return JoinedWindow(window, dates, table, made[:-planes], weights)
+        weights = weights_in(planes[-last:], len(dates), series.plan.scale)
+        return JoinedWindow(window, dates, table, planes[:-last], weights)
 
 
-def _fused(series: CubeSeries, dates: Sequence[int], planes: int, shared: dict[str, Any]) -> Any:
-    """Return the lazy blocks of dates that a network joins; planes: of their weights."""
+def _fused(series: CubeSeries, dates: Sequence[int], last: int, shared: dict[str, Any]) -> Any:
+    """Return the lazy planes of dates that a network joins; last: those of their weights."""
     own = series.step.recipe
     recipe = NetworkRecipe(
         **series.read_as(dates),
@@ -293,18 +293,18 @@ def _fused(series: CubeSeries, dates: Sequence[int], planes: int, shared: dict[s
         give=own.give,
     )
     shared = {"halo": recipe.reach, "args": (recipe,), **shared}
-    bands_out = len(recipe.give) + 1 + planes
+    bands_out = len(recipe.give) + 1 + last
     return map_tiles(fuse_dates_block, series.planes(dates), bands_out=bands_out, name="multiframe", **shared)
 
 
 def _kriged(
     series: CubeSeries,
     dates: Sequence[int],
-    planes: int,
+    last: int,
     factors: tuple[tuple[Factors, ...], ...],
     shared: dict[str, Any],
 ) -> Any:
-    """Return the lazy blocks of dates that are joined by kriging; planes: of their weights."""
+    """Return the lazy planes of dates that are joined by kriging; last: those of their weights."""
     stacks = series.planes(dates)
     kernel = series.step.recipe.kernel
     recipe = SeriesRecipe(
@@ -319,7 +319,7 @@ def _kriged(
     )
     if series.coarse is None:
         own: dict[str, Any] = {"halo": recipe.reach, "args": (recipe,), **shared}
-        return map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1 + planes, name="multiframe", **own)
+        return map_tiles(join_block, stacks, bands_out=2 * recipe.bands + 1 + last, name="multiframe", **own)
     step, second = series.coarse, series.coarse.second
     assert second is not None
     assert step.coarse is not None
@@ -333,7 +333,7 @@ def _kriged(
         halo=reach_of(recipe, guided),
         reach=reach_of(recipe, guided) + far(2),
         args=(recipe, guided),
-        bands_out=2 * guided.bands + 1 + planes,
+        bands_out=2 * guided.bands + 1 + last,
         coarse=replace(step.coarse, planes=lead) if on_grid else None,
         name="multiframe-guided",
         **shared,

@@ -6,8 +6,13 @@ those of as many dates in one plane.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
 import dask.array as da
-import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 
 from ..registration.warping import FloatArray
 
@@ -27,25 +32,25 @@ def write(weights: FloatArray, planes: FloatArray) -> None:
         planes[plane, y::scale, x::scale] = weights[place] if place < dates else 0
 
 
-def read(planes: FloatArray, dates: int, scale: int) -> FloatArray:
-    """Return the weights of all dates in such planes, for each output pixel: (date, y * scale, x * scale)."""
-    out = np.empty((dates, *planes.shape[-2:]), np.float32)
+def read(plane: FloatArray, place: int, scale: int) -> FloatArray:
+    """Return the weights of one date, for each output pixel: (1, y * scale, x * scale).
+
+    place: of the date among those of the plane.
+    """
+    y, x = divmod(place, scale)
+    return plane[None, y::scale, x::scale].repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def weights_in(planes: Sequence[da.Array], dates: int, scale: int) -> da.Array:
+    """Return the lazy weights in planes (y * scale, x * scale) of joined blocks: (date, y * scale, x * scale).
+
+    One chunk holds one date.
+    """
+    name = f"multiframe-weight-{tokenize([plane.name for plane in planes], dates, scale)}"
+    blocks = [*itertools.product(*(range(len(sizes)) for sizes in planes[0].chunks))]
+    graph: dict[Any, Any] = {}
     for date in range(dates):
-        plane, beside = divmod(date, scale**2)
-        y, x = divmod(beside, scale)
-        out[date] = planes[plane, y::scale, x::scale].repeat(scale, axis=0).repeat(scale, axis=1)
-    return out
-
-
-def weights_in(image: da.Array, dates: int, scale: int) -> da.Array:
-    """Return the lazy weights in the last planes of joined blocks, by output pixel: (date, y * scale, x * scale)."""
-    planes = image[-planes_for(dates, scale) :]
-    found: da.Array = planes.map_blocks(
-        read,
-        dates,
-        scale,
-        dtype=np.float32,
-        chunks=((dates,), *planes.chunks[1:]),
-        meta=np.empty((0, 0, 0), np.float32),
-    )
-    return found
+        plane, place = divmod(date, scale**2)
+        graph |= {(name, date, *at): (read, (planes[plane].name, *at), place, scale) for at in blocks}
+    layer = HighLevelGraph.from_collections(name, graph, dependencies=list(planes))  # type: ignore[arg-type]
+    return da.Array(layer, name, chunks=((1,) * dates, *planes[0].chunks), meta=planes[0]._meta[None])
