@@ -137,7 +137,7 @@ def join(reference: Doubles, others: Doubles, valid: NDArray[np.bool_] | None = 
     dates = tuple(SeriesDate(shift) for shift in SHIFTS[: len(others)])
     valid = np.ones((len(others), *reference.shape[-2:]), bool) if valid is None else valid
     sensors = sensors_of(["B08"], SCALE)
-    return joined(sensors, dates, PLAIN, "cpu", reference, others, valid)
+    return joined(sensors, dates, PLAIN, "cpu", reference, others.copy(), valid, 0)
 
 
 def single_of(reference: Doubles) -> NDArray[np.float32]:

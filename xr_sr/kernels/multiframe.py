@@ -62,8 +62,8 @@ class SeriesKriger:
         """Join dates: the reference (band, y, x), others (date, band, y, x), all without NaN, and where others count.
 
         valid: (date, y, x). All with SERIES_REACH pixels around the result, others moved by the whole pixels of shifts.
-        out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their standard deviations.
-        Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
+        others is overwritten. out: filled, (2 band, rows * scale, columns * scale), with the estimates, then their
+        standard deviations. Returns the weights of the other dates, 0 to 1, by pixel: (date, rows, columns).
         """
         count, kept = len(self.bands), []
         compared = _Compared(valid) if len(others) else None
@@ -139,7 +139,7 @@ class _Band:
     def seen(self, reference: Tensor, others: Tensor, single: Tensor, std: Tensor) -> _Seen:
         """Krige the reference alone, and compare the other dates with it; (y, x) and (date, y, x) with all context.
 
-        single, std: filled, the estimate and its deviation.
+        others: overwritten by the innovations. single, std: filled, the estimate and its deviation.
         """
         band, around = self.band, UPDATE_RADIUS + AVERAGED
         noise, signal = band.noise_and_signal(reference)
@@ -157,7 +157,7 @@ class _Band:
         mean = _summed(torch.stack([*planes, noise])).div_((2 * AVERAGED + 1) ** 2)
         expected = (self.innovation.to(mean.device) @ mean.flatten(1)).view(len(others), *mean.shape[1:])
         predicted = functional.conv2d(clean[None, None], self.predicting.to(clean.device))[0]
-        return _Seen(own, torch.sub(_cut(others, SERIES_REACH - around), predicted, out=predicted), expected)
+        return _Seen(own, _cut(others, SERIES_REACH - around).sub_(predicted), expected)
 
     def update(self, seen: _Seen, weights: Tensor, estimate: Tensor, std: Tensor) -> None:
         """Add what innovations of these weights say to the estimate, and lower its deviation."""
@@ -242,7 +242,10 @@ def joined(
     valid: FloatArray,
     spare: int,
 ) -> SeriesResult:
-    """Join arrays of one block, and leave room for `spare` more planes; see `SeriesKriger.join`."""
+    """Join arrays of one block, and leave room for `spare` more planes; see `SeriesKriger.join`.
+
+    others may be overwritten.
+    """
     place = resolve_device(device)
     kriger = kriger_of(sensors, dates, factors)
     rows, columns = ((side - 2 * SERIES_REACH) * kriger.scale for side in reference.shape[-2:])

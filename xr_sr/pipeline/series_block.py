@@ -153,21 +153,24 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
         images = seen.reference, seen.others, seen.beside(kernels.UPDATE_RADIUS)
-        spare = 1 + series_weights.planes_for(recipe.dates, recipe.scale)
-        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)), spare)
+        holes = not seen.measured[:, *inner].all()
+        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)), keep=holes)
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
             weight = part.weights[number] * seen.dates[number].weight
             weights[date + 1] = np.where(seen.shown[number][inner], np.float32(1), weight)
-        if not seen.measured[:, *inner].all():
+        if holes:
             _fill_holes(recipe, seen, part.planes, weights)
         yield place, part, weights, seen.known[:, *inner]
 
 
-def _joined(recipe: SeriesRecipe, seen: SeenDates, spare: int = 0) -> kernels.SeriesResult:
+def _joined(recipe: SeriesRecipe, seen: SeenDates, *, keep: bool) -> kernels.SeriesResult:
+    """Join dates, with planes left for their weights; keep: do not overwrite the other dates."""
     made_of = recipe.sensors, seen.dates, recipe.factors, recipe.device
-    return kernels.join_dates(made_of, seen.reference, seen.others, seen.visible, spare)
+    others = seen.others.copy() if keep else seen.others
+    spare = 1 + series_weights.planes_for(recipe.dates, recipe.scale)
+    return kernels.join_dates(made_of, seen.reference, others, seen.visible, spare)
 
 
 def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, weights: FloatArray) -> None:
@@ -179,7 +182,7 @@ def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, we
         rows, columns = box_of(where)
         area = tuple(slice(each.start, each.stop + 2 * recipe.margin) for each in (rows, columns))
         own, rest = seen_from(number, seen.dates, seen.others[:, :, *area], seen.visible[:, *area])
-        found = _joined(recipe, own)
+        found = _joined(recipe, own, keep=False)
         moved = moved_to_reference(found.planes, recipe.bands, seen.dates[number].part, scale)
         fine = tuple(slice(each.start * scale, each.stop * scale) for each in (rows, columns))
         filled = np.tile(hole[:, rows, columns] & where[rows, columns], (2, 1, 1))
@@ -314,10 +317,24 @@ class _Area:
         self, table: Doubles, date: int, recipe: DatesRecipe, at: tuple[int, int]
     ) -> tuple[FloatArray, FloatArray]:
         """Return gain and offset of each band at each pixel: linear between the middles of regions."""
-        numbers = np.moveaxis(table[:, :, date, FIRST:], -1, 0)  # (number, region y, region x)
+        numbers: FloatArray = np.moveaxis(table[:, :, date, FIRST:], -1, 0)  # (number, region y, region x)
         for axis, edges in ((1, recipe.rows), (2, recipe.columns)):
             middles = (np.array(edges[:-1]) + np.array(edges[1:])) / 2
             places = at[axis - 1] - self.context + np.arange(self.dates.shape[axis - 3]) + 0.5
-            numbers = np.apply_along_axis(lambda line: np.interp(places, middles, line), axis, numbers)  # noqa: B023
-        gain, offset = numbers.astype("float32").reshape(2, recipe.bands, *numbers.shape[1:])
+            numbers = _linear(numbers, middles, places, axis)
+        gain, offset = numbers.reshape(2, recipe.bands, *numbers.shape[1:])
         return gain, offset
+
+
+def _linear(numbers: FloatArray, known: Doubles, places: Doubles, axis: int) -> FloatArray:
+    """Interpolate along an axis linearly, and beyond the outer known places by their own numbers; float32."""
+    if len(known) == 1:
+        return np.repeat(numbers.astype("float32"), len(places), axis)
+    before = np.searchsorted(known, places, side="right").clip(1, len(known) - 1) - 1
+    share = ((places - known[before]) / (known[before + 1] - known[before])).clip(0, 1).astype("float32")
+    share = share.reshape(-1, *[1] * (numbers.ndim - axis - 1))
+    first, second = (numbers.take(before + step, axis).astype("float32") for step in (0, 1))
+    second -= first
+    second *= share
+    first += second
+    return first
