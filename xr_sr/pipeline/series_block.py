@@ -326,7 +326,7 @@ class _Area:
         return gain, offset
 
 
-def _linear(numbers: FloatArray, known: Doubles, places: Doubles, axis: int) -> FloatArray:
+def _linear(numbers: FloatArray, known: FloatArray, places: FloatArray, axis: int) -> FloatArray:
     """Interpolate along an axis linearly, and beyond the outer known places by their own numbers; float32."""
     if len(known) == 1:
         return np.repeat(numbers.astype("float32"), len(places), axis)
