@@ -1,12 +1,12 @@
 """Measure what many dates of one place are worth, what goes wrong with them, and how real series fare.
 
-    python -m studies.multiframe [--seeds 3] [--part gains|losses|real] [--write]
+    python -m studies.multiframe [--seeds 3] [--part gains|losses|guided|real] [--write]
 
 The places of the study of trust, as Sentinel-2 sees them on up to 16 dates with sub-pixel shifts
 (`xr_sr.simulate.degrade_series`), joined by `cube.sr.multiframe` with the shifts that it measures itself. Compared with
 the last date alone, with the mean of aligned bicubic images, and with shift-and-add. Then the same with errors: of
-registration, brightness, clouds and changed ground; how often intervals hold; and two real series. Writes
-results/multiframe.md and, with --write, docs/_static/multiframe*.
+registration, brightness, clouds and changed ground; how often intervals hold; 20 m bands of simulated scenes; and two
+real series. Writes results/multiframe.md and, with --write, docs/_static/multiframe*.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def main() -> int:
     """Measure all parts, each in a process of its own."""
     arguments = parser(__doc__, repeat=1)
     arguments.add_argument("--seeds", type=int, default=3, help="series of each place (default: %(default)s)")
-    arguments.add_argument("--part", choices=["gains", "losses", "real"], help="only one (default: all)")
+    arguments.add_argument("--part", choices=["gains", "losses", "guided", "real"], help="only one (default: all)")
     given = arguments.parse_args()
     if given.side:
         print(json.dumps({"rows": _side(given)}))
         return 0
     given.no_calibration = True  # no times here
     with Report("multiframe", "Many dates of one place", given) as report:
-        for part, show in (("gains", _show_gains), ("losses", _show_losses), ("real", _show_real)):
+        shown = {"gains": _show_gains, "losses": _show_losses, "guided": _show_guided, "real": _show_real}
+        for part, show in shown.items():
             if given.part in (None, part):
                 chosen = ("--side", part, "--seeds", str(given.seeds), *(["--write"] if given.write else []))
                 show(report, run(Side("studies.multiframe", chosen))["rows"], given)
@@ -93,6 +94,10 @@ def _side(given: Any) -> list[dict[str, Any]]:
             from studies import real_series
 
             return real_series.measure(pictures=given.write)
+        if given.side == "guided":
+            from studies import guided_series
+
+            return guided_series.measure(given.seeds)
         return _gains(given) if given.side == "gains" else _losses(given.seeds)
 
 
@@ -324,6 +329,12 @@ def _show_losses(report: Report, rows: list[dict[str, Any]], given: Any) -> None
     mean = _mean(changed, "changed") - _mean(changed, "changed_single")
     claim = f"changed ground is at most {CHANGED_LOSS} dB worse than in its single image: mean {mean:+.2f}, worst place"
     report.target(f"{claim} {worst:+.2f}", mean >= -CHANGED_LOSS and worst >= -CHANGED_LOSS)
+
+
+def _show_guided(report: Report, rows: list[dict[str, Any]], given: Any) -> None:
+    from studies import guided_series
+
+    guided_series.show(report, rows)
 
 
 def _show_real(report: Report, rows: list[dict[str, Any]], given: Any) -> None:
