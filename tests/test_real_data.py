@@ -106,3 +106,29 @@ class TestScenes:
         assert np.flatnonzero(empty).tolist() == [1, 2]
         assert again.sizes["y"] == again.sizes["x"] == 400
         assert again.rio.crs.to_epsg() == 32631
+
+    def test_arrays_ordered_as_eo_learn_has_them_are_joined_as_the_cube_is(self, shared):
+        path = shared / "data" / "ts_worldcereal" / "worldcereal_preprocessed_inputs.nc"
+        names = {f"S2-L2A-{band}": band for band in RGBN}
+        with xr.open_dataset(path) as ds:
+            months = ds.set_coords("crs")[[*names]].rename(names).rename(t="time").isel(time=slice(3, 7)).load()
+        made = months.sr.multiframe("4MS", offset=0, nodata=65535, device="cpu").compute()
+        clear = np.stack([months[band].values != 65535 for band in RGBN], axis=-1).all(axis=-1)
+        bands = np.stack([months[band].values for band in RGBN], axis=-1).astype("float32") / 10_000
+
+        cube = xr.DataArray(
+            bands,  # (time, height, width, band), reflectance
+            dims=("time", "y", "x", "band"),
+            coords={"time": months["time"].values, "y": months["y"].values, "x": months["x"].values, "band": RGBN},
+        ).rio.write_crs(32631)
+        mask = xr.DataArray(clear, dims=("time", "y", "x"), coords={"time": cube.time, "y": cube.y, "x": cube.x})
+        found = cube.sr.multiframe("4MS", offset=0, quantification=1, mask=mask, device="cpu").compute()
+
+        assert found["n_effective"].mean() > 0.9
+        np.testing.assert_allclose(
+            found["estimate"].transpose("time", "band", "y", "x").values,
+            made["estimate"].transpose("time", "band", "y", "x").values,
+            rtol=0,
+            atol=2e-6,
+        )
+        np.testing.assert_allclose(found["weight"].values, made["weight"].values, rtol=0, atol=2e-3)
