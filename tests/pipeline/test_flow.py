@@ -146,6 +146,12 @@ def test_datasets_bands_and_half_precision(cube):
     np.testing.assert_array_equal(made["B08"].values, whole["B08"].values)
     half = upscaled(variables, precision="bfloat16")
     assert 0 < float(abs(half["B04"] - whole["B04"]).max()) < 0.02
+    many, rough = (
+        drawn(cube, 2, members=True, **precision)["members"] for precision in ({}, {"precision": "bfloat16"})
+    )
+    assert 0 < float(abs(rough - many).max()) < 0.02
+    with pytest.raises(OptionError, match="computed in float32"):
+        cube.sr.ensemble(2, "kriging", precision="bfloat16")
 
 
 def test_calibration_widens_members_by_band_and_stratum(cube):

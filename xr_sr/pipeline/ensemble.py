@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -70,6 +71,7 @@ def ensemble(
     quantification: Quantification = "auto",
     nodata: Nodata = "auto",
     mask: xr.DataArray | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
     chunks: Chunks = None,
     allow_gsd: bool = False,
     **options: Option,
@@ -119,6 +121,7 @@ def ensemble(
         quantification=quantification,
         nodata=nodata,
         mask=mask,
+        precision=precision,
         chunks=chunks,
         allow_gsd=allow_gsd,
         options=options,
