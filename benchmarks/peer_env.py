@@ -1,12 +1,12 @@
-"""Make the environment of the peers: sen2sr and opensr-test from the package index.
+"""Make the environment of the peers: sen2sr, opensr-test and opensr-model from the package index.
 
     python -m benchmarks.peer_env [FOLDER]
 
 FOLDER is `$XR_SR_BENCH_ENV`, else `.bench-env`. Nothing is done where it holds a working peer of the right version
 already. sen2sr is installed without its dependencies: torchvision from the index would replace torch by a CUDA build
 of several gigabytes, and of what it names only einops, safetensors, timm and tqdm are imported. opensr-test imports
-torchvision, which comes without its dependencies too, and of which nothing is called. torch is of the version that
-runs this script.
+torchvision, which comes without its dependencies too, and of which nothing is called. opensr-model asks for a later
+Python than 3.11, and does not need it. torch is of the version that runs this script.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from benchmarks.against_peer import PEER_VERSION, peer_folder, peer_python
 METRICS = ("opensr-test==1.3.3", "satalign==0.1.17", "lpips", "torchvision")
 """Installed without what they name."""
 
+DIFFUSION = "opensr-model==1.2.2"
+"""Installed likewise, for any Python."""
+
 IMPORTED = (
-    "kornia", "matplotlib", "mpltern", "opencv-python-headless", "pandas", "pydantic", "rasterio", "requests",
-    "scikit-image", "xarray",
+    "diffusers==0.42.1", "kornia", "matplotlib", "mpltern", "omegaconf", "opencv-python-headless", "pandas", "pydantic",
+    "pytorch-lightning", "rasterio", "requests", "scikit-image", "xarray",
 )  # fmt: skip
-"""What of it opensr-test imports."""
+"""What of them opensr-test and opensr-model import."""
 
 CHECK = (
-    "import importlib.metadata as m, sen2sr, torch; m.version('opensr-test'); "
+    "import importlib.metadata as m, sen2sr, torch; m.version('opensr-test'); m.version('opensr-model'); "
     "print(m.version('sen2sr'), torch.__version__)"
 )
 
@@ -47,6 +50,7 @@ def main() -> int:
         torch = version("torch").split("+")[0]
         subprocess.run([*pip, f"torch=={torch}", "einops", "numpy", "safetensors", "tqdm"], check=True)
         subprocess.run([*pip, "--no-deps", f"sen2sr=={PEER_VERSION}", "timm", *METRICS], check=True)
+        subprocess.run([*pip, "--no-deps", "--ignore-requires-python", DIFFUSION], check=True)
         subprocess.run([*pip, *IMPORTED], check=True)
     done = subprocess.run([python, "-c", CHECK], capture_output=True, text=True)
     if done.returncode:

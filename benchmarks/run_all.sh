@@ -25,6 +25,7 @@ step benchmarks.against_peer --malloc-kept --write
 step benchmarks.kriging_speed --write
 step benchmarks.interval_cost --write
 step benchmarks.multiframe --write
+step benchmarks.ldsr_speed --write
 step benchmarks.overhead --write
 step benchmarks.kernel --write
 step benchmarks.scaling --write
