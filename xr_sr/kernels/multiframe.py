@@ -25,9 +25,10 @@ from .multiframe_filters import Series, SeriesFilters, series_filters
 from .protocol import AVERAGED, SERIES_REACH, UPDATE_RADIUS, BandSensor, FloatArray, SeriesDate, SeriesResult
 from .regression_kriging import RegressionKriger
 
-TOLERATED = LEVEL_TOLERATED = 3.0
+TOLERATED, LEVEL_TOLERATED = 2.5, 2.0
 """From which on weights fall, as the square of one over it: the ratio of the energy of innovations to its expectation;
-and that of the square of their mean: changed ground is mostly brighter or darker as a whole, and detail is not."""
+and that of the square of their mean: changed ground is mostly brighter or darker as a whole, and detail is not. With 3
+and 3, eight dates gain 0.01 dB more, and changed ground is up to 0.21 dB worse than in its single image, not 0.12."""
 
 LOWERED = 0.3
 """Steps of LEVELS, each a factor of ten, by which the ratio of noise to signal is lowered where innovations are joined.
