@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.cubes import array, reflectance
 from tests.training.test_residual import fields
+from xr_sr.catalog import fetch, records, registry
 from xr_sr.errors import OptionError, TrainingError
 from xr_sr.kernels.sampling import Schedule
 from xr_sr.networks import from_state_dict
 from xr_sr.networks.kl_autoencoder import KLAutoencoder
 from xr_sr.networks.latent_diffusion import LatentDiffusion
 from xr_sr.networks.latent_unet import LatentUNet
+from xr_sr.spec import WeightsFile
 from xr_sr.training import (
     LeanSPAN,
     Masking,
@@ -24,6 +28,8 @@ from xr_sr.training import (
     fit_denoiser,
     latent_diffusion,
     linear_schedule,
+    pixel_diffusion,
+    save_weights,
 )
 from xr_sr.training.denoiser import Denoising, NoiseLoss
 from xr_sr.training.latents import Latents
@@ -245,6 +251,40 @@ class TestModel:
         found = joined.get_buffer("posterior_mean_coef1") + joined.get_buffer("posterior_mean_coef2") * kept.sqrt()
         torch.testing.assert_close(found, before.sqrt(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(joined.get_buffer("betas"), 1 - kept / before, rtol=1e-4, atol=1e-6)
+
+
+class TestPixels:
+    def test_what_was_trained_on_reflectance_is_a_model(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(registry, "current", registry.current)
+        rgbn = [Scene("fields", np.concatenate([fields(seed) for seed in (1, 2)]))]
+        network = LatentUNet(8, 4, 32, "1-1", 1, "")
+        settings = Settings(3, 2e-3, optimizer="adamw", device="cpu")
+        options = {"limits": (0, 1), "side": 8, "batch": 2, "patch": 16, "pool": 2}
+        fit_denoiser(network, rgbn, tmp_path / "run", settings, **options)
+
+        made = pixel_diffusion(network, limits=(0, 1))
+        path = save_weights(made, tmp_path / "mine.safetensors", {"trained on": "fields"})
+
+        x, condition, time = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), torch.tensor([7])
+        with torch.no_grad():
+            torch.testing.assert_close(made(x, condition, time), network(torch.cat([x, condition], 1), time))
+        np.testing.assert_allclose(made.alphas_cumprod.numpy(), linear_schedule().kept, rtol=1e-6)
+        image = torch.rand(1, 4, 8, 8)
+        torch.testing.assert_close(made.posterior(image)[0], Latents(None, (0, 1)).encode(image))
+        cube = array(reflectance(4, 10, 12))
+        assert "recognized as PixelDiffusion" in repr(cube.sr.explain(str(path)))
+        file = WeightsFile(str(path), fetch.sha256_of(path), path.stat().st_size, home="user")
+        registry.register(replace(records.PIXEL_DIFFUSION, name="trained", window=8, overlap=2, steps=2, weights=file))
+        fine = cube.sr.upscale("trained", weights=path, device="cpu").compute()
+        np.testing.assert_allclose(fine.coarsen(y=4, x=4).mean().values, cube.values, rtol=0, atol=1e-5)
+
+    def test_other_limits_and_networks_are_refused(self):
+        with pytest.raises(TrainingError, match=r"limits=\(0\.0, 0\.5\).*fit_denoiser\(limits=\(0, 1\)\)"):
+            pixel_diffusion(network_of(), limits=(0.0, 0.5))
+        with pytest.raises(TrainingError, match="LatentUNet"):
+            pixel_diffusion(LeanSPAN(bands=4), limits=(0, 1))
+        with pytest.raises(TrainingError, match="reads 6 channels and returns 2"):
+            pixel_diffusion(LatentUNet(6, 2, 32, "1-1", 1, ""), limits=(0, 1))
 
 
 def test_what_cannot_be_learned_is_refused(tmp_path):

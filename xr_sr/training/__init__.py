@@ -21,7 +21,7 @@ from .denoiser import Masking, draw_images, fit_denoiser
 from .features import perceptual_features
 from .flow import fit_flow
 from .journal import plot_log, save_weights
-from .latents import latent_diffusion, linear_schedule
+from .latents import latent_diffusion, linear_schedule, pixel_diffusion
 from .learning import SensorRange, distil, fit
 from .loop import Settings
 from .patches import Augmentation
@@ -55,6 +55,7 @@ __all__ = [
     "latent_diffusion",
     "linear_schedule",
     "perceptual_features",
+    "pixel_diffusion",
     "plot_log",
     "repeated",
     "residual_of",

@@ -13,6 +13,7 @@ from ..networks import from_state_dict
 from ..networks.kl_autoencoder import KLAutoencoder
 from ..networks.latent_diffusion import LatentDiffusion
 from ..networks.latent_unet import HeadedAttention, LatentUNet
+from ..networks.pixel_diffusion import PixelDiffusion
 
 LIMITS = (0.0, 0.5)
 """Reflectance that without an autoencoder becomes -1 and 1."""
@@ -99,6 +100,49 @@ def latent_diffusion(
     schedule: that of training. Its names of tensors are those of LDSR-S2.
     """
     check_fits(network, autoencoder, autoencoder.encoder.conv_in.in_channels, 0)
+    state = _schedule_state(schedule)
+    state |= {f"first_stage_model.{key}": value for key, value in autoencoder.state_dict().items()}
+    state |= {f"model.diffusion_model.{key}": value for key, value in network.state_dict().items()}
+    joined, _ = from_state_dict(state, head_channels=_head_channels(network))
+    assert isinstance(joined, LatentDiffusion)
+    return joined
+
+
+def pixel_diffusion(
+    network: LatentUNet, schedule: Schedule | None = None, *, limits: tuple[float, float], scale: int = 4
+) -> PixelDiffusion:
+    """Make a denoiser of reflectance a model of its own, whose weights can be saved and used: `upscale("FILE")`.
+
+    schedule, scale: those of training. limits: too; of a model they are 0 and 1. Raises TrainingError for others, and
+    for a network that does not read the fine image beside its condition.
+    """
+    if tuple(limits) != (0, 1):
+        raise TrainingError(
+            f"limits={limits!r}: a model of pixels has 0 and 1. Train with fit_denoiser(limits=(0, 1)), and pass the "
+            "same here."
+        )
+    scale = check_whole("scale", scale, least=2)
+    check_fits(network, None, _returned(network), 0)
+    state = _schedule_state(schedule)
+    state |= {f"model.diffusion_model.{key}": value for key, value in network.state_dict().items()}
+    made, _ = from_state_dict(state, head_channels=_head_channels(network), upscale=scale)
+    assert isinstance(made, PixelDiffusion)
+    return made
+
+
+def _head_channels(network: LatentUNet) -> int:
+    """Return the channels of each head of attention."""
+    middle = next(layer for layer in network.middle_block if isinstance(layer, HeadedAttention))
+    return int(middle.norm.num_channels // middle.heads)
+
+
+def _returned(network: object) -> int:
+    """Return the channels that a denoiser returns; 1 for what is none."""
+    return int(network.state_dict()["out.2.weight"].shape[0]) if isinstance(network, LatentUNet) else 1
+
+
+def _schedule_state(schedule: Schedule | None) -> dict[str, Tensor]:
+    """Return all numbers of a schedule by time, under the names of LDSR-S2."""
     kept = (schedule or linear_schedule()).kept
     before = np.append(1.0, kept[:-1])
     variances = 1 - kept / before
@@ -117,11 +161,4 @@ def latent_diffusion(
         "posterior_mean_coef1": variances * np.sqrt(before) / (1 - kept),
         "posterior_mean_coef2": (1 - before) * np.sqrt(1 - variances) / (1 - kept),
     }
-    state = {name: torch.from_numpy(values).float() for name, values in numbers.items()}
-    state |= {f"first_stage_model.{key}": value for key, value in autoencoder.state_dict().items()}
-    state |= {f"model.diffusion_model.{key}": value for key, value in network.state_dict().items()}
-    middle = next(layer for layer in network.middle_block if isinstance(layer, HeadedAttention))
-    head = middle.norm.num_channels // middle.heads
-    joined, _ = from_state_dict(state, head_channels=head)
-    assert isinstance(joined, LatentDiffusion)
-    return joined
+    return {name: torch.from_numpy(values).float() for name, values in numbers.items()}
