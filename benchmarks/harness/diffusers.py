@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,18 @@ LDSR: dict[str, Any] = {
 }
 """Sizes of LDSR-S2."""
 
+SMALL: dict[str, Any] = {
+    **LDSR,
+    "image_channels": 32,
+    "image_multipliers": "1-1-1",
+    "image_blocks": 1,
+    "channels": 32,
+    "multipliers": "1-2",
+    "blocks": 1,
+    "attention": "2",
+}
+"""The same parts, for windows of 32 pixels and less."""
+
 PIXELS: dict[str, Any] = {
     "bands": 8,
     "bands_out": 4,
@@ -39,14 +52,14 @@ def schedule() -> Any:
     return np.cumprod(1 - np.linspace(0.0015**0.5, 0.0155**0.5, 1000) ** 2)
 
 
-def latent_weights(path: Path) -> None:
-    """Write a checkpoint of full size, as training saves it, with random weights that give images within 0 to 1."""
+def latent_weights(path: Path, sizes: Mapping[str, Any] = LDSR) -> None:
+    """Write a checkpoint, as training saves it, with random weights that give images within 0 to 1."""
     import torch
 
     from xr_sr.networks.latent_diffusion import LatentDiffusion
 
     torch.manual_seed(0)
-    network = LatentDiffusion(**LDSR)
+    network = LatentDiffusion(**sizes)
     with torch.no_grad():
         decoder = network.first_stage_model.decoder.conv_out
         decoder.weight.mul_(0.2)
