@@ -37,6 +37,7 @@ step studies.consistency_bands --write
 step studies.phases --write
 step studies.trust --write
 step studies.multiframe --write
+step studies.diffusion --write
 step studies.seams --write
 step studies.floods --write
 step benchmarks.against_opensr_test --large --write
