@@ -22,10 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.against_peer import require_peer
+from benchmarks.against_peer import peer_folder, peer_python, require_peer
 from benchmarks.harness.machine import peak_memory_mib
 from benchmarks.harness.report import Report
 from benchmarks.harness.runs import Side, Spread, by_turns, column, parser, ratios, run
+from benchmarks.peer_env import DIFFUSION_CHECK, diffusion_folder
 
 WINDOW, SCALE, STEPS = 128, 4, 3
 MEMBERS = 4
@@ -74,12 +75,12 @@ def _ours(side: str, shared: tuple[str, ...], given: argparse.Namespace) -> Side
 def _beside_peer(
     report: Report, folder: Path, shared: tuple[str, ...], given: argparse.Namespace, parts: dict[str, Any]
 ) -> None:
-    python = require_peer()
-    check = "import importlib.metadata as m, opensr_model; print(m.version('opensr-model'))"
-    found = subprocess.run([python, "-c", check], capture_output=True, text=True)
+    require_peer()
+    python = peer_python(diffusion_folder(peer_folder()))
+    found = subprocess.run([python, "-c", DIFFUSION_CHECK], capture_output=True, text=True)
     if found.returncode:
         raise SystemExit("The peer's environment has no opensr-model: run `python -m benchmarks.peer_env`.")
-    peer = f"opensr-model {found.stdout.split()[-1]}"
+    peer = f"opensr-model {found.stdout.split()[-2]}"
     read = ("--weights", str(folder / "latent.ckpt"), "--inputs", str(folder / "window.npy"))
     threads = ("--threads", str(given.threads))
     sides = {
