@@ -117,14 +117,14 @@ def test_result_does_not_depend_on_chunks(data, height, width):
 
 
 def test_one_pixel_chunks_and_slivers():
-    values = reflectance(4, 20, 30)
+    values = reflectance(4, 12, 18)
     values[:, 3:9, 11:13] = np.nan
     whole = lite(array(values), chunks=100).values
     crumbs = array(values).chunk(y=1, x=1)
 
     close(lite(crumbs, chunks=1).values, whole, sliver=True)
     close(lite(crumbs).values, whole, sliver=True)
-    close(lite(crumbs, chunks=(3, 30)).values, whole, sliver=True)
+    close(lite(crumbs, chunks=(3, 18)).values, whole, sliver=True)
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
