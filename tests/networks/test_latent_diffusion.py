@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from xr_sr import networks
 from xr_sr.errors import OptionError, WeightsFormatError
-from xr_sr.networks.kl_autoencoder import KLAutoencoder
+from xr_sr.networks.kl_autoencoder import KLAutoencoder, RepeatPixels
 from xr_sr.networks.latent_diffusion import LatentDiffusion
 from xr_sr.networks.latent_unet import LatentUNet
 
@@ -133,3 +133,16 @@ def test_a_lost_tensor_is_named():
 
     with pytest.raises(WeightsFormatError, match=r"model\.diffusion_model\.out\.2\.bias"):
         networks.from_state_dict(state)
+
+
+@pytest.mark.parametrize("size", [(5, 8), (1, 1), (4, 3)])
+def test_repeated_pixels_are_convolved_alike_with_and_without_gradients(size):
+    torch.manual_seed(4)
+    layer, image = RepeatPixels(6), torch.randn(2, 6, *size)
+
+    plain = layer(image)
+    with torch.inference_mode():
+        quick = layer(image)
+
+    assert plain.requires_grad and plain.shape == (2, 6, 2 * size[0], 2 * size[1])
+    torch.testing.assert_close(quick, plain.detach(), rtol=0, atol=1e-6)

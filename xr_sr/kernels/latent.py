@@ -22,7 +22,7 @@ from ..errors import WeightsFormatError
 from ..networks import from_state_dict
 from ..networks.latent_diffusion import LatentDiffusion
 from ..networks.pixel_diffusion import PixelDiffusion
-from ..runtime.device import compiled, in_batches, keep_float32_exact, settle_threads
+from ..runtime.device import compiled, in_batches, keep_float32_exact, keep_freed_memory, settle_threads
 from ..spec import Tile
 from .chance import Chance, key_of
 from .predictors import DTYPES, hashed_bytes
@@ -52,6 +52,8 @@ class LatentKernel:
         self.device, self.dtype = torch.device(device), DTYPES[precision]
         keep_float32_exact(device, precision)
         self.network, self.schedule = _loaded(spec, path, sha256, device, precision)
+        if self.device.type == "cpu":
+            keep_freed_memory()  # a window needs gigabytes, again and again: a fifth of its time would be page faults
         self.noise_of = compiled(self.network.forward)
 
     def __call__(self, block: FloatArray, tile: Tile) -> FloatArray:
