@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xr_sr.registration import phase_correlation_shift
+from xr_sr.registration.correlation import _around, _correlation_at, _largest
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -49,3 +50,31 @@ def test_what_cannot_be_compared_is_refused():
         phase_correlation_shift(image, np.full_like(image, np.nan))
     with pytest.raises(ValueError, match="upsample"):
         phase_correlation_shift(image, image, upsample=0)
+
+
+def test_a_search_of_few_shifts_finds_what_a_search_of_all_does():
+    chance = np.random.default_rng(4)
+    shape, steps = (48, 50), np.arange(-75, 76) / 100
+    smooth = np.exp(-40 * np.hypot(np.fft.fftfreq(48)[:, None], np.fft.rfftfreq(50)) ** 2)
+    frequency = np.fft.fftfreq(48)[:, None] * 0.21 - np.fft.rfftfreq(50) * 0.34
+    clear = smooth * np.exp(-2j * np.pi * frequency)
+    noise = np.fft.rfft2(chance.normal(size=shape))
+
+    for spectrum in (clear, clear + 0.05 * noise, noise):
+        found = _around(spectrum, shape, 2 + steps, steps - 1)
+
+        assert found == _largest(spectrum, shape, 2 + steps, steps - 1)
+    assert _around(clear, shape, steps, steps) == (0.21, -0.34, True)
+
+
+@pytest.mark.parametrize("shape", [(12, 14), (13, 15), (12, 15)])
+def test_half_of_a_spectrum_holds_the_whole_correlation(shape):
+    image = np.random.default_rng(5).normal(size=shape)
+    y, x = np.array([0.0, 1.0, 2.0, -1.37]), np.array([0.0, 1.0, 0.46])
+    down = np.exp(2j * np.pi * np.outer(y, np.fft.fftfreq(shape[0])))
+    along = np.exp(2j * np.pi * np.outer(np.fft.fftfreq(shape[1]), x))
+
+    found = _correlation_at(np.fft.rfft2(image), shape, y, x)
+
+    np.testing.assert_allclose(found, (down @ np.fft.fft2(image) @ along).real, atol=1e-10)
+    np.testing.assert_allclose(found[:3, :2] / image.size, image[:3, :2], atol=1e-12)

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from tests.registration.pairs import fourier_moved, pairs, scene, smoothed
 from xr_sr.errors import CubeError, OptionError
 from xr_sr.registration import estimate_shift, warp
+from xr_sr.registration.channels import pair_of
 from xr_sr.registration.estimate import NOTHING, combined, judged
 
 
@@ -261,3 +262,43 @@ def test_places_that_disagree_make_a_larger_error():
 def test_without_a_good_place_the_surest_one_stays_not_ok():
     assert combined([judged(1.0, 0.0, 0.5, 5), judged(2.0, 0.0, 0.9, 5)], 5) == judged(1.0, 0.0, 0.5, 5)
     assert combined([], 5) is NOTHING
+
+
+def test_single_precision_finds_the_very_shift_of_double():
+    """Float32 images are measured in float32 where that decides, and shifts are steps of a hundredth of a pixel."""
+    cases = list(pairs(20, side=64, noise=0.001, seed=11))
+
+    for moving, reference, _, _ in cases:
+        single = estimate_shift(moving.astype("float32"), reference.astype("float32"))
+        double = estimate_shift(
+            moving.astype("float32").astype("float64"), reference.astype("float32").astype("float64")
+        )
+
+        assert (single.dy, single.dx, single.ok) == (double.dy, double.dx, double.ok)
+        assert single.error == pytest.approx(double.error, rel=1e-3)
+
+
+def test_what_single_precision_cannot_decide_is_measured_in_double(monkeypatch):
+    from xr_sr.registration import correlation, estimate
+
+    moving, reference, dy, dx = next(iter(pairs(1, side=64, seed=12)))
+    kinds = []
+
+    def seen(*args, dtype, **options):
+        kinds.append(dtype)
+        return pair_of(*args, dtype=dtype, **options)
+
+    monkeypatch.setattr(estimate, "pair_of", seen)
+    monkeypatch.setattr(correlation, "ROUNDING", 10.0)
+    found = estimate_shift(moving.astype("float32"), reference.astype("float32"))
+
+    assert kinds == [np.float32, np.float64]
+    assert math.hypot(found.dy - dy, found.dx - dx) < 0.1
+
+
+def test_stripes_hold_no_shift_along_themselves():
+    stripes = np.tile(np.sin(np.arange(64) / 3) * 0.1 + 0.3, (64, 1)).astype("float32")
+
+    found = estimate_shift(stripes, np.roll(stripes, 1, axis=1))
+
+    assert not found.ok and found.error > 1

@@ -23,7 +23,7 @@ from ..radiometry.written import converted_if_written
 from ..spec import Tile
 from ..tiling.halo import map_tiles
 from ..tiling.source import SIDE, Source
-from .correlation import Channel
+from .channels import Channel
 from .estimate import ShiftMethod, checked_options
 from .features import Weights
 from .warping import RADIUS, Edge, KernelName, beyond, blank, checked_kernel, sampled

@@ -1,152 +1,20 @@
 """Find the shift between two images by correlation: phase correlation and ECC.
 
-Arrays of one pair of images only. Channels are real, (channel, y, x) float64, and zero where the image is NaN.
+Arrays of one pair of images only, as `channels` prepares them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import check_whole
 from ..optional import require
-from .warping import RADIUS, FloatArray, sampled
-
-Channel: TypeAlias = Literal["gradients", "mean"]
-Array: TypeAlias = NDArray[np.float64]
-
-FADE = 8
-"""Pixels over which weights rise from nothing at a gap to one."""
-
-NOISE_FLOOR = 1e-3
-"""Every image is assumed to hold at least this share of its level as noise: Sentinel-2's signal-to-noise ratio is about
-a hundred, and structure below a thousandth of the level is the sensor's or the atmosphere's."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two images, ready to be compared.
-
-    moving, reference: (channel, y, x), each channel of unit variance in both. known_moving, known_reference: (y, x)
-    weights 0 to 1, 0 where a pixel or its neighbor is NaN. noise: variance that is taken for noise at least, per
-    channel, of moving and reference together. window: whether the edges are faded too.
-    """
-
-    moving: Array
-    reference: Array
-    known_moving: Array
-    known_reference: Array
-    noise: Array
-    window: bool
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        height, width = self.moving.shape[-2:]
-        return height, width
-
-    def moved(self, dy: float, dx: float) -> Array:
-        """Shift the channels of `moving`, (channel, y, x), with sub-pixel precision."""
-        margin = math.ceil(max(abs(dy), abs(dx))) + RADIUS
-        widths = ((0, 0), (margin, margin), (margin, margin))
-        padded = np.pad(self.moving, widths, mode="edge" if self.window else "wrap")
-        return np.asarray(sampled(padded, margin, dy, dx, "lanczos"))
-
-    def weights(self, dy: float, dx: float) -> tuple[Array, Array]:
-        """Return the weights (y, x) of moving and of reference if the content is the same but for this shift.
-
-        Each window stands half the shift away from the middle, so both fade the same content: fixed windows would
-        draw every estimate towards zero. What is unknown in one is left out of the other.
-        """
-        require("scipy", extra="metrics")
-        from scipy import ndimage
-
-        on_moving, on_reference = self.known_moving, self.known_reference
-        if not (self.known_moving.all() and self.known_reference.all()):
-            beyond = "nearest" if self.window else "grid-wrap"
-            on_moving = on_moving * ndimage.shift(self.known_reference, (-dy, -dx), order=1, mode=beyond)
-            on_reference = on_reference * ndimage.shift(self.known_moving, (dy, dx), order=1, mode=beyond)
-        if not self.window:
-            return on_moving, on_reference
-        height, width = self.shape
-        here = np.outer(faded(height, -dy / 2, abs(dy)), faded(width, -dx / 2, abs(dx)))
-        there = np.outer(faded(height, dy / 2, abs(dy)), faded(width, dx / 2, abs(dx)))
-        return on_moving * here, on_reference * there
-
-
-def pair_of(moving: FloatArray, reference: FloatArray, *, channel: Channel, window: bool) -> Pair | None:
-    """Prepare two images (band, y, x) with NaN where nothing is known; None if they hold nothing to compare."""
-    one, other = moving.astype(np.float64), reference.astype(np.float64)
-    levels = np.array([_level(left) * _level(right) for left, right in zip(one, other, strict=True)]) ** 0.5
-    if channel == "mean":
-        one, other = one.mean(axis=0, keepdims=True), other.mean(axis=0, keepdims=True)
-        noise = 2 * (NOISE_FLOOR * levels.mean(keepdims=True)) ** 2 / len(levels)
-    else:
-        # A central difference of white noise has half its variance
-        noise = np.repeat((NOISE_FLOOR * levels) ** 2, 2)
-        one, other = _gradients(one, wrap=not window), _gradients(other, wrap=not window)
-    one, known_moving = _known(one)
-    other, known_reference = _known(other)
-    if not (known_moving.any() and known_reference.any()):
-        return None
-    one, spread_moving = _standardised(one, known_moving)
-    other, spread_reference = _standardised(other, known_reference)
-    spread = spread_moving * spread_reference
-    varies = spread > 0
-    if not varies.any():
-        return None
-    noise = noise[varies] / spread[varies]
-    return Pair(one[varies], other[varies], known_moving, known_reference, noise, window)
-
-
-def faded(size: int, offset: float, less: float) -> Array:
-    """Return a Hann window over `size` pixels, its middle `offset` pixels off, and `less` pixels shorter."""
-    half = max((size - less) / 2, 1.0)
-    place = (np.arange(size) - (size - 1) / 2 - offset) / half
-    return np.where(np.abs(place) < 1, np.cos(np.pi / 2 * np.clip(place, -1, 1)) ** 2, 0.0)
-
-
-def _gradients(image: Array, *, wrap: bool) -> Array:
-    """Return the central differences of (band, y, x) along y and x: (2 band, y, x)."""
-    if wrap:
-        slopes = [(np.roll(image, -1, axis) - np.roll(image, 1, axis)) / 2 for axis in (-2, -1)]
-    else:
-        slopes = [np.gradient(image, axis=axis) for axis in (-2, -1)]
-    return np.stack(slopes, axis=1).reshape(-1, *image.shape[-2:])
-
-
-def _known(channels: Array) -> tuple[Array, Array]:
-    """Return channels with zeros for NaN, and weights that fade towards the gaps."""
-    require("scipy", extra="metrics")
-    from scipy import ndimage
-
-    known = np.isfinite(channels).all(axis=0)
-    if known.all():
-        return channels, np.ones(known.shape)
-    distance = np.minimum(ndimage.distance_transform_edt(known) / FADE, 1.0)
-    return np.where(known, channels, 0.0), np.sin(np.pi / 2 * distance) ** 2
-
-
-def _standardised(channels: Array, known: Array) -> tuple[Array, Array]:
-    """Return channels of zero mean and unit variance where they are known, and the standard deviations they had."""
-    total = known.sum()
-    means = (channels * known).sum(axis=(-2, -1)) / total
-    centered = channels - means[:, None, None]
-    spread: Array = np.sqrt((centered**2 * known).sum(axis=(-2, -1)) / total)
-    # Rounding alone makes a constant image vary by this much
-    spread = np.where(spread > 1e-12 * np.abs(channels).max(initial=0.0), spread, 0.0)
-    return centered / np.where(spread > 0, spread, 1.0)[:, None, None], spread
-
-
-def _level(band: Array) -> float:
-    """Return the root mean square of the known pixels; 0 where there are none."""
-    known = band[np.isfinite(band)]
-    return float(np.sqrt(np.mean(known**2))) if known.size else 0.0
-
+from .channels import Array, Pair, slopes, weighted_sum
+from .warping import FloatArray
 
 ComplexArray: TypeAlias = NDArray[np.complexfloating[Any, Any]]
 
@@ -174,14 +42,6 @@ def phase_correlation_shift(moving: FloatArray, reference: FloatArray, *, upsamp
     return float(shift[0]), float(shift[1])
 
 
-def correlation_at(spectrum: ComplexArray, dy: NDArray[np.float64], dx: NDArray[np.float64]) -> ComplexArray:
-    """Evaluate the cross-correlation, times the number of pixels, at the shifts dy x dx: (dy, dx)."""
-    height, width = spectrum.shape
-    down = np.exp(2j * np.pi * np.outer(dy, np.fft.fftfreq(height))).astype(spectrum.dtype)
-    along = np.exp(2j * np.pi * np.outer(np.fft.fftfreq(width), dx)).astype(spectrum.dtype)
-    return np.asarray(down @ spectrum @ along)
-
-
 WHITENING = 0.5
 """Exponent of the whitening of frequencies: 1 is phase correlation as published, where frequencies that hold noise
 and the leaking of the window count as much as those with signal; 0 is plain correlation, of which few frequencies
@@ -190,51 +50,121 @@ decide."""
 ITERATIONS = 6
 
 
-def shift_by_phase(pair: Pair, *, max_shift: float, upsample: int) -> tuple[float, float]:
-    """Find the shift (dy, dx) of the largest correlation, in steps of 1 / upsample pixel.
+def shift_by_phase(pair: Pair, *, max_shift: float, upsample: int) -> tuple[float, float, bool]:
+    """Find the shift (dy, dx) of the largest correlation, in steps of 1 / upsample pixel, and whether it is sure.
 
     Whole pixels first, up to one beyond `max_shift` along each axis; then repeatedly a fine search around, with windows
-    at the shift found before, until it stays. Source: Argyriou and Vlachos 2006, doi:10.1109/TIP.2005.863103
-    (gradients); Guizar-Sicairos et al. 2008 (peak by a matrix-multiply DFT).
+    at the shift found before, until it stays. In float32 a shift is not sure where another is as good but for rounding.
+    Source: Argyriou and Vlachos 2006, doi:10.1109/TIP.2005.863103 (gradients); Guizar-Sicairos et al. 2008 (peak by a
+    matrix-multiply DFT).
     """
-    dy, dx = whole_pixels(pair, max_shift)
+    dy, dx, sure = whole_pixels(pair, max_shift)
     steps = np.arange(-math.ceil(0.75 * upsample), math.ceil(0.75 * upsample) + 1) / upsample
     for _ in range(ITERATIONS):
         before = (dy, dx)
-        dy, dx = _largest(spectrum_of(pair, dy, dx), dy + steps, dx + steps)
-        if max(abs(dy - before[0]), abs(dx - before[1])) < 0.6 / upsample:
+        dy, dx, found = _around(spectrum_of(pair, dy, dx), pair.shape, dy + steps, dx + steps)
+        sure = sure and found
+        if not sure or max(abs(dy - before[0]), abs(dx - before[1])) < 0.6 / upsample:
             break
-    return dy, dx
+    return dy, dx, sure
 
 
-def whole_pixels(pair: Pair, max_shift: float) -> tuple[float, float]:
+def whole_pixels(pair: Pair, max_shift: float) -> tuple[float, float, bool]:
     """Find the largest correlation among shifts of whole pixels, up to one beyond `max_shift` along each axis."""
     reach = math.floor(max_shift) + 1
     y, x = (np.arange(-min(reach, (size - 1) // 2), min(reach, (size - 1) // 2) + 1.0) for size in pair.shape)
-    return _largest(spectrum_of(pair, 0.0, 0.0), y, x)
+    return _largest(spectrum_of(pair, 0.0, 0.0), pair.shape, y, x)
 
 
 def spectrum_of(pair: Pair, dy: float, dx: float) -> ComplexArray:
-    """Return the cross-spectrum of all channels together, partly whitened, with windows for the shift (dy, dx)."""
+    """Return the cross-spectrum of all channels together, partly whitened, with windows for the shift (dy, dx).
+
+    (y, x / 2 + 1): the other half is its mirror image, as the channels are real.
+    """
     require("scipy", extra="metrics")
     from scipy import fft
 
     on_moving, on_reference = pair.weights(dy, dx)
-    total = np.zeros(pair.shape, np.complex128)
+    total: ComplexArray | None = None
+    buffer = np.empty(pair.shape, pair.moving.dtype)
     for moving, reference in zip(pair.moving, pair.reference, strict=True):
         # Without its mean: that would leave a picture of the window.
-        one, other = fft.fft2(_centred(moving, on_moving)), fft.fft2(_centred(reference, on_reference))
-        total += other * np.conj(one)
-    strength = np.abs(total)
-    floor = 1e-12 * strength.max(initial=0.0) or 1.0
-    return np.asarray(total / np.maximum(strength, floor) ** WHITENING)
+        one = fft.rfft2(_centred(moving, on_moving, buffer))
+        other = fft.rfft2(_centred(reference, on_reference, buffer))
+        product = np.multiply(other, np.conj(one, out=one), out=other)
+        total = product if total is None else np.add(total, product, out=total)
+    assert total is not None, "a pair has a channel"
+    power = np.square(total.real) + np.square(total.imag)
+    floor = 1e-24 * power.max(initial=0.0) or 1.0
+    return np.asarray(total * np.maximum(power, power.dtype.type(floor)) ** power.dtype.type(-WHITENING / 2))
 
 
-def _largest(spectrum: ComplexArray, y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
-    """Find where among shifts y times x the correlation is largest; a negative one is contrast turned round."""
-    correlation = correlation_at(spectrum, y, x).real
+ROUNDING = 4e-6
+"""By how much float32 may be off in the difference of two correlations, as a share of the largest, for each pixel of
+shift between them; five times what was measured."""
+
+STRIDE = 5
+"""Steps of a fine search of which one is looked at first."""
+
+
+def _around(
+    spectrum: ComplexArray, shape: tuple[int, int], y: NDArray[np.float64], x: NDArray[np.float64]
+) -> tuple[float, float, bool]:
+    """Find what `_largest` does, for shifts less than a pixel apart, from few of them.
+
+    A correlation has no hills so close to each other; where it seems to have, all are looked at.
+    """
+    middle = slice(len(y) // 2 % STRIDE, None, STRIDE)
+    some = _correlation_at(spectrum, shape, y[middle], x[middle])
+    row, column = map(int, np.unravel_index(int(np.argmax(some)), some.shape))
+    inside = 0 < row < some.shape[0] - 1 and 0 < column < some.shape[1] - 1
+    if inside:
+        best = some[row, column]
+        beside = some[row - 1, column] + some[row + 1, column] + some[row, column - 1] + some[row, column + 1]
+        # Between the shifts looked at, a parabola through three of them rises by less than this.
+        rise = (4 * best - beside) / 8
+        some[row - 1 : row + 2, column - 1 : column + 2] = -np.inf
+        inside = bool(some.max() < best - rise)
+    if not inside:
+        return _largest(spectrum, shape, y, x)
+    near = [slice(middle.start + (at - 1) * STRIDE, middle.start + (at + 1) * STRIDE + 1) for at in (row, column)]
+    return _largest(spectrum, shape, y[near[0]], x[near[1]])
+
+
+def _largest(
+    spectrum: ComplexArray, shape: tuple[int, int], y: NDArray[np.float64], x: NDArray[np.float64]
+) -> tuple[float, float, bool]:
+    """Find where among shifts y times x the correlation is largest, and whether that is sure.
+
+    spectrum: half of it. A negative correlation is contrast turned round.
+    """
+    correlation = _correlation_at(spectrum, shape, y, x)
     row, column = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
-    return float(y[row]), float(x[column])
+    largest = float(correlation[row, column])
+    sure = spectrum.dtype == np.complex128
+    if not sure:
+        apart = np.hypot((y - y[row])[:, None], x - x[column])
+        rivals = correlation >= largest - ROUNDING * abs(largest) * apart
+        sure = int(np.count_nonzero(rivals)) == 1
+    return float(y[row]), float(x[column]), sure
+
+
+def _correlation_at(
+    spectrum: ComplexArray, shape: tuple[int, int], y: NDArray[np.float64], x: NDArray[np.float64]
+) -> Array:
+    """Evaluate the cross-correlation, times the number of pixels, at the shifts y times x: (y, x)."""
+    height, width = shape
+    down = np.exp(2j * np.pi * np.outer(y, np.fft.fftfreq(height)))
+    if height % 2 == 0:  # the highest frequency is its own mirror image
+        down[:, height // 2] = down[:, height // 2].real
+    along = np.exp(2j * np.pi * np.outer(np.fft.rfftfreq(width), x))
+    along[1 : (width + 1) // 2] *= 2  # each stands for its mirror image too
+    right = (down @ spectrum.astype(np.complex128, copy=False)).view(np.float64)
+    # Only the real part of a product of complex numbers: real times real less imaginary times imaginary.
+    found = right @ np.stack([along.real, -along.imag], axis=1).reshape(-1, len(x))
+    if height % 2 == width % 2 == 0:  # what is highest along both axes is a mirror image of itself, and of no other
+        found -= spectrum[height // 2, -1].real * np.outer(np.sin(np.pi * y), np.sin(np.pi * x))
+    return np.asarray(found)
 
 
 STEPS = 50
@@ -249,7 +179,7 @@ def shift_by_ecc(pair: Pair, *, max_shift: float) -> tuple[float, float]:
     correlate there or the search runs away. Source: Evangelidis and Psarakis 2008, doi:10.1109/TPAMI.2008.113, forward
     additive scheme with a translation as its warp.
     """
-    dy, dx = whole_pixels(pair, max_shift)
+    dy, dx, _ = whole_pixels(pair, max_shift)
     start = (dy, dx)
     for _ in range(STEPS):
         step = _step(pair, dy, dx)
@@ -268,11 +198,11 @@ def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
     power = agreement = 0.0
     for moving, reference in zip(pair.moved(dy, dx), pair.reference, strict=True):
         # Moving the content down by ds takes a pixel from further up: the derivative has the opposite sign
-        slopes = [_centred(-slope, weights) for slope in np.gradient(moving)]
+        tilted = [_centred(-slope, weights) for slope in slopes(moving)]
         one, other = _centred(moving, weights), _centred(reference, weights)
-        normal += [[(left * right).sum() for right in slopes] for left in slopes]
-        along_moving += [(slope * one).sum() for slope in slopes]
-        along_reference += [(slope * other).sum() for slope in slopes]
+        normal += [[(left * right).sum() for right in tilted] for left in tilted]
+        along_moving += [(slope * one).sum() for slope in tilted]
+        along_reference += [(slope * other).sum() for slope in tilted]
         power += (one**2).sum()
         agreement += (one * other).sum()
     if agreement <= 0 or np.linalg.eigvalsh(normal)[0] <= 1e-9 * np.trace(normal):
@@ -285,6 +215,9 @@ def _step(pair: Pair, dy: float, dx: float) -> tuple[float, float] | None:
     return float(step[0]), float(step[1])
 
 
-def _centred(image: Array, weights: Array) -> Array:
+def _centred(image: Array, weights: Array, out: Array | None = None) -> Array:
     """Apply weights to an image without its weighted mean."""
-    return np.asarray((image - (image * weights).sum() / (weights.sum() or 1.0)) * weights)
+    mean = image.dtype.type(weighted_sum(image, weights) / (float(weights.sum()) or 1.0))
+    centered: Array = np.subtract(image, mean, out=out)
+    centered *= weights
+    return centered

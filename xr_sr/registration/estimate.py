@@ -14,7 +14,8 @@ import numpy as np
 
 from ..arguments import check_choice, check_flag, check_number, check_whole
 from ..errors import CubeError
-from .correlation import Array, Channel, Pair, pair_of, shift_by_ecc, shift_by_phase
+from .channels import Array, Channel, Pair, pair_of, slopes, weighted_sum
+from .correlation import shift_by_ecc, shift_by_phase
 from .features import Weights, checked_paths, shift_by_features
 from .warping import FloatArray
 
@@ -80,6 +81,9 @@ def combined(shifts: Sequence[Shift], max_shift: float) -> Shift:
     return judged(float(mean[0]), float(mean[1]), max(float(promised), found), max_shift)
 
 
+STRIP = 2**15
+"""Pixels that are worked on at once."""
+
 BLOCKS = 8
 """Blocks along each axis within which differences of the images may hang together: clouds, fields, shadows."""
 
@@ -87,46 +91,69 @@ LEAST = 0.01
 """Pixels by which even equal images without noise may be off: interpolation, aliasing, steps of the search."""
 
 
-def standard_error(pair: Pair, dy: float, dx: float) -> float:
-    """Estimate the standard error of a shift (dy, dx), in pixels, along its worst direction.
+def standard_error(pair: Pair, dy: float, dx: float) -> tuple[float, bool]:
+    """Estimate the standard error of a shift (dy, dx), in pixels, along its worst direction, and whether it is sure.
 
     Infinite without structure. Noise that the images do not share must not pass for structure, so the information on
     the shift is the product of the derivatives of *both* images, H = sum w^2 d_moving d_reference. What moves the
     estimate are the differences e that remain, B = sum over blocks of (sum w^2 e d)(sum w^2 e d), d the mean
     derivative; the covariance is H^-1 B H^-1 (White 1980, doi:10.2307/1912934, with blocks as clusters, since the
     differences of two dates are no white noise). A single edge has no information along itself: H then has a small
-    eigenvalue, and the error is large.
+    eigenvalue, and the error is large; in float32 such an error is not sure.
     """
     _, weights = pair.weights(dy, dx)
     if weights.sum() < 16:
-        return math.inf
-    weights = weights**2
-    rows, columns = (np.arange(BLOCKS) * size // BLOCKS for size in pair.shape)
+        return math.inf, True
+    weights = np.square(weights)
+    rows, columns = (_membership(size).astype(weights.dtype) for size in pair.shape)
     information = np.zeros((2, 2))
     pushes = np.zeros((2, BLOCKS, BLOCKS))
     floor = np.zeros((2, 2))
+    height = pair.shape[0]
+    step = max(STRIP // pair.shape[1], 1)
     for moving, reference, noise in zip(pair.moved(dy, dx), pair.reference, pair.noise, strict=True):
         one, other = _normalized(moving, weights), _normalized(reference, weights)
-        left, right = np.array(np.gradient(one)), np.array(np.gradient(other))
-        middle = (left + right) / 2
-        information += np.einsum("iyx,jyx,yx->ij", left, right, weights)
-        push = weights * middle * (other - one)
-        pushes += np.add.reduceat(np.add.reduceat(push, rows, axis=1), columns, axis=2)
-        floor += noise * np.einsum("iyx,jyx,yx->ij", middle, middle, weights**2)
+        for start in range(0, height, step):  # strips, which a cache holds
+            stop = min(start + step, height)
+            around = slice(max(start - 1, 0), stop + 1)
+            inner = (..., slice(start - around.start, stop - around.start), slice(None))
+            left, right = slopes(one[around])[inner], slopes(other[around])[inner]
+            here = weights[start:stop]
+            information += _products(left * here, right)
+            middle = (left + right) * here
+            floor += noise / 4 * _products(middle, middle)
+            middle *= (other[start:stop] - one[start:stop]) * weights.dtype.type(0.5)
+            pushes += rows[:, start:stop] @ middle @ columns.T
     information = (information + information.T) / 2
-    if np.linalg.eigvalsh(information)[0] <= 1e-9 * max(np.trace(information), 1e-300):
-        return math.inf
+    lowest, trace = float(np.linalg.eigvalsh(information)[0]), max(float(np.trace(information)), 1e-300)
+    sure = weights.dtype == np.float64 or lowest > 1e-3 * trace
+    if lowest <= 1e-9 * trace:
+        return math.inf, sure
     scatter = np.einsum("ibc,jbc->ij", pushes, pushes) + floor
     inverse = np.linalg.inv(information)
-    return math.hypot(LEAST, math.sqrt(max(float(np.linalg.eigvalsh(inverse @ scatter @ inverse)[-1]), 0.0)))
+    error = math.sqrt(max(float(np.linalg.eigvalsh(inverse @ scatter @ inverse)[-1]), 0.0))
+    return math.hypot(LEAST, error), sure
+
+
+def _membership(size: int) -> Array:
+    """Return which of `size` pixels lie in each block: (block, size) of 0 and 1."""
+    return np.equal(np.arange(BLOCKS)[:, None], (np.arange(size) * BLOCKS + BLOCKS - 1) // size).astype(np.float64)
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Sum the products of images (i, y, x) and (j, y, x): (i, j)."""
+    flat = [image.reshape(len(image), -1) for image in (one, other)]
+    return np.array([[np.dot(left, right) for right in flat[1]] for left in flat[0]], np.float64)
 
 
 def _normalized(channel: Array, weights: Array) -> Array:
     """Return zero mean and unit variance under the weights; two dates may differ in brightness and contrast."""
-    total = weights.sum()
-    centered = channel - (channel * weights).sum() / total
-    spread = math.sqrt((centered**2 * weights).sum() / total)
-    return np.asarray(centered / spread if spread > 0 else centered)
+    total = float(weights.sum(dtype=np.float64))
+    centered: Array = channel - channel.dtype.type(weighted_sum(channel, weights) / total)
+    spread = math.sqrt(float(weighted_sum(np.square(centered), weights)) / total)
+    if spread > 0:
+        centered /= spread
+    return centered
 
 
 ShiftMethod: TypeAlias = Literal["phase", "ecc", "features"]
@@ -168,18 +195,28 @@ def estimate_shift(
             f"moving and reference must be (y, x) or (band, y, x) of one shape, {LEAST_SIDE} pixels a side at least; "
             f"they are {moving.shape} and {reference.shape}. Cut both to the same pixels and bands."
         )
-    pair = pair_of(moving, reference, channel=channel, window=window)
-    if pair is None:
-        return NOTHING
-    if method == "phase":
-        dy, dx = shift_by_phase(pair, max_shift=max_shift, upsample=upsample)
-    elif method == "ecc":
-        dy, dx = shift_by_ecc(pair, max_shift=max_shift)
-    else:
-        dy, dx = shift_by_features(moving, reference, weights)
-    if not (math.isfinite(dy) and math.isfinite(dx)) or not _overlap(pair.shape, dy, dx):
-        return NOTHING
-    return judged(dy, dx, standard_error(pair, dy, dx), max_shift)
+    # What float32 cannot decide is measured again: the result is that of float64.
+    single = method == "phase" and channel == "gradients" and window and moving.dtype.itemsize <= 4
+    kinds = (np.float32, np.float64) if single and reference.dtype.itemsize <= 4 else (np.float64,)
+    for kind in kinds:
+        pair = pair_of(moving, reference, channel=channel, window=window, dtype=kind)
+        if pair is None:
+            return NOTHING
+        sure = True
+        if method == "phase":
+            dy, dx, sure = shift_by_phase(pair, max_shift=max_shift, upsample=upsample)
+        elif method == "ecc":
+            dy, dx = shift_by_ecc(pair, max_shift=max_shift)
+        else:
+            dy, dx = shift_by_features(moving, reference, weights)
+        if not sure and kind == np.float32:
+            continue
+        if not (math.isfinite(dy) and math.isfinite(dx)) or not _overlap(pair.shape, dy, dx):
+            return NOTHING
+        error, sure = standard_error(pair, dy, dx)
+        if sure:
+            break
+    return judged(dy, dx, error, max_shift)
 
 
 def checked_options(

@@ -74,8 +74,8 @@ def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kerne
     """
     shape = padded.shape[-2] - 2 * margin, padded.shape[-1] - 2 * margin
     if padded.dtype.kind != "f":
-        return _summed(padded, margin, shape, (_taps(dy, "nearest"), _taps(dx, "nearest")))
-    taps = _taps(dy, kernel), _taps(dx, kernel)
+        return _summed(padded, margin, shape, (taps_of(dy, "nearest"), taps_of(dx, "nearest")))
+    taps = taps_of(dy, kernel), taps_of(dx, kernel)
     known = np.isfinite(padded)
     if known.all():
         return _summed(padded, margin, shape, taps)
@@ -84,14 +84,14 @@ def sampled(padded: FloatArray, margin: int, dy: float, dx: float, kernel: Kerne
     reads = tuple(dict.fromkeys(axis, 1.0) for axis in taps)
     touched = _summed((~known).astype(padded.dtype), margin, shape, (reads[0], reads[1])) > 0.5
     nearby: KernelName = "nearest" if kernel == "nearest" else "linear"
-    near = _taps(dy, nearby), _taps(dx, nearby)
+    near = taps_of(dy, nearby), taps_of(dx, nearby)
     share = _summed(known.astype(padded.dtype), margin, shape, near)
     enough = share >= 0.5
     average = _summed(filled, margin, shape, near) / np.where(enough, share, padded.dtype.type(1))
     return np.where(touched, np.where(enough, average, np.nan), smooth).astype(padded.dtype)
 
 
-def _taps(shift: float, kernel: KernelName) -> dict[int, float]:
+def taps_of(shift: float, kernel: KernelName) -> dict[int, float]:
     """Return the weight of each input pixel, by its place relative to the output pixel, that a shift asks for."""
     if kernel == "nearest":
         return {math.floor(-shift + 0.5): 1.0}
@@ -142,10 +142,15 @@ def _summed(
 
 
 def _line(image: FloatArray, margin: int, size: int, taps: dict[int, float], *, axis: int) -> FloatArray:
-    total: FloatArray | None = None
-    for step, weight in taps.items():
-        part = slice(margin + step, margin + step + size)
-        copy = (image[..., part, :] if axis == -2 else image[..., part]) * image.dtype.type(weight)
-        total = copy if total is None else np.add(total, copy, out=total)
-    assert total is not None, "a kernel has at least one weight"
-    return total
+    shape = (*image.shape[:-2], size, image.shape[-1]) if axis == -2 else (*image.shape[:-1], size)
+    out = np.empty_like(image, shape=shape, order="C", subok=False)
+    copy = np.empty_like(out, shape=shape[-2:])
+    planes = zip(image.reshape(-1, *image.shape[-2:]), out.reshape(-1, *shape[-2:]), strict=True)
+    for plane, total in planes:  # one by one, so that they stay in the cache
+        for number, (step, weight) in enumerate(taps.items()):
+            part = slice(margin + step, margin + step + size)
+            source = plane[part] if axis == -2 else plane[:, part]
+            np.multiply(source, image.dtype.type(weight), out=copy if number else total)
+            if number:
+                total += copy
+    return out

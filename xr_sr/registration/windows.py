@@ -8,13 +8,15 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 from affine import Affine
-from dask.delayed import delayed
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from ..arguments import count_of
@@ -80,12 +82,18 @@ def reference_images(
 
 
 def measured(moving: Sequence[da.Array], reference: Sequence[da.Array], options: dict[str, Any]) -> da.Array:
-    """Return the shift of one date, (dy, dx, quality, 1 if it is reliable), lazily: one task a window."""
-    each = delayed(estimate_shift, pure=True)
-    shifts = [each(one, other, **options) for one, other in zip(moving, reference, strict=True)]
-    task = delayed(_combined, pure=True)(shifts, options["max_shift"])
-    shift: da.Array = da.from_delayed(task, (4,), dtype=np.float64)
-    return shift
+    """Return the shift of one date, (dy, dx, quality, 1 if it is reliable), lazily: one task a window.
+
+    moving, reference: a window each, one chunk. They stay tasks that others share: `delayed` would compute them twice.
+    """
+    key = f"shift-{tokenize([array.name for array in (*moving, *reference)], options)}"
+    graph: dict[Any, Any] = {}
+    for number, images in enumerate(zip(moving, reference, strict=True)):
+        chunks = [(array.name, *[0] * array.ndim) for array in images]
+        graph[(f"{key}-window", number)] = (partial(estimate_shift, **options), *chunks)
+    graph[(key, 0)] = (_combined, list(graph), options["max_shift"])
+    layer = HighLevelGraph.from_collections(key, graph, dependencies=[*moving, *reference])  # type: ignore[list-item]
+    return da.Array(layer, key, chunks=((4,),), dtype=np.float64, meta=np.empty(0))
 
 
 def _combined(shifts: Sequence[Shift], max_shift: float) -> NDArray[np.float64]:
