@@ -232,3 +232,32 @@ def test_objects_must_lie_on_the_grid_of_sr(scenes):
             evaluate(lr, sr, hr, objects=wrong)
 
     assert "rmse_per_object" in evaluate(lr, sr, hr, objects=objects.drop_vars(["x", "y", "spatial_ref"]))
+
+
+@pytest.mark.parametrize("border", [12, 16])
+def test_what_lies_in_the_border_does_not_count(border):
+    lr, sr, hr = triple(300, 280, dates=2)
+    bounded = hr.where((hr.x > hr.x[border - 1]) & (hr.x < hr.x[-border]))
+    bounded = bounded.where((hr.y < hr.y[border - 1]) & (hr.y > hr.y[-border]))
+
+    found = evaluate(lr, sr, hr, border=border)
+
+    for name in ("rmse", "psnr", "ssim", "q_index", "sam"):
+        np.testing.assert_allclose(found[name], getattr(metrics, name)(sr, bounded), rtol=1e-12)
+    judged = metrics.correctness(lr, sr, hr, border=border)
+    for name in ("improvement", "omission", "hallucination", "kept", "threshold"):
+        np.testing.assert_allclose(found[name], judged[name], rtol=1e-12)
+    np.testing.assert_allclose(found.synthesis, metrics.synthesis(lr, sr, hr, border=border).synthesis, rtol=1e-12)
+
+
+def test_holes_in_the_inputs_do_not_count():
+    lr, sr, hr = triple(128, 160)
+    hole = xr.zeros_like(hr[0], dtype=bool)
+    hole[40:60, 70:90] = True
+
+    for found in (evaluate(lr, sr.where(~hole), hr), evaluate(lr, sr, hr.where(~hole))):
+        for name in ("rmse", "mae", "ssim", "q_index", "sam", "ergas"):
+            options = {"scale": 4} if name == "ergas" else {}
+            inner = {"x": slice(16, -16), "y": slice(16, -16)}
+            expected = getattr(metrics, name)(sr.isel(inner), hr.where(~hole).isel(inner), **options)
+            np.testing.assert_allclose(found[name], expected, rtol=1e-12)

@@ -21,9 +21,10 @@ from .fidelity import for_each_model, measure_blocks
 from .improvement import check_support
 from .inputs import Image, ImageSeries, read, scale_of, together
 from .matching import Spectral, measure_shifts
-from .records import METRICS, Formula
+from .records import METRICS, Formula, Metric
 from .reduce import FloatArray, Layout, Level, check_level, map_images
 from .seen import BandPsf, NyquistMtf, ObservationOperator, SeenBy, check_operator, seen_again
+from .several import measure_several
 from .triples import Triple, bring_together, distances, inside
 
 
@@ -206,7 +207,12 @@ def synthesis(
 
 def added(triple: Triple, distance: str, at: Level, support: Level) -> xr.DataArray:
     """Measure synthesis of scenes that were brought together; always lazy."""
-    found, _ = distances(triple, distance, ("om",), support)
+    found, _ = distances(triple, ((distance, "om"),), support)
+    return mean_added(triple, found, at)
+
+
+def mean_added(triple: Triple, found: da.Array, at: Level) -> xr.DataArray:
+    """Return synthesis from the distances of SR to the upsampled LR, (time, 1, y, x)."""
     if at != "image":
         return triple.sr.wrap(found[:, 0], ("time", "y", "x"), name="synthesis", at=at)
     values = da.nanmean(found[:, 0].astype("float64"), axis=(1, 2))
@@ -225,14 +231,21 @@ def agree(
 ) -> xr.Dataset:
     """Measure consistency of two scenes; always lazy. Arguments as in `consistency`."""
     named, layout, coarse, down = on_lr_grid(lr, sr, at, border, seen)
-    made = {}
+    metrics: dict[str, tuple[Metric, dict[str, Any]]] = {}
     for name, distance in (("reflectance", reflectance), ("spectral", spectral)):
         chosen = find_distance(distance)
         if distance == "sad" and len(named.keys) == 1:
             continue
         formula = Formula(_per_pixel, mean, halo=chosen.halo, bands="pixels")
-        metric = replace(METRICS[name], unit=chosen.units, formula=formula)
-        made[name] = measure_blocks(named, [coarse, down], layout, metric, at=at, distance=distance)
+        metrics[name] = (replace(METRICS[name], unit=chosen.units, formula=formula), {"distance": distance})
+    images = [coarse, down]
+    if at == "image":
+        made = measure_several(named, images, layout, metrics)
+    else:
+        made = {
+            name: measure_blocks(named, images, layout, metric, at=at, **options)
+            for name, (metric, options) in metrics.items()
+        }
     shifts = measure_shifts(down, coarse, max_shift)
     lengths = da.where(shifts[:, 3] > 0, da.hypot(shifts[:, 0], shifts[:, 1]), np.nan)
     made["spatial"] = named.wrap(lengths, ("time",), name="spatial", attrs=METRICS["spatial"].attrs)

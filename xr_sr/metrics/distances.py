@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from ..arguments import is_one_of
 from ..errors import OptionError
 from ..optional import require
+from ..registration.filters import averaged_over_7, filtered
 from .reduce import FloatArray
 
 SSIM_RADIUS = 5
@@ -79,12 +82,43 @@ def ssim_map(one: FloatArray, other: FloatArray, *, peak: float = 1.0) -> FloatA
 
     peak: range of the values. Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, with its constants 0.01 and 0.03.
     """
-    offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
-    weights = np.exp(-0.5 * (offsets / 1.5) ** 2)
-    mean_x, mean_y, var_x, var_y, covariance = _moments(one, other, weights / weights.sum())
+    return _in_strips(partial(_ssim, peak=peak), one, other, SSIM_RADIUS)
+
+
+_OFFSETS = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
+_GAUSSIAN = np.exp(-0.5 * (_OFFSETS / 1.5) ** 2)
+_GAUSSIAN /= _GAUSSIAN.sum()
+
+
+def _in_strips(
+    function: Callable[[FloatArray, FloatArray], FloatArray], one: FloatArray, other: FloatArray, radius: int
+) -> FloatArray:
+    """Apply a function with `radius` pixels of context to bands and rows one after another, which a cache holds."""
+    height, width = (side - 2 * radius for side in one.shape[-2:])
+    out = np.empty((*one.shape[:-2], height, width))
+    rows = max(4 * radius, 2**15 // max(width, 1))
+    for place in np.ndindex(*one.shape[:-2]):
+        for start in range(0, height, rows):
+            part = (*place, slice(start, min(start + rows, height) + 2 * radius))
+            out[(*place, slice(start, start + rows))] = function(one[part], other[part])
+    return out
+
+
+def _gaussian(image: FloatArray) -> FloatArray:
+    return filtered(filtered(image, _GAUSSIAN, axis=-2), _GAUSSIAN, axis=-1)
+
+
+def _ssim(one: FloatArray, other: FloatArray, *, peak: float) -> FloatArray:
+    products, squares, covariance, spread = _moments(one, other, _gaussian, SSIM_RADIUS)
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return np.asarray(similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    for twice in (products, covariance):
+        twice *= 2
+    for part, constant in ((products, c1), (squares, c1), (covariance, c2), (spread, c2)):
+        part += constant
+    products *= covariance
+    squares *= spread
+    products /= squares
+    return products
 
 
 def q_map(one: FloatArray, other: FloatArray) -> FloatArray:
@@ -93,42 +127,88 @@ def q_map(one: FloatArray, other: FloatArray) -> FloatArray:
     Where neither image varies, the part of the index that compares means. Source: Wang and Bovik 2002,
     doi:10.1109/97.995823.
     """
-    width = 2 * Q_RADIUS + 1
-    mean_x, mean_y, var_x, var_y, covariance = _moments(one, other, np.full(width, 1 / width))
-    squares, spread = mean_x**2 + mean_y**2, var_x + var_y
+    return _in_strips(_quality, one, other, Q_RADIUS)
+
+
+def _quality(one: FloatArray, other: FloatArray) -> FloatArray:
+    products, squares, covariance, spread = _moments(one, other, averaged_over_7, Q_RADIUS)
+    covariance *= 2
     with np.errstate(divide="ignore", invalid="ignore"):
         # Variances are differences of squares: below this they are rounding errors.
-        luminance = np.where(squares > 1e-24, 2 * mean_x * mean_y / squares, 1.0)
-        quality = np.where(spread > 1e-13 * (squares + 1e-12), luminance * 2 * covariance / spread, luminance)
-    return np.where(np.isnan(mean_x + mean_y), np.nan, quality)
+        products *= 2
+        products /= squares
+        dark = squares <= 1e-24
+        if dark.any():
+            products[dark] = 1.0
+        flat = spread <= 1e-13 * (squares + 1e-12)
+        covariance /= spread
+    if flat.any():
+        covariance[flat] = 1.0
+    products *= covariance
+    return products
 
 
-def _moments(one: FloatArray, other: FloatArray, weights: FloatArray) -> tuple[FloatArray, ...]:
-    """Return means, variances and the covariance under a separable window, NaN where it is not wholly valid."""
-    require("scipy", extra="metrics")
-    from scipy.ndimage import correlate1d, maximum_filter1d
+def _moments(
+    one: FloatArray, other: FloatArray, smooth: Callable[[FloatArray], FloatArray], radius: int
+) -> tuple[FloatArray, ...]:
+    """Return mean_x mean_y, mean_x^2 + mean_y^2, the covariance and the sum of variances, under a window.
 
-    radius = len(weights) // 2
-    inner = (..., slice(radius, -radius), slice(radius, -radius))
+    NaN where it is not wholly valid.
+
+    smooth: averages under the window, which is `radius` pixels wide on each side of a pixel.
+    """
     x, y = one.astype(np.float64), other.astype(np.float64)
-    valid = np.isfinite(x) & np.isfinite(y)
-    x, y = np.where(valid, x, 0.0), np.where(valid, y, 0.0)
+    valid = np.isfinite(one) & np.isfinite(other)
+    if valid.all():
+        return _sums_under(x, y, smooth)
+    shape = (*x.shape[:-2], *(side - 2 * radius for side in x.shape[-2:]))
+    moments = tuple(np.full(shape, np.nan) for _ in range(4))
+    rows, columns = frame_of(valid)
+    inner = (..., rows, columns)
+    if min(rows.stop - rows.start, columns.stop - columns.start) <= 2 * radius:
+        return moments
+    x, y, valid = x[inner], y[inner], valid[inner]
+    whole = bool(valid.all())
+    if not whole:
+        x, y = np.where(valid, x, 0.0), np.where(valid, y, 0.0)
+    found = _sums_under(x, y, smooth)
+    if not whole:
+        require("scipy", extra="metrics")
+        from scipy.ndimage import maximum_filter1d
 
-    def smooth(image: FloatArray) -> FloatArray:
-        rows = correlate1d(image, weights, axis=-2, mode="constant")
-        return np.asarray(correlate1d(rows, weights, axis=-1, mode="constant"))[inner]
-
-    mean_x, mean_y = smooth(x), smooth(y)
-    var_x = np.maximum(smooth(x * x) - mean_x**2, 0.0)
-    var_y = np.maximum(smooth(y * y) - mean_y**2, 0.0)
-    covariance = smooth(x * y) - mean_x * mean_y
-    if not valid.all():
-        width = len(weights)
-        rows = maximum_filter1d((~valid).astype(np.uint8), width, axis=-2, mode="constant")
-        touched = maximum_filter1d(rows, width, axis=-1, mode="constant")[inner].astype(bool)
-        for moment in (mean_x, mean_y, var_x, var_y, covariance):
+        width = 2 * radius + 1
+        lines = maximum_filter1d((~valid).astype(np.uint8), width, axis=-2, mode="constant")
+        touched = maximum_filter1d(lines, width, axis=-1, mode="constant")[..., radius:-radius, radius:-radius] > 0
+        for moment in found:
             moment[touched] = np.nan
-    return mean_x, mean_y, var_x, var_y, covariance
+    for moment, part in zip(moments, found, strict=True):
+        moment[..., rows.start : rows.stop - 2 * radius, columns.start : columns.stop - 2 * radius] = part
+    return moments
+
+
+def frame_of(valid: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns of (..., y, x) from the first to the last with a valid pixel; empty without any."""
+    plane = np.asarray(valid.any(axis=tuple(range(valid.ndim - 2))))
+    rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _sums_under(x: FloatArray, y: FloatArray, smooth: Callable[[FloatArray], FloatArray]) -> tuple[FloatArray, ...]:
+    """Return what `_moments` does, of images without NaN."""
+    mean_x, mean_y, covariance = smooth(x), smooth(y), smooth(x * y)
+    x *= x
+    y *= y
+    x += y
+    spread = smooth(x)
+    products = mean_x * mean_y
+    mean_x *= mean_x
+    mean_y *= mean_y
+    mean_x += mean_y
+    covariance -= products
+    spread -= mean_x
+    return products, mean_x, covariance, np.maximum(spread, 0.0, out=spread)
 
 
 def angle(dot_parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:

@@ -12,16 +12,17 @@ import xarray as xr
 from .._version import __version__
 from ..arguments import check_flag, check_whole, is_one_of, renamed
 from ..errors import OptionError, warns_once
-from .agreement import added, agree, on_lr_grid
-from .fidelity import check_peak, for_each_model, measure, measure_blocks
-from .improvement import Scoring, check_judging, check_support, judge
+from .agreement import added, agree, mean_added, on_lr_grid
+from .fidelity import check_peak, for_each_model, measure
+from .improvement import Scoring, check_judging, check_support, judge, judged_by
 from .inputs import Image, ImageSeries, check_same_grid, read, scale_of, together, with_reflectance
 from .matching import Spectral
 from .published import OpenSRTest, OpenSRTestOption, configured, measured
-from .records import METRICS, PER_OBJECT, record_of
+from .records import METRICS, PER_OBJECT, Formula, Metric, Reference, record_of
 from .reduce import Layout, Level
 from .seen import BandPsf, NyquistMtf, ObservationOperator, SeenBy, check_operator
-from .triples import bring_together, inside
+from .several import measure_several
+from .triples import bring_together, check_border, distances, inside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,13 +128,21 @@ def evaluate(
                 low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border
             )
             rest = agree(low, fine, "l1", "sad", "image", max_shift, border, seen)
-            rest["synthesis"] = added(triple, "l1", "image", "pixel")
+            wanted = judged_by(distance) if true is not None else ()
+            if wanted and support == "pixel":  # one task for all
+                found, layout = distances(triple, (*wanted, ("l1", "om")), "pixel")
+                rest["synthesis"] = mean_added(triple, found[:, -1:], "image")
+                found = found[:, :-1]
+            else:
+                rest["synthesis"] = added(triple, "l1", "image", "pixel")
+                if wanted:
+                    found, layout = distances(triple, wanted, support)
         made = _by_formula(low, fine, true, {"peak": peak, "scale": float(scale)}, border, objects, seen)
         if true is not None and profile == "default":
-            judged = judge(triple, distance, "image", support, "auto", quantile, scoring)
+            judged = judge(triple, found, layout, distance, "image", support, "auto", quantile, scoring)
             rest = rest.assign({str(name): array for name, array in judged.items()})
             if objects is not None:
-                alone = judge(triple, distance, "image", support, "auto", quantile, scoring, objects)
+                alone = judge(triple, found, layout, distance, "image", support, "auto", quantile, scoring, objects)
                 made |= {f"{name}{PER_OBJECT}": array for name, array in alone.items() if name != "threshold"}
         result = rest.assign(made)
         for name, array in result.data_vars.items():
@@ -249,25 +258,38 @@ def _by_formula(
 ) -> dict[str, xr.DataArray]:
     """Compute the metrics that have a formula and whose cubes are given."""
     given = {"lr": lr, "sr": sr} | ({"hr": hr} if hr is not None else {})
-    made = {}
+    groups: dict[tuple[Reference, ...], dict[str, Metric]] = {}
     for name, metric in METRICS.items():
-        formula = metric.formula
-        if isinstance(formula, str) or not set(metric.needs) <= given.keys():
-            continue
-        own: dict[str, Any] = {option: options[option] for option in formula.options}
-        if metric.needs == ("lr", "sr"):
+        if not isinstance(metric.formula, str) and set(metric.needs) <= given.keys():
+            groups.setdefault(metric.needs, {})[name] = metric
+    made: dict[str, xr.DataArray] = {}
+    for needs, metrics in groups.items():
+        if needs == ("lr", "sr"):
             named, layout, *images = on_lr_grid(lr, sr, "image", border, seen)
-            if len(named.keys) >= formula.least_bands:
-                made[name] = measure_blocks(named, images, layout, metric, **own)
+            made |= measure_several(named, images, layout, _with_options(metrics, named, options))
             continue
-        scenes = together(*(given[role] for role in metric.needs))
-        if len(scenes[0].keys) < formula.least_bands:
-            continue
+        scenes = together(*(given[role] for role in needs))
         check_same_grid(scenes[0], scenes[-1])
+        chosen = _with_options(metrics, scenes[0], options)
         layout = Layout.of(*sr.shape, multiple=int(options["scale"]))
-        last = scenes[-1]
-        scenes = (*scenes[:-1], replace(last, data=inside(layout.cut(last.data), border, layout, "SR")))
-        made[name] = measure(scenes, metric, **own)
+        check_border(border, layout.shape, "SR")
+        made |= measure_several(scenes[0], [scene.data for scene in scenes], layout.inside(border), chosen)
         if objects is not None:
-            made[f"{name}{PER_OBJECT}"] = measure(scenes, metric, objects=objects, **own)
-    return made
+            last = scenes[-1]
+            bounded = (*scenes[:-1], replace(last, data=inside(layout.cut(last.data), border, layout, "SR")))
+            for name, (metric, own) in chosen.items():
+                made[f"{name}{PER_OBJECT}"] = measure(bounded, metric, objects=objects, **own)
+    return {name: made[name] for known in METRICS for name in (known, f"{known}{PER_OBJECT}") if name in made}
+
+
+def _with_options(
+    metrics: Mapping[str, Metric], scene: ImageSeries, options: Mapping[str, float]
+) -> dict[str, tuple[Metric, dict[str, Any]]]:
+    """Return the metrics for which a scene has enough bands, each with the options that it takes."""
+    chosen: dict[str, tuple[Metric, dict[str, Any]]] = {}
+    for name, metric in metrics.items():
+        formula = metric.formula
+        assert isinstance(formula, Formula)
+        if len(scene.keys) >= formula.least_bands:
+            chosen[name] = (metric, {option: options[option] for option in formula.options})
+    return chosen

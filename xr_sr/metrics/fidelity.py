@@ -208,8 +208,8 @@ def measure_blocks(
             _pixels, inputs, "tcyx", layout, new={"c": bands}, formula=formula, options=options, dtype=np.float32
         )
         if formula.bands == "pixels":
-            return _named(scene, data[:, 0], ["time", "y", "x"], metric, at, options)
-        return _named(scene, data, ["time", "band", "y", "x"], metric, at, options)
+            return named(scene, data[:, 0], ["time", "y", "x"], metric, at, options)
+        return named(scene, data, ["time", "band", "y", "x"], metric, at, options)
     found = labels_of(objects, scene) if objects is not None else None
     if found and at != "image":
         raise OptionError(f"objects= returns values per object, at={at!r} per patch: pass one of them.")
@@ -220,7 +220,9 @@ def measure_blocks(
     if pooled:
         sums = sums.sum(axis=[axis for name, axis in (("time", 0), ("band", 2)) if name in pooled], keepdims=True)
     chunks = (sums.chunks[0], (1,) if formula.bands == "joined" else sums.chunks[2], *sums.chunks[3:])
-    data = da.map_blocks(_finish, sums, formula=formula, options=options, drop_axis=1, chunks=chunks, dtype=np.float64)
+    data = da.map_blocks(
+        finished_fields, sums, formula=formula, options=options, drop_axis=1, chunks=chunks, dtype=np.float64
+    )
     kept = {
         "time": "time" not in pooled,
         "band": "band" not in pooled and formula.bands == "each",
@@ -230,7 +232,7 @@ def measure_blocks(
     }
     data = data[tuple(slice(None) if is_kept else 0 for is_kept in kept.values())]
     names = [name for name, is_kept in kept.items() if is_kept]
-    result = _named(scene, data, names, metric, at, options)
+    result = named(scene, data, names, metric, at, options)
     return result.assign_coords(object=("object", found[2])) if found else result
 
 
@@ -274,9 +276,10 @@ def _pooled(scene: ImageSeries, dims: Sequence[str] | None, at: Level) -> set[st
     return asked - {"y", "x"}
 
 
-def _named(
+def named(
     scene: ImageSeries, data: da.Array, names: Sequence[str], metric: Metric, at: Level, options: dict[str, Any]
 ) -> xr.DataArray:
+    """Return values of a metric with the names and coordinates of a scene, and what they are in attributes."""
     attrs = metric.attrs | {key: value for key, value in options.items() if isinstance(value, float | int | str)}
     return scene.wrap(data, names, name=metric.name, at=at, attrs=attrs)
 
@@ -288,7 +291,7 @@ def _pixels(*blocks: FloatArray, formula: Formula, options: dict[str, Any]) -> F
     return finished[:, :, 0].astype(np.float32)
 
 
-def _finish(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> FloatArray:
+def finished_fields(sums: FloatArray, *, formula: Formula, options: dict[str, Any]) -> FloatArray:
     """Convert sums (time, field + 1, band, object, y, x) into numbers (time, band, object, y, x)."""
     fields = np.moveaxis(sums, 1, 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

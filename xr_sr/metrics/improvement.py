@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from ..arguments import check_flag, is_number, is_one_of, renamed, shown
@@ -21,8 +22,8 @@ from .distances import MTF_SIDE
 from .fidelity import for_each_model, labels_of
 from .inputs import Image, ImageSeries, read
 from .matching import Spectral
-from .reduce import FloatArray, Layout, Level, check_level, lazy_quantile, map_images, sum_up
-from .triples import Triple, bring_together, distances
+from .reduce import FloatArray, Input, Layout, Level, check_level, lazy_quantile, map_images, sum_up
+from .triples import DistanceName, Triple, bring_together, distances
 
 Norm: TypeAlias = Literal["softmin", "percent"]
 Score: TypeAlias = float | np.float32
@@ -96,13 +97,21 @@ def correctness(
 
     def of_one(fine: ImageSeries) -> xr.Dataset:
         triple = bring_together(low, fine, true, harmonize=harmonize, align=align, max_shift=max_shift, border=border)
-        return judge(triple, distance, at, support, threshold, quantile, scoring, objects)
+        found, layout = distances(triple, judged_by(distance), support)
+        return judge(triple, found, layout, distance, at, support, threshold, quantile, scoring, objects)
 
     return for_each_model(sr, of_one, low, true)
 
 
+def judged_by(distance: str) -> tuple[tuple[str, DistanceName], ...]:
+    """Return the distances that `judge` needs."""
+    return (distance, "ref"), (distance, "im"), (distance, "om")
+
+
 def judge(
     triple: Triple,
+    found: da.Array,
+    layout: Layout,
     distance: str,
     at: Level,
     support: Level,
@@ -111,8 +120,10 @@ def judge(
     scoring: Scoring,
     objects: xr.DataArray | None = None,
 ) -> xr.Dataset:
-    """Measure correctness of scenes that were brought together; always lazy. Arguments as in `correctness`."""
-    found, layout = distances(triple, distance, ("ref", "im", "om"), support)
+    """Measure correctness of scenes that were brought together; always lazy.
+
+    found, layout: the `distances` of `judged_by`. Other arguments as in `correctness`.
+    """
     count = found.shape[0]
     if threshold != "auto":
         level = da.full(count, float(threshold), chunks=1)
@@ -140,16 +151,22 @@ def shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> FloatArray
 
     A place counts if one of its distances is above `level`. Shares are the softmin of `away_from` at the temperature.
     """
-    reference, improvement, omission = found.astype(np.float64)
+    kept, part = kept_shares(found, level, scoring)
+    out = np.full(found.shape, np.nan)
+    out[:, kept] = part
+    return out
+
+
+def kept_shares(found: FloatArray, level: FloatArray, scoring: Scoring) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Return which places of `shares` count, and the shares of these, (3, count)."""
+    kept = np.asarray(np.isfinite(found).all(axis=0) & (found > level).any(axis=0))
+    reference, improvement, omission = found[:, kept].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         x = np.where(improvement == 0, 0.0, np.minimum(improvement / reference, FAR))
         y = np.where(omission == 0, 0.0, np.minimum(omission / reference, FAR))
         away = away_from(x, y, scoring.im_score, scoring.om_score, scoring.ha_score)
         powers = np.exp(-(away - away.min(axis=0)) / scoring.temperature)
-    part = powers / powers.sum(axis=0)
-    valid = np.isfinite(found).all(axis=0)
-    kept = valid & (found > level).any(axis=0)
-    return np.where(kept, part, np.nan)
+    return kept, np.asarray(powers / powers.sum(axis=0))
 
 
 def away_from(x: FloatArray, y: FloatArray, im_score: Score, om_score: Score, ha_score: Score) -> FloatArray:
@@ -177,18 +194,36 @@ def _numbers(
         if support != "pixel":
             raise OptionError("objects= needs support='pixel': distances of patches cannot be assigned to objects.")
         labels = labels_of(objects, scene)
-    sums = sum_up(
-        _weighted, [(found, "tdyx"), (level, "t")], layout, at="image", fields=4, channels=1,
-        labels=labels[:2] if labels else None, scoring=scoring,
-    )[:, :, 0, :, 0, 0]  # fmt: skip
-    kept, count = (da.where(total > 0, total, np.nan) for total in (sums[:, 3], sums[:, 4]))
-    values = {name: sums[:, place] / kept for place, name in enumerate(CLASSES)} | {"kept": sums[:, 3] / count}
+    inputs: list[Input] = [(found, "tdyx"), (level, "t")]
+    if labels:
+        sums = sum_up(_weighted, inputs, layout, at="image", fields=4, channels=1, labels=labels[:2], scoring=scoring)[
+            :, :, 0, :, 0, 0
+        ]
+    else:
+        of_blocks = map_images(_counted, inputs, "tnyx", layout.one_each(), new={"n": 5}, scoring=scoring)
+        sums = da.sum(of_blocks, axis=(2, 3), split_every=16)
+    values = da.map_blocks(_shares_of, sums, chunks=(sums.chunks[0], (4,), *sums.chunks[2:]), dtype=np.float64)
     made = {}
-    for name, value in values.items():
-        array = scene.wrap(value if labels else value[:, 0], ("time", "object")[: 1 + bool(labels)], name=name)
+    for place, name in enumerate((*CLASSES, "kept")):
+        array = scene.wrap(values[:, place], ("time", "object")[: 1 + bool(labels)], name=name)
         made[name] = array.assign_coords(object=labels[2]) if labels else array
     made["threshold"] = scene.wrap(level, ("time",), name="threshold")
     return xr.Dataset(made, attrs=attrs | {"norm": scoring.norm})
+
+
+def _shares_of(sums: FloatArray) -> FloatArray:
+    """Convert sums of shares, and counts of places that count and of all, (1, 5, ...), to means (1, 4, ...)."""
+    kept, count = (np.where(total > 0, total, np.nan) for total in (sums[:, 3:4], sums[:, 4:]))
+    return np.concatenate([sums[:, :3] / kept, sums[:, 3:4] / count], axis=1)
+
+
+def _counted(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArray:
+    """Sum the shares of the places of a block that count, and count these and all: (1, 5, 1, 1)."""
+    _, part = kept_shares(found[0], level[0], scoring)
+    if scoring.norm == "percent":
+        part = np.arange(3)[:, None] == np.argmax(part, axis=0)
+    valid = np.count_nonzero(np.isfinite(found[0]).all(axis=0))
+    return np.array([*part.sum(axis=-1), part.shape[1], valid], np.float64)[None, :, None, None]
 
 
 def _weighted(found: FloatArray, level: FloatArray, *, scoring: Scoring) -> FloatArray:

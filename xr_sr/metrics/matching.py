@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ..registration.estimate import LEAST_SIDE
 from ..registration.windows import measured, places_of
+from .distances import frame_of
 from .inputs import ImageSeries
-from .reduce import FloatArray, Layout, map_images
+from .reduce import STRIP, FloatArray, Layout, map_images
 
 
 def measure_shifts(moving: da.Array, reference: da.Array, max_shift: float) -> da.Array:
@@ -77,12 +78,24 @@ def apply_map(table: FloatArray, image: FloatArray) -> FloatArray:
     if table.shape[1] == 1:
         return np.asarray(table[:, 0, 0, None, None] * image + table[:, 0, 1, None, None])
     out = np.empty(image.shape, np.float64)
-    for band, values in enumerate(image):
-        place = (values - LOW) / _STEP
-        level = np.clip(np.nan_to_num(np.floor(place)), 0, LEVELS - 1).astype(np.int32)
-        low, high = table[band, :, 0], table[band, :, 1]
-        out[band] = low[level] + (place - level) * (high - low)[level]
+    for table_of_band, values, found in zip(table, image, out, strict=True):
+        rise = table_of_band[:, 1] - table_of_band[:, 0]
+        start_of_level = table_of_band[:, 0] - rise * np.arange(LEVELS)
+        for start in range(0, values.size, STRIP):
+            part = slice(start, start + STRIP)
+            place, level = _level_of(values.reshape(-1)[part])
+            place *= np.take(rise, level)
+            np.add(place, np.take(start_of_level, level), out=found.reshape(-1)[part])
     return out
+
+
+def _level_of(values: FloatArray) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Return where values lie among the levels, and in which: 0 to LEVELS - 1, also for NaN."""
+    place = np.subtract(values, LOW, dtype=np.float64)
+    place /= _STEP
+    with np.errstate(invalid="ignore"):
+        level = place.astype(np.intp)
+    return place, np.clip(level, 0, LEVELS - 1, out=level)
 
 
 def shift_map(sr: ImageSeries, hr: da.Array, max_shift: float) -> da.Array:
@@ -97,12 +110,17 @@ def shift_map(sr: ImageSeries, hr: da.Array, max_shift: float) -> da.Array:
 
 def _levels(one: FloatArray, other: FloatArray, *, scale: int) -> npt.NDArray[np.int32]:
     """Count the levels of each band where both images are valid: (1, band, 1, 1, both)."""
-    counts = np.empty((one.shape[1], 2 * LEVELS), np.int32)
-    for band, (x, y) in enumerate(zip(one[0], other[0], strict=True)):
-        valid = np.isfinite(x) & np.isfinite(y)
-        for start, values in ((0, x[valid]), (LEVELS, y[valid])):
-            level = np.clip(np.floor((values.astype(np.float64) - LOW) / _STEP), 0, LEVELS - 1).astype(np.int32)
-            counts[band, start : start + LEVELS] = np.bincount(level, minlength=LEVELS)
+    counts = np.zeros((one.shape[1], 2 * LEVELS), np.int32)
+    valid = np.isfinite(one[0]) & np.isfinite(other[0])
+    frame = (..., *frame_of(valid))
+    for band, images in enumerate(zip(one[0][frame], other[0][frame], strict=True)):
+        inner = valid[frame][band]
+        whole = bool(inner.all())
+        for start, image in zip((0, LEVELS), images, strict=True):
+            values = image.reshape(-1) if whole else image[inner]
+            for first in range(0, values.size, STRIP):
+                level = _level_of(values[first : first + STRIP])[1]
+                counts[band, start : start + LEVELS] += np.bincount(level, minlength=LEVELS).astype(np.int32)
     return counts[None, :, None, None]
 
 

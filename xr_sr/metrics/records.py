@@ -6,7 +6,7 @@ without a formula are computed together by the function that the record names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..arguments import check_choice, is_one_of, shown
 from ..errors import OptionError
 from .distances import Q_RADIUS, SSIM_RADIUS, angle_map, mean, q_map, ssim_map
-from .reduce import FloatArray
+from .reduce import STRIP, FloatArray, summed
 
 Direction: TypeAlias = "Literal['higher', 'lower'] | float | None"
 Reference: TypeAlias = Literal["lr", "sr", "hr"]
@@ -58,7 +58,30 @@ class Formula:
             raise OptionError(f"options={self.options!r}: evaluate passes 'peak' and 'scale'; unknown are {unknown}.")
 
     def on_block(self, *blocks: FloatArray, **options: float) -> FloatArray:
-        """Call `per_pixel`. Raises ValueError where it returns another number of fields, or pixels of the halo."""
+        """Call `per_pixel`, strip by strip, which a cache holds.
+
+        Raises ValueError where it returns another number of fields, or pixels of the halo.
+        """
+        strips = [self._on_strip(strip, options) for strip in self._strips(blocks)]
+        return strips[0] if len(strips) == 1 else np.concatenate(strips, axis=-2)
+
+    def sums(self, *blocks: FloatArray, **options: float) -> FloatArray:
+        """Sum what `on_block` returns over the pixels that count, and count these: (field + 1, band or 1)."""
+        total: FloatArray | None = None
+        for strip in self._strips(blocks):
+            part = summed(self._on_strip(strip, options).astype(np.float64, copy=False))
+            total = part if total is None else total + part
+        assert total is not None, "a block has pixels"
+        return total
+
+    def _strips(self, blocks: Sequence[FloatArray]) -> Iterator[list[FloatArray]]:
+        """Cut blocks into strips of rows, each with its halo."""
+        bands, height, width = blocks[0].shape[-3:]
+        rows = max(STRIP // max(width * bands, 1), 16 * self.halo, 1)
+        for start in range(0, max(height - 2 * self.halo, 1), rows):
+            yield [block[..., start : start + rows + 2 * self.halo, :] for block in blocks]
+
+    def _on_strip(self, blocks: Sequence[FloatArray], options: Mapping[str, float]) -> FloatArray:
         fields = np.asarray(self.per_pixel(*blocks, **options))
         rows, columns = (side - 2 * self.halo for side in blocks[0].shape[-2:])
         if fields.ndim != 4 or fields.shape[0] != self.fields or fields.shape[-2:] != (rows, columns):

@@ -6,14 +6,18 @@ order of a sum depends on chunking. Sums are in float64; quantiles are exact.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.array.overlap import overlap
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 
 from ..arguments import shown, whole_or_none
 from ..errors import OptionError
@@ -27,12 +31,23 @@ SIDE = 256
 """Side of a block in pixels of the finer image. A task holds some thirty times its float32 pixels for a while."""
 
 
+GIANT = 64 * 2**20
+"""A chunk of more bytes than this is cut by tasks of its own, which run where it is."""
+
+STRIP = 2**15
+"""Values of an image that a function takes at once: what it makes of them fits into a processor's cache."""
+
+
 @dataclass(frozen=True)
 class Layout:
-    """The blocks of a grid. rows, columns: sides of the blocks in pixels; their number is the same for every input."""
+    """The blocks of a grid. rows, columns: sides of the blocks in pixels; their number is the same for every input.
+
+    border: pixels of the scene outside of the blocks, at each edge.
+    """
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
+    border: int = 0
 
     @classmethod
     def of(cls, height: int, width: int, multiple: int = 1) -> Layout:
@@ -50,29 +65,102 @@ class Layout:
             tuple(-(-side // factor) for side in self.rows), tuple(-(-side // factor) for side in self.columns)
         )
 
+    def inside(self, border: int) -> Layout:
+        """Return the layout of what is left without `border` pixels at each edge, cut at the same places if it may."""
+        rows, columns = (_shorter(cuts, border) for cuts in (self.rows, self.columns))
+        return Layout(rows, columns, self.border + border)
+
     def one_each(self) -> Layout:
         """Return the layout of one number for each block."""
         return Layout((1,) * len(self.rows), (1,) * len(self.columns))
 
     def cut(self, data: da.Array) -> da.Array:
         """Cut (..., y, x) at these places; a date is a block of its own, other axes stay whole."""
-        lead = dict.fromkeys(range(1, data.ndim - 2), -1) | ({0: 1} if data.ndim > 2 else {})
-        cut: da.Array = data.rechunk({**lead, data.ndim - 2: self.rows, data.ndim - 1: self.columns})
-        return cut
+        return self.wider(data, 0)
 
     def wider(self, data: da.Array, halo: int, *, fill: float | Literal["nearest"] = np.nan) -> da.Array:
         """Cut (..., y, x) at these places, each block with `halo` pixels of its neighbors on every side.
 
         fill: what lies beyond the scene: a value, or "nearest", the edge pixel.
         """
-        if not halo:
-            return self.cut(data)
-        padding = [(0, 0)] * (data.ndim - 2) + [(halo, halo)] * 2
-        options: dict[str, Any] = {"mode": "edge"} if fill == "nearest" else {"constant_values": fill}
-        outer = Layout(_with_margin(self.rows, halo), _with_margin(self.columns, halo))
-        padded = outer.cut(da.pad(data, padding, **options))
-        wide: da.Array = overlap(padded, {data.ndim - 2: halo, data.ndim - 1: halo}, "none", allow_rechunk=False)
-        return wide
+        lead = dict.fromkeys(range(1, data.ndim - 2), -1) | ({0: 1} if data.ndim > 2 else {})
+        sides = (self.rows, self.columns)
+        if not (halo or self.border) and data.chunks[-2:] == sides:
+            same: da.Array = data.rechunk(lead)
+            return same
+        if math.prod(map(max, data.chunks)) * data.dtype.itemsize > GIANT and data.chunks[-2:] != sides:
+            lead |= {data.ndim - 2: SIDE, data.ndim - 1: SIDE}
+        source = data.rechunk(lead)
+        spans = [
+            _spans_of(cuts, self.border, halo, chunks) for cuts, chunks in zip(sides, source.chunks[-2:], strict=True)
+        ]
+        name = f"blocks-{tokenize(source.name, self, halo, fill)}"
+        graph: dict[Any, Any] = {}
+        for lead_of in itertools.product(*(range(count) for count in source.numblocks[:-2])):
+            for (i, rows), (j, columns) in itertools.product(*map(enumerate, spans)):
+                keys = [[(source.name, *lead_of, y, x) for x, _ in columns.parts] for y, _ in rows.parts]
+                graph[(name, *lead_of, i, j)] = (partial(_pasted, rows=rows, columns=columns, fill=fill), keys)
+        layer = HighLevelGraph.from_collections(name, graph, dependencies=[source])
+        wide = [tuple(span.size for span in along) for along in spans]
+        return da.Array(layer, name, chunks=(*source.chunks[:-2], *wide), meta=source._meta)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What a block with context covers along one axis, in pixels.
+
+    parts: the chunks that it is made of, each with what is taken of it. before, after: how much lies beyond the scene.
+    """
+
+    parts: tuple[tuple[int, slice], ...]
+    before: int
+    after: int
+    size: int
+
+
+def _spans_of(sides: tuple[int, ...], border: int, halo: int, chunks: tuple[int, ...]) -> list[_Span]:
+    cuts = [border + place for place in itertools.accumulate(sides, initial=0)]
+    edges = list(itertools.pairwise(itertools.accumulate(chunks, initial=0)))
+    spans = []
+    for start, stop in itertools.pairwise(cuts):
+        first, last = max(start - halo, border), min(stop + halo, cuts[-1])
+        parts = tuple(
+            (number, slice(max(first, left) - left, min(last, right) - left))
+            for number, (left, right) in enumerate(edges)
+            if left < last and right > first
+        )
+        spans.append(_Span(parts, first - (start - halo), stop + halo - last, stop - start + 2 * halo))
+    return spans
+
+
+def _pasted(
+    blocks: list[list[npt.NDArray[Any]]], *, rows: _Span, columns: _Span, fill: float | Literal["nearest"]
+) -> npt.NDArray[Any]:
+    """Put the parts of blocks together, (..., y, x), and fill what lies beyond the scene."""
+    first = blocks[0][0]
+    if len(rows.parts) == len(columns.parts) == 1 and not (
+        rows.before or rows.after or columns.before or columns.after
+    ):
+        return first[..., rows.parts[0][1], columns.parts[0][1]]
+    shape = (*first.shape[:-2], rows.size, columns.size)
+    out = np.empty_like(first, shape=shape, order="C", subok=False)
+    if fill != "nearest" and (rows.before or rows.after or columns.before or columns.after):
+        out[...] = fill
+    top = rows.before
+    for line, (_, of_rows) in zip(blocks, rows.parts, strict=True):
+        left, bottom = columns.before, top + of_rows.stop - of_rows.start
+        for block, (_, of_columns) in zip(line, columns.parts, strict=True):
+            right = left + of_columns.stop - of_columns.start
+            out[..., top:bottom, left:right] = block[..., of_rows, of_columns]
+            left = right
+        top = bottom
+    if fill == "nearest":
+        for axis, span in ((-2, rows), (-1, columns)):
+            values = np.moveaxis(out, axis, 0)
+            values[: span.before] = values[span.before]
+            end = span.size - span.after
+            values[end:] = values[end - 1]
+    return out
 
 
 def map_images(
@@ -159,26 +247,35 @@ def _sums(*blocks: npt.NDArray[Any], measure: Any, patch: int, objects: int, **o
     images = blocks[:-1] if objects else blocks
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # infinite pixels do not count
         fields = np.asarray(measure(*(image[0] for image in images), **options), dtype=np.float64)
-    counts: npt.NDArray[np.bool_] = np.asarray(np.isfinite(fields).all(axis=0))
-    fields = np.where(counts, fields, 0.0)
-    fields = np.concatenate([fields, counts[None].astype(np.float64)])
+    if not (objects or patch):
+        return summed(fields)[None, :, :, None, None, None]
+    counts, valued = _counted(fields)
+    fields = np.concatenate([valued, counts[None].astype(np.float64)])
     if objects:
         flat = blocks[-1].ravel()
         rows = fields.reshape(-1, flat.size)
         sums = np.stack([np.bincount(flat, weights=row, minlength=objects + 1)[:objects] for row in rows])
         return sums.reshape(1, *fields.shape[:2], objects, 1, 1).astype(np.float64)
-    if patch:
-        return by_patch(fields, patch)[None, :, :, None]
-    whole: FloatArray = fields.sum(axis=(-2, -1))
-    return whole[None, :, :, None, None, None]
+    return by_patch(fields, patch)[None, :, :, None]
 
 
-def _with_margin(sides: tuple[int, ...], margin: int) -> tuple[int, ...]:
-    """Widen the first and the last block."""
-    wide = list(sides)
-    wide[0] += margin
-    wide[-1] += margin
-    return tuple(wide)
+def summed(fields: FloatArray) -> FloatArray:
+    """Sum (field, channel, y, x) over the pixels where all fields are finite, and count these: (field + 1, channel)."""
+    counts, fields = _counted(fields)
+    return np.concatenate([fields.sum(axis=(-2, -1)), counts.sum(axis=(-2, -1), dtype=np.float64)[None]])
+
+
+def _counted(fields: FloatArray) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Return which pixels count, (channel, y, x), and the fields with 0 where one does not."""
+    counts: npt.NDArray[np.bool_] = np.asarray(np.isfinite(fields).all(axis=0))
+    return counts, fields if counts.all() else np.where(counts, fields, 0.0)
+
+
+def _shorter(cuts: tuple[int, ...], border: int) -> tuple[int, ...]:
+    inner = list(cuts)
+    inner[0] -= border
+    inner[-1] -= border
+    return tuple(inner) if min(inner) > 0 else _cut(sum(cuts) - 2 * border, 1)
 
 
 def _cut(length: int, multiple: int) -> tuple[int, ...]:
@@ -203,6 +300,12 @@ def lazy_quantile(values: da.Array, share: float) -> da.Array:
     values: (time, y, x) float32. share: 0 to 1. Returns (time,) float32, NaN where no number is finite.
     """
     count = values.shape[0]
+    if math.prod(values.shape[1:]) <= _SORTED_AT_ONCE:
+        whole: da.Array = da.blockwise(
+            _kth, "t", values, "tyx", share=share, dtype=np.float32, concatenate=True, align_arrays=False,
+            meta=np.empty(0, np.float32),
+        )  # fmt: skip
+        return whole
     coarse = _histogram(values)
     pick = da.map_blocks(_pick, coarse, share=share, dtype=np.int64, chunks=((1,) * count, (2,)), drop_axis=(1, 2, 3),
                          new_axis=1, meta=np.empty((0, 0), np.int64))  # fmt: skip
@@ -212,6 +315,18 @@ def lazy_quantile(values: da.Array, share: float) -> da.Array:
         meta=np.empty(0, np.float32),
     )  # fmt: skip
     return found
+
+
+_SORTED_AT_ONCE = 2**22
+"""Pixels of an image whose quantile is found in one task; of larger ones blocks are counted."""
+
+
+def _kth(values: npt.NDArray[np.float32], *, share: float) -> FloatArray:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return np.array([np.nan], np.float32)
+    rank = max(1, int(share * float(known.size))) - 1
+    return np.partition(known, rank)[rank : rank + 1] + np.float32(0)  # -0 becomes 0
 
 
 def _histogram(values: da.Array, pick: da.Array | None = None) -> da.Array:

@@ -83,12 +83,19 @@ def seen_again(
     size = pixel_size_m(lr.geobox)
     # As kriging takes it: to two digits, so that crops of a cube in degrees are compared through one function.
     pixel_m = float(f"{NOMINAL_M if size is None else (size[0] * size[1]) ** 0.5:.1e}")
+
+    def psf_of(key: Hashable, wide: int, ratio: int) -> Psf:
+        return psf_from(given[key], key, wide, pixel_m * ratio) if key in given else gaussian_psf(mtf[key], wide)
+
+    ratios = [native_ratio(lr.geobox, key) for key in lr.keys]
+    if set(ratios) == {1}:  # as a rule: one task for all bands
+        axes = [Axis(side, side * scale, scale, 0) for side in lr.shape]
+        responses = tuple(Response(psf_of(key, scale, 1)) for key in lr.keys)
+        return lr.data, sense(sr.data, Sensor(axes[0], axes[1], responses, 1))
     measured, seen = [], []
-    for place, key in enumerate(lr.keys):
-        ratio = native_ratio(lr.geobox, key)
+    for place, (key, ratio) in enumerate(zip(lr.keys, ratios, strict=True)):
         row, column = _phase(lr, ratio)
-        wide = scale * ratio
-        psf = psf_from(given[key], key, wide, pixel_m * ratio) if key in given else gaussian_psf(mtf[key], wide)
+        psf = psf_of(key, scale * ratio, ratio)
         seen.append(_on_own_pixels(sr.data[:, place], psf, lr.shape, (row, column), ratio, scale))
         own = lr.data[:, place]
         measured.append(

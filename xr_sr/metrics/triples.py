@@ -14,12 +14,13 @@ import numpy as np
 
 from ..arguments import check_number, check_whole, is_one_of
 from ..errors import GridError, OptionError
+from ..registration.filters import moved_along
 from ..registration.warping import RADIUS, warp
 from ..simulate.resample import upsample
-from .distances import MTF_SIDE, Distance, find_distance, mean, mtf_patch
+from .distances import MTF_SIDE, Distance, find_distance, frame_of, mean, mtf_patch
 from .inputs import ImageSeries, scale_of, together
 from .matching import Spectral, apply_map, shift_map, spectral_map
-from .reduce import FloatArray, Input, Layout, Level, by_patch, map_images, trimmed
+from .reduce import STRIP, FloatArray, Input, Layout, Level, by_patch, map_images, trimmed
 
 DistanceName = Literal["ref", "im", "om"]
 """ref: upsampled LR against HR; im: SR against HR; om: upsampled LR against SR."""
@@ -48,16 +49,25 @@ class Triple:
 
 @dataclass(frozen=True)
 class PairTask:
-    """The work of a block. support: on what a distance is taken. reach: HR pixels of context; lr_reach: LR pixels."""
+    """The work of a block.
 
-    distance: str
-    pairs: tuple[DistanceName, ...]
+    pairs: which distance of which two. support: on what distances are taken. halo, reach: HR pixels of context of HR
+    and of SR; lr_reach: LR pixels of LR.
+    """
+
+    pairs: tuple[tuple[str, DistanceName], ...]
     support: Level
     scale: int
+    halo: int
     reach: int
     lr_reach: int
     mapped: bool
     shifted: bool
+
+    @property
+    def first(self) -> str:
+        """The distance of the first pair: of all, where the support is no pixel."""
+        return self.pairs[0][0]
 
 
 def bring_together(
@@ -97,8 +107,7 @@ def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:
     if not border:
         return data
     height, width = layout.shape
-    if 2 * border >= min(height, width):
-        raise OptionError(f"border={border} leaves nothing of {role}, {height} x {width} pixels; pass border=0.")
+    check_border(border, layout.shape, role)
     rows, columns = (
         da.from_array((np.arange(side) >= border) & (np.arange(side) < side - border), chunks=(cuts,))
         for side, cuts in ((height, layout.rows), (width, layout.columns))
@@ -107,44 +116,54 @@ def inside(data: da.Array, border: int, layout: Layout, role: str) -> da.Array:
     return cut
 
 
-def distances(triple: Triple, name: str, pairs: tuple[DistanceName, ...], support: Level) -> tuple[da.Array, Layout]:
+def check_border(border: int, shape: tuple[int, int], role: str) -> None:
+    """Raise OptionError where a border leaves nothing of a scene."""
+    height, width = shape
+    if border and 2 * border >= min(height, width):
+        raise OptionError(f"border={border} leaves nothing of {role}, {height} x {width} pixels; pass border=0.")
+
+
+def distances(triple: Triple, pairs: tuple[tuple[str, DistanceName], ...], support: Level) -> tuple[da.Array, Layout]:
     """Measure distances between pairs of the three: (time, pair, y, x) and how it is cut.
 
-    float32 with the pixels of HR for support "pixel"; one number a patch for a side; one number for "image".
+    pairs: the distance of each, one for all unless support is "pixel". float32 with the pixels of HR for support
+    "pixel"; one number a patch for a side; one number for "image".
     """
-    if name == "mtf" and support == "pixel":
+    names = {name for name, _ in pairs}
+    assert support == "pixel" or len(names) == 1
+    if "mtf" in names and support == "pixel":
         raise OptionError("'mtf' has no value for a single pixel; pass the side of patches, such as support=32.")
-    if name == "sad" and len(triple.sr.keys) == 1:
+    if "sad" in names and len(triple.sr.keys) == 1:
         raise OptionError("'sad' is an angle between spectra, and there is one band only; take 'l1' or 'nd'.")
-    distance = _distance(name)
-    patch = support if isinstance(support, int) else MTF_SIDE if name == "mtf" else 1
+    halo = max(_distance(name).halo for name in names)
+    patch = support if isinstance(support, int) else MTF_SIDE if "mtf" in names else 1
     layout = triple.layout(patch)
     if patch > min(layout.shape):
         raise GridError(f"patches of {patch} pixels are larger than the scene, {layout.shape[0]} x {layout.shape[1]}.")
-    moving = math.ceil(triple.max_shift) + RADIUS if triple.shift is not None else 0
-    reach = distance.halo + moving
+    reach = halo + (math.ceil(triple.max_shift) + RADIUS if triple.shift is not None else 0)
     lr_reach = math.ceil(reach / triple.scale) + 1
-    recipe = PairTask(
-        name, pairs, support, triple.scale, reach, lr_reach, triple.table is not None, triple.shift is not None
-    )
+    mapped, shifted = triple.table is not None, triple.shift is not None
+    recipe = PairTask(pairs, support, triple.scale, halo, reach, lr_reach, mapped, shifted)
     coarse = layout.coarser(triple.scale)
     inputs: list[Input] = [
         (coarse.wider(triple.lr.data, lr_reach, fill="nearest"), "tbyx"),
         (layout.wider(triple.sr.data, reach), "tbyx"),
-        (layout.wider(triple.hr, distance.halo), "tbyx"),
+        (layout.wider(triple.hr, halo), "tbyx"),
     ]
     inputs += [(triple.table, "tblv")] if triple.table is not None else []
     inputs += [(triple.shift, "ts")] if triple.shift is not None else []
     if support == "image":
-        new = {"p": len(pairs), "f": distance.fields + 1}
+        name = recipe.first
+        new = {"p": len(pairs), "f": _distance(name).fields + 1}
         sums = map_images(_sums, inputs, "tpfyx", layout.one_each(), new=new, recipe=recipe)
         total = sums.sum(axis=(3, 4), keepdims=True, split_every=16)
         values = da.map_blocks(_of_image, total, name=None, distance=name, drop_axis=2, dtype=np.float64)
         return values, Layout((1,), (1,))
-    out = layout if support == "pixel" else layout.coarser(patch)
-    kind = np.float32 if support == "pixel" else np.float64
-    values = map_images(_values, inputs, "tpyx", out, new={"p": len(pairs)}, dtype=kind, recipe=recipe)
-    return values, out
+    if support == "pixel":
+        new = {"p": len(pairs)}
+        return map_images(_pixels, inputs, "tpyx", layout, new=new, dtype=np.float32, recipe=recipe), layout
+    out = layout.coarser(patch)
+    return map_images(_of_patches, inputs, "tpyx", out, new={"p": len(pairs)}, recipe=recipe), out
 
 
 def _distance(name: str) -> Distance:
@@ -162,18 +181,41 @@ def _of_image(sums: FloatArray, *, distance: str) -> FloatArray:
         return _distance(distance).finish(fields[:-1] / fields[-1])
 
 
-def _values(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
-    """Return the distances of pixels or patches of a block: (1, pair, y, x)."""
-    fields = _fields(*(block[0] for block in blocks), recipe=recipe)
-    patch, name = recipe.support, recipe.distance
-    if isinstance(patch, int) and name != "mtf":
-        counts = np.isfinite(fields[0]).all(axis=0)
-        sums = by_patch(np.where(counts, fields, 0.0), patch)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            fields = sums / by_patch(counts.astype(np.float64), patch)
+def _pixels(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
+    """Return the distances of the pixels of a block: (1, pair, y, x)."""
+    lr, sr, hr, *maps = (block[0] for block in blocks)
+    halo = recipe.halo
+    shape = (1, len(recipe.pairs), *(side - 2 * halo for side in hr.shape[-2:]))
+    # Nothing counts in the border, where HR is NaN: that part of the work is left out.
+    frame = frame_of(np.isfinite(hr)) if not halo else whole_of(hr)
+    values = np.full(shape, np.nan, np.float32)
+    if frame[0].start == frame[0].stop:
+        return values
+    images = _harmonized(lr, sr, hr, *maps, recipe=recipe, frame=frame)
+    inner = values[..., frame[0], frame[1]] if not halo else values
+    # What a strip makes fits into a cache, unless a distance has context.
+    rows = inner.shape[-2] if halo else STRIP // (images[0].shape[0] * inner.shape[-1]) or 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = _distance(name).finish(np.moveaxis(fields, 1, 0))[None]
-    return values.astype(np.float32) if patch == "pixel" else values
+        for start in range(0, inner.shape[-2], rows):
+            members = _members(tuple(image[..., start : start + rows + 2 * halo, :] for image in images))
+            for place, (name, pair) in enumerate(recipe.pairs):
+                distance = _distance(name)
+                one, other = (trimmed(image, halo - distance.halo) for image in members[pair])
+                inner[0, place, start : start + rows] = distance.finish(distance.per_pixel(one, other))
+    return values
+
+
+def _of_patches(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
+    """Return the distances of the patches of a block: (1, pair, y, x)."""
+    fields = _fields(*(block[0] for block in blocks), recipe=recipe)
+    if recipe.first != "mtf":
+        assert isinstance(recipe.support, int)
+        counts = np.isfinite(fields[0]).all(axis=0)
+        sums = by_patch(np.where(counts, fields, 0.0), recipe.support)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fields = sums / by_patch(counts.astype(np.float64), recipe.support)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _distance(recipe.first).finish(np.moveaxis(fields, 1, 0))[None]
 
 
 def _sums(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
@@ -186,36 +228,68 @@ def _sums(*blocks: FloatArray, recipe: PairTask) -> FloatArray:
 
 def _fields(lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask) -> FloatArray:
     """Return the fields of the distance for each pair: (pair, field, y, x), of patches for "mtf"."""
-    distance = _distance(recipe.distance)
-    images = _harmonized(lr, sr, hr, *maps, recipe=recipe, halo=distance.halo)
+    members = _members(_harmonized(lr, sr, hr, *maps, recipe=recipe, frame=whole_of(hr)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        low, fine, true = images
-        # In this order SR = HR makes "om" what "ref" is, for the distances that are not symmetric too.
-        members = {"ref": (low, true), "im": (fine, true), "om": (low, fine)}
-        if recipe.distance != "mtf":
-            return np.stack([distance.per_pixel(*members[pair]) for pair in recipe.pairs])
+        if recipe.first != "mtf":
+            return np.stack([_distance(name).per_pixel(*members[pair]) for name, pair in recipe.pairs])
         side = recipe.support if isinstance(recipe.support, int) else MTF_SIDE
-        return np.stack([_patches(*members[pair], side, recipe.scale)[None] for pair in recipe.pairs])
+        return np.stack([_patches(*members[pair], side, recipe.scale)[None] for _, pair in recipe.pairs])
+
+
+def _members(images: tuple[FloatArray, ...]) -> dict[DistanceName, tuple[FloatArray, FloatArray]]:
+    low, fine, true = images
+    # In this order SR = HR makes "om" what "ref" is, for the distances that are not symmetric too.
+    return {"ref": (low, true), "im": (fine, true), "om": (low, fine)}
+
+
+def whole_of(image: FloatArray) -> tuple[slice, slice]:
+    """Return all rows and columns."""
+    return slice(0, image.shape[-2]), slice(0, image.shape[-1])
 
 
 def _harmonized(
-    lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask, halo: int
+    lr: FloatArray, sr: FloatArray, hr: FloatArray, *maps: FloatArray, recipe: PairTask, frame: tuple[slice, slice]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return upsampled LR, SR and HR with `halo` pixels around the block, NaN in all where it is in one of them."""
-    images = [trimmed(upsample(lr.astype(np.float64), recipe.scale), recipe.lr_reach * recipe.scale - recipe.reach)]
-    images.append(sr.astype(np.float64))
+    """Return upsampled LR, SR and HR, NaN in all where it is in one of them; of HR's rows and columns `frame`."""
+    dy, dx = map(float, maps[-1]) if recipe.shifted else (0.0, 0.0)
+    margin = math.ceil(max(abs(dy), abs(dx))) + RADIUS if dy or dx else 0
+    extra = recipe.reach - recipe.halo  # of SR around HR
+    spans = [(side.start + extra - margin, side.stop + extra + margin) for side in frame]
+    images = np.empty((2, sr.shape[0], *(stop - start for start, stop in spans)))
+    images[0] = _upsampled(lr, spans, recipe)
+    images[1] = sr[..., slice(*spans[0]), slice(*spans[1])]
     if recipe.mapped:
-        images = [apply_map(maps[0], image) for image in images]
-    if recipe.shifted:
-        dy, dx = maps[-1]
-        if dy or dx:
-            images = [warp(image, float(dy), float(dx)) for image in images]
-    low, fine = (trimmed(image, recipe.reach - halo) for image in images)
-    true = hr.astype(np.float64)
+        for image in images:
+            image[...] = apply_map(maps[0], image)
+    if margin:
+        images = moved_by(images, dy, dx, margin)
+    low, fine = images
+    true = hr[..., frame[0], frame[1]].astype(np.float64)
     valid = np.isfinite(low + fine + true).all(axis=0)
     if not valid.all():
         low, fine, true = (np.where(valid, image, np.nan) for image in (low, fine, true))
     return low, fine, true
+
+
+def _upsampled(lr: FloatArray, spans: list[tuple[int, int]], recipe: PairTask) -> FloatArray:
+    """Upsample LR to rows and columns of the pixels that SR has in its block."""
+    scale = recipe.scale
+    ahead = recipe.lr_reach * scale - recipe.reach  # HR pixels that LR's block begins before SR's
+    parts, inner = [], []
+    for (start, stop), side in zip(spans, lr.shape[-2:], strict=True):
+        first, last = max((start + ahead) // scale - 1, 0), min(-(-(stop + ahead) // scale) + 1, side)
+        parts.append(slice(first, last))
+        inner.append(slice(start + ahead - first * scale, stop + ahead - first * scale))
+    fine = upsample(lr[..., parts[0], parts[1]].astype(np.float64), scale)
+    return fine[..., inner[0], inner[1]]
+
+
+def moved_by(images: FloatArray, dy: float, dx: float, margin: int) -> FloatArray:
+    """Move (..., y, x) by (dy, dx) as `warp` does, and cut off the `margin` pixels on each side that it needs."""
+    if not np.isfinite(images).all():
+        return np.stack([trimmed(warp(image, dy, dx), margin) for image in images])
+    height, width = (side - 2 * margin for side in images.shape[-2:])
+    return moved_along(moved_along(images, dy, height, axis=-2), dx, width, axis=-1)
 
 
 def _patches(one: FloatArray, other: FloatArray, side: int, scale: int) -> FloatArray:

@@ -110,11 +110,23 @@ def sense_plane(
 
 def _weigh(plane: FloatArray, first: npt.NDArray[np.int64], weights: DoubleArray) -> DoubleArray:
     """Sum rows: out[i] = sum_k weights[i, k] * plane[first[i] + k], in the order of k; weights beyond are 0."""
-    plane = np.ascontiguousarray(plane)
     out = np.zeros((len(first), plane.shape[1]))
-    last = plane.shape[0] - 1
-    for tap in range(weights.shape[1]):
-        out += weights[:, tap, None] * plane[np.clip(first + tap, 0, last)]
+    taps, count = weights.shape[1], len(first)
+    step = int(first[1] - first[0]) if count > 1 else 1
+    if step < 1 or (np.diff(first) != step).any():
+        plane, last = np.ascontiguousarray(plane), plane.shape[0] - 1
+        for tap in range(taps):
+            out += weights[:, tap, None] * plane[np.clip(first + tap, 0, last)]
+        return out
+    # Rows at even distances are a view of the plane, which gets rows of zeros where weights lie beyond.
+    before = max(-int(first[0]), 0)
+    after = max(int(first[-1]) + taps - plane.shape[0], 0)
+    padded = np.zeros((before + plane.shape[0] + after, plane.shape[1]))
+    padded[before : before + plane.shape[0]] = plane
+    product = np.empty_like(out)
+    for tap in range(taps):
+        start = int(first[0]) + before + tap
+        out += np.multiply(weights[:, tap, None], padded[start : start + step * (count - 1) + 1 : step], out=product)
     return out
 
 
