@@ -93,7 +93,7 @@ DIFFUSION = replace(
         ("upscale", 4),
         ("width", 96),
         ("blocks", 2),
-        ("steps", 4),
+        ("steps", 2),
         ("seed", 0),
     ),
     weights=WeightsFile(

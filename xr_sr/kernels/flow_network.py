@@ -106,7 +106,7 @@ class FlowNetwork(FlowResidual):
         x), or none.
         """
         if self.steps == 1:
-            return self.mean(around).expand(len(white), -1, -1, -1)
+            return self.mean(around).repeat(len(white), 1, 1, 1)  # each is written into
         unused = STEPS - self.steps
         drawn = self.drawn(trim(white, unused), trim(around.seen, unused), self.steps)
         scale = trim(around.scale if wide is None else around.scale * wide, STEPS - 1)

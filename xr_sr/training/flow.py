@@ -159,7 +159,19 @@ def fit_flow(
         seen=seen,
         more={"covariance_batches": COVARIANCE_BATCHES},
     )
+    learned = {name: value.requires_grad for name, value in network.named_parameters()}
     for name, value in network.named_parameters():
         value.requires_grad_(name.split(".")[0] in TRAINED)
-    estimate_base(network, batches, COVARIANCE_BATCHES)
-    return train(network, batches, FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)
+    if not is_trained(network):
+        estimate_base(network, batches, COVARIANCE_BATCHES)
+    try:
+        train(network, batches, FlowMatching(network), Path(folder), settings, evaluate=evaluate, show=show)
+    finally:
+        for name, value in network.named_parameters():
+            value.requires_grad_(learned[name])
+    return network
+
+
+def is_trained(network: FlowResidual) -> bool:
+    """Return whether a network has a covariance of errors already, in which its paths were learned."""
+    return not torch.equal(network.base, torch.eye(network.planes, device=network.base.device))
