@@ -103,7 +103,9 @@ def _judged(lr: Any, images: dict[str, Any], ensembles: dict[str, Any], hr: Any)
         estimate, deviation = inner(each["estimate"]), inner(each["std"])
         found[f"psnr mean of {name}"] = psnr_of(members.mean(0), truth)
         found[f"psnr member of {name}"] = float(np.mean([psnr_of(member, truth) for member in members]))
-        found[f"seen {name}"] = float(np.mean([distance_seen(m, lr) for m in each["members"][:4:2]])) / missed["bicubic"]
+        found[f"seen {name}"] = (
+            float(np.mean([distance_seen(m, lr) for m in each["members"][:4:2]])) / missed["bicubic"]
+        )
         found[f"spectrum {name}"] = float(np.mean([apart(spectrum(member), expected) for member in members]))
         found[f"crps {name}"] = crps(members, truth)
         found[f"coverage {name}"] = float((np.abs(truth - estimate) <= 1.645 * deviation).mean())

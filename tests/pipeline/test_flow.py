@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import dask
@@ -98,6 +99,24 @@ def test_members_agree_with_the_input_as_kriging_does(cube, whole):
     kriged = computed(cube.sr.upscale("kriging", device="cpu")).sr.consistency(cube, operator="psf")["reflectance"]
     assert float(missed.max()) < float(kriged.max()) + 4e-4
     assert float(abs(whole - computed(cube.sr.upscale("kriging", device="cpu"))).mean()) > 3e-3
+
+
+def test_members_of_one_step_are_the_mean(cube):
+    small = cube.isel(y=slice(20), x=slice(33))
+    found = drawn(small, 4, members=True, steps=1)
+
+    np.testing.assert_allclose(found["estimate"].values, upscaled(small, steps=1).values, rtol=0, atol=1e-6)
+    for member in found["members"].values:
+        np.testing.assert_allclose(member, found["estimate"].values, rtol=0, atol=1e-6)
+    assert float(found["std"].max()) < 1e-6
+
+
+def test_members_are_recorded_with_their_seed(cube):
+    small = cube.isel(y=slice(20), x=slice(33))
+    found = drawn(small, 2, seed=5, members=True)
+
+    assert found.attrs["xr_sr:seed"] == 5
+    assert json.loads(found["estimate"].attrs.get("xr_sr:options", found.attrs["xr_sr:options"]))["seed"] == 5
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])

@@ -42,7 +42,7 @@ SCENES = [Scene(f"fields {seed}", fields(seed)) for seed in (1, 2)]
 def network_of(seed: int = 0, channels: int = 2) -> LatentUNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LatentUNet(2 * channels, channels, 32, "1-1", 1, "2", head_channels=16)
+        return LatentUNet(2 * channels, channels, 32, "1-1", 1, "2")
 
 
 def autoencoder_of() -> KLAutoencoder:
@@ -232,7 +232,7 @@ class TestModel:
 
         joined = latent_diffusion(autoencoder, network)
 
-        again, found = from_state_dict(joined.state_dict(), head_channels=16)
+        again, found = from_state_dict(joined.state_dict())
         assert isinstance(again, LatentDiffusion)
         assert dict(found.config)["image_bands"] == 2
         x, condition, time = torch.randn(1, 2, 8, 8), torch.randn(1, 2, 8, 8), torch.tensor([7])
@@ -283,6 +283,8 @@ class TestPixels:
             pixel_diffusion(network_of(), limits=(0.0, 0.5))
         with pytest.raises(TrainingError, match="LatentUNet"):
             pixel_diffusion(LeanSPAN(bands=4), limits=(0, 1))
+        with pytest.raises(TrainingError, match="heads of 16 channels"):
+            pixel_diffusion(LatentUNet(4, 2, 32, "1-1", 1, "2", head_channels=16), limits=(0, 1))
         with pytest.raises(TrainingError, match="reads 6 channels and returns 2"):
             pixel_diffusion(LatentUNet(6, 2, 32, "1-1", 1, ""), limits=(0, 1))
 

@@ -57,6 +57,27 @@ def test_errors_have_the_covariance_of_the_base():
     torch.testing.assert_close(white.T @ white / len(white), torch.eye(network.planes).double(), rtol=0, atol=0.02)
 
 
+def test_a_trained_network_keeps_the_covariance_that_it_was_trained_for(tmp_path):
+    network = learned(tmp_path / "first", 3)
+    base = network.base.clone()
+
+    again = fit_flow(
+        network,
+        SCENES[:1],
+        tmp_path / "second",
+        Settings(3, device="cpu"),
+        bands=BANDS,
+        batch=6,
+        side=12,
+        patch=24,
+        pool=16,
+        sensors=STILL,
+    )
+
+    assert torch.equal(again.base, base) and not torch.equal(base, torch.eye(network.planes))
+    assert all(value.requires_grad for value in again.parameters())
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(tmp_path):
     """The weights are equal to the bit."""
 

@@ -88,7 +88,10 @@ def shares_for(members: xr.DataArray, level: float) -> Limits:
         (f"{count} members", count == _FITTED_MEMBERS),
         (f"model {model}", model == _FITTED_MODEL),
         ("same_ground=False", attrs.get(SAME_GROUND_ATTR, 1) != 0),
-        ("members without the package's calibration", _is_fitted_calibration(attrs.get(CALIBRATION_ATTR))),
+        (
+            "members without the package's calibration",
+            model != _FITTED_MODEL or _is_fitted_calibration(attrs.get(CALIBRATION_ATTR)),
+        ),
         *((f"{name}=", False) for name in _changed_options(attrs)),
         (f"a scene of {size:.2g} km2", _FITTED_KM2[0] <= size <= _FITTED_KM2[1]),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def locate(spec: Model, weights: str | Path | None = None, *, download: bool = T
         given = check_path("weights", weights, WeightsNotFoundError)
         if given.is_file():
             return Located(given.resolve(), sha256_of(given))
-        return _verified(_search(given, wanted), wanted)
+        return _verified(_search(given, wanted, spec.url), wanted)
 
     path, origin = find_file(wanted) or (None, "")
     if path and (origin != "cache" or not download or sha256_of(path) == wanted.sha256):
@@ -243,9 +244,18 @@ def sha256_of(path: Path) -> str:
 _hashes: dict[tuple[str, int, int], str] = {}
 
 
-def _search(folder: Path, wanted: WeightsFile) -> Path:
-    """Search a folder for the path of a file, or the end of that path: any level of the tree may be passed."""
+def _search(folder: Path, wanted: WeightsFile, url: str) -> Path:
+    """Search a folder for the path of a file, or the end of that path: any level of the tree may be passed.
+
+    url: where the file is published.
+    """
     if not folder.is_dir():
+        if re.match(r"[a-z0-9]+:/", str(folder)):
+            raise WeightsNotFoundError(
+                f"weights={str(folder)!r} is an address, and weights are read from files. Fetch it, and pass the file."
+            )
+        if wanted.home == "authors":
+            raise WeightsNotFoundError(f"weights={str(folder)!r} is not a file or a folder. Fetch it from {url}.")
         raise WeightsNotFoundError(
             f"weights={str(folder)!r} is not a file, a folder or a model, {list(registry.names())}."
         )

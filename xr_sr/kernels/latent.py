@@ -191,8 +191,11 @@ _EXPECTED = {
 
 def _check_config(found: Any, path: Path) -> None:
     """Raise WeightsFormatError if the configuration that newer checkpoints carry asks for what is not done here."""
-    metadata = found.get("metadata") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return
+    metadata = found.get("metadata")
     config = metadata.get("opensr_inference_config") if isinstance(metadata, dict) else None
+    config = config if isinstance(config, dict) else found.get("hyper_parameters")  # as training by Lightning has them
     if not isinstance(config, dict):
         return
     settings = {**config, **(inner if isinstance(inner := config.get("denoiser_settings"), dict) else {})}

@@ -212,6 +212,8 @@ def load_network(spec: Network, path: Path | None, sha256: str) -> nn.Module:
         f"{path} does not hold {spec.name!r}",
         "Pass the weights of this model, or register a model for them.",
     )
+    if broken := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
+        raise WeightsFormatError(f"{path} has values that are not finite, in {broken[0]!r}: fetch it again.")
     network = _folded(spec, network.eval())
     return DatesAsChannels(network, spec.dates).eval() if spec.dates else network
 

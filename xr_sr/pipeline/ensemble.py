@@ -128,6 +128,9 @@ def ensemble(
     )
     made = plan(obj, request)
     spec = made.spec
+    if "seed" in dict(spec.options):
+        made = plan(obj, replace(request, options={**options, "seed": int(seed)}))  # recorded as `upscale` does
+        spec = made.spec
     if not isinstance(spec, Kriging | Diffusion) and not draws_itself(spec):
         raise OptionError(
             f"model={spec.name!r} cannot draw members. Use one that can: model='diffusion', for the four 10 m bands, "

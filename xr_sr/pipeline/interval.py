@@ -240,8 +240,10 @@ def calibration_for(
     now_used = options_with(model, options) | ({"drawn": drawn} if draws_itself(registry.get(model)) else {})
     if changed := found.changed(now_used, bands):
         fitted, now = (", ".join(f"{name}={shown(pair[i])}" for name, pair in changed.items()) for i in (0, 1))
+        told = ", ".join(f"{name}={shown(now_used[name])}" for name in (*options, *changed) if name in now_used)
+        told += ", drawn=True" * (drawn and "drawn" not in changed)
         way = (
-            f"fit one with the same options, xr_sr.calibrate(lr, hr, {model!r}, {now}), or take the model's own error "
+            f"fit one with the same options, xr_sr.calibrate(lr, hr, {model!r}, {told}), or take the model's own error "
             "scale, calibrated=False"
         )
         if given is not None:

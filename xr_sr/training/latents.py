@@ -15,6 +15,9 @@ from ..networks.latent_diffusion import LatentDiffusion
 from ..networks.latent_unet import HeadedAttention, LatentUNet
 from ..networks.pixel_diffusion import PixelDiffusion
 
+HEAD_CHANNELS = 32
+"""Channels of a head of attention in published networks, and in files of weights, which do not tell."""
+
 LIMITS = (0.0, 0.5)
 """Reflectance that without an autoencoder becomes -1 and 1."""
 
@@ -97,43 +100,49 @@ def latent_diffusion(
 ) -> LatentDiffusion:
     """Join a trained autoencoder and a denoiser of its latents to one network, whose weights can be saved as a model.
 
-    schedule: that of training. Its names of tensors are those of LDSR-S2.
+    schedule: that of training. Its names of tensors are those of LDSR-S2. Raises TrainingError for a network that does
+    not fit the autoencoder, or has heads of attention of other than 32 channels.
     """
     check_fits(network, autoencoder, autoencoder.encoder.conv_in.in_channels, 0)
     state = _schedule_state(schedule)
     state |= {f"first_stage_model.{key}": value for key, value in autoencoder.state_dict().items()}
     state |= {f"model.diffusion_model.{key}": value for key, value in network.state_dict().items()}
-    joined, _ = from_state_dict(state, head_channels=_head_channels(network))
+    _check_heads(network)
+    joined, _ = from_state_dict(state)
     assert isinstance(joined, LatentDiffusion)
     return joined
 
 
 def pixel_diffusion(
-    network: LatentUNet, schedule: Schedule | None = None, *, limits: tuple[float, float], scale: int = 4
+    network: LatentUNet, schedule: Schedule | None = None, *, limits: tuple[float, float]
 ) -> PixelDiffusion:
     """Make a denoiser of reflectance a model of its own, whose weights can be saved and used: `upscale("FILE")`.
 
-    schedule, scale: those of training. limits: too; of a model they are 0 and 1. Raises TrainingError for others, and
-    for a network that does not read the fine image beside its condition.
+    schedule: that of training, which was for scale=4. limits: those of training; of a model they are 0 and 1. Raises
+    TrainingError for others, and for a network that does not read the fine image beside its condition.
     """
     if tuple(limits) != (0, 1):
         raise TrainingError(
             f"limits={limits!r}: a model of pixels has 0 and 1. Train with fit_denoiser(limits=(0, 1)), and pass the "
             "same here."
         )
-    scale = check_whole("scale", scale, least=2)
     check_fits(network, None, _returned(network), 0)
+    _check_heads(network)
     state = _schedule_state(schedule)
     state |= {f"model.diffusion_model.{key}": value for key, value in network.state_dict().items()}
-    made, _ = from_state_dict(state, head_channels=_head_channels(network), upscale=scale)
+    made, _ = from_state_dict(state)
     assert isinstance(made, PixelDiffusion)
     return made
 
 
-def _head_channels(network: LatentUNet) -> int:
-    """Return the channels of each head of attention."""
+def _check_heads(network: LatentUNet) -> None:
+    """Raise TrainingError for heads of attention that a file of weights would not tell."""
     middle = next(layer for layer in network.middle_block if isinstance(layer, HeadedAttention))
-    return int(middle.norm.num_channels // middle.heads)
+    if (channels := int(middle.norm.num_channels // middle.heads)) != HEAD_CHANNELS:
+        raise TrainingError(
+            f"The network has heads of {channels} channels, which a file of weights does not tell: a model is read as "
+            f"of {HEAD_CHANNELS}, as published ones. Train LatentUNet(head_channels={HEAD_CHANNELS})."
+        )
 
 
 def _returned(network: object) -> int:
