@@ -99,7 +99,8 @@ def upscale(
     mask: boolean, True where values are kept; the output is NaN elsewhere (nearest). Its pixels may be a whole number
         of times larger than the cube's, and it may have time. Numbers are refused: a scene classification is no mask.
     precision: "float32"; "bfloat16" and "float16" run the network at half precision, for GPUs: bfloat16 differs by up
-        to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it.
+        to 9e-3 reflectance (rms 7e-4), and is slower than float32 on processors that do not have it. On a CPU float16
+        is many times slower.
     chunks: sides of the output's blocks in input pixels; by default the input's chunks, at least 64 and at most 512;
         what has none is cut evenly, fewer than four blocks on to 256 or less.
     allow_gsd: continue where the ground size of a pixel is more than 1.5 times off what the model was made for, and

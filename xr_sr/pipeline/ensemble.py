@@ -78,17 +78,21 @@ def ensemble(
 ) -> xr.Dataset:
     """Draw fine images that the sensor may have seen as it did, and sum up how they differ; lazily.
 
-    n: number of members, 2 to 1000. They come in pairs on both sides of the estimate: 16 members are 8 draws, and an
-        even number of them has the estimate as its mean.
+    n: number of members, 2 to 1000. Those of kriging come in pairs on both sides of the estimate: 16 members are 8
+        draws, and an even number of them has the estimate as its mean. Those of "diffusion" are drawn from noise and
+        its negative in turn, and their mean is near the estimate.
     model: "kriging", by conditional simulation: x_i = K y + (z_i - K (D H z_i + n_i)), with z_i a random field with the
         spectrum of kriging's prior and the local variance of the ground, and n_i the noise of the sensor. Seen again
         through the sensor's point spread function, a member differs from the input by the sensor's noise.
+        "diffusion", for the four 10 m bands: by flow matching around the mean of "sen2sr"; seen again, a member agrees
+        with the input as kriging does. Options: `steps`; one step gives the mean as each member.
         "ldsr-s2" and other latent diffusion: n images of its own, each drawn by itself, that agree with the input by
         the means of their blocks; `estimate` is their mean then, `std` their deviation, and nothing is calibrated.
     seed: 0 or more. Random numbers depend on it, on the band, the member and the place on the grid of the CRS, those of
-        the noise on the date too: members are the same in every chunking and crop, for either order of rows or columns,
-        and of a date alone and in a series.
-    members: keep them, as a variable `members` along a first dimension `member`; else memory does not grow with n.
+        the noise on the date too: members are the same in every chunking and crop, and of a date alone and in a series;
+        those of kriging also for either order of rows or columns.
+    members: keep them, as a variable `members` along a first dimension `member`; else memory does not grow with n, but
+        for latent diffusion, of which windows are kept until they are blended.
     same_ground: draw the detail that no date shows once for all dates, as it is where the ground stays the same, and
         the sensor's noise for each date: members differ between dates by what was seen of them. False draws dates
         independently of each other.
