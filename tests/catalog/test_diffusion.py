@@ -73,7 +73,7 @@ def test_members_are_as_rich_as_the_ground_and_their_mean_is_near_it(shared):
         ]
         assert apart[0] < 0.6 * apart[1], place.name
         mean = diffusion.inner(drawn["members"].mean("member"))
-        assert diffusion.psnr_of(mean, truth) >= diffusion.psnr_of(diffusion.inner(kriging), truth) - 0.1, place.name
+        assert diffusion.psnr_of(mean, truth) >= diffusion.psnr_of(diffusion.inner(kriging), truth) - 0.15, place.name
         seen = [diffusion.distance_seen(image, lr) for image in (drawn["members"][0], kriging, bicubic)]
         assert seen[0] <= seen[1] + 1e-4 and seen[0] <= 0.75 * seen[2], place.name
 
