@@ -22,7 +22,7 @@ from ..io.cog import to_cog
 from ..io.files import open as open_cube
 from ..io.files import suffix_of
 from ..io.zarr import open_zarr, to_zarr
-from ..metrics import evaluate
+from ..metrics import psnr
 from ..pipeline.api import fuse, upscale
 from ..plot import compare
 from ..plot.samples import in_a_row
@@ -37,6 +37,9 @@ MOST_DAYS = 10
 
 WINDOW = (344_020, 5_819_760, 345_300, 5_821_040)
 """The part that is drawn, (left, bottom, right, top) in EPSG:32633: a village, the end of a lake, fields."""
+
+BORDER = 16
+"""Pixels at the edges that do not count, as in `evaluate`."""
 
 _PASSED_ON = (
     "model",
@@ -185,9 +188,11 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
     say(f"{picture}: LR, bicubic and SR of a part of it, and how each differs from it as the sensor sees it")
     pair = sample("virginia")
     lr, hr = pair["lr/r10m"].to_dataset(), pair["hr"].to_dataset()
-    images = {name: upscale(lr, name) for name in ("bicubic", "kriging", DEFAULT_MODEL)}
-    psnr = evaluate(lr, images, hr)["psnr"].mean("band").compute()
-    reached = ", ".join(f"{name} {float(psnr.sel(model=name)):.1f} dB" for name in images)
+    images = {name: upscale(lr, name).compute() for name in ("bicubic", "kriging", DEFAULT_MODEL)}
+    inner = {"y": slice(BORDER, -BORDER), "x": slice(BORDER, -BORDER)}
+    reached = ", ".join(
+        f"{name} {float(psnr(image.isel(inner), hr.isel(inner)).mean()):.1f} dB" for name, image in images.items()
+    )
     picture = folder / "virginia.png"
     panels = {"input, 10 m": reflectance(lr), **images, "aerial reference, 2.5 m": hr}
     save_figure(in_a_row(panels), picture)
@@ -197,6 +202,7 @@ def run_demo(folder: Path, *, progress: bool | None, say: Callable[[str], object
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure to a file. Raises StoreError if that fails."""
     try:
-        figure.savefig(path)
+        # Half of the time of the usual level 6, and one percent more bytes.
+        figure.savefig(path, pil_kwargs={"compress_level": 4} if path.suffix == ".png" else None)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
