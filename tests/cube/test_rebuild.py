@@ -19,6 +19,7 @@ from tests.cubes import untouchable
 from xr_sr.cube.rebuild import assemble
 from xr_sr.cube.select import Cube, Plane, pick, recognize
 from xr_sr.errors import BandWarning
+from xr_sr.tiling.repeat import repeat_pixels
 
 GB10 = GeoBox((9, 7), Affine(10, 0, 600_000, 0, -10, 5_700_000), "EPSG:32633")
 GRIDS = {
@@ -60,7 +61,7 @@ def upscaled(
     planes = pick(cube, wanted, reader="a test")
     data = result(cube, planes, scale)
     given = [data[..., index, :, :] for index in range(len(planes))] if apart else data
-    return assemble(cube, planes, given, scale=scale, attrs=attrs)
+    return assemble(cube, planes, given, scale=scale, repeat=repeat_pixels, attrs=attrs)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -135,10 +136,10 @@ def test_nothing_is_computed_and_no_task_is_added():
     planes = pick(cube, RGBN, reader="a test")
     data = result(cube, planes, 4)
 
-    array = assemble(cube, planes, data, scale=4)
+    array = assemble(cube, planes, data, scale=4, repeat=repeat_pixels)
     parts = [data[:, index] for index in range(4)]
     split = recognize(stack().to_dataset("band"))
-    ds = assemble(split, pick(split, RGBN, reader="a test"), parts, scale=4)
+    ds = assemble(split, pick(split, RGBN, reader="a test"), parts, scale=4, repeat=repeat_pixels)
 
     assert array.data is data
     assert all(ds[name].data is part for name, part in zip(RGBN, parts, strict=True))
@@ -152,7 +153,10 @@ def test_dtype_can_be_asked_for():
     cube = recognize(stack())
     planes = pick(cube, RGBN, reader="a test")
 
-    assert assemble(cube, planes, result(cube, planes, 4), scale=4, dtype="float16").dtype == "float16"
+    assert (
+        assemble(cube, planes, result(cube, planes, 4), scale=4, repeat=repeat_pixels, dtype="float16").dtype
+        == "float16"
+    )
 
 
 def test_stale_attributes_go_and_true_ones_stay():
@@ -284,7 +288,7 @@ def test_scl_of_the_coarser_node_comes_along():
     planes = pick(cube, ["B04"], reader="a test")
     data = result(cube, planes, 2).rechunk({-2: (10, 26), -1: (6, 22)})
 
-    out = assemble(cube, planes, data, scale=2)
+    out = assemble(cube, planes, data, scale=2, repeat=repeat_pixels)
 
     np.testing.assert_array_equal(out.SCL, scl.values.repeat(4, axis=1).repeat(4, axis=2))
     assert out.SCL.chunksizes["y"] == (10, 26)

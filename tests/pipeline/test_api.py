@@ -353,6 +353,7 @@ def test_the_graph_holds_no_weights():
     out = array(da.zeros((4, 1024, 1024), chunks=512)).sr.upscale("sen2sr-lite")
 
     assert len(cloudpickle.dumps(out.data.dask)) < 100_000
+    assert len(cloudpickle.dumps(dict(out.data.dask))) < 100_000
 
 
 def test_same_call_same_keys():

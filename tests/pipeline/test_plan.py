@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +11,7 @@ import xr_sr
 from tests.cube.test_select import GB10, dataset, layer
 from tests.cubes import array, reflectance
 from xr_sr.errors import MissingBandError, ModelError, OptionError, WeightsNotFoundError
+from xr_sr.tiling.layer import TaskKeys
 
 DATES = np.array(["2022-01-10", "2022-01-20", "2022-02-01"], dtype="datetime64[ns]")
 
@@ -134,3 +136,26 @@ def test_the_estimate_of_memory_grows_with_the_block(series):
 
     assert 512 * 512 * 16 * 4 * 4 < large < 3 * 512 * 512 * 16 * 4 * 4  # at least the output, 4 bands in float32
     assert small < large / 20
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_planning_slices_no_array_and_writes_out_no_graph(split, monkeypatch):
+    """Both cost a task for each chunk or block; the input has 4800 chunks."""
+    data = da.zeros((3, 4, 20_480, 20_480), chunks=(1, 4, 512, 512), dtype="uint16")
+    cube = array(data).assign_coords(time=DATES).sr.set_radiometry(offset=0)
+    scl = (("time", "y", "x"), da.full((3, 20_480, 20_480), 4, chunks=(1, 512, 512), dtype="uint8"))
+    cube = cube.to_dataset("band").assign(SCL=scl) if split else cube
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("an array was sliced, or all keys were asked for")
+
+    monkeypatch.setattr(da.Array, "__getitem__", refuse)
+    monkeypatch.setattr(TaskKeys, "__iter__", refuse)
+    fine = cube.sr.upscale()
+
+    assert "4800 blocks" in repr(cube.sr.explain())
+    results, inputs = ([each[name] for name in fine] if split else [each] for each in (fine, cube))
+    own = {key for variable in inputs for key in variable.data.dask.layers}
+    for result in results:
+        made = {key: layer for key, layer in result.data.dask.layers.items() if key not in own}
+        assert made and not [key for key, layer in made.items() if layer.is_materialized()]

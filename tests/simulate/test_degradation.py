@@ -18,6 +18,7 @@ from tests import cubes
 from xr_sr import errors
 from xr_sr.kernels.sensor_noise import strength_of
 from xr_sr.simulate import MTF_AT_NYQUIST, degrade, hybrid
+from xr_sr.tiling import source
 
 
 def plane(values: np.ndarray, band: str = "B04") -> xr.DataArray:
@@ -168,6 +169,25 @@ def test_like_takes_any_phase_and_leaves_nan_beyond_the_image():
     slope = hr.copy(data=np.broadcast_to(np.arange(80.0) + 0.5, hr.shape))
     place = -20.5 + (np.arange(12) + 0.5) * 7.3
     np.testing.assert_allclose(degrade(slope, like=grid)[0, 4, 5:11], place[5:11], atol=2e-3)
+
+
+@pytest.mark.parametrize("giant", [10**9, 300])
+def test_tasks_are_made_when_they_are_asked_for_also_beyond_the_image(monkeypatch, giant):
+    from dask.graph_manipulation import clone
+
+    hr = cube(4, 80, 80).chunk(y=30, x=50)
+    affine = hr.odc.geobox.affine
+    grid = GeoBox((300, 300), affine @ affine.translation(-900, -900) @ affine.scale(4, 4), hr.odc.geobox.crs)
+    expected = degrade(hr.compute(), like=grid).compute()
+    monkeypatch.setattr(source, "GIANT", giant)
+
+    lazy = degrade(hr, like=grid).data
+
+    layers = [layer for layer in lazy.dask.layers.values() if type(layer).__name__ == "MadeLayer"]
+    assert len(layers) == 1
+    assert len(layers[0]) == len(list(layers[0])) > lazy.npartitions - (giant > 10**6)
+    np.testing.assert_array_equal(lazy.compute(scheduler="sync"), expected)
+    np.testing.assert_array_equal(clone(lazy).compute(scheduler="sync"), expected)
 
 
 def test_like_a_cube_is_like_its_geobox():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from xr_sr.tiling import halo
+from xr_sr.tiling import blocks, halo
 from xr_sr.tiling import source as gathering
 
 
@@ -247,7 +247,7 @@ def test_some_bands_are_views_of_the_blocks_that_hold_all():
     image = np.arange(3 * 2 * 12 * 10).reshape(3, 2, 12, 10)
     whole = da.from_array(image, chunks=(1, 2, 5, 10)).rechunk({1: 2})
 
-    part = gathering.some_bands(whole, 1, 1)
+    part = blocks.some_bands(whole, 1, 1)
 
     assert_array_equal(part.compute(scheduler="synchronous"), image[:, 1:2])
     assert part.chunks == (*whole.chunks[:1], (1,), *whole.chunks[2:])

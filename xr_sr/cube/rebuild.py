@@ -5,8 +5,8 @@ Nothing is computed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -38,12 +38,29 @@ _STALE_WITH_NEW_VALUES = {
 _UNITLESS = {"units": "1"}  # as CF writes it; the input may have "DN"
 
 
+class Repeat(Protocol):
+    """Protocol of `tiling.repeat.repeat_pixels`."""
+
+    def __call__(
+        self,
+        array: da.Array,
+        axes: Sequence[int],
+        factor: int,
+        chunks: Sequence[Sequence[int]],
+        *,
+        change: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> da.Array:
+        """Repeat pixels along some axes, lazily, in given chunks."""
+
+
 def assemble(
     cube: Cube,
     planes_out: Sequence[Plane],
     data: da.Array | list[da.Array] | tuple[da.Array, ...],
     *,
     scale: int,
+    repeat: Repeat,
     attrs: Mapping[str, Any] | None = None,
     attrs_of: Mapping[str, Mapping[str, Any]] | None = None,
     extra_coords: Mapping[Hashable, xr.Variable] | None = None,
@@ -52,7 +69,8 @@ def assemble(
     """Build a result in the form of the cube, on a grid `scale` times finer.
 
     planes_out: the bands of `data`, in that order. data: lazy (*lead, band, y * scale, x * scale), or one
-    (*lead, y * scale, x * scale) per band, which saves slicing for a Dataset. attrs: provenance, for each variable.
+    (*lead, y * scale, x * scale) per band, which saves slicing for a Dataset. repeat: brings flags to the finer grid.
+    attrs: provenance, for each variable.
     attrs_of: the same for bands that something else made, by canonical name; for a Dataset only.
     extra_coords: off the grid; they replace what the cube has under their names.
     Returns a DataArray for a DataArray, else a Dataset. Names of bands and dims, their order and coordinates off the
@@ -80,7 +98,7 @@ def assemble(
     coords = _new_coords(cube, planes_out, scale).assign_coords(extra_coords or {})
     sizes = (*parts[0].chunks[: len(cube.lead)], *parts[0].chunks[-2:])
     chunks = dict(zip((*cube.lead, cube.y, cube.x), sizes, strict=True))
-    flags = {flag.name: _to_fine(flag, cube, scale, chunks) for flag in cube.flags}
+    flags = {flag.name: _to_fine(flag, cube, scale, chunks, repeat) for flag in cube.flags}
     coords = coords.assign_coords({name: flag for name, flag in flags.items() if name in cube.source.coords})
     made_by, encoding = dict(attrs or {}), {"grid_mapping": cube.crs_name} if cube.crs_name in coords.coords else {}
 
@@ -127,41 +145,33 @@ def _new_coords(cube: Cube, planes: Sequence[Plane], scale: int) -> xr.Dataset:
     return old.drop_vars(gone).assign_coords(new)
 
 
-def _to_fine(flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[int, ...]]) -> xr.Variable:
+def _to_fine(
+    flags: Flags, cube: Cube, scale: int, chunks: Mapping[str, tuple[int, ...]], repeat: Repeat
+) -> xr.Variable:
     """Repeat the pixels of flags on the finer grid, lazily, in the chunks of the data; SCL in floats becomes uint8."""
-    import dask.array as da
-
     check_array(flags.array, repr(flags.name))
     variable, factor = flags.array.variable, flags.factor * scale
-    cut: dict[Hashable, int | tuple[int, ...]] = {dim: sizes for dim, sizes in chunks.items() if dim in variable.dims}
-    for dim in (cube.y, cube.x):
-        aligned = not any(size % factor for size in chunks[dim])
-        cut[dim] = tuple(size // factor for size in chunks[dim]) if aligned else max(1, max(chunks[dim]) // factor)
-    old = variable.chunk(cut).data
+    if variable.chunks is None:
+        cut = {dim: sizes for dim, sizes in chunks.items() if dim in variable.dims}
+        variable = variable.chunk(cut | {dim: max(1, max(chunks[dim]) // factor) for dim in (cube.y, cube.x)})
+    old = variable.data
     classes = is_scl(flags.name) and old.dtype.kind == "f"
-    dtype = np.dtype("uint8") if classes else old.dtype
-    axes = variable.dims.index(cube.y), variable.dims.index(cube.x)
-    fine = da.map_blocks(
-        _repeat_block,
+    fine = repeat(
         old,
-        factor=factor,
-        axes=axes,
-        classes=classes,
-        dtype=dtype,
-        meta=np.empty((0,) * old.ndim, dtype),
-        chunks=tuple(
-            tuple(size * factor for size in sizes) if axis in axes else sizes for axis, sizes in enumerate(old.chunks)
-        ),
-    ).rechunk({axis: chunks[str(dim)] for axis, dim in enumerate(variable.dims) if dim in chunks})
+        (variable.dims.index(cube.y), variable.dims.index(cube.x)),
+        factor,
+        [chunks.get(str(dim), old.chunks[axis]) for axis, dim in enumerate(variable.dims)],
+        change=_classes_of if classes else None,
+        dtype="uint8" if classes else None,
+    )
     kept = {key: value for key, value in variable.attrs.items() if key not in _STALE_ON_NEW_GRID}
     return xr.Variable(variable.dims, fine, kept)
 
 
-def _repeat_block(block: NDArray[Any], *, factor: int, axes: tuple[int, int], classes: bool) -> NDArray[Any]:
-    """Repeat each pixel `factor` times along both axes; with `classes`, NaN becomes 0 (no data) and the rest uint8."""
-    if classes:
-        block = np.nan_to_num(check_classes(block, "SCL"), nan=0).astype("uint8")
-    return block.repeat(factor, axis=axes[0]).repeat(factor, axis=axes[1])
+def _classes_of(block: NDArray[Any]) -> NDArray[Any]:
+    """Return classes in floats as uint8, NaN as 0 (no data)."""
+    classes: NDArray[Any] = np.nan_to_num(check_classes(block, "SCL"), nan=0).astype("uint8")
+    return classes
 
 
 def _still_true(attrs: Mapping[Any, Any], planes: Sequence[Plane] = (), *, size: int = 0) -> dict[Any, Any]:

@@ -19,7 +19,7 @@ from ..cube.time import scalar_dates
 from ..errors import GridError, OptionError
 from ..radiometry.cubes import CLOUDY_CLASSES
 from ..radiometry.resolve import Radiometry
-from ..tiling.source import SIDE
+from ..tiling.blocks import SIDE
 from ..tiling.two_resolutions import Coarse
 from .readers import Second
 

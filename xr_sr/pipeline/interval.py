@@ -24,7 +24,7 @@ from ..kernels.calibration import Calibration, gaussian_width, shipped
 from ..kernels.resolve import options_with
 from ..radiometry.resolve import Nodata, Offset, Quantification
 from ..spec import CALIBRATION_ATTR, INTERVAL_LEVEL_ATTR, LEAST_LEVEL, MOST_LEVEL, Option
-from ..tiling.source import some_bands
+from ..tiling.blocks import some_bands
 from .api import described_as_in_upscale
 from .draws import draws_of
 from .inputs import Chunks, LayoutChoice

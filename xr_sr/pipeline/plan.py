@@ -23,6 +23,8 @@ from ..cube.rebuild import assemble
 from ..cube.select import Cube, pick
 from ..radiometry.resolve import OFFSET_COORD
 from ..radiometry.summary import dates_with_offsets, html_of, meters, text_of, times_of
+from ..tiling.blocks import stacked
+from ..tiling.repeat import repeat_pixels
 from .request import Request
 from .steps import Step, sides_like
 
@@ -92,11 +94,14 @@ def graph(plan: Plan) -> da.Array | list[da.Array]:
 
 def rebuild(plan: Plan, arrays: da.Array | list[da.Array]) -> xr.DataArray | xr.Dataset:
     """Put the bands into the form of the input, on the finer grid, with what made them in their attributes."""
+    if isinstance(arrays, list) and isinstance(plan.whole.source, xr.DataArray) and plan.whole.band_dim:
+        arrays = stacked(arrays)
     return assemble(
         plan.whole,
         pick(plan.whole, plan.wanted, reader=plan.spec.name),
         arrays,
         scale=plan.scale,
+        repeat=repeat_pixels,
         attrs=plan.attrs,
         attrs_of=plan.attrs_of,
         extra_coords=plan.coords,

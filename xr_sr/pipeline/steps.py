@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..catalog.generative import Diffusion
 from ..catalog.models import Kriging, Network
+from ..tiling.blocks import choose_blocks
 from ..tiling.halo import map_tiles
 from ..tiling.lattice import Lattice, least_side, map_windows
-from ..tiling.source import choose_blocks
 from ..tiling.two_resolutions import FAR, Coarse, far
 from .histogram import matched_to_input
 from .readers import COARSE_STACK, Second

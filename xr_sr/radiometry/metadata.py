@@ -350,7 +350,8 @@ def _scaling_of(plane: Plane) -> Scaling | None:
     found = read_scaling(plane.array.attrs, kept=True)
     if found is not None or plane.index is None:
         return found
-    return read_scaling(plane.array.isel({plane.array.dims[-3]: plane.index}).coords)
+    coords = plane.array.coords.to_dataset()  # without the pixels: to slice these costs a task for each chunk
+    return read_scaling(coords.isel({plane.array.dims[-3]: plane.index}, missing_dims="ignore").coords)
 
 
 def _numbers(value: object) -> list[float]:

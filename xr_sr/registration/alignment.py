@@ -21,8 +21,9 @@ from ..cube.select import Cube, Plane, check_lead, pick, recognize
 from ..errors import CubeError, GeoreferenceWarning, RadiometryError
 from ..radiometry.written import converted_if_written
 from ..spec import Tile
+from ..tiling.blocks import SIDE
 from ..tiling.halo import map_tiles
-from ..tiling.source import SIDE, Source
+from ..tiling.source import Source
 from .channels import Channel
 from .estimate import ShiftMethod, checked_options
 from .features import Weights

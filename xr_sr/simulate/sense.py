@@ -10,18 +10,19 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 
 from ..kernels.psf import Axis, DoubleArray, Psf
 from ..spec import Tile
-from ..tiling.source import Job, Reader, Source
+from ..tiling.blocks import layered
+from ..tiling.maker import TileMaker
+from ..tiling.regions import Span
+from ..tiling.source import Reader, Source
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 After: TypeAlias = Callable[[DoubleArray, tuple[int, ...], tuple[int, int]], DoubleArray]
@@ -139,33 +140,55 @@ def sense(data: da.Array, sensor: Sensor, *, name: str = "sense") -> da.Array:
     axes, reaches = (sensor.rows, sensor.columns), sensor.reach
     sides = [_cut(axis, sizes) for axis, sizes in zip(axes, data.chunks[-2:], strict=True)]
     blocks = (*data.chunks[:-2], *sides)
-    edges = [list(itertools.pairwise(itertools.accumulate(sizes, initial=0))) for sizes in blocks]
+    edges = tuple(tuple(itertools.pairwise(itertools.accumulate(sizes, initial=0))) for sizes in blocks)
     dtype = str(data.dtype)
     key = f"{name}-{tokenize(data.name, sensor, dtype, blocks)}"
-    reader = Reader([[(data, None)]], f"{key}-slice")
-    graph: dict[Any, Any] = {}
-    for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
-        *lead, y, x = (spans[n] for spans, n in zip(edges, at, strict=True))
-        fine_y, fine_x = (axis.window(*span, reach) for axis, span, reach in zip(axes, (y, x), reaches, strict=True))
-        if fine_y[0] >= fine_y[1] or fine_x[0] >= fine_x[1]:
-            shape = tuple(stop - start for start, stop in (*lead, y, x))
-            graph[(key, *at)] = (partial(np.full, shape, np.nan, dtype),)
-            continue
-        tile = Tile(y=fine_y, x=fine_x, lead=tuple(lead))
-        keys, pieces = reader.gather(graph, tile, 0, at)
-        job = Job(_sense_block, (sensor, y, x, dtype), pieces, tile, reader.height, reader.width, 0)
-        graph[(key, *at)] = (job, keys)
-    layer = HighLevelGraph.from_collections(key, graph, dependencies=[data])  # type: ignore[list-item]
+    reader = Reader.of([[(data, None)]], f"{key}-slice")
+    maker = TileMaker(key, CoarseBlocks(edges, axes, reaches), reader, _sense_block, (sensor, dtype))
     meta = np.empty((0,) * data.ndim, dtype=dtype)
-    return da.Array(layer, key, chunks=blocks, meta=meta)
+    return da.Array(layered([maker], [data]), key, chunks=blocks, meta=meta)
 
 
-def _sense_block(
-    source: Source, tile: Tile, sensor: Sensor, y: tuple[int, int], x: tuple[int, int], dtype: str
-) -> FloatArray:
-    """Compute the coarse pixels y and x, (*lead, y, x), of the window of fine pixels that the tile covers."""
+@dataclass(frozen=True)
+class CoarseTile(Tile):
+    """The fine pixels that a block of coarse ones depends on. coarse: numbers of the coarse ones along y and x."""
+
+    coarse: tuple[Span, Span] = ((0, 0), (0, 0))
+
+
+@dataclass(frozen=True)
+class CoarseBlocks:
+    """Blocks of coarse pixels by number along each dimension.
+
+    spans: of the blocks along (*lead, y, x). axes, reaches: along y and x, as `Sensor` has them.
+    """
+
+    spans: tuple[tuple[Span, ...], ...]
+    axes: tuple[Axis, Axis]
+    reaches: tuple[int, int]
+
+    @property
+    def ranges(self) -> tuple[range, ...]:
+        """The numbers of the blocks."""
+        return tuple(range(len(spans)) for spans in self.spans)
+
+    def tile(self, at: tuple[int, ...]) -> CoarseTile:
+        """Return the fine pixels of a block, none where it lies beyond them."""
+        *lead, y, x = (spans[n] for spans, n in zip(self.spans, at, strict=True))
+        fine_y, fine_x = (
+            axis.window(*span, reach) for axis, span, reach in zip(self.axes, (y, x), self.reaches, strict=True)
+        )
+        return CoarseTile(y=fine_y, x=fine_x, lead=tuple(lead), coarse=(y, x))
+
+
+def _sense_block(source: Source, tile: CoarseTile, sensor: Sensor, dtype: str) -> FloatArray:
+    """Compute the coarse pixels of a tile, (*lead, y, x), from the window of fine pixels that it covers."""
+    y, x = tile.coarse
+    size = (y[1] - y[0], x[1] - x[0])
+    if not source.pieces:
+        return np.full((*(stop - start for start, stop in tile.lead), *size), np.nan, dtype)
     planes = source.take(0)[..., 0, :, :]
-    out = np.empty((*planes.shape[:-2], y[1] - y[0], x[1] - x[0]), dtype=dtype)
+    out = np.empty((*planes.shape[:-2], *size), dtype=dtype)
     for index in np.ndindex(planes.shape[:-2]):
         place = tuple(first + i for (first, _), i in zip(tile.lead, index, strict=True))
         coarse = sense_plane(planes[index], sensor, sensor.response(place), y, x, (tile.y[0], tile.x[0]))

@@ -5,7 +5,6 @@ Arrays and sizes only. The input is never rechunked, whether a block lies in one
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ import numpy as np
 
 from ..spec import Tile
 from ..task_warnings import listen
-from .source import SIDE, BandArray, Job, Reader, Source, as_array, choose_blocks, names_of
+from .blocks import as_array, choose_blocks
+from .maker import Blocks, TileMaker
+from .source import BandArray, Reader, Source, names_of
 from .two_resolutions import Coarse, CoarseReader
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from .source import Array
 
-__all__ = ["SIDE", "Source", "Tile", "map_tiles"]
+__all__ = ["Source", "Tile", "map_tiles"]
 
 
 def map_tiles(
@@ -41,6 +42,8 @@ def map_tiles(
     name: str = "map-tiles",
 ) -> da.Array | list[da.Array]:
     """Apply `function` to every output block of lazy arrays on one grid; nothing is called or read before compute.
+
+    No task is made before it is asked for: the graph costs as much for a million blocks as for one.
 
     function: at module level, picklable; `function(source, tile, *args)` gives (*lead, bands_out, height * scale,
         width * scale) from `source.take(...)` and depends on no more than `reach` pixels around the tile.
@@ -67,31 +70,16 @@ def map_tiles(
     if table is not None:
         token = tokenize(token, table.name)
     key = f"{name}-{token}"
-    shared = [] if table is None else [(table.name, *(0,) * table.ndim)]
-
-    *lead_blocks, rows, columns = ([*itertools.accumulate(sizes, initial=0)] for sizes in blocks)
-    reader = Reader(stacks, f"{name}-slice-{token}")
-    second = None if coarse is None else CoarseReader(coarse, f"{name}-coarse-{token}")
-    graph: dict[Any, Any] = {}
-    for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
-        *lead_at, i, j = at
-        lead = tuple((edges[n], edges[n + 1]) for edges, n in zip(lead_blocks, lead_at, strict=True))
-        tile = Tile(y=(rows[i], rows[i + 1]), x=(columns[j], columns[j + 1]), lead=lead, halo=halo)
-        keys, pieces = reader.gather(graph, tile, reach, at)
-        job = Job(function, args, pieces, tile, reader.height, reader.width, reach)
-        if second is None:
-            graph[(key, *lead_at, 0, i, j)] = (job, keys, None, *shared) if shared else (job, keys)
-        else:
-            more, both = second.gather(graph, job, at)
-            graph[(key, *lead_at, 0, i, j)] = (both, keys, more, *shared)
-    return as_array(
-        graph,
+    read = list(stacks) if coarse is None else [*stacks, coarse.planes]
+    maker = TileMaker(
         key,
-        blocks,
-        scale=scale,
-        bands=bands_out,
-        dtype=dtype,
-        reader=reader,
-        split=split,
-        also=[*(second.arrays if second else ()), *([] if table is None else [table])],
+        Blocks.of(blocks, halo),
+        Reader.of(stacks, f"{name}-slice-{token}"),
+        function,
+        args,
+        reach,
+        None if coarse is None else CoarseReader.of(coarse, f"{name}-coarse-{token}"),
+        None if table is None else (table.name, *(0,) * table.ndim),
     )
+    read += [] if table is None else [[(table, None)]]
+    return as_array([maker], blocks, read, scale=scale, bands=bands_out, dtype=dtype, split=split)

@@ -18,7 +18,10 @@ import numpy as np
 
 from ..spec import Tile
 from ..task_warnings import listen
-from .source import SIDE, BandArray, Job, Piece, Reader, Source, as_array, choose_blocks, mirrored, names_of, spans
+from .blocks import SIDE, as_array, choose_blocks
+from .layer import TaskKey
+from .maker import Blocks, TileMaker
+from .source import BandArray, Job, Reader, Source, mirrored, names_of, shape_of, spans
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -50,6 +53,10 @@ class Lattice:
 
     def touching(self, y: tuple[int, int], x: tuple[int, int]) -> list[tuple[int, int]]:
         """Number the windows that touch a part of the array, row by row: number n begins at n steps from the origin."""
+        return list(itertools.product(*self.ranges(y, x)))
+
+    def ranges(self, y: tuple[int, int], x: tuple[int, int]) -> tuple[range, range]:
+        """Return the numbers of the rows and of the columns of windows that touch a part of the array."""
         rows, columns = (
             range(
                 (start + origin - self.side) // self.step + 1,
@@ -57,7 +64,7 @@ class Lattice:
             )
             for (start, stop), origin in ((y, self.row), (x, self.col))
         )
-        return list(itertools.product(rows, columns))
+        return rows, columns
 
     def place(self, window: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
         """Get (start, stop) of a window along y and x, counted in the array; it may begin before it or end behind."""
@@ -124,15 +131,9 @@ class Blend:
 
 @dataclass(frozen=True)
 class BlendJob:
-    """All of a block's task but its arrays."""
+    """All of a block's task but its arrays. leads, places: as `Blend` has them."""
 
-    function: Callable[..., Array]
-    args: tuple[object, ...]
-    pieces: tuple[Piece, ...]
-    tile: Tile
-    height: int
-    width: int
-    reach: int
+    job: Job
     lattice: Lattice
     scale: int
     leads: tuple[tuple[int, ...], ...]
@@ -140,10 +141,54 @@ class BlendJob:
 
     def __call__(self, arrays: Sequence[Array], windows: Sequence[Array]) -> Array:
         """Run the function on chunks of the input and on windows."""
-        size = self.height, self.width
-        source = Source(arrays, self.pieces, self.tile, *size, self.reach)
-        blend = Blend(windows, self.leads, self.places, self.tile, *size, self.reach, self.lattice, self.scale)
-        return self.function(blend, source, self.tile, *self.args)
+        job = self.job
+        size = job.height, job.width
+        source = Source(arrays, job.pieces, job.tile, *size, job.reach)
+        blend = Blend(windows, self.leads, self.places, job.tile, *size, job.reach, self.lattice, self.scale)
+        return job.function(blend, source, job.tile, *job.args)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows that touch a scene: their places are (*lead, row, column), numbered as the lattice does.
+
+    name: first part of their keys. size: of the scene, (*lead, y, x).
+    """
+
+    name: str
+    lattice: Lattice
+    size: tuple[int, ...]
+    scale: int
+
+    @property
+    def ranges(self) -> tuple[range, ...]:
+        """The numbers of the elements of the leading dimensions, and of the windows."""
+        *lead, height, width = self.size
+        return (*map(range, lead), *self.lattice.ranges((0, height), (0, width)))
+
+    def tile(self, at: tuple[int, ...]) -> Tile:
+        """Return where a window stands."""
+        *element, row, column = at
+        y, x = self.lattice.place((row, column))
+        return Tile(y=y, x=x, lead=tuple((n, n + 1) for n in element))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of the windows that blocks read."""
+        return (self.name,)
+
+    def gather(self, job: Job, at: tuple[int, ...]) -> tuple[list[TaskKey], BlendJob]:
+        """Return the keys of the windows that a block needs, and its task."""
+        numbers = self.lattice.touching(*spans(job.tile, job.reach, job.height, job.width))
+        elements = list(itertools.product(*(range(start, stop) for start, stop in job.tile.lead)))
+        keys = [(self.name, *element, *number) for element in elements for number in numbers]
+        leads = tuple(element for element in elements for _ in numbers)
+        places = tuple(map(self.lattice.place, numbers)) * len(elements)
+        return keys, BlendJob(job, self.lattice, self.scale, leads, places)
+
+    def readings(self, tile: Tile, reach: int) -> list[tuple[Reader, Tile, int]]:
+        """Return nothing: windows are tasks of their own, and read by themselves."""
+        return []
 
 
 def least_side(lattice: Lattice) -> int:
@@ -192,44 +237,14 @@ def map_windows(
     token = tokenize(token, block_function, names_of(stacks), reach, blocks)
     key = f"{name}-{token}"
 
-    *lead_blocks, rows, columns = ([*itertools.accumulate(sizes, initial=0)] for sizes in blocks)
-    reader = Reader(stacks, f"{name}-slice-{token}")
-    window_reader = Reader(stacks[:1], f"{windows_key}-slice")
-    size = reader.height, reader.width
-    graph: dict[Any, Any] = {}
-    for at in itertools.product(*(range(len(sizes)) for sizes in blocks)):
-        *lead_at, i, j = at
-        lead = tuple((edges[n], edges[n + 1]) for edges, n in zip(lead_blocks, lead_at, strict=True))
-        tile = Tile(y=(rows[i], rows[i + 1]), x=(columns[j], columns[j + 1]), lead=lead, halo=reach)
-        numbers = lattice.touching(*spans(tile, reach, *size))
-        elements = list(itertools.product(*(range(start, stop) for start, stop in lead)))
-        window_keys = []
-        for element, number in itertools.product(elements, numbers):
-            window_key = (windows_key, *element, *number)
-            if window_key not in graph:
-                place_y, place_x = lattice.place(number)
-                window = Tile(y=place_y, x=place_x, lead=tuple((n, n + 1) for n in element))
-                keys, pieces = window_reader.gather(graph, window, 0, (*element, *number))
-                graph[window_key] = (Job(window_function, args, pieces, window, *size, 0), keys)
-            window_keys.append(window_key)
-        keys, pieces = reader.gather(graph, tile, reach, at)
-        graph[(key, *lead_at, 0, i, j)] = (
-            BlendJob(
-                block_function,
-                args,
-                pieces,
-                tile,
-                *size,
-                reach,
-                lattice,
-                scale,
-                tuple(element for element in elements for _ in numbers),
-                tuple(map(lattice.place, numbers)) * len(elements),
-            ),
-            keys,
-            window_keys,
-        )
-    return as_array(graph, key, blocks, scale=scale, bands=bands_out, dtype=dtype, reader=reader, split=split)
+    window_reader = Reader.of(stacks[:1], f"{windows_key}-slice")
+    reader = Reader.of(stacks, f"{name}-slice-{token}")
+    windows = Windows(windows_key, lattice, shape_of(planes[0]), scale)
+    makers = [
+        TileMaker(windows_key, windows, window_reader, window_function, args),
+        TileMaker(key, Blocks.of(blocks, reach), reader, block_function, args, reach, windows),
+    ]
+    return as_array(makers, blocks, stacks, scale=scale, bands=bands_out, dtype=dtype, split=split)
 
 
 def _shared(part: tuple[int, int], window: tuple[int, int], scale: int) -> tuple[slice, slice]:

@@ -6,11 +6,16 @@ Arrays and sizes only. What the function returns may be any object; arrays of bl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from ..spec import Tile
 from ..task_warnings import listen
-from .source import BandArray, Job, Reader, names_of
+from .blocks import layered
+from .maker import TileMaker
+from .source import BandArray, Reader, arrays_of, names_of
 
 Span = tuple[int, int]
 """Where a region starts and stops along an axis, in pixels."""
@@ -31,17 +36,30 @@ def map_regions(
     """
     from dask.base import tokenize
     from dask.delayed import Delayed
-    from dask.highlevelgraph import HighLevelGraph
 
     listen()
     token = tokenize(function, names_of(stacks), regions, args)
     key = f"{name}-{token}"
-    reader = Reader(stacks, f"{name}-slice-{token}")
-    graph: dict[Any, Any] = {}
-    for number, (rows, columns) in enumerate(regions):
-        tile = Tile(y=rows, x=columns, halo=0)
-        keys, pieces = reader.gather(graph, tile, 0, (number,))
-        graph[(key, number)] = (Job(function, args, pieces, tile, reader.height, reader.width, 0), keys)
-    graph[key] = (list, [(key, number) for number in range(len(regions))])
-    layer = HighLevelGraph.from_collections(key, graph, dependencies=reader.arrays)  # type: ignore[arg-type]
-    return Delayed(key, layer)
+    reader = Reader.of(stacks, f"{name}-slice-{token}")
+    maker = TileMaker(f"{name}-region-{token}", Regions(tuple(regions)), reader, function, args)
+    graph = layered([maker], arrays_of(stacks))
+    whole = MaterializedLayer({key: (list, list(maker.keys))})  # a plain tuple: dask can clone it
+    layers, needs = {**graph.layers, key: whole}, {**graph.dependencies, key: {maker.name}}
+    return Delayed(key, HighLevelGraph(layers, needs))
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions by number: (rows, columns) each."""
+
+    regions: tuple[tuple[Span, Span], ...]
+
+    @property
+    def ranges(self) -> tuple[range, ...]:
+        """The numbers of the regions."""
+        return (range(len(self.regions)),)
+
+    def tile(self, at: tuple[int, ...]) -> Tile:
+        """Return a region as a tile."""
+        rows, columns = self.regions[at[0]]
+        return Tile(y=rows, x=columns)

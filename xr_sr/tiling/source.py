@@ -1,4 +1,4 @@
-"""Read the parts of input chunks that a tile needs, and cut outputs into blocks; `halo` and `lattice` build on it.
+"""Find the parts of input chunks that a tile needs, and read them inside of its task; `halo` and `lattice` build on it.
 
 Arrays and sizes only.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from dask._task_spec import Task, TaskRef
 
 from ..spec import Tile
+from .layer import TaskKey
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -31,18 +32,9 @@ if TYPE_CHECKING:
             """Return the coarse pixels of a tile with a halo, and where in them it begins."""
 
 
-SIDE = 512
-"""Largest side of an output block by default, in input pixels."""
-
-SIDE_LEAST = 64
-"""Smallest side by default: a block of slivers costs more context than pixels."""
-
-BYTES = 256 * 2**20
-"""Largest output block by default."""
-
 GIANT = 64 * 2**20
-"""A chunk of more bytes than this is sliced by a task of its own: dask can push the slice into the reader where one
-block is computed, and only the slice travels between machines."""
+"""Of an array with a chunk of more bytes than this, each chunk is sliced by a task of its own: dask can push the slice
+into the reader where one block is computed, and only the slice travels between machines."""
 
 BandArray = tuple["da.Array", int | None]
 """One band: (*lead, y, x) with None, or (*lead, band, y, x) with the position along `band`."""
@@ -183,126 +175,82 @@ def mirrored(
     return cut
 
 
+@dataclass(frozen=True)
 class Reader:
-    """Finds what the tasks of one graph read, and adds tasks that slice giant chunks."""
+    """Finds by arithmetic what tasks read. It holds names and sizes and no array, so it travels without their graphs.
 
-    def __init__(self, stacks: Sequence[Sequence[BandArray]], slices: str) -> None:
-        """stacks: groups of planes on one grid. slices: first part of the keys of what is cut out."""
+    slices: first part of the keys of what is cut out of giant chunks.
+    """
+
+    finders: tuple[Finder, ...]
+    height: int
+    width: int
+    slices: str
+
+    @classmethod
+    def of(cls, stacks: Sequence[Sequence[BandArray]], slices: str) -> Reader:
+        """Return a reader of groups of planes on one grid."""
         planes = [plane for stack in stacks for plane in stack]
-        *lead, self.height, self.width = shape_of(planes[0])
-        assert all(shape_of(plane) == (*lead, self.height, self.width) for plane in planes), "planes must share a grid"
-        self.stacks = stacks
-        self.arrays = list({array.name: array for array, _ in planes}.values())
-        self.meta = planes[0][0]._meta
-        self.lead_dims = len(lead)
-        self._slices = slices
-        self._finders = _finders(stacks)
+        *lead, height, width = shape_of(planes[0])
+        assert all(shape_of(plane) == (*lead, height, width) for plane in planes), "planes must share a grid"
+        return cls(tuple(_finders(stacks)), height, width, slices)
 
-    def gather(
-        self, graph: dict[Any, Any], tile: Tile, reach: int, at: tuple[int, ...]
-    ) -> tuple[list[Any], tuple[Piece, ...]]:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays that are read."""
+        return tuple(finder.name for finder in self.finders)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether tasks of their own slice giant chunks."""
+        return any(finder.giant for finder in self.finders)
+
+    def gather(self, tile: Tile, reach: int, at: tuple[int, ...]) -> tuple[list[TaskKey], tuple[Piece, ...]]:
         """Return the keys of the chunks that hold a tile with `reach` pixels around it, and the place of each.
 
         at: what makes the keys of this task's slices its own. Tiles may hang over the edge of the scene.
         """
         window = spans(tile, reach, self.height, self.width)
-        keys, pieces = [], []
-        for finder in self._finders:
-            for number, (chunk_key, piece) in enumerate(finder.find(tile.lead, *window)):
-                if finder.nbytes(piece) > GIANT:
-                    index, piece = _cut_out(piece, tile.lead, window)
-                    sliced = (self._slices, finder.number, number, *at)
-                    graph[sliced] = (_getitem(), chunk_key, finder.index(index))
-                    chunk_key = sliced
-                keys.append(chunk_key)
+        keys: list[TaskKey] = []
+        pieces: list[Piece] = []
+        for finder in self.finders:
+            found = finder.find(tile.lead, *window)
+            if finder.giant:
+                for number, (_, piece) in enumerate(found):
+                    keys.append((self.slices, finder.number, number, *at))
+                    pieces.append(_cut_out(piece, tile.lead, window)[1])
+                continue
+            for key, piece in found:
+                keys.append(key)
                 pieces.append(piece)
         return keys, tuple(pieces)
+
+    def slicing(self, tile: Tile, reach: int, at: tuple[int, ...]) -> dict[TaskKey, Task]:
+        """Return the tasks that slice giant chunks for the tile for which `gather` gave their keys."""
+        window = spans(tile, reach, self.height, self.width)
+        tasks: dict[TaskKey, Task] = {}
+        for finder in self.finders:
+            if finder.giant:
+                for number, (chunk, piece) in enumerate(finder.find(tile.lead, *window)):
+                    key = (self.slices, finder.number, number, *at)
+                    index = finder.index(_cut_out(piece, tile.lead, window)[0])
+                    tasks[key] = Task(key, _getitem(), TaskRef(chunk), index)
+        return tasks
+
+    def slice_counts(self, tile: Tile, reach: int) -> list[int]:
+        """Count the slices for a tile, by array: each count is a product of counts along the axes."""
+        window = spans(tile, reach, self.height, self.width)
+        return [finder.count(tile.lead, *window) for finder in self.finders if finder.giant]
+
+
+def arrays_of(stacks: Sequence[Sequence[BandArray]]) -> list[da.Array]:
+    """Return the arrays that hold the planes, each once."""
+    return list({array.name: array for stack in stacks for array, _ in stack}.values())
 
 
 def names_of(stacks: Sequence[Sequence[BandArray]]) -> list[list[tuple[str, int | None]]]:
     """Return what stands for the planes in a token."""
     return [[(array.name, index) for array, index in stack] for stack in stacks]
-
-
-def as_array(
-    graph: dict[Any, Any],
-    key: str,
-    blocks: Sequence[tuple[int, ...]],
-    *,
-    scale: int,
-    bands: int,
-    dtype: Any,
-    reader: Reader,
-    split: bool,
-    also: Sequence[da.Array] = (),
-) -> da.Array | list[da.Array]:
-    """Wrap a low-level graph as a dask array (*lead, band, y * scale, x * scale), or with `split` as one per band.
-
-    blocks: sizes in input pixels along (*lead, y, x). also: arrays that the graph reads beside the reader's.
-    """
-    import dask.array as da
-    from dask.highlevelgraph import HighLevelGraph
-
-    # An array in the task's own kind: a GPU array in gives a GPU array out.
-    meta = np.empty_like(reader.meta, shape=(0,) * (reader.lead_dims + 3), dtype=dtype)
-    layer = HighLevelGraph.from_collections(key, graph, dependencies=[*reader.arrays, *also])  # type: ignore[list-item]
-    fine = [*blocks[:-2], (bands,), *(tuple(n * scale for n in sizes) for sizes in blocks[-2:])]
-    whole = da.Array(layer, key, chunks=tuple(fine), meta=meta)
-    return [_one_band(whole, band, f"{key}-band-{band}") for band in range(bands)] if split else whole
-
-
-def _one_band(whole: da.Array, band: int, name: str) -> da.Array:
-    """Return one band of blocks that hold all of them: (*lead, y, x), one small task a block."""
-    return _view(whole, band, (*whole.chunks[:-3], *whole.chunks[-2:]), name)
-
-
-def some_bands(whole: da.Array, first: int, count: int) -> da.Array:
-    """Return consecutive bands of blocks that hold all of them, (*lead, count, y, x), one small task a block.
-
-    Each block is a view of the whole one; slices by dask would be copies.
-    """
-    chunks = (*whole.chunks[:-3], (count,), *whole.chunks[-2:])
-    return _view(whole, slice(first, first + count), chunks, f"{whole.name}-bands-{first}-{count}")
-
-
-def _view(whole: da.Array, bands: int | slice, chunks: tuple[tuple[int, ...], ...], name: str) -> da.Array:
-    import dask.array as da
-    from dask.highlevelgraph import HighLevelGraph
-
-    index = (*[slice(None)] * (whole.ndim - 3), bands)
-    graph: dict[Any, Any] = {}
-    for at in itertools.product(*(range(len(sizes)) for sizes in chunks)):
-        lead = at[: whole.ndim - 3]
-        graph[(name, *at)] = (operator.getitem, (whole.name, *lead, 0, *at[-2:]), index)
-    layer = HighLevelGraph.from_collections(name, graph, dependencies=[whole])  # type: ignore[list-item]
-    return da.Array(layer, name, chunks=chunks, meta=whole._meta.reshape((0,) * len(chunks)))
-
-
-def choose_blocks(
-    planes: Sequence[BandArray], chunks: Sequence[int | None] | None, bytes_per_pixel: int, *, least: int = SIDE_LEAST
-) -> tuple[tuple[int, ...], ...]:
-    """Choose the sizes of the output blocks, in input pixels, along (*lead, y, x); see `halo.map_tiles`.
-
-    least: the smallest side that is chosen where none is asked for.
-    """
-    least = max(least, SIDE_LEAST)
-    shape = shape_of(planes[0])
-    asked = [None] * len(shape) if chunks is None else list(chunks)
-    assert len(asked) == len(shape)
-    sides: list[int] = [1 if side is None else side for side in asked[:-2]]
-    for axis in (-2, -1):
-        largest = max(max(array.chunks[axis]) for array, _ in planes)
-        sides.append(asked[axis] or min(max(largest, least), max(SIDE, least)))
-    if asked[-2] is None and asked[-1] is None:
-        while np.prod(sides) * bytes_per_pixel > BYTES and max(sides[-2:]) > SIDE_LEAST:
-            longer = -2 if sides[-2] >= sides[-1] else -1
-            sides[longer] = -(-sides[longer] // 2)
-    return tuple(_cut(length, min(side, length)) for length, side in zip(shape, sides, strict=True))
-
-
-def _cut(length: int, side: int) -> tuple[int, ...]:
-    whole, rest = divmod(length, side)
-    return (side,) * whole + ((rest,) if rest else ())
 
 
 def _getitem() -> Callable[..., Any]:
@@ -323,49 +271,53 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     return max(one[0], other[0]), min(one[1], other[1])
 
 
-class _Finder:
-    """Finds the chunks of one array, along one chunk of its bands, that a window needs."""
+@dataclass(frozen=True)
+class Finder:
+    """Finds the chunks of one array, along one chunk of its bands, that a window needs.
 
-    def __init__(
-        self, number: int, stack: int, array: da.Array, band_chunk: int | None, bands: list[tuple[int, int | None]]
-    ) -> None:
-        self.number = number
-        self.stack = stack
-        self.array = array
-        self.band_chunk = band_chunk
-        self.bands = tuple(bands)
-        sizes = [*array.chunks[: array.ndim - 2 - (band_chunk is not None)], *array.chunks[-2:]]
-        self.edges = [[*itertools.accumulate(chunk, initial=0)] for chunk in sizes]
+    number: of this finder in its reader. name: of the array. bands: which planes are which bands of the chunk. edges:
+    of the chunks along (*lead, y, x). giant: whether its chunks are sliced by tasks of their own.
+    """
+
+    number: int
+    stack: int
+    name: str
+    band_chunk: int | None
+    bands: tuple[tuple[int, int | None], ...]
+    edges: tuple[tuple[int, ...], ...]
+    giant: bool
 
     def find(
         self, lead: tuple[tuple[int, int], ...], y: tuple[int, int], x: tuple[int, int]
-    ) -> Iterator[tuple[tuple[Any, ...], Piece]]:
+    ) -> Iterator[tuple[TaskKey, Piece]]:
         """Return the key and the place of every chunk that touches the window."""
-        ranges = [_touched(edges, window) for edges, window in zip(self.edges, (*lead, y, x), strict=True)]
-        for at in itertools.product(*ranges):
+        middle = () if self.band_chunk is None else (self.band_chunk,)
+        for at in itertools.product(*self._ranges(lead, y, x)):
             place = [(edges[n], edges[n + 1]) for edges, n in zip(self.edges, at, strict=True)]
-            middle = () if self.band_chunk is None else (self.band_chunk,)
-            key = (self.array.name, *at[:-2], *middle, *at[-2:])
+            key = (self.name, *at[:-2], *middle, *at[-2:])
             yield key, Piece(self.stack, tuple(place[:-2]), place[-2], place[-1], self.bands)
 
-    def nbytes(self, piece: Piece) -> int:
-        """Count the bytes of the whole chunk that a piece stands for."""
-        sides = [stop - start for start, stop in (*piece.lead, piece.y, piece.x)]
-        bands = 1 if self.band_chunk is None else self.array.chunks[-3][self.band_chunk]
-        return math.prod(sides) * int(bands) * int(self.array.dtype.itemsize)
+    def count(self, lead: tuple[tuple[int, int], ...], y: tuple[int, int], x: tuple[int, int]) -> int:
+        """Count the chunks that touch the window."""
+        return math.prod(map(len, self._ranges(lead, y, x)))
 
     def index(self, slices: tuple[slice, ...]) -> tuple[slice, ...]:
         """Put a slice for the band axis into an index along (*lead, y, x)."""
         middle = () if self.band_chunk is None else (slice(None),)
         return (*slices[:-2], *middle, *slices[-2:])
 
+    def _ranges(self, lead: tuple[tuple[int, int], ...], y: tuple[int, int], x: tuple[int, int]) -> list[range]:
+        return [_touched(edges, window) for edges, window in zip(self.edges, (*lead, y, x), strict=True)]
 
-def _touched(edges: list[int], window: tuple[int, int]) -> range:
-    """Get the numbers of the chunks that overlap a window that is not empty; chunks of size zero may be among them."""
+
+def _touched(edges: Sequence[int], window: tuple[int, int]) -> range:
+    """Get the numbers of the chunks that overlap a window, none if it is empty; chunks of size 0 may be among them."""
+    if window[0] >= window[1]:
+        return range(0)
     return range(bisect_right(edges, window[0]) - 1, bisect_right(edges, window[1] - 1))
 
 
-def _finders(stacks: Sequence[Sequence[BandArray]]) -> list[_Finder]:
+def _finders(stacks: Sequence[Sequence[BandArray]]) -> list[Finder]:
     groups: dict[tuple[int, str, int | None], tuple[da.Array, list[tuple[int, int | None]]]] = {}
     for stack, planes in enumerate(stacks):
         for position, (array, index) in enumerate(planes):
@@ -377,9 +329,19 @@ def _finders(stacks: Sequence[Sequence[BandArray]]) -> list[_Finder]:
             group = groups.setdefault((stack, array.name, chunk), (array, []))
             group[1].append((position, offset))
     return [
-        _Finder(number, stack, array, chunk, bands)
+        _finder(number, stack, array, chunk, bands)
         for number, ((stack, _, chunk), (array, bands)) in enumerate(groups.items())
     ]
+
+
+def _finder(
+    number: int, stack: int, array: da.Array, band_chunk: int | None, bands: list[tuple[int, int | None]]
+) -> Finder:
+    sizes = [*array.chunks[: array.ndim - 2 - (band_chunk is not None)], *array.chunks[-2:]]
+    largest = math.prod(max(chunk, default=0) for chunk in sizes) * int(array.dtype.itemsize)
+    largest *= 1 if band_chunk is None else int(array.chunks[-3][band_chunk])
+    edges = tuple(tuple(itertools.accumulate(map(int, chunk), initial=0)) for chunk in sizes)
+    return Finder(number, stack, array.name, band_chunk, tuple(bands), edges, largest > GIANT)
 
 
 def _cut_out(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ..spec import Tile
+from .layer import TaskKey
 from .source import BandArray, Job, Piece, Reader, Source, pasted
 
 if TYPE_CHECKING:
@@ -92,21 +93,36 @@ class TwoGridJob:
         return job(arrays, CoarseSource(coarse, self.pieces, *place), table)
 
 
+@dataclass(frozen=True)
 class CoarseReader:
-    """Finds what the tasks of one graph read of the coarse grid."""
+    """Finds what tasks read of the coarse grid. row, col, ratio: as `Coarse` has them."""
 
-    def __init__(self, coarse: Coarse, slices: str) -> None:
-        self.coarse = coarse
-        self._reader = Reader([coarse.planes], slices)
-        self.arrays = self._reader.arrays
+    reader: Reader
+    row: int
+    col: int
+    ratio: int
 
-    def gather(self, graph: dict[Any, Any], job: Job, at: tuple[int, ...]) -> tuple[list[Any], TwoGridJob]:
+    @classmethod
+    def of(cls, coarse: Coarse, slices: str) -> CoarseReader:
+        """Return a reader of coarse planes."""
+        return cls(Reader.of([coarse.planes], slices), coarse.row, coarse.col, coarse.ratio)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays that are read."""
+        return self.reader.names
+
+    def gather(self, job: Job, at: tuple[int, ...]) -> tuple[list[TaskKey], TwoGridJob]:
         """Return the keys of the chunks that hold what a task may ask for, and the task that reads them too."""
-        row, col, ratio, tile = self.coarse.row, self.coarse.col, self.coarse.ratio, job.tile
-        (y, _), (x, _) = cover(tile.y, job.reach, row, ratio), cover(tile.x, job.reach, col, ratio)
+        ((reader, wide, reach),) = self.readings(job.tile, job.reach)
+        keys, pieces = reader.gather(wide, reach, at)
+        return keys, TwoGridJob(job, pieces, self.row, self.col, self.ratio)
+
+    def readings(self, tile: Tile, reach: int) -> list[tuple[Reader, Tile, int]]:
+        """Return the reader, and the coarse pixels that it is asked for."""
+        (y, _), (x, _) = cover(tile.y, reach, self.row, self.ratio), cover(tile.x, reach, self.col, self.ratio)
         wide = Tile(y=y, x=x, lead=tile.lead)
-        keys, pieces = self._reader.gather(graph, wide, 1, at)  # one more: pixels half outside are mirrored about
-        return keys, TwoGridJob(job, pieces, row, col, ratio)
+        return [(self.reader, wide, 1)]  # one more: pixels half outside are mirrored about
 
 
 def cover(span: tuple[int, int], halo: int, origin: int, ratio: int = 2) -> tuple[tuple[int, int], int]:
