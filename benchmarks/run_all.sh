@@ -29,6 +29,7 @@ step benchmarks.ldsr_speed --write
 step benchmarks.overhead --write
 step benchmarks.kernel --write
 step benchmarks.scaling --write
+step benchmarks.plans --write
 step benchmarks.store --write
 step benchmarks.giant_chunk --write
 step benchmarks.writers --write

@@ -5,6 +5,7 @@ Uses the standard library; torch comes in only in the process that convolves.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -108,6 +109,12 @@ def peak_memory_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def forget_peak_memory() -> None:
+    """Let the peak of this process begin anew at its present size; on Linux only, elsewhere it stays."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def touch_memory(gib: float = 2.0) -> None:
