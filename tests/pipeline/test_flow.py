@@ -19,6 +19,7 @@ from xr_sr.kernels.calibration import LEVELS, Calibration, gaussian_width
 
 NAME = "small-flow"
 HALO = 24
+STRATA = {"all": 2.0, "flat": 1.0, "edge": 3.0, "bright": 2.0}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -148,6 +149,35 @@ def test_dates_share_their_ground_unless_they_are_drawn_apart(cube):
     assert np.abs(apart[0] - apart[1]).mean() > 1e-3
     single = drawn(series.isel(time=1), 2, members=True, same_ground=False)["members"].values[0]
     np.testing.assert_allclose(apart[1], single, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"members": True}, {"members": True, "steps": 1}, {"calibrated": True}])
+def test_dates_drawn_together_are_those_drawn_one_by_one(cube, options, monkeypatch):
+    small = cube.isel(y=slice(24), x=slice(24)).values
+    series = array(np.stack([small, small[:, ::-1], 0.5 * small]), RGBN)
+    given = {"chunks": {"time": 3}, "same_ground": False, "calibration": None, **options}
+    if given.pop("calibrated", False):
+        table = {
+            ("all", kind): tuple(times * gaussian_width(level) for level in LEVELS) for kind, times in STRATA.items()
+        }
+        given |= {"calibrated": True, "calibration": Calibration(NAME, table)}
+
+    one_by_one = drawn(series, 3, **given)
+    monkeypatch.setattr("xr_sr.kernels.flow.DATES", {"cpu": 2, "cuda": 2})
+    monkeypatch.setattr("xr_sr.kernels.flow.BATCH", {"cpu": 4, "cuda": 4})
+    together = drawn(series, 3, **given)
+
+    for name in one_by_one.data_vars:
+        np.testing.assert_allclose(together[name].values, one_by_one[name].values, rtol=0, atol=2e-6, err_msg=name)
+
+
+def test_images_of_dates_drawn_together(cube, monkeypatch):
+    small = cube.isel(y=slice(24), x=slice(24)).values
+    series = array(np.stack([small, small[:, ::-1], 0.5 * small]), RGBN)
+    one_by_one = upscaled(series, chunks={"time": 3})
+    monkeypatch.setattr("xr_sr.kernels.flow.DATES", {"cpu": 3, "cuda": 3})
+
+    np.testing.assert_allclose(upscaled(series, chunks={"time": 3}).values, one_by_one.values, rtol=0, atol=2e-6)
 
 
 def test_nan_costs_its_own_footprint(cube):

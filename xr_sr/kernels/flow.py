@@ -6,6 +6,8 @@ The noise of a fine pixel depends on the seed, its band, the keys of its date an
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,6 +29,9 @@ SIDE_CPU, SIDE_GPU = 128, 384
 
 BATCH = {"cpu": 2, "cuda": 16}
 """Members that are drawn at once, to begin with; halved on a GPU as often as its memory asks for."""
+
+DATES = {"cpu": 1, "cuda": 16}
+"""Dates of a block whose members share batches."""
 
 
 class FlowKernel:
@@ -52,44 +57,65 @@ class FlowKernel:
             out = new_block(shape, self.device)
             side = SIDE_CPU if self.device.type == "cpu" else SIDE_GPU
             windows = placed(tile, side, self.network.consumed, self.scale, self.draws.origin)
+            together = DATES["cuda" if self.device.type == "cuda" else "cpu"]
             for read, (rows, columns), place in windows:
-                for date in range(n):
-                    planes = out[date, :, rows, columns].unflatten(0, (self.draws.planes, bands))
-                    self._draw(source[date : date + 1, :, *read], planes, place, self._keys(tile, date))
+                for first in range(0, n, together):
+                    dates = slice(first, min(first + together, n))
+                    planes = out[dates, :, rows, columns].unflatten(1, (self.draws.planes, bands))
+                    keys = [self._keys(tile, date) for date in range(dates.start, dates.stop)]
+                    self._draw(source[dates, :, *read], planes, place, keys)
             return from_tensor(out, block)
 
     def _keys(self, tile: Tile, date: int) -> list[tuple[int, ...]]:
         return [(band, *self.draws.ground.at(tile.lead, date)) for band in self.draws.bands]
 
-    def _draw(self, x: Tensor, planes: Tensor, place: tuple[int, int], keys: list[tuple[int, ...]]) -> None:
-        """Fill the planes of a window, (plane, band, y, x). place: absolute row and column of its first pixel."""
+    def _draw(self, x: Tensor, planes: Tensor, place: tuple[int, int], keys: list[list[tuple[int, ...]]]) -> None:
+        """Fill the planes of a window of some dates, (date, plane, band, y, x).
+
+        place: absolute row and column of its first pixel. keys: of each date and band.
+        """
         network, draws = self.network, self.draws
-        kriged = network.kriged(x)[0]
+        kriged = network.kriged(x)
         around = network.around(x)
         size = tuple(around.scale.shape[-2:])
         corner = tuple(first - network.beyond for first in place)
         wide = self._factors(x, size)
 
-        def white(number: int) -> Tensor:
-            field = self._noise(number // 2, corner, size, keys)
+        def white(date: int, number: int) -> Tensor:
+            field = self._noise(number // 2, corner, size, keys[date])
             return field if number % 2 == 0 else -field
 
+        def additions(some: list[tuple[int, int]]) -> Tensor:
+            """Return what members add to kriging, of (date, number) each."""
+            own, factors = around, wide
+            if len(x) > 1:
+                which = torch.tensor([date for date, _ in some], device=self.device)
+                own = Around(around.scale[which], around.addition[which], around.seen[which])
+                factors = None if wide is None else wide[which]
+            return self._members(own, torch.cat([white(*each) for each in some]), factors)
+
+        batch = BATCH["cuda" if self.device.type == "cuda" else "cpu"]
+        everything = list(itertools.product(range(len(x)), range(draws.count)))
         if draws.count == 1:
-            torch.add(kriged, self._members(around, white(0), wide)[0], out=planes[0])
+
+            def single(some: list[tuple[int, int]]) -> None:
+                for (date, _), addition in zip(some, additions(some), strict=True):
+                    torch.add(kriged[date], addition, out=planes[date, 0])
+
+            in_batches(single, everything, size=batch)
             return
-        estimate, deviation = planes[0], planes[1]
-        torch.add(kriged, network.mean(around)[0], out=estimate)
+        estimate, deviation = planes[:, 0], planes[:, 1]
+        torch.add(kriged, network.mean(around), out=estimate)
         deviation.zero_()
 
-        def some(numbers: list[int]) -> None:
-            noise = torch.cat([white(number) for number in numbers])
-            for number, addition in zip(numbers, self._members(around, noise, wide), strict=True):
-                member = addition.add_(kriged)
+        def several(some: list[tuple[int, int]]) -> None:
+            for (date, number), addition in zip(some, additions(some), strict=True):
+                member = addition.add_(kriged[date])
                 if draws.kept:
-                    planes[2 + number] = member
-                deviation.add_((member - estimate).square_())
+                    planes[date, 2 + number] = member
+                deviation[date].add_((member - estimate[date]).square_())
 
-        in_batches(some, list(range(draws.count)), size=BATCH["cuda" if self.device.type == "cuda" else "cpu"])
+        in_batches(several, everything, size=batch)
         deviation.div_(draws.count).sqrt_()
 
     def _members(self, around: Around, noise: Tensor, wide: Tensor | None) -> Tensor:

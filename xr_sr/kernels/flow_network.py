@@ -102,11 +102,12 @@ class FlowNetwork(FlowResidual):
     def members(self, around: Around, white: Tensor, wide: Tensor | None = None) -> Tensor:
         """Return what members add to kriging: (draw, bands, y * upscale, x * upscale).
 
-        around: of one image. white: (draw, planes, y, x) of the same pixels. wide: factors of the scale, (1, planes, y,
-        x), or none.
+        around: of one image, or of one for each draw. white: (draw, planes, y, x) of the same pixels. wide: factors of
+        the scale, (1 or draw, planes, y, x), or none.
         """
         if self.steps == 1:
-            return self.mean(around).repeat(len(white), 1, 1, 1)  # each is written into
+            mean = self.mean(around)
+            return mean.repeat(len(white) // len(mean), 1, 1, 1)  # each is written into
         unused = STEPS - self.steps
         drawn = self.drawn(trim(white, unused), trim(around.seen, unused), self.steps)
         scale = trim(around.scale if wide is None else around.scale * wide, STEPS - 1)
