@@ -146,8 +146,8 @@ def join_dates(
     """Join dates of the same ground by kriging; see `multiframe.SeriesKriger.join`.
 
     made_of: how the bands were observed, the other dates, factors of deviations, and the device. reference: (band, y,
-    x); others: (date, band, y, x); both without NaN. valid: (date, y, x), boolean. others may be
-    overwritten. spare: empty planes of the result.
+    x); others: (date, band, y, x); both without NaN. valid: (date, y, x), boolean. others may be overwritten. spare:
+    planes of the result that are left empty.
     """
     from .multiframe import joined
 

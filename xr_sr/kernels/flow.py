@@ -57,7 +57,7 @@ class FlowKernel:
             out = new_block(shape, self.device)
             side = SIDE_CPU if self.device.type == "cpu" else SIDE_GPU
             windows = placed(tile, side, self.network.consumed, self.scale, self.draws.origin)
-            together = DATES["cuda" if self.device.type == "cuda" else "cpu"]
+            together = DATES[self.device.type]
             for read, (rows, columns), place in windows:
                 for first in range(0, n, together):
                     dates = slice(first, min(first + together, n))
@@ -94,7 +94,7 @@ class FlowKernel:
                 factors = None if wide is None else wide[which]
             return self._members(own, torch.cat([white(*each) for each in some]), factors)
 
-        batch = BATCH["cuda" if self.device.type == "cuda" else "cpu"]
+        batch = BATCH[self.device.type]
         everything = list(itertools.product(range(len(x)), range(draws.count)))
         if draws.count == 1:
 

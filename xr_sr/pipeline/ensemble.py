@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..arguments import check_flag, check_number, check_whole
+from ..catalog import registry
 from ..catalog.generative import Diffusion
 from ..catalog.models import Kriging
 from ..cube.select import AnyCube
@@ -130,11 +131,10 @@ def ensemble(
         allow_gsd=allow_gsd,
         options=options,
     )
+    if "seed" in dict(registry.get(request.model).options):
+        request = replace(request, options={**options, "seed": int(seed)})  # recorded as `upscale` does
     made = plan(obj, request)
     spec = made.spec
-    if "seed" in dict(spec.options):
-        made = plan(obj, replace(request, options={**options, "seed": int(seed)}))  # recorded as `upscale` does
-        spec = made.spec
     if not isinstance(spec, Kriging | Diffusion) and not draws_itself(spec):
         raise OptionError(
             f"model={spec.name!r} cannot draw members. Use one that can: model='diffusion', for the four 10 m bands, "
@@ -151,7 +151,7 @@ def ensemble(
     def with_draws(kernel: KernelRef, step: Step) -> KernelRef:
         if isinstance(kernel.spec, Diffusion):
             samples = samples_of(made.cube, count=int(n), kept=members, same_ground=same_ground)
-            return replace(kernel, spec=replace(kernel.spec, seed=int(seed)), samples=samples)
+            return replace(kernel, samples=samples)
         ratio, origin = (
             (1, (0, 0)) if step.coarse is None or step.second is None else (step.coarse.ratio, step.second.origin)
         )

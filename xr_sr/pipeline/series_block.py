@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,14 +147,16 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
     """Join a block region by region: where it lies in the tile, what was joined, and the weights of dates.
 
     around: input pixels on each side of the tile that are joined too.
-    Yields (rows, columns) in input pixels from the first that is joined, the planes of `joined` without what is told by
-    the weights, these as (date, y, x), and where bands are known.
+    Yields (rows, columns) in input pixels from the first that is joined, the planes of `joined`, of which those after
+    the deviations are still empty, the weights (date, y, x), and where bands are known.
     """
     inner = (slice(recipe.margin, -recipe.margin),) * 2
     for place, seen in aligned_parts(source, tile, recipe, around):
         images = seen.reference, seen.others, seen.beside(kernels.UPDATE_RADIUS)
         holes = not seen.measured[:, *inner].all()
-        part = _joined(recipe, SeenDates(seen.dates, *(trim(each, BESIDE) for each in images)), keep=holes)
+        own = SeenDates(seen.dates, *(trim(each, BESIDE) for each in images))
+        own = replace(own, others=own.others.copy()) if holes else own  # read again to fill them
+        part = _joined(recipe, own, 1 + series_weights.planes_for(recipe.dates, recipe.scale))
         weights = np.zeros((recipe.dates, *part.weights.shape[1:]), np.float32)
         weights[0] = seen.valid[inner]
         for number, date in enumerate(seen.counted):
@@ -165,12 +167,10 @@ def parts(source: Source, tile: Tile, recipe: SeriesRecipe, around: int = 0) -> 
         yield place, part, weights, seen.known[:, *inner]
 
 
-def _joined(recipe: SeriesRecipe, seen: SeenDates, *, keep: bool) -> kernels.SeriesResult:
-    """Join dates, with planes left for their weights; keep: do not overwrite the other dates."""
+def _joined(recipe: SeriesRecipe, seen: SeenDates, spare: int = 0) -> kernels.SeriesResult:
+    """Join dates, of which all but the reference are overwritten; spare: planes of the result that are left empty."""
     made_of = recipe.sensors, seen.dates, recipe.factors, recipe.device
-    others = seen.others.copy() if keep else seen.others
-    spare = 1 + series_weights.planes_for(recipe.dates, recipe.scale)
-    return kernels.join_dates(made_of, seen.reference, others, seen.visible, spare)
+    return kernels.join_dates(made_of, seen.reference, seen.others, seen.visible, spare)
 
 
 def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, weights: FloatArray) -> None:
@@ -182,7 +182,7 @@ def _fill_holes(recipe: SeriesRecipe, seen: AlignedDates, planes: FloatArray, we
         rows, columns = box_of(where)
         area = tuple(slice(each.start, each.stop + 2 * recipe.margin) for each in (rows, columns))
         own, rest = seen_from(number, seen.dates, seen.others[:, :, *area], seen.visible[:, *area])
-        found = _joined(recipe, own, keep=False)
+        found = _joined(recipe, own)
         moved = moved_to_reference(found.planes, recipe.bands, seen.dates[number].part, scale)
         fine = tuple(slice(each.start * scale, each.stop * scale) for each in (rows, columns))
         filled = np.tile(hole[:, rows, columns] & where[rows, columns], (2, 1, 1))
