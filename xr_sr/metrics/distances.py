@@ -17,7 +17,7 @@ from ..arguments import is_one_of
 from ..errors import OptionError
 from ..optional import require
 from ..registration.filters import averaged_over_7, filtered
-from .reduce import FloatArray
+from .reduce import STRIP, FloatArray
 
 SSIM_RADIUS = 5
 """Half width of the window of `ssim_map`: 11 pixels, a Gaussian of standard deviation 1.5 cut at 3.5 deviations."""
@@ -96,7 +96,7 @@ def _in_strips(
     """Apply a function with `radius` pixels of context to bands and rows one after another, which a cache holds."""
     height, width = (side - 2 * radius for side in one.shape[-2:])
     out = np.empty((*one.shape[:-2], height, width))
-    rows = max(4 * radius, 2**15 // max(width, 1))
+    rows = max(4 * radius, STRIP // max(width, 1))
     for place in np.ndindex(*one.shape[:-2]):
         for start in range(0, height, rows):
             part = (*place, slice(start, min(start + rows, height) + 2 * radius))

@@ -21,6 +21,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from ..arguments import shown, whole_or_none
 from ..errors import OptionError
+from ..tiling.source import GIANT
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Level: TypeAlias = "Literal['image', 'pixel'] | int"
@@ -30,9 +31,6 @@ Input: TypeAlias = "tuple[da.Array, str]"
 SIDE = 256
 """Side of a block in pixels of the finer image. A task holds some thirty times its float32 pixels for a while."""
 
-
-GIANT = 64 * 2**20
-"""A chunk of more bytes than this is cut by tasks of its own, which run where it is."""
 
 STRIP = 2**15
 """Values of an image that a function takes at once: what it makes of them fits into a processor's cache."""
